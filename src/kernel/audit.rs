@@ -1,0 +1,317 @@
+//! Recounts everything from its holders and compares: the one definition of truth for counts.
+//!
+//! [`holders`] walks the kernel once and lists each counted reference to a namespace with who has it; the same list is
+//! what `kernel/ns/<type>/<inum>/holders` shows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+
+use super::cred::Kuid;
+use super::file::FileKind;
+use super::ns::NS_TABLE;
+use super::refcount::Held;
+use super::table::Id;
+use super::task::{Mm, TaskState};
+use super::ucounts::{UCOUNT_KINDS, UcountsId};
+use super::{CredId, FileId, Kernel, NsId, NsProxyId, PidId, SignalId, TaskId};
+
+/// Who has one counted reference to a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holder {
+    /// Boot: keeps the initial namespaces for ever.
+    Static,
+    /// A slot of an nsproxy, by index.
+    NsProxy(NsProxyId, usize),
+    Cred(CredId),
+    Ucounts(UcountsId),
+    /// A namespace that this user namespace owns; ipc namespaces count twice.
+    Owned(NsId),
+    /// A namespace nested in this one.
+    Child(NsId),
+    Pid(PidId),
+    Mm(Id<Mm>),
+    /// The nsfs inode behind all descriptors and bind mounts together.
+    Stash,
+    /// A file bound to the namespace while it is open (map files, sysctls).
+    File(FileId),
+}
+
+/// Every counted reference to every namespace.
+pub fn holders(k: &Kernel) -> BTreeMap<NsId, Vec<Holder>> {
+    let mut all: BTreeMap<NsId, Vec<Holder>> = BTreeMap::new();
+    let mut note = |ns: &Held<_>, holder| all.entry(ns.id()).or_default().push(holder);
+    for (id, nsproxy) in k.nsproxies.iter() {
+        for (slot, ns) in nsproxy.slots.iter().enumerate() {
+            note(ns, Holder::NsProxy(id, slot));
+        }
+    }
+    for (id, cred) in k.creds.iter() {
+        note(&cred.user_ns, Holder::Cred(id));
+    }
+    for (id, ucounts) in k.ucounts.table.iter() {
+        note(&ucounts.ns, Holder::Ucounts(id));
+    }
+    for (id, pid) in k.pids.iter() {
+        note(&pid.ns, Holder::Pid(id));
+    }
+    for (id, mm) in k.mms.iter() {
+        note(&mm.user_ns, Holder::Mm(id));
+    }
+    for (id, file) in k.open_files.iter() {
+        if let FileKind::Node { bound: Some(ns), .. } = &file.kind {
+            note(ns, Holder::File(id));
+        }
+    }
+    for (id, ns) in k.namespaces.iter() {
+        let common = &ns.common;
+        for owner in [&common.user_ns, &common.owner_extra].into_iter().flatten() {
+            note(owner, Holder::Owned(id));
+        }
+        if let Some(parent) = &common.parent {
+            note(parent, Holder::Child(id));
+        }
+        if let Some(stash) = &common.stashed {
+            note(stash, Holder::Stash);
+        }
+    }
+    for ops in NS_TABLE {
+        if let Some(id) = k.find_ns(ops.ns_type, ops.init_inum) {
+            all.entry(id).or_default().push(Holder::Static);
+        }
+    }
+    all
+}
+
+/// Checks the invariants of [`super`].
+///
+/// # Errors
+/// What is wrong, a line each.
+pub fn audit(k: &Kernel) -> Result<(), Vec<String>> {
+    let mut wrong = Vec::new();
+    audit_namespaces(k, &mut wrong);
+    audit_counts(k, &mut wrong);
+    audit_tasks(k, &mut wrong);
+    audit_children(k, &mut wrong);
+    audit_pids(k, &mut wrong);
+    audit_ucounts(k, &mut wrong);
+    if !k.work.is_empty() {
+        wrong.push(format!("work is left: {:?}", k.work));
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+}
+
+fn differ<T: PartialEq + Debug>(wrong: &mut Vec<String>, what: impl Debug, shown: T, recounted: T) {
+    if shown != recounted {
+        wrong.push(format!("{what:?} shows {shown:?}, its holders are {recounted:?}"));
+    }
+}
+
+fn audit_namespaces(k: &Kernel, wrong: &mut Vec<String>) {
+    let mut holders = holders(k);
+    let mut pins: BTreeMap<NsId, u32> = BTreeMap::new();
+    for (_, file) in k.open_files.iter() {
+        if let FileKind::Ns(ns) = file.kind {
+            *pins.entry(ns).or_default() += 1;
+        }
+    }
+    let mut inums = BTreeSet::new();
+    for (id, ns) in k.namespaces.iter() {
+        let common = &ns.common;
+        let held = holders.remove(&id).unwrap_or_default();
+        differ(wrong, ns.arg(), common.count as usize, held.len());
+        differ(wrong, (ns.arg(), "pins"), common.pins, pins.remove(&id).unwrap_or(0));
+        differ(wrong, (ns.arg(), "by inum"), k.ns_by_inum.get(&common.inum), Some(&id));
+        differ(wrong, (ns.arg(), "stashed"), common.stashed.is_some(), common.pins > 0);
+        for inum in std::iter::once(&common.inum).chain(&common.extra_inums) {
+            if !inums.insert(*inum) {
+                wrong.push(format!("inum {inum} is used twice"));
+            }
+        }
+    }
+    for leftover in holders.keys().chain(pins.keys()) {
+        wrong.push(format!("references to the freed namespace {leftover:?}"));
+    }
+}
+
+/// Objects that only tasks, files and processes hold: count how often each is named.
+fn audit_counts(k: &Kernel, wrong: &mut Vec<String>) {
+    let mut named = Named::default();
+    for (_, task) in k.tasks.iter() {
+        named.cred(task.cred.id());
+        named.pid(task.thread_pid.id());
+        named.bump((Kind::Sighand, task.sighand.id().serial()));
+        for (kind, serial) in [
+            (Kind::Mm, task.mm.as_ref().map(|h| h.id().serial())),
+            (Kind::Fs, task.fs.as_ref().map(|h| h.id().serial())),
+            (Kind::Files, task.files.as_ref().map(|h| h.id().serial())),
+            (Kind::NsProxy, task.nsproxy.as_ref().map(|h| h.id().serial())),
+        ] {
+            if let Some(serial) = serial {
+                named.bump((kind, serial));
+            }
+        }
+    }
+    for (_, signal) in k.signals.iter() {
+        named.pid(signal.pgrp.id());
+        named.pid(signal.session.id());
+    }
+    for (_, files) in k.files.iter() {
+        for descriptor in files.fds.values() {
+            named.bump((Kind::File, descriptor.file.id().serial()));
+        }
+    }
+    for (_, file) in k.open_files.iter() {
+        named.cred(file.cred.id());
+        if let FileKind::Pidfd { pid, .. } = &file.kind {
+            named.pid(pid.id());
+        }
+    }
+    for (_, cred) in k.creds.iter() {
+        named.bump((Kind::Ucounts, cred.ucounts.id().serial()));
+    }
+    for (_, ns) in k.namespaces.iter() {
+        if let Some(ucounts) = &ns.common.ucounts {
+            named.bump((Kind::Ucounts, ucounts.id().serial()));
+        }
+    }
+    named.compare(Kind::Cred, k.creds.iter().map(|(id, o)| (id.serial(), o.usage)), wrong);
+    named.compare(Kind::Pid, k.pids.iter().map(|(id, o)| (id.serial(), o.count)), wrong);
+    named.compare(Kind::Sighand, k.sighands.iter().map(|(id, o)| (id.serial(), o.count)), wrong);
+    named.compare(Kind::Mm, k.mms.iter().map(|(id, o)| (id.serial(), o.users)), wrong);
+    named.compare(Kind::Fs, k.fs.iter().map(|(id, o)| (id.serial(), o.users)), wrong);
+    named.compare(Kind::Files, k.files.iter().map(|(id, o)| (id.serial(), o.count)), wrong);
+    named.compare(Kind::File, k.open_files.iter().map(|(id, o)| (id.serial(), o.count)), wrong);
+    named.compare(Kind::NsProxy, k.nsproxies.iter().map(|(id, o)| (id.serial(), o.count)), wrong);
+    named.compare(Kind::Ucounts, k.ucounts.table.iter().map(|(id, o)| (id.serial(), o.count)), wrong);
+    for leftover in named.0.keys() {
+        wrong.push(format!("{leftover:?} is named but freed"));
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Cred,
+    Pid,
+    Sighand,
+    Mm,
+    Fs,
+    Files,
+    File,
+    NsProxy,
+    Ucounts,
+}
+
+/// How often each object was named.
+#[derive(Default)]
+struct Named(BTreeMap<(Kind, u64), u32>);
+
+impl Named {
+    fn bump(&mut self, key: (Kind, u64)) {
+        *self.0.entry(key).or_default() += 1;
+    }
+    fn cred(&mut self, id: CredId) {
+        self.bump((Kind::Cred, id.serial()));
+    }
+    fn pid(&mut self, id: PidId) {
+        self.bump((Kind::Pid, id.serial()));
+    }
+    fn compare(&mut self, kind: Kind, live: impl Iterator<Item = (u64, u32)>, wrong: &mut Vec<String>) {
+        for (serial, count) in live {
+            differ(wrong, (kind, serial), count, self.0.remove(&(kind, serial)).unwrap_or(0));
+        }
+    }
+}
+
+fn audit_tasks(k: &Kernel, wrong: &mut Vec<String>) {
+    for (id, task) in k.tasks.iter() {
+        let has = [task.mm.is_some(), task.fs.is_some(), task.files.is_some(), task.nsproxy.is_some()];
+        if has != [!task.is_dead(); 4] {
+            wrong.push(format!("task {id:?} in state {:?} has {has:?}", task.state));
+        }
+        let Some(signal) = k.signals.get(task.signal) else {
+            wrong.push(format!("task {id:?} belongs to a freed process"));
+            continue;
+        };
+        if !signal.threads.contains(&id) {
+            wrong.push(format!("task {id:?} is missing among its threads"));
+        }
+        if k.pids[task.thread_pid.id()].attached.task != Some(id) {
+            wrong.push(format!("the struct pid of task {id:?} is attached elsewhere"));
+        }
+    }
+    for (id, signal) in k.signals.iter() {
+        differ(wrong, (id, "leader"), signal.threads.first(), Some(&signal.leader));
+        let live = signal.threads.iter().filter(|&&t| !k.tasks[t].is_dead()).count();
+        differ(wrong, (id, "live"), signal.live as usize, live);
+        let stopped = signal.threads.iter().filter(|&&t| k.tasks[t].state == TaskState::Stopped).count();
+        if stopped > 0 && signal.stop_signal.is_none() {
+            wrong.push(format!("process {id:?} has stopped threads but no stop signal"));
+        }
+    }
+}
+
+fn audit_children(k: &Kernel, wrong: &mut Vec<String>) {
+    let mut seen: BTreeSet<TaskId> = BTreeSet::new();
+    for (id, _) in k.tasks.iter() {
+        for child in k.children_of(id) {
+            differ(wrong, (child, "real_parent"), k.tasks[child].real_parent, id);
+            if !seen.insert(child) {
+                wrong.push(format!("task {child:?} is a child twice"));
+                return;
+            }
+        }
+    }
+    for (id, _) in k.tasks.iter() {
+        let listed = k.is_leader(id) && id != k.init.task;
+        differ(wrong, (id, "in a list of children"), seen.contains(&id), listed);
+    }
+}
+
+fn audit_pids(k: &Kernel, wrong: &mut Vec<String>) {
+    let mut numbers: BTreeMap<NsId, usize> = BTreeMap::new();
+    let mut groups: BTreeMap<PidId, BTreeSet<SignalId>> = BTreeMap::new();
+    let mut sessions: BTreeMap<PidId, u32> = BTreeMap::new();
+    for (id, signal) in k.signals.iter() {
+        groups.entry(signal.pgrp.id()).or_default().insert(id);
+        *sessions.entry(signal.session.id()).or_default() += 1;
+    }
+    for (id, pid) in k.pids.iter() {
+        differ(wrong, (id, "hashed"), pid.hashed, !pid.attached.is_empty());
+        for (ns, nr) in pid.numbers.iter().filter(|_| pid.hashed) {
+            *numbers.entry(*ns).or_default() += 1;
+            differ(wrong, (id, "number", nr), k.namespaces[*ns].pid().idr.get(*nr), Some(id));
+        }
+        differ(wrong, (id, "group"), &pid.attached.group, groups.get(&id).unwrap_or(&BTreeSet::new()));
+        differ(wrong, (id, "session"), pid.attached.session, sessions.get(&id).copied().unwrap_or(0));
+    }
+    for (id, ns) in k.namespaces.iter() {
+        if let super::ns::NsState::Pid(pid_ns) = &ns.state {
+            let recounted = numbers.get(&id).copied().unwrap_or(0);
+            differ(wrong, (ns.arg(), "idr"), pid_ns.idr.len(), recounted);
+            differ(wrong, (ns.arg(), "pid_allocated"), pid_ns.pid_allocated as usize, recounted);
+        }
+    }
+}
+
+fn audit_ucounts(k: &Kernel, wrong: &mut Vec<String>) {
+    let mut charged: BTreeMap<UcountsId, ([u32; UCOUNT_KINDS], u32)> = BTreeMap::new();
+    for (_, ns) in k.namespaces.iter() {
+        if let Some(first) = &ns.common.ucounts {
+            for level in k.ucounts_chain(first.id()) {
+                charged.entry(level).or_default().0[ns.ops().ucount] += 1;
+            }
+        }
+    }
+    for (_, task) in k.tasks.iter() {
+        for level in k.ucounts_chain(k.creds[task.cred.id()].ucounts.id()) {
+            charged.entry(level).or_default().1 += 1;
+        }
+    }
+    let mut keys: BTreeSet<(NsId, Kuid)> = BTreeSet::new();
+    for (id, ucounts) in k.ucounts.table.iter() {
+        let recounted = charged.remove(&id).unwrap_or_default();
+        differ(wrong, (id, ucounts.uid), (ucounts.ucount, ucounts.nproc), recounted);
+        keys.insert((ucounts.ns.id(), ucounts.uid));
+    }
+    differ(wrong, "ucounts by key", k.ucounts.by_key.keys().copied().collect(), keys);
+}

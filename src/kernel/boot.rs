@@ -1,0 +1,215 @@
+//! The one state every lab boots into.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::capability::CapSet;
+use super::cred::{Cred, GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Ids, Kgid};
+use super::file::{FilesStruct, FsStruct};
+use super::ns::{NS_TABLE, Namespace, NsCommon, NsType, SLOTS};
+use super::nsproxy::NsProxy;
+use super::pid::{Attachments, Pid};
+use super::refcount::Held;
+use super::signal::{Rlimit, Rlimits, SIGCHLD, Sighand, SignalStruct};
+use super::table::{LowestFree, Table};
+use super::task::{ChildList, Mm, SiblingLinks, Task, TaskState};
+use super::ucounts::UcountsTable;
+use super::{InitObjects, Kernel, NsId};
+
+/// The first number of the inum pool (`PROC_DYNAMIC_FIRST`).
+const PROC_DYNAMIC_FIRST: u32 = 0xf000_0000;
+/// Numbers boot-time procfs entries hold on the reference machine.
+const BOOT_PROC_ENTRIES: u32 = 337;
+/// `threads-max` of a lab; Linux derives it from the size of memory.
+pub const THREADS_MAX: u32 = 4_194_304;
+
+impl Kernel {
+    /// A freshly booted kernel: pid 1, all initial namespaces with Linux's inums.
+    pub fn boot() -> Kernel {
+        let (user_ns, namespaces) = initial_namespaces();
+        let mut k = Kernel::empty(namespaces, user_ns);
+        let pid_ns = k.initial(NsType::Pid);
+        let nsproxy = k.boot_nsproxy();
+        k.init.nsproxy = nsproxy.id();
+        k.init.pid_ns = pid_ns;
+        k.boot_init(nsproxy);
+        k.changes.clear();
+        k
+    }
+
+    fn empty(namespaces: Table<Namespace>, user_ns: NsId) -> Kernel {
+        Kernel {
+            tasks: Table::default(),
+            signals: Table::default(),
+            sighands: Table::default(),
+            mms: Table::default(),
+            fs: Table::default(),
+            files: Table::default(),
+            open_files: Table::default(),
+            pids: Table::default(),
+            creds: Table::default(),
+            ucounts: UcountsTable::default(),
+            nsproxies: Table::default(),
+            init: InitObjects {
+                task: Table::default().next_id(),
+                user_ns,
+                pid_ns: user_ns,
+                nsproxy: Table::default().next_id(),
+            },
+            ns_by_inum: namespaces.iter().map(|(id, ns): (NsId, &Namespace)| (ns.common.inum, id)).collect(),
+            namespaces,
+            inums: LowestFree::starting_at(PROC_DYNAMIC_FIRST + BOOT_PROC_ENTRIES),
+            next_ns_id: NS_TABLE.len() as u64 + 1,
+            clock: 0,
+            threads_max: THREADS_MAX,
+            work: VecDeque::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    fn initial(&self, ns_type: NsType) -> NsId {
+        self.find_ns(ns_type, ns_type.ops().init_inum).expect("boot made all initial namespaces")
+    }
+
+    fn boot_nsproxy(&mut self) -> Held<NsProxy> {
+        let mut ids = [self.init.user_ns; SLOTS];
+        for ops in NS_TABLE {
+            for slot in [ops.slot, ops.setns_slot].into_iter().flatten() {
+                ids[slot as usize] = self.initial(ops.ns_type);
+            }
+        }
+        let slots = ids.map(|id| self.namespaces.hold(id));
+        self.nsproxies.insert_held(NsProxy { count: 0, slots })
+    }
+
+    fn boot_init(&mut self, nsproxy: Held<NsProxy>) {
+        let init = self.tasks.next_id();
+        let signal = self.signals.next_id();
+        let cred = self.boot_cred();
+        let mm_ns = self.namespaces.hold(self.init.user_ns);
+        let thread_pid = self.boot_pid();
+        let (pgrp, session) = (self.pids.hold(thread_pid.id()), self.pids.hold(thread_pid.id()));
+        self.pids[thread_pid.id()].attached =
+            Attachments { task: Some(init), process: Some(signal), group: BTreeSet::from([signal]), session: 1 };
+        let pid_ns = self.namespaces[self.init.pid_ns].pid_mut();
+        pid_ns.child_reaper = Some(init);
+        let task = Task {
+            comm: b"init".to_vec(),
+            argv: vec![b"init".to_vec()],
+            state: TaskState::Running,
+            thread_pid,
+            signal,
+            sighand: self.sighands.insert_held(Sighand::default()),
+            cred,
+            mm: Some(self.mms.insert_held(Mm { users: 0, dumpable: true, user_ns: mm_ns })),
+            fs: Some(self.fs.insert_held(FsStruct { users: 0, umask: 0o022 })),
+            files: Some(self.files.insert_held(FilesStruct::default())),
+            nsproxy: Some(nsproxy),
+            real_parent: init,
+            children: ChildList::default(),
+            sibling: SiblingLinks::default(),
+            exit_signal: SIGCHLD,
+            exit_code: 0,
+            pdeath_signal: 0,
+            blocked: 0,
+            pending: Vec::new(),
+            no_new_privs: false,
+            forked_no_exec: false,
+            nproc_exceeded: false,
+            tracer: None,
+            ptraced: Vec::new(),
+            start_time: 0,
+        };
+        self.tasks.insert(task);
+        self.signals.insert(boot_signal(init, pgrp, session));
+        self.init.task = init;
+    }
+
+    fn boot_cred(&mut self) -> Held<Cred> {
+        let ucounts = self.get_ucounts(self.init.user_ns, GLOBAL_ROOT_UID);
+        self.add_nproc(ucounts.id(), 1);
+        let (uid, gid) = (GLOBAL_ROOT_UID, GLOBAL_ROOT_GID);
+        let cred = Cred {
+            usage: 0,
+            ids: Ids { uid, gid, suid: uid, sgid: gid, euid: uid, egid: gid, fsuid: uid, fsgid: gid },
+            groups: Arc::from(Vec::<Kgid>::new()),
+            securebits: 0,
+            inheritable: CapSet::EMPTY,
+            permitted: CapSet::FULL,
+            effective: CapSet::FULL,
+            bset: CapSet::FULL,
+            ambient: CapSet::EMPTY,
+            user_ns: self.namespaces.hold(self.init.user_ns),
+            ucounts,
+        };
+        self.creds.insert_held(cred)
+    }
+
+    fn boot_pid(&mut self) -> Held<Pid> {
+        let pid_ns = self.init.pid_ns;
+        let pid = Pid {
+            count: 0,
+            ns: self.namespaces.hold(pid_ns),
+            numbers: vec![(pid_ns, 1)],
+            attached: Attachments::default(),
+            hashed: true,
+        };
+        let held = self.pids.insert_held(pid);
+        let pid_ns = self.namespaces[pid_ns].pid_mut();
+        pid_ns.idr.insert(1, held.id());
+        pid_ns.idr.cursor = 2;
+        pid_ns.pid_allocated = 1;
+        held
+    }
+}
+
+fn boot_signal(init: super::TaskId, pgrp: Held<Pid>, session: Held<Pid>) -> SignalStruct {
+    let half = u64::from(THREADS_MAX / 2);
+    SignalStruct {
+        leader: init,
+        threads: vec![init],
+        live: 1,
+        pgrp,
+        session,
+        is_child_subreaper: false,
+        has_child_subreaper: false,
+        unkillable: true,
+        group_exit: None,
+        stop_signal: None,
+        stop_unreported: false,
+        continued: false,
+        shared_pending: Vec::new(),
+        rlimits: Rlimits {
+            nproc: Rlimit { soft: half, hard: half },
+            nofile: Rlimit { soft: 1024, hard: 4096 },
+            msgqueue: Rlimit { soft: 819_200, hard: 819_200 },
+        },
+    }
+}
+
+/// The eight initial namespaces, each with the static reference that keeps it for ever, owned by the initial user
+/// namespace, whose id is returned too.
+fn initial_namespaces() -> (NsId, Table<Namespace>) {
+    let mut table = Table::default();
+    let mut user_ns = None;
+    for ops in NS_TABLE {
+        let state = (ops.initial)();
+        let owner = user_ns.map(|owner| table.hold(owner));
+        let common = NsCommon {
+            inum: ops.init_inum,
+            ns_id: ops.init_ns_id,
+            // The static reference.
+            count: 1,
+            user_ns: owner,
+            owner_extra: None,
+            parent: None,
+            ucounts: None,
+            pins: 0,
+            stashed: None,
+            extra_inums: Vec::new(),
+        };
+        let id = table.insert(Namespace { common, state });
+        user_ns.get_or_insert(id);
+    }
+    (user_ns.expect("the table begins with the user namespace"), table)
+}

@@ -1,0 +1,385 @@
+//! The end of tasks: exit, the death of a pid namespace's init, reparenting, orphaned process groups, release
+//! (`kernel/exit.c`, `zap_pid_ns_processes` in `kernel/pid_namespace.c`).
+
+use super::change::Change;
+use super::file::FilesStruct;
+use super::refcount::Held;
+use super::signal::{SIGCHLD, SIGCONT, SIGHUP, SIGKILL, Sender, sigmask};
+use super::task::TaskState;
+use super::{Kernel, NsId, PidId, SignalId, TaskId};
+
+/// What is left to do before a call returns. Linux does it in other tasks' context or in work items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// The thread dies, with this status word unless its group has one.
+    Exit(TaskId, i32),
+    /// A number was given back in a dead pid namespace: its init may be waiting for that.
+    ZapProgress(NsId),
+}
+
+impl Kernel {
+    /// Does all that is due, in order, until nothing is.
+    pub(crate) fn run_work(&mut self) {
+        while let Some(work) = self.work.pop_front() {
+            match work {
+                Work::Exit(task, code) => {
+                    if self.tasks.get(task).is_some_and(|t| !t.is_dead()) {
+                        self.do_exit(task, code);
+                    }
+                }
+                Work::ZapProgress(ns) => self.finish_zap_if_done(ns),
+            }
+        }
+    }
+
+    /// Makes the whole group die with a status word, unless it is dying already (`do_group_exit`,
+    /// `zap_other_threads`).
+    pub(crate) fn group_exit(&mut self, signal: SignalId, status: i32) {
+        let group = &mut self.signals[signal];
+        if group.group_exit.is_some() {
+            return;
+        }
+        group.group_exit = Some(status);
+        for thread in group.threads.clone() {
+            self.work.push_back(Work::Exit(thread, status));
+        }
+    }
+
+    /// One thread dies: what it holds is let go, its children get a new parent, it becomes a zombie or is gone
+    /// (`do_exit`).
+    fn do_exit(&mut self, task: TaskId, code: i32) {
+        let signal = self.tasks[task].signal;
+        let group = &mut self.signals[signal];
+        group.live -= 1;
+        let last_thread = group.live == 0;
+        if last_thread {
+            // The status of a process is that of its last thread, unless the group was told to die.
+            group.group_exit.get_or_insert(code);
+        }
+        let dying = &mut self.tasks[task];
+        dying.exit_code = code;
+        dying.pending.clear();
+        self.exit_resources(task);
+        self.tasks[task].state = TaskState::Zapping;
+        self.changes.push(Change::Attrs(task));
+        if self.is_last_of_reaper(task) {
+            self.zap_pid_ns_processes(task);
+            return;
+        }
+        self.exit_notify(task);
+    }
+
+    /// Ends another thread of a process that calls exec, at once (`de_thread`).
+    pub(crate) fn exit_thread(&mut self, thread: TaskId) {
+        self.do_exit(thread, SIGKILL);
+    }
+
+    /// The caller of exec takes the place of its dead leader: its number, its parent and its rank (`de_thread`).
+    pub(crate) fn take_over_leader(&mut self, task: TaskId, leader: TaskId) {
+        let (own, theirs) = (self.pid_of(task), self.pid_of(leader));
+        self.pids[own].attached.task = Some(leader);
+        self.pids[theirs].attached.task = Some(task);
+        self.swap_thread_pids(task, leader);
+        if leader == self.init.task {
+            self.init.task = task;
+            self.tasks[task].real_parent = task;
+        } else {
+            let parent = self.tasks[leader].real_parent;
+            self.unlink_child(leader);
+            self.link_child(task, parent);
+        }
+        let signal = self.tasks[task].signal;
+        self.signals[signal].leader = task;
+        self.tasks[task].start_time = self.tasks[leader].start_time;
+        self.changes.push(Change::Gone(task));
+        self.release_task(leader);
+    }
+
+    fn swap_thread_pids(&mut self, a: TaskId, b: TaskId) {
+        let spare = self.pids.hold(self.pid_of(a));
+        let of_b = std::mem::replace(&mut self.tasks[b].thread_pid, spare);
+        let of_a = std::mem::replace(&mut self.tasks[a].thread_pid, of_b);
+        self.put_pid(of_a);
+    }
+
+    /// `exit_mm`, `exit_files`, `exit_fs`, `exit_task_namespaces`, in Linux's order.
+    fn exit_resources(&mut self, task: TaskId) {
+        self.put_mm(task);
+        if let Some(files) = self.tasks[task].files.take() {
+            self.put_files(files);
+        }
+        if let Some(fs) = self.tasks[task].fs.take() {
+            drop(self.fs.release(fs));
+        }
+        self.switch_task_namespaces(task, None);
+    }
+
+    pub(crate) fn put_mm(&mut self, task: TaskId) {
+        if let Some(mm) = self.tasks[task].mm.take()
+            && let Some(freed) = self.mms.release(mm)
+        {
+            self.put_ns(freed.user_ns);
+        }
+    }
+
+    pub(crate) fn put_files(&mut self, files: Held<FilesStruct>) {
+        if let Some(freed) = self.files.release(files) {
+            for descriptor in freed.fds.into_values() {
+                self.put_file(descriptor.file);
+            }
+        }
+    }
+
+    /// The task is the child_reaper of its pid namespace and no other thread of it lives. If one does, that one is the
+    /// reaper from now on (`find_child_reaper`).
+    fn is_last_of_reaper(&mut self, task: TaskId) -> bool {
+        let ns = self.task_active_pid_ns(task);
+        if self.namespaces[ns].pid().child_reaper != Some(task) {
+            return false;
+        }
+        match self.find_alive_thread(task) {
+            Some(thread) => {
+                self.namespaces[ns].pid_mut().child_reaper = Some(thread);
+                false
+            }
+            None => true,
+        }
+    }
+
+    /// The init of a pid namespace is dying: no new numbers, all members are killed, its children are reaped, and it
+    /// waits until nobody else is left.
+    fn zap_pid_ns_processes(&mut self, init: TaskId) {
+        let ns = self.task_active_pid_ns(init);
+        self.namespaces[ns].pid_mut().adding = false;
+        let sighand = self.tasks[init].sighand.id();
+        self.sighands[sighand].ignored |= sigmask(SIGCHLD);
+        let members: Vec<PidId> = self.namespaces[ns].pid().idr.iter().map(|(_, pid)| pid).collect();
+        for member in members {
+            let Some(task) = self.pids[member].attached.task else { continue };
+            if !self.is_same_thread_group(task, init) {
+                self.send_signal(Sender::Kernel, task, true, SIGKILL);
+            }
+        }
+        let threads = self.signal_of(init).threads.clone();
+        for thread in threads {
+            let zombies: Vec<TaskId> = self.children_of(thread).filter(|&c| self.is_reapable(c)).collect();
+            for zombie in zombies {
+                self.release_task(zombie);
+            }
+        }
+        self.work.push_back(Work::ZapProgress(ns));
+    }
+
+    fn finish_zap_if_done(&mut self, ns: NsId) {
+        let Some(pid_ns) = self.namespaces.get(ns).map(|n| n.pid()) else { return };
+        let Some(init) = pid_ns.child_reaper.filter(|&init| self.tasks.contains(init)) else { return };
+        // The numbers of the init itself: one as leader, two when a thread is the last and its leader a zombie.
+        let own = if self.is_leader(init) { 1 } else { 2 };
+        if self.tasks[init].state != TaskState::Zapping || pid_ns.pid_allocated != own {
+            return;
+        }
+        if pid_ns.reboot != 0 {
+            let status = pid_ns.reboot;
+            let signal = self.tasks[init].signal;
+            self.signals[signal].group_exit = Some(status);
+        }
+        self.exit_notify(init);
+    }
+
+    /// The rest of exit: children are handed on, the parent learns of it, and who needs no reaping is gone
+    /// (`exit_notify`).
+    fn exit_notify(&mut self, task: TaskId) {
+        self.forget_original_parent(task);
+        let signal = self.tasks[task].signal;
+        let leader = self.signals[signal].leader;
+        if self.signals[signal].live == 0 {
+            let parent = self.tasks[leader].real_parent;
+            self.kill_orphaned_pgrp(leader, parent, Some(leader));
+        }
+        self.tasks[task].state = TaskState::Zombie;
+        self.changes.push(Change::Attrs(task));
+        let release = if task == leader {
+            self.signals[signal].threads.len() == 1 && self.notify_parent_of_exit(task)
+        } else {
+            true
+        };
+        if release {
+            self.release_task(task);
+        }
+    }
+
+    /// A dying tracer lets go of those it traces (`exit_ptrace`).
+    fn release_tracees(&mut self, tracer: TaskId) {
+        for tracee in std::mem::take(&mut self.tasks[tracer].ptraced) {
+            self.tasks[tracee].tracer = None;
+        }
+    }
+
+    /// Gives the children of a dying thread to another thread of it, to a subreaper or to the init of its pid namespace
+    /// (`forget_original_parent`, `find_new_reaper`).
+    fn forget_original_parent(&mut self, father: TaskId) {
+        self.release_tracees(father);
+        let children: Vec<TaskId> = self.children_of(father).collect();
+        if children.is_empty() {
+            return;
+        }
+        let reaper = self.find_new_reaper(father);
+        for child in children {
+            self.unlink_child(child);
+            self.link_child(child, reaper);
+            let threads = self.signal_of(child).threads.clone();
+            for thread in threads {
+                let death_signal = self.tasks[thread].pdeath_signal;
+                if death_signal != 0 {
+                    self.send_signal(Sender::Task(father), thread, true, death_signal);
+                }
+            }
+            if !self.is_same_thread_group(reaper, father) {
+                self.reparent_leader(child, father);
+            }
+        }
+    }
+
+    fn find_new_reaper(&self, father: TaskId) -> TaskId {
+        if let Some(thread) = self.find_alive_thread(father) {
+            return thread;
+        }
+        self.find_subreaper(father).unwrap_or_else(|| {
+            let ns = self.task_active_pid_ns(father);
+            self.namespaces[ns].pid().child_reaper.expect("a pid namespace with a task had an init")
+        })
+    }
+
+    /// The nearest ancestor at the same pid namespace level that is a subreaper with a live thread.
+    fn find_subreaper(&self, father: TaskId) -> Option<TaskId> {
+        if !self.signal_of(father).has_child_subreaper {
+            return None;
+        }
+        let level = self.pids[self.pid_of(father)].level();
+        let mut ancestor = self.real_parent_of(father);
+        while self.pids[self.pid_of(ancestor)].level() == level && ancestor != self.init.task {
+            if self.signal_of(ancestor).is_child_subreaper {
+                let alive = |&t: &TaskId| !self.tasks[t].is_dead();
+                if let Some(thread) = self.signal_of(ancestor).threads.iter().copied().find(alive) {
+                    return Some(thread);
+                }
+            }
+            ancestor = self.real_parent_of(ancestor);
+        }
+        None
+    }
+
+    /// An orphan sends SIGCHLD from now on; a dead one is reported to the new parent at once (`reparent_leader`).
+    fn reparent_leader(&mut self, child: TaskId, father: TaskId) {
+        self.tasks[child].exit_signal = SIGCHLD;
+        let gone = self.is_reapable(child) && self.notify_parent_of_exit(child);
+        self.kill_orphaned_pgrp(child, father, None);
+        if gone {
+            self.release_task(child);
+        }
+    }
+
+    /// A process that only waits to be reaped: dead with all its threads.
+    pub fn is_reapable(&self, task: TaskId) -> bool {
+        self.tasks[task].state == TaskState::Zombie && self.signal_of(task).threads.len() == 1
+    }
+
+    /// Tells the parent of a death. True: nobody will reap the task, because the parent ignores SIGCHLD or is itself
+    /// an init in its last wait (`do_notify_parent`).
+    fn notify_parent_of_exit(&mut self, leader: TaskId) -> bool {
+        let parent = self.tasks[leader].real_parent;
+        if self.tasks[parent].state == TaskState::Zapping {
+            return true;
+        }
+        let exit_signal = self.tasks[leader].exit_signal;
+        let sighand = &self.sighands[self.tasks[parent].sighand.id()];
+        let ignored = exit_signal == SIGCHLD && sighand.ignored & sigmask(SIGCHLD) != 0;
+        if exit_signal > 0 && !ignored {
+            self.send_child_signal(leader, exit_signal);
+        }
+        ignored
+    }
+
+    /// A process group that loses its last connection to the rest of its session while a member is stopped gets SIGHUP
+    /// and SIGCONT (`kill_orphaned_pgrp`). `leaving` does not count as a connection.
+    fn kill_orphaned_pgrp(&mut self, task: TaskId, parent: TaskId, leaving: Option<TaskId>) {
+        let pgrp = self.signal_of(task).pgrp.id();
+        let connected = self.signal_of(parent).pgrp.id() != pgrp
+            && self.signal_of(parent).session.id() == self.signal_of(task).session.id();
+        if connected && self.is_pgrp_orphaned(pgrp, leaving) && self.has_stopped_jobs(pgrp) {
+            for member in self.pgrp_members(pgrp) {
+                self.send_signal(Sender::Kernel, member, true, SIGHUP);
+            }
+            for member in self.pgrp_members(pgrp) {
+                self.send_signal(Sender::Kernel, member, true, SIGCONT);
+            }
+        }
+    }
+
+    /// No member has a parent in another group of the same session (`will_become_orphaned_pgrp`).
+    pub fn is_pgrp_orphaned(&self, pgrp: PidId, leaving: Option<TaskId>) -> bool {
+        !self.pgrp_members(pgrp).into_iter().any(|member| {
+            let parent = self.tasks[member].real_parent;
+            Some(member) != leaving
+                && !self.is_reapable(member)
+                && parent != self.init.task
+                && self.signal_of(parent).pgrp.id() != pgrp
+                && self.signal_of(parent).session.id() == self.signal_of(member).session.id()
+        })
+    }
+
+    fn has_stopped_jobs(&self, pgrp: PidId) -> bool {
+        self.pgrp_members(pgrp).into_iter().any(|member| self.signal_of(member).stop_signal.is_some())
+    }
+
+    /// The leaders of the processes in a group.
+    pub fn pgrp_members(&self, pgrp: PidId) -> Vec<TaskId> {
+        self.pids[pgrp].attached.group.iter().map(|&signal| self.signals[signal].leader).collect()
+    }
+
+    pub fn is_same_thread_group(&self, a: TaskId, b: TaskId) -> bool {
+        self.tasks[a].signal == self.tasks[b].signal
+    }
+
+    /// Takes a dead thread off the books; with its last thread goes the process (`release_task`). A leader that was
+    /// only waiting for this thread is reported, or goes too.
+    pub(crate) fn release_task(&mut self, task: TaskId) {
+        let signal = self.tasks[task].signal;
+        let leader = self.signals[signal].leader;
+        if task == leader {
+            self.unlink_child(task);
+        }
+        self.signals[signal].threads.retain(|&t| t != task);
+        let gone = self.tasks.remove(task).expect("a task is released once");
+        self.changes.push(Change::Gone(task));
+        if let Some(tracer) = gone.tracer {
+            self.tasks[tracer].ptraced.retain(|&t| t != task);
+        }
+        self.add_nproc(self.creds[gone.cred.id()].ucounts.id(), -1);
+        drop(self.sighands.release(gone.sighand));
+        self.put_cred(gone.cred);
+        let own = gone.thread_pid.id();
+        self.pids[own].attached.task = None;
+        if task == leader {
+            self.pids[own].attached.process = None;
+            self.release_signal(signal);
+        }
+        self.free_pid_if_detached(own);
+        self.put_pid(gone.thread_pid);
+        if task != leader && self.is_reapable(leader) && self.notify_parent_of_exit(leader) {
+            self.release_task(leader);
+        }
+    }
+
+    /// Detaches a process from its group and session.
+    fn release_signal(&mut self, signal: SignalId) {
+        let group = self.signals.remove(signal).expect("a process is released once");
+        let (pgrp, session) = (group.pgrp.id(), group.session.id());
+        self.pids[pgrp].attached.group.remove(&signal);
+        self.pids[session].attached.session -= 1;
+        self.free_pid_if_detached(pgrp);
+        self.free_pid_if_detached(session);
+        self.put_pid(group.pgrp);
+        self.put_pid(group.session);
+    }
+}

@@ -1,0 +1,99 @@
+//! Layer 1a: the simulated kernel's objects. Pure data and deterministic rules: no text for users, no I/O, no clock,
+//! no threads, no locks.
+//!
+//! Invariants (recomputed from scratch by [`audit`]):
+//! * every reference count is the number of its [`Held`](refcount::Held) values;
+//! * a zombie has no nsproxy, mm, fs or files; it keeps its struct pid and its cred;
+//! * a number is in a pid namespace's idr exactly while its struct pid is attached to a task as PID, TGID, PGID or SID;
+//! * the charge in a ucounts object is the number of live namespaces charged to it or to a descendant.
+
+pub mod audit;
+pub mod boot;
+pub mod capability;
+pub mod change;
+pub mod cred;
+pub mod exec;
+pub mod exit;
+pub mod file;
+pub mod node;
+pub mod ns;
+pub mod nsproxy;
+pub mod pid;
+pub mod ptrace;
+pub mod refcount;
+pub mod scan;
+pub mod signal;
+pub mod table;
+pub mod task;
+pub mod ucounts;
+pub mod uid_map;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use change::Change;
+use cred::Cred;
+use file::{File, FilesStruct, FsStruct};
+use ns::Namespace;
+use nsproxy::NsProxy;
+use pid::Pid;
+use signal::{Sighand, SignalStruct};
+use table::{Id, LowestFree, Table};
+use task::{Mm, Task};
+use ucounts::UcountsTable;
+
+pub type TaskId = Id<Task>;
+pub type SignalId = Id<SignalStruct>;
+pub type PidId = Id<Pid>;
+pub type CredId = Id<Cred>;
+pub type NsId = Id<Namespace>;
+pub type NsProxyId = Id<NsProxy>;
+pub type FileId = Id<File>;
+
+/// The whole simulated kernel.
+#[derive(Debug)]
+pub struct Kernel {
+    pub tasks: Table<Task>,
+    pub signals: Table<SignalStruct>,
+    pub sighands: Table<Sighand>,
+    pub mms: Table<Mm>,
+    pub fs: Table<FsStruct>,
+    pub files: Table<FilesStruct>,
+    pub open_files: Table<File>,
+    pub pids: Table<Pid>,
+    pub creds: Table<Cred>,
+    pub ucounts: UcountsTable,
+    pub nsproxies: Table<NsProxy>,
+    pub namespaces: Table<Namespace>,
+    /// The live namespaces by inum, which all kinds share.
+    pub ns_by_inum: BTreeMap<u32, NsId>,
+    /// The objects that exist from boot and never go.
+    pub init: InitObjects,
+    /// Inums: one lowest-free pool for namespaces and procfs entries (`proc_alloc_inum`).
+    pub inums: LowestFree,
+    /// The next `ns_id`: never reused, one space for all kinds.
+    pub next_ns_id: u64,
+    /// Nanoseconds since boot; moves only when told to.
+    pub clock: u64,
+    /// `/proc/sys/kernel/threads-max`.
+    pub threads_max: u32,
+    /// What has to happen before the running call returns.
+    pub work: VecDeque<exit::Work>,
+    /// What changed since the last [`Kernel::take_changes`], for caches above.
+    pub changes: Vec<Change>,
+}
+
+/// Ids of what boot made.
+#[derive(Clone, Copy, Debug)]
+pub struct InitObjects {
+    pub task: TaskId,
+    pub user_ns: NsId,
+    pub pid_ns: NsId,
+    pub nsproxy: NsProxyId,
+}
+
+impl Kernel {
+    /// Hands over the changes recorded since the last call.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+}

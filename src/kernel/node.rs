@@ -1,0 +1,103 @@
+//! The identity of a file in the lab's tree, as plain data: what a descriptor or a cached inode refers to. What is
+//! behind it (names, content, rights) is the business of [`crate::tree`].
+
+use super::{NsId, NsProxyId, TaskId};
+
+/// A file of the lab as seen through one view.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Node {
+    pub view: View,
+    pub place: Place,
+}
+
+/// Through which instance of `proc` a file is seen, and by whom.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum View {
+    /// The lab's own `proc`, of the initial pid namespace, seen by whoever asks.
+    Caller,
+    /// Below `as/<pid>/`: of that task's pid namespace, always seen by that task.
+    As(TaskId),
+    /// What a task reaches by path or descriptor: numbers of this pid namespace, seen by whoever asks.
+    PidNs(NsId),
+}
+
+/// What a [`Node`] is. Numbers named "row" index the static tables of [`crate::tree`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Place {
+    /// By row, a file or directory that belongs to no object: `proc`, `proc/uptime`, `kernel/ops`.
+    Fixed(u16),
+    /// `proc/sys/user/max_<kind>_namespaces`, by row of [`super::ns::NS_TABLE`].
+    MaxNamespaces(u8),
+    /// `as/<pid>`.
+    As(TaskId),
+    /// By row, an entry of `proc/<pid>`, the directory itself and its sub-directories included.
+    Pid(TaskId, u16),
+    /// By row, an entry of `proc/<pid>/task/<tid>`.
+    Tid(TaskId, u16),
+    /// The link `proc/<pid>/ns/<entry>`: [`super::ns::ENTRIES`] by index; `thread` when reached by `task/<tid>`.
+    NsLink {
+        task: TaskId,
+        entry: u8,
+        thread: bool,
+    },
+    /// The hidden file a namespace link leads to; its inode number is the inum.
+    NsFile(NsId),
+    /// `proc/<pid>/fd/<n>`, and `fdinfo/<n>` when `info`; `thread` when reached by `task/<tid>`.
+    Fd {
+        task: TaskId,
+        fd: i32,
+        info: bool,
+        thread: bool,
+    },
+    /// `ctl` itself, `ctl/batch` and `ctl/usage`.
+    CtlRoot,
+    CtlBatch,
+    CtlUsage,
+    /// `ctl/<pid>`, its `usage`, and its other files by row of [`crate::control::VERBS`].
+    CtlDir(TaskId),
+    CtlTaskUsage(TaskId),
+    Ctl(TaskId, u16),
+    /// `kernel/ns/<kind>`, by row of [`super::ns::NS_TABLE`].
+    NsKind(u8),
+    /// By row, a field of an object of the kernel below `kernel/`; row 0 is the object's directory.
+    Struct(Object, u16),
+    /// By row and key, an element of a list: a child, a task, a number.
+    StructItem(Object, u16, u32),
+}
+
+/// What has a directory below `kernel/` and can be pointed at.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Object {
+    Task(TaskId),
+    NsProxy(NsProxyId),
+    Ns(NsId),
+    /// A table of operations, by index of [`super::ns::ENTRIES`].
+    Ops(u8),
+}
+
+impl Node {
+    /// The task this file shows, if it is about one: it is stale when that task changes.
+    pub fn task(&self) -> Option<TaskId> {
+        match self.place {
+            Place::As(task)
+            | Place::Pid(task, _)
+            | Place::Tid(task, _)
+            | Place::NsLink { task, .. }
+            | Place::Fd { task, .. }
+            | Place::CtlDir(task)
+            | Place::CtlTaskUsage(task)
+            | Place::Ctl(task, _)
+            | Place::Struct(Object::Task(task), _)
+            | Place::StructItem(Object::Task(task), ..) => Some(task),
+            Place::Fixed(_)
+            | Place::MaxNamespaces(_)
+            | Place::NsFile(_)
+            | Place::CtlRoot
+            | Place::CtlBatch
+            | Place::CtlUsage
+            | Place::NsKind(_)
+            | Place::Struct(Object::NsProxy(_) | Object::Ns(_) | Object::Ops(_), _)
+            | Place::StructItem(Object::NsProxy(_) | Object::Ns(_) | Object::Ops(_), ..) => None,
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! Namespaces: what all kinds share, and [`NS_TABLE`], the one place where a kind is declared. clone, unshare, setns,
+//! `/proc/<pid>/ns`, limits, teardown, the listing and the help all walk this table.
+
+pub mod cgroup;
+pub mod ipc;
+pub mod mnt;
+pub mod net;
+pub mod pid;
+pub mod time;
+pub mod user;
+pub mod uts;
+
+use super::capability::Cap;
+use super::refcount::{Counted, Held};
+use super::ucounts::Ucounts;
+use super::{Kernel, NsId, TaskId};
+use crate::bail;
+use crate::errno::{Arg, Result};
+
+pub use cgroup::CgroupNamespace;
+pub use ipc::IpcNamespace;
+pub use mnt::MntNamespace;
+pub use net::NetNamespace;
+pub use pid::PidNamespace;
+pub use time::TimeNamespace;
+pub use user::UserNamespace;
+pub use uts::UtsNamespace;
+
+/// The kinds, in the order in which one call creates and joins them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NsType {
+    User,
+    Mnt,
+    Uts,
+    Ipc,
+    Pid,
+    Cgroup,
+    Net,
+    Time,
+}
+
+/// A pointer of an nsproxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Slot {
+    Mnt,
+    Uts,
+    Ipc,
+    PidForChildren,
+    Cgroup,
+    Net,
+    Time,
+    TimeForChildren,
+}
+
+pub const SLOTS: usize = 8;
+
+/// A namespace of any kind.
+#[derive(Debug)]
+pub struct Namespace {
+    pub common: NsCommon,
+    pub state: NsState,
+}
+
+/// What all kinds share (`struct ns_common` and the owner every kind has).
+#[derive(Debug)]
+pub struct NsCommon {
+    /// What `/proc` shows; used again once free.
+    pub inum: u32,
+    /// Never used again (NS_GET_ID).
+    pub ns_id: u64,
+    pub count: u32,
+    /// The owning user namespace; `None` for user namespaces, whose owner is their parent.
+    pub user_ns: Option<Held<Namespace>>,
+    /// Further references on the owner that Linux takes (ipc: the superblock of its message queues).
+    pub owner_extra: Option<Held<Namespace>>,
+    /// pid and user: the namespace this one is nested in; `None` for the initial ones.
+    pub parent: Option<Held<Namespace>>,
+    /// Where this namespace is charged; `None` for the initial ones.
+    pub ucounts: Option<Held<Ucounts>>,
+    /// Open descriptors and bind mounts that show this namespace.
+    pub pins: u32,
+    /// The nsfs inode's reference: held while there are pins.
+    pub stashed: Option<Held<Namespace>>,
+    /// Further numbers of the inum pool this namespace takes (net: its /proc/net entries).
+    pub extra_inums: Vec<u32>,
+}
+
+impl Counted for Namespace {
+    fn count(&mut self) -> &mut u32 {
+        &mut self.common.count
+    }
+}
+
+#[derive(Debug)]
+pub enum NsState {
+    User(UserNamespace),
+    Mnt(MntNamespace),
+    Uts(UtsNamespace),
+    Ipc(IpcNamespace),
+    Pid(PidNamespace),
+    Cgroup(CgroupNamespace),
+    Net(NetNamespace),
+    Time(TimeNamespace),
+}
+
+/// One row: all that differs between kinds.
+pub struct NsOps {
+    pub ns_type: NsType,
+    /// The name in links, `kernel/ns/<name>` and flags (`<name>` and `new<name>`).
+    pub name: &'static str,
+    /// `CLONE_NEW…`
+    pub clone_flag: u64,
+    pub clone_flag_name: &'static str,
+    /// The inum of the initial namespace.
+    pub init_inum: u32,
+    /// The ns_id of the initial namespace: boot makes them in Linux's order.
+    pub init_ns_id: u64,
+    /// The state of the initial namespace.
+    pub initial: fn() -> NsState,
+    /// `max_<name>_namespaces` and the index in ucounts.
+    pub ucount: usize,
+    pub ucount_name: &'static str,
+    /// The slot a new namespace goes into; `None`: not in the nsproxy (user).
+    pub slot: Option<Slot>,
+    /// The further slot setns sets (time).
+    pub setns_slot: Option<Slot>,
+    /// Numbers beyond its own inum a namespace takes from the pool.
+    pub extra_inums: usize,
+    /// A second reference on the owner.
+    pub pins_owner_twice: bool,
+    /// NS_GET_PARENT works.
+    pub has_parent: bool,
+    /// What may forbid creation besides privilege and limits. `owner` is `None` for a user namespace made in this call.
+    pub check_create: fn(&Kernel, TaskId, Option<NsId>) -> Result<()>,
+    /// The state of a new namespace made by a task.
+    pub create: fn(&Kernel, TaskId) -> NsState,
+    /// setns: may the task join `target`? `_install` of the kind, its checks in order.
+    pub check_install: fn(&Kernel, &InstallCtx, NsId) -> Result<()>,
+}
+
+/// What an install check looks at (`struct nsset`).
+pub struct InstallCtx {
+    pub task: TaskId,
+    /// The user namespace the task will be in after this call: its own, or the one joined by the same call.
+    pub user_ns: NsId,
+    /// The task checks a private copy of its fs_struct (several types at once).
+    pub private_fs: bool,
+}
+
+/// The kinds, in the order of creation. The only list of kinds there is.
+pub static NS_TABLE: [&NsOps; 8] =
+    [&user::OPS, &mnt::OPS, &uts::OPS, &ipc::OPS, &pid::OPS, &cgroup::OPS, &net::OPS, &time::OPS];
+
+/// An entry of `/proc/<pid>/ns` (`struct proc_ns_operations`).
+pub struct NsEntry {
+    pub name: &'static str,
+    pub ns_type: NsType,
+    pub source: Source,
+}
+
+/// Where an entry finds its namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    Slot(Slot),
+    /// The namespace of the task's own struct pid.
+    ThreadPid,
+    Cred,
+}
+
+/// `/proc/<pid>/ns`, in readdir order (`ns_entries` in `fs/proc/namespaces.c`).
+pub static ENTRIES: [NsEntry; 10] = [
+    NsEntry { name: "net", ns_type: NsType::Net, source: Source::Slot(Slot::Net) },
+    NsEntry { name: "uts", ns_type: NsType::Uts, source: Source::Slot(Slot::Uts) },
+    NsEntry { name: "ipc", ns_type: NsType::Ipc, source: Source::Slot(Slot::Ipc) },
+    NsEntry { name: "pid", ns_type: NsType::Pid, source: Source::ThreadPid },
+    NsEntry { name: "pid_for_children", ns_type: NsType::Pid, source: Source::Slot(Slot::PidForChildren) },
+    NsEntry { name: "user", ns_type: NsType::User, source: Source::Cred },
+    NsEntry { name: "mnt", ns_type: NsType::Mnt, source: Source::Slot(Slot::Mnt) },
+    NsEntry { name: "cgroup", ns_type: NsType::Cgroup, source: Source::Slot(Slot::Cgroup) },
+    NsEntry { name: "time", ns_type: NsType::Time, source: Source::Slot(Slot::Time) },
+    NsEntry { name: "time_for_children", ns_type: NsType::Time, source: Source::Slot(Slot::TimeForChildren) },
+];
+
+impl NsType {
+    pub fn ops(self) -> &'static NsOps {
+        NS_TABLE[self as usize]
+    }
+
+    /// The kind called `name` in links (`net`).
+    pub fn from_name(name: &str) -> Option<NsType> {
+        NS_TABLE.iter().find(|ops| ops.name == name).map(|ops| ops.ns_type)
+    }
+}
+
+impl Namespace {
+    pub fn ns_type(&self) -> NsType {
+        match self.state {
+            NsState::User(_) => NsType::User,
+            NsState::Mnt(_) => NsType::Mnt,
+            NsState::Uts(_) => NsType::Uts,
+            NsState::Ipc(_) => NsType::Ipc,
+            NsState::Pid(_) => NsType::Pid,
+            NsState::Cgroup(_) => NsType::Cgroup,
+            NsState::Net(_) => NsType::Net,
+            NsState::Time(_) => NsType::Time,
+        }
+    }
+
+    pub fn ops(&self) -> &'static NsOps {
+        self.ns_type().ops()
+    }
+
+    /// How a reason names this namespace: `type:[inum]`.
+    pub fn arg(&self) -> Arg {
+        Arg::Ns(self.ops().name, self.common.inum)
+    }
+}
+
+macro_rules! state_getters {
+    ($($get:ident, $get_mut:ident, $kind:ident, $state:ty);* $(;)?) => {
+        impl Namespace {
+            $(
+                #[doc = concat!("The state of a namespace known to be a ", stringify!($kind), " namespace; panics on another.")]
+                pub fn $get(&self) -> &$state {
+                    match &self.state {
+                        NsState::$kind(state) => state,
+                        _ => panic!("a {} namespace where a {} namespace belongs", self.ops().name, stringify!($kind)),
+                    }
+                }
+                #[doc = concat!("As [`Namespace::", stringify!($get), "`], to change it.")]
+                pub fn $get_mut(&mut self) -> &mut $state {
+                    match &mut self.state {
+                        NsState::$kind(state) => state,
+                        _ => panic!("a namespace of another kind where a {} namespace belongs", stringify!($kind)),
+                    }
+                }
+            )*
+        }
+    };
+}
+
+state_getters! {
+    user, user_mut, User, UserNamespace;
+    pid, pid_mut, Pid, PidNamespace;
+    uts, uts_mut, Uts, UtsNamespace;
+    time, time_mut, Time, TimeNamespace;
+}
+
+impl Kernel {
+    /// The live namespace with this kind and inum.
+    pub fn find_ns(&self, ns_type: NsType, inum: u32) -> Option<NsId> {
+        let ns = *self.ns_by_inum.get(&inum)?;
+        (self.namespaces[ns].ns_type() == ns_type).then_some(ns)
+    }
+
+    /// The owning user namespace: for a user namespace its parent; `None` for the initial user namespace.
+    pub fn ns_owner(&self, ns: NsId) -> Option<NsId> {
+        let common = &self.namespaces[ns].common;
+        common.user_ns.as_ref().or(common.parent.as_ref()).map(Held::id)
+    }
+
+    /// The namespace an entry of `/proc/<pid>/ns` shows, `None` where Linux's `get` gives nothing: no nsproxy, or a
+    /// `pid_for_children` without a child_reaper.
+    pub fn ns_entry(&self, task: TaskId, entry: &NsEntry) -> Option<NsId> {
+        match entry.source {
+            Source::ThreadPid => Some(self.task_active_pid_ns(task)),
+            Source::Cred => Some(self.cred_of(task).user_ns.id()),
+            Source::Slot(slot) => {
+                let ns = self.task_ns(task, slot)?;
+                (slot != Slot::PidForChildren || self.namespaces[ns].pid().child_reaper.is_some()).then_some(ns)
+            }
+        }
+    }
+
+    /// `type:[inum]` of a namespace, for reasons.
+    pub fn ns_arg(&self, ns: NsId) -> Arg {
+        self.namespaces[ns].arg()
+    }
+}
+
+/// Creation that nothing but privilege and limits may refuse.
+pub fn always_creatable(_k: &Kernel, _task: TaskId, _owner: Option<NsId>) -> Result<()> {
+    Ok(())
+}
+
+/// The rule most kinds have for joining: CAP_SYS_ADMIN over the owner of the target and in the user namespace the
+/// task will be in (`utsns_install` and its siblings).
+///
+/// # Errors
+/// EPERM
+pub fn check_install_admin(k: &Kernel, ctx: &InstallCtx, target: NsId) -> Result<()> {
+    let owner = k.ns_owner(target).expect("all kinds but the initial user namespace have an owner");
+    if !k.ns_capable(ctx.task, owner, Cap::SYS_ADMIN) {
+        bail!(EPERM, "CAP_SYS_ADMIN missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(target));
+    }
+    if !k.ns_capable(ctx.task, ctx.user_ns, Cap::SYS_ADMIN) {
+        bail!(EPERM, "CAP_SYS_ADMIN missing in {}, the user namespace of the caller", k.ns_arg(ctx.user_ns));
+    }
+    Ok(())
+}
+
+impl Kernel {
+    /// Whether `ns` is `ancestor` or nested in it (user and pid namespaces).
+    pub fn is_ns_at_or_below(&self, ns: NsId, ancestor: NsId) -> bool {
+        std::iter::successors(Some(ns), |&ns| self.ns_parent(ns)).any(|ns| ns == ancestor)
+    }
+
+    /// The namespace a pid or user namespace is nested in.
+    pub fn ns_parent(&self, ns: NsId) -> Option<NsId> {
+        self.namespaces[ns].common.parent.as_ref().map(Held::id)
+    }
+
+    /// Makes a namespace of a kind for `task`, owned by user namespace `owner` and charged to the task's euid there. All
+    /// that may refuse it was asked before.
+    pub(crate) fn create_ns(&mut self, ops: &'static NsOps, task: TaskId, owner: NsId) -> Held<Namespace> {
+        let state = (ops.create)(self, task);
+        let euid = self.cred_of(task).ids.euid;
+        let parent = match state {
+            NsState::User(_) => Some(owner),
+            NsState::Pid(_) => Some(self.task_active_pid_ns(task)),
+            _ => None,
+        };
+        let user_ns = (parent != Some(owner)).then(|| self.namespaces.hold(owner));
+        let owner_extra = ops.pins_owner_twice.then(|| self.namespaces.hold(owner));
+        let ucounts = Some(self.charge_ucount(owner, euid, ops));
+        let common = NsCommon { user_ns, owner_extra, ucounts, ..self.new_ns_common(ops, parent) };
+        let inum = common.inum;
+        let made = self.namespaces.insert_held(Namespace { common, state });
+        self.ns_by_inum.insert(inum, made.id());
+        made
+    }
+
+    /// Makes a user namespace for `task`, nested in its own; [`Kernel::check_create_user_ns`] said that it may.
+    pub(crate) fn create_user_ns(&mut self, task: TaskId) -> Held<Namespace> {
+        let parent = self.cred_of(task).user_ns.id();
+        self.create_ns(&user::OPS, task, parent)
+    }
+
+    /// Numbers for a new namespace: its inum and what else its kind takes, the lowest free ones; the next ns_id.
+    pub(crate) fn new_ns_common(&mut self, ops: &NsOps, parent: Option<NsId>) -> NsCommon {
+        let inum = self.inums.alloc();
+        let extra_inums = (0..ops.extra_inums).map(|_| self.inums.alloc()).collect();
+        let ns_id = self.next_ns_id;
+        self.next_ns_id += 1;
+        NsCommon {
+            inum,
+            ns_id,
+            count: 0,
+            user_ns: None,
+            owner_extra: None,
+            parent: parent.map(|parent| self.namespaces.hold(parent)),
+            ucounts: None,
+            pins: 0,
+            stashed: None,
+            extra_inums,
+        }
+    }
+
+    /// One more descriptor or bind mount shows the namespace; the first one makes the nsfs inode, which counts.
+    pub(crate) fn pin_ns(&mut self, ns: NsId) {
+        if self.namespaces[ns].common.pins == 0 {
+            let held = self.namespaces.hold(ns);
+            self.namespaces[ns].common.stashed = Some(held);
+        }
+        self.namespaces[ns].common.pins += 1;
+    }
+
+    /// One pin less; the last one lets the nsfs inode go.
+    pub(crate) fn unpin_ns(&mut self, ns: NsId) {
+        let common = &mut self.namespaces[ns].common;
+        common.pins -= 1;
+        if common.pins == 0
+            && let Some(held) = common.stashed.take()
+        {
+            self.put_ns(held);
+        }
+    }
+
+    /// Drops a reference to a namespace. The last one frees it at once, with all it holds: its numbers, its charge,
+    /// its parent and its owner.
+    pub(crate) fn put_ns(&mut self, held: Held<Namespace>) {
+        let Some(freed) = self.namespaces.release(held) else { return };
+        let ops = freed.ops();
+        let common = freed.common;
+        self.ns_by_inum.remove(&common.inum);
+        self.inums.free(common.inum);
+        for number in common.extra_inums {
+            self.inums.free(number);
+        }
+        if let Some(ucounts) = common.ucounts {
+            self.uncharge_ucount(ucounts, ops);
+        }
+        for held in [common.parent, common.user_ns, common.owner_extra].into_iter().flatten() {
+            self.put_ns(held);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Time namespaces (`kernel/time/namespace.c`).
+
+use super::{InstallCtx, NsOps, NsState, NsType, Slot};
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::{Kernel, NsId, TaskId};
+
+/// Seconds and nanoseconds (0 to 999,999,999) added to a clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Offset {
+    pub sec: i64,
+    pub nsec: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct TimeNamespace {
+    pub monotonic: Offset,
+    pub boottime: Offset,
+    /// A task is or was inside: offsets are fixed.
+    pub frozen_offsets: bool,
+}
+
+pub static OPS: NsOps = NsOps {
+    ns_type: NsType::Time,
+    name: "time",
+    clone_flag: 0x0000_0080,
+    clone_flag_name: "CLONE_NEWTIME",
+    init_inum: 4_026_531_834,
+    init_ns_id: 2,
+    initial: || NsState::Time(TimeNamespace { frozen_offsets: true, ..TimeNamespace::default() }),
+    ucount: 7,
+    ucount_name: "max_time_namespaces",
+    slot: Some(Slot::TimeForChildren),
+    setns_slot: Some(Slot::Time),
+    extra_inums: 0,
+    pins_owner_twice: false,
+    has_parent: false,
+    check_create: super::always_creatable,
+    create,
+    check_install,
+};
+
+/// A copy of the creator's offsets for children, not frozen (`clone_time_ns`).
+fn create(k: &Kernel, task: TaskId) -> NsState {
+    let current = k.task_ns(task, Slot::TimeForChildren).expect("the creator is alive");
+    NsState::Time(TimeNamespace { frozen_offsets: false, ..k.namespaces[current].time().clone() })
+}
+
+/// `timens_install`.
+///
+/// # Errors
+/// EUSERS: the caller has other threads or shares its memory; EPERM: capabilities.
+fn check_install(k: &Kernel, ctx: &InstallCtx, target: NsId) -> Result<()> {
+    if k.is_multithreaded(ctx.task) || k.is_mm_shared(ctx.task) {
+        bail!(EUSERS, "joining a time namespace takes a single-threaded task that shares its memory with nobody");
+    }
+    super::check_install_admin(k, ctx, target)
+}

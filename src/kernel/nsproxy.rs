@@ -1,0 +1,140 @@
+//! `struct nsproxy`: the set of namespaces a task uses, shared by all tasks that use the same ones
+//! (`kernel/nsproxy.c`).
+//!
+//! Who may touch it: only the current task changes its own pointer; others read it and have to expect `None`, which
+//! marks a zombie. An nsproxy is never changed while shared: a change makes a new one.
+
+use super::capability::Cap;
+use super::change::Change;
+use super::ns::{NS_TABLE, Namespace, NsOps, SLOTS, Slot};
+use super::refcount::{Counted, Held};
+use super::{Kernel, NsId, TaskId};
+use crate::bail;
+use crate::errno::Result;
+
+#[derive(Debug)]
+pub struct NsProxy {
+    /// Number of tasks whose pointer this is.
+    pub count: u32,
+    pub slots: [Held<Namespace>; SLOTS],
+}
+
+impl Counted for NsProxy {
+    fn count(&mut self) -> &mut u32 {
+        &mut self.count
+    }
+}
+
+impl NsProxy {
+    pub fn get(&self, slot: Slot) -> NsId {
+        self.slots[slot as usize].id()
+    }
+
+    /// The namespaces by slot, as names.
+    pub fn ids(&self) -> [NsId; SLOTS] {
+        self.slots.each_ref().map(Held::id)
+    }
+}
+
+impl Kernel {
+    /// The namespace in `slot` of a live task's nsproxy; `None` for a zombie.
+    pub fn task_ns(&self, task: TaskId, slot: Slot) -> Option<NsId> {
+        self.nsproxy_of(task).map(|nsproxy| nsproxy.get(slot))
+    }
+}
+
+/// What unshare and clone may make anew besides a user namespace: the CLONE_NEW* flags with a slot in the nsproxy.
+pub fn nsproxy_flags() -> u64 {
+    NS_TABLE.iter().filter(|ops| ops.slot.is_some()).fold(0, |flags, ops| flags | ops.clone_flag)
+}
+
+impl Kernel {
+    /// Whether `task` may have new namespaces made that `owner` will own.
+    ///
+    /// # Errors
+    /// EPERM without CAP_SYS_ADMIN in `owner`.
+    pub fn check_admin(&self, task: TaskId, owner: NsId) -> Result<()> {
+        if !self.ns_capable(task, owner, Cap::SYS_ADMIN) {
+            bail!(EPERM, "CAP_SYS_ADMIN missing in {}, which would own the new namespaces", self.ns_arg(owner));
+        }
+        Ok(())
+    }
+
+    /// Whether the namespaces in `flags` can be made by `task`, kind by kind in the order of creation. `owner` is the
+    /// user namespace that will own them; `None`: the one the same call makes, whose limits are all unset.
+    ///
+    /// # Errors
+    /// What the kinds say; ENOSPC over a limit.
+    pub fn check_new_namespaces(&self, task: TaskId, flags: u64, owner: Option<NsId>) -> Result<()> {
+        let cred = self.cred_of(task);
+        let charged = owner.unwrap_or_else(|| cred.user_ns.id());
+        for ops in asked_for(flags) {
+            (ops.check_create)(self, task, owner)?;
+            self.check_ucount(charged, cred.ids.euid, ops)?;
+        }
+        Ok(())
+    }
+
+    /// A new nsproxy for `task`: new namespaces for `flags`, owned by `owner`, the task's own ones for the rest
+    /// (`create_new_namespaces`).
+    pub(crate) fn create_new_namespaces(&mut self, task: TaskId, flags: u64, owner: NsId) -> Held<NsProxy> {
+        let mut slots = self.hold_slots(task);
+        for ops in asked_for(flags) {
+            let made = self.create_ns(ops, task, owner);
+            if let Some(slot) = ops.slot {
+                let old = std::mem::replace(&mut slots[slot as usize], made);
+                self.put_ns(old);
+            }
+        }
+        self.nsproxies.insert_held(NsProxy { count: 0, slots })
+    }
+
+    /// References to all the namespaces of a live task's nsproxy.
+    pub(crate) fn hold_slots(&mut self, task: TaskId) -> [Held<Namespace>; SLOTS] {
+        let ids = self.nsproxy_of(task).expect("only a live task makes calls").ids();
+        ids.map(|id| self.namespaces.hold(id))
+    }
+
+    /// Moves an nsproxy into the time namespace its owner's children were to get, and freezes that one's offsets
+    /// (`timens_on_fork`). The nsproxy must not be shared.
+    pub(crate) fn enter_time_for_children(&mut self, nsproxy: &Held<NsProxy>) {
+        let target = self.nsproxies[nsproxy.id()].get(Slot::TimeForChildren);
+        self.set_slot(nsproxy, Slot::Time, target);
+        self.namespaces[target].time_mut().frozen_offsets = true;
+    }
+
+    /// Points a slot of an unshared nsproxy to `ns`.
+    pub(crate) fn set_slot(&mut self, nsproxy: &Held<NsProxy>, slot: Slot, ns: NsId) {
+        let new = self.namespaces.hold(ns);
+        let old = std::mem::replace(&mut self.nsproxies[nsproxy.id()].slots[slot as usize], new);
+        self.put_ns(old);
+    }
+
+    /// Whether the children of `task` get another time namespace than its own.
+    pub fn is_time_switch_due(&self, task: TaskId) -> bool {
+        self.task_ns(task, Slot::Time) != self.task_ns(task, Slot::TimeForChildren)
+    }
+
+    /// Gives a task another nsproxy, or none at its exit, and drops the old one (`switch_task_namespaces`).
+    pub(crate) fn switch_task_namespaces(&mut self, task: TaskId, new: Option<Held<NsProxy>>) {
+        let old = std::mem::replace(&mut self.tasks[task].nsproxy, new);
+        self.changes.push(Change::Links(task));
+        if let Some(old) = old {
+            self.put_nsproxy(old);
+        }
+    }
+
+    /// Drops a reference; the last one drops those of all eight slots (`free_nsproxy`).
+    pub(crate) fn put_nsproxy(&mut self, held: Held<NsProxy>) {
+        if let Some(freed) = self.nsproxies.release(held) {
+            for slot in freed.slots {
+                self.put_ns(slot);
+            }
+        }
+    }
+}
+
+/// The kinds asked for by `flags` that live in the nsproxy, in the order of creation.
+fn asked_for(flags: u64) -> impl Iterator<Item = &'static NsOps> {
+    NS_TABLE.iter().copied().filter(move |ops| ops.slot.is_some() && flags & ops.clone_flag != 0)
+}

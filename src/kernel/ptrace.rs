@@ -1,0 +1,106 @@
+//! May one task look into another? The check behind `/proc/<pid>/ns`, pidfds and ptrace (`__ptrace_may_access` in
+//! `kernel/ptrace.c`, `cap_ptrace_access_check` in `security/commoncap.c`; ptrace(2), "Ptrace access mode checking").
+
+use super::capability::Cap;
+use super::cred::{Cred, Kgid, Kuid};
+use super::{Kernel, NsId, TaskId};
+use crate::bail;
+use crate::errno::Result;
+
+/// Which of the caller's credentials an access check uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PtraceMode {
+    /// File system ids, effective set: procfs and the ioctls of a pidfd.
+    ReadFsCreds,
+    /// Real ids, permitted set: setns with a pidfd.
+    ReadRealCreds,
+    /// As [`PtraceMode::ReadRealCreds`], to control the target: ptrace, pidfd_getfd.
+    AttachRealCreds,
+}
+
+impl Kernel {
+    /// Whether `task` may access `target`.
+    ///
+    /// # Errors
+    /// EPERM: the first rule that refuses; procfs answers EACCES instead.
+    pub fn ptrace_may_access(&self, task: TaskId, target: TaskId, mode: PtraceMode) -> Result<()> {
+        if self.is_same_thread_group(task, target) {
+            return Ok(());
+        }
+        self.check_ptrace_ids(task, target, mode)?;
+        self.check_ptrace_dumpable(task, target)?;
+        self.check_ptrace_caps(task, target, mode)
+    }
+
+    /// The caller's ids are all those of the target, or it has CAP_SYS_PTRACE over it.
+    fn check_ptrace_ids(&self, task: TaskId, target: TaskId, mode: PtraceMode) -> Result<()> {
+        let (uid, gid) = caller_ids(self.cred_of(task), mode);
+        let ids = &self.cred_of(target).ids;
+        let same_uid = [ids.euid, ids.suid, ids.uid].iter().all(|&id| id == uid);
+        let same_gid = [ids.egid, ids.sgid, ids.gid].iter().all(|&id| id == gid);
+        let ns = self.cred_of(target).user_ns.id();
+        if (same_uid && same_gid) || self.may_ptrace_in(task, ns) {
+            return Ok(());
+        }
+        bail!(
+            EPERM,
+            "ids differ from those of pid {} and CAP_SYS_PTRACE missing in {}, its user namespace",
+            self.task_nr(target),
+            self.ns_arg(ns),
+        );
+    }
+
+    /// A target that is not dumpable takes CAP_SYS_PTRACE over the user namespace of its last exec.
+    fn check_ptrace_dumpable(&self, task: TaskId, target: TaskId) -> Result<()> {
+        let Some(mm) = self.tasks[target].mm.as_ref().map(|held| &self.mms[held.id()]) else { return Ok(()) };
+        let ns = mm.user_ns.id();
+        if mm.dumpable || self.may_ptrace_in(task, ns) {
+            return Ok(());
+        }
+        bail!(
+            EPERM,
+            "pid {} is not dumpable and CAP_SYS_PTRACE missing in {}, the user namespace of its last exec",
+            self.task_nr(target),
+            self.ns_arg(ns),
+        );
+    }
+
+    /// The target has no capability the caller lacks, or the caller has CAP_SYS_PTRACE over it.
+    fn check_ptrace_caps(&self, task: TaskId, target: TaskId, mode: PtraceMode) -> Result<()> {
+        let (caller, other) = (self.cred_of(task), self.cred_of(target));
+        let caller_caps = match mode {
+            PtraceMode::ReadFsCreds => caller.effective,
+            PtraceMode::ReadRealCreds | PtraceMode::AttachRealCreds => caller.permitted,
+        };
+        let ns = other.user_ns.id();
+        let is_subset = caller.user_ns.id() == ns && other.permitted.is_subset(caller_caps);
+        if is_subset || self.may_ptrace_in(task, ns) {
+            return Ok(());
+        }
+        if caller.user_ns.id() == ns {
+            bail!(
+                EPERM,
+                "pid {} has capabilities the caller lacks and CAP_SYS_PTRACE missing in {}",
+                self.task_nr(target),
+                self.ns_arg(ns),
+            );
+        }
+        bail!(
+            EPERM,
+            "pid {} is in another user namespace and CAP_SYS_PTRACE missing in {}",
+            self.task_nr(target),
+            self.ns_arg(ns),
+        );
+    }
+
+    fn may_ptrace_in(&self, task: TaskId, ns: NsId) -> bool {
+        self.ns_capable(task, ns, Cap::SYS_PTRACE)
+    }
+}
+
+fn caller_ids(cred: &Cred, mode: PtraceMode) -> (Kuid, Kgid) {
+    match mode {
+        PtraceMode::ReadFsCreds => (cred.ids.fsuid, cred.ids.fsgid),
+        PtraceMode::ReadRealCreds | PtraceMode::AttachRealCreds => (cred.ids.uid, cred.ids.gid),
+    }
+}

@@ -1,0 +1,430 @@
+//! Thread groups (`struct signal_struct`), signal actions (`struct sighand_struct`), sending and delivering signals
+//! as far as control needs them (`kernel/signal.c`).
+
+use std::collections::BTreeMap;
+
+use super::pid::Pid;
+use super::refcount::{Counted, Held};
+use super::task::TaskState;
+use super::{Kernel, PidId, SignalId, TaskId};
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::capability::Cap;
+use crate::kernel::cred::OVERFLOW_ID;
+
+pub const SIGHUP: i32 = 1;
+pub const SIGINT: i32 = 2;
+pub const SIGKILL: i32 = 9;
+pub const SIGCHLD: i32 = 17;
+pub const SIGCONT: i32 = 18;
+pub const SIGSTOP: i32 = 19;
+/// The highest signal number (`_NSIG`).
+pub const SIGNAL_MAX: i32 = 64;
+
+/// What a thread group shares.
+#[derive(Debug)]
+pub struct SignalStruct {
+    pub leader: TaskId,
+    /// All threads not yet released, leader first, then by age. A dead leader stays while others live.
+    pub threads: Vec<TaskId>,
+    /// Threads that have not begun to exit.
+    pub live: u32,
+    pub pgrp: Held<Pid>,
+    pub session: Held<Pid>,
+    pub is_child_subreaper: bool,
+    pub has_child_subreaper: bool,
+    /// The init of a pid namespace (`SIGNAL_UNKILLABLE`).
+    pub unkillable: bool,
+    /// Set once the whole group is to die: its wait status word.
+    pub group_exit: Option<i32>,
+    /// The signal that stopped the group.
+    pub stop_signal: Option<i32>,
+    /// A stop not yet reported to wait (`WUNTRACED`).
+    pub stop_unreported: bool,
+    /// A continue not yet reported to wait (`WCONTINUED`).
+    pub continued: bool,
+    pub shared_pending: Vec<PendingSignal>,
+    pub rlimits: Rlimits,
+}
+
+/// A queued signal with its `siginfo`; `pid` and `uid` as the receiver sees them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingSignal {
+    pub signo: i32,
+    pub code: i32,
+    pub pid: i32,
+    pub uid: u32,
+    pub status: i32,
+}
+
+/// Who sends a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// The kernel itself (SEND_SIG_PRIV): reaches an init like a signal from an ancestor namespace.
+    Kernel,
+    Task(TaskId),
+}
+
+/// `si_code` of SIGCHLD.
+pub const CLD_EXITED: i32 = 1;
+pub const CLD_KILLED: i32 = 2;
+pub const CLD_STOPPED: i32 = 5;
+pub const CLD_CONTINUED: i32 = 6;
+const SI_KERNEL: i32 = 0x80;
+
+const SIGTSTP: i32 = 20;
+const SIGTTIN: i32 = 21;
+const SIGTTOU: i32 = 22;
+const SIGURG: i32 = 23;
+const SIGWINCH: i32 = 28;
+/// Signals below this are queued at most once.
+const SIGRTMIN: i32 = 32;
+
+/// No limit.
+pub const RLIM_INFINITY: u64 = u64::MAX;
+
+/// A resource limit (getrlimit(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rlimit {
+    pub soft: u64,
+    pub hard: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rlimits {
+    pub nproc: Rlimit,
+    pub nofile: Rlimit,
+    pub msgqueue: Rlimit,
+}
+
+/// Actions per signal, shared under CLONE_SIGHAND. Bit n-1 stands for signal n.
+#[derive(Clone, Debug, Default)]
+pub struct Sighand {
+    pub count: u32,
+    pub ignored: u64,
+    pub handled: u64,
+    /// How often the handler of a signal ran.
+    pub runs: BTreeMap<i32, u32>,
+}
+
+impl Counted for Sighand {
+    fn count(&mut self) -> &mut u32 {
+        &mut self.count
+    }
+}
+
+/// The bit of a signal in a mask.
+pub fn sigmask(signo: i32) -> u64 {
+    1 << (signo - 1)
+}
+
+fn is_stop(signo: i32) -> bool {
+    matches!(signo, SIGSTOP | SIGTSTP | SIGTTIN | SIGTTOU)
+}
+
+/// Signals that no handler and no mask can touch (`sig_kernel_only`).
+fn is_kernel_only(signo: i32) -> bool {
+    matches!(signo, SIGKILL | SIGSTOP)
+}
+
+/// Signals whose default action is to do nothing (`sig_kernel_ignore`).
+fn is_ignored_by_default(signo: i32) -> bool {
+    matches!(signo, SIGCONT | SIGCHLD | SIGWINCH | SIGURG)
+}
+
+impl Sighand {
+    fn is_default(&self, signo: i32) -> bool {
+        (self.ignored | self.handled) & sigmask(signo) == 0
+    }
+}
+
+impl Kernel {
+    pub fn signal_of(&self, task: TaskId) -> &SignalStruct {
+        &self.signals[self.tasks[task].signal]
+    }
+
+    pub fn sighand_of(&self, task: TaskId) -> &Sighand {
+        &self.sighands[self.tasks[task].sighand.id()]
+    }
+
+    /// May `sender` send `signo` (0: just asking) to `target`? (`check_kill_permission`)
+    ///
+    /// # Errors
+    /// EINVAL: no such signal; EPERM.
+    pub fn check_kill(&self, sender: TaskId, target: TaskId, signo: i32) -> Result<()> {
+        if !(0..=SIGNAL_MAX).contains(&signo) {
+            bail!(EINVAL, "{} is no signal: 0 to {}", signo, SIGNAL_MAX);
+        }
+        if self.is_same_thread_group(sender, target) {
+            return Ok(());
+        }
+        let (cred, other) = (self.cred_of(sender).ids, self.cred_of(target));
+        let same_user = [cred.euid, cred.uid].iter().any(|&uid| uid == other.ids.suid || uid == other.ids.uid);
+        let same_session = || self.signal_of(sender).session.id() == self.signal_of(target).session.id();
+        if same_user || self.ns_capable(sender, other.user_ns.id(), Cap::KILL) || signo == SIGCONT && same_session() {
+            return Ok(());
+        }
+        bail!(
+            EPERM,
+            "uid {}, euid {} are not uid {} or saved uid {} of pid {}, and CAP_KILL is missing in {}",
+            cred.uid.0,
+            cred.euid.0,
+            other.ids.uid.0,
+            other.ids.suid.0,
+            self.task_nr(target),
+            self.ns_arg(other.user_ns.id())
+        );
+    }
+
+    /// Sends a signal that is allowed: to the process when `to_group`, else to the thread (`send_signal_locked`).
+    pub(crate) fn send_signal(&mut self, sender: Sender, target: TaskId, to_group: bool, signo: i32) {
+        let info = match sender {
+            Sender::Kernel => PendingSignal { signo, code: SI_KERNEL, pid: 0, uid: 0, status: 0 },
+            Sender::Task(task) => self.user_siginfo(task, target, signo),
+        };
+        let force = match sender {
+            Sender::Kernel => true,
+            Sender::Task(task) => self.task_nr_ns(task, self.task_active_pid_ns(target)) == 0,
+        };
+        self.queue_signal(info, force, target, to_group);
+    }
+
+    fn user_siginfo(&self, sender: TaskId, target: TaskId, signo: i32) -> PendingSignal {
+        PendingSignal {
+            signo,
+            code: 0,
+            pid: self.visible_tgid(sender, target),
+            uid: self.visible_uid(sender, target),
+            status: 0,
+        }
+    }
+
+    /// The initial-namespace number of a process, 0 when the receiver cannot see it.
+    fn visible_tgid(&self, process: TaskId, receiver: TaskId) -> i32 {
+        let leader = self.leader_of(process);
+        let visible = self.task_nr_ns(leader, self.task_active_pid_ns(receiver)) != 0;
+        if visible { self.task_nr(leader) } else { 0 }
+    }
+
+    /// The real uid of a task in the receiver's user namespace.
+    fn visible_uid(&self, task: TaskId, receiver: TaskId) -> u32 {
+        let user_ns = self.cred_of(receiver).user_ns.id();
+        self.namespaces[user_ns].user().from_kuid(self.cred_of(task).ids.uid).unwrap_or(OVERFLOW_ID)
+    }
+
+    /// The exit signal of a dead process, for its parent.
+    pub(crate) fn send_child_signal(&mut self, child: TaskId, signo: i32) {
+        let status = self.exit_status(child);
+        let (code, status) = match status & 0x7f {
+            0 => (CLD_EXITED, status >> 8 & 0xff),
+            killed => (CLD_KILLED, killed),
+        };
+        self.tell_parent(child, signo, code, status);
+    }
+
+    /// SIGCHLD for a stop or continue (`do_notify_parent_cldstop`).
+    fn tell_parent_of_stop(&mut self, child: TaskId, code: i32, status: i32) {
+        let parent = self.tasks[child].real_parent;
+        if self.sighand_of(parent).ignored & sigmask(SIGCHLD) == 0 {
+            self.tell_parent(child, SIGCHLD, code, status);
+        }
+    }
+
+    fn tell_parent(&mut self, child: TaskId, signo: i32, code: i32, status: i32) {
+        let parent = self.tasks[child].real_parent;
+        let (pid, uid) = (self.visible_tgid(child, parent), self.visible_uid(child, parent));
+        self.queue_signal(PendingSignal { signo, code, pid, uid, status }, false, parent, true);
+    }
+
+    /// The wait status word of a dead process.
+    pub fn exit_status(&self, leader: TaskId) -> i32 {
+        self.signal_of(leader).group_exit.unwrap_or(self.tasks[leader].exit_code)
+    }
+
+    fn queue_signal(&mut self, info: PendingSignal, force: bool, target: TaskId, to_group: bool) {
+        let signo = info.signo;
+        if !self.prepare_signal(target, signo, force) {
+            return;
+        }
+        let signal = self.tasks[target].signal;
+        let queue = if to_group { &mut self.signals[signal].shared_pending } else { &mut self.tasks[target].pending };
+        if signo >= SIGRTMIN || queue.iter().all(|pending| pending.signo != signo) {
+            queue.push(info);
+        }
+        let takers = if to_group { self.signals[signal].threads.clone() } else { Vec::new() };
+        for thread in std::iter::once(target).chain(takers) {
+            self.deliver(thread);
+        }
+    }
+
+    /// Effects a signal has before anybody takes it; false if it is dropped (`prepare_signal`).
+    fn prepare_signal(&mut self, target: TaskId, signo: i32, force: bool) -> bool {
+        let signal = self.tasks[target].signal;
+        if self.signals[signal].group_exit.is_some() {
+            return false;
+        }
+        if is_stop(signo) {
+            self.flush_pending(signal, |pending| pending == SIGCONT);
+        } else if signo == SIGCONT {
+            self.flush_pending(signal, is_stop);
+            self.continue_group(signal);
+        }
+        !self.is_signal_ignored(target, signo, force)
+    }
+
+    fn flush_pending(&mut self, signal: SignalId, flush: impl Fn(i32) -> bool) {
+        let group = &mut self.signals[signal];
+        group.shared_pending.retain(|pending| !flush(pending.signo));
+        for thread in group.threads.clone() {
+            self.tasks[thread].pending.retain(|pending| !flush(pending.signo));
+        }
+    }
+
+    /// `sig_ignored`: blocked signals never are, since the action may change before they are unblocked.
+    fn is_signal_ignored(&self, task: TaskId, signo: i32, force: bool) -> bool {
+        if self.tasks[task].blocked & sigmask(signo) != 0 {
+            return false;
+        }
+        let sighand = self.sighand_of(task);
+        if self.signal_of(task).unkillable && sighand.is_default(signo) {
+            let reaches = force && is_kernel_only(signo) && self.leader_of(task) != self.init.task;
+            if !reaches {
+                return true;
+            }
+        }
+        sighand.ignored & sigmask(signo) != 0 || sighand.is_default(signo) && is_ignored_by_default(signo)
+    }
+
+    /// A stopped group runs again, and its parent learns of it.
+    fn continue_group(&mut self, signal: SignalId) {
+        if self.signals[signal].stop_signal.take().is_none() {
+            return;
+        }
+        self.signals[signal].stop_unreported = false;
+        self.signals[signal].continued = true;
+        for thread in self.signals[signal].threads.clone() {
+            if self.tasks[thread].state == TaskState::Stopped {
+                self.tasks[thread].state = TaskState::Running;
+            }
+        }
+        let leader = self.signals[signal].leader;
+        self.tell_parent_of_stop(leader, CLD_CONTINUED, SIGCONT);
+        for thread in self.signals[signal].threads.clone() {
+            self.deliver(thread);
+        }
+    }
+
+    /// A thread takes what is pending and not blocked, lowest number first (`get_signal`). A stopped one takes only
+    /// SIGKILL.
+    pub(crate) fn deliver(&mut self, task: TaskId) {
+        while let Some(signo) = self.dequeue(task) {
+            self.act(task, signo);
+        }
+    }
+
+    fn dequeue(&mut self, task: TaskId) -> Option<i32> {
+        let receiver = self.tasks.get(task)?;
+        let signal = receiver.signal;
+        if receiver.is_dead() || self.signals[signal].group_exit.is_some() {
+            return None;
+        }
+        let stopped = receiver.state == TaskState::Stopped;
+        let blocked = receiver.blocked;
+        let takes = |signo: i32| signo == SIGKILL || !stopped && blocked & sigmask(signo) == 0;
+        let take = |queue: &mut Vec<PendingSignal>| {
+            let (at, _) = queue.iter().enumerate().filter(|(_, p)| takes(p.signo)).min_by_key(|(_, p)| p.signo)?;
+            Some(queue.remove(at).signo)
+        };
+        take(&mut self.tasks[task].pending).or_else(|| take(&mut self.signals[signal].shared_pending))
+    }
+
+    fn act(&mut self, task: TaskId, signo: i32) {
+        let signal = self.tasks[task].signal;
+        let sighand = self.tasks[task].sighand.id();
+        let actions = &mut self.sighands[sighand];
+        if actions.handled & sigmask(signo) != 0 {
+            *actions.runs.entry(signo).or_default() += 1;
+            return;
+        }
+        if !actions.is_default(signo) || is_ignored_by_default(signo) {
+            return;
+        }
+        if self.signals[signal].unkillable && !is_kernel_only(signo) {
+            return;
+        }
+        if is_stop(signo) {
+            let pgrp = self.signals[signal].pgrp.id();
+            if signo == SIGSTOP || !self.is_pgrp_orphaned(pgrp, None) {
+                self.stop_group(signal, signo);
+            }
+            return;
+        }
+        self.group_exit(signal, signo);
+    }
+
+    fn stop_group(&mut self, signal: SignalId, signo: i32) {
+        let group = &mut self.signals[signal];
+        group.continued = false;
+        if group.stop_signal.replace(signo).is_some() {
+            return;
+        }
+        group.stop_unreported = true;
+        let leader = group.leader;
+        for thread in group.threads.clone() {
+            if self.tasks[thread].state == TaskState::Running {
+                self.tasks[thread].state = TaskState::Stopped;
+            }
+        }
+        self.tell_parent_of_stop(leader, CLD_STOPPED, signo);
+    }
+
+    /// After an action became "ignore", or "default" where that does nothing: what is pending of it is dropped.
+    pub(crate) fn discard_if_ignored(&mut self, task: TaskId, signo: i32) {
+        let sighand = self.sighand_of(task);
+        if sighand.ignored & sigmask(signo) != 0 || sighand.is_default(signo) && is_ignored_by_default(signo) {
+            self.flush_pending(self.tasks[task].signal, |pending| pending == signo);
+        }
+    }
+
+    /// Takes a blocked pending signal out of the queues, for sigwaitinfo.
+    pub(crate) fn take_pending(&mut self, task: TaskId, signo: i32) -> Option<PendingSignal> {
+        let signal = self.tasks[task].signal;
+        let take = |queue: &mut Vec<PendingSignal>| {
+            let at = queue.iter().position(|p| p.signo == signo)?;
+            Some(queue.remove(at))
+        };
+        take(&mut self.tasks[task].pending).or_else(|| take(&mut self.signals[signal].shared_pending))
+    }
+
+    /// Signals every process of a group that lets the sender (`__kill_pgrp_info`).
+    ///
+    /// # Errors
+    /// ESRCH: no such group; else the refusal, if every member refuses.
+    pub(crate) fn kill_pgrp(&mut self, sender: TaskId, pgrp: PidId, signo: i32) -> Result<()> {
+        let mut refusal = None;
+        let mut reached = false;
+        for member in self.pgrp_members(pgrp) {
+            match self.kill_task(sender, member, signo) {
+                Ok(()) => reached = true,
+                Err(error) => refusal = Some(error),
+            }
+        }
+        match refusal {
+            Some(error) if !reached => Err(error),
+            None if !reached => bail!(ESRCH, "the process group has no members"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks, then sends to the process of `target` (`group_send_sig_info`).
+    ///
+    /// # Errors
+    /// Those of [`Kernel::check_kill`].
+    pub(crate) fn kill_task(&mut self, sender: TaskId, target: TaskId, signo: i32) -> Result<()> {
+        self.check_kill(sender, target, signo)?;
+        if signo != 0 {
+            self.send_signal(Sender::Task(sender), target, true, signo);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,297 @@
+//! Tables of kernel objects behind typed ids that are never reused, and the two id allocators Linux has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::num::NonZeroU32;
+use std::ops::{Index, IndexMut};
+
+/// A name for one `T` of a [`Table`]: copying it counts nothing, and it never names another object, even when the
+/// slot is used again.
+pub struct Id<T> {
+    index: u32,
+    generation: NonZeroU32,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T> Id<T> {
+    /// The id as one number, unique among all ids of its table for ever.
+    pub fn serial(self) -> u64 {
+        u64::from(self.generation.get()) << 32 | u64::from(self.index)
+    }
+
+    /// A small number that names this object among the live ones of its table, as an address would.
+    pub fn index(self) -> u32 {
+        self.index
+    }
+}
+
+impl<T> Clone for Id<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Id<T> {}
+impl<T> PartialEq for Id<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.serial() == other.serial()
+    }
+}
+impl<T> Eq for Id<T> {}
+impl<T> PartialOrd for Id<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<T> Ord for Id<T> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.index, self.generation).cmp(&(other.index, other.generation))
+    }
+}
+impl<T> Hash for Id<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.serial().hash(state);
+    }
+}
+impl<T> fmt::Debug for Id<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}.{}", self.index, self.generation)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Slot<T> {
+    generation: NonZeroU32,
+    value: Option<T>,
+}
+
+/// A slab of `T`. Freed slots are used again last-in first-out under a new generation, so ids stay unique and the
+/// order of iteration depends only on what was done, never on addresses.
+#[derive(Clone, Debug)]
+pub struct Table<T> {
+    slots: Vec<Slot<T>>,
+    free: Vec<u32>,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Table { slots: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T> Table<T> {
+    pub fn insert(&mut self, value: T) -> Id<T> {
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => {
+                self.slots.push(Slot { generation: NonZeroU32::MIN, value: None });
+                u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 objects fit in memory")
+            }
+        };
+        let slot = &mut self.slots[index as usize];
+        slot.value = Some(value);
+        Id { index, generation: slot.generation, kind: PhantomData }
+    }
+
+    /// The id the next [`Table::insert`] will give.
+    pub fn next_id(&self) -> Id<T> {
+        let (index, generation) = match self.free.last() {
+            Some(&index) => (index, self.slots[index as usize].generation),
+            None => (u32::try_from(self.slots.len()).unwrap_or(u32::MAX), NonZeroU32::MIN),
+        };
+        Id { index, generation, kind: PhantomData }
+    }
+
+    pub fn remove(&mut self, id: Id<T>) -> Option<T> {
+        let slot = self.slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation)?;
+        let value = slot.value.take()?;
+        // A slot whose generations are used up is never used again.
+        if let Some(next) = slot.generation.checked_add(1) {
+            slot.generation = next;
+            self.free.push(id.index);
+        }
+        Some(value)
+    }
+
+    pub fn get(&self, id: Id<T>) -> Option<&T> {
+        self.slots.get(id.index as usize).filter(|s| s.generation == id.generation)?.value.as_ref()
+    }
+
+    pub fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
+        self.slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation)?.value.as_mut()
+    }
+
+    /// The id of the live object with this [`Id::index`].
+    pub fn id_at(&self, index: u32) -> Option<Id<T>> {
+        let slot = self.slots.get(index as usize).filter(|s| s.value.is_some())?;
+        Some(Id { index, generation: slot.generation, kind: PhantomData })
+    }
+
+    pub fn contains(&self, id: Id<T>) -> bool {
+        self.get(id).is_some()
+    }
+
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All objects, in the order of their slots.
+    pub fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
+        (0u32..).zip(&self.slots).filter_map(|(index, slot)| {
+            let id = Id { index, generation: slot.generation, kind: PhantomData };
+            slot.value.as_ref().map(|value| (id, value))
+        })
+    }
+}
+
+impl<T> Index<Id<T>> for Table<T> {
+    type Output = T;
+    /// Panics on a stale id: the kernel keeps ids only of objects it holds.
+    fn index(&self, id: Id<T>) -> &T {
+        self.get(id).expect("an id held by the kernel names a live object")
+    }
+}
+
+impl<T> IndexMut<Id<T>> for Table<T> {
+    fn index_mut(&mut self, id: Id<T>) -> &mut T {
+        self.get_mut(id).expect("an id held by the kernel names a live object")
+    }
+}
+
+/// Gives out the lowest free number, as Linux's ida does for inums (`proc_alloc_inum`).
+#[derive(Clone, Debug)]
+pub struct LowestFree {
+    /// All numbers from here on are free.
+    next: u32,
+    holes: BTreeSet<u32>,
+}
+
+impl LowestFree {
+    pub fn starting_at(first: u32) -> LowestFree {
+        LowestFree { next: first, holes: BTreeSet::new() }
+    }
+
+    pub fn alloc(&mut self) -> u32 {
+        self.holes.pop_first().unwrap_or_else(|| {
+            self.next += 1;
+            self.next - 1
+        })
+    }
+
+    pub fn free(&mut self, number: u32) {
+        self.holes.insert(number);
+        while self.next > 0 && self.holes.remove(&(self.next - 1)) {
+            self.next -= 1;
+        }
+    }
+}
+
+/// Numbers in use with a moving cursor, as Linux's idr does for pids (`idr_alloc_cyclic`).
+#[derive(Clone, Debug)]
+pub struct Cyclic<V> {
+    used: BTreeMap<i32, V>,
+    /// Where the next search starts; one more than the last automatic number.
+    pub cursor: i32,
+}
+
+impl<V> Default for Cyclic<V> {
+    fn default() -> Self {
+        Cyclic { used: BTreeMap::new(), cursor: 0 }
+    }
+}
+
+impl<V: Copy> Cyclic<V> {
+    /// The number a cyclic allocation in `[min, max)` would take: the first free one from the cursor on, else the
+    /// first free one from `min`. `None` when the range is full.
+    pub fn next_free(&self, min: i32, max: i32) -> Option<i32> {
+        let start = self.cursor.max(min);
+        self.first_free(start, max).or_else(|| self.first_free(min, max.min(start)))
+    }
+
+    fn first_free(&self, from: i32, to: i32) -> Option<i32> {
+        let mut candidate = from;
+        if candidate >= to {
+            return None;
+        }
+        for &number in self.used.range(from..to).map(|(n, _)| n) {
+            if number != candidate {
+                break;
+            }
+            candidate += 1;
+        }
+        (candidate < to).then_some(candidate)
+    }
+
+    pub fn insert(&mut self, number: i32, value: V) {
+        self.used.insert(number, value);
+    }
+
+    pub fn remove(&mut self, number: i32) {
+        self.used.remove(&number);
+    }
+
+    pub fn get(&self, number: i32) -> Option<V> {
+        self.used.get(&number).copied()
+    }
+
+    pub fn len(&self) -> usize {
+        self.used.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.used.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (i32, V)> {
+        self.used.iter().map(|(&n, &v)| (n, v))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_never_names_a_second_object() {
+        let mut table = Table::default();
+        let first = table.insert("a");
+        table.remove(first);
+        assert_eq!(table.next_id(), table.clone().insert("c"));
+        let second = table.insert("b");
+        assert_ne!(first, second);
+        assert_eq!(table.get(first), None);
+        assert_eq!(table[second], "b");
+        assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn lowest_free_fills_the_holes_first() {
+        let mut ida = LowestFree::starting_at(10);
+        let all: Vec<u32> = (0..6).map(|_| ida.alloc()).collect();
+        assert_eq!(all, [10, 11, 12, 13, 14, 15]);
+        ida.free(11);
+        ida.free(13);
+        assert_eq!((ida.alloc(), ida.alloc(), ida.alloc()), (11, 13, 16));
+    }
+
+    #[test]
+    fn cyclic_goes_on_from_the_cursor_and_wraps() {
+        let mut idr = Cyclic::default();
+        for number in [1, 2, 3] {
+            idr.insert(number, ());
+        }
+        idr.cursor = 4;
+        assert_eq!(idr.next_free(1, 5), Some(4));
+        idr.insert(4, ());
+        idr.cursor = 5;
+        idr.remove(2);
+        assert_eq!(idr.next_free(1, 5), Some(2));
+        idr.insert(2, ());
+        assert_eq!(idr.next_free(1, 5), None);
+    }
+}

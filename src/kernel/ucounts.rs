@@ -1,0 +1,136 @@
+//! Counts per (user namespace, kuid), charged up the chain of user namespaces (`kernel/ucount.c`).
+
+use std::collections::BTreeMap;
+
+use super::cred::Kuid;
+use super::ns::{Namespace, NsOps};
+use super::refcount::{Counted, Held};
+use super::table::{Id, Table};
+use super::{Kernel, NsId};
+use crate::bail;
+use crate::errno::Result;
+
+pub type UcountsId = Id<Ucounts>;
+
+/// Kinds of namespace that are counted, as indices of [`Ucounts::ucount`] and of a user namespace's `ucount_max`.
+pub const UCOUNT_KINDS: usize = 8;
+/// The highest value of a `max_<kind>_namespaces` limit, and what a new user namespace starts with.
+pub const UCOUNT_MAX: i64 = i32::MAX as i64;
+
+#[derive(Debug)]
+pub struct Ucounts {
+    pub count: u32,
+    pub ns: Held<Namespace>,
+    pub uid: Kuid,
+    /// Live namespaces by kind, at the index its row in [`super::ns::NS_TABLE`] gives.
+    pub ucount: [u32; UCOUNT_KINDS],
+    /// Processes and threads of this user here and in descendant user namespaces (UCOUNT_RLIMIT_NPROC).
+    pub nproc: u32,
+}
+
+impl Counted for Ucounts {
+    fn count(&mut self) -> &mut u32 {
+        &mut self.count
+    }
+}
+
+/// The one ucounts object of each (user namespace, kuid) in use.
+#[derive(Debug, Default)]
+pub struct UcountsTable {
+    pub table: Table<Ucounts>,
+    pub by_key: BTreeMap<(NsId, Kuid), Id<Ucounts>>,
+}
+
+impl Kernel {
+    /// The ucounts object of (`ns`, `uid`), made if there is none (`alloc_ucounts`).
+    pub(crate) fn get_ucounts(&mut self, ns: NsId, uid: Kuid) -> Held<Ucounts> {
+        if let Some(&id) = self.ucounts.by_key.get(&(ns, uid)) {
+            return self.ucounts.table.hold(id);
+        }
+        let ns_held = self.namespaces.hold(ns);
+        let ucounts = Ucounts { count: 0, ns: ns_held, uid, ucount: [0; UCOUNT_KINDS], nproc: 0 };
+        let held = self.ucounts.table.insert_held(ucounts);
+        self.ucounts.by_key.insert((ns, uid), held.id());
+        held
+    }
+
+    /// Drops a reference; the last one frees the object and lets go of its user namespace (`put_ucounts`).
+    pub(crate) fn put_ucounts(&mut self, held: Held<Ucounts>) {
+        if let Some(freed) = self.ucounts.table.release(held) {
+            self.ucounts.by_key.remove(&(freed.ns.id(), freed.uid));
+            self.put_ns(freed.ns);
+        }
+    }
+
+    /// The objects a charge to `first` counts in: itself, then the one its user namespace is charged to, and so on to
+    /// the top.
+    pub fn ucounts_chain(&self, first: UcountsId) -> impl Iterator<Item = UcountsId> {
+        std::iter::successors(Some(first), |&id| {
+            let ns = self.ucounts.table[id].ns.id();
+            self.namespaces[ns].common.ucounts.as_ref().map(Held::id)
+        })
+    }
+
+    /// Whether one more namespace of the kind fits for (`ns`, `uid`) and in every user namespace above
+    /// (`inc_ucount`).
+    ///
+    /// # Errors
+    /// ENOSPC at the first level whose `max_…_namespaces` is reached.
+    pub fn check_ucount(&self, ns: NsId, uid: Kuid, ops: &NsOps) -> Result<()> {
+        let mut level = Some((ns, uid));
+        while let Some((ns, uid)) = level {
+            let used = self.ucounts.by_key.get(&(ns, uid)).map_or(0, |&id| self.ucounts.table[id].ucount[ops.ucount]);
+            let max = self.namespaces[ns].user().ucount_max[ops.ucount];
+            if i64::from(used) >= max {
+                bail!(ENOSPC, "{} of {} is {} and uid {} has {}", ops.ucount_name, self.ns_arg(ns), max, uid.0, used);
+            }
+            level = self.namespaces[ns].common.ucounts.as_ref().map(|above| {
+                let above = &self.ucounts.table[above.id()];
+                (above.ns.id(), above.uid)
+            });
+        }
+        Ok(())
+    }
+
+    /// Charges one namespace of the kind to (`ns`, `uid`) and up; [`Kernel::check_ucount`] said that it fits.
+    pub(crate) fn charge_ucount(&mut self, ns: NsId, uid: Kuid, ops: &NsOps) -> Held<Ucounts> {
+        let held = self.get_ucounts(ns, uid);
+        let chain: Vec<_> = self.ucounts_chain(held.id()).collect();
+        for id in chain {
+            self.ucounts.table[id].ucount[ops.ucount] += 1;
+        }
+        held
+    }
+
+    /// Gives a charge back and drops the reference (`dec_ucount`).
+    pub(crate) fn uncharge_ucount(&mut self, held: Held<Ucounts>, ops: &NsOps) {
+        let chain: Vec<_> = self.ucounts_chain(held.id()).collect();
+        for id in chain {
+            self.ucounts.table[id].ucount[ops.ucount] -= 1;
+        }
+        self.put_ucounts(held);
+    }
+
+    /// Counts a process in or out at `first` and up (`inc_rlimit_ucounts`, `dec_rlimit_ucounts`).
+    pub(crate) fn add_nproc(&mut self, first: UcountsId, delta: i32) {
+        let chain: Vec<_> = self.ucounts_chain(first).collect();
+        for id in chain {
+            let nproc = &mut self.ucounts.table[id].nproc;
+            *nproc = nproc.checked_add_signed(delta).expect("a process is counted out where it was counted in");
+        }
+    }
+
+    /// Whether more processes than allowed would be counted with `extra` more: than `rlimit` at `first`, than the
+    /// creator's limit at each user namespace boundary above (`is_rlimit_overlimit`).
+    pub fn is_nproc_overlimit(&self, first: UcountsId, rlimit: u64, extra: u32) -> bool {
+        let mut max = rlimit;
+        for id in self.ucounts_chain(first) {
+            let ucounts = &self.ucounts.table[id];
+            if u64::from(ucounts.nproc + extra) > max {
+                return true;
+            }
+            max = self.namespaces[ucounts.ns.id()].user().nproc_max;
+        }
+        false
+    }
+}

@@ -1,0 +1,11 @@
+//! nslab: a simulated Linux namespace kernel (reference behaviour: Linux 6.18) that can be mounted.
+//!
+//! Layers, uses go only down:
+//!
+//! | layer | modules | what |
+//! |---|---|---|
+//! | L1a | [`kernel`] | the simulated kernel's objects |
+//! | L0 | [`errno`] | errors with reasons |
+
+pub mod errno;
+pub mod kernel;
