@@ -1,0 +1,187 @@
+//! The files that belong to no object: the directories at the top, `proc/*` and `proc/sys/**`.
+
+use super::look::Look;
+use super::proc::{sys, system};
+use super::structs::Collection;
+use super::{FileType, Sysctl, rows};
+use crate::errno::Result;
+use crate::kernel::TaskId;
+use crate::kernel::node::{Node, Place, View};
+use crate::kernel::ns::NS_TABLE;
+
+/// One file.
+pub(super) struct Row {
+    pub path: &'static str,
+    pub mode: u16,
+    pub kind: Kind,
+}
+
+pub(super) enum Kind {
+    Dir(Dir),
+    File(Render),
+    Link(fn(&Look<'_>) -> Result<String>),
+    Sysctl { render: Render, write: Option<Sysctl> },
+}
+
+pub(super) type Render = fn(&Look<'_>) -> Result<Vec<u8>>;
+
+/// What a directory holds besides the rows below it.
+#[derive(Clone, Copy)]
+pub(super) enum Dir {
+    Plain,
+    /// `proc`: the processes of the view's pid namespace.
+    Proc,
+    /// `proc/sys/user`: a limit for each kind of namespace.
+    MaxNamespaces,
+    /// `as`: every process.
+    As,
+    /// A directory of `kernel/`: all objects of a kind.
+    Objects(Collection),
+}
+
+const fn dir(path: &'static str, dir: Dir) -> Row {
+    Row { path, mode: 0o555, kind: Kind::Dir(dir) }
+}
+
+const fn file(path: &'static str, render: Render) -> Row {
+    Row { path, mode: 0o444, kind: Kind::File(render) }
+}
+
+const fn link(path: &'static str, text: fn(&Look<'_>) -> Result<String>) -> Row {
+    Row { path, mode: 0o777, kind: Kind::Link(text) }
+}
+
+const fn sysctl(path: &'static str, mode: u16, render: Render) -> Row {
+    Row { path, mode, kind: Kind::Sysctl { render, write: None } }
+}
+
+const fn writable(path: &'static str, mode: u16, render: Render, target: Sysctl) -> Row {
+    Row { path, mode, kind: Kind::Sysctl { render, write: Some(target) } }
+}
+
+/// The row of `proc`.
+pub(super) const PROC: u16 = 1;
+
+pub(super) static ROWS: &[Row] = &[
+    dir("", Dir::Plain),
+    dir("proc", Dir::Proc),
+    link("proc/self", system::self_link),
+    link("proc/thread-self", system::thread_self_link),
+    link("proc/mounts", |_| Ok("self/mounts".to_owned())),
+    file("proc/cmdline", system::cmdline),
+    file("proc/cpuinfo", system::cpuinfo),
+    file("proc/filesystems", system::filesystems),
+    file("proc/loadavg", system::loadavg),
+    file("proc/meminfo", system::meminfo),
+    file("proc/stat", system::stat),
+    file("proc/uptime", system::uptime),
+    file("proc/version", sys::linux_version),
+    dir("proc/sys", Dir::Plain),
+    dir("proc/sys/kernel", Dir::Plain),
+    sysctl("proc/sys/kernel/arch", 0o444, sys::arch),
+    sysctl("proc/sys/kernel/cad_pid", 0o600, sys::cad_pid),
+    sysctl("proc/sys/kernel/cap_last_cap", 0o444, sys::cap_last_cap),
+    writable("proc/sys/kernel/domainname", 0o644, sys::domainname, Sysctl::Domainname),
+    writable("proc/sys/kernel/hostname", 0o644, sys::hostname, Sysctl::Hostname),
+    writable("proc/sys/kernel/ns_last_pid", 0o666, sys::ns_last_pid, Sysctl::NsLastPid),
+    sysctl("proc/sys/kernel/osrelease", 0o444, sys::osrelease),
+    sysctl("proc/sys/kernel/ostype", 0o444, sys::ostype),
+    sysctl("proc/sys/kernel/overflowgid", 0o644, sys::overflow_id),
+    sysctl("proc/sys/kernel/overflowuid", 0o644, sys::overflow_id),
+    writable("proc/sys/kernel/pid_max", 0o644, sys::pid_max, Sysctl::PidMax),
+    sysctl("proc/sys/kernel/threads-max", 0o644, sys::threads_max),
+    sysctl("proc/sys/kernel/version", 0o444, sys::version),
+    dir("proc/sys/user", Dir::MaxNamespaces),
+    dir("as", Dir::As),
+    dir("kernel", Dir::Plain),
+    dir("kernel/task", Dir::Objects(Collection::Tasks)),
+    dir("kernel/nsproxy", Dir::Objects(Collection::NsProxies)),
+    dir("kernel/ns", Dir::Objects(Collection::NsKinds)),
+    dir("kernel/ops", Dir::Objects(Collection::Ops)),
+];
+
+fn paths() -> impl Iterator<Item = &'static str> {
+    ROWS.iter().map(|row| row.path)
+}
+
+pub(super) fn row(row: u16) -> &'static Row {
+    &ROWS[usize::from(row)]
+}
+
+impl Row {
+    fn is_dir(&self) -> bool {
+        matches!(self.kind, Kind::Dir(_))
+    }
+
+    pub fn file_type(&self) -> FileType {
+        match self.kind {
+            Kind::Dir(_) => FileType::Directory,
+            Kind::File(_) | Kind::Sysctl { .. } => FileType::File,
+            Kind::Link(_) => FileType::Symlink,
+        }
+    }
+}
+
+/// The file called `name` in a directory; `None` too if the row is no directory.
+pub(super) fn lookup(look: &Look<'_>, dir: u16, name: &[u8]) -> Option<Place> {
+    let Kind::Dir(holds) = row(dir).kind else { return None };
+    if let Some(child) = rows::child(paths(), row(dir).path, name) {
+        return Some(Place::Fixed(child));
+    }
+    match holds {
+        Dir::Plain => None,
+        Dir::Proc => look.find(name).map(|task| Place::Pid(task, 0)),
+        Dir::MaxNamespaces => {
+            let kind = NS_TABLE.iter().position(|ops| ops.ucount_name.as_bytes() == name)?;
+            Some(Place::MaxNamespaces(index_u8(kind)))
+        }
+        Dir::As => look.find(name).map(Place::As),
+        Dir::Objects(collection) => collection.lookup(look.k, name),
+    }
+}
+
+/// What a directory holds, in the order of the tables and of the numbers.
+pub(super) fn readdir(look: &Look<'_>, dir: u16) -> Vec<(String, Place)> {
+    let Kind::Dir(holds) = row(dir).kind else { return Vec::new() };
+    let mut entries: Vec<_> =
+        rows::children(paths(), row(dir).path).map(|(child, name)| (name.to_owned(), Place::Fixed(child))).collect();
+    match holds {
+        Dir::Plain => {}
+        Dir::Proc => entries.extend(processes(look).map(|(nr, task)| (nr.to_string(), Place::Pid(task, 0)))),
+        Dir::MaxNamespaces => entries
+            .extend((0..).zip(NS_TABLE).map(|(kind, ops)| (ops.ucount_name.to_owned(), Place::MaxNamespaces(kind)))),
+        Dir::As => entries.extend(processes(look).map(|(nr, task)| (nr.to_string(), Place::As(task)))),
+        Dir::Objects(collection) => entries.extend(collection.readdir(look.k)),
+    }
+    entries
+}
+
+/// Hard links of a directory: one for each sub-directory and two for itself; 1, "not counted", where tasks come and go.
+pub(super) fn nlink(dir: u16) -> u32 {
+    match row(dir).kind {
+        Kind::Dir(Dir::Plain | Dir::MaxNamespaces) => {
+            2 + rows::children(paths(), row(dir).path).map(|(child, _)| u32::from(row(child).is_dir())).sum::<u32>()
+        }
+        _ => 1,
+    }
+}
+
+/// The processes a view's `proc` lists: group leaders, by number.
+fn processes<'k>(look: &Look<'k>) -> impl Iterator<Item = (i32, TaskId)> {
+    let k = look.k;
+    let numbers = k.namespaces.get(look.pid_ns).map(|ns| ns.pid().idr.iter());
+    numbers.into_iter().flatten().filter_map(move |(nr, pid)| {
+        let task = k.pids[pid].attached.task?;
+        k.is_leader(task).then_some((nr, task))
+    })
+}
+
+/// The file system a task sees below its own `as/<pid>`.
+pub(super) fn as_proc(task: TaskId) -> Node {
+    Node { view: View::As(task), place: Place::Fixed(PROC) }
+}
+
+/// An index into a table of at most 256 rows.
+pub(super) fn index_u8(index: usize) -> u8 {
+    u8::try_from(index).expect("the tables of kinds have less than 256 rows")
+}

@@ -1,0 +1,122 @@
+//! Who looks at a file, and what follows from that: numbers, ids and rights.
+
+use super::Viewer;
+use crate::bail;
+use crate::errno::{Errno, Error, Result};
+use crate::kernel::cred::{Kgid, Kuid, OVERFLOW_ID};
+use crate::kernel::file::{File, FileKind};
+use crate::kernel::node::{Node, View};
+use crate::kernel::ns::UserNamespace;
+use crate::kernel::ptrace::PtraceMode;
+use crate::kernel::refcount::Held;
+use crate::kernel::{Kernel, NsId, TaskId};
+
+/// One look at a file.
+pub(super) struct Look<'k> {
+    pub k: &'k Kernel,
+    /// `current`: the task whose namespaces and rights count at the moment of the read.
+    pub reader: TaskId,
+    /// The opener's user namespace (`seq_user_ns`): ids are shown as it maps them.
+    pub user_ns: NsId,
+    /// The pid namespace of this instance of `proc`: numbers are those of this namespace.
+    pub pid_ns: NsId,
+    /// What the file was bound to when it was opened, see [`super::bound_ns`].
+    pub bound: Option<NsId>,
+}
+
+impl<'k> Look<'k> {
+    /// Of a viewer that opens the file only now.
+    ///
+    /// # Errors
+    /// ESRCH: the viewer is gone.
+    pub fn now(k: &'k Kernel, viewer: Viewer, node: Node) -> Result<Look<'k>> {
+        let (reader, pid_ns) = match node.view {
+            View::Caller => (viewer.0, k.init.pid_ns),
+            View::As(task) => (task, live_active_pid_ns(k, task)?),
+            View::PidNs(ns) => (viewer.0, ns),
+        };
+        live_active_pid_ns(k, reader)?;
+        let user_ns = k.cred_of(reader).user_ns.id();
+        let mut look = Look { k, reader, user_ns, pid_ns, bound: None };
+        look.bound = super::open::bound_ns(&look, node);
+        Ok(look)
+    }
+
+    /// Of a task that reads a file opened before, perhaps by another task.
+    pub fn opened(k: &'k Kernel, reader: TaskId, file: &File, node: Node) -> Result<Look<'k>> {
+        let mut look = Look::now(k, Viewer(reader), node)?;
+        look.user_ns = k.creds[file.cred.id()].user_ns.id();
+        if let FileKind::Node { bound, .. } = &file.kind {
+            look.bound = bound.as_ref().map(Held::id);
+        }
+        Ok(look)
+    }
+
+    /// The task's number in this view, 0 if it is outside.
+    pub fn nr(&self, task: TaskId) -> i32 {
+        self.k.task_nr_ns(task, self.pid_ns)
+    }
+
+    /// The number of the task's process in this view, 0 if it is outside.
+    pub fn tgid(&self, task: TaskId) -> i32 {
+        self.k.task_tgid_nr_ns(task, self.pid_ns)
+    }
+
+    /// The task, thread or not, that a name of this view's `proc` means.
+    pub fn find(&self, name: &[u8]) -> Option<TaskId> {
+        let nr = parse_number(name)?;
+        let pid = self.k.namespaces.get(self.pid_ns)?.pid().idr.get(nr)?;
+        self.k.pids[pid].attached.task
+    }
+
+    /// A user id as the opener's user namespace has it (`from_kuid_munged`).
+    pub fn uid(&self, kuid: Kuid) -> u32 {
+        self.opener_ns().from_kuid(kuid).unwrap_or(OVERFLOW_ID)
+    }
+
+    /// A group id as the opener's user namespace has it (`from_kgid_munged`).
+    pub fn gid(&self, kgid: Kgid) -> u32 {
+        self.opener_ns().from_kgid(kgid).unwrap_or(OVERFLOW_ID)
+    }
+
+    fn opener_ns(&self) -> &UserNamespace {
+        self.k.namespaces[self.user_ns].user()
+    }
+
+    /// Whether the reader may look into `target` as procfs asks it.
+    ///
+    /// # Errors
+    /// EACCES
+    pub fn check_ptrace(&self, target: TaskId) -> Result<()> {
+        self.k
+            .ptrace_may_access(self.reader, target, PtraceMode::ReadFsCreds)
+            .map_err(|refusal| Error { errno: Errno::EACCES, ..refusal })
+    }
+}
+
+fn live_active_pid_ns(k: &Kernel, task: TaskId) -> Result<NsId> {
+    if !k.tasks.contains(task) {
+        bail!(ESRCH, "the task that looks is gone");
+    }
+    Ok(k.task_active_pid_ns(task))
+}
+
+/// A decimal number as procfs takes it for a name: no sign, no leading zero (`name_to_int`).
+pub(super) fn parse_number<N: std::str::FromStr>(name: &[u8]) -> Option<N> {
+    let canonical = name.iter().all(u8::is_ascii_digit) && (name.len() == 1 || name.first() != Some(&b'0'));
+    std::str::from_utf8(name).ok().filter(|_| canonical)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_tasks_are_canonical_numbers() {
+        assert_eq!(parse_number::<i32>(b"42"), Some(42));
+        assert_eq!(parse_number::<i32>(b"0"), Some(0));
+        for name in [&b""[..], b"007", b"+1", b"-1", b"1x", b"4294967296"] {
+            assert_eq!(parse_number::<i32>(name), None, "{name:?}");
+        }
+    }
+}

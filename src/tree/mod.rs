@@ -1,0 +1,359 @@
+//! Layer 1b: the lab's file tree, a read-only view of a [`Kernel`]: names, attributes, rights and content of every
+//! file. It knows neither FUSE nor locks and never changes a kernel.
+//!
+//! Files come from tables: `fixed` for those that belong to no object, `proc::pid` for those of a task,
+//! `structs` for the objects of the kernel. `ctl/` is not here: the names of its files are the verbs of a higher
+//! layer, see `crate::lab`.
+
+mod fixed;
+mod look;
+mod name;
+mod open;
+mod proc;
+mod resolve;
+mod rows;
+mod structs;
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
+use crate::kernel::file::{File, FileKind};
+use crate::kernel::node::{Node, Object, Place, View};
+use crate::kernel::ns::{NS_TABLE, NsType};
+use crate::kernel::uid_map::MapKind;
+use crate::kernel::{Kernel, NsId, TaskId};
+use look::Look;
+use name::Style;
+use proc::pid::{self, TaskDir, fd};
+use proc::sys;
+
+pub use open::{may_open, write_target};
+pub use resolve::resolve;
+
+/// Who looks: ids and rights are this task's. Numbers are those of the view's pid namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Viewer(pub TaskId);
+
+/// The top of the lab.
+pub const ROOT: Node = Node { view: View::Caller, place: Place::Fixed(0) };
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileType {
+    Directory,
+    File,
+    Symlink,
+}
+
+/// `stat` of a file. Owners are kernel ids; a viewer sees them through its user namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attr {
+    pub file_type: FileType,
+    pub mode: u16,
+    pub uid: Kuid,
+    pub gid: Kgid,
+    /// 1 for a directory: its sub-directories come and go and are not counted.
+    pub nlink: u32,
+    /// The inode number where it has a meaning: of a namespace file its inum.
+    pub ino: Option<u64>,
+}
+
+/// How long a cache may keep what it was told, without being told of changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cacheable {
+    /// The name leads to this node until the node's task changes.
+    pub name: bool,
+    /// Attributes and link text stay until the node's task changes.
+    pub attr: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirEntry {
+    pub name: String,
+    pub node: Node,
+    pub file_type: FileType,
+}
+
+/// What a write to a file changes. Which namespace is meant is fixed at open: [`bound_ns`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteTarget {
+    /// A map of the bound user namespace.
+    Map(MapKind),
+    /// The setgroups flag of the bound user namespace.
+    Setgroups,
+    /// The name of a thread.
+    Comm(TaskId),
+    /// The offsets of the time namespace for children of a process.
+    TimensOffsets(TaskId),
+    Sysctl(Sysctl),
+}
+
+/// A writable file below `proc/sys`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sysctl {
+    Hostname,
+    Domainname,
+    /// Of the bound pid namespace.
+    PidMax,
+    NsLastPid,
+    /// `max_<kind>_namespaces` of the bound user namespace.
+    MaxNamespaces(NsType),
+}
+
+/// The namespace `node` addresses when `viewer` opens it now, where that is fixed at open: the user namespace of a map
+/// or setgroups file, the table of a sysctl.
+pub fn bound_ns(k: &Kernel, viewer: Viewer, node: Node) -> Option<NsId> {
+    Look::now(k, viewer, node).ok()?.bound
+}
+
+/// The file called `name` in a directory. Asks no rights: [`resolve`] does.
+///
+/// # Errors
+/// ENOENT: there is none; ENOTDIR; ESRCH: the viewer is gone.
+pub fn lookup(k: &Kernel, viewer: Viewer, dir: Node, name: &[u8]) -> Result<Node> {
+    let look = Look::now(k, viewer, dir)?;
+    check_dir(&look, dir)?;
+    let place = match dir.place {
+        Place::As(task) if name == b"proc" => return Ok(fixed::as_proc(task)),
+        Place::Fixed(row) => fixed::lookup(&look, row, name),
+        Place::Pid(task, row) => TaskDir::process(task).lookup(&look, row, name),
+        Place::Tid(task, row) => TaskDir::thread(task).lookup(&look, row, name),
+        Place::NsKind(kind) => structs::lookup_ns(k, kind, name),
+        Place::Struct(object, row) => structs::lookup(k, object, row, name),
+        _ => None,
+    };
+    match place {
+        Some(place) => Ok(Node { view: dir.view, place }),
+        None => bail!(ENOENT, "no {} in {}", String::from_utf8_lossy(name).into_owned(), name::path(&look, dir.place)),
+    }
+}
+
+/// What a directory holds, `.` and `..` left out, in Linux's order where it has one. Asks no rights.
+///
+/// # Errors
+/// ENOENT: the directory is gone; ENOTDIR; ESRCH: the viewer is gone.
+pub fn readdir(k: &Kernel, viewer: Viewer, dir: Node) -> Result<Vec<DirEntry>> {
+    let look = Look::now(k, viewer, dir)?;
+    check_dir(&look, dir)?;
+    let entries = match dir.place {
+        Place::As(task) => {
+            let file_type = FileType::Directory;
+            return Ok(vec![DirEntry { name: "proc".to_owned(), node: fixed::as_proc(task), file_type }]);
+        }
+        Place::Fixed(row) => fixed::readdir(&look, row),
+        Place::Pid(task, row) => TaskDir::process(task).readdir(&look, row),
+        Place::Tid(task, row) => TaskDir::thread(task).readdir(&look, row),
+        Place::NsKind(kind) => structs::readdir_ns(k, kind),
+        Place::Struct(object, row) => structs::readdir(k, object, row),
+        _ => Vec::new(),
+    };
+    Ok(entries
+        .into_iter()
+        .filter_map(|(name, place)| {
+            let node = Node { view: dir.view, place };
+            Some(DirEntry { name, node, file_type: file_type(k, place)? })
+        })
+        .collect())
+}
+
+fn check_dir(look: &Look<'_>, dir: Node) -> Result<()> {
+    if !is_alive(look.k, dir) {
+        bail!(ENOENT, "what this directory shows is gone");
+    }
+    if file_type(look.k, dir.place) != Some(FileType::Directory) {
+        bail!(ENOTDIR, "{} is no directory", name::path(look, dir.place));
+    }
+    Ok(())
+}
+
+/// Attributes of a file.
+///
+/// # Errors
+/// ENOENT: it is gone; ESRCH: the viewer is gone.
+pub fn attr(k: &Kernel, viewer: Viewer, node: Node) -> Result<Attr> {
+    attr_of(&Look::now(k, viewer, node)?, node)
+}
+
+fn attr_of(look: &Look<'_>, node: Node) -> Result<Attr> {
+    let k = look.k;
+    let file_type = if is_alive(k, node) { file_type(k, node.place) } else { None };
+    let Some(file_type) = file_type else { bail!(ENOENT, "this file is gone") };
+    let mut attr = Attr { file_type, mode: 0o444, uid: GLOBAL_ROOT_UID, gid: GLOBAL_ROOT_GID, nlink: 1, ino: None };
+    match node.place {
+        Place::Fixed(row) => {
+            attr.mode = fixed::row(row).mode;
+            attr.nlink = fixed::nlink(row);
+            (attr.uid, attr.gid) = sys::rule(fixed::row(row), look.bound).owner(k);
+        }
+        Place::MaxNamespaces(_) => attr.mode = 0o644,
+        Place::As(task) => own(k, &mut attr, task, 0o555),
+        Place::Pid(task, row) | Place::Tid(task, row) => {
+            own(k, &mut attr, task, pid::row_at(row).mode);
+            let dir = TaskDir { task, thread: matches!(node.place, Place::Tid(..)) };
+            attr.nlink = dir.nlink(k, row);
+        }
+        Place::NsLink { task, .. } => own(k, &mut attr, task, 0o777),
+        Place::NsFile(ns) => attr.ino = Some(u64::from(k.namespaces[ns].common.inum)),
+        Place::Fd { task, fd, info: false, .. } => own(k, &mut attr, task, fd::link_mode(fd::file(k, task, fd)?)),
+        Place::Fd { task, info: true, .. } => own(k, &mut attr, task, 0o444),
+        Place::NsKind(_) | Place::Struct(..) | Place::StructItem(..) => attr.mode = struct_mode(file_type),
+        Place::CtlRoot | Place::CtlBatch | Place::CtlUsage => {}
+        Place::CtlDir(_) | Place::CtlTaskUsage(_) | Place::Ctl(..) => {}
+    }
+    Ok(attr)
+}
+
+fn own(k: &Kernel, attr: &mut Attr, task: TaskId, mode: u16) {
+    attr.mode = mode;
+    (attr.uid, attr.gid) = pid::owner(k, task, attr.file_type, mode);
+}
+
+fn struct_mode(file_type: FileType) -> u16 {
+    match file_type {
+        FileType::Directory => 0o555,
+        FileType::File => 0o444,
+        FileType::Symlink => 0o777,
+    }
+}
+
+/// The type of a file whose object is alive; `None`: it is gone, or no file of this tree.
+fn file_type(k: &Kernel, place: Place) -> Option<FileType> {
+    match place {
+        Place::Fixed(row) => Some(fixed::row(row).file_type()),
+        Place::MaxNamespaces(_) | Place::NsFile(_) => Some(FileType::File),
+        Place::As(_) | Place::NsKind(_) => Some(FileType::Directory),
+        Place::Pid(_, row) | Place::Tid(_, row) => Some(pid::row_at(row).file_type()),
+        Place::NsLink { .. } => Some(FileType::Symlink),
+        Place::Fd { task, fd, info, .. } => {
+            k.file_at(task, fd)?;
+            Some(if info { FileType::File } else { FileType::Symlink })
+        }
+        Place::Struct(object, row) => structs::file_type(k, object, row),
+        Place::StructItem(object, row, key) => structs::item_type(k, object, row, key),
+        Place::CtlRoot | Place::CtlBatch | Place::CtlUsage => None,
+        Place::CtlDir(_) | Place::CtlTaskUsage(_) | Place::Ctl(..) => None,
+    }
+}
+
+/// The object a file shows still exists, and the task that looks too where the view names one.
+fn is_alive(k: &Kernel, node: Node) -> bool {
+    let is_seen = match node.view {
+        View::As(task) => k.tasks.contains(task),
+        View::Caller | View::PidNs(_) => true,
+    };
+    let exists = match node.place {
+        Place::NsFile(ns) => k.namespaces.contains(ns),
+        Place::Struct(object, _) | Place::StructItem(object, ..) => structs::is_alive(k, object),
+        _ => node.task().is_none_or(|task| k.tasks.contains(task)),
+    };
+    is_seen && exists
+}
+
+/// The text of a link as the mount shows it: following it never leaves the lab. Link text of a task's root, working
+/// directory, program and open files is relative to the link; that of namespace links is the name of a hidden file in
+/// the same directory.
+///
+/// # Errors
+/// EINVAL: no link. EACCES: the task it belongs to is gone or not accessible. ENOENT: it leads nowhere.
+pub fn readlink(k: &Kernel, viewer: Viewer, node: Node) -> Result<Vec<u8>> {
+    link_text(k, viewer, node, Style::Mount)
+}
+
+/// The text of a link as Linux shows it to a task.
+///
+/// # Errors
+/// As [`readlink`].
+pub fn readlink_as_task(k: &Kernel, task: TaskId, node: Node) -> Result<Vec<u8>> {
+    link_text(k, Viewer(task), node, Style::Linux)
+}
+
+fn link_text(k: &Kernel, viewer: Viewer, node: Node, style: Style) -> Result<Vec<u8>> {
+    let look = Look::now(k, viewer, node)?;
+    if !is_alive(k, node) {
+        bail!(EACCES, "the task this link belongs to is gone");
+    }
+    name::link_text(&look, node, style)
+}
+
+/// The whole content of a file, for a viewer that opens it now. Asks no rights but those Linux asks at each read.
+///
+/// # Errors
+/// EISDIR; EINVAL: a namespace file or a link; ESRCH: its task or the viewer is gone; EACCES.
+pub fn read(k: &Kernel, viewer: Viewer, node: Node) -> Result<Vec<u8>> {
+    content(&Look::now(k, viewer, node)?, node)
+}
+
+/// The whole content of a file that is open: ids as the opener's user namespace has them, of the namespace it was
+/// bound to, at the time of the read.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_open(k: &Kernel, reader: TaskId, file: &File) -> Result<Vec<u8>> {
+    match &file.kind {
+        FileKind::Ns(_) | FileKind::Pidfd { .. } => bail!(EINVAL, "namespace files and pidfds cannot be read"),
+        FileKind::Node { node, .. } => content(&Look::opened(k, reader, file, *node)?, *node),
+    }
+}
+
+fn content(look: &Look<'_>, node: Node) -> Result<Vec<u8>> {
+    let k = look.k;
+    if !is_alive(k, node) {
+        bail!(ESRCH, "what this file shows is gone");
+    }
+    if file_type(k, node.place) == Some(FileType::Directory) {
+        bail!(EISDIR, "this is a directory");
+    }
+    let text = match node.place {
+        Place::Fixed(row) => match fixed::row(row).kind {
+            fixed::Kind::File(render) | fixed::Kind::Sysctl { render, .. } => return render(look),
+            fixed::Kind::Dir(_) | fixed::Kind::Link(_) => None,
+        },
+        Place::MaxNamespaces(kind) => return sys::max_namespaces(look, NS_TABLE[usize::from(kind)]),
+        Place::Pid(task, row) | Place::Tid(task, row) => match pid::row_at(row).kind {
+            pid::Kind::File(render) => return render(look, task),
+            pid::Kind::Dir(_) | pid::Kind::Link(_) => None,
+        },
+        Place::Fd { task, fd, info: true, .. } => return fd::info(look, task, fd),
+        Place::Struct(object, row) => structs::read(k, object, row),
+        Place::StructItem(object, row, key) => structs::read_item(k, object, row, key),
+        _ => None,
+    };
+    match text {
+        Some(text) => Ok(text),
+        None => bail!(EINVAL, "this file cannot be read"),
+    }
+}
+
+/// What a cache may keep of a node.
+pub fn cacheable(node: Node) -> Cacheable {
+    let (name, attr) = match node.place {
+        // Links to the reader itself; all else in these tables has the same name and shape for ever.
+        Place::Fixed(row) => (true, fixed::row(row).file_type() != FileType::Symlink),
+        Place::MaxNamespaces(_) | Place::NsKind(_) => (true, true),
+        Place::As(_) | Place::Pid(..) | Place::Tid(..) | Place::NsLink { .. } => (true, true),
+        Place::CtlRoot | Place::CtlBatch | Place::CtlUsage => (true, true),
+        Place::CtlDir(_) | Place::CtlTaskUsage(_) | Place::Ctl(..) => (true, true),
+        // A namespace may go without any task changing.
+        Place::NsFile(_) => (false, true),
+        Place::Fd { .. } => (false, false),
+        Place::Struct(Object::Ops(_), _) => (true, true),
+        Place::Struct(..) | Place::StructItem(..) => (false, false),
+    };
+    Cacheable { name, attr }
+}
+
+/// An inode number for files that have none of their own: stable, and beyond all inums.
+pub fn ino(node: Node) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    node.place.hash(&mut hasher);
+    1 << 40 | hasher.finish() >> 24
+}
+
+/// The directory is `ns`, whose order of entries is part of what Linux shows.
+pub fn is_ns_dir(node: Node) -> bool {
+    match node.place {
+        Place::Pid(_, row) | Place::Tid(_, row) => matches!(pid::row_at(row).kind, pid::Kind::Dir(pid::Dir::Ns)),
+        _ => false,
+    }
+}

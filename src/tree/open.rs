@@ -1,0 +1,196 @@
+//! Who may open what, and what an open file is bound to.
+
+use super::fixed::{self, Kind};
+use super::look::Look;
+use super::proc::pid::{self, Dir, OpenCheck};
+use super::proc::sys::{self, Rule};
+use super::{Attr, FileType, Sysctl, Viewer, WriteTarget, attr_of, is_alive};
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::capability::Cap;
+use crate::kernel::file::OpenFlags;
+use crate::kernel::node::{Node, Place};
+use crate::kernel::ns::NS_TABLE;
+use crate::kernel::{Kernel, NsId, TaskId};
+
+bitflags::bitflags! {
+    /// What is done with a file, as the bits of a mode.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub(super) struct Access: u16 {
+        const READ = 4;
+        const WRITE = 2;
+        const EXEC = 1;
+    }
+}
+
+impl Access {
+    /// All of it is granted by the last three bits of `mode`.
+    pub fn is_within(self, mode: u16) -> bool {
+        self.bits() & !mode == 0
+    }
+
+    fn of(flags: OpenFlags) -> Access {
+        let mut access = Access::empty();
+        access.set(Access::READ, flags.contains(OpenFlags::READ));
+        access.set(Access::WRITE, flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNC));
+        access
+    }
+}
+
+/// What a write to `node` changes, `None` where Linux has no write operation.
+pub fn write_target(node: Node) -> Option<WriteTarget> {
+    match node.place {
+        Place::Fixed(row) => match fixed::row(row).kind {
+            Kind::Sysctl { write, .. } => write.map(WriteTarget::Sysctl),
+            _ => None,
+        },
+        Place::MaxNamespaces(kind) => {
+            Some(WriteTarget::Sysctl(Sysctl::MaxNamespaces(NS_TABLE[usize::from(kind)].ns_type)))
+        }
+        Place::Pid(task, row) | Place::Tid(task, row) => pid::row_at(row).write.map(|target| target(task)),
+        _ => None,
+    }
+}
+
+/// The namespace `node` addresses for one look at it, where that is fixed at open.
+pub(super) fn bound_ns(look: &Look<'_>, node: Node) -> Option<NsId> {
+    match write_target(node)? {
+        WriteTarget::Map(_) | WriteTarget::Setgroups => {
+            let task = node.task().filter(|&task| look.k.tasks.contains(task))?;
+            Some(look.k.cred_of(task).user_ns.id())
+        }
+        WriteTarget::Sysctl(Sysctl::PidMax) => Some(look.k.task_active_pid_ns(look.reader)),
+        WriteTarget::Sysctl(Sysctl::MaxNamespaces(_)) => Some(look.user_ns),
+        WriteTarget::Sysctl(Sysctl::Hostname | Sysctl::Domainname | Sysctl::NsLastPid)
+        | WriteTarget::Comm(_)
+        | WriteTarget::TimensOffsets(_) => None,
+    }
+}
+
+/// Whether `viewer` may open `node` this way: open(2) from `do_open` in `fs/namei.c` on.
+///
+/// # Errors
+/// EEXIST: `excl`. EISDIR, ENOTDIR: the type. ELOOP: a link, without `path`. EPERM: a namespace file, to write.
+/// EACCES: mode bits, the rules of sysctl tables, of setgroups, of the memory of another task. ESRCH, EINVAL: the
+/// file of a task that is gone or a zombie.
+pub fn may_open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Result<()> {
+    let look = Look::now(k, viewer, node)?;
+    if !is_alive(k, node) {
+        bail!(ENOENT, "the task of this file is gone");
+    }
+    let attr = attr_of(&look, node)?;
+    check_type(attr.file_type, flags)?;
+    if flags.contains(OpenFlags::PATH) {
+        return Ok(());
+    }
+    check_access(&look, node, &attr, Access::of(flags))?;
+    match node.place {
+        Place::Pid(task, row) | Place::Tid(task, row) => check_task_file(&look, task, pid::row_at(row).open, flags),
+        Place::Fd { task, info: true, .. } => look.check_ptrace(task),
+        _ => Ok(()),
+    }
+}
+
+fn check_type(file_type: FileType, flags: OpenFlags) -> Result<()> {
+    let is_dir = file_type == FileType::Directory;
+    if !is_dir && flags.contains(OpenFlags::DIRECTORY) {
+        bail!(ENOTDIR, "this is no directory");
+    }
+    if flags.contains(OpenFlags::PATH) {
+        return Ok(());
+    }
+    if flags.contains(OpenFlags::CREAT | OpenFlags::EXCL) {
+        bail!(EEXIST, "the file exists and O_EXCL is given");
+    }
+    if file_type == FileType::Symlink {
+        bail!(ELOOP, "this is a symbolic link and O_NOFOLLOW is given without O_PATH");
+    }
+    if is_dir && flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNC | OpenFlags::CREAT) {
+        bail!(EISDIR, "this is a directory");
+    }
+    Ok(())
+}
+
+/// Whether the reader may use the file so (`inode_permission`).
+///
+/// # Errors
+/// EACCES; EPERM: writing a namespace file; ESRCH: searching the directory of a task that is gone.
+pub(super) fn check_access(look: &Look<'_>, node: Node, attr: &Attr, access: Access) -> Result<()> {
+    let (k, reader) = (look.k, look.reader);
+    match node.place {
+        Place::NsFile(ns) if access.contains(Access::WRITE) => {
+            bail!(EPERM, "{} is immutable: namespace files open read-only", k.ns_arg(ns))
+        }
+        Place::Fixed(row) if matches!(fixed::row(row).kind, Kind::Sysctl { .. }) => {
+            sys::rule(fixed::row(row), look.bound).check(k, reader, attr.mode, access)
+        }
+        Place::MaxNamespaces(_) => Rule::UserNs(look.bound.unwrap_or(look.user_ns)).check(k, reader, attr.mode, access),
+        Place::Pid(task, row) | Place::Tid(task, row) => {
+            let entry = pid::row_at(row);
+            let own = k.leader_of(task) == k.leader_of(reader);
+            let is_tid = matches!(node.place, Place::Tid(..));
+            match entry.kind {
+                pid::Kind::Dir(Dir::FdInfo) => look.check_ptrace(task),
+                pid::Kind::Dir(Dir::Fd) if own => Ok(()),
+                pid::Kind::File(_) if own && is_tid && entry.path == "comm" && !access.contains(Access::EXEC) => Ok(()),
+                _ => check_mode(k, reader, attr, access),
+            }
+        }
+        _ => check_mode(k, reader, attr, access),
+    }
+}
+
+/// Mode bits by file system ids, then CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, which count in the reader's own user
+/// namespace if it maps the file's owner (`generic_permission`, `capable_wrt_inode_uidgid`).
+fn check_mode(k: &Kernel, reader: TaskId, attr: &Attr, access: Access) -> Result<()> {
+    let cred = k.cred_of(reader);
+    let bits = if cred.ids.fsuid == attr.uid {
+        attr.mode >> 6
+    } else if cred.ids.fsgid == attr.gid || cred.groups.contains(&attr.gid) {
+        attr.mode >> 3
+    } else {
+        attr.mode
+    };
+    if access.is_within(bits) {
+        return Ok(());
+    }
+    let ns = cred.user_ns.id();
+    let user = k.namespaces[ns].user();
+    let is_mapped = user.from_kuid(attr.uid).is_some() && user.from_kgid(attr.gid).is_some();
+    let capable = |cap| is_mapped && k.ns_capable(reader, ns, cap);
+    let is_dir = attr.file_type == FileType::Directory;
+    let only_reads = access == Access::READ || is_dir && !access.contains(Access::WRITE);
+    let may_execute = is_dir || !access.contains(Access::EXEC) || attr.mode & 0o111 != 0;
+    if only_reads && capable(Cap::DAC_READ_SEARCH) || may_execute && capable(Cap::DAC_OVERRIDE) {
+        return Ok(());
+    }
+    bail!(
+        EACCES,
+        "mode {} of kuid {} kgid {}, and no CAP_DAC_OVERRIDE in {} that maps them",
+        format!("{:04o}", attr.mode),
+        attr.uid.0,
+        attr.gid.0,
+        k.ns_arg(ns),
+    )
+}
+
+fn check_task_file(look: &Look<'_>, task: TaskId, check: OpenCheck, flags: OpenFlags) -> Result<()> {
+    let k = look.k;
+    match check {
+        OpenCheck::Nothing => Ok(()),
+        OpenCheck::Mm if k.tasks[task].mm.is_none() => bail!(ESRCH, "pid {} has no memory any more", k.task_nr(task)),
+        OpenCheck::Mm => look.check_ptrace(task),
+        OpenCheck::NsProxy if k.tasks[task].nsproxy.is_none() => {
+            bail!(EINVAL, "pid {} is a zombie and in no mount namespace", k.task_nr(task))
+        }
+        OpenCheck::NsProxy => Ok(()),
+        OpenCheck::Setgroups if !flags.contains(OpenFlags::WRITE) => Ok(()),
+        OpenCheck::Setgroups => {
+            let ns = k.cred_of(task).user_ns.id();
+            if !k.ns_capable(look.reader, ns, Cap::SYS_ADMIN) {
+                bail!(EACCES, "CAP_SYS_ADMIN missing in {}, whose setgroups this is", k.ns_arg(ns));
+            }
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! What Linux shows: `proc`.
+
+pub(super) mod pid;
+pub(super) mod sys;
+pub(super) mod system;

@@ -1,0 +1,107 @@
+//! `proc/<pid>/fd` and `fdinfo` (`fs/proc/fd.c`).
+
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::file::{File, FileKind, OpenFlags};
+use crate::kernel::{Kernel, PidId, TaskId};
+use crate::tree::ino;
+use crate::tree::look::Look;
+
+/// The descriptors of a task, in order; none of a zombie.
+pub(in crate::tree) fn numbers(k: &Kernel, task: TaskId) -> impl Iterator<Item = i32> {
+    let files = k.tasks[task].files.as_ref().map(|files| &k.files[files.id()]);
+    files.into_iter().flat_map(|files| files.fds.keys().copied())
+}
+
+/// The open file behind a descriptor.
+///
+/// # Errors
+/// ENOENT: it is closed.
+pub(in crate::tree) fn file(k: &Kernel, task: TaskId, fd: i32) -> Result<&File> {
+    match k.file_at(task, fd) {
+        Some(file) => Ok(&k.open_files[file]),
+        None => bail!(ENOENT, "descriptor {} of pid {} is closed", fd, k.task_nr(task)),
+    }
+}
+
+/// Mode of the link: how the file is open (`tid_fd_update_inode`).
+pub(in crate::tree) fn link_mode(file: &File) -> u16 {
+    let mut mode = 0;
+    if file.flags.contains(OpenFlags::READ) {
+        mode |= 0o500;
+    }
+    if file.flags.contains(OpenFlags::WRITE) {
+        mode |= 0o300;
+    }
+    mode
+}
+
+/// `fdinfo/<fd>` (`seq_show`).
+///
+/// # Errors
+/// EACCES: no ptrace access. ENOENT: the descriptor is closed.
+pub(in crate::tree) fn info(look: &Look<'_>, task: TaskId, fd: i32) -> Result<Vec<u8>> {
+    look.check_ptrace(task)?;
+    let k = look.k;
+    let file = file(k, task, fd)?;
+    let (mnt_id, inode) = match &file.kind {
+        FileKind::Node { node, .. } => (MNT_ID_PROC, ino(*node)),
+        FileKind::Ns(ns) => (MNT_ID_NSFS, u64::from(k.namespaces[*ns].common.inum)),
+        FileKind::Pidfd { pid, .. } => (MNT_ID_PIDFS, pid.id().serial()),
+    };
+    let flags = flags_word(file.flags);
+    let mut text = format!("pos:\t{}\nflags:\t0{flags:o}\nmnt_id:\t{mnt_id}\nino:\t{inode}\n", file.pos);
+    if let FileKind::Pidfd { pid, .. } = &file.kind {
+        text.push_str(&pid_lines(look, pid.id()));
+    }
+    Ok(text.into_bytes())
+}
+
+/// `/proc`; the mounts without a place in any tree come after those of boot.
+const MNT_ID_PROC: u32 = 3;
+const MNT_ID_NSFS: u32 = 10;
+const MNT_ID_PIDFS: u32 = 11;
+
+/// The word open(2) was given, less what it keeps to itself, plus O_LARGEFILE.
+fn flags_word(flags: OpenFlags) -> u32 {
+    const WORDS: [(OpenFlags, u32); 6] = [
+        (OpenFlags::NONBLOCK, 0o4000),
+        (OpenFlags::DIRECTORY, 0o200_000),
+        (OpenFlags::NOFOLLOW, 0o400_000),
+        (OpenFlags::CLOEXEC, 0o2_000_000),
+        (OpenFlags::PATH, 0o10_000_000),
+        (OpenFlags::THREAD, 0o200),
+    ];
+    let access = match (flags.contains(OpenFlags::READ), flags.contains(OpenFlags::WRITE)) {
+        (true, true) => 2,
+        (false, true) => 1,
+        (_, false) => 0,
+    };
+    let large = if flags.contains(OpenFlags::PATH) { 0 } else { 0o100_000 };
+    WORDS.iter().filter(|(flag, _)| flags.contains(*flag)).fold(access | large, |word, (_, bit)| word | bit)
+}
+
+/// What the fdinfo of a pidfd adds: the number in the view and inwards, -1 once reaped, 0 if outside
+/// (`pidfd_show_fdinfo`).
+fn pid_lines(look: &Look<'_>, pid: PidId) -> String {
+    let pid = &look.k.pids[pid];
+    if pid.attached.task.is_none() {
+        return "Pid:\t-1\nNSpid:\t-1\n".to_owned();
+    }
+    let inwards: String =
+        pid.numbers.iter().skip_while(|(ns, _)| *ns != look.pid_ns).map(|(_, nr)| format!("\t{nr}")).collect();
+    let nr = pid.nr_in(look.pid_ns).unwrap_or(0);
+    format!("Pid:\t{nr}\nNSpid:{}\n", if inwards.is_empty() { "\t0" } else { &inwards })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_the_words_of_open() {
+        assert_eq!(flags_word(OpenFlags::READ), 0o100_000);
+        assert_eq!(flags_word(OpenFlags::READ | OpenFlags::WRITE | OpenFlags::CLOEXEC), 0o2_100_002);
+        assert_eq!(flags_word(OpenFlags::PATH | OpenFlags::NOFOLLOW), 0o10_400_000);
+    }
+}

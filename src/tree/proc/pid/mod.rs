@@ -1,0 +1,246 @@
+//! `proc/<pid>` and `proc/<pid>/task/<tid>`: one table for both (`tgid_base_stuff` and `tid_base_stuff` in
+//! `fs/proc/base.c`).
+
+pub(in crate::tree) mod fd;
+mod id_map;
+mod image;
+mod limits;
+pub(in crate::tree) mod link;
+pub(in crate::tree) mod ns;
+mod stat;
+mod status;
+pub(in crate::tree) mod text;
+
+use crate::errno::Result;
+use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
+use crate::kernel::node::Place;
+use crate::kernel::uid_map::MapKind;
+use crate::kernel::{Kernel, TaskId};
+use crate::tree::look::{Look, parse_number};
+use crate::tree::{FileType, WriteTarget, rows};
+
+/// One entry.
+pub(in crate::tree) struct Row {
+    pub path: &'static str,
+    pub mode: u16,
+    pub kind: Kind,
+    scope: Scope,
+    /// What open asks besides the mode.
+    pub open: OpenCheck,
+    pub write: Option<fn(TaskId) -> WriteTarget>,
+}
+
+pub(in crate::tree) enum Kind {
+    Dir(Dir),
+    File(fn(&Look<'_>, TaskId) -> Result<Vec<u8>>),
+    /// A magic link into the task's own file tree: its text there, `None` where there is nothing to point at.
+    Link(fn(&Kernel, TaskId) -> Option<Vec<u8>>),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::tree) enum Dir {
+    Task,
+    Threads,
+    Fd,
+    FdInfo,
+    Ns,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Both,
+    Process,
+    Thread,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::tree) enum OpenCheck {
+    Nothing,
+    /// An address space the opener may read (`__mem_open`).
+    Mm,
+    /// A task that still has namespaces (`mounts_open_common`).
+    NsProxy,
+    /// To write, CAP_SYS_ADMIN over the user namespace (`proc_setgroups_open`).
+    Setgroups,
+}
+
+const fn row(path: &'static str, mode: u16, kind: Kind) -> Row {
+    Row { path, mode, kind, scope: Scope::Both, open: OpenCheck::Nothing, write: None }
+}
+
+const fn dir(path: &'static str, mode: u16, dir: Dir) -> Row {
+    row(path, mode, Kind::Dir(dir))
+}
+
+const fn file(path: &'static str, mode: u16, render: fn(&Look<'_>, TaskId) -> Result<Vec<u8>>) -> Row {
+    row(path, mode, Kind::File(render))
+}
+
+const fn link(path: &'static str, text: fn(&Kernel, TaskId) -> Option<Vec<u8>>) -> Row {
+    row(path, 0o777, Kind::Link(text))
+}
+
+impl Row {
+    const fn only(self, scope: Scope) -> Row {
+        Row { scope, ..self }
+    }
+
+    const fn opens_with(self, open: OpenCheck) -> Row {
+        Row { open, ..self }
+    }
+
+    const fn writes(self, target: fn(TaskId) -> WriteTarget) -> Row {
+        Row { write: Some(target), ..self }
+    }
+
+    pub fn file_type(&self) -> FileType {
+        match self.kind {
+            Kind::Dir(_) => FileType::Directory,
+            Kind::File(_) => FileType::File,
+            Kind::Link(_) => FileType::Symlink,
+        }
+    }
+}
+
+static ROWS: &[Row] = &[
+    dir("", 0o555, Dir::Task),
+    dir("task", 0o555, Dir::Threads).only(Scope::Process),
+    dir("fd", 0o500, Dir::Fd),
+    dir("fdinfo", 0o555, Dir::FdInfo),
+    dir("ns", 0o511, Dir::Ns),
+    file("environ", 0o400, text::environ).opens_with(OpenCheck::Mm),
+    file("status", 0o444, status::render),
+    file("limits", 0o444, limits::render),
+    file("timens_offsets", 0o644, text::timens_offsets).only(Scope::Process).writes(WriteTarget::TimensOffsets),
+    file("comm", 0o644, text::comm).writes(WriteTarget::Comm),
+    file("cmdline", 0o444, text::cmdline),
+    file("stat", 0o444, stat::render),
+    file("statm", 0o444, stat::render_memory),
+    file("children", 0o444, text::children).only(Scope::Thread),
+    link("cwd", link::cwd),
+    link("root", link::root),
+    link("exe", link::exe),
+    file("mounts", 0o444, text::mounts).opens_with(OpenCheck::NsProxy),
+    file("wchan", 0o444, text::wchan),
+    file("schedstat", 0o444, text::schedstat),
+    file("cgroup", 0o444, text::cgroup),
+    file("oom_score", 0o444, text::oom_score),
+    file("oom_score_adj", 0o644, text::oom_score),
+    file("loginuid", 0o644, text::unset_id),
+    file("sessionid", 0o444, text::unset_id),
+    file("io", 0o400, text::io),
+    file("uid_map", 0o644, |look, task| id_map::render(look, task, MapKind::Uid))
+        .writes(|_| WriteTarget::Map(MapKind::Uid)),
+    file("gid_map", 0o644, |look, task| id_map::render(look, task, MapKind::Gid))
+        .writes(|_| WriteTarget::Map(MapKind::Gid)),
+    file("projid_map", 0o644, |look, task| id_map::render(look, task, MapKind::Projid))
+        .writes(|_| WriteTarget::Map(MapKind::Projid)),
+    file("setgroups", 0o644, id_map::setgroups).opens_with(OpenCheck::Setgroups).writes(|_| WriteTarget::Setgroups),
+];
+
+/// The directory of a process or thread, from which its entries are reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::tree) struct TaskDir {
+    pub task: TaskId,
+    /// `task/<tid>` rather than `proc/<pid>`.
+    pub thread: bool,
+}
+
+impl TaskDir {
+    pub fn process(task: TaskId) -> TaskDir {
+        TaskDir { task, thread: false }
+    }
+
+    pub fn thread(task: TaskId) -> TaskDir {
+        TaskDir { task, thread: true }
+    }
+
+    /// One of its entries; row 0 is the directory itself.
+    pub fn entry(self, row: u16) -> Place {
+        if self.thread { Place::Tid(self.task, row) } else { Place::Pid(self.task, row) }
+    }
+
+    fn has(self, row: &Row) -> bool {
+        match row.scope {
+            Scope::Both => true,
+            Scope::Process => !self.thread,
+            Scope::Thread => self.thread,
+        }
+    }
+
+    fn rows(self) -> impl Iterator<Item = (u16, &'static str)> {
+        let rows = rows::children(ROWS.iter().map(|row| row.path), "");
+        rows.filter(move |(row, _)| self.has(row_at(*row)))
+    }
+
+    /// The entry called `name` in the sub-directory at `row`, or in the directory itself.
+    pub fn lookup(self, look: &Look<'_>, row: u16, name: &[u8]) -> Option<Place> {
+        let Kind::Dir(dir) = row_at(row).kind else { return None };
+        match dir {
+            Dir::Task => self.rows().find(|(_, child)| child.as_bytes() == name).map(|(row, _)| self.entry(row)),
+            Dir::Threads => {
+                let thread = look.find(name)?;
+                let same_group = look.k.leader_of(thread) == look.k.leader_of(self.task);
+                same_group.then_some(Place::Tid(thread, 0))
+            }
+            Dir::Fd | Dir::FdInfo => {
+                let fd = parse_number(name).filter(|&fd| look.k.file_at(self.task, fd).is_some());
+                fd.map(|fd| self.fd(fd, dir == Dir::FdInfo)).or_else(|| ns::hidden_file(look.k, name))
+            }
+            Dir::Ns => ns::lookup(self, name).or_else(|| ns::hidden_file(look.k, name)),
+        }
+    }
+
+    /// What the sub-directory at `row` holds, or the directory itself, in Linux's order.
+    pub fn readdir(self, look: &Look<'_>, row: u16) -> Vec<(String, Place)> {
+        let Kind::Dir(dir) = row_at(row).kind else { return Vec::new() };
+        match dir {
+            Dir::Task => self.rows().map(|(row, name)| (name.to_owned(), self.entry(row))).collect(),
+            Dir::Threads => {
+                let threads = look.k.signal_of(self.task).threads.iter();
+                threads.map(|&thread| (look.nr(thread).to_string(), Place::Tid(thread, 0))).collect()
+            }
+            Dir::Fd | Dir::FdInfo => {
+                let fds = fd::numbers(look.k, self.task);
+                fds.map(|fd| (fd.to_string(), self.fd(fd, dir == Dir::FdInfo))).collect()
+            }
+            Dir::Ns => ns::readdir(self),
+        }
+    }
+
+    fn fd(self, fd: i32, info: bool) -> Place {
+        Place::Fd { task: self.task, fd, info, thread: self.thread }
+    }
+
+    /// Hard links of the sub-directory at `row`.
+    pub fn nlink(self, k: &Kernel, row: u16) -> u32 {
+        let dirs = match row_at(row).kind {
+            Kind::Dir(Dir::Task) => self.rows().filter(|(row, _)| matches!(row_at(*row).kind, Kind::Dir(_))).count(),
+            Kind::Dir(Dir::Threads) => k.signal_of(self.task).threads.len(),
+            _ => return if matches!(row_at(row).kind, Kind::Dir(_)) { 2 } else { 1 },
+        };
+        u32::try_from(dirs).unwrap_or(u32::MAX).saturating_add(2)
+    }
+}
+
+pub(in crate::tree) fn row_at(row: u16) -> &'static Row {
+    &ROWS[usize::from(row)]
+}
+
+/// Owner of a file of a task: its effective ids. Files of a task that is not dumpable belong to root of the user
+/// namespace of its last exec, those of one without memory to root; directories everybody may list are spared
+/// (`task_dump_owner`).
+pub(in crate::tree) fn owner(k: &Kernel, task: TaskId, file_type: FileType, mode: u16) -> (Kuid, Kgid) {
+    let ids = &k.cred_of(task).ids;
+    if file_type == FileType::Directory && mode == 0o555 {
+        return (ids.euid, ids.egid);
+    }
+    let Some(mm) = k.tasks[task].mm.as_ref().map(|mm| &k.mms[mm.id()]) else {
+        return (GLOBAL_ROOT_UID, GLOBAL_ROOT_GID);
+    };
+    if mm.dumpable {
+        return (ids.euid, ids.egid);
+    }
+    let user = k.namespaces[mm.user_ns.id()].user();
+    (user.make_kuid(0).unwrap_or(GLOBAL_ROOT_UID), user.make_kgid(0).unwrap_or(GLOBAL_ROOT_GID))
+}

@@ -1,0 +1,81 @@
+//! `proc/<pid>/stat` and `statm` (`do_task_stat`, `proc_pid_statm` in `fs/proc/array.c`).
+
+use crate::errno::Result;
+use crate::kernel::TaskId;
+use crate::kernel::pid::Pid;
+use crate::kernel::task::{Task, TaskState};
+use crate::tree::look::Look;
+use crate::tree::proc::pid::{image, status};
+use crate::tree::proc::system::boottime_ticks;
+
+const PF_EXITING: u32 = 0x4;
+const PF_FORKNOEXEC: u32 = 0x40;
+const PF_RANDOMIZE: u32 = 0x40_0000;
+
+/// 52 fields. Addresses, wchan and the exit code are for readers with ptrace access only.
+pub(super) fn render(look: &Look<'_>, id: TaskId) -> Result<Vec<u8>> {
+    let k = look.k;
+    let task = &k.tasks[id];
+    let signal = k.signal_of(id);
+    let sighand = &k.sighands[task.sighand.id()];
+    let permitted = look.check_ptrace(id).is_ok();
+    let has_mm = task.mm.is_some();
+    let number = |pid: &Pid| pid.nr_in(look.pid_ns).unwrap_or(0);
+
+    let head = format!(
+        " {} {} {} {} 0 -1 {} 0 0 0 0 0 0 0 0 20 0 {} 0 {} {} {} {}",
+        status::state_letter(task.state),
+        k.task_ppid_nr_ns(id, look.pid_ns),
+        number(&k.pids[signal.pgrp.id()]),
+        number(&k.pids[signal.session.id()]),
+        flags(task),
+        signal.threads.len(),
+        boottime_ticks(k, look.reader, task.start_time),
+        if has_mm { image::VM_SIZE * 1024 } else { 0 },
+        if has_mm { image::VM_RSS / image::PAGE } else { 0 },
+        u64::MAX,
+    );
+    let [start_code, end_code] = match (has_mm, permitted) {
+        (true, true) => [image::START_CODE, image::END_CODE],
+        (true, false) => [1, 1],
+        (false, _) => [0, 0],
+    };
+    let signals = [status::pending_mask(&task.pending), task.blocked, sighand.ignored, sighand.handled];
+    let [pending, blocked, ignored, handled] = signals.map(|mask| mask & 0x7fff_ffff);
+    let middle = format!(
+        " {start_code} {end_code} {} 0 0 {pending} {blocked} {ignored} {handled} {} 0 0 {} 0 0 0 0 0 0",
+        if has_mm && permitted { image::START_STACK } else { 0 },
+        u8::from(permitted),
+        task.exit_signal,
+    );
+    let tail = if has_mm && permitted { ADDRESSES } else { [0; 7] }.map(|address| format!(" {address}")).concat();
+    let exit_code = if permitted { task.exit_code } else { 0 };
+    let nr = look.nr(id);
+    Ok([format!("{nr} (").as_bytes(), &task.comm, format!("){head}{middle}{tail} {exit_code}\n").as_bytes()].concat())
+}
+
+/// Data, heap, arguments and environment: fields 45 to 51.
+const ADDRESSES: [u64; 7] = [
+    image::START_DATA,
+    image::END_DATA,
+    image::START_BRK,
+    image::ARG_START,
+    image::ARG_END,
+    image::ARG_END,
+    image::ENV_END,
+];
+
+fn flags(task: &Task) -> u32 {
+    let exiting = if task.state == TaskState::Zombie { PF_EXITING } else { 0 };
+    let fork = if task.forked_no_exec { PF_FORKNOEXEC } else { 0 };
+    PF_RANDOMIZE | exiting | fork
+}
+
+/// Pages: all, resident, shared, text, library, data, dirty. Zeros for a task without memory.
+pub(super) fn render_memory(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
+    if look.k.tasks[task].mm.is_none() {
+        return Ok(b"0 0 0 0 0 0 0\n".to_vec());
+    }
+    let sizes = [image::VM_SIZE, image::VM_RSS, image::RSS_FILE, image::VM_EXE, 0, image::VM_DATA + image::VM_STACK, 0];
+    Ok(format!("{}\n", sizes.map(|kib| (kib / image::PAGE).to_string()).join(" ")).into_bytes())
+}

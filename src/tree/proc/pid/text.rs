@@ -1,0 +1,110 @@
+//! The entries of `proc/<pid>` that take a few lines each.
+
+use std::fmt::Write as _;
+
+use crate::errno::Result;
+use crate::kernel::TaskId;
+use crate::kernel::ns::Slot;
+use crate::kernel::ns::time::Offset;
+use crate::tree::look::Look;
+
+/// Nobody has an environment.
+pub(super) fn environ(_: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
+    Ok(Vec::new())
+}
+
+/// The name as it is, whatever its bytes.
+pub(super) fn comm(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
+    Ok([&look.k.tasks[task].comm[..], b"\n"].concat())
+}
+
+/// The arguments, each with a NUL behind it; nothing of a task without memory.
+pub(super) fn cmdline(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
+    let task = &look.k.tasks[task];
+    let argv = if task.mm.is_some() { &task.argv[..] } else { &[] };
+    Ok(argv.iter().flat_map(|arg| [&arg[..], b"\0"].concat()).collect())
+}
+
+/// The numbers of the thread's children, each with a blank behind it (`children_seq_show`).
+pub(super) fn children(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
+    let numbers = look.k.children_of(task).map(|child| format!("{} ", look.nr(child)));
+    Ok(numbers.collect::<String>().into_bytes())
+}
+
+/// The offsets of the time namespace for children; nothing of a zombie (`proc_timens_show_offsets`).
+pub(super) fn timens_offsets(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
+    let mut text = String::new();
+    if let Some(ns) = look.k.task_ns(task, Slot::TimeForChildren) {
+        let time = look.k.namespaces[ns].time();
+        for (clock, offset) in [("monotonic", time.monotonic), ("boottime", time.boottime)] {
+            text.push_str(&offset_line(clock, offset));
+        }
+    }
+    Ok(text.into_bytes())
+}
+
+/// One line of `timens_offsets` (`show_offset` in `kernel/time/namespace.c`).
+pub(in crate::tree) fn offset_line(clock: &str, offset: Offset) -> String {
+    let mut line = String::new();
+    let _ = writeln!(line, "{clock:<10} {:>10} {:>9}", offset.sec, offset.nsec);
+    line
+}
+
+/// The mounts of boot, which nothing changes yet.
+pub(super) fn mounts(_: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
+    Ok(b"/dev/vda / ext4 rw,relatime 0 0\n\
+         proc /proc proc rw,relatime 0 0\n\
+         sysfs /sys sysfs rw,relatime 0 0\n\
+         cgroup2 /sys/fs/cgroup cgroup2 rw,relatime,nsdelegate 0 0\n\
+         devtmpfs /dev devtmpfs rw,relatime 0 0\n\
+         mqueue /dev/mqueue mqueue rw,relatime 0 0\n\
+         tmpfs /run tmpfs rw,relatime 0 0\n\
+         tmpfs /tmp tmpfs rw,relatime 0 0\n"
+        .to_vec())
+}
+
+/// No task waits at an address worth a name.
+pub(super) fn wchan(_: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
+    Ok(b"0".to_vec())
+}
+
+/// Time on a processor, time waiting for one, times it got one.
+pub(super) fn schedstat(_: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
+    Ok(b"0 0 0\n".to_vec())
+}
+
+/// Every task is in the root cgroup.
+pub(super) fn cgroup(_: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
+    Ok(b"0::/\n".to_vec())
+}
+
+/// Score and adjustment alike.
+pub(super) fn oom_score(_: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
+    Ok(b"0\n".to_vec())
+}
+
+/// Login uid and audit session: never set.
+pub(super) fn unset_id(_: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
+    Ok(u32::MAX.to_string().into_bytes())
+}
+
+/// No task reads or writes anything.
+///
+/// # Errors
+/// EACCES: no ptrace access.
+pub(super) fn io(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
+    look.check_ptrace(task)?;
+    Ok(b"rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n".to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_stand_in_columns() {
+        let offset = Offset { sec: -86_400, nsec: 500 };
+        assert_eq!(offset_line("monotonic", offset), "monotonic      -86400       500\n");
+        assert_eq!(offset_line("boottime", Offset::default()), "boottime            0         0\n");
+    }
+}

@@ -1,0 +1,186 @@
+//! `proc/sys`: values, and who may open which file for what (`fs/proc/proc_sysctl.c`).
+
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::capability::{CAP_LAST_CAP, Cap};
+use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid, OVERFLOW_ID};
+use crate::kernel::ns::{NsOps, Slot, UtsNamespace};
+use crate::kernel::scan::until_nul;
+use crate::kernel::{Kernel, NsId, TaskId};
+use crate::tree::Sysctl;
+use crate::tree::fixed::{Kind, Row};
+use crate::tree::look::Look;
+use crate::tree::open::Access;
+
+/// The names of the reader at this moment, even through a file opened in another namespace (`proc_do_uts_string`).
+///
+/// # Errors
+/// ESRCH: the reader is a zombie.
+fn names<'k>(look: &Look<'k>) -> Result<&'k UtsNamespace> {
+    match look.k.task_ns(look.reader, Slot::Uts) {
+        Some(ns) => Ok(look.k.namespaces[ns].uts()),
+        None => bail!(ESRCH, "the reader is a zombie and has no names"),
+    }
+}
+
+/// A string value, which ends at a NUL (`proc_dostring`).
+fn line(value: &[u8]) -> Result<Vec<u8>> {
+    let end = value.iter().position(|&byte| byte == 0).unwrap_or(value.len());
+    Ok([&value[..end], b"\n"].concat())
+}
+
+fn number(value: impl Into<i64>) -> Result<Vec<u8>> {
+    line(value.into().to_string().as_bytes())
+}
+
+pub(in crate::tree) fn arch(look: &Look<'_>) -> Result<Vec<u8>> {
+    line(&names(look)?.machine)
+}
+
+pub(in crate::tree) fn domainname(look: &Look<'_>) -> Result<Vec<u8>> {
+    line(until_nul(&names(look)?.domainname))
+}
+
+pub(in crate::tree) fn hostname(look: &Look<'_>) -> Result<Vec<u8>> {
+    line(until_nul(&names(look)?.nodename))
+}
+
+pub(in crate::tree) fn osrelease(look: &Look<'_>) -> Result<Vec<u8>> {
+    line(&names(look)?.release)
+}
+
+pub(in crate::tree) fn ostype(look: &Look<'_>) -> Result<Vec<u8>> {
+    line(&names(look)?.sysname)
+}
+
+pub(in crate::tree) fn version(look: &Look<'_>) -> Result<Vec<u8>> {
+    line(&names(look)?.version)
+}
+
+/// `proc/version` (`version_proc_show`).
+pub(in crate::tree) fn linux_version(look: &Look<'_>) -> Result<Vec<u8>> {
+    let names = names(look)?;
+    Ok([&names.sysname[..], b" version ", &names.release, b" (nslab@nslab) (rustc) ", &names.version, b"\n"].concat())
+}
+
+/// The process that Ctrl-Alt-Del signals.
+pub(in crate::tree) fn cad_pid(look: &Look<'_>) -> Result<Vec<u8>> {
+    number(look.k.task_tgid_nr_ns(look.k.init.task, look.k.task_active_pid_ns(look.reader)))
+}
+
+pub(in crate::tree) fn cap_last_cap(_: &Look<'_>) -> Result<Vec<u8>> {
+    number(CAP_LAST_CAP)
+}
+
+/// Of the reader's own pid namespace, whatever the view (`pid_ns_ctl_handler`).
+pub(in crate::tree) fn ns_last_pid(look: &Look<'_>) -> Result<Vec<u8>> {
+    number(look.k.namespaces[look.k.task_active_pid_ns(look.reader)].pid().last_pid())
+}
+
+pub(in crate::tree) fn overflow_id(_: &Look<'_>) -> Result<Vec<u8>> {
+    number(OVERFLOW_ID)
+}
+
+/// Of the pid namespace the opener was in (`pid_table_root_lookup`).
+pub(in crate::tree) fn pid_max(look: &Look<'_>) -> Result<Vec<u8>> {
+    let ns = look.bound.unwrap_or_else(|| look.k.task_active_pid_ns(look.reader));
+    number(look.k.namespaces[ns].pid().pid_max)
+}
+
+pub(in crate::tree) fn threads_max(look: &Look<'_>) -> Result<Vec<u8>> {
+    number(look.k.threads_max)
+}
+
+/// `proc/sys/user/max_<kind>_namespaces`, of the user namespace the opener was in (`set_lookup` in `kernel/ucount.c`).
+pub(in crate::tree) fn max_namespaces(look: &Look<'_>, kind: &NsOps) -> Result<Vec<u8>> {
+    let ns = look.bound.unwrap_or(look.user_ns);
+    number(look.k.namespaces[ns].user().ucount_max[kind.ucount])
+}
+
+/// The rule of one table of sysctls.
+#[derive(Clone, Copy)]
+pub(in crate::tree) enum Rule {
+    /// Mode bits for root of the initial user namespace, its group, and others.
+    Root,
+    /// Of a pid namespace: owner bits for who administers it or is root of its owner.
+    PidNs(NsId),
+    /// Of a user namespace: owner bits with CAP_SYS_RESOURCE over it.
+    UserNs(NsId),
+}
+
+/// The rule for a row of the fixed table. `bound` is the namespace whose table it is, where it has one.
+pub(in crate::tree) fn rule(row: &Row, bound: Option<NsId>) -> Rule {
+    match (&row.kind, bound) {
+        (Kind::Sysctl { write: Some(Sysctl::PidMax), .. }, Some(ns)) => Rule::PidNs(ns),
+        _ => Rule::Root,
+    }
+}
+
+impl Rule {
+    /// Owner of the file: root, of the pid namespace's owner where that maps one (`pid_table_root_set_ownership`).
+    pub fn owner(self, k: &Kernel) -> (Kuid, Kgid) {
+        let (uid, gid) = match self {
+            Rule::Root | Rule::UserNs(_) => (None, None),
+            Rule::PidNs(ns) => ns_root(k, ns),
+        };
+        (uid.unwrap_or(GLOBAL_ROOT_UID), gid.unwrap_or(GLOBAL_ROOT_GID))
+    }
+
+    /// May `task` use a file with this mode so? No capability overrides the mode (`sysctl_perm`).
+    ///
+    /// # Errors
+    /// EACCES
+    pub fn check(self, k: &Kernel, task: TaskId, mode: u16, access: Access) -> Result<()> {
+        let bits = match self {
+            Rule::Root => mode_for(k, task, mode, GLOBAL_ROOT_UID, GLOBAL_ROOT_GID),
+            Rule::PidNs(ns) => pid_ns_mode(k, task, mode, ns),
+            Rule::UserNs(ns) if k.ns_capable(task, ns, Cap::SYS_RESOURCE) => mode >> 6,
+            Rule::UserNs(_) => mode,
+        };
+        if access.is_within(bits) {
+            return Ok(());
+        }
+        let mode = format!("{mode:04o}");
+        match self {
+            Rule::UserNs(ns) => {
+                bail!(EACCES, "mode {} of this sysctl, and CAP_SYS_RESOURCE missing in {}", mode, k.ns_arg(ns))
+            }
+            Rule::PidNs(ns) => bail!(
+                EACCES,
+                "mode {} of this sysctl, and neither root of the owner of {} nor CAP_SYS_ADMIN there",
+                mode,
+                k.ns_arg(ns)
+            ),
+            Rule::Root => bail!(EACCES, "mode {} of this sysctl, which no capability overrides", mode),
+        }
+    }
+}
+
+/// The mode bits that count for a task, by its effective ids (`test_perm`).
+fn mode_for(k: &Kernel, task: TaskId, mode: u16, uid: Kuid, gid: Kgid) -> u16 {
+    let cred = k.cred_of(task);
+    if cred.ids.euid == uid {
+        mode >> 6
+    } else if cred.ids.egid == gid || cred.groups.contains(&gid) {
+        mode >> 3
+    } else {
+        mode
+    }
+}
+
+/// The same for `pid_max` (`pid_table_root_permissions`).
+fn pid_ns_mode(k: &Kernel, task: TaskId, mode: u16, ns: NsId) -> u16 {
+    if k.ns_owner(ns).is_some_and(|owner| k.ns_capable(task, owner, Cap::SYS_ADMIN)) {
+        return mode >> 6;
+    }
+    match ns_root(k, ns) {
+        (Some(uid), Some(gid)) => mode_for(k, task, mode, uid, gid),
+        _ => mode,
+    }
+}
+
+/// Id 0 of the user namespace that owns `ns`, where it is mapped.
+fn ns_root(k: &Kernel, ns: NsId) -> (Option<Kuid>, Option<Kgid>) {
+    let owner = k.ns_owner(ns).map(|owner| k.namespaces[owner].user());
+    (owner.and_then(|user| user.make_kuid(0)), owner.and_then(|user| user.make_kgid(0)))
+}

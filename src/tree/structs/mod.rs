@@ -1,0 +1,302 @@
+//! What Linux hides: the objects behind `proc`, shown as `kernel/`. A struct is a directory, a field is a file, a
+//! pointer is a relative symbolic link; a null pointer has no entry. Each struct has one list of fields, from which
+//! names, listings and contents all come.
+
+mod ns;
+mod nsproxy;
+mod ops;
+mod task;
+
+use std::fmt::Display;
+
+use super::{FileType, rows};
+use crate::kernel::node::{Object, Place};
+use crate::kernel::ns::{ENTRIES, NS_TABLE};
+use crate::kernel::{Kernel, NsId, TaskId};
+use crate::tree::fixed::index_u8;
+use crate::tree::look::parse_number;
+use ops::OpsId;
+
+/// One field of struct `T`, which it is shown of.
+struct Field<T: 'static> {
+    /// Below the directory of the struct.
+    path: &'static str,
+    kind: Kind<T>,
+}
+
+enum Kind<T: 'static> {
+    /// A struct inside the struct, or behind a pointer of its own; false: the pointer is null.
+    Dir(fn(&Kernel, T) -> bool),
+    /// The value as text; `None` in a struct behind a null pointer.
+    Value(fn(&Kernel, T) -> Option<Vec<u8>>),
+    Pointer(fn(&Kernel, T) -> Option<Object>),
+    /// Numbered elements.
+    List(fn(&Kernel, T) -> Vec<(u32, Item)>),
+}
+
+/// An element of a list.
+enum Item {
+    Pointer(Object),
+    Value(String),
+}
+
+const fn dir<T>(path: &'static str) -> Field<T> {
+    Field { path, kind: Kind::Dir(|_, _| true) }
+}
+
+const fn dir_if<T>(path: &'static str, exists: fn(&Kernel, T) -> bool) -> Field<T> {
+    Field { path, kind: Kind::Dir(exists) }
+}
+
+const fn value<T>(path: &'static str, value: fn(&Kernel, T) -> Option<Vec<u8>>) -> Field<T> {
+    Field { path, kind: Kind::Value(value) }
+}
+
+const fn pointer<T>(path: &'static str, target: fn(&Kernel, T) -> Option<Object>) -> Field<T> {
+    Field { path, kind: Kind::Pointer(target) }
+}
+
+const fn list<T>(path: &'static str, items: fn(&Kernel, T) -> Vec<(u32, Item)>) -> Field<T> {
+    Field { path, kind: Kind::List(items) }
+}
+
+/// A value that always exists, as text.
+#[expect(clippy::unnecessary_wraps, reason = "the shape of a field's function")]
+fn show(value: impl Display) -> Option<Vec<u8>> {
+    Some(value.to_string().into_bytes())
+}
+
+/// A struct with a directory below `kernel/`.
+trait Struct: Copy + 'static {
+    /// The fields all structs of this type have, row 0 being the directory itself, and those of this one's kind.
+    fn fields(self, k: &Kernel) -> [&'static [Field<Self>]; 2];
+    fn is_alive(self, k: &Kernel) -> bool;
+
+    fn field(self, k: &Kernel, row: u16) -> Option<&'static Field<Self>> {
+        let [common, own] = self.fields(k);
+        let row = usize::from(row);
+        common.get(row).or_else(|| own.get(row.checked_sub(common.len())?))
+    }
+
+    fn paths(self, k: &Kernel) -> impl Iterator<Item = &'static str> {
+        let [common, own] = self.fields(k);
+        common.iter().chain(own).map(|field| field.path)
+    }
+}
+
+/// Calls a function that is generic over [`Struct`] with the struct an [`Object`] stands for.
+macro_rules! with_struct {
+    ($object:expr, $id:ident => $call:expr) => {
+        match $object {
+            Object::Task($id) => $call,
+            Object::NsProxy($id) => $call,
+            Object::Ns($id) => $call,
+            Object::Ops(index) => {
+                let $id = OpsId(index);
+                $call
+            }
+        }
+    };
+}
+
+pub(super) fn is_alive(k: &Kernel, object: Object) -> bool {
+    with_struct!(object, id => id.is_alive(k))
+}
+
+/// The file called `name` in the directory or list at `row`.
+pub(super) fn lookup(k: &Kernel, object: Object, row: u16, name: &[u8]) -> Option<Place> {
+    with_struct!(object, id => lookup_in(k, object, id, row, name))
+}
+
+fn lookup_in<S: Struct>(k: &Kernel, object: Object, id: S, row: u16, name: &[u8]) -> Option<Place> {
+    let field = id.field(k, row)?;
+    match field.kind {
+        Kind::Dir(_) => {
+            let child = rows::child(id.paths(k), field.path, name)?;
+            exists(k, id, child).then_some(Place::Struct(object, child))
+        }
+        Kind::List(items) => {
+            let key = parse_number(name)?;
+            find_item(items(k, id), key).map(|_| Place::StructItem(object, row, key))
+        }
+        Kind::Value(_) | Kind::Pointer(_) => None,
+    }
+}
+
+fn exists<S: Struct>(k: &Kernel, id: S, row: u16) -> bool {
+    match id.field(k, row).map(|field| &field.kind) {
+        Some(Kind::Dir(exists)) => exists(k, id),
+        Some(Kind::Pointer(target)) => target(k, id).is_some(),
+        Some(Kind::Value(_) | Kind::List(_)) => true,
+        None => false,
+    }
+}
+
+fn find_item(items: Vec<(u32, Item)>, key: u32) -> Option<Item> {
+    items.into_iter().find(|(k, _)| *k == key).map(|(_, item)| item)
+}
+
+/// What the directory or list at `row` holds.
+pub(super) fn readdir(k: &Kernel, object: Object, row: u16) -> Vec<(String, Place)> {
+    with_struct!(object, id => readdir_in(k, object, id, row))
+}
+
+fn readdir_in<S: Struct>(k: &Kernel, object: Object, id: S, row: u16) -> Vec<(String, Place)> {
+    match id.field(k, row).map(|field| (&field.kind, field.path)) {
+        Some((Kind::Dir(_), path)) => rows::children(id.paths(k), path)
+            .filter(|(child, _)| exists(k, id, *child))
+            .map(|(child, name)| (name.to_owned(), Place::Struct(object, child)))
+            .collect(),
+        Some((Kind::List(items), _)) => {
+            items(k, id).into_iter().map(|(key, _)| (key.to_string(), Place::StructItem(object, row, key))).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// `None`: there is no such field (any more).
+pub(super) fn file_type(k: &Kernel, object: Object, row: u16) -> Option<FileType> {
+    with_struct!(object, id => match id.field(k, row)?.kind {
+        Kind::Dir(_) | Kind::List(_) => Some(FileType::Directory),
+        Kind::Value(_) => Some(FileType::File),
+        Kind::Pointer(_) => Some(FileType::Symlink),
+    })
+}
+
+pub(super) fn item_type(k: &Kernel, object: Object, row: u16, key: u32) -> Option<FileType> {
+    item(k, object, row, key).map(|item| match item {
+        Item::Pointer(_) => FileType::Symlink,
+        Item::Value(_) => FileType::File,
+    })
+}
+
+fn item(k: &Kernel, object: Object, row: u16, key: u32) -> Option<Item> {
+    with_struct!(object, id => match id.field(k, row)?.kind {
+        Kind::List(items) => find_item(items(k, id), key),
+        Kind::Dir(_) | Kind::Value(_) | Kind::Pointer(_) => None,
+    })
+}
+
+/// The value at `row`, with a final newline.
+pub(super) fn read(k: &Kernel, object: Object, row: u16) -> Option<Vec<u8>> {
+    with_struct!(object, id => match id.field(k, row)?.kind {
+        Kind::Value(value) => value(k, id).map(with_newline),
+        Kind::Dir(_) | Kind::Pointer(_) | Kind::List(_) => None,
+    })
+}
+
+pub(super) fn read_item(k: &Kernel, object: Object, row: u16, key: u32) -> Option<Vec<u8>> {
+    match item(k, object, row, key)? {
+        Item::Value(text) => Some(with_newline(text.into_bytes())),
+        Item::Pointer(_) => None,
+    }
+}
+
+/// Lists of lines end with a newline already, or are empty.
+fn with_newline(mut text: Vec<u8>) -> Vec<u8> {
+    if !text.is_empty() && !text.ends_with(b"\n") {
+        text.push(b'\n');
+    }
+    text
+}
+
+/// Where the pointer at `row` leads.
+pub(super) fn target(k: &Kernel, object: Object, row: u16) -> Option<Object> {
+    with_struct!(object, id => match id.field(k, row)?.kind {
+        Kind::Pointer(target) => target(k, id),
+        Kind::Dir(_) | Kind::Value(_) | Kind::List(_) => None,
+    })
+}
+
+pub(super) fn item_target(k: &Kernel, object: Object, row: u16, key: u32) -> Option<Object> {
+    match item(k, object, row, key)? {
+        Item::Pointer(target) => Some(target),
+        Item::Value(_) => None,
+    }
+}
+
+/// The path of an object's directory below `kernel/`.
+pub(super) fn object_path(k: &Kernel, object: Object) -> String {
+    match object {
+        Object::Task(task) => format!("task/{}", k.task_nr(task)),
+        Object::NsProxy(nsproxy) => format!("nsproxy/{}", nsproxy.index()),
+        Object::Ns(ns) => format!("ns/{}/{}", k.namespaces[ns].ops().name, k.namespaces[ns].common.inum),
+        Object::Ops(entry) => format!("ops/{}", ENTRIES[usize::from(entry)].name),
+    }
+}
+
+/// The path of a field below `kernel/`.
+pub(super) fn field_path(k: &Kernel, object: Object, row: u16) -> String {
+    let below = with_struct!(object, id => id.field(k, row).map_or("", |field| field.path));
+    let separator = if below.is_empty() { "" } else { "/" };
+    format!("{}{separator}{below}", object_path(k, object))
+}
+
+/// The directories of `kernel/` that hold all objects of a kind.
+#[derive(Clone, Copy)]
+pub(super) enum Collection {
+    Tasks,
+    NsProxies,
+    NsKinds,
+    Ops,
+}
+
+impl Collection {
+    pub fn lookup(self, k: &Kernel, name: &[u8]) -> Option<Place> {
+        match self {
+            Collection::Tasks => k.find_task(parse_number(name)?).map(|task| root(Object::Task(task))),
+            Collection::NsProxies => k.nsproxies.id_at(parse_number(name)?).map(|id| root(Object::NsProxy(id))),
+            Collection::NsKinds => {
+                NS_TABLE.iter().position(|ops| ops.name.as_bytes() == name).map(|kind| Place::NsKind(index_u8(kind)))
+            }
+            Collection::Ops => {
+                let entry = ENTRIES.iter().position(|entry| entry.name.as_bytes() == name)?;
+                Some(root(Object::Ops(index_u8(entry))))
+            }
+        }
+    }
+
+    pub fn readdir(self, k: &Kernel) -> Vec<(String, Place)> {
+        match self {
+            Collection::Tasks => tasks(k).map(|(nr, task)| (nr.to_string(), root(Object::Task(task)))).collect(),
+            Collection::NsProxies => {
+                k.nsproxies.iter().map(|(id, _)| (id.index().to_string(), root(Object::NsProxy(id)))).collect()
+            }
+            Collection::NsKinds => {
+                (0..).zip(NS_TABLE).map(|(kind, ops)| (ops.name.to_owned(), Place::NsKind(kind))).collect()
+            }
+            Collection::Ops => {
+                (0..).zip(&ENTRIES).map(|(entry, row)| (row.name.to_owned(), root(Object::Ops(entry)))).collect()
+            }
+        }
+    }
+}
+
+fn root(object: Object) -> Place {
+    Place::Struct(object, 0)
+}
+
+/// All tasks, threads and zombies too, by number in the initial pid namespace.
+fn tasks(k: &Kernel) -> impl Iterator<Item = (i32, TaskId)> {
+    let numbers = k.namespaces[k.init.pid_ns].pid().idr.iter();
+    numbers.filter_map(|(nr, pid)| k.pids[pid].attached.task.map(|task| (nr, task)))
+}
+
+/// The namespace called `name` in `kernel/ns/<kind>`.
+pub(super) fn lookup_ns(k: &Kernel, kind: u8, name: &[u8]) -> Option<Place> {
+    k.find_ns(NS_TABLE[usize::from(kind)].ns_type, parse_number(name)?).map(|ns| root(Object::Ns(ns)))
+}
+
+/// All namespaces of a kind, by inum.
+pub(super) fn readdir_ns(k: &Kernel, kind: u8) -> Vec<(String, Place)> {
+    let ns_type = NS_TABLE[usize::from(kind)].ns_type;
+    let mut found: Vec<(u32, NsId)> =
+        k.namespaces.iter().filter(|(_, ns)| ns.ns_type() == ns_type).map(|(id, ns)| (ns.common.inum, id)).collect();
+    found.sort_unstable();
+    found.into_iter().map(|(inum, ns)| (inum.to_string(), root(Object::Ns(ns)))).collect()
+}
+
+/// A list of pointers to tasks, by number in the initial pid namespace.
+fn task_items(k: &Kernel, tasks: impl Iterator<Item = TaskId>) -> Vec<(u32, Item)> {
+    tasks.map(|task| (k.task_nr(task).unsigned_abs(), Item::Pointer(Object::Task(task)))).collect()
+}

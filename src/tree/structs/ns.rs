@@ -1,0 +1,224 @@
+//! `kernel/ns/<kind>/<inum>`: what all namespaces have (`struct ns_common`, owner, charge, who holds it), then what the
+//! kind has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use super::nsproxy::SLOT_NAMES;
+use super::{Field, Item, Struct, dir, list, pointer, show, task_items, value};
+use crate::kernel::audit::{self, Holder};
+use crate::kernel::file::FileKind;
+use crate::kernel::node::Object;
+use crate::kernel::ns::{ENTRIES, NS_TABLE, NsState, PidNamespace, TimeNamespace, UserNamespace, UtsNamespace};
+use crate::kernel::refcount::Held;
+use crate::kernel::table::Id;
+use crate::kernel::task::Mm;
+use crate::kernel::ucounts::UcountsId;
+use crate::kernel::uid_map::UidGidMap;
+use crate::kernel::{CredId, Kernel, NsId, PidId, TaskId};
+use crate::tree::fixed::index_u8;
+use crate::tree::proc::pid::text::offset_line;
+
+impl Struct for NsId {
+    fn fields(self, k: &Kernel) -> [&'static [Field<NsId>]; 2] {
+        let own = match k.namespaces[self].state {
+            NsState::Uts(_) => UTS,
+            NsState::Pid(_) => PID,
+            NsState::User(_) => USER,
+            NsState::Time(_) => TIME,
+            NsState::Mnt(_) | NsState::Ipc(_) | NsState::Cgroup(_) | NsState::Net(_) => &[],
+        };
+        [COMMON, own]
+    }
+
+    fn is_alive(self, k: &Kernel) -> bool {
+        k.namespaces.contains(self)
+    }
+}
+
+static COMMON: &[Field<NsId>] = &[
+    dir(""),
+    value("inum", |k, id| show(k.namespaces[id].common.inum)),
+    value("ns_id", |k, id| show(k.namespaces[id].common.ns_id)),
+    pointer("ops", ops),
+    value("stashed", |k, id| show(u8::from(k.namespaces[id].common.stashed.is_some()))),
+    value("count", |k, id| show(k.namespaces[id].common.count)),
+    value("holders", |k, id| show(holders(k, id))),
+    pointer("user_ns", |k, id| k.ns_owner(id).map(Object::Ns)),
+    pointer("parent", |k, id| k.namespaces[id].common.parent.as_ref().map(|parent| Object::Ns(parent.id()))),
+    value("ucounts", |k, id| {
+        show(k.namespaces[id].common.ucounts.as_ref().map_or(String::new(), |u| ucounts(k, u.id())))
+    }),
+    list("tasks", |k, id| task_items(k, members(k, id))),
+    value("pins", |k, id| show(pins(k, id))),
+];
+
+static UTS: &[Field<NsId>] = &[
+    dir("name"),
+    value("name/sysname", |k, id| Some(uts(k, id).sysname.clone())),
+    value("name/nodename", |k, id| Some(uts(k, id).nodename.clone())),
+    value("name/release", |k, id| Some(uts(k, id).release.clone())),
+    value("name/version", |k, id| Some(uts(k, id).version.clone())),
+    value("name/machine", |k, id| Some(uts(k, id).machine.clone())),
+    value("name/domainname", |k, id| Some(uts(k, id).domainname.clone())),
+];
+
+static PID: &[Field<NsId>] = &[
+    value("level", |k, id| show(pid(k, id).level)),
+    pointer("child_reaper", |k, id| pid(k, id).child_reaper.filter(|&t| k.tasks.contains(t)).map(Object::Task)),
+    value("pid_allocated", |k, id| show(pid(k, id).pid_allocated)),
+    value("adding", |k, id| show(u8::from(pid(k, id).adding))),
+    value("last_pid", |k, id| show(pid(k, id).last_pid())),
+    list("idr", |k, id| pid(k, id).idr.iter().map(|(nr, pid)| (nr.unsigned_abs(), number(k, pid))).collect()),
+    value("pid_max", |k, id| show(pid(k, id).pid_max)),
+    value("hide_pid", |_, _| show(0)),
+    value("reboot", |k, id| show(pid(k, id).reboot)),
+];
+
+static USER: &[Field<NsId>] = &[
+    value("uid_map", |k, id| show(map(&user(k, id).uid_map))),
+    value("gid_map", |k, id| show(map(&user(k, id).gid_map))),
+    value("projid_map", |k, id| show(map(&user(k, id).projid_map))),
+    value("level", |k, id| show(user(k, id).level)),
+    value("owner", |k, id| show(user(k, id).owner.0)),
+    value("group", |k, id| show(user(k, id).group.0)),
+    value("flags", |k, id| show(if user(k, id).setgroups_allowed { "USERNS_SETGROUPS_ALLOWED" } else { "" })),
+    value("parent_could_setfcap", |k, id| show(u8::from(user(k, id).parent_could_setfcap))),
+    value("ucount_max", |k, id| show(ucount_max(user(k, id)))),
+];
+
+static TIME: &[Field<NsId>] = &[
+    value("offsets", |k, id| {
+        let time = time(k, id);
+        show(offset_line("monotonic", time.monotonic) + &offset_line("boottime", time.boottime))
+    }),
+    value("frozen_offsets", |k, id| show(u8::from(time(k, id).frozen_offsets))),
+];
+
+fn uts(k: &Kernel, id: NsId) -> &UtsNamespace {
+    k.namespaces[id].uts()
+}
+
+fn pid(k: &Kernel, id: NsId) -> &PidNamespace {
+    k.namespaces[id].pid()
+}
+
+fn user(k: &Kernel, id: NsId) -> &UserNamespace {
+    k.namespaces[id].user()
+}
+
+fn time(k: &Kernel, id: NsId) -> &TimeNamespace {
+    k.namespaces[id].time()
+}
+
+/// The table of the entry called like the kind.
+fn ops(k: &Kernel, id: NsId) -> Option<Object> {
+    let name = k.namespaces[id].ops().name;
+    ENTRIES.iter().position(|entry| entry.name == name).map(|entry| Object::Ops(index_u8(entry)))
+}
+
+/// The tasks that are in the namespace: whose link of its kind leads here.
+fn members(k: &Kernel, id: NsId) -> impl Iterator<Item = TaskId> {
+    let name = k.namespaces[id].ops().name;
+    let entry = ENTRIES.iter().find(|entry| entry.name == name);
+    let tasks = super::tasks(k).map(|(_, task)| task);
+    tasks.filter(move |&task| entry.is_some_and(|entry| k.ns_entry(task, entry) == Some(id)))
+}
+
+/// What a number stands for: the task, or what else keeps the number in use.
+fn number(k: &Kernel, id: PidId) -> Item {
+    let attached = &k.pids[id].attached;
+    match attached.task {
+        Some(task) => Item::Pointer(Object::Task(task)),
+        None => Item::Value(format!("group of {}, session of {}", attached.group.len(), attached.session)),
+    }
+}
+
+/// A line per extent as the kernel stores it: first, lower first, count.
+fn map(map: &UidGidMap) -> String {
+    map.extents.iter().map(|e| format!("{} {} {}\n", e.first, e.lower_first, e.count)).collect()
+}
+
+/// The limits of a user namespace, a line for each kind.
+fn ucount_max(user: &UserNamespace) -> String {
+    NS_TABLE.map(|ops| format!("{} {}\n", ops.name, user.ucount_max[ops.ucount])).concat()
+}
+
+/// A `struct ucounts`: whose it is, then for each kind how many live namespaces are charged to it and how many may be.
+pub(super) fn ucounts(k: &Kernel, id: UcountsId) -> String {
+    let ucounts = &k.ucounts.table[id];
+    let ns = ucounts.ns.id();
+    let max = &k.namespaces[ns].user().ucount_max;
+    let mut text = format!("ns {}\nuid {}\ncount {}\n", k.ns_arg(ns), ucounts.uid.0, ucounts.count);
+    for ops in NS_TABLE {
+        let _ = writeln!(text, "{} {} of {}", ops.name, ucounts.ucount[ops.ucount], max[ops.ucount]);
+    }
+    let _ = writeln!(text, "nproc {}", ucounts.nproc);
+    text
+}
+
+/// A line for each counted reference; as many as `count` says.
+fn holders(k: &Kernel, id: NsId) -> String {
+    let held = audit::holders(k).remove(&id).unwrap_or_default();
+    let users = Users::collect(k);
+    held.into_iter().map(|holder| users.line(k, holder) + "\n").collect()
+}
+
+/// Which tasks, by number, use an object that tasks share.
+#[derive(Default)]
+struct Users {
+    creds: BTreeMap<CredId, Vec<String>>,
+    mms: BTreeMap<Id<Mm>, Vec<String>>,
+}
+
+impl Users {
+    fn collect(k: &Kernel) -> Users {
+        let mut users = Users::default();
+        for (nr, task) in super::tasks(k) {
+            let task = &k.tasks[task];
+            users.creds.entry(task.cred.id()).or_default().push(nr.to_string());
+            if let Some(mm) = &task.mm {
+                users.mms.entry(mm.id()).or_default().push(nr.to_string());
+            }
+        }
+        users
+    }
+
+    fn line(&self, k: &Kernel, holder: Holder) -> String {
+        match holder {
+            Holder::Static => "static".to_owned(),
+            Holder::NsProxy(nsproxy, slot) => format!("nsproxy {} {}", nsproxy.index(), SLOT_NAMES[slot]),
+            Holder::Cred(cred) => match self.creds.get(&cred) {
+                Some(tasks) => format!("cred of task {}", tasks.join(" ")),
+                None => "cred of an open file".to_owned(),
+            },
+            Holder::Ucounts(ucounts) => format!("ucounts uid {}", k.ucounts.table[ucounts].uid.0),
+            Holder::Owned(ns) => format!("{} user_ns", k.ns_arg(ns)),
+            Holder::Child(ns) => format!("{} parent", k.ns_arg(ns)),
+            Holder::Pid(pid) => format!("pid {}", k.pids[pid].nr()),
+            Holder::Mm(mm) => {
+                format!("mm of task {}", self.mms.get(&mm).map_or(String::new(), |tasks| tasks.join(" ")))
+            }
+            Holder::Stash => "stashed".to_owned(),
+            Holder::File(_) => "open file".to_owned(),
+        }
+    }
+}
+
+/// A line for each descriptor that shows the namespace: `fd <pid> <number>`. A table that tasks share is shown of the
+/// first of them.
+fn pins(k: &Kernel, id: NsId) -> String {
+    let mut text = String::new();
+    let mut seen = BTreeSet::new();
+    for (nr, task) in super::tasks(k) {
+        let Some(files) = k.tasks[task].files.as_ref().map(Held::id).filter(|files| seen.insert(*files)) else {
+            continue;
+        };
+        for (fd, descriptor) in &k.files[files].fds {
+            if matches!(k.open_files[descriptor.file.id()].kind, FileKind::Ns(ns) if ns == id) {
+                let _ = writeln!(text, "fd {nr} {fd}");
+            }
+        }
+    }
+    text
+}

@@ -1,0 +1,157 @@
+//! `kernel/task/<pid>` (`struct task_struct` and what it points at).
+
+use std::fmt::Write as _;
+
+use super::{Field, Item, Struct, dir, dir_if, list, pointer, show, task_items, value};
+use crate::kernel::capability::CapSet;
+use crate::kernel::cred::Cred;
+use crate::kernel::node::Object;
+use crate::kernel::pid::Pid;
+use crate::kernel::signal::{PendingSignal, Rlimit, Sighand, SignalStruct};
+use crate::kernel::task::{Mm, TaskState};
+use crate::kernel::{Kernel, PidId, TaskId};
+
+impl Struct for TaskId {
+    fn fields(self, _: &Kernel) -> [&'static [Field<TaskId>]; 2] {
+        [FIELDS, &[]]
+    }
+
+    fn is_alive(self, k: &Kernel) -> bool {
+        k.tasks.contains(self)
+    }
+}
+
+static FIELDS: &[Field<TaskId>] = &[
+    dir(""),
+    value("comm", |k, id| Some(k.tasks[id].comm.clone())),
+    value("state", |k, id| show(state(k.tasks[id].state))),
+    value("exit_code", |k, id| show(k.tasks[id].exit_code)),
+    value("exit_signal", |k, id| show(k.tasks[id].exit_signal)),
+    value("pdeath_signal", |k, id| show(k.tasks[id].pdeath_signal)),
+    value("start_time", |k, id| show(k.tasks[id].start_time)),
+    value("no_new_privs", |k, id| show(u8::from(k.tasks[id].no_new_privs))),
+    value("blocked", |k, id| show(format_args!("{:016x}", k.tasks[id].blocked))),
+    value("pending", |k, id| show(signals(&k.tasks[id].pending))),
+    pointer("nsproxy", |k, id| k.nsproxy_id_of(id).map(Object::NsProxy)),
+    pointer("real_parent", |k, id| live_task(k, k.tasks[id].real_parent)),
+    pointer("group_leader", |k, id| live_task(k, k.leader_of(id))),
+    pointer("ptracer", |k, id| k.tasks[id].tracer.and_then(|tracer| live_task(k, tracer))),
+    list("children", |k, id| task_items(k, k.children_of(id))),
+    dir("thread_pid"),
+    value("thread_pid/count", |k, id| show(pid(k, id).count)),
+    value("thread_pid/level", |k, id| show(pid(k, id).level())),
+    list("thread_pid/numbers", |k, id| {
+        (0..).zip(&pid(k, id).numbers).map(|(level, n)| (level, number(k, n))).collect()
+    }),
+    pointer("thread_pid/ns", |k, id| Some(Object::Ns(k.task_active_pid_ns(id)))),
+    dir("cred"),
+    value("cred/usage", |k, id| show(k.cred_of(id).usage)),
+    value("cred/uid", |k, id| show(k.cred_of(id).ids.uid.0)),
+    value("cred/gid", |k, id| show(k.cred_of(id).ids.gid.0)),
+    value("cred/suid", |k, id| show(k.cred_of(id).ids.suid.0)),
+    value("cred/sgid", |k, id| show(k.cred_of(id).ids.sgid.0)),
+    value("cred/euid", |k, id| show(k.cred_of(id).ids.euid.0)),
+    value("cred/egid", |k, id| show(k.cred_of(id).ids.egid.0)),
+    value("cred/fsuid", |k, id| show(k.cred_of(id).ids.fsuid.0)),
+    value("cred/fsgid", |k, id| show(k.cred_of(id).ids.fsgid.0)),
+    value("cred/group_info", |k, id| show(groups(k.cred_of(id)))),
+    value("cred/securebits", |k, id| show(format_args!("{:#x}", k.cred_of(id).securebits))),
+    value("cred/cap_inheritable", |k, id| caps(k.cred_of(id).inheritable)),
+    value("cred/cap_permitted", |k, id| caps(k.cred_of(id).permitted)),
+    value("cred/cap_effective", |k, id| caps(k.cred_of(id).effective)),
+    value("cred/cap_bset", |k, id| caps(k.cred_of(id).bset)),
+    value("cred/cap_ambient", |k, id| caps(k.cred_of(id).ambient)),
+    pointer("cred/user_ns", |k, id| Some(Object::Ns(k.cred_of(id).user_ns.id()))),
+    value("cred/ucounts", |k, id| show(super::ns::ucounts(k, k.cred_of(id).ucounts.id()))),
+    dir("signal"),
+    list("signal/thread_head", |k, id| task_items(k, k.signal_of(id).threads.iter().copied())),
+    value("signal/live", |k, id| show(k.signal_of(id).live)),
+    value("signal/pgrp", |k, id| show(leader(k, k.signal_of(id).pgrp.id()))),
+    value("signal/session", |k, id| show(leader(k, k.signal_of(id).session.id()))),
+    value("signal/is_child_subreaper", |k, id| show(u8::from(k.signal_of(id).is_child_subreaper))),
+    value("signal/has_child_subreaper", |k, id| show(u8::from(k.signal_of(id).has_child_subreaper))),
+    value("signal/flags", |k, id| show(signal_flags(k.signal_of(id)))),
+    value("signal/group_exit_code", |k, id| show(k.signal_of(id).group_exit.unwrap_or(0))),
+    value("signal/shared_pending", |k, id| show(signals(&k.signal_of(id).shared_pending))),
+    value("signal/rlim", |k, id| show(rlimits(k.signal_of(id)))),
+    dir("sighand"),
+    value("sighand/count", |k, id| show(sighand(k, id).count)),
+    value("sighand/ignored", |k, id| show(format_args!("{:016x}", sighand(k, id).ignored))),
+    value("sighand/handled", |k, id| show(format_args!("{:016x}", sighand(k, id).handled))),
+    dir_if("mm", |k, id| mm(k, id).is_some()),
+    value("mm/mm_users", |k, id| mm(k, id).and_then(|mm| show(mm.users))),
+    value("mm/dumpable", |k, id| mm(k, id).and_then(|mm| show(u8::from(mm.dumpable)))),
+    pointer("mm/user_ns", |k, id| mm(k, id).map(|mm| Object::Ns(mm.user_ns.id()))),
+    dir_if("fs", |k, id| k.tasks[id].fs.is_some()),
+    value("fs/users", |k, id| k.tasks[id].fs.as_ref().and_then(|fs| show(k.fs[fs.id()].users))),
+    value("fs/umask", |k, id| k.tasks[id].fs.as_ref().and_then(|fs| show(format_args!("{:04o}", k.fs[fs.id()].umask)))),
+    dir_if("files", |k, id| k.tasks[id].files.is_some()),
+    value("files/count", |k, id| k.tasks[id].files.as_ref().and_then(|files| show(k.files[files.id()].count))),
+];
+
+fn live_task(k: &Kernel, task: TaskId) -> Option<Object> {
+    k.tasks.contains(task).then_some(Object::Task(task))
+}
+
+fn pid(k: &Kernel, task: TaskId) -> &Pid {
+    &k.pids[k.pid_of(task)]
+}
+
+fn mm(k: &Kernel, task: TaskId) -> Option<&Mm> {
+    k.tasks[task].mm.as_ref().map(|mm| &k.mms[mm.id()])
+}
+
+fn sighand(k: &Kernel, task: TaskId) -> &Sighand {
+    &k.sighands[k.tasks[task].sighand.id()]
+}
+
+fn state(state: TaskState) -> &'static str {
+    match state {
+        TaskState::Running => "running",
+        TaskState::Stopped => "stopped",
+        TaskState::Zapping => "zap_pid_ns_processes",
+        TaskState::Zombie => "zombie",
+    }
+}
+
+/// A number of a struct pid and the namespace it holds in.
+fn number(k: &Kernel, (ns, nr): &(crate::kernel::NsId, i32)) -> Item {
+    Item::Value(format!("{nr} {}", k.ns_arg(*ns)))
+}
+
+/// The number of a group or session in the initial pid namespace.
+fn leader(k: &Kernel, pid: PidId) -> i32 {
+    k.pids[pid].nr()
+}
+
+fn groups(cred: &Cred) -> String {
+    cred.groups.iter().map(|group| group.0.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+fn caps(set: CapSet) -> Option<Vec<u8>> {
+    show(format_args!("{:016x}", set.bits()))
+}
+
+/// A line per queued signal: number, code and sender.
+fn signals(queue: &[PendingSignal]) -> String {
+    queue.iter().fold(String::new(), |mut text, signal| {
+        let _ = writeln!(text, "{} code {} pid {} uid {}", signal.signo, signal.code, signal.pid, signal.uid);
+        text
+    })
+}
+
+fn signal_flags(signal: &SignalStruct) -> String {
+    let flags = [
+        (signal.unkillable, "SIGNAL_UNKILLABLE"),
+        (signal.group_exit.is_some(), "SIGNAL_GROUP_EXIT"),
+        (signal.stop_signal.is_some(), "SIGNAL_STOP_STOPPED"),
+        (signal.continued, "SIGNAL_STOP_CONTINUED"),
+    ];
+    flags.into_iter().filter(|(set, _)| *set).map(|(_, name)| name).collect::<Vec<_>>().join(" ")
+}
+
+fn rlimits(signal: &SignalStruct) -> String {
+    let rlimits = &signal.rlimits;
+    let rows = [("nproc", rlimits.nproc), ("nofile", rlimits.nofile), ("msgqueue", rlimits.msgqueue)];
+    rows.map(|(name, Rlimit { soft, hard })| format!("{name} {soft} {hard}\n")).concat()
+}
