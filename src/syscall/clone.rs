@@ -1,0 +1,343 @@
+//! clone3(2) (`kernel/fork.c`): the checks in Linux's order, then a child that cannot fail any more.
+
+use super::{CloneArgs, CloneFlags, Return};
+use crate::bail;
+use crate::errno::{Error, Result};
+use crate::kernel::capability::Cap;
+use crate::kernel::change::Change;
+use crate::kernel::cred::{Cred, GLOBAL_ROOT_UID};
+use crate::kernel::file::{Descriptor, FilesStruct, FsStruct};
+use crate::kernel::ns::{NsType, Slot};
+use crate::kernel::pid::{Pid, PidPlan};
+use crate::kernel::refcount::Held;
+use crate::kernel::signal::{SIGCHLD, SIGNAL_MAX, Sighand, SignalStruct};
+use crate::kernel::task::{ChildList, Mm, SiblingLinks, Task, TaskState};
+use crate::kernel::{Kernel, NsId, SignalId, TaskId};
+
+/// `MAX_PID_NS_LEVEL`: most numbers set_tid may have.
+const SET_TID_MAX: usize = 32;
+
+/// Creates a child or a thread of `me`.
+///
+/// # Errors
+/// EINVAL, EPERM, ENOSPC, EAGAIN, EEXIST, ENOMEM as clone(2) has them; EBADF for a cgroup descriptor that is none.
+pub fn sys_clone(k: &mut Kernel, me: TaskId, args: &CloneArgs) -> Result<Return> {
+    let flags = CloneFlags::from_bits_retain(args.flags);
+    check_arguments(args, flags)?;
+    check_combinations(k, me, flags)?;
+    let new_user = flags.contains(CloneFlags::NEWUSER);
+    if new_user {
+        k.check_create_user_ns(me)?;
+    }
+    check_process_limits(k, me, new_user)?;
+    let owner = (!new_user).then(|| k.cred_of(me).user_ns.id());
+    check_namespaces(k, me, flags, owner)?;
+    let plan = plan_pid(k, me, flags, &args.set_tid);
+    if let Some(refusal) = refusal(&plan, args, flags) {
+        k.advance_cursors(&plan);
+        return Err(refusal);
+    }
+    let child = copy_process(k, me, args, &plan);
+    Ok(Return::Num(i64::from(k.task_nr(child))))
+}
+
+/// `clone3_args_valid`.
+fn check_arguments(args: &CloneArgs, flags: CloneFlags) -> Result<()> {
+    if args.set_tid.len() > SET_TID_MAX {
+        bail!(EINVAL, "set_tid has {} numbers, at most {} are possible", args.set_tid.len(), SET_TID_MAX);
+    }
+    if let Some(signo) = args.exit_signal.filter(|&signo| signo > SIGNAL_MAX as u64) {
+        bail!(EINVAL, "exit_signal {} is no signal", signo);
+    }
+    let unknown =
+        flags.bits() & !(u64::from(u32::MAX) | CloneFlags::CLEAR_SIGHAND.bits() | CloneFlags::INTO_CGROUP.bits());
+    if unknown != 0 {
+        bail!(EINVAL, "flags {} are unknown", format!("{unknown:#x}"));
+    }
+    if flags.contains(CloneFlags::DETACHED) {
+        bail!(EINVAL, "CLONE_DETACHED is not for clone3");
+    }
+    let low = flags.bits() & 0xff & !CloneFlags::NEWTIME.bits();
+    if low != 0 {
+        bail!(EINVAL, "flags {} are the exit signal of the old clone", format!("{low:#x}"));
+    }
+    if flags.contains(CloneFlags::SIGHAND | CloneFlags::CLEAR_SIGHAND) {
+        bail!(EINVAL, "CLONE_SIGHAND and CLONE_CLEAR_SIGHAND exclude each other");
+    }
+    if flags.intersects(CloneFlags::THREAD | CloneFlags::PARENT) && args.exit_signal.is_some_and(|signo| signo != 0) {
+        bail!(EINVAL, "a thread or a sibling (CLONE_THREAD, CLONE_PARENT) has no exit_signal of its own");
+    }
+    Ok(())
+}
+
+/// The combinations `copy_process` refuses.
+fn check_combinations(k: &Kernel, me: TaskId, flags: CloneFlags) -> Result<()> {
+    use CloneFlags as F;
+    if flags.contains(F::NEWNS | F::FS) {
+        bail!(EINVAL, "CLONE_NEWNS with CLONE_FS: root and working directory cannot be shared across mount namespaces");
+    }
+    if flags.contains(F::NEWUSER | F::FS) {
+        bail!(
+            EINVAL,
+            "CLONE_NEWUSER with CLONE_FS: root and working directory cannot be shared across user namespaces"
+        );
+    }
+    if flags.contains(F::THREAD) && !flags.contains(F::SIGHAND) {
+        bail!(EINVAL, "CLONE_THREAD needs CLONE_SIGHAND");
+    }
+    if flags.contains(F::SIGHAND) && !flags.contains(F::VM) {
+        bail!(EINVAL, "CLONE_SIGHAND needs CLONE_VM");
+    }
+    if flags.contains(F::PARENT) && k.signal_of(me).unkillable {
+        bail!(EINVAL, "CLONE_PARENT by the init of a pid namespace");
+    }
+    if flags.contains(F::THREAD) {
+        if flags.intersects(F::NEWUSER | F::NEWPID) {
+            bail!(EINVAL, "threads of a group are in one user and one pid namespace");
+        }
+        let (active, next) = (Some(k.task_active_pid_ns(me)), k.task_ns(me, Slot::PidForChildren));
+        if active != next {
+            bail!(EINVAL, "CLONE_THREAD while pid_for_children is not the active pid namespace");
+        }
+    }
+    Ok(())
+}
+
+/// RLIMIT_NPROC, then threads-max.
+fn check_process_limits(k: &Kernel, me: TaskId, new_user: bool) -> Result<()> {
+    let cred = k.cred_of(me);
+    let limit = k.signal_of(me).rlimits.nproc.soft;
+    // In a user namespace of its own the child is the first; the creator's limit bounds it from above.
+    let over = new_user && limit < 1 || k.is_nproc_overlimit(cred.ucounts.id(), limit, 1);
+    let init_ns = k.init.user_ns;
+    if over
+        && cred.ids.uid != GLOBAL_ROOT_UID
+        && !k.ns_capable(me, init_ns, Cap::SYS_RESOURCE)
+        && !k.ns_capable(me, init_ns, Cap::SYS_ADMIN)
+    {
+        bail!(EAGAIN, "RLIMIT_NPROC is {} and uid {} has that many processes", limit, cred.ids.uid.0);
+    }
+    if k.tasks.len() >= k.threads_max as usize {
+        bail!(EAGAIN, "threads-max is {}", k.threads_max);
+    }
+    Ok(())
+}
+
+fn check_namespaces(k: &Kernel, me: TaskId, flags: CloneFlags, owner: Option<NsId>) -> Result<()> {
+    let asked = flags.bits() & crate::kernel::nsproxy::nsproxy_flags();
+    if asked == 0 {
+        return Ok(());
+    }
+    if let Some(owner) = owner {
+        k.check_admin(me, owner)?;
+    }
+    if flags.contains(CloneFlags::SYSVSEM) && asked & NsType::Ipc.ops().clone_flag != 0 {
+        bail!(EINVAL, "CLONE_SYSVSEM with a new IPC namespace: semaphore undo lists end at its border");
+    }
+    k.check_new_namespaces(me, asked, owner)
+}
+
+fn plan_pid(k: &Kernel, me: TaskId, flags: CloneFlags, set_tid: &[i64]) -> PidPlan {
+    let innermost = k.task_ns(me, Slot::PidForChildren).expect("only a live task makes calls");
+    k.plan_pid(me, innermost, flags.contains(CloneFlags::NEWPID), set_tid)
+}
+
+/// Why a call fails after numbers were chosen.
+fn refusal(plan: &PidPlan, args: &CloneArgs, flags: CloneFlags) -> Option<Error> {
+    if let Err(error) = &plan.outcome {
+        return Some(error.clone());
+    }
+    let no_cgroup = || crate::err!(EBADF, "descriptor {} is no cgroup directory", args.cgroup.unwrap_or(-1));
+    flags.contains(CloneFlags::INTO_CGROUP).then(no_cgroup)
+}
+
+/// Makes the child. Nothing here can fail.
+fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &PidPlan) -> TaskId {
+    let flags = CloneFlags::from_bits_retain(args.flags);
+    let cred = copy_creds(k, me, flags);
+    let nsproxy = copy_namespaces(k, me, flags, k.creds[cred.id()].user_ns.id());
+    let new_pid_ns = plan.in_new_ns.then(|| k.nsproxies[nsproxy.id()].get(Slot::PidForChildren));
+    let thread_pid = k.alloc_pid(plan, new_pid_ns);
+    let task = Task {
+        comm: k.tasks[me].comm.clone(),
+        argv: k.tasks[me].argv.clone(),
+        state: TaskState::Running,
+        signal: k.tasks[me].signal,
+        sighand: copy_sighand(k, me, flags),
+        cred,
+        mm: Some(copy_mm(k, me, flags)),
+        fs: Some(copy_fs(k, me, flags)),
+        files: Some(copy_files(k, me, flags)),
+        nsproxy: Some(nsproxy),
+        thread_pid,
+        real_parent: me,
+        children: ChildList::default(),
+        sibling: SiblingLinks::default(),
+        exit_signal: exit_signal(k, me, args, flags),
+        exit_code: 0,
+        pdeath_signal: 0,
+        blocked: k.tasks[me].blocked,
+        pending: Vec::new(),
+        no_new_privs: k.tasks[me].no_new_privs,
+        forked_no_exec: true,
+        nproc_exceeded: false,
+        tracer: None,
+        ptraced: Vec::new(),
+        start_time: k.clock,
+    };
+    let child = k.tasks.insert(task);
+    join_group(k, me, child, flags);
+    k.changes.push(Change::Born(child));
+    child
+}
+
+/// `copy_creds`: a thread shares the cred object, a process gets its own, in a new user namespace with CLONE_NEWUSER.
+fn copy_creds(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<Cred> {
+    if flags.contains(CloneFlags::THREAD) {
+        return k.copy_creds_for_thread(me);
+    }
+    let cred = k.prepare_creds(me);
+    if !flags.contains(CloneFlags::NEWUSER) {
+        return k.copy_creds_for_process(cred);
+    }
+    let user_ns = k.create_user_ns(me);
+    let cred = k.copy_creds_for_process(cred.in_user_ns(user_ns.id()));
+    k.put_ns(user_ns);
+    cred
+}
+
+fn exit_signal(k: &Kernel, me: TaskId, args: &CloneArgs, flags: CloneFlags) -> i32 {
+    if flags.contains(CloneFlags::THREAD) {
+        -1
+    } else if flags.contains(CloneFlags::PARENT) {
+        k.tasks[k.leader_of(me)].exit_signal
+    } else {
+        args.exit_signal.map_or(SIGCHLD, |signo| signo as i32)
+    }
+}
+
+/// `copy_namespaces`: shares the parent's nsproxy unless something new is asked for or the time namespace for children
+/// is another one.
+fn copy_namespaces(
+    k: &mut Kernel,
+    me: TaskId,
+    flags: CloneFlags,
+    owner: NsId,
+) -> Held<crate::kernel::nsproxy::NsProxy> {
+    let asked = flags.bits() & crate::kernel::nsproxy::nsproxy_flags();
+    let moves_in_time = !flags.contains(CloneFlags::VM);
+    if asked == 0 && !(moves_in_time && k.is_time_switch_due(me)) {
+        let shared = k.nsproxy_id_of(me).expect("only a live task makes calls");
+        return k.nsproxies.hold(shared);
+    }
+    let nsproxy = k.create_new_namespaces(me, asked, owner);
+    if moves_in_time {
+        k.enter_time_for_children(&nsproxy);
+    }
+    nsproxy
+}
+
+fn copy_sighand(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<Sighand> {
+    let current = k.tasks[me].sighand.id();
+    if flags.contains(CloneFlags::SIGHAND) {
+        return k.sighands.hold(current);
+    }
+    let Sighand { ignored, handled, .. } = k.sighands[current];
+    let handled = if flags.contains(CloneFlags::CLEAR_SIGHAND) { 0 } else { handled };
+    k.sighands.insert_held(Sighand { ignored, handled, ..Sighand::default() })
+}
+
+fn copy_mm(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<Mm> {
+    let current = k.tasks[me].mm.as_ref().expect("only a live task makes calls").id();
+    if flags.contains(CloneFlags::VM) {
+        return k.mms.hold(current);
+    }
+    let (dumpable, user_ns) = (k.mms[current].dumpable, k.mms[current].user_ns.id());
+    let user_ns = k.namespaces.hold(user_ns);
+    k.mms.insert_held(Mm { users: 0, dumpable, user_ns })
+}
+
+fn copy_fs(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<FsStruct> {
+    let current = k.tasks[me].fs.as_ref().expect("only a live task makes calls").id();
+    if flags.contains(CloneFlags::FS) { k.fs.hold(current) } else { k.copy_fs_struct(me) }
+}
+
+fn copy_files(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<FilesStruct> {
+    let current = k.tasks[me].files.as_ref().expect("only a live task makes calls").id();
+    if flags.contains(CloneFlags::FILES) { k.files.hold(current) } else { k.copy_files_struct(me) }
+}
+
+impl Kernel {
+    /// A private copy of a task's root, working directory and umask (`copy_fs_struct`).
+    pub(crate) fn copy_fs_struct(&mut self, task: TaskId) -> Held<FsStruct> {
+        let current = self.tasks[task].fs.as_ref().expect("only a live task makes calls").id();
+        let umask = self.fs[current].umask;
+        self.fs.insert_held(FsStruct { users: 0, umask })
+    }
+
+    /// A private copy of a task's descriptor table; both refer to the same open files (`dup_fd`).
+    pub(crate) fn copy_files_struct(&mut self, task: TaskId) -> Held<FilesStruct> {
+        let current = self.tasks[task].files.as_ref().expect("only a live task makes calls").id();
+        let entries: Vec<_> = self.files[current].fds.iter().map(|(&fd, d)| (fd, d.file.id(), d.cloexec)).collect();
+        let fds = entries
+            .into_iter()
+            .map(|(fd, file, cloexec)| (fd, Descriptor { file: self.open_files.hold(file), cloexec }))
+            .collect();
+        self.files.insert_held(FilesStruct { count: 0, fds })
+    }
+}
+
+/// Makes the child a thread of its parent's process or a process of its own, and the first of a pid namespace its init.
+fn join_group(k: &mut Kernel, me: TaskId, child: TaskId, flags: CloneFlags) {
+    let thread_pid = k.pid_of(child);
+    k.pids[thread_pid].attached.task = Some(child);
+    if flags.contains(CloneFlags::THREAD) {
+        let signal = k.tasks[me].signal;
+        k.signals[signal].threads.push(child);
+        k.signals[signal].live += 1;
+        return;
+    }
+    let signal = new_signal(k, me, child);
+    k.tasks[child].signal = signal;
+    k.pids[thread_pid].attached.process = Some(signal);
+    let parent = if flags.contains(CloneFlags::PARENT) { k.real_parent_of(me) } else { me };
+    k.link_child(child, parent);
+    let ns = k.task_active_pid_ns(child);
+    if is_first_of_namespace(&k.pids[thread_pid], ns) {
+        k.namespaces[ns].pid_mut().child_reaper = Some(child);
+        k.signals[signal].unkillable = true;
+    }
+}
+
+/// Number 1 of its own pid namespace (`is_child_reaper`).
+fn is_first_of_namespace(pid: &Pid, ns: NsId) -> bool {
+    pid.nr_in(ns) == Some(1)
+}
+
+/// `copy_signal`: group and session are inherited, also into a new pid namespace.
+fn new_signal(k: &mut Kernel, me: TaskId, child: TaskId) -> SignalId {
+    let parent = k.signal_of(me);
+    let (pgrp, session) = (parent.pgrp.id(), parent.session.id());
+    let has_child_subreaper = parent.has_child_subreaper || parent.is_child_subreaper;
+    let rlimits = parent.rlimits.clone();
+    let (pgrp_held, session_held) = (k.pids.hold(pgrp), k.pids.hold(session));
+    let signal = k.signals.insert(SignalStruct {
+        leader: child,
+        threads: vec![child],
+        live: 1,
+        pgrp: pgrp_held,
+        session: session_held,
+        is_child_subreaper: false,
+        has_child_subreaper,
+        unkillable: false,
+        group_exit: None,
+        stop_signal: None,
+        stop_unreported: false,
+        continued: false,
+        shared_pending: Vec::new(),
+        rlimits,
+    });
+    k.pids[pgrp].attached.group.insert(signal);
+    k.pids[session].attached.session += 1;
+    signal
+}

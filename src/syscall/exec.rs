@@ -1,0 +1,92 @@
+//! execve(2) as far as namespaces and credentials go (`fs/exec.c`, `begin_new_exec`).
+
+use super::Return;
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::change::Change;
+use crate::kernel::nsproxy::NsProxy;
+use crate::kernel::refcount::Held;
+use crate::kernel::signal::{SIGCHLD, Sighand};
+use crate::kernel::task::{Mm, TaskState};
+use crate::kernel::{Kernel, TaskId};
+
+/// Becomes another program: `comm` names it, `argv` is what follows it on the command line.
+///
+/// # Errors
+/// EAGAIN: a set*id call went over RLIMIT_NPROC and the user still is.
+pub fn sys_exec(k: &mut Kernel, me: TaskId, comm: &[u8], argv: &[Vec<u8>]) -> Result<Return> {
+    let limit = k.signal_of(me).rlimits.nproc.soft;
+    if k.tasks[me].nproc_exceeded && k.is_nproc_overlimit(k.cred_of(me).ucounts.id(), limit, 0) {
+        bail!(EAGAIN, "RLIMIT_NPROC is {} and the set*id call before went over it", limit);
+    }
+    de_thread(k, me);
+    k.unshare_files(me);
+    close_on_exec(k, me);
+    let (cred, dumpable) = k.exec_creds(me);
+    // As in begin_new_exec: credentials that can do more than before take the dumpability of the new memory away again.
+    new_mm(k, me);
+    k.set_dumpable(me, dumpable);
+    k.commit_creds(me, cred);
+    own_handlers(k, me);
+    if k.is_time_switch_due(me) {
+        enter_time(k, me);
+    }
+    k.set_task_comm(me, comm);
+    let task = &mut k.tasks[me];
+    task.argv = std::iter::once(comm.to_vec()).chain(argv.iter().cloned()).collect();
+    task.forked_no_exec = false;
+    task.nproc_exceeded = false;
+    task.exit_signal = SIGCHLD;
+    k.changes.push(Change::Attrs(me));
+    Ok(Return::Num(0))
+}
+
+/// All other threads are gone afterwards, and the caller is the leader with the leader's number.
+fn de_thread(k: &mut Kernel, me: TaskId) {
+    let signal = k.tasks[me].signal;
+    let leader = k.signals[signal].leader;
+    let others: Vec<TaskId> = k.signals[signal].threads.iter().copied().filter(|&t| t != me).collect();
+    for &thread in others.iter().filter(|&&t| t != leader) {
+        k.exit_thread(thread);
+    }
+    if leader == me {
+        return;
+    }
+    if k.tasks[leader].state != TaskState::Zombie {
+        k.exit_thread(leader);
+    }
+    k.take_over_leader(me, leader);
+}
+
+fn close_on_exec(k: &mut Kernel, me: TaskId) {
+    let files = k.tasks[me].files.as_ref().expect("only a live task makes calls").id();
+    let closing: Vec<i32> = k.files[files].fds.iter().filter(|(_, d)| d.cloexec).map(|(&fd, _)| fd).collect();
+    for fd in closing {
+        if let Some(closed) = k.files[files].fds.remove(&fd) {
+            k.put_file(closed.file);
+        }
+    }
+}
+
+fn new_mm(k: &mut Kernel, me: TaskId) {
+    k.put_mm(me);
+    let user_ns = k.namespaces.hold(k.cred_of(me).user_ns.id());
+    let mm = k.mms.insert_held(Mm { users: 0, dumpable: true, user_ns });
+    k.tasks[me].mm = Some(mm);
+}
+
+/// Handlers go back to the default, ignored signals stay ignored; the table is no longer shared.
+fn own_handlers(k: &mut Kernel, me: TaskId) {
+    let ignored = k.sighand_of(me).ignored;
+    let fresh = k.sighands.insert_held(Sighand { ignored, ..Sighand::default() });
+    let old = std::mem::replace(&mut k.tasks[me].sighand, fresh);
+    drop(k.sighands.release(old));
+}
+
+/// `exec_task_namespaces`: the task moves into the time namespace its children were to get.
+fn enter_time(k: &mut Kernel, me: TaskId) {
+    let slots = k.hold_slots(me);
+    let nsproxy: Held<NsProxy> = k.nsproxies.insert_held(NsProxy { count: 0, slots });
+    k.enter_time_for_children(&nsproxy);
+    k.switch_task_namespaces(me, Some(nsproxy));
+}

@@ -1,0 +1,209 @@
+//! Descriptors: open of namespace files, pidfds and files of the lab; close, dup, pidfd_getfd.
+
+use super::{Return, Target, find_visible};
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::file::{Descriptor, File, FileKind, OpenFlags};
+use crate::kernel::node::{Node, Place, View};
+use crate::kernel::ptrace::PtraceMode;
+use crate::kernel::refcount::Held;
+use crate::kernel::{FileId, Kernel, NsId, TaskId};
+use crate::tree::{self, Viewer};
+
+/// What opening a target gives, before it has a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    Ns(NsId),
+    /// `task` is `None` when it was reaped since.
+    Pidfd {
+        pid: crate::kernel::PidId,
+        thread: bool,
+        task: Option<TaskId>,
+    },
+    Node(Node),
+}
+
+/// Resolves what setns or open is pointed at, as if the task opened it.
+///
+/// # Errors
+/// EBADF: no such descriptor, or one opened with O_PATH; ENOENT: no such namespace; those of pidfd_open(2) and open(2).
+pub fn open_target(k: &Kernel, me: TaskId, target: &Target, flags: OpenFlags) -> Result<Opened> {
+    match target {
+        Target::Ns { ns_type, inum } => match k.find_ns(*ns_type, *inum) {
+            Some(ns) => Ok(Opened::Ns(ns)),
+            None => bail!(ENOENT, "{}:[{}] does not exist", ns_type.ops().name, *inum),
+        },
+        Target::Fd(fd) => {
+            let file = file_at(k, me, *fd)?;
+            if k.open_files[file].flags.contains(OpenFlags::PATH) {
+                bail!(EBADF, "descriptor {} was opened with O_PATH", *fd);
+            }
+            Ok(opened(k, file))
+        }
+        Target::Pidfd(nr) => pidfd_open(k, me, *nr, flags.contains(OpenFlags::THREAD)),
+        Target::Path(path) => {
+            let node = tree::resolve(k, me, View::Caller, path, !flags.contains(OpenFlags::NOFOLLOW))?;
+            tree::may_open(k, Viewer(me), node, flags)?;
+            Ok(match node.place {
+                Place::NsFile(ns) => Opened::Ns(ns),
+                _ => Opened::Node(node),
+            })
+        }
+    }
+}
+
+/// What an open file is.
+pub fn opened(k: &Kernel, file: FileId) -> Opened {
+    match &k.open_files[file].kind {
+        FileKind::Ns(ns) => Opened::Ns(*ns),
+        FileKind::Pidfd { pid, thread } => {
+            Opened::Pidfd { pid: pid.id(), thread: *thread, task: k.pids[pid.id()].attached.task }
+        }
+        FileKind::Node { node, .. } => Opened::Node(*node),
+    }
+}
+
+/// The open file behind a descriptor.
+///
+/// # Errors
+/// EBADF
+pub fn file_at(k: &Kernel, me: TaskId, fd: i32) -> Result<FileId> {
+    match k.file_at(me, fd) {
+        Some(file) => Ok(file),
+        None => bail!(EBADF, "descriptor {} is not open", fd),
+    }
+}
+
+/// The descriptor a path of the form `fd:N` stands for.
+pub fn descriptor(path: &[u8]) -> Option<i32> {
+    std::str::from_utf8(path.strip_prefix(b"fd:")?).ok()?.parse().ok()
+}
+
+/// `pidfd_open(2)`.
+fn pidfd_open(k: &Kernel, me: TaskId, nr: i32, thread: bool) -> Result<Opened> {
+    if nr <= 0 {
+        bail!(EINVAL, "{} is no pid", nr);
+    }
+    let Some(task) = find_visible(k, me, nr) else { bail!(ESRCH, "pid {} does not exist or is not visible", nr) };
+    if !thread && !k.is_leader(task) {
+        bail!(ENOENT, "{} is a thread, not the leader of its group (the flag thread opens one)", nr);
+    }
+    Ok(Opened::Pidfd { pid: k.pid_of(task), thread, task: Some(task) })
+}
+
+/// open(2), pidfd_open(2) or, for `type:[inum]`, a descriptor out of nowhere.
+///
+/// # Errors
+/// Those of [`open_target`]; EMFILE.
+pub fn sys_open(k: &mut Kernel, me: TaskId, target: &Target, flags: OpenFlags) -> Result<Return> {
+    let opened = open_target(k, me, target, flags)?;
+    let fd = free_fd(k, me)?;
+    let kind = match opened {
+        Opened::Ns(ns) => {
+            k.pin_ns(ns);
+            FileKind::Ns(ns)
+        }
+        Opened::Pidfd { pid, thread, .. } => FileKind::Pidfd { pid: k.pids.hold(pid), thread },
+        Opened::Node(node) => {
+            let bound = tree::bound_ns(k, Viewer(me), node);
+            FileKind::Node { node, bound: bound.map(|ns| k.namespaces.hold(ns)) }
+        }
+    };
+    let file = new_file(k, me, kind, flags);
+    install_fd(k, me, fd, file, flags.contains(OpenFlags::CLOEXEC) || matches!(opened, Opened::Pidfd { .. }));
+    Ok(Return::Num(i64::from(fd)))
+}
+
+pub(super) fn new_file(k: &mut Kernel, me: TaskId, kind: FileKind, flags: OpenFlags) -> Held<File> {
+    let cred = k.creds.hold(k.tasks[me].cred.id());
+    k.open_files.insert_held(File { count: 0, kind, flags, pos: 0, cred })
+}
+
+/// Opens a namespace for `me`: the new descriptor, read-only and close-on-exec.
+pub(super) fn open_ns_fd(k: &mut Kernel, me: TaskId, ns: NsId) -> Result<Return> {
+    let fd = free_fd(k, me)?;
+    k.pin_ns(ns);
+    let file = new_file(k, me, FileKind::Ns(ns), OpenFlags::READ);
+    install_fd(k, me, fd, file, true);
+    Ok(Return::Num(i64::from(fd)))
+}
+
+/// The lowest descriptor that is free.
+///
+/// # Errors
+/// EMFILE at RLIMIT_NOFILE.
+fn free_fd(k: &Kernel, me: TaskId) -> Result<i32> {
+    let files = k.tasks[me].files.as_ref().expect("only a live task makes calls");
+    let used = &k.files[files.id()].fds;
+    let fd = (0..).zip(used.keys()).find(|(free, used)| free != *used).map_or(used.len() as i32, |(free, _)| free);
+    let limit = k.signal_of(me).rlimits.nofile.soft;
+    if fd as u64 >= limit {
+        bail!(EMFILE, "RLIMIT_NOFILE is {}", limit);
+    }
+    Ok(fd)
+}
+
+fn install_fd(k: &mut Kernel, me: TaskId, fd: i32, file: Held<File>, cloexec: bool) {
+    let files = k.tasks[me].files.as_ref().expect("only a live task makes calls").id();
+    k.files[files].fds.insert(fd, Descriptor { file, cloexec });
+}
+
+/// close(2).
+///
+/// # Errors
+/// EBADF
+pub fn sys_close(k: &mut Kernel, me: TaskId, fd: i32) -> Result<Return> {
+    file_at(k, me, fd)?;
+    let files = k.tasks[me].files.as_ref().expect("only a live task makes calls").id();
+    if let Some(closed) = k.files[files].fds.remove(&fd) {
+        k.put_file(closed.file);
+    }
+    Ok(Return::Num(0))
+}
+
+/// dup(2): the same open file under one more descriptor.
+///
+/// # Errors
+/// EBADF, EMFILE
+pub fn sys_dup(k: &mut Kernel, me: TaskId, fd: i32) -> Result<Return> {
+    let file = file_at(k, me, fd)?;
+    share_file(k, me, file, false)
+}
+
+fn share_file(k: &mut Kernel, me: TaskId, file: FileId, cloexec: bool) -> Result<Return> {
+    let fd = free_fd(k, me)?;
+    let held = k.open_files.hold(file);
+    install_fd(k, me, fd, held, cloexec);
+    Ok(Return::Num(i64::from(fd)))
+}
+
+/// pidfd_getfd(2): a descriptor of another task.
+///
+/// # Errors
+/// EBADF: no pidfd, or the other task has no such descriptor; ESRCH: it is gone or dead; EPERM: no right to trace it.
+pub fn sys_pidfd_getfd(k: &mut Kernel, me: TaskId, pidfd: i32, fd: i32) -> Result<Return> {
+    let task = match opened(k, file_at(k, me, pidfd)?) {
+        Opened::Pidfd { task: Some(task), .. } => task,
+        Opened::Pidfd { task: None, .. } => bail!(ESRCH, "the task of the pidfd is gone"),
+        Opened::Ns(_) | Opened::Node(_) => bail!(EBADF, "descriptor {} is no pidfd", pidfd),
+    };
+    k.ptrace_may_access(me, task, PtraceMode::AttachRealCreds)?;
+    if k.tasks[task].files.is_none() {
+        bail!(ESRCH, "pid {} is dead: it has no descriptors", k.task_nr(task));
+    }
+    let file = file_at(k, task, fd)?;
+    share_file(k, me, file, true)
+}
+
+impl Kernel {
+    /// Ends the sharing of a descriptor table (`unshare_fd`).
+    pub(crate) fn unshare_files(&mut self, task: TaskId) {
+        let shared = self.tasks[task].files.as_ref().is_some_and(|files| self.files[files.id()].count > 1);
+        if shared {
+            let copy = self.copy_files_struct(task);
+            if let Some(old) = self.tasks[task].files.replace(copy) {
+                self.put_files(old);
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! sethostname(2), setdomainname(2) and the sysctls of the same names (`kernel/sys.c`, `kernel/utsname_sysctl.c`).
+
+use super::Return;
+use super::write::{Writing, Written};
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::capability::Cap;
+use crate::kernel::ns::uts::UTS_LEN;
+use crate::kernel::ns::{Slot, UtsNamespace};
+use crate::kernel::{Kernel, NsId, TaskId};
+
+/// A name of a UTS namespace that can be changed.
+type Field = fn(&mut UtsNamespace) -> &mut Vec<u8>;
+
+pub const NODENAME: Field = |uts| &mut uts.nodename;
+pub const DOMAINNAME: Field = |uts| &mut uts.domainname;
+
+/// sethostname(2): any bytes.
+///
+/// # Errors
+/// EPERM: no CAP_SYS_ADMIN over the owner of the namespace; EINVAL: longer than 64 bytes.
+pub fn sys_sethostname(k: &mut Kernel, task: TaskId, name: &[u8]) -> Result<Return> {
+    set_name(k, task, NODENAME, name)
+}
+
+/// setdomainname(2): any bytes.
+///
+/// # Errors
+/// As [`sys_sethostname`].
+pub fn sys_setdomainname(k: &mut Kernel, task: TaskId, name: &[u8]) -> Result<Return> {
+    set_name(k, task, DOMAINNAME, name)
+}
+
+fn set_name(k: &mut Kernel, task: TaskId, field: Field, name: &[u8]) -> Result<Return> {
+    let ns = current(k, task)?;
+    let owner = k.ns_owner(ns).expect("only the initial user namespace has no owner");
+    if !k.ns_capable(task, owner, Cap::SYS_ADMIN) {
+        bail!(EPERM, "CAP_SYS_ADMIN missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(ns));
+    }
+    if name.len() > UTS_LEN {
+        bail!(EINVAL, "{} bytes, at most {} are possible", name.len(), UTS_LEN);
+    }
+    *field(k.namespaces[ns].uts_mut()) = name.to_vec();
+    Ok(Return::Num(0))
+}
+
+/// A write to the sysctl file of a name, in the writer's namespace of this moment: text up to a newline or NUL, cut at 64
+/// bytes, put at the file position. A position behind the end is taken and ignored (`_proc_do_string`).
+///
+/// # Errors
+/// ESRCH: the writer is dead.
+pub fn write_name(k: &mut Kernel, field: Field, w: &Writing) -> Result<Written> {
+    let ns = current(k, w.task)?;
+    let name = field(k.namespaces[ns].uts_mut());
+    let length = name.iter().position(|&b| b == 0).unwrap_or(name.len());
+    let Some(start) = usize::try_from(w.pos).ok().filter(|&pos| pos <= length && !w.bytes.is_empty()) else {
+        return Ok(Written::in_place(w.bytes.len()));
+    };
+    let text = w.bytes.split(|&b| b == 0 || b == b'\n').next().unwrap_or_default();
+    name.truncate(start);
+    name.extend(text.iter().take(UTS_LEN - start));
+    Ok(Written::advancing(w.bytes.len()))
+}
+
+fn current(k: &Kernel, task: TaskId) -> Result<NsId> {
+    match k.task_ns(task, Slot::Uts) {
+        Some(ns) => Ok(ns),
+        None => bail!(ESRCH, "the task is dead and has no namespaces"),
+    }
+}

@@ -1,0 +1,159 @@
+//! Sending signals and arranging for them: kill, tgkill, pidfd_send_signal, sigaction, sigprocmask, sigwaitinfo.
+
+use super::fd::{Opened, file_at, opened};
+use super::{Return, SigAction, find_visible, find_visible_pid};
+use crate::bail;
+use crate::errno::{Error, Result};
+use crate::kernel::signal::{SIGKILL, SIGNAL_MAX, SIGSTOP, Sender, sigmask};
+use crate::kernel::{Kernel, TaskId};
+
+/// kill(2) (`kill_something_info`).
+///
+/// # Errors
+/// ESRCH: nobody there; EINVAL: no signal; EPERM: nobody who lets the caller.
+pub fn sys_kill(k: &mut Kernel, me: TaskId, pid: i32, signo: i32) -> Result<Return> {
+    if pid == i32::MIN {
+        bail!(ESRCH, "{} names no process group", pid);
+    }
+    match pid {
+        -1 => kill_all(k, me, signo)?,
+        0 => k.kill_pgrp(me, k.signal_of(me).pgrp.id(), signo)?,
+        ..-1 => match find_visible_pid(k, me, -pid) {
+            Some(pgrp) => k.kill_pgrp(me, pgrp, signo)?,
+            None => bail!(ESRCH, "process group {} does not exist or is not visible", -pid),
+        },
+        1.. => match find_visible(k, me, pid) {
+            Some(target) => k.kill_task(me, target, signo)?,
+            None => bail!(ESRCH, "pid {} does not exist or is not visible", pid),
+        },
+    }
+    Ok(Return::Num(0))
+}
+
+/// Everybody visible but number 1 of the namespace and the caller's own process. Refusals are not reported.
+fn kill_all(k: &mut Kernel, me: TaskId, signo: i32) -> Result<()> {
+    let ns = k.task_active_pid_ns(me);
+    let numbers: Vec<_> = k.namespaces[ns].pid().idr.iter().filter(|(nr, _)| *nr > 1).collect();
+    let processes = numbers.into_iter().filter_map(|(_, pid)| k.pids[pid].attached.process);
+    let targets: Vec<TaskId> =
+        processes.map(|s| k.signals[s].leader).filter(|&t| !k.is_same_thread_group(t, me)).collect();
+    if targets.is_empty() {
+        bail!(ESRCH, "nobody else is in {}", k.ns_arg(ns));
+    }
+    let mut outcome = Ok(());
+    for target in targets {
+        match k.kill_task(me, target, signo) {
+            Err(Error { errno: crate::errno::Errno::EPERM, .. }) => {}
+            other => outcome = other,
+        }
+    }
+    outcome
+}
+
+/// tgkill(2).
+///
+/// # Errors
+/// EINVAL: numbers below 1, no signal; ESRCH: no such thread in that process; EPERM.
+pub fn sys_tgkill(k: &mut Kernel, me: TaskId, tgid: i32, tid: i32, signo: i32) -> Result<Return> {
+    if tgid <= 0 || tid <= 0 {
+        bail!(EINVAL, "{} and {} have to be thread group and thread numbers", tgid, tid);
+    }
+    let thread = find_visible(k, me, tid).filter(|&t| k.task_nr(k.leader_of(t)) == tgid);
+    let Some(thread) = thread else { bail!(ESRCH, "{} is no visible thread of process {}", tid, tgid) };
+    k.check_kill(me, thread, signo)?;
+    if signo != 0 {
+        k.send_signal(Sender::Task(me), thread, false, signo);
+    }
+    Ok(Return::Num(0))
+}
+
+/// pidfd_send_signal(2): to the process, or to the thread of a PIDFD_THREAD descriptor.
+///
+/// # Errors
+/// EBADF: no pidfd; EINVAL: no signal; ESRCH: gone; EPERM.
+pub fn sys_pidfd_send_signal(k: &mut Kernel, me: TaskId, fd: i32, signo: i32) -> Result<Return> {
+    let Opened::Pidfd { task, thread, .. } = opened(k, file_at(k, me, fd)?) else {
+        bail!(EBADF, "descriptor {} is no pidfd", fd);
+    };
+    check_signal(signo, 0)?;
+    let Some(target) = task else { bail!(ESRCH, "the task of the pidfd is gone") };
+    k.check_kill(me, target, signo)?;
+    if signo != 0 {
+        k.send_signal(Sender::Task(me), target, !thread, signo);
+    }
+    Ok(Return::Num(0))
+}
+
+fn check_signal(signo: i32, lowest: i32) -> Result<()> {
+    if !(lowest..=SIGNAL_MAX).contains(&signo) {
+        bail!(EINVAL, "{} is no signal: {} to {}", signo, lowest, SIGNAL_MAX);
+    }
+    Ok(())
+}
+
+/// sigaction(2): sets an action, or tells the current one.
+///
+/// # Errors
+/// EINVAL: no signal, or an action for SIGKILL or SIGSTOP.
+pub fn sys_sigaction(k: &mut Kernel, me: TaskId, signo: i32, action: Option<SigAction>) -> Result<Return> {
+    check_signal(signo, 1)?;
+    let bit = sigmask(signo);
+    let sighand = k.tasks[me].sighand.id();
+    let actions = &mut k.sighands[sighand];
+    let Some(action) = action else {
+        let text = match (actions.ignored & bit != 0, actions.handled & bit != 0) {
+            (true, _) => "ignore".to_owned(),
+            (_, true) => format!("handler {}", actions.runs.get(&signo).copied().unwrap_or(0)),
+            (false, false) => "default".to_owned(),
+        };
+        return Ok(Return::Text(text.into_bytes()));
+    };
+    if matches!(signo, SIGKILL | SIGSTOP) {
+        bail!(EINVAL, "SIGKILL and SIGSTOP have no other action");
+    }
+    actions.ignored &= !bit;
+    actions.handled &= !bit;
+    match action {
+        SigAction::Ignore => actions.ignored |= bit,
+        SigAction::Default => {}
+        SigAction::Handler => {
+            actions.handled |= bit;
+            actions.runs.insert(signo, 0);
+        }
+    }
+    if action != SigAction::Handler {
+        k.discard_if_ignored(me, signo);
+    }
+    Ok(Return::Num(0))
+}
+
+/// sigprocmask(2) for one signal. What is unblocked is delivered at once.
+///
+/// # Errors
+/// EINVAL: no signal.
+pub fn sys_sigprocmask(k: &mut Kernel, me: TaskId, block: bool, signo: i32) -> Result<Return> {
+    check_signal(signo, 1)?;
+    let bit = sigmask(signo) & !(sigmask(SIGKILL) | sigmask(SIGSTOP));
+    if block {
+        k.tasks[me].blocked |= bit;
+    } else {
+        k.tasks[me].blocked &= !bit;
+        k.deliver(me);
+    }
+    Ok(Return::Num(0))
+}
+
+/// sigwaitinfo(2): takes one pending signal.
+///
+/// # Errors
+/// EINVAL: no signal; EAGAIN: none is pending and waiting would block.
+pub fn sys_sigwaitinfo(k: &mut Kernel, me: TaskId, signo: i32) -> Result<Return> {
+    check_signal(signo, 1)?;
+    match k.take_pending(me, signo) {
+        Some(info) => Ok(Return::Text(
+            format!("signo={} code={} pid={} uid={} status={}", info.signo, info.code, info.pid, info.uid, info.status)
+                .into_bytes(),
+        )),
+        None => bail!(EAGAIN, "signal {} is not pending: sigwaitinfo would block", signo),
+    }
+}

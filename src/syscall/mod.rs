@@ -1,0 +1,312 @@
+//! Layer 1c: what a task may ask, one file per call or family. [`dispatch`] is the only way to change a kernel.
+
+mod clone;
+mod cred;
+mod exec;
+mod exit;
+mod fd;
+mod hostname;
+mod idmap;
+pub mod ioctl;
+mod kill;
+mod path;
+mod prctl;
+mod prlimit;
+mod ptrace;
+mod reboot;
+mod session;
+mod setid;
+mod setns;
+mod sysctl;
+mod timens;
+mod unshare;
+mod wait;
+pub mod write;
+
+use bitflags::bitflags;
+
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::file::OpenFlags;
+use crate::kernel::ns::NsType;
+use crate::kernel::task::TaskState;
+use crate::kernel::{Kernel, PidId, TaskId};
+
+/// One call with its arguments as the task gives them. Pids are numbers of the initial pid namespace; ids are those of
+/// the task's user namespace; `None` among ids is -1, "unchanged".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Syscall {
+    Clone(CloneArgs),
+    Unshare { flags: u64 },
+    Setns { target: Target, flags: u64 },
+    Exec { comm: Vec<u8>, argv: Vec<Vec<u8>> },
+    Exit { code: i32 },
+    ExitGroup { code: i32 },
+    Kill { pid: i32, signo: i32 },
+    Tgkill { tgid: i32, tid: i32, signo: i32 },
+    PidfdSendSignal { fd: i32, signo: i32 },
+    Wait { pid: i32, options: u32 },
+    Waitid { which: WaitidWhich, options: u32 },
+    Sigaction { signo: i32, action: Option<SigAction> },
+    Sigprocmask { block: bool, signo: i32 },
+    Sigwaitinfo { signo: i32 },
+    Setsid,
+    Setpgid { pid: i32, pgid: i32 },
+    Getsid { pid: i32 },
+    Getpgid { pid: i32 },
+    Prctl(Prctl),
+    Setuid { uid: Option<u32> },
+    Setgid { gid: Option<u32> },
+    Setreuid { ruid: Option<u32>, euid: Option<u32> },
+    Setregid { rgid: Option<u32>, egid: Option<u32> },
+    Setresuid { ruid: Option<u32>, euid: Option<u32>, suid: Option<u32> },
+    Setresgid { rgid: Option<u32>, egid: Option<u32>, sgid: Option<u32> },
+    Setfsuid { uid: Option<u32> },
+    Setfsgid { gid: Option<u32> },
+    Setgroups { groups: Vec<u32> },
+    Capset { effective: Option<u64>, permitted: Option<u64>, inheritable: Option<u64> },
+    PtraceSeize { pid: i32 },
+    Reboot { command: RebootCommand, magic: Option<(u32, u32)> },
+    Prlimit { resource: Resource, soft: u64, hard: Option<u64> },
+    Sethostname { name: Vec<u8> },
+    Setdomainname { name: Vec<u8> },
+    Open { target: Target, flags: OpenFlags },
+    Close { fd: i32 },
+    Dup { fd: i32 },
+    PidfdGetfd { pidfd: i32, fd: i32 },
+    Ioctl { fd: i32, request: u32, arg: Option<i64> },
+    Read { path: Vec<u8> },
+    Readlink { path: Vec<u8> },
+    Stat { path: Vec<u8>, follow: bool },
+    Ls { path: Vec<u8> },
+    Write { path: Vec<u8>, bytes: Vec<u8> },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct CloneArgs {
+    pub flags: u64,
+    /// Innermost level first.
+    pub set_tid: Vec<i64>,
+    /// `None`: SIGCHLD, or none with CLONE_THREAD or CLONE_PARENT.
+    pub exit_signal: Option<u64>,
+    /// Descriptor of a cgroup, for CLONE_INTO_CGROUP.
+    pub cgroup: Option<i32>,
+}
+
+/// What setns and open are pointed at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// `type:[inum]`: as if handed an open descriptor; no access check.
+    Ns {
+        ns_type: NsType,
+        inum: u32,
+    },
+    Fd(i32),
+    /// A pidfd of the process with this number.
+    Pidfd(i32),
+    /// A path the task opens itself; see [`crate::tree::resolve`].
+    Path(Vec<u8>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitidWhich {
+    All,
+    Pid(i32),
+    Pgid(i32),
+    Pidfd(i32),
+    /// An idtype waitid does not know.
+    Unknown(i32),
+}
+
+/// Options of wait4 and waitid (`include/uapi/linux/wait.h`).
+pub const WNOHANG: u32 = 1;
+pub const WUNTRACED: u32 = 2;
+pub const WEXITED: u32 = 4;
+pub const WCONTINUED: u32 = 8;
+pub const WNOWAIT: u32 = 0x0100_0000;
+pub const WNOTHREAD: u32 = 0x2000_0000;
+pub const WALL: u32 = 0x4000_0000;
+pub const WCLONE: u32 = 0x8000_0000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SigAction {
+    Ignore,
+    Default,
+    Handler,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Prctl {
+    SetName(Vec<u8>),
+    SetChildSubreaper(u64),
+    SetNoNewPrivs(u64),
+    SetKeepcaps(u64),
+    SetDumpable(u64),
+    GetDumpable,
+    SetSecurebits(u64),
+    GetSecurebits,
+    CapbsetDrop(u64),
+    CapbsetRead(u64),
+    CapAmbientRaise(u64),
+    CapAmbientLower(u64),
+    CapAmbientClearAll,
+    SetPdeathsig(u64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RebootCommand {
+    Restart,
+    Restart2,
+    Halt,
+    PowerOff,
+    CadOn,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource {
+    Nproc,
+    Msgqueue,
+    Nofile,
+}
+
+bitflags! {
+    /// Flags of clone, clone3 and unshare.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct CloneFlags: u64 {
+        const NEWTIME = 0x80;
+        const VM = 0x100;
+        const FS = 0x200;
+        const FILES = 0x400;
+        const SIGHAND = 0x800;
+        const PIDFD = 0x1000;
+        const PTRACE = 0x2000;
+        const VFORK = 0x4000;
+        const PARENT = 0x8000;
+        const THREAD = 0x1_0000;
+        const NEWNS = 0x2_0000;
+        const NEWUSER = 0x1000_0000;
+        const NEWPID = 0x2000_0000;
+        const SYSVSEM = 0x4_0000;
+        const SETTLS = 0x8_0000;
+        const PARENT_SETTID = 0x10_0000;
+        const CHILD_CLEARTID = 0x20_0000;
+        const DETACHED = 0x40_0000;
+        const UNTRACED = 0x80_0000;
+        const CHILD_SETTID = 0x100_0000;
+        const IO = 0x8000_0000;
+        const CLEAR_SIGHAND = 1 << 32;
+        const INTO_CGROUP = 1 << 33;
+        const _ = !0;
+    }
+}
+
+/// The result of a call that succeeded; its [`Display`](std::fmt::Display) is what a control file reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Return {
+    Num(i64),
+    /// What a read, readlink, ls or stat gives, and other texts.
+    Text(Vec<u8>),
+}
+
+impl Return {
+    /// What a control file reads, without the newline.
+    pub fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Return::Num(number) => number.to_string().into_bytes(),
+            Return::Text(text) => text,
+        }
+    }
+}
+
+/// Executes one call made by `task`. All or nothing: an error changes nothing, except where Linux itself uses up a pid
+/// number on the way.
+///
+/// # Errors
+/// What Linux gives, ESRCH if `task` is a zombie or gone.
+pub fn dispatch(k: &mut Kernel, task: TaskId, call: &Syscall) -> Result<Return> {
+    check_caller(k, task)?;
+    let result = perform(k, task, call);
+    k.run_work();
+    debug_assert_eq!(crate::kernel::audit::audit(k), Ok(()), "after {call:?}");
+    result
+}
+
+fn check_caller(k: &Kernel, task: TaskId) -> Result<()> {
+    match k.tasks.get(task).map(|t| t.state) {
+        Some(TaskState::Running) => Ok(()),
+        Some(TaskState::Stopped) => bail!(EAGAIN, "pid {} is stopped: it runs again after SIGCONT", k.task_nr(task)),
+        Some(TaskState::Zapping | TaskState::Zombie) => bail!(ESRCH, "pid {} is dead", k.task_nr(task)),
+        None => bail!(ESRCH, "the task is gone"),
+    }
+}
+
+fn perform(k: &mut Kernel, me: TaskId, call: &Syscall) -> Result<Return> {
+    match call {
+        Syscall::Clone(args) => clone::sys_clone(k, me, args),
+        Syscall::Unshare { flags } => unshare::sys_unshare(k, me, *flags),
+        Syscall::Setns { target, flags } => setns::sys_setns(k, me, target, *flags),
+        Syscall::Exec { comm, argv } => exec::sys_exec(k, me, comm, argv),
+        Syscall::Exit { code } => exit::sys_exit(k, me, *code),
+        Syscall::ExitGroup { code } => exit::sys_exit_group(k, me, *code),
+        Syscall::Kill { pid, signo } => kill::sys_kill(k, me, *pid, *signo),
+        Syscall::Tgkill { tgid, tid, signo } => kill::sys_tgkill(k, me, *tgid, *tid, *signo),
+        Syscall::PidfdSendSignal { fd, signo } => kill::sys_pidfd_send_signal(k, me, *fd, *signo),
+        Syscall::Wait { pid, options } => wait::sys_wait(k, me, *pid, *options),
+        Syscall::Waitid { which, options } => wait::sys_waitid(k, me, *which, *options),
+        Syscall::Sigaction { signo, action } => kill::sys_sigaction(k, me, *signo, *action),
+        Syscall::Sigprocmask { block, signo } => kill::sys_sigprocmask(k, me, *block, *signo),
+        Syscall::Sigwaitinfo { signo } => kill::sys_sigwaitinfo(k, me, *signo),
+        Syscall::Setsid => session::sys_setsid(k, me),
+        Syscall::Setpgid { pid, pgid } => session::sys_setpgid(k, me, *pid, *pgid),
+        Syscall::Getsid { pid } => session::sys_getsid(k, me, *pid),
+        Syscall::Getpgid { pid } => session::sys_getpgid(k, me, *pid),
+        Syscall::Reboot { command, magic } => reboot::sys_reboot(k, me, *command, *magic),
+        Syscall::Open { target, flags } => fd::sys_open(k, me, target, *flags),
+        Syscall::Close { fd } => fd::sys_close(k, me, *fd),
+        Syscall::Dup { fd } => fd::sys_dup(k, me, *fd),
+        Syscall::PidfdGetfd { pidfd, fd } => fd::sys_pidfd_getfd(k, me, *pidfd, *fd),
+        Syscall::Ioctl { fd, request, arg } => ioctl::sys_ioctl(k, me, *fd, *request, *arg),
+        Syscall::Prctl(op) => prctl::sys_prctl(k, me, op),
+        Syscall::Setuid { uid } => setid::sys_setuid(k, me, *uid),
+        Syscall::Setgid { gid } => setid::sys_setgid(k, me, *gid),
+        Syscall::Setreuid { ruid, euid } => setid::sys_setreuid(k, me, *ruid, *euid),
+        Syscall::Setregid { rgid, egid } => setid::sys_setregid(k, me, *rgid, *egid),
+        Syscall::Setresuid { ruid, euid, suid } => setid::sys_setresuid(k, me, [*ruid, *euid, *suid]),
+        Syscall::Setresgid { rgid, egid, sgid } => setid::sys_setresgid(k, me, [*rgid, *egid, *sgid]),
+        Syscall::Setfsuid { uid } => setid::sys_setfsuid(k, me, *uid),
+        Syscall::Setfsgid { gid } => setid::sys_setfsgid(k, me, *gid),
+        Syscall::Setgroups { groups } => cred::sys_setgroups(k, me, groups),
+        Syscall::Capset { effective, permitted, inheritable } => {
+            cred::sys_capset(k, me, *effective, *permitted, *inheritable)
+        }
+        Syscall::PtraceSeize { pid } => ptrace::sys_ptrace_seize(k, me, *pid),
+        Syscall::Prlimit { resource, soft, hard } => prlimit::sys_prlimit(k, me, *resource, *soft, *hard),
+        Syscall::Read { path } => path::sys_read(k, me, path),
+        Syscall::Readlink { path } => path::sys_readlink(k, me, path),
+        Syscall::Stat { path, follow } => path::sys_stat(k, me, path, *follow),
+        Syscall::Ls { path } => path::sys_ls(k, me, path),
+        Syscall::Sethostname { name } => hostname::sys_sethostname(k, me, name),
+        Syscall::Setdomainname { name } => hostname::sys_setdomainname(k, me, name),
+        Syscall::Write { path, bytes } => write::sys_write(k, me, path, bytes),
+    }
+}
+
+/// The struct pid with an initial-namespace number, if `me` can see it from its pid namespace.
+fn find_visible_pid(k: &Kernel, me: TaskId, nr: i32) -> Option<PidId> {
+    let pid = k.find_pid_ns(nr, k.init.pid_ns)?;
+    k.pids[pid].nr_in(k.task_active_pid_ns(me)).map(|_| pid)
+}
+
+/// The task with an initial-namespace number, if `me` can see it from its pid namespace.
+fn find_visible(k: &Kernel, me: TaskId, nr: i32) -> Option<TaskId> {
+    k.pids[find_visible_pid(k, me, nr)?].attached.task
+}
+
+impl std::fmt::Display for Return {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Return::Num(n) => write!(f, "{n}"),
+            Return::Text(text) => f.write_str(&String::from_utf8_lossy(text)),
+        }
+    }
+}

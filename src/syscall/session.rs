@@ -1,0 +1,101 @@
+//! Sessions and process groups (`kernel/sys.c`).
+
+use super::{Return, find_visible, find_visible_pid};
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::{Kernel, TaskId};
+
+/// setsid(2): a new session and process group, named by the caller's number.
+///
+/// # Errors
+/// EPERM: the caller leads its session, or a process group has its number.
+pub fn sys_setsid(k: &mut Kernel, me: TaskId) -> Result<Return> {
+    let own = k.pid_of(k.leader_of(me));
+    let signal = k.signal_of(me);
+    if signal.session.id() == own {
+        bail!(EPERM, "pid {} already leads its session", k.pids[own].nr());
+    }
+    if !k.pids[own].attached.group.is_empty() {
+        bail!(EPERM, "a process group {} exists", k.pids[own].nr());
+    }
+    let signal = k.tasks[me].signal;
+    k.change_session(signal, own);
+    k.change_pgrp(signal, own);
+    Ok(Return::Num(i64::from(k.pids[own].nr())))
+}
+
+/// setpgid(2). `pid` 0 is the caller's process, `pgid` 0 the process itself.
+///
+/// # Errors
+/// EINVAL: negative group, or `pid` is a thread; ESRCH: neither the caller nor a child; EPERM: another session, a session
+/// leader, or no such group in the session; EACCES: the child has called exec.
+pub fn sys_setpgid(k: &mut Kernel, me: TaskId, pid: i32, pgid: i32) -> Result<Return> {
+    let leader = k.leader_of(me);
+    if pgid < 0 {
+        bail!(EINVAL, "{} is no process group", pgid);
+    }
+    let target = if pid == 0 { Some(leader) } else { find_visible(k, me, pid) };
+    let Some(target) = target else { bail!(ESRCH, "pid {} does not exist or is not visible", pid) };
+    if !k.is_leader(target) {
+        bail!(EINVAL, "{} is a thread, not the leader of its group", pid);
+    }
+    check_setpgid_target(k, leader, target, pid)?;
+    let own = k.pid_of(target);
+    if k.signal_of(target).session.id() == own {
+        bail!(EPERM, "pid {} leads its session", k.task_nr(target));
+    }
+    let group = if pgid == 0 { Some(own) } else { find_visible_pid(k, me, pgid) };
+    let session = k.signal_of(leader).session.id();
+    let in_session = |group| k.pgrp_members(group).iter().any(|&m| k.signal_of(m).session.id() == session);
+    let group = match group {
+        Some(group) if group == own || in_session(group) => group,
+        _ => bail!(EPERM, "no process group {} in the session", pgid),
+    };
+    k.change_pgrp(k.tasks[target].signal, group);
+    Ok(Return::Num(0))
+}
+
+fn check_setpgid_target(k: &Kernel, leader: TaskId, target: TaskId, pid: i32) -> Result<()> {
+    let is_child = k.is_same_thread_group(k.real_parent_of(target), leader);
+    if is_child && target != leader {
+        if k.signal_of(target).session.id() != k.signal_of(leader).session.id() {
+            bail!(EPERM, "pid {} is in another session", pid);
+        }
+        if !k.tasks[target].forked_no_exec {
+            bail!(EACCES, "pid {} has called exec", pid);
+        }
+    } else if target != leader {
+        bail!(ESRCH, "pid {} is neither the caller nor a child of it", pid);
+    }
+    Ok(())
+}
+
+/// getpgid(2) and getsid(2): the number of the group or session; 0 if the caller cannot see it.
+///
+/// # Errors
+/// ESRCH
+pub fn sys_getpgid(k: &Kernel, me: TaskId, pid: i32) -> Result<Return> {
+    let signal = k.signal_of(process(k, me, pid)?);
+    Ok(visible_nr(k, me, signal.pgrp.id()))
+}
+
+/// See [`sys_getpgid`].
+///
+/// # Errors
+/// ESRCH
+pub fn sys_getsid(k: &Kernel, me: TaskId, pid: i32) -> Result<Return> {
+    let signal = k.signal_of(process(k, me, pid)?);
+    Ok(visible_nr(k, me, signal.session.id()))
+}
+
+fn process(k: &Kernel, me: TaskId, pid: i32) -> Result<TaskId> {
+    match if pid == 0 { Some(me) } else { find_visible(k, me, pid) } {
+        Some(task) => Ok(task),
+        None => bail!(ESRCH, "pid {} does not exist or is not visible", pid),
+    }
+}
+
+fn visible_nr(k: &Kernel, me: TaskId, pid: crate::kernel::PidId) -> Return {
+    let visible = k.pids[pid].nr_in(k.task_active_pid_ns(me)).is_some();
+    Return::Num(if visible { i64::from(k.pids[pid].nr()) } else { 0 })
+}

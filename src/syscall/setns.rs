@@ -1,0 +1,92 @@
+//! setns(2) (`kernel/nsproxy.c`): prepare, validate kind by kind, commit. Nothing fails after validation.
+
+use super::fd::{Opened, open_target};
+use super::{CloneFlags, Return, Target};
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::file::OpenFlags;
+use crate::kernel::ns::{InstallCtx, NS_TABLE, NsOps, NsType, Slot};
+use crate::kernel::nsproxy::{NsProxy, nsproxy_flags};
+use crate::kernel::ptrace::PtraceMode;
+use crate::kernel::{Kernel, NsId, TaskId};
+
+/// The namespaces to join, in the order of the checks.
+type Joins = Vec<(&'static NsOps, NsId)>;
+
+/// Joins the namespace of a namespace file, or those of a pidfd's task that `flags` name.
+///
+/// # Errors
+/// EBADF, EINVAL: the descriptor or the flags; ESRCH: the pidfd's task is gone or dead; EPERM: no right to look at it;
+/// then what each kind says.
+pub fn sys_setns(k: &mut Kernel, me: TaskId, target: &Target, flags: u64) -> Result<Return> {
+    let joins = match open_target(k, me, target, OpenFlags::READ)? {
+        Opened::Ns(ns) => join_one(k, ns, flags)?,
+        Opened::Pidfd { task, .. } => join_of_task(k, me, task, flags)?,
+        Opened::Node(_) => bail!(EINVAL, "the descriptor is neither a namespace file nor a pidfd"),
+    };
+    let ctx = InstallCtx {
+        task: me,
+        user_ns: joined(&joins, NsType::User).unwrap_or_else(|| k.cred_of(me).user_ns.id()),
+        private_fs: joins.len() > 1,
+    };
+    for (ops, ns) in &joins {
+        (ops.check_install)(k, &ctx, *ns)?;
+    }
+    commit(k, me, &joins);
+    Ok(Return::Num(0))
+}
+
+fn joined(joins: &Joins, ns_type: NsType) -> Option<NsId> {
+    joins.iter().find(|(ops, _)| ops.ns_type == ns_type).map(|(_, ns)| *ns)
+}
+
+fn join_one(k: &Kernel, ns: NsId, flags: u64) -> Result<Joins> {
+    let ops = k.namespaces[ns].ops();
+    if flags != 0 && flags != ops.clone_flag {
+        bail!(EINVAL, "flags {} are not {} of {}", format!("{flags:#x}"), ops.clone_flag_name, k.ns_arg(ns));
+    }
+    Ok(vec![(ops, ns)])
+}
+
+fn join_of_task(k: &Kernel, me: TaskId, task: Option<TaskId>, flags: u64) -> Result<Joins> {
+    let known = nsproxy_flags() | CloneFlags::NEWUSER.bits();
+    if flags == 0 || flags & !known != 0 {
+        bail!(EINVAL, "a pidfd takes one or more CLONE_NEW* flags and nothing else, not {}", format!("{flags:#x}"));
+    }
+    let Some(task) = task else { bail!(ESRCH, "the task of the pidfd is gone") };
+    k.ptrace_may_access(me, task, PtraceMode::ReadRealCreds)?;
+    let Some(nsproxy) = k.nsproxy_of(task) else {
+        bail!(ESRCH, "pid {} is dead: it has no nsproxy", k.task_nr(task));
+    };
+    let wanted = NS_TABLE.iter().copied().filter(|ops| flags & ops.clone_flag != 0);
+    Ok(wanted.map(|ops| (ops, namespace_of(k, task, nsproxy, ops))).collect())
+}
+
+/// The namespace a pidfd stands for: the active ones, not those for children.
+fn namespace_of(k: &Kernel, task: TaskId, nsproxy: &NsProxy, ops: &NsOps) -> NsId {
+    match (ops.setns_slot.or(ops.slot), ops.ns_type) {
+        (None, _) => k.cred_of(task).user_ns.id(),
+        (Some(_), NsType::Pid) => k.task_active_pid_ns(task),
+        (Some(slot), _) => nsproxy.get(slot),
+    }
+}
+
+/// The point of no return: cred, then the nsproxy, always a new one.
+fn commit(k: &mut Kernel, me: TaskId, joins: &Joins) {
+    let slots = k.hold_slots(me);
+    let nsproxy = k.nsproxies.insert_held(NsProxy { count: 0, slots });
+    for (ops, ns) in joins {
+        for slot in [ops.slot, ops.setns_slot].into_iter().flatten() {
+            k.set_slot(&nsproxy, slot, *ns);
+        }
+    }
+    if let Some(user_ns) = joined(joins, NsType::User) {
+        let cred = k.prepare_creds(me).in_user_ns(user_ns);
+        k.commit_creds(me, cred);
+    }
+    if joined(joins, NsType::Time).is_some() {
+        let time = k.nsproxies[nsproxy.id()].get(Slot::Time);
+        k.namespaces[time].time_mut().frozen_offsets = true;
+    }
+    k.switch_task_namespaces(me, Some(nsproxy));
+}

@@ -1,0 +1,135 @@
+//! Writes to sysctls that hold one integer (`do_proc_dointvec`, `proc_doulongvec_minmax` in `kernel/sysctl.c`).
+
+use std::ops::RangeInclusive;
+
+use super::write::{Writing, Written};
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::ns::NsType;
+use crate::kernel::pid::{PID_MAX_LIMIT, PID_MAX_MIN};
+use crate::kernel::scan::is_space;
+use crate::kernel::ucounts::UCOUNT_MAX;
+use crate::kernel::{Kernel, NsId};
+
+/// Longest number, bytes (`TMPBUFLEN - 1`, exclusive).
+const NUMBER_LEN_LIMIT: usize = 21;
+
+/// `pid_max` of a pid namespace. Numbers beyond it stay in use.
+///
+/// # Errors
+/// EINVAL: not an integer from 301 to 4194304.
+pub fn write_pid_max(k: &mut Kernel, pid_ns: NsId, w: &Writing) -> Result<Written> {
+    let (value, written) = integer(w, PID_MAX_MIN..=PID_MAX_LIMIT)?;
+    if let Some(value) = value {
+        k.namespaces[pid_ns].pid_mut().pid_max = value;
+    }
+    Ok(written)
+}
+
+/// `ns_last_pid`: the next number in the writer's pid namespace will be one more, if free (`pid_ns_ctl_handler`).
+///
+/// # Errors
+/// EPERM: neither CAP_CHECKPOINT_RESTORE nor CAP_SYS_ADMIN over the owner of the namespace; EINVAL: not an integer from
+/// 0 to its pid_max.
+pub fn write_ns_last_pid(k: &mut Kernel, w: &Writing) -> Result<Written> {
+    let pid_ns = k.task_active_pid_ns(w.task);
+    let owner = k.ns_owner(pid_ns).expect("only the initial user namespace has no owner");
+    if !k.checkpoint_restore_capable(w.task, owner) {
+        bail!(
+            EPERM,
+            "CAP_CHECKPOINT_RESTORE and CAP_SYS_ADMIN missing in {}, owner of {}",
+            k.ns_arg(owner),
+            k.ns_arg(pid_ns)
+        );
+    }
+    let pid_ns = k.namespaces[pid_ns].pid_mut();
+    let (value, written) = integer(w, 0..=pid_ns.pid_max)?;
+    if let Some(value) = value {
+        pid_ns.idr.cursor = value + 1;
+    }
+    Ok(written)
+}
+
+/// `max_<kind>_namespaces` of a user namespace.
+///
+/// # Errors
+/// EINVAL: not an integer from 0 to 2147483647.
+pub fn write_max_namespaces(k: &mut Kernel, user_ns: NsId, ns_type: NsType, w: &Writing) -> Result<Written> {
+    let (value, written) = integer(w, 0..=UCOUNT_MAX)?;
+    if let Some(value) = value {
+        k.namespaces[user_ns].user_mut().ucount_max[ns_type.ops().ucount] = value;
+    }
+    Ok(written)
+}
+
+/// The integer of a write, and the bytes taken. Nothing written, or a write that does not start at 0, sets nothing
+/// (`sysctl_writes_strict`).
+///
+/// # Errors
+/// EINVAL: no integer, or one out of range.
+fn integer<T>(w: &Writing, range: RangeInclusive<T>) -> Result<(Option<T>, Written)>
+where
+    T: TryFrom<i64> + Into<i64> + Copy,
+{
+    if w.bytes.is_empty() || w.pos != 0 {
+        return Ok((None, Written::advancing(w.bytes.len())));
+    }
+    let Some((number, taken)) = parse_integer(w.bytes) else {
+        bail!(EINVAL, "not an integer");
+    };
+    let (min, max): (i64, i64) = ((*range.start()).into(), (*range.end()).into());
+    match T::try_from(number) {
+        Ok(value) if (min..=max).contains(&number) => Ok((Some(value), Written::advancing(taken))),
+        _ => bail!(EINVAL, "{} is not from {} to {}", number, min, max),
+    }
+}
+
+/// An integer between white space, decimal, octal (`0…`) or hexadecimal (`0x…`), and the bytes with the white space
+/// behind it (`proc_get_long`). What follows is not looked at.
+fn parse_integer(text: &[u8]) -> Option<(i64, usize)> {
+    let spaces = |text: &[u8]| text.iter().take_while(|&&b| is_space(b)).count();
+    let start = spaces(text);
+    let (negative, unsigned) = match &text[start..] {
+        [b'-', rest @ ..] => (true, rest),
+        rest => (false, rest),
+    };
+    let (radix, prefix) = match unsigned {
+        [b'0', b'x' | b'X', digit, ..] if digit.is_ascii_hexdigit() => (16, 2),
+        [b'0', ..] => (8, 0),
+        _ => (10, 0),
+    };
+    let digits = unsigned[prefix..].iter().take_while(|&&b| char::from(b).is_digit(radix)).count();
+    let end = start + usize::from(negative) + prefix + digits;
+    if digits == 0 || end - start >= NUMBER_LEN_LIMIT || !matches!(text.get(end), None | Some(b' ' | b'\t' | b'\n')) {
+        return None;
+    }
+    let digits = std::str::from_utf8(&unsigned[prefix..prefix + digits]).ok()?;
+    let magnitude = i64::from_str_radix(digits, radix).ok()?;
+    Some((if negative { -magnitude } else { magnitude }, end + spaces(&text[end..])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_come_in_three_radixes() {
+        assert_eq!(parse_integer(b"  500\n"), Some((500, 6)));
+        assert_eq!(parse_integer(b"0x200"), Some((512, 5)));
+        assert_eq!(parse_integer(b"01000"), Some((512, 5)));
+        assert_eq!(parse_integer(b"-400"), Some((-400, 4)));
+    }
+
+    #[test]
+    fn what_follows_the_white_space_is_left_for_the_next_write() {
+        assert_eq!(parse_integer(b"400 500"), Some((400, 4)));
+        assert_eq!(parse_integer(b"400\n\n"), Some((400, 5)));
+    }
+
+    #[test]
+    fn other_text_is_no_integer() {
+        for text in ["", " ", "-", "+500", "500x", "500,600", "08", "0x", "4194304\0x", "99999999999999999999999"] {
+            assert_eq!(parse_integer(text.as_bytes()), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! unshare(2) (`ksys_unshare` in `kernel/fork.c`).
+
+use super::{CloneFlags, Return};
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::nsproxy::nsproxy_flags;
+use crate::kernel::{Kernel, TaskId};
+
+/// Gives the calling thread its own copy of what `flags` name.
+///
+/// # Errors
+/// EINVAL: unknown flags, other threads, shared handlers or memory; then what new namespaces may be refused for: ENOSPC,
+/// EPERM, EINVAL.
+pub fn sys_unshare(k: &mut Kernel, me: TaskId, flags: u64) -> Result<Return> {
+    let flags = implied(CloneFlags::from_bits_retain(flags));
+    check_flags(k, me, flags)?;
+    let new_user = flags.contains(CloneFlags::NEWUSER);
+    if new_user {
+        k.check_create_user_ns(me)?;
+    }
+    let asked = flags.bits() & nsproxy_flags();
+    let owner = (!new_user).then(|| k.cred_of(me).user_ns.id());
+    if let (Some(owner), true) = (owner, asked != 0) {
+        k.check_admin(me, owner)?;
+    }
+    k.check_new_namespaces(me, asked, owner)?;
+    commit(k, me, flags);
+    Ok(Return::Num(0))
+}
+
+/// Flags that ask for more than their name says.
+fn implied(mut flags: CloneFlags) -> CloneFlags {
+    if flags.contains(CloneFlags::NEWUSER) {
+        flags |= CloneFlags::THREAD | CloneFlags::FS;
+    }
+    if flags.contains(CloneFlags::VM) {
+        flags |= CloneFlags::SIGHAND;
+    }
+    if flags.contains(CloneFlags::SIGHAND) {
+        flags |= CloneFlags::THREAD;
+    }
+    if flags.contains(CloneFlags::NEWNS) {
+        flags |= CloneFlags::FS;
+    }
+    flags
+}
+
+/// `check_unshare_flags`.
+fn check_flags(k: &Kernel, me: TaskId, flags: CloneFlags) -> Result<()> {
+    use CloneFlags as F;
+    let known = (F::THREAD | F::FS | F::SIGHAND | F::VM | F::FILES | F::SYSVSEM | F::NEWUSER).bits() | nsproxy_flags();
+    let unknown = flags.bits() & !known;
+    if unknown != 0 {
+        bail!(EINVAL, "flags {} cannot be unshared", format!("{unknown:#x}"));
+    }
+    if flags.contains(F::THREAD) && k.is_multithreaded(me) {
+        bail!(EINVAL, "the process has other threads");
+    }
+    if flags.contains(F::SIGHAND) && k.sighand_of(me).count > 1 {
+        bail!(EINVAL, "signal handlers are shared with another process (CLONE_SIGHAND)");
+    }
+    if flags.contains(F::VM) && k.is_mm_shared(me) {
+        bail!(EINVAL, "memory is shared with another process (CLONE_VM)");
+    }
+    Ok(())
+}
+
+fn commit(k: &mut Kernel, me: TaskId, flags: CloneFlags) {
+    let cred = flags.contains(CloneFlags::NEWUSER).then(|| {
+        let user_ns = k.create_user_ns(me);
+        (k.prepare_creds(me).in_user_ns(user_ns.id()), user_ns)
+    });
+    let owner = cred.as_ref().map_or_else(|| k.cred_of(me).user_ns.id(), |(_, user_ns)| user_ns.id());
+    let asked = flags.bits() & nsproxy_flags();
+    if asked != 0 {
+        let nsproxy = k.create_new_namespaces(me, asked, owner);
+        k.switch_task_namespaces(me, Some(nsproxy));
+    }
+    if flags.contains(CloneFlags::FS) && k.is_fs_shared(me) {
+        let copy = k.copy_fs_struct(me);
+        if let Some(old) = k.tasks[me].fs.replace(copy) {
+            drop(k.fs.release(old));
+        }
+    }
+    if flags.contains(CloneFlags::FILES) {
+        k.unshare_files(me);
+    }
+    if let Some((cred, user_ns)) = cred {
+        k.commit_creds(me, cred);
+        k.put_ns(user_ns);
+    }
+}

@@ -1,0 +1,165 @@
+//! wait4(2) and waitid(2) (`kernel/exit.c`). They never block: where Linux would wait, the answer is 0.
+
+use super::fd::{Opened, file_at, opened};
+use super::*;
+use crate::bail;
+use crate::kernel::PidId;
+use crate::kernel::file::OpenFlags;
+use crate::kernel::signal::{SIGCHLD, SIGCONT};
+
+/// Which children a wait is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    All,
+    Pid(Option<PidId>),
+    Group(Option<PidId>),
+}
+
+/// What a wait found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Report {
+    /// Initial-namespace number.
+    pid: i32,
+    event: Event,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    /// The status word of a dead process.
+    Dead(i32),
+    Stopped(i32),
+    Continued,
+}
+
+/// wait4(2): `PID STATUS`, or 0.
+///
+/// # Errors
+/// EINVAL: unknown options; ESRCH: pid INT_MIN; ECHILD: no such child.
+pub fn sys_wait(k: &mut Kernel, me: TaskId, pid: i32, options: u32) -> Result<Return> {
+    let known = WNOHANG | WUNTRACED | WCONTINUED | WNOTHREAD | WCLONE | WALL;
+    if options & !known != 0 {
+        bail!(EINVAL, "options {} are unknown", format!("{:#x}", options & !known));
+    }
+    if pid == i32::MIN {
+        bail!(ESRCH, "{} names no process group", pid);
+    }
+    let which = match pid {
+        -1 => Which::All,
+        0 => Which::Group(Some(k.signal_of(me).pgrp.id())),
+        ..-1 => Which::Group(find_visible_pid(k, me, -pid)),
+        1.. => Which::Pid(find_visible_pid(k, me, pid)),
+    };
+    let report = do_wait(k, me, which, options | WEXITED)?;
+    Ok(report.map_or(Return::Num(0), |Report { pid, event }| {
+        let status = match event {
+            Event::Dead(status) => status,
+            Event::Stopped(signo) => signo << 8 | 0x7f,
+            Event::Continued => 0xffff,
+        };
+        Return::Text(format!("{pid} {status}").into_bytes())
+    }))
+}
+
+/// waitid(2): `PID exited|killed|stopped|continued N`, or 0.
+///
+/// # Errors
+/// EINVAL: unknown options, none of WEXITED, WSTOPPED, WCONTINUED, a bad id; EBADF: no pidfd; ECHILD: no such child;
+/// EAGAIN: a non-blocking pidfd and nothing to report.
+pub fn sys_waitid(k: &mut Kernel, me: TaskId, which: WaitidWhich, options: u32) -> Result<Return> {
+    let known = WNOHANG | WNOWAIT | WEXITED | WUNTRACED | WCONTINUED | WNOTHREAD | WCLONE | WALL;
+    if options & !known != 0 {
+        bail!(EINVAL, "options {} are unknown", format!("{:#x}", options & !known));
+    }
+    if options & (WEXITED | WUNTRACED | WCONTINUED) == 0 {
+        bail!(EINVAL, "one of exited, stopped, continued has to be asked for");
+    }
+    let (which, nonblocking) = waitid_target(k, me, which)?;
+    match do_wait(k, me, which, options)? {
+        None if nonblocking => bail!(EAGAIN, "nothing to report and the pidfd is non-blocking"),
+        None => Ok(Return::Num(0)),
+        Some(Report { pid, event }) => {
+            let (word, number) = match event {
+                Event::Dead(status) if status & 0x7f == 0 => ("exited", status >> 8 & 0xff),
+                Event::Dead(status) => ("killed", status & 0x7f),
+                Event::Stopped(signo) => ("stopped", signo),
+                Event::Continued => ("continued", SIGCONT),
+            };
+            Ok(Return::Text(format!("{pid} {word} {number}").into_bytes()))
+        }
+    }
+}
+
+fn waitid_target(k: &Kernel, me: TaskId, which: WaitidWhich) -> Result<(Which, bool)> {
+    Ok(match which {
+        WaitidWhich::All => (Which::All, false),
+        WaitidWhich::Pid(pid) if pid > 0 => (Which::Pid(find_visible_pid(k, me, pid)), false),
+        WaitidWhich::Pgid(0) => (Which::Group(Some(k.signal_of(me).pgrp.id())), false),
+        WaitidWhich::Pgid(pgid) if pgid > 0 => (Which::Group(find_visible_pid(k, me, pgid)), false),
+        WaitidWhich::Pidfd(fd) if fd >= 0 => {
+            let file = file_at(k, me, fd)?;
+            let Opened::Pidfd { pid, .. } = opened(k, file) else { bail!(EBADF, "descriptor {} is no pidfd", fd) };
+            (Which::Pid(Some(pid)), k.open_files[file].flags.contains(OpenFlags::NONBLOCK))
+        }
+        WaitidWhich::Pid(id) | WaitidWhich::Pgid(id) | WaitidWhich::Pidfd(id) => {
+            bail!(EINVAL, "id {} is out of range", id)
+        }
+        WaitidWhich::Unknown(idtype) => bail!(EINVAL, "idtype {} is unknown", idtype),
+    })
+}
+
+/// Looks at the children of the whole group, or with WNOTHREAD of the calling thread, oldest first.
+fn do_wait(k: &mut Kernel, me: TaskId, which: Which, options: u32) -> Result<Option<Report>> {
+    let threads = if options & WNOTHREAD != 0 { vec![me] } else { k.signal_of(me).threads.clone() };
+    let mut any = false;
+    for thread in threads {
+        let children: Vec<TaskId> = k.children_of(thread).filter(|&c| is_eligible(k, c, which, options)).collect();
+        for child in children {
+            any = true;
+            if let Some(report) = consider(k, child, options) {
+                return Ok(Some(report));
+            }
+        }
+    }
+    if !any {
+        bail!(ECHILD, "the caller has no such child");
+    }
+    Ok(None)
+}
+
+fn is_eligible(k: &Kernel, child: TaskId, which: Which, options: u32) -> bool {
+    let matches = match which {
+        Which::All => true,
+        Which::Pid(pid) => Some(k.pid_of(child)) == pid,
+        Which::Group(group) => Some(k.signal_of(child).pgrp.id()) == group,
+    };
+    // A "clone child" does not send SIGCHLD; __WCLONE sees only these.
+    let is_clone_child = k.tasks[child].exit_signal != SIGCHLD;
+    matches && (options & WALL != 0 || is_clone_child == (options & WCLONE != 0))
+}
+
+/// What there is to report of one child; reports it once unless WNOWAIT.
+fn consider(k: &mut Kernel, child: TaskId, options: u32) -> Option<Report> {
+    let keep = options & WNOWAIT != 0;
+    let pid = k.task_nr(child);
+    if k.is_reapable(child) {
+        if options & WEXITED == 0 {
+            return None;
+        }
+        let event = Event::Dead(k.exit_status(child));
+        if !keep {
+            k.release_task(child);
+        }
+        return Some(Report { pid, event });
+    }
+    let signal = k.tasks[child].signal;
+    let group = &mut k.signals[signal];
+    if options & WUNTRACED != 0 && group.stop_unreported {
+        group.stop_unreported = keep;
+        return group.stop_signal.map(|signo| Report { pid, event: Event::Stopped(signo) });
+    }
+    if options & WCONTINUED != 0 && group.continued {
+        group.continued = keep;
+        return Some(Report { pid, event: Event::Continued });
+    }
+    None
+}

@@ -1,0 +1,133 @@
+//! write(2) to files of the lab's tree: each file's own rules are in the module of what it changes.
+
+use super::{Return, fd, hostname, idmap, sysctl, timens};
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::file::{FileKind, OpenFlags};
+use crate::kernel::node::{Node, Place, View};
+use crate::kernel::refcount::Held;
+use crate::kernel::{CredId, FileId, Kernel, NsId, TaskId};
+use crate::tree::{self, Sysctl, Viewer, WriteTarget};
+
+/// One write.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Writing<'a> {
+    /// Who writes.
+    pub task: TaskId,
+    /// With whose credentials the file was opened.
+    pub opener: CredId,
+    /// The file position, bytes.
+    pub pos: u64,
+    pub bytes: &'a [u8],
+}
+
+/// How a write ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Written {
+    /// Bytes taken: the result.
+    bytes: usize,
+    /// Whether the file position moves by as much.
+    advances: bool,
+}
+
+impl Written {
+    pub(super) fn advancing(bytes: usize) -> Written {
+        Written { bytes, advances: true }
+    }
+    pub(super) fn in_place(bytes: usize) -> Written {
+        Written { bytes, advances: false }
+    }
+}
+
+/// Opens `node` as `task`, or as the task through whose eyes it is seen, writes at `pos` and closes it again: the bytes
+/// taken.
+///
+/// # Errors
+/// Those of opening the file for writing and of what it changes; EIO or EINVAL where nothing can be written.
+pub fn write_node(k: &mut Kernel, task: TaskId, node: Node, pos: u64, bytes: &[u8]) -> Result<usize> {
+    let task = match node.view {
+        View::As(viewer) => viewer,
+        View::Caller | View::PidNs(_) => task,
+    };
+    tree::may_open(k, Viewer(task), node, OpenFlags::WRITE)?;
+    let bound = tree::bound_ns(k, Viewer(task), node);
+    let writing = Writing { task, opener: k.tasks[task].cred.id(), pos, bytes };
+    perform(k, node, bound, &writing).map(|written| written.bytes)
+}
+
+/// Writes to an open file at its position: the bytes taken.
+///
+/// # Errors
+/// EBADF: not open for writing; those of what it changes.
+pub fn write_file(k: &mut Kernel, task: TaskId, file: FileId, bytes: &[u8]) -> Result<usize> {
+    let open = &k.open_files[file];
+    let (node, bound) = match &open.kind {
+        FileKind::Node { node, bound } if open.flags.contains(OpenFlags::WRITE) => {
+            (*node, bound.as_ref().map(Held::id))
+        }
+        FileKind::Pidfd { .. } => bail!(EINVAL, "a pidfd cannot be written"),
+        FileKind::Ns(_) | FileKind::Node { .. } => bail!(EBADF, "the descriptor is not open for writing"),
+    };
+    let writing = Writing { task, opener: open.cred.id(), pos: open.pos, bytes };
+    let written = perform(k, node, bound, &writing)?;
+    if written.advances {
+        k.open_files[file].pos += written.bytes as u64;
+    }
+    Ok(written.bytes)
+}
+
+/// write(2) of `bytes` to `path`, or to the descriptor of `fd:N`.
+///
+/// # Errors
+/// Those of finding the file, [`write_node`] and [`write_file`].
+pub fn sys_write(k: &mut Kernel, task: TaskId, path: &[u8], bytes: &[u8]) -> Result<Return> {
+    let taken = match fd::descriptor(path) {
+        Some(number) => write_file(k, task, fd::file_at(k, task, number)?, bytes)?,
+        None => {
+            let node = tree::resolve(k, task, View::PidNs(k.task_active_pid_ns(task)), path, true)?;
+            write_node(k, task, node, 0, bytes)?
+        }
+    };
+    Ok(Return::Num(taken as i64))
+}
+
+fn perform(k: &mut Kernel, node: Node, bound: Option<NsId>, w: &Writing) -> Result<Written> {
+    let Some(target) = tree::write_target(node) else {
+        match node.place {
+            Place::Fixed(_) => bail!(EIO, "the file cannot be written"),
+            _ => bail!(EINVAL, "the file cannot be written"),
+        }
+    };
+    match (target, bound) {
+        (WriteTarget::Map(kind), Some(ns)) => idmap::write_map(k, ns, kind, w),
+        (WriteTarget::Setgroups, Some(ns)) => idmap::write_setgroups(k, ns, w),
+        (WriteTarget::Sysctl(Sysctl::PidMax), Some(ns)) => sysctl::write_pid_max(k, ns, w),
+        (WriteTarget::Sysctl(Sysctl::MaxNamespaces(kind)), Some(ns)) => sysctl::write_max_namespaces(k, ns, kind, w),
+        (
+            WriteTarget::Map(_)
+            | WriteTarget::Setgroups
+            | WriteTarget::Sysctl(Sysctl::PidMax | Sysctl::MaxNamespaces(_)),
+            None,
+        ) => bail!(ESRCH, "the task is gone"),
+        (WriteTarget::Sysctl(Sysctl::NsLastPid), _) => sysctl::write_ns_last_pid(k, w),
+        (WriteTarget::Sysctl(Sysctl::Hostname), _) => hostname::write_name(k, hostname::NODENAME, w),
+        (WriteTarget::Sysctl(Sysctl::Domainname), _) => hostname::write_name(k, hostname::DOMAINNAME, w),
+        (WriteTarget::Comm(thread), _) => write_comm(k, thread, w),
+        (WriteTarget::TimensOffsets(process), _) => timens::write_offsets(k, process, w),
+    }
+}
+
+/// Names a thread of the writer's own process (`comm_write`).
+///
+/// # Errors
+/// ESRCH: it is gone; EINVAL: it is of another process.
+fn write_comm(k: &mut Kernel, thread: TaskId, w: &Writing) -> Result<Written> {
+    if !k.tasks.contains(thread) {
+        bail!(ESRCH, "the task is gone");
+    }
+    if !k.is_same_thread_group(w.task, thread) {
+        bail!(EINVAL, "{} is no thread of the writer's process", k.task_nr(thread));
+    }
+    k.set_task_comm(thread, w.bytes);
+    Ok(Written::in_place(w.bytes.len()))
+}
