@@ -4,11 +4,13 @@
 //!
 //! | layer | modules | what |
 //! |---|---|---|
+//! | L2 | [`control`] | text to [`syscall::Syscall`] |
 //! | L1c | [`syscall`] | what a task may ask |
 //! | L1b | [`tree`] | the lab's files, read-only over the kernel |
 //! | L1a | [`kernel`] | the simulated kernel's objects |
 //! | L0 | [`errno`] | errors with reasons |
 
+pub mod control;
 pub mod errno;
 pub mod kernel;
 pub mod syscall;

@@ -1,0 +1,206 @@
+//! [`VERBS`]: THE place where a verb is declared. Control files, `usage`, scripts and the command come from it.
+
+use super::args::Args;
+use super::parse;
+use crate::errno::Result;
+use crate::syscall::{RebootCommand, Resource, SigAction, Syscall};
+
+/// One verb of the control language.
+#[derive(Debug)]
+pub struct Verb {
+    pub name: &'static str,
+    /// The arguments, as `usage` shows them.
+    pub usage: &'static str,
+    /// Arguments that parse.
+    pub example: &'static str,
+    /// There is a control file `ctl/<pid>/<name>`.
+    pub is_file: bool,
+    /// Takes the arguments it knows; EINVAL where they are wrong. What is left over is an error of the caller's.
+    pub parse: fn(&mut Args<'_>) -> Result<Syscall>,
+}
+
+type Parse = fn(&mut Args<'_>) -> Result<Syscall>;
+
+/// A verb with a control file.
+const fn file(name: &'static str, usage: &'static str, example: &'static str, parse: Parse) -> Verb {
+    Verb { name, usage, example, is_file: true, parse }
+}
+
+/// A verb of scripts, for which the mount has file operations.
+const fn script(name: &'static str, usage: &'static str, example: &'static str, parse: Parse) -> Verb {
+    Verb { name, usage, example, is_file: false, parse }
+}
+
+/// All verbs, in the order in which `usage` shows them.
+pub static VERBS: &[Verb] = &[
+    file(
+        "clone",
+        "[FLAGS] [set_tid=N,N… (innermost first)] [exit_signal=SIG] [into_cgroup cgroup=FD]",
+        "newpid newipc",
+        parse::clone,
+    ),
+    file("unshare", "FLAGS", "newuser newnet", parse::unshare),
+    file("setns", "type:[inum]|fd:N|pidfd:PID|PATH [FLAGS]", "net:[4026531833] newnet", parse::setns),
+    file("exec", "COMM [ARG…]", "sleep 1", |args| {
+        Ok(Syscall::Exec { comm: args.bytes("COMM")?.to_vec(), argv: args.rest() })
+    }),
+    file("exit", "[CODE]", "3", |args| Ok(Syscall::Exit { code: parse::exit_code(args)? })),
+    file("exit_group", "[CODE]", "3", |args| Ok(Syscall::ExitGroup { code: parse::exit_code(args)? })),
+    file("kill", "PID SIG", "1 SIGTERM", |args| Ok(Syscall::Kill { pid: args.number("PID")?, signo: args.signal()? })),
+    file("tgkill", "TGID TID SIG", "1 1 SIGTERM", |args| {
+        Ok(Syscall::Tgkill { tgid: args.number("TGID")?, tid: args.number("TID")?, signo: args.signal()? })
+    }),
+    file("pidfd_send_signal", "FD SIG", "0 SIGTERM", |args| {
+        Ok(Syscall::PidfdSendSignal { fd: args.number("FD")?, signo: args.signal()? })
+    }),
+    file("wait", "[PID|-1|0|-PGID] [untraced] [continued] [all] [clone] [nothread]", "-1 all", parse::wait),
+    file(
+        "waitid",
+        "all|pid PID|pgid N|pidfd FD exited|stopped|continued… [nowait]",
+        "pid 2 exited nowait",
+        parse::waitid,
+    ),
+    file("sigaction", "SIG [ignore|default|handler]", "SIGCHLD ignore", |args| {
+        Ok(Syscall::Sigaction { signo: args.signal()?, action: args.optional_choice("ACTION", SIG_ACTIONS)? })
+    }),
+    file("sigprocmask", "block|unblock SIG", "block SIGUSR1", |args| {
+        let block = args.choice("block or unblock", &[("block", true), ("unblock", false)])?;
+        Ok(Syscall::Sigprocmask { block, signo: args.signal()? })
+    }),
+    file("sigwaitinfo", "SIG", "SIGCHLD", |args| Ok(Syscall::Sigwaitinfo { signo: args.signal()? })),
+    file("setsid", "", "", |_| Ok(Syscall::Setsid)),
+    file("setpgid", "PID PGID", "0 0", |args| {
+        Ok(Syscall::Setpgid { pid: args.number("PID")?, pgid: args.number("PGID")? })
+    }),
+    file("getsid", "PID", "0", |args| Ok(Syscall::Getsid { pid: args.number("PID")? })),
+    file("getpgid", "PID", "0", |args| Ok(Syscall::Getpgid { pid: args.number("PID")? })),
+    file(
+        "prctl",
+        "name X|child_subreaper 0|1|no_new_privs 1|keepcaps 0|1|dumpable 0|1|get_dumpable|securebits N|get_securebits|\
+         capbset_drop CAP|capbset_read CAP|cap_ambient raise|lower|clear_all [CAP]|pdeathsig SIG",
+        "cap_ambient raise cap_net_raw",
+        parse::prctl,
+    ),
+    file("setuid", "UID", "1000", |args| Ok(Syscall::Setuid { uid: args.id("UID")? })),
+    file("setgid", "GID", "1000", |args| Ok(Syscall::Setgid { gid: args.id("GID")? })),
+    file("setreuid", "RUID EUID", "-1 1000", |args| {
+        Ok(Syscall::Setreuid { ruid: args.id("RUID")?, euid: args.id("EUID")? })
+    }),
+    file("setregid", "RGID EGID", "-1 1000", |args| {
+        Ok(Syscall::Setregid { rgid: args.id("RGID")?, egid: args.id("EGID")? })
+    }),
+    file("setresuid", "RUID EUID SUID", "-1 1000 -1", |args| {
+        Ok(Syscall::Setresuid { ruid: args.id("RUID")?, euid: args.id("EUID")?, suid: args.id("SUID")? })
+    }),
+    file("setresgid", "RGID EGID SGID", "-1 1000 -1", |args| {
+        Ok(Syscall::Setresgid { rgid: args.id("RGID")?, egid: args.id("EGID")?, sgid: args.id("SGID")? })
+    }),
+    file("setfsuid", "UID", "1000", |args| Ok(Syscall::Setfsuid { uid: args.id("UID")? })),
+    file("setfsgid", "GID", "1000", |args| Ok(Syscall::Setfsgid { gid: args.id("GID")? })),
+    file("setgroups", "[GID…]", "5 1000", parse::setgroups),
+    file(
+        "capset",
+        "[eff=SET] [prm=SET] [inh=SET]; SET: 0xMASK|cap_x,cap_y|all|none",
+        "eff=none prm=all",
+        parse::capset,
+    ),
+    file("ptrace", "seize PID", "seize 2", |args| {
+        args.choice("seize", &[("seize", ())])?;
+        Ok(Syscall::PtraceSeize { pid: args.number("PID")? })
+    }),
+    file("reboot", "restart|restart2|halt|power_off|cad_on [magic=M1,M2]", "restart", |args| {
+        Ok(Syscall::Reboot { command: args.choice("COMMAND", REBOOT_COMMANDS)?, magic: parse::magic(args)? })
+    }),
+    file("prlimit", "nproc|msgqueue|nofile SOFT[:HARD]", "nproc 10:20", |args| {
+        let resource = args.choice("RESOURCE", RESOURCES)?;
+        let (soft, hard) = parse::limits(args)?;
+        Ok(Syscall::Prlimit { resource, soft, hard })
+    }),
+    file("sethostname", "NAME", "blue", |args| Ok(Syscall::Sethostname { name: args.bytes("NAME")?.to_vec() })),
+    file("setdomainname", "NAME", "example", |args| Ok(Syscall::Setdomainname { name: args.bytes("NAME")?.to_vec() })),
+    file(
+        "open",
+        "type:[inum]|fd:N|pidfd:PID [thread] [nonblock], or PATH [rdonly|wronly|rdwr] [path] [nofollow] [directory] \
+         [creat] [excl] [trunc] [cloexec]",
+        "proc/1/ns/net rdonly cloexec",
+        parse::open,
+    ),
+    file("close", "FD", "0", |args| Ok(Syscall::Close { fd: args.number("FD")? })),
+    file("dup", "FD", "0", |args| Ok(Syscall::Dup { fd: args.number("FD")? })),
+    file("pidfd_getfd", "FD N", "0 1", |args| {
+        Ok(Syscall::PidfdGetfd { pidfd: args.number("FD")?, fd: args.number("N")? })
+    }),
+    file(
+        "ioctl",
+        "FD NS_GET_…|NS_MNT_GET_…|PIDFD_GET_…_NAMESPACE|SIOCGSKNS|NUMBER [ARG]",
+        "0 NS_GET_PARENT",
+        parse::ioctl,
+    ),
+    script("read", "PATH", "proc/self/status", |args| Ok(Syscall::Read { path: parse::path(args)? })),
+    script("readlink", "PATH", "proc/self/ns/net", |args| Ok(Syscall::Readlink { path: parse::path(args)? })),
+    script("stat", "PATH", "proc/self", |args| Ok(Syscall::Stat { path: parse::path(args)?, follow: true })),
+    script("lstat", "PATH", "proc/self", |args| Ok(Syscall::Stat { path: parse::path(args)?, follow: false })),
+    script("ls", "PATH", "proc/self/ns", |args| Ok(Syscall::Ls { path: parse::path(args)? })),
+    script("write", "PATH TEXT…", "proc/self/uid_map 0 1000 1", |args| {
+        Ok(Syscall::Write { path: parse::path(args)?, bytes: args.rest().join(&b' ') })
+    }),
+];
+
+/// Verbs of the language that are not built yet.
+pub static LATER: &[&str] = &[
+    "msgget",
+    "msgsnd",
+    "msgrcv",
+    "msgctl",
+    "semget",
+    "semop",
+    "semctl",
+    "shmget",
+    "shmat",
+    "shmdt",
+    "shmctl",
+    "mq_open",
+    "mq_unlink",
+    "mq_send",
+    "mq_receive",
+    "mq_notify",
+    "mq_getsetattr",
+    "mq_close",
+    "mount",
+    "umount",
+    "pivot_root",
+    "chroot",
+    "chdir",
+    "fchdir",
+    "getcwd",
+    "open_tree",
+    "move_mount",
+    "mount_setattr",
+    "mkdir",
+    "rmdir",
+    "touch",
+    "unlink",
+    "rename",
+    "symlink",
+    "chown",
+    "ip",
+    "bind",
+    "connect",
+    "clock_gettime",
+    "clock",
+    "attach",
+];
+
+const SIG_ACTIONS: &[(&str, SigAction)] =
+    &[("ignore", SigAction::Ignore), ("default", SigAction::Default), ("handler", SigAction::Handler)];
+
+const REBOOT_COMMANDS: &[(&str, RebootCommand)] = &[
+    ("restart", RebootCommand::Restart),
+    ("restart2", RebootCommand::Restart2),
+    ("halt", RebootCommand::Halt),
+    ("power_off", RebootCommand::PowerOff),
+    ("cad_on", RebootCommand::CadOn),
+];
+
+const RESOURCES: &[(&str, Resource)] =
+    &[("nproc", Resource::Nproc), ("msgqueue", Resource::Msgqueue), ("nofile", Resource::Nofile)];
