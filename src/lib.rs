@@ -4,6 +4,7 @@
 //!
 //! | layer | modules | what |
 //! |---|---|---|
+//! | L3 | [`host`], [`lab`], [`script`], [`journal`] | the one lock; the whole file tree; the `.lab` language; calls made |
 //! | L2 | [`control`] | text to [`syscall::Syscall`] |
 //! | L1c | [`syscall`] | what a task may ask |
 //! | L1b | [`tree`] | the lab's files, read-only over the kernel |
@@ -12,6 +13,10 @@
 
 pub mod control;
 pub mod errno;
+pub mod host;
+pub mod journal;
 pub mod kernel;
+pub mod lab;
+pub mod script;
 pub mod syscall;
 pub mod tree;

@@ -1,0 +1,105 @@
+//! Layer 3: the `.lab` language, one for scripts, case files, `ctl/batch` and boot files. A [`Session`] runs it line by
+//! line against a [`Lab`], keeping names; [`mod@file`] reads whole files, [`run`] runs their cases.
+
+pub mod file;
+pub mod run;
+mod session;
+pub mod statement;
+
+use crate::control::lex::{Word, quote};
+use crate::control::{self, Verb};
+use crate::err;
+use crate::errno::Result;
+use crate::kernel::Kernel;
+use crate::syscall::{Return, Syscall, dispatch};
+
+pub use session::{Failure, Session};
+
+/// What scripts are run against: a bare kernel, or a mounted lab.
+pub trait Lab {
+    /// Makes the task with number `pid` (initial pid namespace, a thread's tid too) do a call.
+    ///
+    /// # Errors
+    /// What the call gives; ESRCH if there is no such task.
+    fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>>;
+}
+
+/// A call of a script, its words parsed.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub verb: &'static Verb,
+    /// What follows the verb, values in place of names.
+    pub words: Vec<Word>,
+    pub syscall: Syscall,
+}
+
+impl Call {
+    /// Parses the words after the verb called `name`.
+    ///
+    /// # Errors
+    /// ENOSYS: the verb is not built yet. EINVAL: there is none, or it does not take these words.
+    pub fn new(name: &str, words: Vec<Word>) -> Result<Call> {
+        let verb = control::find_verb(name)?;
+        let syscall = control::parse_words(verb, &words)?;
+        Ok(Call { verb, words, syscall })
+    }
+
+    /// Parses what was written to a control file.
+    ///
+    /// # Errors
+    /// As [`control::parse_write`].
+    pub fn from_write(verb: &'static Verb, bytes: &[u8]) -> Result<Call> {
+        let words = control::write_words(verb, bytes)?;
+        let syscall = control::parse_words(verb, &words)?;
+        Ok(Call { verb, words, syscall })
+    }
+
+    /// The call as a line of a script, made by the task with number `pid`.
+    pub fn script_line(&self, pid: i32) -> String {
+        format!("{pid} {} {}", self.verb.name, self.line()).trim_end().to_owned()
+    }
+
+    /// The words after the verb as one line that reads back as the same words, in a control file or a script.
+    pub fn line(&self) -> String {
+        self.words.iter().map(|word| quote(&word.bytes)).collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl Lab for Kernel {
+    fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
+        let task = self.find_task(pid).ok_or_else(|| err!(ESRCH, "no task has the number {}", pid))?;
+        dispatch(self, task, &call.syscall).map(Return::into_bytes)
+    }
+}
+
+/// `text` without one final newline, as results are compared and kept.
+fn without_newline(text: &[u8]) -> &[u8] {
+    text.strip_suffix(b"\n").unwrap_or(text)
+}
+
+#[cfg(test)]
+mod testing {
+    use super::*;
+
+    /// Notes the calls made. clone gives 2, 3 …; kill is refused; read gives a text with the path in it.
+    #[derive(Default)]
+    pub(super) struct FakeLab {
+        pub(super) calls: Vec<String>,
+        tasks: i64,
+    }
+
+    impl Lab for FakeLab {
+        fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
+            self.calls.push(format!("{pid} {} {}", call.verb.name, call.line()).trim_end().to_owned());
+            match &call.syscall {
+                Syscall::Clone(_) => {
+                    self.tasks += 1;
+                    Ok((self.tasks + 1).to_string().into_bytes())
+                }
+                Syscall::Kill { .. } => Err(err!(EPERM, "refused")),
+                Syscall::Read { path } => Ok([b"text of ", path.as_slice(), b"\n"].concat()),
+                _ => Ok(b"0".to_vec()),
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Runs cases and boot files.
+
+use std::fmt;
+use std::path::Path;
+
+use super::file::{Case, FileError, Line, load};
+use super::{Failure, Lab, Session};
+use crate::errno::{Errno, Error};
+
+/// How a case went.
+#[derive(Debug)]
+pub enum Outcome {
+    Passed,
+    /// It needs a verb or a kind of file that is not built yet (ENOSYS).
+    Pending,
+    /// What to tell: place, case, line, what was expected and what came. The lines after it were not run.
+    Failed(String),
+}
+
+/// Counts of outcomes; its text is the last line of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub passed: usize,
+    pub failed: usize,
+    pub pending: usize,
+}
+
+impl Summary {
+    pub fn add(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Passed => self.passed += 1,
+            Outcome::Pending => self.pending += 1,
+            Outcome::Failed(_) => self.failed += 1,
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
+        if self.pending > 0 {
+            write!(f, ", {} pending", self.pending)?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs a case on a freshly booted lab, up to its first line that fails.
+pub fn run_case(lab: &mut impl Lab, case: &Case) -> Outcome {
+    match run_lines(lab, &case.lines) {
+        Ok(()) => Outcome::Passed,
+        Err((_, Failure { got: Err(Error { errno: Errno::ENOSYS, .. }), .. })) => Outcome::Pending,
+        Err((line, failure)) => Outcome::Failed(format!("{}: {}\n  {}\n  {failure}", line.place, case.name, line.text)),
+    }
+}
+
+/// Runs the lines of a file, which has no cases, on the lab as it is.
+///
+/// # Errors
+/// The file cannot be read or has cases, or a line failed; the reason says what came.
+pub fn run_boot_file(lab: &mut impl Lab, path: &Path) -> Result<(), FileError> {
+    let cases = load(path)?;
+    if let Some(start) = cases.iter().find_map(|case| case.start.as_ref()) {
+        return Err(FileError { place: start.to_string(), reason: "case is for case files".to_owned() });
+    }
+    for case in &cases {
+        run_lines(lab, &case.lines)
+            .map_err(|(line, failure)| FileError { place: line.place.to_string(), reason: failure.to_string() })?;
+    }
+    Ok(())
+}
+
+fn run_lines<'a>(lab: &mut impl Lab, lines: &'a [Line]) -> Result<(), (&'a Line, Failure)> {
+    let mut session = Session::default();
+    lines.iter().try_for_each(|line| session.execute(lab, &line.statement).map(drop).map_err(|failure| (line, failure)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::FakeLab;
+    use super::*;
+
+    fn with_file<T>(text: &str, run: impl FnOnce(&Path) -> T) -> T {
+        let file = tempfile::Builder::new().suffix(".lab").tempfile().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        run(file.path())
+    }
+
+    /// Failures, the summary, and the calls made of the lab of the last case.
+    fn run(text: &str) -> (Vec<String>, Summary, Vec<String>) {
+        let (mut failures, mut summary, mut calls) = (Vec::new(), Summary::default(), Vec::new());
+        for case in with_file(text, |path| load(path).unwrap()) {
+            let mut lab = FakeLab::default();
+            let outcome = run_case(&mut lab, &case);
+            calls = lab.calls;
+            summary.add(&outcome);
+            if let Outcome::Failed(message) = outcome {
+                failures.push(message);
+            }
+        }
+        (failures, summary, calls)
+    }
+
+    #[test]
+    fn each_case_starts_with_no_names() {
+        let (failures, summary, _) = run("case a\nA = 1 clone\ncase b\n= 2 1 clone\ncase c\n$A clone\n");
+        assert_eq!(summary, Summary { passed: 2, failed: 1, pending: 0 });
+        assert!(failures[0].ends_with(".lab:6: c\n  $A clone\n  expected success, got EINVAL: no value is called A"));
+    }
+
+    #[test]
+    fn a_case_ends_at_its_first_failure() {
+        let (failures, _, calls) = run("case a\n  ! ESRCH 1 kill 2 0 # why\n1 clone\n");
+        assert_eq!(calls.len(), 1);
+        assert!(failures[0].ends_with(":2: a\n  ! ESRCH 1 kill 2 0 # why\n  expected ESRCH, got EPERM: refused"));
+    }
+
+    #[test]
+    fn a_case_that_needs_what_is_not_built_is_pending() {
+        let (_, summary, _) = run("case a\n1 mount proc proc /w\n! EPERM 1 clone\ncase b\n! EPERM 1 chroot /tmp\n");
+        assert_eq!(summary.to_string(), "0 passed, 0 failed, 2 pending");
+    }
+
+    #[test]
+    fn the_summary_has_pending_cases_only_if_there_are_any() {
+        assert_eq!(Summary { passed: 3, failed: 1, pending: 0 }.to_string(), "3 passed, 1 failed");
+    }
+
+    #[test]
+    fn a_boot_file_runs_on_the_lab_as_it_is_and_has_no_cases() {
+        let mut lab = FakeLab::default();
+        with_file("A = 1 clone\n$A clone\n", |path| run_boot_file(&mut lab, path)).unwrap();
+        assert_eq!(lab.calls.len(), 2);
+        let error = with_file("1 clone\ncase x\n", |path| run_boot_file(&mut lab, path)).unwrap_err();
+        assert!(error.to_string().ends_with(".lab:2: case is for case files"));
+        let error = with_file("\n1 kill 2 0\n", |path| run_boot_file(&mut lab, path)).unwrap_err();
+        assert!(error.to_string().ends_with(".lab:2: expected success, got EPERM: refused"), "{error}");
+    }
+}

@@ -1,0 +1,264 @@
+//! Runs lines one by one and keeps the names they make.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use regex::bytes::Regex;
+
+use super::statement::{self, CallLine, Expect, Relation, Statement};
+use super::{Call, Lab, without_newline};
+use crate::control::args::Args;
+use crate::control::lex::{Template, Word, quote};
+use crate::err;
+use crate::errno::{Error, Result};
+
+/// An interpreter: the values kept so far. `ctl/batch` has one per open file.
+#[derive(Debug, Default)]
+pub struct Session {
+    values: BTreeMap<String, Vec<u8>>,
+}
+
+/// Why a script stops at a line.
+#[derive(Debug)]
+pub struct Failure {
+    pub expected: String,
+    pub got: Result<Vec<u8>>,
+}
+
+impl Failure {
+    fn unexpected(error: Error) -> Failure {
+        Failure { expected: "success".to_owned(), got: Err(error) }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {}, got ", self.expected)?;
+        match &self.got {
+            Ok(text) => f.write_str(&quote(text)),
+            Err(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+/// A call's own errno; EBADMSG where a call succeeded but not as expected.
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Error {
+        match failure.got {
+            Ok(_) => err!(EBADMSG, "{}", failure.to_string()),
+            Err(error) => error,
+        }
+    }
+}
+
+impl Session {
+    /// Executes the lines of one write to `ctl/batch` in order, up to the first that fails. The number is of the bytes
+    /// of those that succeeded; the result is that of the last line executed. A last line without newline counts too.
+    pub fn batch(&mut self, lab: &mut impl Lab, bytes: &[u8]) -> (usize, Result<Vec<u8>>) {
+        let (mut done, mut last) = (0, Vec::new());
+        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+            match self.line(lab, without_newline(line)) {
+                Ok(result) => last = result.unwrap_or(last),
+                Err(error) => return (done, Err(error)),
+            }
+            done += line.len();
+        }
+        (done, Ok(last))
+    }
+
+    /// Executes one line without its newline; `None` if it says nothing.
+    ///
+    /// # Errors
+    /// What the call gives, when that was not expected; EBADMSG: it succeeded otherwise than expected. EINVAL: no line
+    /// of the language, or one for files only (`case`, `include`).
+    fn line(&mut self, lab: &mut impl Lab, line: &[u8]) -> Result<Option<Vec<u8>>> {
+        let line = std::str::from_utf8(line).map_err(|_| err!(EINVAL, "the line is not UTF-8"))?;
+        let Some(statement) = statement::parse(line)? else { return Ok(None) };
+        Ok(Some(self.execute(lab, &statement)?))
+    }
+
+    /// Executes a statement and gives its result: of a comparison nothing, of a call that failed as expected its error.
+    ///
+    /// # Errors
+    /// Something else came than was expected.
+    pub fn execute(&mut self, lab: &mut impl Lab, statement: &Statement) -> std::result::Result<Vec<u8>, Failure> {
+        match statement {
+            Statement::Call(line) => self.call(lab, line),
+            Statement::Compare(relation, values) => self.compare(*relation, values).map(|()| Vec::new()),
+            Statement::Case(_) | Statement::Include(_) => {
+                Err(Failure::unexpected(err!(EINVAL, "case and include are for files only")))
+            }
+        }
+    }
+
+    fn call(&mut self, lab: &mut impl Lab, line: &CallLine) -> std::result::Result<Vec<u8>, Failure> {
+        let wanted = self.wanted(&line.expect).map_err(Failure::unexpected)?;
+        let (pid, words) = self.words(line).map_err(Failure::unexpected)?;
+        let got = Call::new(&line.verb, words).and_then(|call| lab.call(pid, &call));
+        let result = wanted.check(got)?;
+        if let Some(name) = &line.name {
+            self.values.insert(name.clone(), without_newline(&result).to_vec());
+        }
+        Ok(result)
+    }
+
+    fn words(&self, line: &CallLine) -> Result<(i32, Vec<Word>)> {
+        let pid = [self.expand(&line.pid)?];
+        let words = line.args.iter().map(|word| self.expand(word)).collect::<Result<_>>()?;
+        Ok((Args::new(&pid).number("PID")?, words))
+    }
+
+    fn expand(&self, word: &Template) -> Result<Word> {
+        word.expand(|name| self.values.get(name).cloned())
+    }
+
+    fn wanted(&self, expect: &Expect) -> Result<Wanted> {
+        Ok(match expect {
+            Expect::Success => Wanted::Success,
+            Expect::Errno(errno) => Wanted::Errno(*errno),
+            Expect::Text(word) => Wanted::Text(self.expand(word)?.bytes),
+            Expect::Match(word) => Wanted::Match(self.regex(word)?),
+        })
+    }
+
+    /// A regular expression in which values match themselves.
+    fn regex(&self, word: &Template) -> Result<Regex> {
+        let escaped = |value: &Vec<u8>| regex::escape(&String::from_utf8_lossy(value)).into_bytes();
+        let pattern = word.expand(|name| self.values.get(name).map(escaped))?.bytes;
+        let pattern = String::from_utf8(pattern).map_err(|_| err!(EINVAL, "the regular expression is not UTF-8"))?;
+        Regex::new(&pattern).map_err(|_| err!(EINVAL, "bad regular expression {}", quote(pattern.as_bytes())))
+    }
+
+    fn compare(&self, relation: Relation, words: &[Template]) -> std::result::Result<(), Failure> {
+        let values = words.iter().map(|word| self.expand(word).map(|word| word.bytes)).collect::<Result<Vec<_>>>();
+        let values = values.map_err(Failure::unexpected)?;
+        let expected = match relation {
+            Relation::Same => "equal values",
+            Relation::Differ => "different values",
+        };
+        let pair_holds = |a: &Vec<u8>, b: &Vec<u8>| (a == b) == (relation == Relation::Same);
+        let holds = values.iter().enumerate().all(|(i, a)| values[i + 1..].iter().all(|b| pair_holds(a, b)));
+        if !holds {
+            return Err(Failure { expected: expected.to_owned(), got: Ok(values.join(&b' ')) });
+        }
+        Ok(())
+    }
+}
+
+/// An [`Expect`] with values in place of names.
+enum Wanted {
+    Success,
+    Errno(crate::errno::Errno),
+    Text(Vec<u8>),
+    Match(Regex),
+}
+
+impl Wanted {
+    /// The text of a result that is as wanted.
+    fn check(&self, got: Result<Vec<u8>>) -> std::result::Result<Vec<u8>, Failure> {
+        match (self, got) {
+            (Wanted::Success, Ok(text)) => Ok(text),
+            (Wanted::Errno(errno), Err(error)) if error.errno == *errno => Ok(error.to_string().into_bytes()),
+            (Wanted::Text(wanted), Ok(text)) if without_newline(wanted) == without_newline(&text) => Ok(text),
+            (Wanted::Match(regex), Ok(text)) if regex.is_match(without_newline(&text)) => Ok(text),
+            (_, got) => Err(Failure { expected: self.to_string(), got }),
+        }
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wanted::Success => f.write_str("success"),
+            Wanted::Errno(errno) => write!(f, "{errno:?}"),
+            Wanted::Text(text) => f.write_str(&quote(text)),
+            Wanted::Match(regex) => write!(f, "a match of {}", quote(regex.as_str().as_bytes())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::FakeLab;
+    use super::*;
+
+    /// What a batch did, and what it asked of the lab.
+    fn batch(text: &str) -> (usize, String, Vec<String>) {
+        let mut lab = FakeLab::default();
+        let (done, result) = Session::default().batch(&mut lab, text.as_bytes());
+        let result = result.map_or_else(|error| error.to_string(), |text| String::from_utf8(text).unwrap());
+        (done, result, lab.calls)
+    }
+
+    fn result(text: &str) -> String {
+        batch(text).1
+    }
+
+    #[test]
+    fn names_keep_results_without_the_final_newline() {
+        let (_, result, calls) = batch("A = 1 clone\nb = $A read x\n$A write \"<$b>\" ${A}1 \"$\"\n");
+        assert_eq!(calls, ["1 clone", "2 read x", "2 write \"<text of x>\" 21 \"$\""]);
+        assert_eq!(result, "0");
+    }
+
+    #[test]
+    fn a_batch_stops_at_the_first_line_that_fails() {
+        let (done, result, calls) = batch("1 clone\n\n# x\n1 kill 2 0\n1 clone\n");
+        assert_eq!((done, calls.len()), ("1 clone\n\n# x\n".len(), 2));
+        assert_eq!(result, "EPERM: refused");
+        assert_eq!(batch("1 kill 2 0").0, 0);
+    }
+
+    #[test]
+    fn a_batch_gives_the_last_result_and_needs_no_final_newline() {
+        assert_eq!(batch("1 clone\n1 clone"), (15, "3".into(), vec!["1 clone".into(), "1 clone".into()]));
+        assert_eq!(result("1 clone\n# x\n"), "2");
+        assert_eq!(result(""), "");
+    }
+
+    #[test]
+    fn failures_can_be_expected() {
+        assert_eq!(batch("! EPERM 1 kill 2 0\n1 clone").2.len(), 2);
+        assert_eq!(result("! ESRCH 1 kill 2 0"), "EPERM: refused");
+        assert_eq!(result("! EPERM 1 clone"), "EBADMSG: expected EPERM, got 2");
+    }
+
+    #[test]
+    fn a_name_that_keeps_nothing_fails_even_where_einval_is_expected() {
+        assert_eq!(batch("! EINVAL $x clone"), (0, "EINVAL: no value is called x".into(), vec![]));
+    }
+
+    #[test]
+    fn texts_are_compared_without_one_final_newline() {
+        assert_eq!(result("= \"text of x\" 1 read x"), "text of x\n");
+        assert_eq!(result("a = 1 read x\n= $a 1 read x"), "text of x\n");
+        assert_eq!(result("= text 1 read x"), "EBADMSG: expected text, got \"text of x\\n\"");
+    }
+
+    #[test]
+    fn regular_expressions_match_anywhere_and_values_match_themselves() {
+        assert_eq!(result("~ \"(?m)^text of .$\" 1 read x"), "text of x\n");
+        assert_eq!(
+            result("a = 1 read .\n~ ^$a$ 1 read x"),
+            "EBADMSG: expected a match of \"^text of \\\\.$\", got \"text of x\\n\""
+        );
+        assert_eq!(result("~ x$ 1 read x"), "text of x\n");
+        assert_eq!(result("~ ( 1 read x"), "EINVAL: bad regular expression (");
+    }
+
+    #[test]
+    fn comparisons_are_pairwise() {
+        assert_eq!(result("a = 1 clone\nsame 2 $a 2\ndiffer $a 3 4"), "");
+        assert_eq!(result("differ 1 2 1"), "EBADMSG: expected different values, got \"1 2 1\"");
+        assert_eq!(result("same 1 1 2"), "EBADMSG: expected equal values, got \"1 1 2\"");
+    }
+
+    #[test]
+    fn lines_that_are_not_calls_are_einval() {
+        for line in ["case x", "include x", "1", "x clone", "1 frob", "1 clone frob", "1 clone \0"] {
+            let (done, result, calls) = batch(line);
+            assert!(done == 0 && calls.is_empty() && result.starts_with("EINVAL: "), "{line}: {result}");
+        }
+        assert_eq!(result("1 mount proc proc /w"), "ENOSYS: mount is not built yet");
+    }
+}

@@ -1,0 +1,216 @@
+//! Opens, stats and reads every file of the tree, in all the states the case files leave a lab in.
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use nslab::errno::Errno;
+use nslab::kernel::file::OpenFlags;
+use nslab::kernel::node::{Node, Place, View};
+use nslab::kernel::{Kernel, TaskId};
+use nslab::lab;
+use nslab::script::Session;
+use nslab::script::run::run_case;
+use nslab::tree::{self, Attr, FileType, ROOT, Viewer};
+
+/// A lab with what makes a difference to readers: threads, zombies, a dead leader, nested pid and user namespaces,
+/// ids without a mapping, all kinds of descriptors.
+const SCENE: &str = "
+A = 1 clone newpid newuser newuts
+B = $A clone
+$B setpgid $B $B
+C = $B clone vm fs files sighand thread sysvsem
+1 write proc/$A/uid_map 0 1000 1
+D = 1 clone newpid
+E = $D clone
+$E exit 3
+F = 1 clone newtime
+$F exit 1
+G = 1 clone
+T = $G clone vm fs files sighand thread sysvsem
+$G exit
+H = 1 clone
+$H unshare newpid newnet
+$H setresuid 7 7 7
+1 open pidfd:$A
+1 open pidfd:$F
+1 open proc/$A/ns/pid
+1 open proc/$A/uid_map rdwr
+1 open proc/$H directory
+1 open proc/$H/ns/net path nofollow
+1 open proc/sys/kernel/pid_max
+1 kill $H SIGSTOP
+";
+
+fn scene() -> Kernel {
+    let mut k = Kernel::boot();
+    let (_, result) = Session::default().batch(&mut k, SCENE.as_bytes());
+    result.unwrap();
+    k
+}
+
+/// Looks at all files below a directory; `path` is for messages.
+struct Walk<'k> {
+    k: &'k Kernel,
+    viewer: Viewer,
+    files: usize,
+    /// Do not go down into these.
+    skip: &'static [&'static str],
+}
+
+impl Walk<'_> {
+    fn dir(&mut self, path: &str, dir: Node) {
+        let mut names = BTreeSet::new();
+        for entry in lab::readdir(self.k, self.viewer, dir).unwrap_or_else(|e| panic!("readdir {path}: {e}")) {
+            let path = format!("{path}/{}", entry.name);
+            let found = lab::lookup(self.k, self.viewer, dir, entry.name.as_bytes());
+            assert_eq!(found.unwrap_or_else(|e| panic!("lookup {path}: {e}")), entry.node, "{path}");
+            assert!(names.insert(entry.name), "{path} is listed twice");
+            let attr = lab::attr(self.k, self.viewer, entry.node).unwrap_or_else(|e| panic!("attr {path}: {e}"));
+            assert_eq!(attr.file_type, entry.file_type, "{path}");
+            self.files += 1;
+            match attr.file_type {
+                FileType::Directory if self.skip.contains(&path.as_str()) => {}
+                FileType::Directory => self.dir(&path, entry.node),
+                FileType::File => self.file(&path, entry.node, &attr),
+                FileType::Symlink => self.link(&path, dir, entry.node),
+            }
+        }
+    }
+
+    fn file(&self, path: &str, node: Node, attr: &Attr) {
+        let opened = lab::may_open(self.k, self.viewer, node, OpenFlags::READ);
+        let result = opened.and_then(|()| lab::read(self.k, self.viewer, node));
+        match result {
+            Ok(text) if path.starts_with("/kernel") => {
+                assert!(text.is_empty() || text.ends_with(b"\n"), "{path} ends without a newline");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                // Rights, and zombies without memory, mount namespace or names.
+                let allowed = [Errno::EACCES, Errno::ESRCH, Errno::EINVAL];
+                assert!(allowed.contains(&error.errno), "read {path}: {error}");
+            }
+        }
+        let is_written = tree::write_target(node).is_some() || UNWRITTEN.contains(&leaf(path));
+        assert!(path.starts_with("/ctl") || is_written == (attr.mode & 0o222 != 0), "{path}");
+    }
+
+    fn link(&self, path: &str, dir: Node, node: Node) {
+        let text = match tree::readlink(self.k, self.viewer, node) {
+            Ok(text) => String::from_utf8(text).unwrap(),
+            Err(error) => {
+                assert!(matches!(error.errno, Errno::EACCES | Errno::ENOENT), "readlink {path}: {error}");
+                return;
+            }
+        };
+        assert!(!text.starts_with('/'), "{path} leaves the lab: {text}");
+        if let Place::NsLink { .. } = node.place {
+            let hidden = lab::lookup(self.k, self.viewer, dir, text.as_bytes()).unwrap();
+            let ino = lab::attr(self.k, self.viewer, hidden).unwrap().ino.unwrap();
+            assert!(text.ends_with(&format!(":[{ino}]")), "{path} is {text} and leads to {ino}");
+        }
+        if path.starts_with("/kernel") {
+            let target = self.follow(path, &text);
+            assert!(matches!(target.place, Place::Struct(_, 0)), "{path} -> {text} is no object");
+        }
+    }
+
+    /// The file a relative link leads to, by names from the top.
+    fn follow(&self, path: &str, text: &str) -> Node {
+        let mut names: Vec<&str> = path.split('/').skip(1).collect();
+        names.pop();
+        for name in text.split('/') {
+            match name {
+                ".." => drop(names.pop()),
+                _ => names.push(name),
+            }
+        }
+        names.iter().fold(ROOT, |dir, name| {
+            lab::lookup(self.k, self.viewer, dir, name.as_bytes()).unwrap_or_else(|e| panic!("{path} -> {text}: {e}"))
+        })
+    }
+}
+
+/// Files whose mode allows writing though nothing can be changed by it here.
+const UNWRITTEN: [&str; 6] = ["cad_pid", "overflowgid", "overflowuid", "threads-max", "oom_score_adj", "loginuid"];
+
+fn leaf(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+fn walk(k: &Kernel, viewer: TaskId, skip: &'static [&'static str]) -> usize {
+    let mut walk = Walk { k, viewer: Viewer(viewer), files: 0, skip };
+    walk.dir("", ROOT);
+    walk.files
+}
+
+#[test]
+fn every_file_can_be_looked_at_by_every_task() {
+    let k = scene();
+    for (viewer, _) in k.tasks.iter() {
+        let files = walk(&k, viewer, &[]);
+        assert!(files > 1000, "{files}");
+    }
+}
+
+#[test]
+fn every_file_can_be_looked_at_after_every_case() {
+    for case in common::cases(&["core", "task", "pid", "uts"]) {
+        let mut k = Kernel::boot();
+        run_case(&mut k, &case);
+        walk(&k, k.init.task, &["/as"]);
+    }
+}
+
+/// All nodes of the lab as the init sees it.
+fn all_nodes(k: &Kernel) -> Vec<Node> {
+    let mut found = vec![ROOT];
+    let mut next = 0;
+    while let Some(&dir) = found.get(next) {
+        next += 1;
+        if let Ok(entries) = lab::readdir(k, Viewer(k.init.task), dir) {
+            found.extend(entries.into_iter().map(|entry| entry.node));
+        }
+    }
+    found
+}
+
+#[test]
+fn stale_nodes_give_errors() {
+    let mut k = scene();
+    let nodes = all_nodes(&k);
+    let (_, result) =
+        Session::default().batch(&mut k, b"1 kill -1 SIGKILL\n1 wait -1\n1 wait -1\n1 wait -1\n1 wait -1\n1 wait -1\n");
+    result.unwrap();
+    let viewer = Viewer(k.init.task);
+    let mut gone = 0;
+    for node in nodes {
+        let is_gone = lab::attr(&k, viewer, node).is_err();
+        gone += usize::from(is_gone);
+        for errno in [
+            lab::read(&k, viewer, node).err(),
+            tree::readlink(&k, viewer, node).err(),
+            lab::readdir(&k, viewer, node).err(),
+            lab::lookup(&k, viewer, node, b"x").err(),
+            lab::may_open(&k, viewer, node, OpenFlags::READ).err(),
+        ] {
+            assert!(errno.is_some() || !is_gone, "{node:?} is gone and answers");
+        }
+    }
+    assert!(gone > 1000, "{gone}");
+}
+
+#[test]
+fn a_view_shows_its_own_numbers() {
+    let k = scene();
+    let inner = k.find_task(2).unwrap();
+    let view = |path: &[u8]| {
+        let node = tree::resolve(&k, inner, View::PidNs(k.task_active_pid_ns(inner)), path, true).unwrap();
+        String::from_utf8(lab::read(&k, Viewer(inner), node).unwrap()).unwrap()
+    };
+    assert!(view(b"proc/self/status").contains("\nPid:\t1\nPPid:\t0\n"));
+    assert!(view(b"/proc/self/status").contains("\nPid:\t2\nPPid:\t1\n"));
+    assert!(view(b"proc/self/status").contains("\nUid:\t65534\t65534\t65534\t65534\n"));
+    assert!(view(b"proc/2/task/3/status").contains("\nTgid:\t2\nNgid:\t0\nPid:\t3\nPPid:\t1\n"));
+}
