@@ -4,6 +4,8 @@
 //!
 //! | layer | modules | what |
 //! |---|---|---|
+//! | L5 | [`cli`] | the command |
+//! | L4 | [`fuse`], [`testing`] | the mount |
 //! | L3 | [`host`], [`lab`], [`script`], [`journal`] | the one lock; the whole file tree; the `.lab` language; calls made |
 //! | L2 | [`control`] | text to [`syscall::Syscall`] |
 //! | L1c | [`syscall`] | what a task may ask |
@@ -11,12 +13,15 @@
 //! | L1a | [`kernel`] | the simulated kernel's objects |
 //! | L0 | [`errno`] | errors with reasons |
 
+pub mod cli;
 pub mod control;
 pub mod errno;
+pub mod fuse;
 pub mod host;
 pub mod journal;
 pub mod kernel;
 pub mod lab;
 pub mod script;
 pub mod syscall;
+pub mod testing;
 pub mod tree;

@@ -1,0 +1,95 @@
+//! `nslab doctor`: what is missing to mount a lab here, and what mends it.
+
+use std::fs;
+use std::process::ExitCode;
+use std::thread;
+
+use super::Outcome;
+use crate::fuse::{self, MountError, Options};
+use crate::kernel::Kernel;
+
+/// One thing looked at.
+struct Check {
+    what: &'static str,
+    state: State,
+}
+
+enum State {
+    Good(String),
+    /// Not needed to mount, but good to know.
+    Note(String),
+    /// The remedy.
+    Missing(String),
+}
+
+/// Prints one line for each check. The exit code is 1 if something is missing.
+pub fn run() -> Outcome {
+    let checks = [device(), privilege(), other_users(), trial()];
+    for Check { what, state } in &checks {
+        match state {
+            State::Good(text) => println!("ok       {what}: {text}"),
+            State::Note(text) => println!("note     {what}: {text}"),
+            State::Missing(remedy) => println!("missing  {what}: {remedy}"),
+        }
+    }
+    let is_missing = |check: &Check| matches!(check.state, State::Missing(_));
+    Ok(if checks.iter().any(is_missing) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn device() -> Check {
+    let state = match fuse::open_device() {
+        Ok(_) => State::Good("/dev/fuse can be opened".to_owned()),
+        Err(error) => State::Missing(error.to_string()),
+    };
+    Check { what: "device", state }
+}
+
+fn privilege() -> Check {
+    let state = if nix::unistd::geteuid().is_root() {
+        State::Good("root may mount".to_owned())
+    } else if let Some(helper) = fuse::find_fusermount() {
+        State::Good(format!("{} mounts for other users", helper.display()))
+    } else if user_namespaces() {
+        State::Missing(format!("{}, or use `unshare -Urm nslab shell`", MountError::NoFusermount))
+    } else {
+        State::Missing(MountError::NoFusermount.to_string())
+    };
+    Check { what: "privilege", state }
+}
+
+/// Whether Linux lets anybody make user namespaces.
+fn user_namespaces() -> bool {
+    let limit = fs::read_to_string("/proc/sys/user/max_user_namespaces").unwrap_or_default();
+    limit.trim().parse().is_ok_and(|limit: u64| limit > 0)
+}
+
+fn other_users() -> Check {
+    let allowed =
+        fs::read_to_string("/etc/fuse.conf").unwrap_or_default().lines().any(|line| line.trim() == "user_allow_other");
+    let state = if allowed || nix::unistd::geteuid().is_root() {
+        State::Good("-o allow_other may be used".to_owned())
+    } else {
+        State::Note("-o allow_other needs `echo user_allow_other >> /etc/fuse.conf` as root".to_owned())
+    };
+    Check { what: "other users", state }
+}
+
+/// Mounts a lab for a moment.
+fn trial() -> Check {
+    let state = match try_to_mount() {
+        Ok(()) => State::Good("a lab was mounted and unmounted".to_owned()),
+        Err(error) => State::Missing(error.to_string()),
+    };
+    Check { what: "trial", state }
+}
+
+fn try_to_mount() -> Result<(), Box<dyn std::error::Error>> {
+    let dir = tempfile::tempdir()?;
+    let mounted = fuse::mount(Kernel::boot(), dir.path(), &Options::default(), None)?;
+    let point = mounted.point().clone();
+    thread::spawn(move || mounted.serve());
+    let seen = fs::metadata(dir.path());
+    point.detach()?;
+    seen?;
+    Ok(dir.close()?)
+}

@@ -1,0 +1,82 @@
+//! Layer 5: the command. Exit codes: 0; 1 the operation failed, with one line on standard error; 2 usage.
+
+pub mod doctor;
+pub mod mount;
+pub mod run;
+pub mod shell;
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::fuse::{self, Lazy};
+use crate::kernel::Kernel;
+use crate::script::run::run_boot_file;
+
+/// What a subcommand gives: an exit code, or why it failed.
+pub type Outcome = Result<ExitCode, Box<dyn Error>>;
+
+/// A Linux namespace kernel you can mount.
+#[derive(Debug, Parser)]
+#[command(name = "nslab", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Mount a freshly booted lab on a directory; returns once it is there
+    Mount(mount::Args),
+    /// Unmount a lab, also one whose daemon is gone
+    Umount {
+        dir: PathBuf,
+        /// Also when it is in use: it then lives on for those who use it
+        #[arg(short, long)]
+        lazy: bool,
+    },
+    /// Start $SHELL in a private lab, which is gone when the shell ends
+    Shell(shell::Args),
+    /// Run scripts and case files, without a mount
+    Run {
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Say what is missing to mount a lab here, and what mends it
+    Doctor,
+}
+
+/// Runs the command with the arguments of this process.
+pub fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Mount(args) => mount::run(&args),
+        Command::Umount { dir, lazy } => umount(&dir, if lazy { Lazy::Yes } else { Lazy::No }),
+        Command::Shell(args) => shell::run(&args),
+        Command::Run { files } => Ok(run::run(&files)),
+        Command::Doctor => doctor::run(),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("nslab: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn umount(dir: &Path, lazy: Lazy) -> Outcome {
+    fuse::unmount(dir, lazy)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A kernel in the boot state, changed by the lines of `file`.
+///
+/// # Errors
+/// The file cannot be read, or one of its lines fails.
+fn boot(file: Option<&Path>) -> Result<Kernel, Box<dyn Error>> {
+    let mut kernel = Kernel::boot();
+    if let Some(file) = file {
+        run_boot_file(&mut kernel, file)?;
+    }
+    kernel.take_changes();
+    Ok(kernel)
+}

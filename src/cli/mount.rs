@@ -1,0 +1,153 @@
+//! `nslab mount`: a lab on a directory, served in the background or, with `-f`, here.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{self, ExitCode, Stdio};
+use std::thread;
+
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use nix::unistd::{close, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::{Cli, Outcome, boot};
+use crate::fuse::{self, Options, Point};
+use crate::journal::Journal;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// An empty directory
+    dir: PathBuf,
+    /// Stay in the foreground until the lab is unmounted
+    #[arg(short, long)]
+    foreground: bool,
+    /// Script that the lab boots with
+    #[arg(long, value_name = "FILE")]
+    boot: Option<PathBuf>,
+    /// Note each call in this new file, a script to boot from
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+    /// Mount options: allow_other, ro, nonempty, and those that mount(8) passes on
+    #[arg(short, value_name = "OPTS")]
+    options: Vec<String>,
+    /// We are the background process: tell of success on standard output, then let go of the terminal
+    #[arg(long, hide = true)]
+    detached: bool,
+}
+
+pub fn run(args: &Args) -> Outcome {
+    let options = options(&args.options);
+    if args.foreground || args.detached { serve(args, &options) } else { daemonize(args) }
+}
+
+/// All `-o` together. A word that is no option is an error of usage: the command ends here then.
+fn options(all: &[String]) -> Options {
+    let mut options = Options::default();
+    for words in all {
+        if let Err(word) = options.add(words) {
+            Cli::command().error(ErrorKind::InvalidValue, format!("there is no mount option {word}")).exit();
+        }
+    }
+    options
+}
+
+/// Starts this program again as the daemon and waits until the lab is mounted. A fresh process has no threads and no
+/// locks to inherit, which a fork would.
+fn daemonize(args: &Args) -> Outcome {
+    let mut command = process::Command::new(std::env::current_exe()?);
+    command.args(["mount", "--detached"]);
+    for words in &args.options {
+        command.args(["-o", words]);
+    }
+    if let Some(file) = &args.boot {
+        command.arg("--boot").arg(file);
+    }
+    if let Some(file) = &args.journal {
+        command.arg("--journal").arg(file);
+    }
+    let mut child = command.arg("--").arg(&args.dir).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let mut ready = Vec::new();
+    if let Some(mut stdout) = child.stdout.take() {
+        stdout.read_to_end(&mut ready)?;
+    }
+    if !ready.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    // It has said why.
+    let code = child.wait()?.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// Mounts and answers requests until the lab is unmounted, which SIGINT, SIGTERM and SIGHUP do.
+fn serve(args: &Args, options: &Options) -> Outcome {
+    if args.detached {
+        close_inherited();
+    }
+    let kernel = boot(args.boot.as_deref())?;
+    let journal = args.journal.as_deref().map(|file| journal(file, args.boot.as_deref())).transpose()?;
+    let mounted = fuse::mount(kernel, &args.dir, options, journal).inspect_err(|_| remove(args.journal.as_deref()))?;
+    unmount_on_signal(mounted.point())?;
+    println!("mounted on {}", mounted.point().path().display());
+    io::stdout().flush()?;
+    if args.detached {
+        let_go()?;
+    }
+    mounted.serve()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A new journal in `file`.
+fn journal(file: &Path, boot: Option<&Path>) -> Result<Journal, String> {
+    let boot = boot.map(std::path::absolute).transpose();
+    boot.and_then(|boot| Journal::create(file, boot.as_deref()))
+        .map_err(|error| format!("{}: {error}: name a file that does not exist yet", file.display()))
+}
+
+/// A lab that was never mounted leaves no journal, which would be in the way of the next attempt.
+fn remove(journal: Option<&Path>) {
+    if let Some(Err(error)) = journal.map(fs::remove_file) {
+        eprintln!("nslab: the journal: {error}");
+    }
+}
+
+/// Closes what the caller left open, a lock file for example: it would stay so for as long as the lab is mounted.
+/// Nothing of ours is open yet.
+fn close_inherited() {
+    let Ok(open) = fs::read_dir("/proc/self/fd") else { return };
+    let numbers = open.flatten().filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok()));
+    for descriptor in numbers.filter(|descriptor: &i32| *descriptor > 2).collect::<Vec<_>>() {
+        // The directory just read is among them, and closed already.
+        let _ = close(descriptor);
+    }
+}
+
+/// Leaves the caller's session, directory, input and output.
+fn let_go() -> io::Result<()> {
+    setsid()?;
+    std::env::set_current_dir("/")?;
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    dup2_stdin(&null)?;
+    dup2_stdout(&null)?;
+    dup2_stderr(&null)?;
+    Ok(())
+}
+
+/// The first signal takes the lab out of everybody's reach; the process ends when nobody uses it any more, or with the
+/// second signal.
+fn unmount_on_signal(point: &Point) -> io::Result<()> {
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    let point = point.clone();
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for (earlier, signal) in signals.forever().enumerate() {
+            if earlier > 0 {
+                process::exit(128 + signal);
+            }
+            if let Err(error) = point.detach() {
+                eprintln!("nslab: {error}");
+            }
+        }
+    })?;
+    Ok(())
+}

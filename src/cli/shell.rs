@@ -1,0 +1,96 @@
+//! `nslab shell`: a shell in a lab of its own, which is gone when the shell ends.
+
+use std::fs;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{self, Child, ExitCode, ExitStatus};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::{Outcome, boot};
+use crate::fuse::{self, Options, Point};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Script that the lab boots with
+    #[arg(long, value_name = "FILE")]
+    boot: Option<PathBuf>,
+    /// Run this command line instead of an interactive shell
+    #[arg(short, value_name = "CMD")]
+    command: Option<String>,
+}
+
+/// The exit code is that of the shell, or 128 and the number of the signal that ended it.
+pub fn run(args: &Args) -> Outcome {
+    let dir = tempfile::Builder::new().prefix("nslab-").tempdir()?;
+    let mounted = fuse::mount(boot(args.boot.as_deref())?, dir.path(), &Options::default(), None)?;
+    let point = mounted.point().clone();
+    thread::Builder::new().name("session".to_owned()).spawn(move || mounted.serve())?;
+    let status = run_shell(args, &point);
+    point.detach()?;
+    dir.close()?;
+    Ok(exit_code(status?))
+}
+
+fn run_shell(args: &Args, point: &Point) -> io::Result<ExitStatus> {
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| "/bin/sh".into());
+    let mut command = process::Command::new(&shell);
+    if let Some(line) = &args.command {
+        command.arg("-c").arg(line);
+    }
+    let spawned = command.env("LAB", point.path()).current_dir(point.path()).spawn();
+    let failed = |error| io::Error::other(format!("{}: {error}", shell.display()));
+    let mut child = spawned.map_err(failed)?;
+    let finishing = Arc::new(Mutex::new(()));
+    let end = End { point: point.clone(), shell: pid_of(&child), finishing: Arc::clone(&finishing) };
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for signal in signals.forever() {
+            end.on(signal);
+        }
+    })?;
+    let status = child.wait();
+    let _finishing = finishing.lock();
+    status
+}
+
+fn pid_of(child: &Child) -> Pid {
+    Pid::from_raw(i32::try_from(child.id()).expect("a pid is an i32"))
+}
+
+/// What has to end when we are told to.
+struct End {
+    point: Point,
+    shell: Pid,
+    /// Held by whoever ends things first: the main thread when the shell is gone, or we.
+    finishing: Arc<Mutex<()>>,
+}
+
+impl End {
+    /// An interrupt from the terminal is the shell's business, which has got it too. Else the shell is told, and
+    /// everything ends whether it obeys or not.
+    fn on(&self, signal: i32) {
+        if signal == SIGINT {
+            return;
+        }
+        let _finishing = self.finishing.lock();
+        // Errors: the shell, the mount or the directory is gone already.
+        for told in [Signal::SIGHUP, Signal::SIGCONT] {
+            let _ = kill(self.shell, told);
+        }
+        let _ = self.point.detach();
+        let _ = fs::remove_dir(self.point.path());
+        process::exit(128 + signal);
+    }
+}
+
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let number = status.code().or(status.signal().map(|signal| 128 + signal));
+    number.and_then(|number| u8::try_from(number).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
+}

@@ -1,0 +1,360 @@
+//! What the lab answers to each request of the host's kernel, as values: no replies here, and nothing that waits.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
+
+use fuser::{AccessFlags, FileAttr, INodeNo};
+
+use super::handle::{Answer, Handle, Handles, Results, State, lock, slice};
+use super::inode::{Identity, Inodes, Name};
+use super::ioctl;
+use crate::errno::Result;
+use crate::host::Host;
+use crate::kernel::Kernel;
+use crate::kernel::cred::OVERFLOW_ID;
+use crate::kernel::file::OpenFlags;
+use crate::kernel::node::{Node, Place, View};
+use crate::kernel::ns::ENTRIES;
+use crate::lab;
+use crate::tree::{self, Attr, DirEntry, FileType, Viewer};
+use crate::{bail, err};
+
+/// How long the kernel may keep what stays true until it is told otherwise.
+const LONG: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The lab as the session's threads and the mutator share it.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) host: Host,
+    pub(super) inodes: Inodes,
+    pub(super) handles: Handles,
+    pub(super) results: Results,
+    /// The host user who mounted: besides root the only one who may write.
+    pub(super) owner: u32,
+}
+
+/// The host process that asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller {
+    pub(super) uid: u32,
+    /// Its thread's id, 0 when it is in a pid namespace from which it cannot be seen.
+    pub(super) tid: u32,
+}
+
+/// The answer to a lookup.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// What the kernel calls the inode; its number for users is in `attr`.
+    pub(super) nodeid: u64,
+    pub(super) attr: FileAttr,
+    pub(super) generation: u64,
+    pub(super) name_ttl: Duration,
+    pub(super) attr_ttl: Duration,
+}
+
+impl Shared {
+    pub(super) fn new(host: Host, owner: u32) -> Shared {
+        Shared { host, inodes: Inodes::new(), handles: Handles::default(), results: Results::default(), owner }
+    }
+
+    /// Whether the host lets this user change the lab.
+    pub(super) fn may_write(&self, caller: Caller) -> bool {
+        caller.uid == self.owner || caller.uid == 0
+    }
+
+    /// The file called `name` in directory `parent`.
+    ///
+    /// # Errors
+    /// ENOENT, and what the tree says.
+    pub(super) fn lookup(&self, caller: Caller, parent: u64, name: &OsStr) -> Result<Entry> {
+        let dir = self.node(parent)?;
+        self.host.read(|k| {
+            let viewer = viewer(k, dir).map_err(|_| err!(ENOENT, "the task is gone"))?;
+            match lab::lookup(k, viewer, dir, name.as_bytes()) {
+                Ok(node) => self.entry(k, node, (parent, name, name_kind(k, dir, node))),
+                Err(error) => {
+                    let node = own_number(k, viewer, dir, caller, name).ok_or(error)?;
+                    self.entry(k, node, (parent, name, Name::Passing))
+                }
+            }
+        })?
+    }
+
+    /// Whether there is a file called `name` in directory `parent`.
+    ///
+    /// # Errors
+    /// ENOENT, and what the tree says.
+    pub(super) fn find(&self, parent: u64, name: &OsStr) -> Result<Node> {
+        let dir = self.node(parent)?;
+        self.host.read(|k| lab::lookup(k, viewer(k, dir)?, dir, name.as_bytes()))?
+    }
+
+    /// Describes `node` and writes down that the kernel now knows it.
+    fn entry(&self, k: &Kernel, node: Node, name: (u64, &OsStr, Name)) -> Result<Entry> {
+        let node = shared(node);
+        let viewer = viewer(k, node)?;
+        let attr = lab::attr(k, viewer, node)?;
+        let cacheable = tree::cacheable(node);
+        let floating = attr.file_type == FileType::Symlink && !cacheable.attr;
+        let text = if floating { tree::readlink(k, viewer, node).ok().map(Arc::from) } else { None };
+        let keeps_name = match name.2 {
+            Name::Own => cacheable.name && !floating,
+            Name::Linked => true,
+            Name::Passing => false,
+        };
+        let nodeid = if has_own_eyes(node) { None } else { attr.ino };
+        let (nodeid, generation) = self.inodes.insert(Identity { node, text }, attr.file_type, nodeid, name);
+        Ok(Entry {
+            nodeid,
+            attr: host_attr(k, viewer, &attr, nodeid),
+            generation,
+            name_ttl: ttl(keeps_name),
+            attr_ttl: ttl(cacheable.attr),
+        })
+    }
+
+    /// # Errors
+    /// ESRCH: the task it shows is gone. ESTALE: a number the kernel should not have.
+    pub(super) fn getattr(&self, ino: u64) -> Result<(FileAttr, Duration)> {
+        let node = self.node(ino)?;
+        self.host.read(|k| {
+            let viewer = viewer(k, node)?;
+            let attr = lab::attr(k, viewer, node)?;
+            Ok((host_attr(k, viewer, &attr, ino), ttl(tree::cacheable(node).attr)))
+        })?
+    }
+
+    /// # Errors
+    /// What the tree says; ESTALE makes the kernel look the name up again.
+    pub(super) fn readlink(&self, ino: u64) -> Result<Arc<[u8]>> {
+        let Identity { node, text } = self.identity(ino)?;
+        if let Some(text) = text {
+            return Ok(text);
+        }
+        self.host.read(|k| {
+            let text = tree::readlink(k, viewer(k, node)?, node)?;
+            // The kernel would keep this text, and it was not yet there when the name was looked up.
+            if !tree::cacheable(node).attr {
+                bail!(ESTALE, "the link was not readable when it was looked up");
+            }
+            Ok(text.into())
+        })?
+    }
+
+    /// Whether `caller` may use a file this way.
+    ///
+    /// # Errors
+    /// EACCES: the caller may not write here, or the viewer may not open the file.
+    pub(super) fn check(&self, caller: Caller, node: Node, flags: OpenFlags) -> Result<()> {
+        if flags.contains(OpenFlags::WRITE) && !self.may_write(caller) {
+            bail!(EACCES, "only root and the user who mounted the lab may write, not uid {}", caller.uid);
+        }
+        self.host.read(|k| lab::may_open(k, viewer(k, node)?, node, flags))?
+    }
+
+    /// access(2): what the viewer and the caller may both do.
+    ///
+    /// # Errors
+    /// As [`Shared::check`].
+    pub(super) fn access(&self, caller: Caller, ino: u64, mask: AccessFlags) -> Result<()> {
+        let mut flags = OpenFlags::empty();
+        flags.set(OpenFlags::READ, mask.contains(AccessFlags::R_OK));
+        flags.set(OpenFlags::WRITE, mask.contains(AccessFlags::W_OK));
+        if flags.is_empty() { Ok(()) } else { self.check(caller, self.node(ino)?, flags) }
+    }
+
+    /// Opens a file for `caller`; gives the handle's number.
+    ///
+    /// # Errors
+    /// As [`Shared::check`].
+    pub(super) fn open(&self, caller: Caller, ino: u64, flags: i32) -> Result<u64> {
+        let node = self.node(ino)?;
+        self.check(caller, node, open_flags(flags))?;
+        let answer = || Mutex::new(Answer::new(0, self.results.get(node.place)));
+        let state = match node.place {
+            Place::Ctl(..) => State::Control(answer()),
+            Place::CtlBatch => State::Batch(answer(), Mutex::default()),
+            _ => State::Content(Mutex::default()),
+        };
+        Ok(self.handles.insert(Handle { ino, node, appends: flags & libc::O_APPEND != 0, state }))
+    }
+
+    /// # Errors
+    /// What the tree says.
+    pub(super) fn opendir(&self, caller: Caller, ino: u64) -> Result<u64> {
+        let node = self.node(ino)?;
+        self.check(caller, node, OpenFlags::READ | OpenFlags::DIRECTORY)?;
+        Ok(self.handles.insert(Handle { ino, node, appends: false, state: State::Listing(Mutex::default()) }))
+    }
+
+    /// A read from the start takes a new picture of the file; the reads that follow get the rest of the same one.
+    ///
+    /// # Errors
+    /// What the tree says.
+    pub(super) fn read(&self, fh: u64, offset: u64, size: u32) -> Result<Vec<u8>> {
+        let handle = self.handle(fh)?;
+        match &handle.state {
+            State::Control(answer) | State::Batch(answer, _) => Ok(lock(answer).read(offset, size)),
+            State::Content(content) => {
+                let picture = self.picture(content, offset, |k, viewer| lab::read(k, viewer, handle.node), &handle)?;
+                Ok(slice(&picture, offset, size).to_vec())
+            }
+            State::Listing(_) => bail!(EISDIR, "a directory"),
+        }
+    }
+
+    /// The entries from the one with number `offset` on.
+    ///
+    /// # Errors
+    /// What the tree says.
+    pub(super) fn readdir(&self, fh: u64, offset: u64) -> Result<Arc<[DirEntry]>> {
+        let handle = self.handle(fh)?;
+        match &handle.state {
+            State::Listing(listing) => {
+                self.picture(listing, offset, |k, viewer| lab::readdir(k, viewer, handle.node), &handle)
+            }
+            State::Content(_) | State::Control(_) | State::Batch(..) => bail!(ENOTDIR, "not a directory"),
+        }
+    }
+
+    fn picture<T>(
+        &self,
+        kept: &Mutex<Option<Arc<[T]>>>,
+        offset: u64,
+        take: impl FnOnce(&Kernel, Viewer) -> Result<Vec<T>>,
+        handle: &Handle,
+    ) -> Result<Arc<[T]>> {
+        let old = lock(kept).clone();
+        match old {
+            Some(old) if offset > 0 => Ok(old),
+            _ => {
+                let new: Arc<[T]> = self.host.read(|k| take(k, viewer(k, handle.node)?))??.into();
+                *lock(kept) = Some(Arc::clone(&new));
+                Ok(new)
+            }
+        }
+    }
+
+    /// The number a directory entry shows: of a file the kernel does not know, the one it will have.
+    pub(super) fn entry_number(&self, entry: &DirEntry) -> u64 {
+        self.inodes.number(&Identity { node: shared(entry.node), text: None }, None)
+    }
+
+    /// # Errors
+    /// ENOTTY, and what nsfs gives.
+    pub(super) fn ioctl(&self, ino: u64, request: u32) -> Result<ioctl::Answer> {
+        let node = self.node(ino)?;
+        self.host.read(|k| {
+            viewer(k, node)?;
+            match node.place {
+                Place::NsFile(ns) => ioctl::answer(&k.namespaces[ns], request),
+                _ => bail!(ENOTTY, "not a namespace file"),
+            }
+        })?
+    }
+
+    pub(super) fn handle(&self, fh: u64) -> Result<Arc<Handle>> {
+        self.handles.get(fh).ok_or_else(|| err!(EBADF, "no such open file"))
+    }
+
+    pub(super) fn identity(&self, ino: u64) -> Result<Identity> {
+        self.inodes.get(ino).ok_or_else(|| err!(ESTALE, "no such inode"))
+    }
+
+    fn node(&self, ino: u64) -> Result<Node> {
+        self.identity(ino).map(|identity| identity.node)
+    }
+}
+
+/// The task whose eyes `node` is seen with.
+///
+/// # Errors
+/// ESRCH: that task, or the one the file shows, is gone.
+pub(super) fn viewer(k: &Kernel, node: Node) -> Result<Viewer> {
+    let viewer = match node.view {
+        View::Caller | View::PidNs(_) => k.init.task,
+        View::As(task) => task,
+    };
+    let namespace = match node.place {
+        Place::NsFile(ns) => Some(ns),
+        _ => None,
+    };
+    let is_live = |task| k.tasks.contains(task);
+    if !is_live(viewer) || !node.task().is_none_or(is_live) || !namespace.is_none_or(|ns| k.namespaces.contains(ns)) {
+        bail!(ESRCH, "what this file shows is gone");
+    }
+    Ok(Viewer(viewer))
+}
+
+/// A namespace file is one file for all who look with the eyes of init.
+fn shared(node: Node) -> Node {
+    match (node.place, node.view) {
+        (Place::NsFile(_), View::Caller | View::PidNs(_)) => Node { view: View::Caller, place: node.place },
+        _ => node,
+    }
+}
+
+/// A namespace file below `as/<pid>`: the same number, but its owner is shown as that task sees it, so it is another
+/// inode for the host's kernel.
+fn has_own_eyes(node: Node) -> bool {
+    matches!((node.place, node.view), (Place::NsFile(_), View::As(_)))
+}
+
+/// What `name`, which leads from `dir` to `node`, is for it.
+fn name_kind(k: &Kernel, dir: Node, node: Node) -> Name {
+    let Place::NsFile(ns) = node.place else { return Name::Own };
+    let linked = |task| ENTRIES.iter().any(|entry| k.ns_entry(task, entry) == Some(ns));
+    if dir.task().is_some_and(linked) { Name::Linked } else { Name::Passing }
+}
+
+/// A program that looks itself up by its own number, as `ps` does, finds the viewer where no simulated task has that
+/// number: what `self` leads to.
+fn own_number(k: &Kernel, viewer: Viewer, dir: Node, caller: Caller, name: &OsStr) -> Option<Node> {
+    let is_own = caller.tid != 0 && name.as_bytes() == caller.tid.to_string().as_bytes();
+    is_own.then(|| lab::lookup(k, viewer, dir, b"self").ok()).flatten()
+}
+
+fn ttl(keep: bool) -> Duration {
+    if keep { LONG } else { Duration::ZERO }
+}
+
+fn open_flags(flags: i32) -> OpenFlags {
+    match flags & libc::O_ACCMODE {
+        libc::O_RDONLY => OpenFlags::READ,
+        libc::O_WRONLY => OpenFlags::WRITE,
+        _ => OpenFlags::READ | OpenFlags::WRITE,
+    }
+}
+
+/// `attr` as the host shows it: owners as the viewer sees them. All times are the start of the lab's clock, so that
+/// nothing a cache holds grows old.
+fn host_attr(k: &Kernel, viewer: Viewer, attr: &Attr, nodeid: u64) -> FileAttr {
+    let user_ns = k.namespaces[k.cred_of(viewer.0).user_ns.id()].user();
+    FileAttr {
+        ino: INodeNo(attr.ino.unwrap_or(nodeid)),
+        size: 0,
+        blocks: 0,
+        atime: UNIX_EPOCH,
+        mtime: UNIX_EPOCH,
+        ctime: UNIX_EPOCH,
+        crtime: UNIX_EPOCH,
+        kind: host_type(attr.file_type),
+        perm: attr.mode,
+        nlink: attr.nlink,
+        uid: user_ns.from_kuid(attr.uid).unwrap_or(OVERFLOW_ID),
+        gid: user_ns.from_kgid(attr.gid).unwrap_or(OVERFLOW_ID),
+        rdev: 0,
+        blksize: 4096,
+        flags: 0,
+    }
+}
+
+pub(super) fn host_type(file_type: FileType) -> fuser::FileType {
+    match file_type {
+        FileType::Directory => fuser::FileType::Directory,
+        FileType::File => fuser::FileType::RegularFile,
+        FileType::Symlink => fuser::FileType::Symlink,
+    }
+}

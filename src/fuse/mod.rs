@@ -1,0 +1,367 @@
+//! Layer 4: the lab as a FUSE file system. [`mount()`] puts it on a directory, [`unmount`] takes it off.
+//!
+//! What may be cached by the host's kernel is, for as long as it is true: see [`mutator`](self) for why a read never
+//! shows an old state and nothing ever waits for itself.
+
+mod answer;
+mod handle;
+mod inode;
+mod ioctl;
+mod mutator;
+mod notify;
+mod options;
+mod point;
+mod session;
+
+use std::ffi::OsStr;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::SystemTime;
+
+use fuser::{
+    AccessFlags, BsdFileFlags, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, IoctlFlags,
+    KernelConfig, LockOwner, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry,
+    ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
+};
+
+use answer::{Caller, Shared, host_type};
+use handle::State;
+use mutator::{Job, Work};
+use notify::Notifier;
+
+use crate::control::VERBS;
+use crate::err;
+use crate::errno::{Errno, Error, Result};
+use crate::kernel::node::Place;
+use crate::script::Call;
+use crate::tree::{DirEntry, FileType};
+
+pub use options::Options;
+pub use point::{Lazy, MountError, Point, find_fusermount, is_lab, unmount};
+pub use session::{Mounted, mount, open_device};
+
+/// The lab with what only the session's threads need.
+#[derive(Debug)]
+struct LabFs {
+    shared: Arc<Shared>,
+    jobs: Sender<Job>,
+    /// For answers only: what makes the kernel drop caches is the mutator's.
+    connection: Notifier,
+}
+
+/// Capabilities of the FUSE connection that are used where the host's kernel has them.
+const WANTED: InitFlags = InitFlags::FUSE_CACHE_SYMLINKS
+    .union(InitFlags::FUSE_PARALLEL_DIROPS)
+    .union(InitFlags::FUSE_ATOMIC_O_TRUNC)
+    .union(InitFlags::FUSE_HAS_EXPIRE_ONLY);
+
+/// Runs `answer`; a panic in it, which is an error of ours, becomes EIO for the one who asked.
+fn caught<T>(answer: impl FnOnce() -> Result<T>) -> Result<T> {
+    let panicked = |_| Err(err!(EIO, "an internal error of nslab"));
+    catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(panicked)
+}
+
+/// The errno to reply. Two kinds must never be: those Linux keeps inside, which leave the asker hanging, and EINTR,
+/// which makes programs try again for ever.
+fn host_errno(error: &Error) -> fuser::Errno {
+    match error.errno {
+        Errno::EINTR | Errno::UnknownErrno => fuser::Errno::EIO,
+        errno => fuser::Errno::from_i32(errno as i32),
+    }
+}
+
+fn caller(req: &Request) -> Caller {
+    Caller { uid: req.uid(), tid: req.pid() }
+}
+
+impl LabFs {
+    /// Hands a write to the mutator, its text parsed.
+    fn submit(&self, fh: u64, offset: u64, bytes: &[u8], reply: ReplyWrite) {
+        let work = caught(|| {
+            let handle = self.shared.handle(fh)?;
+            let work = match (&handle.state, handle.node.place) {
+                (State::Control(_), Place::Ctl(task, row)) => {
+                    Work::Call(task, Call::from_write(&VERBS[usize::from(row)], bytes))
+                }
+                (State::Batch(..), _) => Work::Lines(bytes.to_vec()),
+                _ => Work::Content(bytes.to_vec()),
+            };
+            Ok((handle, work))
+        });
+        match work {
+            Ok((handle, work)) => self.send(Job { handle, offset, length: bytes.len(), work, reply: Some(reply) }),
+            Err(error) => reply.error(host_errno(&error)),
+        }
+    }
+
+    /// The mutator lives longer than the session; should it not, the dropped reply answers EIO.
+    fn send(&self, job: Job) {
+        let _ = self.jobs.send(job);
+    }
+
+    /// A line of `ctl/batch` whose end was never written ends with the file.
+    fn finish_batch(&self, fh: u64) {
+        let Ok(handle) = self.shared.handle(fh) else { return };
+        let State::Batch(_, batch) = &handle.state else { return };
+        if handle::lock(batch).tail.is_empty() {
+            return;
+        }
+        let work = Work::Lines(b"\n".to_vec());
+        self.send(Job { handle, offset: 0, length: 1, work, reply: None });
+    }
+}
+
+impl Filesystem for LabFs {
+    fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        let offered = WANTED & config.capabilities();
+        config.add_capabilities(offered).map_err(|_| io::Error::from(io::ErrorKind::Unsupported))
+    }
+
+    fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        match caught(|| self.shared.lookup(caller(req), parent.0, name)) {
+            Ok(entry) if entry.nodeid == entry.attr.ino.0 => {
+                reply.entry_with_ttls(&entry.attr_ttl, &entry.name_ttl, &entry.attr, Generation(entry.generation));
+            }
+            Ok(entry) => {
+                self.connection.entry_found(req.unique().into(), &entry);
+                // Already answered: the kernel has forgotten the request and takes no second answer.
+                reply.error(fuser::Errno::EIO);
+            }
+            Err(error) => reply.error(host_errno(&error)),
+        }
+    }
+
+    fn forget(&self, _req: &Request, ino: INodeNo, nlookup: u64) {
+        self.shared.inodes.forget(ino.0, nlookup);
+    }
+
+    fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        match caught(|| self.shared.getattr(ino.0)) {
+            Ok((attr, ttl)) => reply.attr(&ttl, &attr),
+            Err(error) => reply.error(host_errno(&error)),
+        }
+    }
+
+    /// Cutting off content and setting times change nothing and succeed, as shells and `touch` need it; modes and
+    /// owners are those of simulated tasks.
+    fn setattr(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        _size: Option<u64>,
+        _atime: Option<TimeOrNow>,
+        _mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        fh: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        if mode.or(uid).or(gid).is_some() || !self.shared.may_write(caller(req)) {
+            return reply.error(fuser::Errno::EPERM);
+        }
+        self.getattr(req, ino, fh, reply);
+    }
+
+    fn readlink(&self, _req: &Request, ino: INodeNo, reply: ReplyData) {
+        match caught(|| self.shared.readlink(ino.0)) {
+            Ok(text) => reply.data(&text),
+            Err(error) => reply.error(host_errno(&error)),
+        }
+    }
+
+    fn access(&self, req: &Request, ino: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
+        match caught(|| self.shared.access(caller(req), ino.0, mask)) {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(host_errno(&error)),
+        }
+    }
+
+    fn open(&self, req: &Request, ino: INodeNo, flags: fuser::OpenFlags, reply: ReplyOpen) {
+        match caught(|| self.shared.open(caller(req), ino.0, flags.0)) {
+            Ok(fh) => reply.opened(FileHandle(fh), FopenFlags::FOPEN_DIRECT_IO),
+            Err(error) => reply.error(host_errno(&error)),
+        }
+    }
+
+    fn read(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: fuser::OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        match caught(|| self.shared.read(fh.0, offset, size)) {
+            Ok(bytes) => reply.data(&bytes),
+            Err(error) => reply.error(host_errno(&error)),
+        }
+    }
+
+    fn write(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _write_flags: WriteFlags,
+        _flags: fuser::OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        self.submit(fh.0, offset, data, reply);
+    }
+
+    fn release(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _flags: fuser::OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.finish_batch(fh.0);
+        self.shared.handles.remove(fh.0);
+        reply.ok();
+    }
+
+    fn opendir(&self, req: &Request, ino: INodeNo, _flags: fuser::OpenFlags, reply: ReplyOpen) {
+        match caught(|| self.shared.opendir(caller(req), ino.0)) {
+            Ok(fh) => reply.opened(FileHandle(fh), FopenFlags::empty()),
+            Err(error) => reply.error(host_errno(&error)),
+        }
+    }
+
+    fn readdir(&self, _req: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory) {
+        match caught(|| self.shared.readdir(fh.0, offset)) {
+            Ok(entries) => self.list(ino.0, &entries, offset, reply),
+            Err(error) => reply.error(host_errno(&error)),
+        }
+    }
+
+    fn releasedir(&self, _req: &Request, _ino: INodeNo, fh: FileHandle, _flags: fuser::OpenFlags, reply: ReplyEmpty) {
+        self.shared.handles.remove(fh.0);
+        reply.ok();
+    }
+
+    fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+        reply.statfs(0, 0, 0, 0, 0, 4096, 255, 4096);
+    }
+
+    fn ioctl(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        _flags: IoctlFlags,
+        cmd: u32,
+        _in_data: &[u8],
+        _out_size: u32,
+        reply: ReplyIoctl,
+    ) {
+        match caught(|| self.shared.ioctl(ino.0, cmd)) {
+            Ok(ioctl::Answer::Value(value)) => reply.ioctl(value, &[]),
+            Ok(ioctl::Answer::Output(value)) => reply.ioctl(0, &value.to_ne_bytes()),
+            Err(error) => reply.error(host_errno(&error)),
+        }
+    }
+
+    // Nothing can be made, removed or renamed from outside. The errors are those procfs gives.
+
+    fn create(
+        &self,
+        _req: &Request,
+        _parent: INodeNo,
+        _name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        _flags: i32,
+        reply: ReplyCreate,
+    ) {
+        reply.error(fuser::Errno::ENOENT);
+    }
+
+    fn mknod(
+        &self,
+        _req: &Request,
+        _parent: INodeNo,
+        _name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        _rdev: u32,
+        reply: ReplyEntry,
+    ) {
+        reply.error(fuser::Errno::ENOENT);
+    }
+
+    fn mkdir(&self, _req: &Request, _parent: INodeNo, _name: &OsStr, _mode: u32, _umask: u32, reply: ReplyEntry) {
+        reply.error(fuser::Errno::ENOENT);
+    }
+
+    fn symlink(&self, _req: &Request, _parent: INodeNo, _name: &OsStr, _target: &Path, reply: ReplyEntry) {
+        reply.error(fuser::Errno::ENOENT);
+    }
+
+    fn link(&self, _req: &Request, _ino: INodeNo, _newparent: INodeNo, _newname: &OsStr, reply: ReplyEntry) {
+        reply.error(fuser::Errno::ENOENT);
+    }
+
+    fn unlink(&self, _req: &Request, _parent: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
+        reply.error(fuser::Errno::EPERM);
+    }
+
+    fn rmdir(&self, _req: &Request, _parent: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
+        reply.error(fuser::Errno::EPERM);
+    }
+
+    fn rename(
+        &self,
+        _req: &Request,
+        _parent: INodeNo,
+        _name: &OsStr,
+        newparent: INodeNo,
+        newname: &OsStr,
+        _flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        match caught(|| self.shared.find(newparent.0, newname)) {
+            Ok(_) => reply.error(fuser::Errno::EPERM),
+            Err(error) => reply.error(host_errno(&error)),
+        }
+    }
+}
+
+impl LabFs {
+    /// Replies with the names from number `offset` on, as many as fit: the two dots, then `entries`.
+    fn list(&self, ino: u64, entries: &[DirEntry], offset: u64, mut reply: ReplyDirectory) {
+        let first = usize::try_from(offset).unwrap_or(usize::MAX);
+        for index in first..entries.len() + 2 {
+            let (number, file_type, name) = match index {
+                0 => (ino, FileType::Directory, "."),
+                1 => (self.shared.inodes.parent(ino), FileType::Directory, ".."),
+                _ => {
+                    let entry = &entries[index - 2];
+                    (self.shared.entry_number(entry), entry.file_type, entry.name.as_str())
+                }
+            };
+            if reply.add(INodeNo(number), index as u64 + 1, host_type(file_type), name) {
+                break;
+            }
+        }
+        reply.ok();
+    }
+}

@@ -1,0 +1,140 @@
+//! Layer 4: [`Lab`], a mounted lab for tests. Each is on its own and unmounts when dropped, so any number may be used
+//! at once.
+//!
+//! ```no_run
+//! use nslab::testing::Lab;
+//!
+//! let lab = Lab::new()?;
+//! let child = lab.call(1, "clone newnet")?;
+//! assert_ne!(lab.read_link("proc/1/ns/net")?, lab.read_link(format!("proc/{child}/ns/net"))?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::error::Error;
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use tempfile::TempDir;
+
+use crate::errno::Errno;
+use crate::fuse::{self, Options, Point};
+use crate::kernel::Kernel;
+use crate::script::Session;
+
+/// A lab, mounted on a temporary directory and served by threads of this process.
+#[derive(Debug)]
+pub struct Lab {
+    point: Point,
+    // Removed after the lab was taken off it.
+    _dir: TempDir,
+}
+
+/// A call that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallError {
+    pub errno: Errno,
+    /// The failed check, or what kept the control file from being used.
+    pub reason: String,
+}
+
+impl Lab {
+    /// A lab in the boot state.
+    ///
+    /// # Errors
+    /// Nothing can be mounted on this machine: [`fuse::MountError`] says what is missing.
+    pub fn new() -> io::Result<Lab> {
+        Lab::mount(Kernel::boot())
+    }
+
+    /// A lab that has executed the lines of `script`, in the `.lab` language.
+    ///
+    /// # Errors
+    /// As [`Lab::new`]; a line fails.
+    pub fn boot(script: &str) -> io::Result<Lab> {
+        let mut kernel = Kernel::boot();
+        let (_, result) = Session::default().batch(&mut kernel, script.as_bytes());
+        result.map_err(io::Error::other)?;
+        kernel.take_changes();
+        Lab::mount(kernel)
+    }
+
+    /// # Errors
+    /// As [`Lab::new`].
+    pub fn mount(kernel: Kernel) -> io::Result<Lab> {
+        let dir = tempfile::Builder::new().prefix("nslab-").tempdir()?;
+        let mounted = fuse::mount(kernel, dir.path(), &Options::default(), None).map_err(io::Error::other)?;
+        let point = mounted.point().clone();
+        let lab = Lab { point, _dir: dir };
+        thread::Builder::new().name("session".to_owned()).spawn(move || mounted.serve())?;
+        Ok(lab)
+    }
+
+    /// The top of the lab.
+    pub fn path(&self) -> &Path {
+        self.point.path()
+    }
+
+    /// Where `file`, a path of the lab such as `proc/1/status`, is on the host.
+    pub fn at(&self, file: impl AsRef<Path>) -> PathBuf {
+        self.path().join(file)
+    }
+
+    /// # Errors
+    /// As [`fs::read_to_string`].
+    pub fn read(&self, file: impl AsRef<Path>) -> io::Result<String> {
+        fs::read_to_string(self.at(file))
+    }
+
+    /// # Errors
+    /// As [`fs::read_link`].
+    pub fn read_link(&self, file: impl AsRef<Path>) -> io::Result<PathBuf> {
+        fs::read_link(self.at(file))
+    }
+
+    /// Makes task `pid` do `call`, a verb and its arguments, through its control file. Gives the result without its
+    /// newline.
+    ///
+    /// # Errors
+    /// The call failed, or there is no such control file.
+    pub fn call(&self, pid: i32, call: &str) -> Result<String, CallError> {
+        let (verb, arguments) = call.split_once(' ').unwrap_or((call, ""));
+        let control = self.at(format!("ctl/{pid}/{verb}"));
+        let mut file = OpenOptions::new().read(true).write(true).open(control)?;
+        let written = file.write_all(format!("{arguments}\n").as_bytes());
+        let mut answer = String::new();
+        file.read_to_string(&mut answer)?;
+        let answer = answer.strip_suffix('\n').unwrap_or(&answer);
+        written.map(|()| answer.to_owned()).map_err(|error| {
+            let errno = CallError::from(error).errno;
+            let reason = answer.split_once(": ").map_or(answer, |(_, reason)| reason);
+            CallError { errno, reason: reason.to_owned() }
+        })
+    }
+}
+
+impl Drop for Lab {
+    /// Takes the lab off its directory. Files that are still open keep working.
+    fn drop(&mut self) {
+        if let Err(error) = self.point.detach() {
+            eprintln!("nslab: {error}");
+        }
+    }
+}
+
+impl From<io::Error> for CallError {
+    fn from(error: io::Error) -> CallError {
+        let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        CallError { errno, reason: error.to_string() }
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.errno, self.reason)
+    }
+}
+
+impl Error for CallError {}

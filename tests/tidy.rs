@@ -1,0 +1,182 @@
+//! House rules that a machine can check: which layer may name what, sizes, one place per kind.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Files a person reads in one sitting, tests in them left out.
+const FILE_LINES_MAX: usize = 500;
+/// Lines of a function, signature included.
+const FUNCTION_LINES_MAX: usize = 70;
+
+/// (folder or file below src, words its code may not name).
+const FORBIDDEN: &[(&str, &[&str])] = &[
+    (
+        "kernel",
+        &[
+            "fuser",
+            "std::fs",
+            "std::io",
+            "std::sync::Mutex",
+            "std::sync::RwLock",
+            "std::thread",
+            "std::time",
+            "crate::control",
+            "crate::tree",
+            "crate::syscall",
+            "crate::host",
+            "crate::script",
+            "crate::fuse",
+        ],
+    ),
+    ("tree", &["&mut Kernel", "fuser", "std::fs", "std::thread", "crate::syscall", "crate::host", "crate::script"]),
+    ("syscall", &["fuser", "std::fs", "std::thread", "crate::control", "crate::host", "crate::script", "crate::fuse"]),
+    ("control", &["fuser", "crate::kernel::Kernel", "crate::host", "crate::script", "crate::fuse", "crate::cli"]),
+    ("script", &["fuser", "crate::fuse", "crate::cli"]),
+    ("host.rs", &["fuser", "crate::fuse", "crate::cli"]),
+    ("fuse", &["crate::cli"]),
+    ("cli", &["fuser::"]),
+];
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path.strip_prefix(&root).unwrap().to_owned(), text));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The part before the unit tests.
+fn code(text: &str) -> &str {
+    text.split("#[cfg(test)]").next().unwrap_or_default()
+}
+
+/// Code without comments.
+fn bare(text: &str) -> String {
+    code(text).lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn layers_name_only_what_is_below_them() {
+    let mut breaches = Vec::new();
+    for (path, text) in sources() {
+        let code = bare(&text);
+        for (folder, words) in FORBIDDEN.iter().filter(|(folder, _)| path.starts_with(folder)) {
+            for word in words.iter().filter(|word| code.contains(**word)) {
+                breaches.push(format!("{} ({folder}) names {word}", path.display()));
+            }
+        }
+    }
+    assert!(breaches.is_empty(), "{}", breaches.join("\n"));
+}
+
+#[test]
+fn fuser_and_libc_stay_at_the_edge() {
+    for (path, text) in sources() {
+        let code = bare(&text);
+        if code.contains("fuser::") {
+            assert!(path.starts_with("fuse"), "{} names fuser", path.display());
+        }
+        if code.contains("libc::") {
+            assert!(path.starts_with("fuse") || path.starts_with("cli"), "{} names libc", path.display());
+        }
+    }
+}
+
+/// A namespace kind lives in its own file and one row of a table. UTS stands for all of them.
+#[test]
+fn a_kind_is_named_in_few_files() {
+    let names_it = |text: &str| {
+        text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word.eq_ignore_ascii_case("uts"))
+    };
+    let files: Vec<_> = sources().into_iter().filter(|(_, t)| names_it(code(t))).map(|(p, _)| p).collect();
+    assert!(files.len() <= 5, "{files:?}");
+}
+
+#[test]
+fn files_and_functions_are_short() {
+    let mut long = Vec::new();
+    for (path, text) in sources() {
+        let code = code(&text);
+        if code.lines().count() > FILE_LINES_MAX {
+            long.push(format!("{}: {} lines", path.display(), code.lines().count()));
+        }
+        for (name, lines) in functions(code) {
+            if lines > FUNCTION_LINES_MAX {
+                long.push(format!("{}: {name}: {lines} lines", path.display()));
+            }
+        }
+    }
+    assert!(long.is_empty(), "{}", long.join("\n"));
+}
+
+/// Names and lengths of functions, by indentation: formatted code closes a body where its `fn` began.
+fn functions(code: &str) -> Vec<(String, usize)> {
+    let lines: Vec<&str> = code.lines().collect();
+    let mut found = Vec::new();
+    for (start, line) in lines.iter().enumerate() {
+        let trimmed = line.trim_start();
+        let Some(at) = trimmed.find("fn ").filter(|&at| at == 0 || trimmed.starts_with("pub")) else { continue };
+        let indent = " ".repeat(line.len() - trimmed.len());
+        let end = lines[start..].iter().position(|l| *l == format!("{indent}}}"));
+        if let Some(length) = end.filter(|_| !line.ends_with(['}', ';'])) {
+            let name = trimmed[at + 3..].split(['(', '<']).next().unwrap_or_default();
+            found.push((name.to_owned(), length + 1));
+        }
+    }
+    found
+}
+
+#[test]
+fn nothing_is_unwrapped_or_left_undone() {
+    let mut breaches = Vec::new();
+    for (path, text) in sources() {
+        for word in [".unwrap()", "todo!(", "unimplemented!(", "FIXME", "XXX"] {
+            if bare(&text).contains(word) {
+                breaches.push(format!("{} has {word}", path.display()));
+            }
+        }
+    }
+    assert!(breaches.is_empty(), "{}", breaches.join("\n"));
+}
+
+/// Top-level modules import each other in one direction only.
+#[test]
+fn top_level_modules_have_no_cycle() {
+    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (path, text) in sources() {
+        let module = module_of(&path);
+        for used in bare(&text).split("crate::").skip(1) {
+            let name: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            if name != module && !name.is_empty() {
+                uses.entry(module.clone()).or_default().insert(name);
+            }
+        }
+    }
+    for start in uses.keys() {
+        let mut reached = BTreeSet::new();
+        let mut open: Vec<&String> = uses[start].iter().collect();
+        while let Some(next) = open.pop() {
+            assert_ne!(next, start, "{start} uses itself through others: {uses:?}");
+            if reached.insert(next) {
+                open.extend(uses.get(next).into_iter().flatten());
+            }
+        }
+    }
+}
+
+fn module_of(path: &Path) -> String {
+    let first = path.components().next().map(|c| c.as_os_str().to_string_lossy().into_owned()).unwrap_or_default();
+    first.trim_end_matches(".rs").to_owned()
+}
