@@ -5,6 +5,7 @@
 pub mod args;
 pub mod flags;
 pub mod ioctl;
+mod ipc;
 pub mod lex;
 mod parse;
 pub mod signal;

@@ -1,7 +1,7 @@
 //! [`VERBS`]: THE place where a verb is declared. Control files, `usage`, scripts and the command come from it.
 
 use super::args::Args;
-use super::parse;
+use super::{ipc, parse};
 use crate::errno::Result;
 use crate::syscall::{RebootCommand, Resource, SigAction, Syscall};
 
@@ -136,6 +136,47 @@ pub static VERBS: &[Verb] = &[
         "0 NS_GET_PARENT",
         parse::ioctl,
     ),
+    file("msgget", "KEY|private [create] [excl] [MODE]", "42 create 0600", ipc::msgget),
+    file("msgsnd", "ID TYPE TEXT|size=N", "0 1 hello", ipc::msgsnd),
+    file("msgrcv", "ID TYPE [size=N] [nowait] [noerror] [except] [copy]", "0 -2 nowait", ipc::msgrcv),
+    file(
+        "msgctl",
+        "ID rmid|stat|set [uid=N] [gid=N] [mode=MODE] [qbytes=N], IDX msg_stat|msg_stat_any, or 0 info|msg_info",
+        "0 stat",
+        ipc::msgctl,
+    ),
+    file("semget", "KEY|private NSEMS [create] [excl] [MODE]", "42 2 create 0600", ipc::semget),
+    file("semop", "ID NUM,DELTA[,undo][,nowait]…", "0 0,-1,undo 1,1", ipc::semop),
+    file(
+        "semctl",
+        "ID NUM setval V|getval|getpid|getncnt|getzcnt, ID getall|setall V…|rmid|stat|set [uid=N] [gid=N] [mode=MODE], \
+         IDX sem_stat|sem_stat_any, or 0 info|sem_info",
+        "0 1 setval 5",
+        ipc::semctl,
+    ),
+    file("shmget", "KEY|private SIZE [create] [excl] [MODE]", "42 4096 create 0600", ipc::shmget),
+    file("shmat", "ID [addr=0x…] [rdonly] [remap]", "0 rdonly", ipc::shmat),
+    file("shmdt", "ADDR", "0x7ffff7ffe000", ipc::shmdt),
+    file(
+        "shmctl",
+        "ID rmid|stat|set [uid=N] [gid=N] [mode=MODE]|lock|unlock, IDX shm_stat|shm_stat_any, or 0 info|shm_info",
+        "0 rmid",
+        ipc::shmctl,
+    ),
+    file(
+        "mq_open",
+        "NAME [create] [excl] [rdonly|wronly|rdwr] [nonblock] [maxmsg=N msgsize=N] [MODE]",
+        "q create maxmsg=4 msgsize=64 0600",
+        ipc::mq_open,
+    ),
+    file("mq_unlink", "NAME", "q", ipc::mq_unlink),
+    file("mq_send", "FD PRIO TEXT|size=N", "0 5 hello", ipc::mq_send),
+    file("mq_receive", "FD [size=N]", "0", ipc::mq_receive),
+    file("mq_notify", "FD signal SIG|none|off", "0 signal SIGUSR1", ipc::mq_notify),
+    file("mq_getsetattr", "FD [nonblock|flags=N]", "0 nonblock", ipc::mq_getsetattr),
+    file("mq_close", "FD", "0", ipc::mq_close),
+    file("clock_gettime", "monotonic|boottime|realtime|…|NUMBER", "monotonic", ipc::clock_gettime),
+    file("clock", "+DURATION (ns, us, ms, s, min, h, d; init only)", "+5s", ipc::clock),
     script("read", "PATH", "proc/self/status", |args| Ok(Syscall::Read { path: parse::path(args)? })),
     script("readlink", "PATH", "proc/self/ns/net", |args| Ok(Syscall::Readlink { path: parse::path(args)? })),
     script("stat", "PATH", "proc/self", |args| Ok(Syscall::Stat { path: parse::path(args)?, follow: true })),
@@ -148,24 +189,6 @@ pub static VERBS: &[Verb] = &[
 
 /// Verbs of the language that are not built yet.
 pub static LATER: &[&str] = &[
-    "msgget",
-    "msgsnd",
-    "msgrcv",
-    "msgctl",
-    "semget",
-    "semop",
-    "semctl",
-    "shmget",
-    "shmat",
-    "shmdt",
-    "shmctl",
-    "mq_open",
-    "mq_unlink",
-    "mq_send",
-    "mq_receive",
-    "mq_notify",
-    "mq_getsetattr",
-    "mq_close",
     "mount",
     "umount",
     "pivot_root",
@@ -186,8 +209,6 @@ pub static LATER: &[&str] = &[
     "ip",
     "bind",
     "connect",
-    "clock_gettime",
-    "clock",
     "attach",
 ];
 

@@ -3,6 +3,8 @@
 //! [`holders`] walks the kernel once and lists each counted reference to a namespace with who has it; the same list is
 //! what `kernel/ns/<type>/<inum>/holders` shows.
 
+mod ipc;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
@@ -12,8 +14,8 @@ use super::ns::NS_TABLE;
 use super::refcount::Held;
 use super::table::Id;
 use super::task::{Mm, TaskState};
-use super::ucounts::{UCOUNT_KINDS, UcountsId};
-use super::{CredId, FileId, Kernel, NsId, NsProxyId, PidId, SignalId, TaskId};
+use super::ucounts::{UCOUNT_KINDS, UCOUNT_RLIMITS, UcountRlimit, UcountsId};
+use super::{CredId, FileId, Kernel, MqueueFsId, MqueueId, NsId, NsProxyId, PidId, ShmFileId, SignalId, TaskId};
 
 /// Who has one counted reference to a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,7 +26,7 @@ pub enum Holder {
     NsProxy(NsProxyId, usize),
     Cred(CredId),
     Ucounts(UcountsId),
-    /// A namespace that this user namespace owns; ipc namespaces count twice.
+    /// A namespace that this user namespace owns.
     Owned(NsId),
     /// A namespace nested in this one.
     Child(NsId),
@@ -32,8 +34,14 @@ pub enum Holder {
     Mm(Id<Mm>),
     /// The nsfs inode behind all descriptors and bind mounts together.
     Stash,
-    /// A file bound to the namespace while it is open (map files, sysctls).
+    /// A file bound to the namespace while it is open (map files, `sysvipc`).
     File(FileId),
+    /// An attachment of shared memory.
+    ShmFile(ShmFileId),
+    /// The file system for the queues of an IPC namespace, on the user namespace that owns it.
+    MqueueFs(MqueueFsId),
+    /// Who is to be told of the next message in a queue, on its user namespace.
+    Notify(MqueueId),
 }
 
 /// Every counted reference to every namespace.
@@ -58,13 +66,13 @@ pub fn holders(k: &Kernel) -> BTreeMap<NsId, Vec<Holder>> {
         note(&mm.user_ns, Holder::Mm(id));
     }
     for (id, file) in k.open_files.iter() {
-        if let FileKind::Node { bound: Some(ns), .. } = &file.kind {
-            note(ns, Holder::File(id));
+        if let FileKind::Node { bound: Some(bound), .. } = &file.kind {
+            bound.held().for_each(|ns| note(ns, Holder::File(id)));
         }
     }
     for (id, ns) in k.namespaces.iter() {
         let common = &ns.common;
-        for owner in [&common.user_ns, &common.owner_extra].into_iter().flatten() {
+        if let Some(owner) = &common.user_ns {
             note(owner, Holder::Owned(id));
         }
         if let Some(parent) = &common.parent {
@@ -72,6 +80,17 @@ pub fn holders(k: &Kernel) -> BTreeMap<NsId, Vec<Holder>> {
         }
         if let Some(stash) = &common.stashed {
             note(stash, Holder::Stash);
+        }
+    }
+    for (id, file) in k.shm_files.iter() {
+        note(&file.ns, Holder::ShmFile(id));
+    }
+    for (id, fs) in k.mqueue_fs.iter() {
+        note(&fs.user_ns, Holder::MqueueFs(id));
+    }
+    for (id, queue) in k.mqueues.iter() {
+        if let Some(notify) = &queue.notify {
+            note(&notify.user_ns, Holder::Notify(id));
         }
     }
     for ops in NS_TABLE {
@@ -94,6 +113,7 @@ pub fn audit(k: &Kernel) -> Result<(), Vec<String>> {
     audit_children(k, &mut wrong);
     audit_pids(k, &mut wrong);
     audit_ucounts(k, &mut wrong);
+    ipc::audit(k, &mut wrong);
     if !k.work.is_empty() {
         wrong.push(format!("work is left: {:?}", k.work));
     }
@@ -145,6 +165,7 @@ fn audit_counts(k: &Kernel, wrong: &mut Vec<String>) {
             (Kind::Fs, task.fs.as_ref().map(|h| h.id().serial())),
             (Kind::Files, task.files.as_ref().map(|h| h.id().serial())),
             (Kind::NsProxy, task.nsproxy.as_ref().map(|h| h.id().serial())),
+            (Kind::UndoList, task.undo_list.as_ref().map(|h| h.id().serial())),
         ] {
             if let Some(serial) = serial {
                 named.bump((kind, serial));
@@ -166,6 +187,7 @@ fn audit_counts(k: &Kernel, wrong: &mut Vec<String>) {
             named.pid(pid.id());
         }
     }
+    ipc::name_all(k, &mut named);
     for (_, cred) in k.creds.iter() {
         named.bump((Kind::Ucounts, cred.ucounts.id().serial()));
     }
@@ -183,6 +205,7 @@ fn audit_counts(k: &Kernel, wrong: &mut Vec<String>) {
     named.compare(Kind::File, k.open_files.iter().map(|(id, o)| (id.serial(), o.count)), wrong);
     named.compare(Kind::NsProxy, k.nsproxies.iter().map(|(id, o)| (id.serial(), o.count)), wrong);
     named.compare(Kind::Ucounts, k.ucounts.table.iter().map(|(id, o)| (id.serial(), o.count)), wrong);
+    ipc::compare_all(k, &mut named, wrong);
     for leftover in named.0.keys() {
         wrong.push(format!("{leftover:?} is named but freed"));
     }
@@ -199,6 +222,10 @@ enum Kind {
     File,
     NsProxy,
     Ucounts,
+    UndoList,
+    ShmFile,
+    MqueueFs,
+    Mqueue,
 }
 
 /// How often each object was named.
@@ -294,7 +321,7 @@ fn audit_pids(k: &Kernel, wrong: &mut Vec<String>) {
 }
 
 fn audit_ucounts(k: &Kernel, wrong: &mut Vec<String>) {
-    let mut charged: BTreeMap<UcountsId, ([u32; UCOUNT_KINDS], u32)> = BTreeMap::new();
+    let mut charged: BTreeMap<UcountsId, ([u32; UCOUNT_KINDS], [u64; UCOUNT_RLIMITS])> = BTreeMap::new();
     for (_, ns) in k.namespaces.iter() {
         if let Some(first) = &ns.common.ucounts {
             for level in k.ucounts_chain(first.id()) {
@@ -304,13 +331,18 @@ fn audit_ucounts(k: &Kernel, wrong: &mut Vec<String>) {
     }
     for (_, task) in k.tasks.iter() {
         for level in k.ucounts_chain(k.creds[task.cred.id()].ucounts.id()) {
-            charged.entry(level).or_default().1 += 1;
+            charged.entry(level).or_default().1[UcountRlimit::Nproc as usize] += 1;
+        }
+    }
+    for (_, queue) in k.mqueues.iter() {
+        for level in k.ucounts_chain(queue.ucounts.id()) {
+            charged.entry(level).or_default().1[UcountRlimit::Msgqueue as usize] += queue.cost();
         }
     }
     let mut keys: BTreeSet<(NsId, Kuid)> = BTreeSet::new();
     for (id, ucounts) in k.ucounts.table.iter() {
         let recounted = charged.remove(&id).unwrap_or_default();
-        differ(wrong, (id, ucounts.uid), (ucounts.ucount, ucounts.nproc), recounted);
+        differ(wrong, (id, ucounts.uid), (ucounts.ucount, ucounts.rlimit), recounted);
         keys.insert((ucounts.ns.id(), ucounts.uid));
     }
     differ(wrong, "ucounts by key", k.ucounts.by_key.keys().copied().collect(), keys);

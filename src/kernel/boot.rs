@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::capability::CapSet;
 use super::cred::{Cred, GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Ids, Kgid};
 use super::file::{FilesStruct, FsStruct};
+use super::ipc::shm;
 use super::ns::{NS_TABLE, Namespace, NsCommon, NsType, SLOTS};
 use super::nsproxy::NsProxy;
 use super::pid::{Attachments, Pid};
@@ -13,7 +14,7 @@ use super::refcount::Held;
 use super::signal::{Rlimit, Rlimits, SIGCHLD, Sighand, SignalStruct};
 use super::table::{LowestFree, Table};
 use super::task::{ChildList, Mm, SiblingLinks, Task, TaskState};
-use super::ucounts::UcountsTable;
+use super::ucounts::{UcountRlimit, UcountsTable};
 use super::{InitObjects, Kernel, NsId};
 
 /// The first number of the inum pool (`PROC_DYNAMIC_FIRST`).
@@ -33,6 +34,10 @@ impl Kernel {
         k.init.nsproxy = nsproxy.id();
         k.init.pid_ns = pid_ns;
         k.boot_init(nsproxy);
+        for ops in NS_TABLE {
+            let (ns, init) = (k.initial(ops.ns_type), k.init.task);
+            (ops.setup)(&mut k, ns, init);
+        }
         k.changes.clear();
         k
     }
@@ -46,6 +51,10 @@ impl Kernel {
             fs: Table::default(),
             files: Table::default(),
             open_files: Table::default(),
+            undo_lists: Table::default(),
+            shm_files: Table::default(),
+            mqueue_fs: Table::default(),
+            mqueues: Table::default(),
             pids: Table::default(),
             creds: Table::default(),
             ucounts: UcountsTable::default(),
@@ -101,10 +110,18 @@ impl Kernel {
             signal,
             sighand: self.sighands.insert_held(Sighand::default()),
             cred,
-            mm: Some(self.mms.insert_held(Mm { users: 0, dumpable: true, user_ns: mm_ns })),
+            was_dumpable: false,
+            mm: Some(self.mms.insert_held(Mm {
+                users: 0,
+                dumpable: true,
+                user_ns: mm_ns,
+                attachments: shm::Attachments::new(),
+            })),
             fs: Some(self.fs.insert_held(FsStruct { users: 0, umask: 0o022 })),
             files: Some(self.files.insert_held(FilesStruct::default())),
             nsproxy: Some(nsproxy),
+            undo_list: None,
+            shm_created: Vec::new(),
             real_parent: init,
             children: ChildList::default(),
             sibling: SiblingLinks::default(),
@@ -127,7 +144,7 @@ impl Kernel {
 
     fn boot_cred(&mut self) -> Held<Cred> {
         let ucounts = self.get_ucounts(self.init.user_ns, GLOBAL_ROOT_UID);
-        self.add_nproc(ucounts.id(), 1);
+        self.add_rlimit(ucounts.id(), UcountRlimit::Nproc, 1);
         let (uid, gid) = (GLOBAL_ROOT_UID, GLOBAL_ROOT_GID);
         let cred = Cred {
             usage: 0,
@@ -201,7 +218,6 @@ fn initial_namespaces() -> (NsId, Table<Namespace>) {
             // The static reference.
             count: 1,
             user_ns: owner,
-            owner_extra: None,
             parent: None,
             ucounts: None,
             pins: 0,

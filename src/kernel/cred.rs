@@ -7,7 +7,7 @@ use super::change::Change;
 use super::ns::Namespace;
 use super::refcount::{Counted, Held};
 use super::task::Task;
-use super::ucounts::Ucounts;
+use super::ucounts::{UcountRlimit, Ucounts};
 use super::{CredId, Kernel, NsId, TaskId};
 
 /// A user id as the kernel stores it: in the initial user namespace.
@@ -167,14 +167,14 @@ impl Kernel {
     /// The credentials of a new thread of `task`: the same object, one more process counted (`copy_creds`).
     pub(crate) fn copy_creds_for_thread(&mut self, task: TaskId) -> Held<Cred> {
         let cred = self.creds.hold(self.tasks[task].cred.id());
-        self.add_nproc(self.creds[cred.id()].ucounts.id(), 1);
+        self.add_rlimit(self.creds[cred.id()].ucounts.id(), UcountRlimit::Nproc, 1);
         cred
     }
 
     /// The credentials of a new process: an object of its own, one more process counted (`copy_creds`).
     pub(crate) fn copy_creds_for_process(&mut self, new: NewCred) -> Held<Cred> {
         let cred = self.insert_cred(new);
-        self.add_nproc(self.creds[cred.id()].ucounts.id(), 1);
+        self.add_rlimit(self.creds[cred.id()].ucounts.id(), UcountRlimit::Nproc, 1);
         cred
     }
 
@@ -190,7 +190,8 @@ impl Kernel {
         let cred = self.insert_cred(new);
         let Cred { ids, ucounts, .. } = &self.creds[cred.id()];
         let limit = self.signal_of(task).rlimits.nproc.soft;
-        let exceeded = self.is_nproc_overlimit(ucounts.id(), limit, 0) && ids.uid != GLOBAL_ROOT_UID;
+        let exceeded =
+            self.is_rlimit_overlimit(ucounts.id(), UcountRlimit::Nproc, limit, 0) && ids.uid != GLOBAL_ROOT_UID;
         self.tasks[task].nproc_exceeded = exceeded;
         self.install_cred(task, cred);
     }
@@ -224,8 +225,8 @@ impl Kernel {
         let is_risky = owner_changes || fs_owner(&old.ids) != fs_owner(&new.ids) || !self.is_cred_subset(new, old);
         let (from, to) = (old.ucounts.id(), new.ucounts.id());
         if from != to {
-            self.add_nproc(to, 1);
-            self.add_nproc(from, -1);
+            self.add_rlimit(to, UcountRlimit::Nproc, 1);
+            self.add_rlimit(from, UcountRlimit::Nproc, -1);
         }
         let old = std::mem::replace(&mut self.tasks[task].cred, cred);
         self.put_cred(old);

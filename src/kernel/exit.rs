@@ -6,6 +6,7 @@ use super::file::FilesStruct;
 use super::refcount::Held;
 use super::signal::{SIGCHLD, SIGCONT, SIGHUP, SIGKILL, Sender, sigmask};
 use super::task::TaskState;
+use super::ucounts::UcountRlimit;
 use super::{Kernel, NsId, PidId, SignalId, TaskId};
 
 /// What is left to do before a call returns. Linux does it in other tasks' context or in work items.
@@ -102,11 +103,14 @@ impl Kernel {
         self.put_pid(of_a);
     }
 
-    /// `exit_mm`, `exit_files`, `exit_fs`, `exit_task_namespaces`, in Linux's order.
+    /// `exit_mm`, `exit_sem`, `exit_shm`, `exit_files`, `exit_fs`, `exit_task_namespaces`, in Linux's order.
     fn exit_resources(&mut self, task: TaskId) {
+        self.tasks[task].was_dumpable = self.is_dumpable(task);
         self.put_mm(task);
+        self.exit_sem(task);
+        self.exit_shm(task);
         if let Some(files) = self.tasks[task].files.take() {
-            self.put_files(files);
+            self.put_files(task, files);
         }
         if let Some(fs) = self.tasks[task].fs.take() {
             drop(self.fs.release(fs));
@@ -116,16 +120,18 @@ impl Kernel {
 
     pub(crate) fn put_mm(&mut self, task: TaskId) {
         if let Some(mm) = self.tasks[task].mm.take()
-            && let Some(freed) = self.mms.release(mm)
+            && let Some(mut freed) = self.mms.release(mm)
         {
+            self.close_attachments(task, &mut freed);
             self.put_ns(freed.user_ns);
         }
     }
 
-    pub(crate) fn put_files(&mut self, files: Held<FilesStruct>) {
+    /// The task lets go of a descriptor table; the last user closes all that is open in it.
+    pub(crate) fn put_files(&mut self, task: TaskId, files: Held<FilesStruct>) {
         if let Some(freed) = self.files.release(files) {
             for descriptor in freed.fds.into_values() {
-                self.put_file(descriptor.file);
+                self.filp_close(task, descriptor.file);
             }
         }
     }
@@ -355,7 +361,7 @@ impl Kernel {
         if let Some(tracer) = gone.tracer {
             self.tasks[tracer].ptraced.retain(|&t| t != task);
         }
-        self.add_nproc(self.creds[gone.cred.id()].ucounts.id(), -1);
+        self.add_rlimit(self.creds[gone.cred.id()].ucounts.id(), UcountRlimit::Nproc, -1);
         drop(self.sighands.release(gone.sighand));
         self.put_cred(gone.cred);
         let own = gone.thread_pid.id();

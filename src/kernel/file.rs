@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::cred::Cred;
+use super::ipc::mqueue::MqueueFile;
 use super::node::Node;
 use super::ns::Namespace;
 use super::pid::Pid;
@@ -29,12 +30,45 @@ pub enum FileKind {
         pid: Held<Pid>,
         thread: bool,
     },
-    /// A file or directory of the lab's tree. `bound` is the namespace it addresses for as long as it is open: the
-    /// user namespace of a map file, the table of a sysctl.
+    /// A file or directory of the lab's tree, and what it addresses for as long as it is open.
     Node {
         node: Node,
-        bound: Option<Held<Namespace>>,
+        bound: Option<Bound>,
     },
+    /// A POSIX message queue.
+    Mqueue(MqueueFile),
+}
+
+/// The namespaces an open file addresses, whatever those of its readers and writers.
+#[derive(Debug)]
+pub enum Bound {
+    /// Of a map file the user namespace, which lives as long as the file is open.
+    Ns(Held<Namespace>),
+    /// The namespace of a table of sysctls, which goes with the namespace.
+    Table(NsId),
+    /// Of a file below `sysvipc` the opener's IPC and pid namespace; both live as long as the file is open.
+    SysvIpc { ipc_ns: Held<Namespace>, pid_ns: Held<Namespace> },
+}
+
+impl Bound {
+    /// The namespace the file is about.
+    pub fn id(&self) -> NsId {
+        match self {
+            Bound::Ns(ns) | Bound::SysvIpc { ipc_ns: ns, .. } => ns.id(),
+            Bound::Table(id) => *id,
+        }
+    }
+
+    /// The references in it.
+    pub fn held(&self) -> impl Iterator<Item = &Held<Namespace>> {
+        match self {
+            Bound::Ns(ns) => [Some(ns), None],
+            Bound::Table(_) => [None, None],
+            Bound::SysvIpc { ipc_ns, pid_ns } => [Some(ipc_ns), Some(pid_ns)],
+        }
+        .into_iter()
+        .flatten()
+    }
 }
 
 bitflags::bitflags! {
@@ -106,12 +140,28 @@ impl Kernel {
         match closed.kind {
             FileKind::Ns(ns) => self.unpin_ns(ns),
             FileKind::Pidfd { pid, .. } => self.put_pid(pid),
-            FileKind::Node { bound, .. } => {
-                if let Some(ns) = bound {
-                    self.put_ns(ns);
-                }
-            }
+            FileKind::Node { bound, .. } => self.unbind(bound),
+            FileKind::Mqueue(queue) => self.close_mqueue(queue),
         }
         self.put_cred(closed.cred);
+    }
+
+    fn unbind(&mut self, bound: Option<Bound>) {
+        match bound {
+            Some(Bound::Ns(ns)) => self.put_ns(ns),
+            Some(Bound::SysvIpc { ipc_ns, pid_ns }) => {
+                self.put_ns(ipc_ns);
+                self.put_ns(pid_ns);
+            }
+            Some(Bound::Table(_)) | None => {}
+        }
+    }
+
+    /// A task closes a descriptor, by itself, by exec or by its exit (`filp_close`).
+    pub(crate) fn filp_close(&mut self, task: TaskId, held: Held<File>) {
+        if let FileKind::Mqueue(file) = &self.open_files[held.id()].kind {
+            self.flush_mqueue(task, file.queue.id());
+        }
+        self.put_file(held);
     }
 }

@@ -15,6 +15,7 @@ pub mod cred;
 pub mod exec;
 pub mod exit;
 pub mod file;
+pub mod ipc;
 pub mod node;
 pub mod ns;
 pub mod nsproxy;
@@ -33,6 +34,9 @@ use std::collections::{BTreeMap, VecDeque};
 use change::Change;
 use cred::Cred;
 use file::{File, FilesStruct, FsStruct};
+use ipc::mqueue::{Mqueue, MqueueFs};
+use ipc::sem::UndoList;
+use ipc::shm::ShmFile;
 use ns::Namespace;
 use nsproxy::NsProxy;
 use pid::Pid;
@@ -48,6 +52,11 @@ pub type CredId = Id<Cred>;
 pub type NsId = Id<Namespace>;
 pub type NsProxyId = Id<NsProxy>;
 pub type FileId = Id<File>;
+pub type MmId = Id<Mm>;
+pub type UndoListId = Id<UndoList>;
+pub type ShmFileId = Id<ShmFile>;
+pub type MqueueFsId = Id<MqueueFs>;
+pub type MqueueId = Id<Mqueue>;
 
 /// The whole simulated kernel.
 #[derive(Debug)]
@@ -59,6 +68,10 @@ pub struct Kernel {
     pub fs: Table<FsStruct>,
     pub files: Table<FilesStruct>,
     pub open_files: Table<File>,
+    pub undo_lists: Table<UndoList>,
+    pub shm_files: Table<ShmFile>,
+    pub mqueue_fs: Table<MqueueFs>,
+    pub mqueues: Table<Mqueue>,
     pub pids: Table<Pid>,
     pub creds: Table<Cred>,
     pub ucounts: UcountsTable,

@@ -1,7 +1,7 @@
 //! The identity of a file in the lab's tree, as plain data: what a descriptor or a cached inode refers to. What is
 //! behind it (names, content, rights) is the business of [`crate::tree`].
 
-use super::{NsId, NsProxyId, TaskId};
+use super::{MqueueId, NsId, NsProxyId, TaskId};
 
 /// A file of the lab as seen through one view.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -49,6 +49,8 @@ pub enum Place {
         info: bool,
         thread: bool,
     },
+    /// `mqueue/<name>`.
+    Mqueue(MqueueId),
     /// `ctl` itself, `ctl/batch` and `ctl/usage`.
     CtlRoot,
     CtlBatch,
@@ -71,8 +73,18 @@ pub enum Object {
     Task(TaskId),
     NsProxy(NsProxyId),
     Ns(NsId),
+    /// A System V object of an IPC namespace, by kind and identifier.
+    Ipc(NsId, IpcKind, i32),
     /// A table of operations, by index of [`super::ns::ENTRIES`].
     Ops(u8),
+}
+
+/// The kinds of System V objects, in the order of `ipc_namespace.ids`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum IpcKind {
+    Sem,
+    Msg,
+    Shm,
 }
 
 impl Node {
@@ -92,12 +104,13 @@ impl Node {
             Place::Fixed(_)
             | Place::MaxNamespaces(_)
             | Place::NsFile(_)
+            | Place::Mqueue(_)
             | Place::CtlRoot
             | Place::CtlBatch
             | Place::CtlUsage
             | Place::NsKind(_)
-            | Place::Struct(Object::NsProxy(_) | Object::Ns(_) | Object::Ops(_), _)
-            | Place::StructItem(Object::NsProxy(_) | Object::Ns(_) | Object::Ops(_), ..) => None,
+            | Place::Struct(Object::NsProxy(_) | Object::Ns(_) | Object::Ipc(..) | Object::Ops(_), _)
+            | Place::StructItem(Object::NsProxy(_) | Object::Ns(_) | Object::Ipc(..) | Object::Ops(_), ..) => None,
         }
     }
 }

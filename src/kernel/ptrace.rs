@@ -50,19 +50,17 @@ impl Kernel {
         );
     }
 
-    /// A target that is not dumpable takes CAP_SYS_PTRACE over the user namespace of its last exec.
+    /// A target that is not dumpable takes CAP_SYS_PTRACE over the user namespace of its last exec; one that was not
+    /// when it died, over the initial one (`task_still_dumpable`).
     fn check_ptrace_dumpable(&self, task: TaskId, target: TaskId) -> Result<()> {
-        let Some(mm) = self.tasks[target].mm.as_ref().map(|held| &self.mms[held.id()]) else { return Ok(()) };
-        let ns = mm.user_ns.id();
-        if mm.dumpable || self.may_ptrace_in(task, ns) {
+        let (dumpable, ns) = match &self.tasks[target].mm {
+            Some(mm) => (self.mms[mm.id()].dumpable, self.mms[mm.id()].user_ns.id()),
+            None => (self.tasks[target].was_dumpable, self.init.user_ns),
+        };
+        if dumpable || self.may_ptrace_in(task, ns) {
             return Ok(());
         }
-        bail!(
-            EPERM,
-            "pid {} is not dumpable and CAP_SYS_PTRACE missing in {}, the user namespace of its last exec",
-            self.task_nr(target),
-            self.ns_arg(ns),
-        );
+        bail!(EPERM, "pid {} is not dumpable and CAP_SYS_PTRACE missing in {}", self.task_nr(target), self.ns_arg(ns),);
     }
 
     /// The target has no capability the caller lacks, or the caller has CAP_SYS_PTRACE over it.

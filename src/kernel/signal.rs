@@ -63,6 +63,8 @@ pub enum Sender {
     /// The kernel itself (SEND_SIG_PRIV): reaches an init like a signal from an ancestor namespace.
     Kernel,
     Task(TaskId),
+    /// A message of this task, to who asked to be told of it: no permission was asked (`__do_notify`).
+    Message(TaskId),
 }
 
 /// `si_code` of SIGCHLD.
@@ -71,6 +73,8 @@ pub const CLD_KILLED: i32 = 2;
 pub const CLD_STOPPED: i32 = 5;
 pub const CLD_CONTINUED: i32 = 6;
 const SI_KERNEL: i32 = 0x80;
+const SI_USER: i32 = 0;
+const SI_MESGQ: i32 = -3;
 
 const SIGTSTP: i32 = 20;
 const SIGTTIN: i32 = 21;
@@ -180,19 +184,20 @@ impl Kernel {
     pub(crate) fn send_signal(&mut self, sender: Sender, target: TaskId, to_group: bool, signo: i32) {
         let info = match sender {
             Sender::Kernel => PendingSignal { signo, code: SI_KERNEL, pid: 0, uid: 0, status: 0 },
-            Sender::Task(task) => self.user_siginfo(task, target, signo),
+            Sender::Task(task) => self.user_siginfo(task, target, signo, SI_USER),
+            Sender::Message(task) => self.user_siginfo(task, target, signo, SI_MESGQ),
         };
         let force = match sender {
             Sender::Kernel => true,
-            Sender::Task(task) => self.task_nr_ns(task, self.task_active_pid_ns(target)) == 0,
+            Sender::Task(task) | Sender::Message(task) => self.task_nr_ns(task, self.task_active_pid_ns(target)) == 0,
         };
         self.queue_signal(info, force, target, to_group);
     }
 
-    fn user_siginfo(&self, sender: TaskId, target: TaskId, signo: i32) -> PendingSignal {
+    fn user_siginfo(&self, sender: TaskId, target: TaskId, signo: i32, code: i32) -> PendingSignal {
         PendingSignal {
             signo,
-            code: 0,
+            code,
             pid: self.visible_tgid(sender, target),
             uid: self.visible_uid(sender, target),
             status: 0,

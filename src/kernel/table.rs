@@ -191,7 +191,8 @@ impl LowestFree {
     }
 }
 
-/// Numbers in use with a moving cursor, as Linux's idr does for pids (`idr_alloc_cyclic`).
+/// Numbers in use, with what each stands for, and a moving cursor, as Linux's idr has them for pids and System V IPC
+/// (`idr_alloc_cyclic`).
 #[derive(Clone, Debug)]
 pub struct Cyclic<V> {
     used: BTreeMap<i32, V>,
@@ -205,7 +206,7 @@ impl<V> Default for Cyclic<V> {
     }
 }
 
-impl<V: Copy> Cyclic<V> {
+impl<V> Cyclic<V> {
     /// The number a cyclic allocation in `[min, max)` would take: the first free one from the cursor on, else the
     /// first free one from `min`. `None` when the range is full.
     pub fn next_free(&self, min: i32, max: i32) -> Option<i32> {
@@ -213,7 +214,8 @@ impl<V: Copy> Cyclic<V> {
         self.first_free(start, max).or_else(|| self.first_free(min, max.min(start)))
     }
 
-    fn first_free(&self, from: i32, to: i32) -> Option<i32> {
+    /// The lowest free number in `[from, to)`.
+    pub fn first_free(&self, from: i32, to: i32) -> Option<i32> {
         let mut candidate = from;
         if candidate >= to {
             return None;
@@ -231,12 +233,21 @@ impl<V: Copy> Cyclic<V> {
         self.used.insert(number, value);
     }
 
-    pub fn remove(&mut self, number: i32) {
-        self.used.remove(&number);
+    pub fn remove(&mut self, number: i32) -> Option<V> {
+        self.used.remove(&number)
     }
 
-    pub fn get(&self, number: i32) -> Option<V> {
-        self.used.get(&number).copied()
+    pub fn peek(&self, number: i32) -> Option<&V> {
+        self.used.get(&number)
+    }
+
+    pub fn peek_mut(&mut self, number: i32) -> Option<&mut V> {
+        self.used.get_mut(&number)
+    }
+
+    /// The highest number in use.
+    pub fn highest(&self) -> Option<i32> {
+        self.used.last_key_value().map(|(&number, _)| number)
     }
 
     pub fn len(&self) -> usize {
@@ -245,6 +256,22 @@ impl<V: Copy> Cyclic<V> {
 
     pub fn is_empty(&self) -> bool {
         self.used.is_empty()
+    }
+
+    /// All values, by number.
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.used.values()
+    }
+
+    /// As [`Cyclic::values`], given away.
+    pub fn into_values(self) -> impl Iterator<Item = V> {
+        self.used.into_values()
+    }
+}
+
+impl<V: Copy> Cyclic<V> {
+    pub fn get(&self, number: i32) -> Option<V> {
+        self.used.get(&number).copied()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (i32, V)> {

@@ -2,6 +2,8 @@
 
 use super::cred::Cred;
 use super::file::{FilesStruct, FsStruct};
+use super::ipc::sem::UndoList;
+use super::ipc::shm::Attachments;
 use super::ns::Namespace;
 use super::nsproxy::NsProxy;
 use super::pid::Pid;
@@ -26,10 +28,16 @@ pub struct Task {
     pub sighand: Held<Sighand>,
     pub cred: Held<Cred>,
     pub mm: Option<Held<Mm>>,
+    /// Whether the memory was dumpable when exit let go of it (`user_dumpable`).
+    pub was_dumpable: bool,
     pub fs: Option<Held<FsStruct>>,
     pub files: Option<Held<FilesStruct>>,
     /// `None` from exit on: every reader has to answer the zombie.
     pub nsproxy: Option<Held<NsProxy>>,
+    /// What semaphores get back at exit; none before the first operation with undo (`sysvsem.undo_list`).
+    pub undo_list: Option<Held<UndoList>>,
+    /// The shared memory segments the thread has made, by namespace and identifier (`sysvshm.shm_clist`).
+    pub shm_created: Vec<(NsId, i32)>,
     pub real_parent: TaskId,
     pub children: ChildList,
     pub sibling: SiblingLinks,
@@ -87,6 +95,8 @@ pub struct Mm {
     pub dumpable: bool,
     /// The user namespace at the last exec.
     pub user_ns: Held<Namespace>,
+    /// Shared memory that is mapped.
+    pub attachments: Attachments,
 }
 
 impl Counted for Mm {

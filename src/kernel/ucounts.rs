@@ -17,6 +17,17 @@ pub const UCOUNT_KINDS: usize = 8;
 /// The highest value of a `max_<kind>_namespaces` limit, and what a new user namespace starts with.
 pub const UCOUNT_MAX: i64 = i32::MAX as i64;
 
+/// Resources that are limited per user (`UCOUNT_RLIMIT_…`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UcountRlimit {
+    /// Processes and threads.
+    Nproc,
+    /// Bytes of POSIX message queues.
+    Msgqueue,
+}
+
+pub const UCOUNT_RLIMITS: usize = 2;
+
 #[derive(Debug)]
 pub struct Ucounts {
     pub count: u32,
@@ -24,8 +35,8 @@ pub struct Ucounts {
     pub uid: Kuid,
     /// Live namespaces by kind, at the index its row in [`super::ns::NS_TABLE`] gives.
     pub ucount: [u32; UCOUNT_KINDS],
-    /// Processes and threads of this user here and in descendant user namespaces (UCOUNT_RLIMIT_NPROC).
-    pub nproc: u32,
+    /// What this user has here and in descendant user namespaces of each resource, at the index [`UcountRlimit`] gives.
+    pub rlimit: [u64; UCOUNT_RLIMITS],
 }
 
 impl Counted for Ucounts {
@@ -48,7 +59,7 @@ impl Kernel {
             return self.ucounts.table.hold(id);
         }
         let ns_held = self.namespaces.hold(ns);
-        let ucounts = Ucounts { count: 0, ns: ns_held, uid, ucount: [0; UCOUNT_KINDS], nproc: 0 };
+        let ucounts = Ucounts { count: 0, ns: ns_held, uid, ucount: [0; UCOUNT_KINDS], rlimit: [0; UCOUNT_RLIMITS] };
         let held = self.ucounts.table.insert_held(ucounts);
         self.ucounts.by_key.insert((ns, uid), held.id());
         held
@@ -111,25 +122,25 @@ impl Kernel {
         self.put_ucounts(held);
     }
 
-    /// Counts a process in or out at `first` and up (`inc_rlimit_ucounts`, `dec_rlimit_ucounts`).
-    pub(crate) fn add_nproc(&mut self, first: UcountsId, delta: i32) {
+    /// Counts so much of a resource in or out at `first` and up (`inc_rlimit_ucounts`, `dec_rlimit_ucounts`).
+    pub(crate) fn add_rlimit(&mut self, first: UcountsId, resource: UcountRlimit, delta: i64) {
         let chain: Vec<_> = self.ucounts_chain(first).collect();
         for id in chain {
-            let nproc = &mut self.ucounts.table[id].nproc;
-            *nproc = nproc.checked_add_signed(delta).expect("a process is counted out where it was counted in");
+            let used = &mut self.ucounts.table[id].rlimit[resource as usize];
+            *used = used.checked_add_signed(delta).expect("what is counted out was counted in");
         }
     }
 
-    /// Whether more processes than allowed would be counted with `extra` more: than `rlimit` at `first`, than the
+    /// Whether more of a resource than allowed would be counted with `extra` more: than `rlimit` at `first`, than the
     /// creator's limit at each user namespace boundary above (`is_rlimit_overlimit`).
-    pub fn is_nproc_overlimit(&self, first: UcountsId, rlimit: u64, extra: u32) -> bool {
+    pub fn is_rlimit_overlimit(&self, first: UcountsId, resource: UcountRlimit, rlimit: u64, extra: u64) -> bool {
         let mut max = rlimit;
         for id in self.ucounts_chain(first) {
             let ucounts = &self.ucounts.table[id];
-            if u64::from(ucounts.nproc + extra) > max {
+            if ucounts.rlimit[resource as usize].saturating_add(extra) > max {
                 return true;
             }
-            max = self.namespaces[ucounts.ns.id()].user().nproc_max;
+            max = self.namespaces[ucounts.ns.id()].user().rlimit_max[resource as usize];
         }
         false
     }

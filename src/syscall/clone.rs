@@ -12,6 +12,7 @@ use crate::kernel::pid::{Pid, PidPlan};
 use crate::kernel::refcount::Held;
 use crate::kernel::signal::{SIGCHLD, SIGNAL_MAX, Sighand, SignalStruct};
 use crate::kernel::task::{ChildList, Mm, SiblingLinks, Task, TaskState};
+use crate::kernel::ucounts::UcountRlimit;
 use crate::kernel::{Kernel, NsId, SignalId, TaskId};
 
 /// `MAX_PID_NS_LEVEL`: most numbers set_tid may have.
@@ -108,7 +109,7 @@ fn check_process_limits(k: &Kernel, me: TaskId, new_user: bool) -> Result<()> {
     let cred = k.cred_of(me);
     let limit = k.signal_of(me).rlimits.nproc.soft;
     // In a user namespace of its own the child is the first; the creator's limit bounds it from above.
-    let over = new_user && limit < 1 || k.is_nproc_overlimit(cred.ucounts.id(), limit, 1);
+    let over = new_user && limit < 1 || k.is_rlimit_overlimit(cred.ucounts.id(), UcountRlimit::Nproc, limit, 1);
     let init_ns = k.init.user_ns;
     if over
         && cred.ids.uid != GLOBAL_ROOT_UID
@@ -166,9 +167,12 @@ fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &PidPlan) ->
         sighand: copy_sighand(k, me, flags),
         cred,
         mm: Some(copy_mm(k, me, flags)),
+        was_dumpable: false,
         fs: Some(copy_fs(k, me, flags)),
         files: Some(copy_files(k, me, flags)),
         nsproxy: Some(nsproxy),
+        undo_list: flags.contains(CloneFlags::SYSVSEM).then(|| k.share_undo_list(me)),
+        shm_created: Vec::new(),
         thread_pid,
         real_parent: me,
         children: ChildList::default(),
@@ -254,7 +258,8 @@ fn copy_mm(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<Mm> {
     }
     let (dumpable, user_ns) = (k.mms[current].dumpable, k.mms[current].user_ns.id());
     let user_ns = k.namespaces.hold(user_ns);
-    k.mms.insert_held(Mm { users: 0, dumpable, user_ns })
+    let attachments = k.copy_attachments(me);
+    k.mms.insert_held(Mm { users: 0, dumpable, user_ns, attachments })
 }
 
 fn copy_fs(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<FsStruct> {

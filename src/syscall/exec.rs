@@ -4,10 +4,12 @@ use super::Return;
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::change::Change;
+use crate::kernel::ipc::shm::Attachments;
 use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::refcount::Held;
 use crate::kernel::signal::{SIGCHLD, Sighand};
 use crate::kernel::task::{Mm, TaskState};
+use crate::kernel::ucounts::UcountRlimit;
 use crate::kernel::{Kernel, TaskId};
 
 /// Becomes another program: `comm` names it, `argv` is what follows it on the command line.
@@ -16,7 +18,7 @@ use crate::kernel::{Kernel, TaskId};
 /// EAGAIN: a set*id call went over RLIMIT_NPROC and the user still is.
 pub fn sys_exec(k: &mut Kernel, me: TaskId, comm: &[u8], argv: &[Vec<u8>]) -> Result<Return> {
     let limit = k.signal_of(me).rlimits.nproc.soft;
-    if k.tasks[me].nproc_exceeded && k.is_nproc_overlimit(k.cred_of(me).ucounts.id(), limit, 0) {
+    if k.tasks[me].nproc_exceeded && k.is_rlimit_overlimit(k.cred_of(me).ucounts.id(), UcountRlimit::Nproc, limit, 0) {
         bail!(EAGAIN, "RLIMIT_NPROC is {} and the set*id call before went over it", limit);
     }
     de_thread(k, me);
@@ -63,7 +65,7 @@ fn close_on_exec(k: &mut Kernel, me: TaskId) {
     let closing: Vec<i32> = k.files[files].fds.iter().filter(|(_, d)| d.cloexec).map(|(&fd, _)| fd).collect();
     for fd in closing {
         if let Some(closed) = k.files[files].fds.remove(&fd) {
-            k.put_file(closed.file);
+            k.filp_close(me, closed.file);
         }
     }
 }
@@ -71,7 +73,7 @@ fn close_on_exec(k: &mut Kernel, me: TaskId) {
 fn new_mm(k: &mut Kernel, me: TaskId) {
     k.put_mm(me);
     let user_ns = k.namespaces.hold(k.cred_of(me).user_ns.id());
-    let mm = k.mms.insert_held(Mm { users: 0, dumpable: true, user_ns });
+    let mm = k.mms.insert_held(Mm { users: 0, dumpable: true, user_ns, attachments: Attachments::new() });
     k.tasks[me].mm = Some(mm);
 }
 

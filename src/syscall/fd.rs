@@ -3,12 +3,13 @@
 use super::{Return, Target, find_visible};
 use crate::bail;
 use crate::errno::Result;
-use crate::kernel::file::{Descriptor, File, FileKind, OpenFlags};
+use crate::kernel::file::{Bound, Descriptor, File, FileKind, OpenFlags};
+use crate::kernel::ipc::mqueue::MqueueFile;
 use crate::kernel::node::{Node, Place, View};
 use crate::kernel::ptrace::PtraceMode;
 use crate::kernel::refcount::Held;
 use crate::kernel::{FileId, Kernel, NsId, TaskId};
-use crate::tree::{self, Viewer};
+use crate::tree::{self, Viewer, WriteTarget};
 
 /// What opening a target gives, before it has a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,22 +27,23 @@ pub enum Opened {
 /// Resolves what setns or open is pointed at, as if the task opened it.
 ///
 /// # Errors
-/// EBADF: no such descriptor, or one opened with O_PATH; ENOENT: no such namespace; those of pidfd_open(2) and open(2).
+/// EBADF: no such descriptor, or one opened with O_PATH; ENOENT: no such namespace; EMFILE and those of pidfd_open(2)
+/// and open(2).
 pub fn open_target(k: &Kernel, me: TaskId, target: &Target, flags: OpenFlags) -> Result<Opened> {
     match target {
         Target::Ns { ns_type, inum } => match k.find_ns(*ns_type, *inum) {
             Some(ns) => Ok(Opened::Ns(ns)),
             None => bail!(ENOENT, "{}:[{}] does not exist", ns_type.ops().name, *inum),
         },
-        Target::Fd(fd) => {
-            let file = file_at(k, me, *fd)?;
-            if k.open_files[file].flags.contains(OpenFlags::PATH) {
-                bail!(EBADF, "descriptor {} was opened with O_PATH", *fd);
-            }
-            Ok(opened(k, file))
+        Target::Fd(fd) => Ok(opened(k, usable_file_at(k, me, *fd)?)),
+        Target::Pidfd(nr) => {
+            let opened = pidfd_open(k, me, *nr, flags.contains(OpenFlags::THREAD))?;
+            free_fd(k, me)?;
+            Ok(opened)
         }
-        Target::Pidfd(nr) => pidfd_open(k, me, *nr, flags.contains(OpenFlags::THREAD)),
         Target::Path(path) => {
+            // open(2) takes its descriptor before it looks at the path.
+            free_fd(k, me)?;
             let node = tree::resolve(k, me, View::Caller, path, !flags.contains(OpenFlags::NOFOLLOW))?;
             tree::may_open(k, Viewer(me), node, flags)?;
             Ok(match node.place {
@@ -60,6 +62,7 @@ pub fn opened(k: &Kernel, file: FileId) -> Opened {
             Opened::Pidfd { pid: pid.id(), thread: *thread, task: k.pids[pid.id()].attached.task }
         }
         FileKind::Node { node, .. } => Opened::Node(*node),
+        FileKind::Mqueue(open) => Opened::Node(mqueue_node(open)),
     }
 }
 
@@ -72,6 +75,18 @@ pub fn file_at(k: &Kernel, me: TaskId, fd: i32) -> Result<FileId> {
         Some(file) => Ok(file),
         None => bail!(EBADF, "descriptor {} is not open", fd),
     }
+}
+
+/// The open file behind a descriptor, for what needs more of it than its place (`fdget`).
+///
+/// # Errors
+/// EBADF: no such descriptor, or one opened with O_PATH.
+pub fn usable_file_at(k: &Kernel, me: TaskId, fd: i32) -> Result<FileId> {
+    let file = file_at(k, me, fd)?;
+    if k.open_files[file].flags.contains(OpenFlags::PATH) {
+        bail!(EBADF, "descriptor {} was opened with O_PATH", fd);
+    }
+    Ok(file)
 }
 
 /// The descriptor a path of the form `fd:N` stands for.
@@ -104,14 +119,31 @@ pub fn sys_open(k: &mut Kernel, me: TaskId, target: &Target, flags: OpenFlags) -
             FileKind::Ns(ns)
         }
         Opened::Pidfd { pid, thread, .. } => FileKind::Pidfd { pid: k.pids.hold(pid), thread },
-        Opened::Node(node) => {
-            let bound = tree::bound_ns(k, Viewer(me), node);
-            FileKind::Node { node, bound: bound.map(|ns| k.namespaces.hold(ns)) }
-        }
+        Opened::Node(Node { place: Place::Mqueue(queue), .. }) => FileKind::Mqueue(k.open_mqueue(queue)),
+        Opened::Node(node) => FileKind::Node { node, bound: bind(k, me, node) },
     };
     let file = new_file(k, me, kind, flags);
     install_fd(k, me, fd, file, flags.contains(OpenFlags::CLOEXEC) || matches!(opened, Opened::Pidfd { .. }));
     Ok(Return::Num(i64::from(fd)))
+}
+
+/// What a file of the lab's tree is bound to while `me` has it open.
+fn bind(k: &mut Kernel, me: TaskId, node: Node) -> Option<Bound> {
+    let ns = tree::bound_ns(k, Viewer(me), node)?;
+    Some(match tree::write_target(node) {
+        Some(WriteTarget::Sysctl(_)) => Bound::Table(ns),
+        Some(_) => Bound::Ns(k.namespaces.hold(ns)),
+        // Of the files that cannot be written only those of System V IPC are bound to anything.
+        None => {
+            let pid_ns = k.task_active_pid_ns(me);
+            Bound::SysvIpc { ipc_ns: k.namespaces.hold(ns), pid_ns: k.namespaces.hold(pid_ns) }
+        }
+    })
+}
+
+/// An open queue as a file of the lab's tree.
+pub(super) fn mqueue_node(open: &MqueueFile) -> Node {
+    Node { view: View::Caller, place: Place::Mqueue(open.queue.id()) }
 }
 
 pub(super) fn new_file(k: &mut Kernel, me: TaskId, kind: FileKind, flags: OpenFlags) -> Held<File> {
@@ -132,7 +164,7 @@ pub(super) fn open_ns_fd(k: &mut Kernel, me: TaskId, ns: NsId) -> Result<Return>
 ///
 /// # Errors
 /// EMFILE at RLIMIT_NOFILE.
-fn free_fd(k: &Kernel, me: TaskId) -> Result<i32> {
+pub(super) fn free_fd(k: &Kernel, me: TaskId) -> Result<i32> {
     let files = k.tasks[me].files.as_ref().expect("only a live task makes calls");
     let used = &k.files[files.id()].fds;
     let fd = (0..).zip(used.keys()).find(|(free, used)| free != *used).map_or(used.len() as i32, |(free, _)| free);
@@ -143,7 +175,7 @@ fn free_fd(k: &Kernel, me: TaskId) -> Result<i32> {
     Ok(fd)
 }
 
-fn install_fd(k: &mut Kernel, me: TaskId, fd: i32, file: Held<File>, cloexec: bool) {
+pub(super) fn install_fd(k: &mut Kernel, me: TaskId, fd: i32, file: Held<File>, cloexec: bool) {
     let files = k.tasks[me].files.as_ref().expect("only a live task makes calls").id();
     k.files[files].fds.insert(fd, Descriptor { file, cloexec });
 }
@@ -156,7 +188,7 @@ pub fn sys_close(k: &mut Kernel, me: TaskId, fd: i32) -> Result<Return> {
     file_at(k, me, fd)?;
     let files = k.tasks[me].files.as_ref().expect("only a live task makes calls").id();
     if let Some(closed) = k.files[files].fds.remove(&fd) {
-        k.put_file(closed.file);
+        k.filp_close(me, closed.file);
     }
     Ok(Return::Num(0))
 }
@@ -202,7 +234,7 @@ impl Kernel {
         if shared {
             let copy = self.copy_files_struct(task);
             if let Some(old) = self.tasks[task].files.replace(copy) {
-                self.put_files(old);
+                self.put_files(task, old);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! ioctl(2) on namespace files (`fs/nsfs.c`) and pidfds (`fs/pidfs.c`).
 
 use super::Return;
-use super::fd::{Opened, file_at, open_ns_fd, opened};
+use super::fd::{Opened, open_ns_fd, opened, usable_file_at};
 use crate::bail;
 use crate::errno::{Error, Result};
 use crate::kernel::capability::Cap;
@@ -40,9 +40,9 @@ pub fn pidfd_entries() -> Vec<&'static NsEntry> {
 /// Asks a namespace file or a pidfd.
 ///
 /// # Errors
-/// EBADF; ENOTTY: no such request for that file; then those of the request.
+/// EBADF: no such descriptor, or one opened with O_PATH; ENOTTY: no such request for that file; then those of the request.
 pub fn sys_ioctl(k: &mut Kernel, me: TaskId, fd: i32, request: u32, arg: Option<i64>) -> Result<Return> {
-    match opened(k, file_at(k, me, fd)?) {
+    match opened(k, usable_file_at(k, me, fd)?) {
         Opened::Ns(ns) => ns_ioctl(k, me, ns, request, arg.unwrap_or(0)),
         Opened::Pidfd { task, .. } => pidfd_ioctl(k, me, task, request, arg.unwrap_or(0)),
         Opened::Node(_) => bail!(ENOTTY, "request {} is for namespace files and pidfds", format!("{request:#x}")),

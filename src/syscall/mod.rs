@@ -1,5 +1,6 @@
 //! Layer 1c: what a task may ask, one file per call or family. [`dispatch`] is the only way to change a kernel.
 
+pub mod clock;
 mod clone;
 mod cred;
 mod exec;
@@ -8,15 +9,20 @@ mod fd;
 mod hostname;
 mod idmap;
 pub mod ioctl;
+pub mod ipc;
 mod kill;
+pub mod mqueue;
+pub mod msg;
 mod path;
 mod prctl;
 mod prlimit;
 mod ptrace;
 mod reboot;
+pub mod sem;
 mod session;
 mod setid;
 mod setns;
+pub mod shm;
 mod sysctl;
 mod timens;
 mod unshare;
@@ -75,6 +81,12 @@ pub enum Syscall {
     Dup { fd: i32 },
     PidfdGetfd { pidfd: i32, fd: i32 },
     Ioctl { fd: i32, request: u32, arg: Option<i64> },
+    Msg(msg::MsgCall),
+    Sem(sem::SemCall),
+    Shm(shm::ShmCall),
+    Mq(mqueue::MqCall),
+    ClockGettime { clock: i32 },
+    Clock { advance: u64 },
     Read { path: Vec<u8> },
     Readlink { path: Vec<u8> },
     Stat { path: Vec<u8>, follow: bool },
@@ -266,6 +278,12 @@ fn perform(k: &mut Kernel, me: TaskId, call: &Syscall) -> Result<Return> {
         Syscall::Dup { fd } => fd::sys_dup(k, me, *fd),
         Syscall::PidfdGetfd { pidfd, fd } => fd::sys_pidfd_getfd(k, me, *pidfd, *fd),
         Syscall::Ioctl { fd, request, arg } => ioctl::sys_ioctl(k, me, *fd, *request, *arg),
+        Syscall::Msg(call) => msg::sys_msg(k, me, call),
+        Syscall::Sem(call) => sem::sys_sem(k, me, call),
+        Syscall::Shm(call) => shm::sys_shm(k, me, call),
+        Syscall::Mq(call) => mqueue::sys_mq(k, me, call),
+        Syscall::ClockGettime { clock } => clock::sys_clock_gettime(k, me, *clock),
+        Syscall::Clock { advance } => clock::sys_clock(k, me, *advance),
         Syscall::Prctl(op) => prctl::sys_prctl(k, me, op),
         Syscall::Setuid { uid } => setid::sys_setuid(k, me, *uid),
         Syscall::Setgid { gid } => setid::sys_setgid(k, me, *gid),

@@ -61,7 +61,9 @@ pub fn sys_readlink(k: &Kernel, me: TaskId, path: &[u8]) -> Result<Return> {
         Subject::Node(node) => node,
         Subject::File(file) => match k.open_files[file].kind {
             FileKind::Node { node, .. } => node,
-            FileKind::Ns(_) | FileKind::Pidfd { .. } => bail!(ENOENT, "the descriptor is no symbolic link"),
+            FileKind::Ns(_) | FileKind::Pidfd { .. } | FileKind::Mqueue(_) => {
+                bail!(ENOENT, "the descriptor is no symbolic link")
+            }
         },
     };
     tree::readlink_as_task(k, me, node).map(Return::Text)
@@ -77,6 +79,7 @@ pub fn sys_stat(k: &Kernel, me: TaskId, path: &[u8], follow: bool) -> Result<Ret
         Subject::File(file) => match &k.open_files[file].kind {
             FileKind::Node { node, .. } => *node,
             FileKind::Ns(ns) => Node { view: View::Caller, place: Place::NsFile(*ns) },
+            FileKind::Mqueue(open) => fd::mqueue_node(open),
             FileKind::Pidfd { pid, .. } => return Ok(pidfd_stat(pid.id().serial())),
         },
     };
@@ -127,6 +130,8 @@ fn listable(k: &Kernel, file: FileId) -> Result<Node> {
     }
     match file.kind {
         FileKind::Node { node, .. } => Ok(node),
-        FileKind::Ns(_) | FileKind::Pidfd { .. } => bail!(ENOTDIR, "the descriptor is no directory"),
+        FileKind::Ns(_) | FileKind::Pidfd { .. } | FileKind::Mqueue(_) => {
+            bail!(ENOTDIR, "the descriptor is no directory")
+        }
     }
 }

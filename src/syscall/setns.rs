@@ -84,6 +84,9 @@ fn commit(k: &mut Kernel, me: TaskId, joins: &Joins) {
         let cred = k.prepare_creds(me).in_user_ns(user_ns);
         k.commit_creds(me, cred);
     }
+    if joined(joins, NsType::Ipc).is_some() {
+        k.exit_sem(me);
+    }
     if joined(joins, NsType::Time).is_some() {
         let time = k.nsproxies[nsproxy.id()].get(Slot::Time);
         k.namespaces[time].time_mut().frozen_offsets = true;

@@ -5,7 +5,9 @@ use std::ops::RangeInclusive;
 use super::write::{Writing, Written};
 use crate::bail;
 use crate::errno::Result;
+use crate::kernel::ipc::IPC_MNI;
 use crate::kernel::ns::NsType;
+use crate::kernel::ns::ipc::{IpcSysctl, SysctlPlace};
 use crate::kernel::pid::{PID_MAX_LIMIT, PID_MAX_MIN};
 use crate::kernel::scan::is_space;
 use crate::kernel::ucounts::UCOUNT_MAX;
@@ -62,6 +64,66 @@ pub fn write_max_namespaces(k: &mut Kernel, user_ns: NsId, ns_type: NsType, w: &
     Ok(written)
 }
 
+/// A sysctl of an IPC namespace. Objects beyond a lowered limit stay.
+///
+/// # Errors
+/// EINVAL: not an integer in its range; of `sem` ERANGE too: SEMMNI out of range, the three before it being set.
+pub fn write_ipc(k: &mut Kernel, ns: NsId, sysctl: IpcSysctl, w: &Writing) -> Result<Written> {
+    let written = match k.ipc_mut(ns).sysctl_mut(sysctl) {
+        SysctlPlace::Int(int) => set_integer(int, w, sysctl.range())?,
+        SysctlPlace::Long(long) => set_integer(long, w, 0..=u64::MAX)?,
+        SysctlPlace::Vector(limits) => write_sem(limits, w)?,
+        SysctlPlace::Nowhere => integer(w, sysctl.range())?.1,
+    };
+    if sysctl == IpcSysctl::ShmRmidForced && k.ipc(ns).shm_rmid_forced != 0 {
+        k.shm_destroy_orphaned(ns);
+    }
+    Ok(written)
+}
+
+/// `sem`: up to four integers; what was read before an error is kept, but for the last (`proc_ipc_sem_dointvec`).
+fn write_sem(limits: &mut [i32; 4], w: &Writing) -> Result<Written> {
+    if w.is_void() {
+        return Ok(Written::advancing(w.bytes.len()));
+    }
+    let semmni = limits[3];
+    let outcome = read_vector(limits, w.bytes);
+    if outcome.is_err() {
+        limits[3] = semmni;
+    } else if !(0..=IPC_MNI).contains(&limits[3]) {
+        let asked = std::mem::replace(&mut limits[3], semmni);
+        bail!(ERANGE, "SEMMNI {} is not from 0 to {}", asked, IPC_MNI);
+    }
+    outcome.map(Written::advancing)
+}
+
+/// Integers between white space into the first places, and the bytes taken (`do_proc_dointvec`).
+fn read_vector(places: &mut [i32], text: &[u8]) -> Result<usize> {
+    let mut taken = 0;
+    for place in places {
+        let rest = &text[taken..];
+        if taken > 0 && rest.iter().all(|&b| is_space(b)) {
+            break;
+        }
+        let number = parse_integer(rest).and_then(|(number, len)| Some((i32::try_from(number).ok()?, len)));
+        let Some((number, len)) = number else { bail!(EINVAL, "not an integer of 32 bits") };
+        *place = number;
+        taken += len;
+    }
+    Ok(taken)
+}
+
+fn set_integer<T>(place: &mut T, w: &Writing, range: RangeInclusive<T>) -> Result<Written>
+where
+    T: TryFrom<i128> + Into<i128> + Copy,
+{
+    let (value, written) = integer(w, range)?;
+    if let Some(value) = value {
+        *place = value;
+    }
+    Ok(written)
+}
+
 /// The integer of a write, and the bytes taken. Nothing written, or a write that does not start at 0, sets nothing
 /// (`sysctl_writes_strict`).
 ///
@@ -69,24 +131,24 @@ pub fn write_max_namespaces(k: &mut Kernel, user_ns: NsId, ns_type: NsType, w: &
 /// EINVAL: no integer, or one out of range.
 fn integer<T>(w: &Writing, range: RangeInclusive<T>) -> Result<(Option<T>, Written)>
 where
-    T: TryFrom<i64> + Into<i64> + Copy,
+    T: TryFrom<i128> + Into<i128> + Copy,
 {
-    if w.bytes.is_empty() || w.pos != 0 {
+    if w.is_void() {
         return Ok((None, Written::advancing(w.bytes.len())));
     }
     let Some((number, taken)) = parse_integer(w.bytes) else {
         bail!(EINVAL, "not an integer");
     };
-    let (min, max): (i64, i64) = ((*range.start()).into(), (*range.end()).into());
+    let (min, max): (i128, i128) = ((*range.start()).into(), (*range.end()).into());
     match T::try_from(number) {
         Ok(value) if (min..=max).contains(&number) => Ok((Some(value), Written::advancing(taken))),
-        _ => bail!(EINVAL, "{} is not from {} to {}", number, min, max),
+        _ => bail!(EINVAL, "{} is not from {} to {}", number.to_string(), min.to_string(), max.to_string()),
     }
 }
 
 /// An integer between white space, decimal, octal (`0…`) or hexadecimal (`0x…`), and the bytes with the white space
 /// behind it (`proc_get_long`). What follows is not looked at.
-fn parse_integer(text: &[u8]) -> Option<(i64, usize)> {
+fn parse_integer(text: &[u8]) -> Option<(i128, usize)> {
     let spaces = |text: &[u8]| text.iter().take_while(|&&b| is_space(b)).count();
     let start = spaces(text);
     let (negative, unsigned) = match &text[start..] {
@@ -104,7 +166,7 @@ fn parse_integer(text: &[u8]) -> Option<(i64, usize)> {
         return None;
     }
     let digits = std::str::from_utf8(&unsigned[prefix..prefix + digits]).ok()?;
-    let magnitude = i64::from_str_radix(digits, radix).ok()?;
+    let magnitude = i128::from(u64::from_str_radix(digits, radix).ok()?);
     Some((if negative { -magnitude } else { magnitude }, end + spaces(&text[end..])))
 }
 

@@ -3,6 +3,7 @@
 use super::{CloneFlags, Return};
 use crate::bail;
 use crate::errno::Result;
+use crate::kernel::ns::NsType;
 use crate::kernel::nsproxy::nsproxy_flags;
 use crate::kernel::{Kernel, TaskId};
 
@@ -72,8 +73,16 @@ fn commit(k: &mut Kernel, me: TaskId, flags: CloneFlags) {
     });
     let owner = cred.as_ref().map_or_else(|| k.cred_of(me).user_ns.id(), |(_, user_ns)| user_ns.id());
     let asked = flags.bits() & nsproxy_flags();
-    if asked != 0 {
-        let nsproxy = k.create_new_namespaces(me, asked, owner);
+    let new_nsproxy = (asked != 0).then(|| k.create_new_namespaces(me, asked, owner));
+    // Sets and segments of the old namespace cannot be reached from the new one: let go of them first.
+    let new_ipc = asked & NsType::Ipc.ops().clone_flag != 0;
+    if new_ipc || flags.contains(CloneFlags::SYSVSEM) {
+        k.exit_sem(me);
+    }
+    if new_ipc {
+        k.exit_shm(me);
+    }
+    if let Some(nsproxy) = new_nsproxy {
         k.switch_task_namespaces(me, Some(nsproxy));
     }
     if flags.contains(CloneFlags::FS) && k.is_fs_shared(me) {

@@ -3,9 +3,8 @@
 use super::{Return, fd, hostname, idmap, sysctl, timens};
 use crate::bail;
 use crate::errno::Result;
-use crate::kernel::file::{FileKind, OpenFlags};
+use crate::kernel::file::{Bound, FileKind, OpenFlags};
 use crate::kernel::node::{Node, Place, View};
-use crate::kernel::refcount::Held;
 use crate::kernel::{CredId, FileId, Kernel, NsId, TaskId};
 use crate::tree::{self, Sysctl, Viewer, WriteTarget};
 
@@ -19,6 +18,13 @@ pub(super) struct Writing<'a> {
     /// The file position, bytes.
     pub pos: u64,
     pub bytes: &'a [u8],
+}
+
+impl Writing<'_> {
+    /// Sets no number: empty, or not at the start of the file (`sysctl_writes_strict`).
+    pub fn is_void(&self) -> bool {
+        self.bytes.is_empty() || self.pos != 0
+    }
 }
 
 /// How a write ended.
@@ -63,10 +69,15 @@ pub fn write_file(k: &mut Kernel, task: TaskId, file: FileId, bytes: &[u8]) -> R
     let open = &k.open_files[file];
     let (node, bound) = match &open.kind {
         FileKind::Node { node, bound } if open.flags.contains(OpenFlags::WRITE) => {
-            (*node, bound.as_ref().map(Held::id))
+            (*node, bound.as_ref().map(Bound::id))
         }
         FileKind::Pidfd { .. } => bail!(EINVAL, "a pidfd cannot be written"),
-        FileKind::Ns(_) | FileKind::Node { .. } => bail!(EBADF, "the descriptor is not open for writing"),
+        FileKind::Mqueue(_) if open.flags.contains(OpenFlags::WRITE) => {
+            bail!(EINVAL, "a queue cannot be written: mq_send puts messages into it")
+        }
+        FileKind::Ns(_) | FileKind::Node { .. } | FileKind::Mqueue(_) => {
+            bail!(EBADF, "the descriptor is not open for writing")
+        }
     };
     let writing = Writing { task, opener: open.cred.id(), pos: open.pos, bytes };
     let written = perform(k, node, bound, &writing)?;
@@ -79,11 +90,12 @@ pub fn write_file(k: &mut Kernel, task: TaskId, file: FileId, bytes: &[u8]) -> R
 /// write(2) of `bytes` to `path`, or to the descriptor of `fd:N`.
 ///
 /// # Errors
-/// Those of finding the file, [`write_node`] and [`write_file`].
+/// EMFILE at RLIMIT_NOFILE; those of finding the file, [`write_node`] and [`write_file`].
 pub fn sys_write(k: &mut Kernel, task: TaskId, path: &[u8], bytes: &[u8]) -> Result<Return> {
     let taken = match fd::descriptor(path) {
         Some(number) => write_file(k, task, fd::file_at(k, task, number)?, bytes)?,
         None => {
+            fd::free_fd(k, task)?;
             let node = tree::resolve(k, task, View::PidNs(k.task_active_pid_ns(task)), path, true)?;
             write_node(k, task, node, 0, bytes)?
         }
@@ -98,15 +110,21 @@ fn perform(k: &mut Kernel, node: Node, bound: Option<NsId>, w: &Writing) -> Resu
             _ => bail!(EINVAL, "the file cannot be written"),
         }
     };
+    if let (WriteTarget::Sysctl(_), Some(ns)) = (target, bound)
+        && !k.namespaces.contains(ns)
+    {
+        bail!(ENOENT, "the sysctl went with its namespace");
+    }
     match (target, bound) {
         (WriteTarget::Map(kind), Some(ns)) => idmap::write_map(k, ns, kind, w),
         (WriteTarget::Setgroups, Some(ns)) => idmap::write_setgroups(k, ns, w),
         (WriteTarget::Sysctl(Sysctl::PidMax), Some(ns)) => sysctl::write_pid_max(k, ns, w),
         (WriteTarget::Sysctl(Sysctl::MaxNamespaces(kind)), Some(ns)) => sysctl::write_max_namespaces(k, ns, kind, w),
+        (WriteTarget::Sysctl(Sysctl::Ipc(sysctl)), Some(ns)) => sysctl::write_ipc(k, ns, sysctl, w),
         (
             WriteTarget::Map(_)
             | WriteTarget::Setgroups
-            | WriteTarget::Sysctl(Sysctl::PidMax | Sysctl::MaxNamespaces(_)),
+            | WriteTarget::Sysctl(Sysctl::PidMax | Sysctl::MaxNamespaces(_) | Sysctl::Ipc(_)),
             None,
         ) => bail!(ESRCH, "the task is gone"),
         (WriteTarget::Sysctl(Sysctl::NsLastPid), _) => sysctl::write_ns_last_pid(k, w),

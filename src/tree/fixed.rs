@@ -1,13 +1,15 @@
 //! The files that belong to no object: the directories at the top, `proc/*` and `proc/sys/**`.
 
 use super::look::Look;
-use super::proc::{sys, system};
+use super::mqueue;
+use super::proc::{sys, system, sysvipc};
 use super::structs::Collection;
 use super::{FileType, Sysctl, rows};
 use crate::errno::Result;
 use crate::kernel::TaskId;
-use crate::kernel::node::{Node, Place, View};
+use crate::kernel::node::Place;
 use crate::kernel::ns::NS_TABLE;
+use crate::kernel::ns::ipc::IpcSysctl;
 
 /// One file.
 pub(super) struct Row {
@@ -20,7 +22,14 @@ pub(super) enum Kind {
     Dir(Dir),
     File(Render),
     Link(fn(&Look<'_>) -> Result<String>),
-    Sysctl { render: Render, write: Option<Sysctl> },
+    Sysctl {
+        render: Render,
+        write: Option<Sysctl>,
+    },
+    /// A sysctl of the IPC namespace.
+    Ipc(IpcSysctl),
+    /// A table of System V objects, of the IPC namespace the opener was in.
+    SysvIpc(Render),
 }
 
 pub(super) type Render = fn(&Look<'_>) -> Result<Vec<u8>>;
@@ -35,6 +44,8 @@ pub(super) enum Dir {
     MaxNamespaces,
     /// `as`: every process.
     As,
+    /// `mqueue`: the queues of the reader's IPC namespace.
+    Mqueue,
     /// A directory of `kernel/`: all objects of a kind.
     Objects(Collection),
 }
@@ -57,6 +68,14 @@ const fn sysctl(path: &'static str, mode: u16, render: Render) -> Row {
 
 const fn writable(path: &'static str, mode: u16, render: Render, target: Sysctl) -> Row {
     Row { path, mode, kind: Kind::Sysctl { render, write: Some(target) } }
+}
+
+const fn ipc(path: &'static str, mode: u16, sysctl: IpcSysctl) -> Row {
+    Row { path, mode, kind: Kind::Ipc(sysctl) }
+}
+
+const fn sysv_ipc(path: &'static str, render: Render) -> Row {
+    Row { path, mode: 0o444, kind: Kind::SysvIpc(render) }
 }
 
 /// The row of `proc`.
@@ -91,7 +110,31 @@ pub(super) static ROWS: &[Row] = &[
     writable("proc/sys/kernel/pid_max", 0o644, sys::pid_max, Sysctl::PidMax),
     sysctl("proc/sys/kernel/threads-max", 0o644, sys::threads_max),
     sysctl("proc/sys/kernel/version", 0o444, sys::version),
+    ipc("proc/sys/kernel/auto_msgmni", 0o644, IpcSysctl::AutoMsgmni),
+    ipc("proc/sys/kernel/msg_next_id", 0o444, IpcSysctl::MsgNextId),
+    ipc("proc/sys/kernel/msgmax", 0o644, IpcSysctl::Msgmax),
+    ipc("proc/sys/kernel/msgmnb", 0o644, IpcSysctl::Msgmnb),
+    ipc("proc/sys/kernel/msgmni", 0o644, IpcSysctl::Msgmni),
+    ipc("proc/sys/kernel/sem", 0o644, IpcSysctl::Sem),
+    ipc("proc/sys/kernel/sem_next_id", 0o444, IpcSysctl::SemNextId),
+    ipc("proc/sys/kernel/shm_next_id", 0o444, IpcSysctl::ShmNextId),
+    ipc("proc/sys/kernel/shm_rmid_forced", 0o644, IpcSysctl::ShmRmidForced),
+    ipc("proc/sys/kernel/shmall", 0o644, IpcSysctl::Shmall),
+    ipc("proc/sys/kernel/shmmax", 0o644, IpcSysctl::Shmmax),
+    ipc("proc/sys/kernel/shmmni", 0o644, IpcSysctl::Shmmni),
+    dir("proc/sys/fs", Dir::Plain),
+    dir("proc/sys/fs/mqueue", Dir::Plain),
+    ipc("proc/sys/fs/mqueue/msg_default", 0o644, IpcSysctl::MqMsgDefault),
+    ipc("proc/sys/fs/mqueue/msg_max", 0o644, IpcSysctl::MqMsgMax),
+    ipc("proc/sys/fs/mqueue/msgsize_default", 0o644, IpcSysctl::MqMsgsizeDefault),
+    ipc("proc/sys/fs/mqueue/msgsize_max", 0o644, IpcSysctl::MqMsgsizeMax),
+    ipc("proc/sys/fs/mqueue/queues_max", 0o644, IpcSysctl::MqQueuesMax),
     dir("proc/sys/user", Dir::MaxNamespaces),
+    dir("proc/sysvipc", Dir::Plain),
+    sysv_ipc("proc/sysvipc/msg", sysvipc::msg),
+    sysv_ipc("proc/sysvipc/sem", sysvipc::sem),
+    sysv_ipc("proc/sysvipc/shm", sysvipc::shm),
+    Row { path: "mqueue", mode: 0o1777, kind: Kind::Dir(Dir::Mqueue) },
     dir("as", Dir::As),
     dir("kernel", Dir::Plain),
     dir("kernel/task", Dir::Objects(Collection::Tasks)),
@@ -116,7 +159,7 @@ impl Row {
     pub fn file_type(&self) -> FileType {
         match self.kind {
             Kind::Dir(_) => FileType::Directory,
-            Kind::File(_) | Kind::Sysctl { .. } => FileType::File,
+            Kind::File(_) | Kind::Sysctl { .. } | Kind::Ipc(_) | Kind::SysvIpc(_) => FileType::File,
             Kind::Link(_) => FileType::Symlink,
         }
     }
@@ -136,6 +179,7 @@ pub(super) fn lookup(look: &Look<'_>, dir: u16, name: &[u8]) -> Option<Place> {
             Some(Place::MaxNamespaces(index_u8(kind)))
         }
         Dir::As => look.find(name).map(Place::As),
+        Dir::Mqueue => mqueue::lookup(look, name),
         Dir::Objects(collection) => collection.lookup(look.k, name),
     }
 }
@@ -151,6 +195,7 @@ pub(super) fn readdir(look: &Look<'_>, dir: u16) -> Vec<(String, Place)> {
         Dir::MaxNamespaces => entries
             .extend((0..).zip(NS_TABLE).map(|(kind, ops)| (ops.ucount_name.to_owned(), Place::MaxNamespaces(kind)))),
         Dir::As => entries.extend(processes(look).map(|(nr, task)| (nr.to_string(), Place::As(task)))),
+        Dir::Mqueue => entries.extend(mqueue::readdir(look)),
         Dir::Objects(collection) => entries.extend(collection.readdir(look.k)),
     }
     entries
@@ -176,9 +221,10 @@ fn processes<'k>(look: &Look<'k>) -> impl Iterator<Item = (i32, TaskId)> {
     })
 }
 
-/// The file system a task sees below its own `as/<pid>`.
-pub(super) fn as_proc(task: TaskId) -> Node {
-    Node { view: View::As(task), place: Place::Fixed(PROC) }
+/// The directories at the top that `as/<pid>` holds once more, as that task sees them.
+pub(super) fn as_dirs() -> impl Iterator<Item = (u16, &'static str)> {
+    let is_seen = |row: u16| matches!(self::row(row).kind, Kind::Dir(Dir::Proc | Dir::Mqueue));
+    rows::children(paths(), "").filter(move |(row, _)| is_seen(*row))
 }
 
 /// An index into a table of at most 256 rows.

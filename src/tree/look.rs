@@ -4,11 +4,10 @@ use super::Viewer;
 use crate::bail;
 use crate::errno::{Errno, Error, Result};
 use crate::kernel::cred::{Kgid, Kuid, OVERFLOW_ID};
-use crate::kernel::file::{File, FileKind};
+use crate::kernel::file::{Bound, File, FileKind};
 use crate::kernel::node::{Node, View};
 use crate::kernel::ns::UserNamespace;
 use crate::kernel::ptrace::PtraceMode;
-use crate::kernel::refcount::Held;
 use crate::kernel::{Kernel, NsId, TaskId};
 
 /// One look at a file.
@@ -22,6 +21,8 @@ pub(super) struct Look<'k> {
     pub pid_ns: NsId,
     /// What the file was bound to when it was opened, see [`super::bound_ns`].
     pub bound: Option<NsId>,
+    /// The pid namespace the opener was in, where the file keeps it (`sysvipc`), else the reader's.
+    pub opener_pid_ns: NsId,
 }
 
 impl<'k> Look<'k> {
@@ -35,9 +36,9 @@ impl<'k> Look<'k> {
             View::As(task) => (task, live_active_pid_ns(k, task)?),
             View::PidNs(ns) => (viewer.0, ns),
         };
-        live_active_pid_ns(k, reader)?;
+        let opener_pid_ns = live_active_pid_ns(k, reader)?;
         let user_ns = k.cred_of(reader).user_ns.id();
-        let mut look = Look { k, reader, user_ns, pid_ns, bound: None };
+        let mut look = Look { k, reader, user_ns, pid_ns, bound: None, opener_pid_ns };
         look.bound = super::open::bound_ns(&look, node);
         Ok(look)
     }
@@ -47,7 +48,10 @@ impl<'k> Look<'k> {
         let mut look = Look::now(k, Viewer(reader), node)?;
         look.user_ns = k.creds[file.cred.id()].user_ns.id();
         if let FileKind::Node { bound, .. } = &file.kind {
-            look.bound = bound.as_ref().map(Held::id);
+            look.bound = bound.as_ref().map(Bound::id);
+            if let Some(Bound::SysvIpc { pid_ns, .. }) = bound {
+                look.opener_pid_ns = pid_ns.id();
+            }
         }
         Ok(look)
     }

@@ -7,6 +7,7 @@
 
 mod fixed;
 mod look;
+mod mqueue;
 mod name;
 mod open;
 mod proc;
@@ -19,8 +20,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
-use crate::kernel::file::{File, FileKind};
+use crate::kernel::file::{Bound, File, FileKind};
 use crate::kernel::node::{Node, Object, Place, View};
+use crate::kernel::ns::ipc::IpcSysctl;
 use crate::kernel::ns::{NS_TABLE, NsType};
 use crate::kernel::uid_map::MapKind;
 use crate::kernel::{Kernel, NsId, TaskId};
@@ -99,6 +101,8 @@ pub enum Sysctl {
     NsLastPid,
     /// `max_<kind>_namespaces` of the bound user namespace.
     MaxNamespaces(NsType),
+    /// Of the bound IPC namespace.
+    Ipc(IpcSysctl),
 }
 
 /// The namespace `node` addresses when `viewer` opens it now, where that is fixed at open: the user namespace of a map
@@ -115,7 +119,9 @@ pub fn lookup(k: &Kernel, viewer: Viewer, dir: Node, name: &[u8]) -> Result<Node
     let look = Look::now(k, viewer, dir)?;
     check_dir(&look, dir)?;
     let place = match dir.place {
-        Place::As(task) if name == b"proc" => return Ok(fixed::as_proc(task)),
+        Place::As(task) if fixed::as_dirs().any(|(_, dir)| dir.as_bytes() == name) => {
+            return lookup(k, viewer, Node { view: View::As(task), ..ROOT }, name);
+        }
         Place::Fixed(row) => fixed::lookup(&look, row, name),
         Place::Pid(task, row) => TaskDir::process(task).lookup(&look, row, name),
         Place::Tid(task, row) => TaskDir::thread(task).lookup(&look, row, name),
@@ -138,8 +144,12 @@ pub fn readdir(k: &Kernel, viewer: Viewer, dir: Node) -> Result<Vec<DirEntry>> {
     check_dir(&look, dir)?;
     let entries = match dir.place {
         Place::As(task) => {
-            let file_type = FileType::Directory;
-            return Ok(vec![DirEntry { name: "proc".to_owned(), node: fixed::as_proc(task), file_type }]);
+            let dirs = fixed::as_dirs().map(|(row, name)| DirEntry {
+                name: name.to_owned(),
+                node: Node { view: View::As(task), place: Place::Fixed(row) },
+                file_type: FileType::Directory,
+            });
+            return Ok(dirs.collect());
         }
         Place::Fixed(row) => fixed::readdir(&look, row),
         Place::Pid(task, row) => TaskDir::process(task).readdir(&look, row),
@@ -184,7 +194,10 @@ fn attr_of(look: &Look<'_>, node: Node) -> Result<Attr> {
         Place::Fixed(row) => {
             attr.mode = fixed::row(row).mode;
             attr.nlink = fixed::nlink(row);
-            (attr.uid, attr.gid) = sys::rule(fixed::row(row), look.bound).owner(k);
+            (attr.uid, attr.gid) = match fixed::row(row).kind {
+                fixed::Kind::Dir(fixed::Dir::Mqueue) => mqueue::root_owner(look),
+                _ => sys::rule(fixed::row(row), look.bound).owner(k),
+            };
         }
         Place::MaxNamespaces(_) => attr.mode = 0o644,
         Place::As(task) => own(k, &mut attr, task, 0o555),
@@ -194,6 +207,10 @@ fn attr_of(look: &Look<'_>, node: Node) -> Result<Attr> {
             attr.nlink = dir.nlink(k, row);
         }
         Place::NsLink { task, .. } => own(k, &mut attr, task, 0o777),
+        Place::Mqueue(queue) => {
+            let queue = &k.mqueues[queue];
+            (attr.mode, attr.uid, attr.gid) = (queue.mode, queue.uid, queue.gid);
+        }
         Place::NsFile(ns) => attr.ino = Some(u64::from(k.namespaces[ns].common.inum)),
         Place::Fd { task, fd, info: false, .. } => own(k, &mut attr, task, fd::link_mode(fd::file(k, task, fd)?)),
         Place::Fd { task, info: true, .. } => own(k, &mut attr, task, 0o444),
@@ -221,7 +238,7 @@ fn struct_mode(file_type: FileType) -> u16 {
 fn file_type(k: &Kernel, place: Place) -> Option<FileType> {
     match place {
         Place::Fixed(row) => Some(fixed::row(row).file_type()),
-        Place::MaxNamespaces(_) | Place::NsFile(_) => Some(FileType::File),
+        Place::MaxNamespaces(_) | Place::NsFile(_) | Place::Mqueue(_) => Some(FileType::File),
         Place::As(_) | Place::NsKind(_) => Some(FileType::Directory),
         Place::Pid(_, row) | Place::Tid(_, row) => Some(pid::row_at(row).file_type()),
         Place::NsLink { .. } => Some(FileType::Symlink),
@@ -244,6 +261,7 @@ fn is_alive(k: &Kernel, node: Node) -> bool {
     };
     let exists = match node.place {
         Place::NsFile(ns) => k.namespaces.contains(ns),
+        Place::Mqueue(queue) => k.mqueues.contains(queue),
         Place::Struct(object, _) | Place::StructItem(object, ..) => structs::is_alive(k, object),
         _ => node.task().is_none_or(|task| k.tasks.contains(task)),
     };
@@ -292,7 +310,15 @@ pub fn read(k: &Kernel, viewer: Viewer, node: Node) -> Result<Vec<u8>> {
 pub fn read_open(k: &Kernel, reader: TaskId, file: &File) -> Result<Vec<u8>> {
     match &file.kind {
         FileKind::Ns(_) | FileKind::Pidfd { .. } => bail!(EINVAL, "namespace files and pidfds cannot be read"),
-        FileKind::Node { node, .. } => content(&Look::opened(k, reader, file, *node)?, *node),
+        FileKind::Node { node, bound } => {
+            if let Some(Bound::Table(ns)) = bound
+                && !k.namespaces.contains(*ns)
+            {
+                bail!(ENOENT, "the sysctl went with its namespace");
+            }
+            content(&Look::opened(k, reader, file, *node)?, *node)
+        }
+        FileKind::Mqueue(open) => Ok(mqueue::text(k, reader, open.queue.id())),
     }
 }
 
@@ -306,7 +332,10 @@ fn content(look: &Look<'_>, node: Node) -> Result<Vec<u8>> {
     }
     let text = match node.place {
         Place::Fixed(row) => match fixed::row(row).kind {
-            fixed::Kind::File(render) | fixed::Kind::Sysctl { render, .. } => return render(look),
+            fixed::Kind::File(render) | fixed::Kind::SysvIpc(render) | fixed::Kind::Sysctl { render, .. } => {
+                return render(look);
+            }
+            fixed::Kind::Ipc(sysctl) => return sys::ipc(look, sysctl),
             fixed::Kind::Dir(_) | fixed::Kind::Link(_) => None,
         },
         Place::MaxNamespaces(kind) => return sys::max_namespaces(look, NS_TABLE[usize::from(kind)]),
@@ -315,6 +344,7 @@ fn content(look: &Look<'_>, node: Node) -> Result<Vec<u8>> {
             pid::Kind::Dir(_) | pid::Kind::Link(_) => None,
         },
         Place::Fd { task, fd, info: true, .. } => return fd::info(look, task, fd),
+        Place::Mqueue(queue) => Some(mqueue::text(k, look.reader, queue)),
         Place::Struct(object, row) => structs::read(k, object, row),
         Place::StructItem(object, row, key) => structs::read_item(k, object, row, key),
         _ => None,
@@ -336,7 +366,7 @@ pub fn cacheable(node: Node) -> Cacheable {
         Place::CtlDir(_) | Place::CtlTaskUsage(_) | Place::Ctl(..) => (true, true),
         // A namespace may go without any task changing.
         Place::NsFile(_) => (false, true),
-        Place::Fd { .. } => (false, false),
+        Place::Fd { .. } | Place::Mqueue(_) => (false, false),
         Place::Struct(Object::Ops(_), _) => (true, true),
         Place::Struct(..) | Place::StructItem(..) => (false, false),
     };

@@ -5,10 +5,12 @@
 
 use super::fixed;
 use super::look::Look;
+use super::mqueue;
 use super::proc::pid::{self, TaskDir, fd, ns};
 use super::structs;
 use crate::bail;
 use crate::errno::Result;
+use crate::kernel::MqueueId;
 use crate::kernel::file::FileKind;
 use crate::kernel::node::{Node, Object, Place, View};
 use crate::kernel::ns::{ENTRIES, NS_TABLE};
@@ -29,6 +31,7 @@ pub(super) fn path(look: &Look<'_>, place: Place) -> String {
         Place::Fd { task, fd, info, thread } => {
             below(look, TaskDir { task, thread }, &format!("{}/{fd}", if info { "fdinfo" } else { "fd" }))
         }
+        Place::Mqueue(queue) => format!("mqueue/{}", mqueue::name(k, queue)),
         Place::CtlRoot => "ctl".to_owned(),
         Place::CtlBatch => "ctl/batch".to_owned(),
         Place::CtlUsage => "ctl/usage".to_owned(),
@@ -75,6 +78,7 @@ pub(super) fn link_text(look: &Look<'_>, node: Node, style: Style) -> Result<Vec
                 FileKind::Ns(id) => Ok(ns::text(k, *id).into_bytes()),
                 FileKind::Pidfd { .. } => Ok(b"anon_inode:[pidfd]".to_vec()),
                 FileKind::Node { node: target, .. } => Ok(file_text(look, node, *target, style).into_bytes()),
+                FileKind::Mqueue(open) => Ok(queue_text(look, node, open.queue.id(), style).into_bytes()),
             }
         }
         Place::Struct(object, row) => pointer_text(look, node, structs::target(k, object, row)),
@@ -109,6 +113,16 @@ fn file_text(look: &Look<'_>, link: Node, target: Node, style: Style) -> String 
     match style {
         Style::Linux => format!("/{path}"),
         Style::Mount => format!("{}{path}", to_view_top(look, link.place)),
+    }
+}
+
+/// An open queue. Its path starts at the root of its own file system, which is mounted nowhere.
+fn queue_text(look: &Look<'_>, link: Node, queue: MqueueId, style: Style) -> String {
+    let name = mqueue::name(look.k, queue);
+    match style {
+        _ if look.k.mqueues[queue].is_unlinked(look.k) => format!("/{name} (deleted)"),
+        Style::Linux => format!("/{name}"),
+        Style::Mount => format!("{}mqueue/{name}", to_view_top(look, link.place)),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::errno::Result;
 use crate::kernel::capability::Cap;
 use crate::kernel::file::OpenFlags;
 use crate::kernel::node::{Node, Place};
-use crate::kernel::ns::NS_TABLE;
+use crate::kernel::ns::{NS_TABLE, Slot};
 use crate::kernel::{Kernel, NsId, TaskId};
 
 bitflags::bitflags! {
@@ -42,6 +42,7 @@ pub fn write_target(node: Node) -> Option<WriteTarget> {
     match node.place {
         Place::Fixed(row) => match fixed::row(row).kind {
             Kind::Sysctl { write, .. } => write.map(WriteTarget::Sysctl),
+            Kind::Ipc(sysctl) => Some(WriteTarget::Sysctl(Sysctl::Ipc(sysctl))),
             _ => None,
         },
         Place::MaxNamespaces(kind) => {
@@ -54,6 +55,12 @@ pub fn write_target(node: Node) -> Option<WriteTarget> {
 
 /// The namespace `node` addresses for one look at it, where that is fixed at open.
 pub(super) fn bound_ns(look: &Look<'_>, node: Node) -> Option<NsId> {
+    let reader_ipc_ns = || look.k.task_ns(look.reader, Slot::Ipc);
+    if let Place::Fixed(row) = node.place
+        && let Kind::SysvIpc(_) = fixed::row(row).kind
+    {
+        return reader_ipc_ns();
+    }
     match write_target(node)? {
         WriteTarget::Map(_) | WriteTarget::Setgroups => {
             let task = node.task().filter(|&task| look.k.tasks.contains(task))?;
@@ -61,6 +68,7 @@ pub(super) fn bound_ns(look: &Look<'_>, node: Node) -> Option<NsId> {
         }
         WriteTarget::Sysctl(Sysctl::PidMax) => Some(look.k.task_active_pid_ns(look.reader)),
         WriteTarget::Sysctl(Sysctl::MaxNamespaces(_)) => Some(look.user_ns),
+        WriteTarget::Sysctl(Sysctl::Ipc(_)) => reader_ipc_ns(),
         WriteTarget::Sysctl(Sysctl::Hostname | Sysctl::Domainname | Sysctl::NsLastPid)
         | WriteTarget::Comm(_)
         | WriteTarget::TimensOffsets(_) => None,
@@ -121,7 +129,7 @@ pub(super) fn check_access(look: &Look<'_>, node: Node, attr: &Attr, access: Acc
         Place::NsFile(ns) if access.contains(Access::WRITE) => {
             bail!(EPERM, "{} is immutable: namespace files open read-only", k.ns_arg(ns))
         }
-        Place::Fixed(row) if matches!(fixed::row(row).kind, Kind::Sysctl { .. }) => {
+        Place::Fixed(row) if matches!(fixed::row(row).kind, Kind::Sysctl { .. } | Kind::Ipc(_)) => {
             sys::rule(fixed::row(row), look.bound).check(k, reader, attr.mode, access)
         }
         Place::MaxNamespaces(_) => Rule::UserNs(look.bound.unwrap_or(look.user_ns)).check(k, reader, attr.mode, access),
@@ -178,8 +186,9 @@ fn check_task_file(look: &Look<'_>, task: TaskId, check: OpenCheck, flags: OpenF
     let k = look.k;
     match check {
         OpenCheck::Nothing => Ok(()),
+        OpenCheck::MmIfAny if k.tasks[task].mm.is_none() => Ok(()),
         OpenCheck::Mm if k.tasks[task].mm.is_none() => bail!(ESRCH, "pid {} has no memory any more", k.task_nr(task)),
-        OpenCheck::Mm => look.check_ptrace(task),
+        OpenCheck::Mm | OpenCheck::MmIfAny => look.check_ptrace(task),
         OpenCheck::NsProxy if k.tasks[task].nsproxy.is_none() => {
             bail!(EINVAL, "pid {} is a zombie and in no mount namespace", k.task_nr(task))
         }

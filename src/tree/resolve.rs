@@ -47,6 +47,7 @@ fn start<'p>(k: &Kernel, task: TaskId, view: View, path: &'p [u8]) -> Result<(No
         b"" if rest == b"proc" || rest.starts_with(b"proc/") => Ok((ROOT, rest)),
         b"proc" => Ok((proc, rest)),
         b"kernel" => Ok((ROOT, path)),
+        b"mqueue" => Ok((Node { view, place: ROOT.place }, path)),
         _ if parse_number::<i32>(first).is_some() => Ok((proc, path)),
         b"" | b"." | b".." => bail!(ENOENT, "only /proc of the task's own file tree is simulated"),
         _ => bail!(ENOENT, "no {} in the lab", String::from_utf8_lossy(first).into_owned()),
@@ -62,6 +63,7 @@ fn open_file(k: &Kernel, task: TaskId, fd: i32) -> Result<Node> {
     match &k.open_files[file].kind {
         FileKind::Node { node, .. } => Ok(*node),
         FileKind::Ns(id) => Ok(Node { view: View::Caller, place: Place::NsFile(*id) }),
+        FileKind::Mqueue(open) => Ok(Node { view: View::Caller, place: Place::Mqueue(open.queue.id()) }),
         FileKind::Pidfd { .. } => bail!(ENOTDIR, "descriptor {} is a pidfd", fd),
     }
 }
@@ -163,6 +165,7 @@ impl Walk<'_> {
         match &fd::file(self.k, task, fd)?.kind {
             FileKind::Ns(id) => Ok(Target::Node(Node { view: link.view, place: Place::NsFile(*id) })),
             FileKind::Node { node, .. } => Ok(Target::Node(*node)),
+            FileKind::Mqueue(open) => Ok(Target::Node(Node { view: link.view, place: Place::Mqueue(open.queue.id()) })),
             FileKind::Pidfd { .. } => bail!(ENXIO, "descriptor {} is a pidfd, which has no path", fd),
         }
     }

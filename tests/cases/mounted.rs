@@ -91,14 +91,11 @@ fn write_once(file: &mut File, bytes: &[u8]) -> io::Result<Vec<u8>> {
     file.write(bytes).map(|written| written.to_string().into_bytes())
 }
 
-/// `/x` is in the task's own tree, `x` in the lab's view.
+/// Where `path` is on the host, if it is in the lab's view and not in the task's own tree.
 fn host_path(root: &Path, pid: i32, path: &[u8]) -> Option<PathBuf> {
     let text = std::str::from_utf8(path).ok()?;
-    if text.starts_with("fd:") || text.starts_with("./") || text.starts_with("../") {
-        return None;
-    }
-    let view = if text.starts_with('/') { "root" } else { "" };
-    Some(root.join(format!("as/{pid}")).join(view).join(text.trim_start_matches('/')))
+    let is_own = ["fd:", "/", "./", "../"].iter().any(|start| text.starts_with(start));
+    (!is_own).then(|| root.join(format!("as/{pid}")).join(text))
 }
 
 fn list(path: &Path) -> io::Result<Vec<u8>> {

@@ -19,10 +19,11 @@ pub static OPS: NsOps = NsOps {
     slot: Some(Slot::Cgroup),
     setns_slot: None,
     extra_inums: 0,
-    pins_owner_twice: false,
     has_parent: false,
     check_create: super::always_creatable,
     create,
+    setup: super::no_setup,
+    teardown: super::no_teardown,
     check_install: super::check_install_admin,
 };
 

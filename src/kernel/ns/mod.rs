@@ -71,8 +71,6 @@ pub struct NsCommon {
     pub count: u32,
     /// The owning user namespace; `None` for user namespaces, whose owner is their parent.
     pub user_ns: Option<Held<Namespace>>,
-    /// Further references on the owner that Linux takes (ipc: the superblock of its message queues).
-    pub owner_extra: Option<Held<Namespace>>,
     /// pid and user: the namespace this one is nested in; `None` for the initial ones.
     pub parent: Option<Held<Namespace>>,
     /// Where this namespace is charged; `None` for the initial ones.
@@ -126,14 +124,16 @@ pub struct NsOps {
     pub setns_slot: Option<Slot>,
     /// Numbers beyond its own inum a namespace takes from the pool.
     pub extra_inums: usize,
-    /// A second reference on the owner.
-    pub pins_owner_twice: bool,
     /// NS_GET_PARENT works.
     pub has_parent: bool,
     /// What may forbid creation besides privilege and limits. `owner` is `None` for a user namespace made in this call.
     pub check_create: fn(&Kernel, TaskId, Option<NsId>) -> Result<()>,
     /// The state of a new namespace made by a task.
     pub create: fn(&Kernel, TaskId) -> NsState,
+    /// What the task's new namespace gets once it exists.
+    pub setup: fn(&mut Kernel, NsId, TaskId),
+    /// The end of what a namespace held, after its last reference went. The id names nothing any more.
+    pub teardown: fn(&mut Kernel, NsId, NsState),
     /// setns: may the task join `target`? `_install` of the kind, its checks in order.
     pub check_install: fn(&Kernel, &InstallCtx, NsId) -> Result<()>,
 }
@@ -243,6 +243,7 @@ state_getters! {
     user, user_mut, User, UserNamespace;
     pid, pid_mut, Pid, PidNamespace;
     uts, uts_mut, Uts, UtsNamespace;
+    ipc, ipc_mut, Ipc, IpcNamespace;
     time, time_mut, Time, TimeNamespace;
 }
 
@@ -283,6 +284,12 @@ pub fn always_creatable(_k: &Kernel, _task: TaskId, _owner: Option<NsId>) -> Res
     Ok(())
 }
 
+/// Kinds whose state needs nothing beyond itself.
+pub fn no_setup(_k: &mut Kernel, _ns: NsId, _task: TaskId) {}
+
+/// Kinds whose state holds nothing.
+pub fn no_teardown(_k: &mut Kernel, _ns: NsId, _state: NsState) {}
+
 /// The rule most kinds have for joining: CAP_SYS_ADMIN over the owner of the target and in the user namespace the
 /// task will be in (`utsns_install` and its siblings).
 ///
@@ -321,12 +328,12 @@ impl Kernel {
             _ => None,
         };
         let user_ns = (parent != Some(owner)).then(|| self.namespaces.hold(owner));
-        let owner_extra = ops.pins_owner_twice.then(|| self.namespaces.hold(owner));
         let ucounts = Some(self.charge_ucount(owner, euid, ops));
-        let common = NsCommon { user_ns, owner_extra, ucounts, ..self.new_ns_common(ops, parent) };
+        let common = NsCommon { user_ns, ucounts, ..self.new_ns_common(ops, parent) };
         let inum = common.inum;
         let made = self.namespaces.insert_held(Namespace { common, state });
         self.ns_by_inum.insert(inum, made.id());
+        (ops.setup)(self, made.id(), task);
         made
     }
 
@@ -347,7 +354,6 @@ impl Kernel {
             ns_id,
             count: 0,
             user_ns: None,
-            owner_extra: None,
             parent: parent.map(|parent| self.namespaces.hold(parent)),
             ucounts: None,
             pins: 0,
@@ -379,9 +385,11 @@ impl Kernel {
     /// Drops a reference to a namespace. The last one frees it at once, with all it holds: its numbers, its charge,
     /// its parent and its owner.
     pub(crate) fn put_ns(&mut self, held: Held<Namespace>) {
+        let id = held.id();
         let Some(freed) = self.namespaces.release(held) else { return };
         let ops = freed.ops();
-        let common = freed.common;
+        let Namespace { common, state } = freed;
+        (ops.teardown)(self, id, state);
         self.ns_by_inum.remove(&common.inum);
         self.inums.free(common.inum);
         for number in common.extra_inums {
@@ -390,7 +398,7 @@ impl Kernel {
         if let Some(ucounts) = common.ucounts {
             self.uncharge_ucount(ucounts, ops);
         }
-        for held in [common.parent, common.user_ns, common.owner_extra].into_iter().flatten() {
+        for held in [common.parent, common.user_ns].into_iter().flatten() {
             self.put_ns(held);
         }
     }

@@ -58,10 +58,11 @@ pub static OPS: NsOps = NsOps {
     slot: Some(Slot::PidForChildren),
     setns_slot: None,
     extra_inums: 0,
-    pins_owner_twice: false,
     has_parent: true,
     check_create,
     create,
+    setup: super::no_setup,
+    teardown: super::no_teardown,
     check_install,
 };
 

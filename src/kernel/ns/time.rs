@@ -5,11 +5,30 @@ use crate::bail;
 use crate::errno::Result;
 use crate::kernel::{Kernel, NsId, TaskId};
 
+/// Boot time of every lab, seconds since the epoch: 2026-01-01 00:00:00 UTC.
+pub const BOOT_TIME: u64 = 1_767_225_600;
+pub const NSEC_PER_SEC: u64 = 1_000_000_000;
+
 /// Seconds and nanoseconds (0 to 999,999,999) added to a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Offset {
     pub sec: i64,
     pub nsec: i64,
+}
+
+impl Offset {
+    /// A moment in nanoseconds with the offset added, 0 where that is before the start of the clock.
+    pub fn add_to(self, nanos: u64) -> u64 {
+        let total = i128::from(nanos) + i128::from(self.sec) * i128::from(NSEC_PER_SEC) + i128::from(self.nsec);
+        u64::try_from(total.max(0)).unwrap_or(u64::MAX)
+    }
+}
+
+impl Kernel {
+    /// Wall clock time, seconds since the epoch (`ktime_get_real_seconds`).
+    pub fn real_seconds(&self) -> u64 {
+        BOOT_TIME + self.clock / NSEC_PER_SEC
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -33,10 +52,11 @@ pub static OPS: NsOps = NsOps {
     slot: Some(Slot::TimeForChildren),
     setns_slot: Some(Slot::Time),
     extra_inums: 0,
-    pins_owner_twice: false,
     has_parent: false,
     check_create: super::always_creatable,
     create,
+    setup: super::no_setup,
+    teardown: super::no_teardown,
     check_install,
 };
 

@@ -7,7 +7,7 @@ use crate::kernel::boot::THREADS_MAX;
 use crate::kernel::capability::Cap;
 use crate::kernel::cred::{GLOBAL_ROOT_UID, Kgid, Kuid};
 use crate::kernel::signal::RLIM_INFINITY;
-use crate::kernel::ucounts::{UCOUNT_KINDS, UCOUNT_MAX};
+use crate::kernel::ucounts::{UCOUNT_KINDS, UCOUNT_MAX, UCOUNT_RLIMITS};
 use crate::kernel::uid_map::{MapKind, UidGidMap};
 use crate::kernel::{Kernel, NsId, TaskId};
 
@@ -30,8 +30,10 @@ pub struct UserNamespace {
     pub parent_could_setfcap: bool,
     /// `max_<kind>_namespaces` by ucount index.
     pub ucount_max: [i64; UCOUNT_KINDS],
-    /// RLIMIT_NPROC of the creator, the bound for all inside (`rlimit_max[UCOUNT_RLIMIT_NPROC]`).
-    pub nproc_max: u64,
+    /// Resource limits of the creator, the bound for all inside, at the index [`UcountRlimit`] gives.
+    ///
+    /// [`UcountRlimit`]: crate::kernel::ucounts::UcountRlimit
+    pub rlimit_max: [u64; UCOUNT_RLIMITS],
 }
 
 impl UserNamespace {
@@ -47,7 +49,7 @@ impl UserNamespace {
             setgroups_allowed: true,
             parent_could_setfcap: false,
             ucount_max: [i64::from(THREADS_MAX / 2); UCOUNT_KINDS],
-            nproc_max: u64::MAX,
+            rlimit_max: [RLIM_INFINITY; UCOUNT_RLIMITS],
         }
     }
 
@@ -96,10 +98,11 @@ pub static OPS: NsOps = NsOps {
     slot: None,
     setns_slot: None,
     extra_inums: 0,
-    pins_owner_twice: false,
     has_parent: true,
     check_create,
     create,
+    setup: super::no_setup,
+    teardown: super::no_teardown,
     check_install,
 };
 
@@ -165,7 +168,7 @@ impl Kernel {
             setgroups_allowed: parent.setgroups_allowed,
             parent_could_setfcap: cred.effective.has(Cap::SETFCAP),
             ucount_max: [UCOUNT_MAX; UCOUNT_KINDS],
-            nproc_max: self.enforced_nproc_rlimit(task),
+            rlimit_max: [self.enforced_nproc_rlimit(task), self.signal_of(task).rlimits.msgqueue.soft],
         }
     }
 

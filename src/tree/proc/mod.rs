@@ -3,3 +3,4 @@
 pub(super) mod pid;
 pub(super) mod sys;
 pub(super) mod system;
+pub(super) mod sysvipc;

@@ -4,6 +4,7 @@ use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::{CAP_LAST_CAP, Cap};
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid, OVERFLOW_ID};
+use crate::kernel::ns::ipc::{IpcSysctl, SysctlPlace};
 use crate::kernel::ns::{NsOps, Slot, UtsNamespace};
 use crate::kernel::scan::until_nul;
 use crate::kernel::{Kernel, NsId, TaskId};
@@ -97,6 +98,20 @@ pub(in crate::tree) fn max_namespaces(look: &Look<'_>, kind: &NsOps) -> Result<V
     number(look.k.namespaces[ns].user().ucount_max[kind.ucount])
 }
 
+/// A sysctl of the IPC namespace the opener was in (`set_lookup` in `ipc/ipc_sysctl.c` and `ipc/mq_sysctl.c`).
+///
+/// # Errors
+/// ESRCH: a zombie, which is in none.
+pub(in crate::tree) fn ipc(look: &Look<'_>, sysctl: IpcSysctl) -> Result<Vec<u8>> {
+    let Some(ns) = look.bound else { bail!(ESRCH, "a zombie has no IPC namespace") };
+    match look.k.ipc(ns).sysctl(sysctl) {
+        SysctlPlace::Int(value) => number(*value),
+        SysctlPlace::Long(value) => line(value.to_string().as_bytes()),
+        SysctlPlace::Vector(values) => line(values.map(|value| value.to_string()).join("\t").as_bytes()),
+        SysctlPlace::Nowhere => number(0),
+    }
+}
+
 /// The rule of one table of sysctls.
 #[derive(Clone, Copy)]
 pub(in crate::tree) enum Rule {
@@ -106,22 +121,29 @@ pub(in crate::tree) enum Rule {
     PidNs(NsId),
     /// Of a user namespace: owner bits with CAP_SYS_RESOURCE over it.
     UserNs(NsId),
+    /// Of an IPC namespace: owner bits for root of its owner.
+    IpcNs(NsId),
+    /// The three `…_next_id` of an IPC namespace: for who may checkpoint there, too.
+    NextId(NsId),
 }
 
 /// The rule for a row of the fixed table. `bound` is the namespace whose table it is, where it has one.
 pub(in crate::tree) fn rule(row: &Row, bound: Option<NsId>) -> Rule {
     match (&row.kind, bound) {
         (Kind::Sysctl { write: Some(Sysctl::PidMax), .. }, Some(ns)) => Rule::PidNs(ns),
+        (Kind::Ipc(sysctl), Some(ns)) if sysctl.is_next_id() => Rule::NextId(ns),
+        (Kind::Ipc(_), Some(ns)) => Rule::IpcNs(ns),
         _ => Rule::Root,
     }
 }
 
 impl Rule {
-    /// Owner of the file: root, of the pid namespace's owner where that maps one (`pid_table_root_set_ownership`).
+    /// Owner of the file: root, of the namespace's owner where that maps one (`pid_table_root_set_ownership`,
+    /// `ipc_set_ownership`).
     pub fn owner(self, k: &Kernel) -> (Kuid, Kgid) {
         let (uid, gid) = match self {
             Rule::Root | Rule::UserNs(_) => (None, None),
-            Rule::PidNs(ns) => ns_root(k, ns),
+            Rule::PidNs(ns) | Rule::IpcNs(ns) | Rule::NextId(ns) => ns_root(k, ns),
         };
         (uid.unwrap_or(GLOBAL_ROOT_UID), gid.unwrap_or(GLOBAL_ROOT_GID))
     }
@@ -134,6 +156,11 @@ impl Rule {
         let bits = match self {
             Rule::Root => mode_for(k, task, mode, GLOBAL_ROOT_UID, GLOBAL_ROOT_GID),
             Rule::PidNs(ns) => pid_ns_mode(k, task, mode, ns),
+            Rule::NextId(ns) if k.ns_owner(ns).is_some_and(|owner| k.checkpoint_restore_capable(task, owner)) => 0o6,
+            Rule::IpcNs(ns) | Rule::NextId(ns) => {
+                let (uid, gid) = Rule::IpcNs(ns).owner(k);
+                mode_for(k, task, mode, uid, gid)
+            }
             Rule::UserNs(ns) if k.ns_capable(task, ns, Cap::SYS_RESOURCE) => mode >> 6,
             Rule::UserNs(_) => mode,
         };
@@ -151,6 +178,15 @@ impl Rule {
                 mode,
                 k.ns_arg(ns)
             ),
+            Rule::NextId(ns) => bail!(
+                EACCES,
+                "mode {} of this sysctl, and CAP_CHECKPOINT_RESTORE and CAP_SYS_ADMIN missing over {}",
+                mode,
+                k.ns_arg(ns)
+            ),
+            Rule::IpcNs(ns) => {
+                bail!(EACCES, "mode {} of this sysctl, which is for root of the owner of {}", mode, k.ns_arg(ns))
+            }
             Rule::Root => bail!(EACCES, "mode {} of this sysctl, which no capability overrides", mode),
         }
     }

@@ -7,15 +7,12 @@ use crate::errno::Result;
 use crate::kernel::Kernel;
 use crate::kernel::TaskId;
 use crate::kernel::ns::Slot;
-use crate::kernel::ns::time::Offset;
+use crate::kernel::ns::time::{BOOT_TIME, NSEC_PER_SEC, Offset};
 use crate::tree::look::Look;
 
-const NANOS_PER_SEC: u64 = 1_000_000_000;
 /// Nanoseconds of a clock tick (`USER_HZ` is 100).
-const NANOS_PER_TICK: u64 = NANOS_PER_SEC / 100;
+const NANOS_PER_TICK: u64 = NSEC_PER_SEC / 100;
 const CPUS: u64 = 2;
-/// Boot time of every lab, seconds since the epoch: 2026-01-01 00:00:00 UTC.
-const BOOT_TIME: i64 = 1_767_225_600;
 
 /// `proc/self`: the reader's process.
 ///
@@ -102,7 +99,7 @@ pub(in crate::tree) fn stat(look: &Look<'_>) -> Result<Vec<u8>> {
         let _ = writeln!(text, "cpu{cpu} 0 0 0 {idle} 0 0 0 0 0 0");
     }
     let offset = boottime_offset(look.k, look.reader);
-    let btime = BOOT_TIME - offset.sec - i64::from(offset.nsec > 0);
+    let btime = BOOT_TIME.cast_signed() - offset.sec - i64::from(offset.nsec > 0);
     let init_pid_ns = look.k.namespaces[look.k.init.pid_ns].pid();
     let _ = write!(
         text,
@@ -122,9 +119,7 @@ pub(in crate::tree) fn uptime(look: &Look<'_>) -> Result<Vec<u8>> {
 
 /// A moment in nanoseconds since boot as the task's own boottime clock has it (`timens_add_boottime_ns`).
 pub(super) fn boottime(k: &Kernel, task: TaskId, nanos: u64) -> u64 {
-    let offset = boottime_offset(k, task);
-    let total = i128::from(nanos) + i128::from(offset.sec) * i128::from(NANOS_PER_SEC) + i128::from(offset.nsec);
-    u64::try_from(total).unwrap_or(0)
+    boottime_offset(k, task).add_to(nanos)
 }
 
 /// The same in clock ticks.
@@ -138,7 +133,7 @@ fn boottime_offset(k: &Kernel, task: TaskId) -> Offset {
 }
 
 fn hundredths(nanos: u64) -> String {
-    format!("{}.{:02}", nanos / NANOS_PER_SEC, nanos % NANOS_PER_SEC / NANOS_PER_TICK)
+    format!("{}.{:02}", nanos / NSEC_PER_SEC, nanos % NSEC_PER_SEC / NANOS_PER_TICK)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! pointer is a relative symbolic link; a null pointer has no entry. Each struct has one list of fields, from which
 //! names, listings and contents all come.
 
+mod ipc;
 mod ns;
 mod nsproxy;
 mod ops;
@@ -15,6 +16,7 @@ use crate::kernel::ns::{ENTRIES, NS_TABLE};
 use crate::kernel::{Kernel, NsId, TaskId};
 use crate::tree::fixed::index_u8;
 use crate::tree::look::parse_number;
+use ipc::IpcId;
 use ops::OpsId;
 
 /// One field of struct `T`, which it is shown of.
@@ -32,6 +34,8 @@ enum Kind<T: 'static> {
     Pointer(fn(&Kernel, T) -> Option<Object>),
     /// Numbered elements.
     List(fn(&Kernel, T) -> Vec<(u32, Item)>),
+    /// A struct inside the struct that holds numbered structs besides its own fields.
+    Table(fn(&Kernel, T) -> Vec<(u32, Object)>),
 }
 
 /// An element of a list.
@@ -58,6 +62,10 @@ const fn pointer<T>(path: &'static str, target: fn(&Kernel, T) -> Option<Object>
 
 const fn list<T>(path: &'static str, items: fn(&Kernel, T) -> Vec<(u32, Item)>) -> Field<T> {
     Field { path, kind: Kind::List(items) }
+}
+
+const fn table<T>(path: &'static str, structs: fn(&Kernel, T) -> Vec<(u32, Object)>) -> Field<T> {
+    Field { path, kind: Kind::Table(structs) }
 }
 
 /// A value that always exists, as text.
@@ -91,6 +99,10 @@ macro_rules! with_struct {
             Object::Task($id) => $call,
             Object::NsProxy($id) => $call,
             Object::Ns($id) => $call,
+            Object::Ipc(ns, kind, id) => {
+                let $id = IpcId { ns, kind, id };
+                $call
+            }
             Object::Ops(index) => {
                 let $id = OpsId(index);
                 $call
@@ -115,6 +127,13 @@ fn lookup_in<S: Struct>(k: &Kernel, object: Object, id: S, row: u16, name: &[u8]
             let child = rows::child(id.paths(k), field.path, name)?;
             exists(k, id, child).then_some(Place::Struct(object, child))
         }
+        Kind::Table(structs) => match rows::child(id.paths(k), field.path, name) {
+            Some(child) => Some(Place::Struct(object, child)),
+            None => {
+                let key = parse_number(name)?;
+                structs(k, id).into_iter().find(|(number, _)| *number == key).map(|(_, object)| root(object))
+            }
+        },
         Kind::List(items) => {
             let key = parse_number(name)?;
             find_item(items(k, id), key).map(|_| Place::StructItem(object, row, key))
@@ -127,7 +146,7 @@ fn exists<S: Struct>(k: &Kernel, id: S, row: u16) -> bool {
     match id.field(k, row).map(|field| &field.kind) {
         Some(Kind::Dir(exists)) => exists(k, id),
         Some(Kind::Pointer(target)) => target(k, id).is_some(),
-        Some(Kind::Value(_) | Kind::List(_)) => true,
+        Some(Kind::Value(_) | Kind::List(_) | Kind::Table(_)) => true,
         None => false,
     }
 }
@@ -143,10 +162,11 @@ pub(super) fn readdir(k: &Kernel, object: Object, row: u16) -> Vec<(String, Plac
 
 fn readdir_in<S: Struct>(k: &Kernel, object: Object, id: S, row: u16) -> Vec<(String, Place)> {
     match id.field(k, row).map(|field| (&field.kind, field.path)) {
-        Some((Kind::Dir(_), path)) => rows::children(id.paths(k), path)
-            .filter(|(child, _)| exists(k, id, *child))
-            .map(|(child, name)| (name.to_owned(), Place::Struct(object, child)))
-            .collect(),
+        Some((Kind::Dir(_), path)) => own_fields(k, object, id, path).collect(),
+        Some((Kind::Table(structs), path)) => {
+            let structs = structs(k, id).into_iter().map(|(number, object)| (number.to_string(), root(object)));
+            own_fields(k, object, id, path).chain(structs).collect()
+        }
         Some((Kind::List(items), _)) => {
             items(k, id).into_iter().map(|(key, _)| (key.to_string(), Place::StructItem(object, row, key))).collect()
         }
@@ -154,10 +174,21 @@ fn readdir_in<S: Struct>(k: &Kernel, object: Object, id: S, row: u16) -> Vec<(St
     }
 }
 
+/// The fields that exist directly in the directory at `path`.
+fn own_fields<S: Struct>(
+    k: &Kernel,
+    object: Object,
+    id: S,
+    path: &'static str,
+) -> impl Iterator<Item = (String, Place)> {
+    let fields = rows::children(id.paths(k), path).filter(move |(child, _)| exists(k, id, *child));
+    fields.map(move |(child, name)| (name.to_owned(), Place::Struct(object, child)))
+}
+
 /// `None`: there is no such field (any more).
 pub(super) fn file_type(k: &Kernel, object: Object, row: u16) -> Option<FileType> {
     with_struct!(object, id => match id.field(k, row)?.kind {
-        Kind::Dir(_) | Kind::List(_) => Some(FileType::Directory),
+        Kind::Dir(_) | Kind::List(_) | Kind::Table(_) => Some(FileType::Directory),
         Kind::Value(_) => Some(FileType::File),
         Kind::Pointer(_) => Some(FileType::Symlink),
     })
@@ -173,7 +204,7 @@ pub(super) fn item_type(k: &Kernel, object: Object, row: u16, key: u32) -> Optio
 fn item(k: &Kernel, object: Object, row: u16, key: u32) -> Option<Item> {
     with_struct!(object, id => match id.field(k, row)?.kind {
         Kind::List(items) => find_item(items(k, id), key),
-        Kind::Dir(_) | Kind::Value(_) | Kind::Pointer(_) => None,
+        Kind::Dir(_) | Kind::Value(_) | Kind::Pointer(_) | Kind::Table(_) => None,
     })
 }
 
@@ -181,7 +212,7 @@ fn item(k: &Kernel, object: Object, row: u16, key: u32) -> Option<Item> {
 pub(super) fn read(k: &Kernel, object: Object, row: u16) -> Option<Vec<u8>> {
     with_struct!(object, id => match id.field(k, row)?.kind {
         Kind::Value(value) => value(k, id).map(with_newline),
-        Kind::Dir(_) | Kind::Pointer(_) | Kind::List(_) => None,
+        Kind::Dir(_) | Kind::Pointer(_) | Kind::List(_) | Kind::Table(_) => None,
     })
 }
 
@@ -204,7 +235,7 @@ fn with_newline(mut text: Vec<u8>) -> Vec<u8> {
 pub(super) fn target(k: &Kernel, object: Object, row: u16) -> Option<Object> {
     with_struct!(object, id => match id.field(k, row)?.kind {
         Kind::Pointer(target) => target(k, id),
-        Kind::Dir(_) | Kind::Value(_) | Kind::List(_) => None,
+        Kind::Dir(_) | Kind::Value(_) | Kind::List(_) | Kind::Table(_) => None,
     })
 }
 
@@ -221,6 +252,9 @@ pub(super) fn object_path(k: &Kernel, object: Object) -> String {
         Object::Task(task) => format!("task/{}", k.task_nr(task)),
         Object::NsProxy(nsproxy) => format!("nsproxy/{}", nsproxy.index()),
         Object::Ns(ns) => format!("ns/{}/{}", k.namespaces[ns].ops().name, k.namespaces[ns].common.inum),
+        Object::Ipc(ns, kind, id) => {
+            format!("{}/ids/{}/{id}", object_path(k, Object::Ns(ns)), ipc::directory(kind))
+        }
         Object::Ops(entry) => format!("ops/{}", ENTRIES[usize::from(entry)].name),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::nsproxy::SLOT_NAMES;
-use super::{Field, Item, Struct, dir, list, pointer, show, task_items, value};
+use super::{Field, Item, Struct, dir, ipc, list, pointer, show, task_items, value};
 use crate::kernel::audit::{self, Holder};
 use crate::kernel::file::FileKind;
 use crate::kernel::node::Object;
@@ -17,6 +17,7 @@ use crate::kernel::ucounts::UcountsId;
 use crate::kernel::uid_map::UidGidMap;
 use crate::kernel::{CredId, Kernel, NsId, PidId, TaskId};
 use crate::tree::fixed::index_u8;
+use crate::tree::mqueue;
 use crate::tree::proc::pid::text::offset_line;
 
 impl Struct for NsId {
@@ -26,7 +27,8 @@ impl Struct for NsId {
             NsState::Pid(_) => PID,
             NsState::User(_) => USER,
             NsState::Time(_) => TIME,
-            NsState::Mnt(_) | NsState::Ipc(_) | NsState::Cgroup(_) | NsState::Net(_) => &[],
+            NsState::Ipc(_) => ipc::NAMESPACE,
+            NsState::Mnt(_) | NsState::Cgroup(_) | NsState::Net(_) => &[],
         };
         [COMMON, own]
     }
@@ -153,7 +155,8 @@ pub(super) fn ucounts(k: &Kernel, id: UcountsId) -> String {
     for ops in NS_TABLE {
         let _ = writeln!(text, "{} {} of {}", ops.name, ucounts.ucount[ops.ucount], max[ops.ucount]);
     }
-    let _ = writeln!(text, "nproc {}", ucounts.nproc);
+    let [nproc, msgqueue] = ucounts.rlimit;
+    let _ = write!(text, "nproc {nproc}\nmsgqueue {msgqueue}\n");
     text
 }
 
@@ -201,6 +204,12 @@ impl Users {
             }
             Holder::Stash => "stashed".to_owned(),
             Holder::File(_) => "open file".to_owned(),
+            Holder::ShmFile(file) => format!("shm attachment of segment {}", k.shm_files[file].shmid),
+            Holder::MqueueFs(fs) => match k.mqueue_fs[fs].ns {
+                Some(ns) => format!("mqueue superblock of {}", k.ns_arg(ns)),
+                None => "mqueue superblock of a freed namespace".to_owned(),
+            },
+            Holder::Notify(queue) => format!("mq_notify on {}", mqueue::name(k, queue)),
         }
     }
 }

@@ -9,7 +9,8 @@ use crate::kernel::node::Object;
 use crate::kernel::pid::Pid;
 use crate::kernel::signal::{PendingSignal, Rlimit, Sighand, SignalStruct};
 use crate::kernel::task::{Mm, TaskState};
-use crate::kernel::{Kernel, PidId, TaskId};
+use crate::kernel::{Kernel, NsId, PidId, TaskId};
+use crate::tree::proc::pid::status;
 
 impl Struct for TaskId {
     fn fields(self, _: &Kernel) -> [&'static [Field<TaskId>]; 2] {
@@ -33,7 +34,7 @@ static FIELDS: &[Field<TaskId>] = &[
     value("blocked", |k, id| show(format_args!("{:016x}", k.tasks[id].blocked))),
     value("pending", |k, id| show(signals(&k.tasks[id].pending))),
     pointer("nsproxy", |k, id| k.nsproxy_id_of(id).map(Object::NsProxy)),
-    pointer("real_parent", |k, id| live_task(k, k.tasks[id].real_parent)),
+    pointer("real_parent", real_parent),
     pointer("group_leader", |k, id| live_task(k, k.leader_of(id))),
     pointer("ptracer", |k, id| k.tasks[id].tracer.and_then(|tracer| live_task(k, tracer))),
     list("children", |k, id| task_items(k, k.children_of(id))),
@@ -105,17 +106,21 @@ fn sighand(k: &Kernel, task: TaskId) -> &Sighand {
     &k.sighands[k.tasks[task].sighand.id()]
 }
 
-fn state(state: TaskState) -> &'static str {
-    match state {
-        TaskState::Running => "running",
-        TaskState::Stopped => "stopped",
-        TaskState::Zapping => "zap_pid_ns_processes",
-        TaskState::Zombie => "zombie",
+/// As `proc/<pid>/status` has it, but for the sleep of an init that waits for the last others of its namespace.
+fn state(task_state: TaskState) -> &'static str {
+    match task_state {
+        TaskState::Zapping => "S (zap_pid_ns_processes)",
+        TaskState::Running | TaskState::Stopped | TaskState::Zombie => status::state(task_state),
     }
 }
 
+/// The first task has none: its parent in Linux is the idle task, which has no number.
+fn real_parent(k: &Kernel, id: TaskId) -> Option<Object> {
+    if id == k.init.task { None } else { live_task(k, k.real_parent_of(id)) }
+}
+
 /// A number of a struct pid and the namespace it holds in.
-fn number(k: &Kernel, (ns, nr): &(crate::kernel::NsId, i32)) -> Item {
+fn number(k: &Kernel, (ns, nr): &(NsId, i32)) -> Item {
     Item::Value(format!("{nr} {}", k.ns_arg(*ns)))
 }
 

@@ -6,9 +6,10 @@ mod id_map;
 mod image;
 mod limits;
 pub(in crate::tree) mod link;
+mod maps;
 pub(in crate::tree) mod ns;
 mod stat;
-mod status;
+pub(in crate::tree) mod status;
 pub(in crate::tree) mod text;
 
 use crate::errno::Result;
@@ -58,6 +59,8 @@ pub(in crate::tree) enum OpenCheck {
     Nothing,
     /// An address space the opener may read (`__mem_open`).
     Mm,
+    /// The same, but a task without one has an empty file (`proc_maps_open`).
+    MmIfAny,
     /// A task that still has namespaces (`mounts_open_common`).
     NsProxy,
     /// To write, CAP_SYS_ADMIN over the user namespace (`proc_setgroups_open`).
@@ -117,6 +120,7 @@ static ROWS: &[Row] = &[
     file("stat", 0o444, stat::render),
     file("statm", 0o444, stat::render_memory),
     file("children", 0o444, text::children).only(Scope::Thread),
+    file("maps", 0o444, maps::render).opens_with(OpenCheck::MmIfAny),
     link("cwd", link::cwd),
     link("root", link::root),
     link("exe", link::exe),

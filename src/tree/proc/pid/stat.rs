@@ -79,3 +79,23 @@ pub(super) fn render_memory(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
     let sizes = [image::VM_SIZE, image::VM_RSS, image::RSS_FILE, image::VM_EXE, 0, image::VM_DATA + image::VM_STACK, 0];
     Ok(format!("{}\n", sizes.map(|kib| (kib / image::PAGE).to_string()).join(" ")).into_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Kernel;
+    use crate::kernel::node::{Node, Place, View};
+    use crate::tree::Viewer;
+
+    #[test]
+    fn stat_has_52_fields() {
+        let k = Kernel::boot();
+        let node = Node { view: View::Caller, place: Place::Pid(k.init.task, 0) };
+        let look = Look::now(&k, Viewer(k.init.task), node).unwrap();
+        let text = String::from_utf8(render(&look, k.init.task).unwrap()).unwrap();
+        let fields: Vec<&str> = text.split_whitespace().collect();
+        assert_eq!(fields.len(), 52);
+        assert_eq!(fields[..8], ["1", "(init)", "S", "0", "1", "1", "0", "-1"]);
+        assert_eq!((fields[19], fields[24], fields[37]), ("1", "18446744073709551615", "17"));
+    }
+}

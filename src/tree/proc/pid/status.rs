@@ -54,7 +54,7 @@ fn write_identity(text: &mut String, look: &Look<'_>, id: TaskId) {
 }
 
 /// `S (sleeping)`; all tasks that live and are not stopped sleep.
-fn state(state: TaskState) -> &'static str {
+pub(in crate::tree) fn state(state: TaskState) -> &'static str {
     match state {
         TaskState::Running | TaskState::Zapping => "S (sleeping)",
         TaskState::Stopped => "T (stopped)",
@@ -189,6 +189,26 @@ fn write_machine(text: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::node::{Node, Place, View};
+    use crate::tree::Viewer;
+
+    /// What Linux 6.18 shows of a process, in order.
+    const LINES: &str = "Name Umask State Tgid Ngid Pid PPid TracerPid Uid Gid FDSize Groups NStgid NSpid NSpgid NSsid \
+        Kthread VmPeak VmSize VmLck VmPin VmHWM VmRSS RssAnon RssFile RssShmem VmData VmStk VmExe VmLib VmPTE VmSwap \
+        HugetlbPages CoreDumping THP_enabled untag_mask Threads SigQ SigPnd ShdPnd SigBlk SigIgn SigCgt CapInh CapPrm \
+        CapEff CapBnd CapAmb NoNewPrivs Seccomp Seccomp_filters Speculation_Store_Bypass SpeculationIndirectBranch \
+        Cpus_allowed Cpus_allowed_list Mems_allowed Mems_allowed_list voluntary_ctxt_switches \
+        nonvoluntary_ctxt_switches";
+
+    #[test]
+    fn lines_are_those_of_linux() {
+        let k = Kernel::boot();
+        let node = Node { view: View::Caller, place: Place::Pid(k.init.task, 0) };
+        let look = Look::now(&k, Viewer(k.init.task), node).unwrap();
+        let text = String::from_utf8(render(&look, k.init.task).unwrap()).unwrap();
+        let names: Vec<&str> = text.lines().map(|line| line.split_once(":\t").unwrap().0).collect();
+        assert_eq!(names, LINES.split_whitespace().collect::<Vec<_>>());
+    }
 
     #[test]
     fn a_name_is_escaped() {

@@ -1,0 +1,136 @@
+//! System V message queues (`ipc/msg.c`, `ipc/msgutil.c`).
+
+use std::collections::VecDeque;
+
+use super::{IpcIds, IpcObject, Perm};
+use crate::kernel::ns::IpcNamespace;
+use crate::kernel::pid::Pid;
+use crate::kernel::refcount::Held;
+use crate::kernel::{Kernel, NsId};
+
+/// A queue (`struct msg_queue`). Times are seconds since the epoch, 0 if never.
+#[derive(Debug)]
+pub struct MsgQueue {
+    pub perm: Perm,
+    pub stime: u64,
+    pub rtime: u64,
+    pub ctime: u64,
+    /// Most bytes in the queue, and most messages.
+    pub qbytes: u64,
+    pub lspid: Option<Held<Pid>>,
+    pub lrpid: Option<Held<Pid>>,
+    pub messages: VecDeque<Message>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    pub mtype: i64,
+    pub text: Vec<u8>,
+}
+
+/// Which message a receiver wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Search {
+    Any,
+    Equal(i64),
+    NotEqual(i64),
+    /// The first of the lowest type up to this one.
+    UpTo(i64),
+    /// By position, from 0.
+    Nth(i64),
+}
+
+impl IpcObject for MsgQueue {
+    const NAME: &'static str = "message queue";
+    fn perm(&self) -> &Perm {
+        &self.perm
+    }
+    fn perm_mut(&mut self) -> &mut Perm {
+        &mut self.perm
+    }
+    fn ids(ns: &IpcNamespace) -> &IpcIds<MsgQueue> {
+        &ns.msg_ids
+    }
+    fn ids_mut(ns: &mut IpcNamespace) -> &mut IpcIds<MsgQueue> {
+        &mut ns.msg_ids
+    }
+}
+
+impl MsgQueue {
+    /// Bytes in the queue.
+    pub fn cbytes(&self) -> u64 {
+        self.messages.iter().map(|message| message.text.len() as u64).sum()
+    }
+
+    /// Whether a message of `size` bytes fits: the limit is one of bytes and of messages (`msg_fits_inqueue`).
+    pub fn fits(&self, size: usize) -> bool {
+        self.cbytes() + size as u64 <= self.qbytes && (self.messages.len() as u64) < self.qbytes
+    }
+
+    /// The position of the message a receiver gets (`find_msg`).
+    pub fn find(&self, search: Search) -> Option<usize> {
+        let first = |wanted: &dyn Fn(i64) -> bool| self.messages.iter().position(|message| wanted(message.mtype));
+        match search {
+            Search::Any => first(&|_| true),
+            Search::Equal(mtype) => first(&|other| other == mtype),
+            Search::NotEqual(mtype) => first(&|other| other != mtype),
+            Search::UpTo(max) => {
+                let lowest = self.messages.iter().map(|message| message.mtype).filter(|&mtype| mtype <= max).min()?;
+                first(&|other| other == lowest)
+            }
+            Search::Nth(position) => usize::try_from(position).ok().filter(|&at| at < self.messages.len()),
+        }
+    }
+}
+
+impl IpcNamespace {
+    /// Bytes and messages in all queues.
+    pub fn msg_totals(&self) -> (u64, usize) {
+        let queues = || self.msg_ids.objects.values();
+        (queues().map(MsgQueue::cbytes).sum(), queues().map(|queue| queue.messages.len()).sum())
+    }
+}
+
+impl Kernel {
+    /// Removes a queue with its messages (`freeque`).
+    pub(crate) fn remove_msg_queue(&mut self, ns: NsId, id: i32) {
+        if let Some(queue) = self.ipc_mut(ns).msg_ids.remove(id) {
+            self.free_msg_queue(queue);
+        }
+    }
+
+    pub(crate) fn free_msg_queue(&mut self, queue: MsgQueue) {
+        self.put_pids([queue.lspid, queue.lrpid]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::cred::{Kgid, Kuid};
+
+    fn queue(types: &[i64]) -> MsgQueue {
+        let (uid, gid) = (Kuid(0), Kgid(0));
+        let perm = Perm { key: 0, id: 0, seq: 0, uid, gid, cuid: uid, cgid: gid, mode: 0 };
+        let messages = types.iter().map(|&mtype| Message { mtype, text: vec![b'x'; 2] }).collect();
+        MsgQueue { perm, stime: 0, rtime: 0, ctime: 0, qbytes: 10, lspid: None, lrpid: None, messages }
+    }
+
+    #[test]
+    fn a_negative_type_takes_the_first_of_the_lowest() {
+        let queue = queue(&[3, 2, 5, 2]);
+        assert_eq!(queue.find(Search::UpTo(4)), Some(1));
+        assert_eq!(queue.find(Search::UpTo(1)), None);
+        assert_eq!(queue.find(Search::NotEqual(3)), Some(1));
+        assert_eq!(queue.find(Search::Equal(5)), Some(2));
+        assert_eq!(queue.find(Search::Nth(4)), None);
+    }
+
+    #[test]
+    fn the_limit_is_one_of_bytes_and_of_messages() {
+        assert!(queue(&[1; 4]).fits(2) && !queue(&[1; 4]).fits(3));
+        let mut full = queue(&[]);
+        full.qbytes = 0;
+        assert!(!full.fits(0));
+    }
+}

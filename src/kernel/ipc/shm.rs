@@ -1,0 +1,225 @@
+//! System V shared memory: segments, and the attachments of address spaces (`ipc/shm.c`).
+
+use std::collections::BTreeMap;
+
+use super::{IpcIds, IpcObject, Perm};
+use crate::kernel::ns::{IpcNamespace, Namespace};
+use crate::kernel::pid::Pid;
+use crate::kernel::refcount::{Counted, Held};
+use crate::kernel::task::Mm;
+use crate::kernel::{Kernel, MmId, NsId, ShmFileId, TaskId};
+
+pub const PAGE_SIZE: u64 = 4096;
+/// Mode bit of a segment that goes with its last attachment.
+pub const SHM_DEST: u16 = 0o1000;
+/// Mode bit of a segment that is not swapped out.
+pub const SHM_LOCKED: u16 = 0o2000;
+/// End of what a process may map (`TASK_SIZE`).
+pub const TASK_SIZE: u64 = 0x7fff_ffff_f000;
+/// Attachments without an address go below this, downwards.
+const MMAP_BASE: u64 = 0x7fff_f7ff_f000;
+
+/// A segment (`struct shmid_kernel`). Times are seconds since the epoch, 0 if never.
+#[derive(Debug)]
+pub struct ShmSegment {
+    pub perm: Perm,
+    /// Bytes.
+    pub segsz: u64,
+    /// Attachments.
+    pub nattch: u64,
+    pub atime: u64,
+    pub dtime: u64,
+    pub ctime: u64,
+    pub cpid: Option<Held<Pid>>,
+    pub lpid: Option<Held<Pid>>,
+    /// The thread that made it, until it exits or unshares its namespace.
+    pub creator: Option<TaskId>,
+    /// The key it was made with, which the name of its file keeps.
+    pub file_key: i32,
+}
+
+/// An attachment as an open file (`struct shm_file_data`): made by shmat(2), shared by the copies fork makes.
+#[derive(Debug)]
+pub struct ShmFile {
+    pub count: u32,
+    pub ns: Held<Namespace>,
+    pub shmid: i32,
+    /// Bytes, in whole pages.
+    pub size: u64,
+    pub readonly: bool,
+}
+
+/// What an address space has attached, by start address.
+pub type Attachments = BTreeMap<u64, Held<ShmFile>>;
+
+impl Counted for ShmFile {
+    fn count(&mut self) -> &mut u32 {
+        &mut self.count
+    }
+}
+
+impl IpcObject for ShmSegment {
+    const NAME: &'static str = "shared memory segment";
+    fn perm(&self) -> &Perm {
+        &self.perm
+    }
+    fn perm_mut(&mut self) -> &mut Perm {
+        &mut self.perm
+    }
+    fn ids(ns: &IpcNamespace) -> &IpcIds<ShmSegment> {
+        &ns.shm_ids
+    }
+    fn ids_mut(ns: &mut IpcNamespace) -> &mut IpcIds<ShmSegment> {
+        &mut ns.shm_ids
+    }
+}
+
+/// Pages of a segment, modulo 2^52 as in Linux.
+pub fn pages(bytes: u64) -> u64 {
+    bytes.wrapping_add(PAGE_SIZE - 1) / PAGE_SIZE
+}
+
+impl ShmSegment {
+    /// Nobody uses it any more and it is not to be kept (`shm_may_destroy`).
+    fn is_to_go(&self, forced: bool) -> bool {
+        self.nattch == 0 && (forced || self.perm.mode & SHM_DEST != 0)
+    }
+}
+
+impl Kernel {
+    /// One more attachment, made by `task` (`__shm_open`).
+    fn shm_open(&mut self, task: TaskId, file: ShmFileId) {
+        let now = self.real_seconds();
+        let pid = self.hold_tgid(task);
+        let (ns, id) = (self.shm_files[file].ns.id(), self.shm_files[file].shmid);
+        let segment: &mut ShmSegment = self.ipc_found(ns, id);
+        segment.nattch += 1;
+        segment.atime = now;
+        let old = segment.lpid.replace(pid);
+        self.put_pids([old]);
+    }
+
+    /// One attachment less (`shm_close`); the last one may take the segment along, and lets go of the namespace.
+    fn shm_close(&mut self, task: TaskId, held: Held<ShmFile>) {
+        let now = self.real_seconds();
+        let pid = self.hold_tgid(task);
+        let (ns, id) = (self.shm_files[held.id()].ns.id(), self.shm_files[held.id()].shmid);
+        let segment: &mut ShmSegment = self.ipc_found(ns, id);
+        segment.nattch -= 1;
+        segment.dtime = now;
+        let old = segment.lpid.replace(pid);
+        self.put_pids([old]);
+        self.shm_try_destroy(ns, id);
+        if let Some(freed) = self.shm_files.release(held) {
+            self.put_ns(freed.ns);
+        }
+    }
+
+    fn shm_try_destroy(&mut self, ns: NsId, id: i32) {
+        let ipc = self.ipc(ns);
+        let forced = ipc.shm_rmid_forced != 0;
+        if ipc.shm_ids.get(id).is_some_and(|segment| segment.is_to_go(forced)) {
+            self.shm_destroy(ns, id);
+        }
+    }
+
+    /// Removes a segment nobody has attached (`shm_destroy`).
+    fn shm_destroy(&mut self, ns: NsId, id: i32) {
+        if let Some(segment) = self.ipc_mut(ns).shm_ids.remove(id) {
+            self.ipc_mut(ns).shm_tot -= pages(segment.segsz);
+            self.free_shm_segment(ns, segment);
+        }
+    }
+
+    pub(crate) fn free_shm_segment(&mut self, ns: NsId, segment: ShmSegment) {
+        if let Some(creator) = segment.creator {
+            self.tasks[creator].shm_created.retain(|&created| created != (ns, segment.perm.id));
+        }
+        self.put_pids([segment.cpid, segment.lpid]);
+    }
+
+    /// IPC_RMID: at once if nobody has it attached, else at the last detach, and the key is free (`do_shm_rmid`).
+    pub(crate) fn shm_rmid(&mut self, ns: NsId, id: i32) {
+        let segment: &mut ShmSegment = self.ipc_found(ns, id);
+        segment.perm.mode |= SHM_DEST;
+        self.ipc_mut(ns).shm_ids.make_private(id);
+        self.shm_try_destroy(ns, id);
+    }
+
+    /// Removes what nobody has attached and whose creator is gone (`shm_destroy_orphaned`).
+    pub(crate) fn shm_destroy_orphaned(&mut self, ns: NsId) {
+        let segments = self.ipc(ns).shm_ids.objects.values();
+        let orphans: Vec<i32> = segments.filter(|segment| segment.creator.is_none()).map(|s| s.perm.id).collect();
+        for id in orphans {
+            self.shm_try_destroy(ns, id);
+        }
+    }
+
+    /// The task is no longer the creator of its segments; those nobody uses go where that is forced (`exit_shm`).
+    pub(crate) fn exit_shm(&mut self, task: TaskId) {
+        for (ns, id) in std::mem::take(&mut self.tasks[task].shm_created) {
+            self.ipc_found::<ShmSegment>(ns, id).creator = None;
+            self.shm_try_destroy(ns, id);
+        }
+    }
+
+    /// Maps a segment at `addr`, where nothing is in the way, in the memory of `task`.
+    pub(crate) fn attach_shm(&mut self, task: TaskId, file: ShmFile, addr: u64) {
+        let mm = self.mm_of(task);
+        let held = self.shm_files.insert_held(file);
+        self.shm_open(task, held.id());
+        self.mms[mm].attachments.insert(addr, held);
+    }
+
+    /// The address space of a live task.
+    pub(crate) fn mm_of(&self, task: TaskId) -> MmId {
+        self.tasks[task].mm.as_ref().expect("only a live task makes calls").id()
+    }
+
+    /// Where attachments would be in the way of `size` bytes at `addr`.
+    pub fn overlaps_of(&self, mm: MmId, addr: u64, size: u64) -> Vec<u64> {
+        let is_hit =
+            |start: u64, held: &Held<ShmFile>| start < addr + size && addr < start + self.shm_files[held.id()].size;
+        let attachments = self.mms[mm].attachments.iter();
+        attachments.filter(|(start, held)| is_hit(**start, held)).map(|(&start, _)| start).collect()
+    }
+
+    /// The highest free range of `size` bytes (`vm_unmapped_area`, top down).
+    pub fn free_range(&self, mm: MmId, size: u64) -> Option<u64> {
+        let mut end = MMAP_BASE;
+        for (&start, held) in self.mms[mm].attachments.iter().rev() {
+            if start + self.shm_files[held.id()].size + size <= end {
+                break;
+            }
+            end = end.min(start);
+        }
+        end.checked_sub(size).filter(|&start| start > 0)
+    }
+
+    /// Takes one attachment out of an address space.
+    pub(crate) fn detach_shm(&mut self, task: TaskId, addr: u64) {
+        let mm = self.mm_of(task);
+        if let Some(held) = self.mms[mm].attachments.remove(&addr) {
+            self.shm_close(task, held);
+        }
+    }
+
+    /// Copies of all attachments for the memory of a child (`dup_mmap`).
+    pub(crate) fn copy_attachments(&mut self, task: TaskId) -> Attachments {
+        let mm = self.mm_of(task);
+        let originals: Vec<_> = self.mms[mm].attachments.iter().map(|(&addr, held)| (addr, held.id())).collect();
+        let mut copies = Attachments::new();
+        for (addr, file) in originals {
+            self.shm_open(task, file);
+            copies.insert(addr, self.shm_files.hold(file));
+        }
+        copies
+    }
+
+    /// Detaches all that a freed address space had attached; `task` was its last user.
+    pub(crate) fn close_attachments(&mut self, task: TaskId, mm: &mut Mm) {
+        for held in std::mem::take(&mut mm.attachments).into_values() {
+            self.shm_close(task, held);
+        }
+    }
+}

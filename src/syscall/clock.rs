@@ -1,0 +1,64 @@
+//! clock_gettime(2) as time namespaces shift it (`kernel/time/posix-timers.c`, time_namespaces(7)), and the lab's own
+//! `clock`, which moves time on.
+
+use super::Return;
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::ns::Slot;
+use crate::kernel::ns::time::{BOOT_TIME, NSEC_PER_SEC};
+use crate::kernel::{Kernel, TaskId};
+
+/// Latest moment of the lab's clock: half of what a signed 64-bit number of nanoseconds can hold, as for offsets.
+const CLOCK_MAX: u64 = i64::MAX as u64 / 2;
+
+/// Clock ids (`include/uapi/linux/time.h`).
+pub const CLOCKS: &[(&str, i32)] = &[
+    ("realtime", 0),
+    ("monotonic", 1),
+    ("process_cputime_id", 2),
+    ("thread_cputime_id", 3),
+    ("monotonic_raw", 4),
+    ("realtime_coarse", 5),
+    ("monotonic_coarse", 6),
+    ("boottime", 7),
+    ("realtime_alarm", 8),
+    ("boottime_alarm", 9),
+    ("tai", 11),
+];
+
+/// The time of a clock: `SECONDS.NANOSECONDS`. Only the monotonic and the boottime clocks follow the caller's time
+/// namespace; nobody uses a processor.
+///
+/// # Errors
+/// EINVAL: no such clock.
+pub fn sys_clock_gettime(k: &Kernel, me: TaskId, clock: i32) -> Result<Return> {
+    let ns = k.task_ns(me, Slot::Time).expect("only a live task makes calls");
+    let offsets = k.namespaces[ns].time();
+    let nanos = match clock {
+        0 | 5 | 8 | 11 => BOOT_TIME * NSEC_PER_SEC + k.clock,
+        1 | 4 | 6 => offsets.monotonic.add_to(k.clock),
+        7 | 9 => offsets.boottime.add_to(k.clock),
+        2 | 3 => 0,
+        _ => bail!(EINVAL, "{} is no clock", clock),
+    };
+    Ok(time_text(nanos))
+}
+
+/// Moves the clock of the lab on; the result is the time since boot. No call of Linux's.
+///
+/// # Errors
+/// EPERM: not by the init of the lab. ERANGE: beyond what a clock can show.
+pub fn sys_clock(k: &mut Kernel, me: TaskId, advance: u64) -> Result<Return> {
+    if !k.is_same_thread_group(me, k.init.task) {
+        bail!(EPERM, "only pid 1, the init of the lab, moves its clock");
+    }
+    match k.clock.checked_add(advance).filter(|&clock| clock <= CLOCK_MAX) {
+        Some(clock) => k.clock = clock,
+        None => bail!(ERANGE, "the clock would go beyond {} s", CLOCK_MAX / NSEC_PER_SEC),
+    }
+    Ok(time_text(k.clock))
+}
+
+fn time_text(nanos: u64) -> Return {
+    Return::Text(format!("{}.{:09}", nanos / NSEC_PER_SEC, nanos % NSEC_PER_SEC).into_bytes())
+}

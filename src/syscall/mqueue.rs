@@ -1,0 +1,325 @@
+//! mq_open(2), mq_unlink(2), mq_timedsend(2), mq_timedreceive(2), mq_notify(2), mq_getsetattr(2) (`ipc/mqueue.c`).
+//! Names come without the slash that the C library takes off.
+
+use super::Return;
+use super::fd::{file_at, free_fd, install_fd, new_file, sys_close};
+use super::ipc::Payload;
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::capability::Cap;
+use crate::kernel::file::{FileKind, OpenFlags};
+use crate::kernel::ipc::mqueue::{HARD_MSGMAX, HARD_MSGSIZEMAX, MQ_PRIO_MAX, Mqueue, Notify, NotifyMethod, cost};
+use crate::kernel::node::{Node, Place, View};
+use crate::kernel::signal::SIGNAL_MAX;
+use crate::kernel::ucounts::UcountRlimit;
+use crate::kernel::{FileId, Kernel, MqueueFsId, MqueueId, TaskId};
+use crate::tree::{self, Viewer};
+
+/// Longest name, bytes (`NAME_MAX`), and longest path (`PATH_MAX`, with its NUL).
+const NAME_MAX: usize = 255;
+const PATH_MAX: usize = 4096;
+/// Access modes of open(2): `O_RDONLY`, `O_WRONLY`, `O_RDWR`, and the one that is none.
+pub const O_RDONLY: u32 = 0;
+pub const O_WRONLY: u32 = 1;
+pub const O_RDWR: u32 = 2;
+const O_ACCMODE: u32 = 3;
+/// The flag of a queue's attributes.
+const O_NONBLOCK: i64 = 0o4000;
+
+/// The calls on POSIX message queues.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MqCall {
+    Open(MqOpen),
+    Unlink {
+        name: Vec<u8>,
+    },
+    Send {
+        fd: i32,
+        prio: u32,
+        text: Payload,
+    },
+    Receive {
+        fd: i32,
+        size: Option<i64>,
+    },
+    /// `None`: no more.
+    Notify {
+        fd: i32,
+        method: Option<NotifyMethod>,
+    },
+    /// `None`: only tell.
+    Getsetattr {
+        fd: i32,
+        flags: Option<i64>,
+    },
+    Close {
+        fd: i32,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MqOpen {
+    pub name: Vec<u8>,
+    /// An access mode of open(2), 0 to 3.
+    pub access: u32,
+    pub create: bool,
+    pub excl: bool,
+    pub nonblock: bool,
+    /// Most messages, most bytes of one.
+    pub attr: Option<(i64, i64)>,
+    pub mode: u16,
+}
+
+/// # Errors
+/// Those of the call.
+pub fn sys_mq(k: &mut Kernel, me: TaskId, call: &MqCall) -> Result<Return> {
+    match call {
+        MqCall::Open(args) => mq_open(k, me, args),
+        MqCall::Unlink { name } => mq_unlink(k, me, name),
+        MqCall::Send { fd, prio, text } => mq_send(k, me, *fd, *prio, text),
+        MqCall::Receive { fd, size } => mq_receive(k, me, *fd, *size),
+        MqCall::Notify { fd, method } => mq_notify(k, me, *fd, *method),
+        MqCall::Getsetattr { fd, flags } => mq_getsetattr(k, me, *fd, *flags),
+        MqCall::Close { fd } => sys_close(k, me, *fd),
+    }
+}
+
+/// `getname`
+fn check_path(name: &[u8]) -> Result<()> {
+    if name.is_empty() {
+        bail!(ENOENT, "the name is empty");
+    }
+    if name.len() >= PATH_MAX {
+        bail!(ENAMETOOLONG, "a name of {} bytes", name.len());
+    }
+    Ok(())
+}
+
+/// The queue with a name, if there is one (`lookup_noperm`).
+///
+/// # Errors
+/// EACCES: no name a file can have here; ENAMETOOLONG.
+fn lookup(k: &Kernel, fs: MqueueFsId, name: &[u8]) -> Result<Option<MqueueId>> {
+    if name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0) {
+        bail!(EACCES, "a queue cannot be called {}", String::from_utf8_lossy(name).into_owned());
+    }
+    if name.len() > NAME_MAX {
+        bail!(ENAMETOOLONG, "a name of {} bytes, at most {} are possible", name.len(), NAME_MAX);
+    }
+    Ok(k.mqueue_fs[fs].queues.get(name).map(|held| held.id()))
+}
+
+/// Opens a queue, or makes one; the result is a close-on-exec descriptor (`do_mq_open`).
+///
+/// # Errors
+/// ENOENT, ENAMETOOLONG, EMFILE, EACCES, EEXIST, EINVAL, EOVERFLOW, ENOSPC.
+fn mq_open(k: &mut Kernel, me: TaskId, args: &MqOpen) -> Result<Return> {
+    check_path(&args.name)?;
+    let fd = free_fd(k, me)?;
+    let fs = k.mqueue_fs_of(k.ipc_ns_of(me));
+    let mut flags = match args.access {
+        O_RDONLY => OpenFlags::READ,
+        O_WRONLY => OpenFlags::WRITE,
+        O_RDWR => OpenFlags::READ | OpenFlags::WRITE,
+        _ => OpenFlags::empty(),
+    };
+    let queue = match lookup(k, fs, &args.name)? {
+        Some(queue) => {
+            check_existing(k, me, queue, args, flags)?;
+            queue
+        }
+        None => {
+            if !args.create {
+                bail!(ENOENT, "no queue is called {}", String::from_utf8_lossy(&args.name).into_owned());
+            }
+            let (maxmsg, msgsize) = check_new(k, me, fs, args.attr)?;
+            let fs_struct = k.tasks[me].fs.as_ref().expect("only a live task makes calls");
+            let mode = args.mode & 0o7777 & !(k.fs[fs_struct.id()].umask as u16);
+            k.create_mqueue(me, &args.name, mode, maxmsg, msgsize)
+        }
+    };
+    flags.set(OpenFlags::NONBLOCK, args.nonblock);
+    let kind = FileKind::Mqueue(k.open_mqueue(queue));
+    let file = new_file(k, me, kind, flags);
+    install_fd(k, me, fd, file, true);
+    Ok(Return::Num(i64::from(fd)))
+}
+
+fn check_existing(k: &Kernel, me: TaskId, queue: MqueueId, args: &MqOpen, flags: OpenFlags) -> Result<()> {
+    if args.create && args.excl {
+        bail!(EEXIST, "the queue exists and O_EXCL is given");
+    }
+    if args.access == O_ACCMODE {
+        bail!(EINVAL, "access mode {} is none", args.access);
+    }
+    let node = Node { view: View::PidNs(k.task_active_pid_ns(me)), place: Place::Mqueue(queue) };
+    tree::may_open(k, Viewer(me), node, flags)
+}
+
+/// The attributes a new queue gets (`mqueue_create_attr`, `mqueue_get_inode`).
+fn check_new(k: &Kernel, me: TaskId, fs: MqueueFsId, attr: Option<(i64, i64)>) -> Result<(i64, i64)> {
+    let cred = k.cred_of(me);
+    let user_ns = k.mqueue_fs[fs].user_ns.id();
+    let user = k.namespaces[user_ns].user();
+    if user.from_kuid(cred.ids.fsuid).is_none() || user.from_kgid(cred.ids.fsgid).is_none() {
+        bail!(EOVERFLOW, "the caller's fsuid or fsgid has no mapping in {}", k.ns_arg(user_ns));
+    }
+    let ipc = k.ipc(k.ipc_ns_of(me));
+    let is_privileged = k.ns_capable(me, k.init.user_ns, Cap::SYS_RESOURCE);
+    // As in Linux, a negative maximum is a very high one.
+    if ipc.mq_queues_count >= ipc.mq_queues_max as u32 && !is_privileged {
+        bail!(
+            ENOSPC,
+            "{} queues, queues_max is {}, and CAP_SYS_RESOURCE is missing in {}",
+            ipc.mq_queues_count,
+            ipc.mq_queues_max,
+            k.ns_arg(k.init.user_ns)
+        );
+    }
+    let default = (ipc.mq_msg_max.min(ipc.mq_msg_default), ipc.mq_msgsize_max.min(ipc.mq_msgsize_default));
+    let (maxmsg, msgsize) = attr.unwrap_or((i64::from(default.0), i64::from(default.1)));
+    let (most, largest) = match is_privileged {
+        true => (HARD_MSGMAX, HARD_MSGSIZEMAX),
+        false => (i64::from(ipc.mq_msg_max), i64::from(ipc.mq_msgsize_max)),
+    };
+    if !(1..=most).contains(&maxmsg) || !(1..=largest).contains(&msgsize) {
+        bail!(EINVAL, "{} messages of {} bytes, possible are {} of {}", maxmsg, msgsize, most, largest);
+    }
+    let Some(bytes) = cost(maxmsg.unsigned_abs(), msgsize.unsigned_abs()) else {
+        bail!(EOVERFLOW, "{} messages of {} bytes are too many to count", maxmsg, msgsize);
+    };
+    let limit = k.signal_of(me).rlimits.msgqueue.soft;
+    if k.is_rlimit_overlimit(cred.ucounts.id(), UcountRlimit::Msgqueue, limit, bytes) {
+        let used = k.ucounts.table[cred.ucounts.id()].rlimit[UcountRlimit::Msgqueue as usize];
+        bail!(EMFILE, "RLIMIT_MSGQUEUE is {}, uid {} uses {}, the queue costs {}", limit, cred.ids.uid.0, used, bytes);
+    }
+    Ok((maxmsg, msgsize))
+}
+
+/// Takes a name away (`do_mq_unlink`). The directory is sticky.
+///
+/// # Errors
+/// ENOENT, ENAMETOOLONG, EACCES: the name; EPERM: neither the queue nor the directory is the caller's.
+fn mq_unlink(k: &mut Kernel, me: TaskId, name: &[u8]) -> Result<Return> {
+    check_path(name)?;
+    let fs = k.mqueue_fs_of(k.ipc_ns_of(me));
+    let Some(queue) = lookup(k, fs, name)? else {
+        bail!(ENOENT, "no queue is called {}", String::from_utf8_lossy(name).into_owned());
+    };
+    check_sticky(k, me, fs, &k.mqueues[queue])?;
+    k.unlink_mqueue(fs, name);
+    Ok(Return::Num(0))
+}
+
+/// `__check_sticky`
+fn check_sticky(k: &Kernel, me: TaskId, fs: MqueueFsId, queue: &Mqueue) -> Result<()> {
+    let cred = k.cred_of(me);
+    if cred.ids.fsuid == queue.uid || cred.ids.fsuid == k.mqueue_fs[fs].root_uid {
+        return Ok(());
+    }
+    let user_ns = cred.user_ns.id();
+    let user = k.namespaces[user_ns].user();
+    let is_mapped = user.from_kuid(queue.uid).is_some() && user.from_kgid(queue.gid).is_some();
+    if !is_mapped || !k.ns_capable(me, user_ns, Cap::FOWNER) {
+        bail!(EPERM, "the queue is kuid {}'s, and CAP_FOWNER over it is missing in {}", queue.uid.0, k.ns_arg(user_ns));
+    }
+    Ok(())
+}
+
+/// The open queue behind a descriptor.
+///
+/// # Errors
+/// EBADF: closed, no queue, or not open for `access`.
+fn open_queue(k: &Kernel, me: TaskId, fd: i32, access: OpenFlags) -> Result<(FileId, MqueueId)> {
+    let file = file_at(k, me, fd)?;
+    let FileKind::Mqueue(open) = &k.open_files[file].kind else { bail!(EBADF, "descriptor {} is no queue", fd) };
+    if !k.open_files[file].flags.contains(access) {
+        bail!(EBADF, "descriptor {} is not open for this", fd);
+    }
+    Ok((file, open.queue.id()))
+}
+
+fn would_block(k: &Kernel, file: FileId) -> &'static str {
+    match k.open_files[file].flags.contains(OpenFlags::NONBLOCK) {
+        true => "O_NONBLOCK",
+        false => "the call would block",
+    }
+}
+
+/// # Errors
+/// EINVAL: the priority; EBADF; EMSGSIZE; ENOMEM; EAGAIN: the queue is full.
+fn mq_send(k: &mut Kernel, me: TaskId, fd: i32, prio: u32, text: &Payload) -> Result<Return> {
+    if prio >= MQ_PRIO_MAX {
+        bail!(EINVAL, "priority {} is not below {}", prio, MQ_PRIO_MAX);
+    }
+    let (file, id) = open_queue(k, me, fd, OpenFlags::WRITE)?;
+    let queue = &k.mqueues[id];
+    // The size is unsigned: a negative one is too large.
+    if text.size() < 0 || text.size() > queue.msgsize {
+        bail!(EMSGSIZE, "{} bytes, messages of this queue have at most {}", text.size(), queue.msgsize);
+    }
+    let text = text.load()?;
+    if queue.is_full() {
+        bail!(EAGAIN, "the queue is full with {} messages: {}", queue.curmsgs(), would_block(k, file));
+    }
+    k.insert_message(me, id, prio, text);
+    Ok(Return::Num(0))
+}
+
+/// Takes the oldest message of the highest priority. Without a size the buffer is as large as the queue asks for.
+///
+/// # Errors
+/// EBADF; EMSGSIZE: the buffer is smaller; EAGAIN: the queue is empty.
+fn mq_receive(k: &mut Kernel, me: TaskId, fd: i32, size: Option<i64>) -> Result<Return> {
+    let (file, id) = open_queue(k, me, fd, OpenFlags::READ)?;
+    let msgsize = k.mqueues[id].msgsize;
+    if let Some(size) = size.filter(|&size| (0..msgsize).contains(&size)) {
+        bail!(EMSGSIZE, "a buffer of {} bytes, messages of this queue have up to {}", size, msgsize);
+    }
+    match k.mqueues[id].pop() {
+        Some(text) => Ok(Return::Text(text)),
+        None => bail!(EAGAIN, "the queue is empty: {}", would_block(k, file)),
+    }
+}
+
+/// Asks to be told of the next message in the empty queue, or not any more (`do_mq_notify`).
+///
+/// # Errors
+/// EINVAL: the signal; EBADF; EBUSY: somebody has asked already.
+fn mq_notify(k: &mut Kernel, me: TaskId, fd: i32, method: Option<NotifyMethod>) -> Result<Return> {
+    if let Some(NotifyMethod::Signal(signo)) = method
+        && !(0..=SIGNAL_MAX).contains(&signo)
+    {
+        bail!(EINVAL, "{} is no signal", signo);
+    }
+    let (_, id) = open_queue(k, me, fd, OpenFlags::empty())?;
+    let Some(method) = method else {
+        k.flush_mqueue(me, id);
+        return Ok(Return::Num(0));
+    };
+    if let Some(notify) = &k.mqueues[id].notify {
+        bail!(EBUSY, "pid {} is to be told already", k.pids[notify.owner.id()].nr());
+    }
+    let user_ns = k.namespaces.hold(k.cred_of(me).user_ns.id());
+    let owner = k.hold_tgid(me);
+    k.mqueues[id].notify = Some(Notify { owner, user_ns, method });
+    Ok(Return::Num(0))
+}
+
+/// Tells the attributes, and sets the flag (`do_mq_getsetattr`).
+///
+/// # Errors
+/// EINVAL: flags other than O_NONBLOCK; EBADF.
+fn mq_getsetattr(k: &mut Kernel, me: TaskId, fd: i32, flags: Option<i64>) -> Result<Return> {
+    if let Some(flags) = flags.filter(|flags| flags & !O_NONBLOCK != 0) {
+        bail!(EINVAL, "flags {} have more than O_NONBLOCK {}", flags, O_NONBLOCK);
+    }
+    let (file, id) = open_queue(k, me, fd, OpenFlags::empty())?;
+    let queue = &k.mqueues[id];
+    let old = if k.open_files[file].flags.contains(OpenFlags::NONBLOCK) { O_NONBLOCK } else { 0 };
+    let text = format!("flags={old} maxmsg={} msgsize={} curmsgs={}", queue.maxmsg, queue.msgsize, queue.curmsgs());
+    if let Some(flags) = flags {
+        k.open_files[file].flags.set(OpenFlags::NONBLOCK, flags != 0);
+    }
+    Ok(Return::Text(text.into_bytes()))
+}

@@ -1,0 +1,233 @@
+//! msgget(2), msgsnd(2), msgrcv(2), msgctl(2) (`ipc/msg.c`).
+
+use std::collections::VecDeque;
+
+use super::Return;
+use super::ipc::{self, GetArgs, IpcCtl, Payload, SetArgs, visible_nr};
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::capability::Cap;
+use crate::kernel::ipc::msg::{Message, MsgQueue, Search};
+use crate::kernel::ipc::{ACCESS_READ, ACCESS_WRITE, Perm};
+use crate::kernel::{Kernel, NsId, TaskId};
+
+/// Constants of IPC_INFO, without a meaning for long (`include/uapi/linux/msg.h`).
+const MSGPOOL: u32 = 512_000;
+const MSGMAP: u32 = 16384;
+const MSGSSZ: u32 = 16;
+const MSGTQL: u32 = 16384;
+const MSGSEG: u32 = 65535;
+
+/// The calls on message queues.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MsgCall {
+    Get(GetArgs),
+    Snd { id: i32, mtype: i64, text: Payload },
+    Rcv { id: i32, mtype: i64, size: Option<i64>, flags: MsgFlags },
+    Ctl { id: i32, op: IpcCtl },
+}
+
+bitflags::bitflags! {
+    /// Flags of msgrcv.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct MsgFlags: u32 {
+        const NOWAIT = 1;
+        const NOERROR = 1 << 1;
+        const EXCEPT = 1 << 2;
+        const COPY = 1 << 3;
+    }
+}
+
+/// # Errors
+/// Those of the call.
+pub fn sys_msg(k: &mut Kernel, me: TaskId, call: &MsgCall) -> Result<Return> {
+    match call {
+        MsgCall::Get(args) => ipc::get(k, me, *args, |_: &MsgQueue| Ok(()), new_queue),
+        MsgCall::Snd { id, mtype, text } => msgsnd(k, me, *id, *mtype, text),
+        MsgCall::Rcv { id, mtype, size, flags } => msgrcv(k, me, *id, *mtype, *size, *flags),
+        MsgCall::Ctl { id, op } => msgctl(k, me, *id, *op),
+    }
+}
+
+/// `newque`
+fn new_queue(k: &mut Kernel, ns: NsId, perm: Perm) -> Result<i32> {
+    let ctime = k.real_seconds();
+    let ipc = k.ipc_mut(ns);
+    ipc.msg_ids.check_room(ipc.msg_ctlmni)?;
+    let qbytes = u64::from(ipc.msg_ctlmnb.unsigned_abs());
+    let queue =
+        MsgQueue { perm, stime: 0, rtime: 0, ctime, qbytes, lspid: None, lrpid: None, messages: VecDeque::new() };
+    Ok(ipc.msg_ids.insert(queue))
+}
+
+/// Appends a message (`do_msgsnd`).
+///
+/// # Errors
+/// EINVAL: size, type, identifier; EACCES; ENOMEM; EAGAIN: it does not fit, the call would block.
+fn msgsnd(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, text: &Payload) -> Result<Return> {
+    let ns = k.ipc_ns_of(me);
+    let msgmax = i64::from(k.ipc(ns).msg_ctlmax);
+    if !(0..=msgmax).contains(&text.size()) {
+        bail!(EINVAL, "{} bytes, msgmax is {}", text.size(), msgmax);
+    }
+    ipc::check_id(id)?;
+    if mtype < 1 {
+        bail!(EINVAL, "message type {} is below 1", mtype);
+    }
+    let text = text.load()?;
+    let queue: &MsgQueue = k.ipc_object(ns, id)?;
+    k.check_ipc_access(me, ns, &queue.perm, ACCESS_WRITE)?;
+    if !queue.fits(text.len()) {
+        let (held, messages) = (queue.cbytes(), queue.messages.len());
+        bail!(
+            EAGAIN,
+            "{} bytes do not fit: the queue has {} messages with {} bytes, its limit is {}; the call would block",
+            text.len(),
+            messages,
+            held,
+            queue.qbytes
+        );
+    }
+    let (now, sender) = (k.real_seconds(), k.hold_tgid(me));
+    let queue: &mut MsgQueue = k.ipc_found(ns, id);
+    queue.messages.push_back(Message { mtype, text });
+    queue.stime = now;
+    let old = queue.lspid.replace(sender);
+    k.put_pids([old]);
+    Ok(Return::Num(0))
+}
+
+/// `convert_mode`
+fn search(mtype: i64, flags: MsgFlags) -> Search {
+    match mtype {
+        position if flags.contains(MsgFlags::COPY) => Search::Nth(position),
+        0 => Search::Any,
+        ..0 => Search::UpTo(mtype.checked_neg().unwrap_or(i64::MAX)),
+        _ if flags.contains(MsgFlags::EXCEPT) => Search::NotEqual(mtype),
+        _ => Search::Equal(mtype),
+    }
+}
+
+/// Takes a message out, or copies one (`do_msgrcv`). Without a size the buffer is as large as a message can be.
+///
+/// # Errors
+/// EINVAL: size, flags, identifier; EACCES; ENOMSG: none with IPC_NOWAIT; EAGAIN: none, the call would block; E2BIG.
+fn msgrcv(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, size: Option<i64>, flags: MsgFlags) -> Result<Return> {
+    let size = size.unwrap_or(i64::MAX);
+    ipc::check_id(id)?;
+    let Ok(size) = usize::try_from(size) else { bail!(EINVAL, "{} bytes are no size of a buffer", size) };
+    if flags.contains(MsgFlags::COPY) && (flags.contains(MsgFlags::EXCEPT) || !flags.contains(MsgFlags::NOWAIT)) {
+        bail!(EINVAL, "MSG_COPY needs IPC_NOWAIT and excludes MSG_EXCEPT");
+    }
+    let ns = k.ipc_ns_of(me);
+    let queue: &MsgQueue = k.ipc_object(ns, id)?;
+    k.check_ipc_access(me, ns, &queue.perm, ACCESS_READ)?;
+    let Some(at) = queue.find(search(mtype, flags)) else {
+        if flags.contains(MsgFlags::NOWAIT) {
+            bail!(ENOMSG, "none of {} messages is wanted", queue.messages.len());
+        }
+        bail!(EAGAIN, "none of {} messages is wanted: the call would block", queue.messages.len());
+    };
+    let message = &queue.messages[at];
+    if message.text.len() > size && !flags.contains(MsgFlags::NOERROR) {
+        bail!(E2BIG, "the message has {} bytes, the buffer {}", message.text.len(), size);
+    }
+    if flags.contains(MsgFlags::COPY) {
+        return copy_message(&message.text, size.min(k.ipc(ns).msg_ctlmax.unsigned_abs() as usize));
+    }
+    let (now, receiver) = (k.real_seconds(), k.hold_tgid(me));
+    let queue: &mut MsgQueue = k.ipc_found(ns, id);
+    let message = queue.messages.remove(at);
+    queue.rtime = now;
+    let old = queue.lrpid.replace(receiver);
+    k.put_pids([old]);
+    let mut text = message.map(|message| message.text).unwrap_or_default();
+    text.truncate(size);
+    Ok(Return::Text(text))
+}
+
+/// MSG_COPY leaves the message where it is and does not cut it (`copy_msg`).
+fn copy_message(text: &[u8], room: usize) -> Result<Return> {
+    if text.len() > room {
+        bail!(EINVAL, "a copy of {} bytes does not fit into {}", text.len(), room);
+    }
+    Ok(Return::Text(text.to_vec()))
+}
+
+/// # Errors
+/// EINVAL: the identifier, an unmapped id; EACCES: no right to read; EPERM: not the caller's, or too large a queue.
+fn msgctl(k: &mut Kernel, me: TaskId, id: i32, op: IpcCtl) -> Result<Return> {
+    ipc::check_id(id)?;
+    let ns = k.ipc_ns_of(me);
+    match op {
+        IpcCtl::Info | IpcCtl::UsageInfo => Ok(info(k, ns, op)),
+        IpcCtl::Stat | IpcCtl::StatIndex | IpcCtl::StatAny => {
+            let queue = ipc::find_for_stat(k, me, id, op)?;
+            Ok(stat(k, me, queue, op))
+        }
+        IpcCtl::Unknown(command) => Err(ipc::unknown_command(command)),
+        IpcCtl::Set(set) => msg_set(k, me, ns, id, &set),
+        IpcCtl::Rmid => {
+            ipc::find_for_change::<MsgQueue>(k, me, ns, id)?;
+            k.remove_msg_queue(ns, id);
+            Ok(Return::Num(0))
+        }
+    }
+}
+
+fn msg_set(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, set: &SetArgs) -> Result<Return> {
+    let queue: &MsgQueue = ipc::find_for_change(k, me, ns, id)?;
+    let qbytes = set.qbytes.unwrap_or(queue.qbytes);
+    let msgmnb = u64::from(k.ipc(ns).msg_ctlmnb.unsigned_abs());
+    if qbytes > msgmnb && !k.ns_capable(me, k.init.user_ns, Cap::SYS_RESOURCE) {
+        bail!(
+            EPERM,
+            "{} bytes are more than msgmnb {}, and CAP_SYS_RESOURCE is missing in {}",
+            qbytes,
+            msgmnb,
+            k.ns_arg(k.init.user_ns)
+        );
+    }
+    let perm = ipc::updated_perm(k, me, &queue.perm, set)?;
+    let now = k.real_seconds();
+    let queue: &mut MsgQueue = k.ipc_found(ns, id);
+    (queue.perm, queue.qbytes, queue.ctime) = (perm, qbytes, now);
+    Ok(Return::Num(0))
+}
+
+fn stat(k: &Kernel, me: TaskId, queue: &MsgQueue, op: IpcCtl) -> Return {
+    let text = format!(
+        "{} stime={} rtime={} ctime={} cbytes={} qnum={} qbytes={} lspid={} lrpid={}",
+        ipc::perm_text(k, me, &queue.perm, op),
+        queue.stime,
+        queue.rtime,
+        queue.ctime,
+        queue.cbytes(),
+        queue.messages.len(),
+        queue.qbytes,
+        visible_nr(k, me, queue.lspid.as_ref()),
+        visible_nr(k, me, queue.lrpid.as_ref()),
+    );
+    Return::Text(text.into_bytes())
+}
+
+/// `struct msginfo`, and the highest index in use.
+fn info(k: &Kernel, ns: NsId, op: IpcCtl) -> Return {
+    let ipc = k.ipc(ns);
+    let (pool, map, tql) = match op {
+        IpcCtl::UsageInfo => {
+            let (bytes, messages) = ipc.msg_totals();
+            (ipc.msg_ids.in_use() as u64, messages as u64, bytes)
+        }
+        _ => (MSGPOOL.into(), MSGMAP.into(), MSGTQL.into()),
+    };
+    let text = format!(
+        "msgpool={pool} msgmap={map} msgmax={} msgmnb={} msgmni={} msgssz={MSGSSZ} msgtql={tql} msgseg={MSGSEG} \
+         max_idx={}",
+        ipc.msg_ctlmax,
+        ipc.msg_ctlmnb,
+        ipc.msg_ctlmni,
+        ipc::max_idx::<MsgQueue>(k, ns)
+    );
+    Return::Text(text.into_bytes())
+}

@@ -1,0 +1,241 @@
+//! semget(2), semop(2), semctl(2) (`ipc/sem.c`).
+
+use super::Return;
+use super::ipc::{self, GetArgs, IpcCtl, visible_nr};
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::ipc::sem::{Adjustments, SEMAEM, SEMVMX, Sem, SemOp, SemSet};
+use crate::kernel::ipc::{ACCESS_READ, ACCESS_WRITE, Perm};
+use crate::kernel::{Kernel, NsId, TaskId};
+
+/// Constants of IPC_INFO (`include/uapi/linux/sem.h`).
+const SEMMAP: i32 = 1_024_000_000;
+const SEMMNU: i32 = 1_024_000_000;
+const SEMUME: i32 = 500;
+const SEMUSZ: i32 = 20;
+
+/// The calls on semaphores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SemCall {
+    Get { args: GetArgs, nsems: i32 },
+    Op { id: i32, ops: Vec<SemOp> },
+    Ctl { id: i32, op: SemCtl },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SemCtl {
+    Ipc(IpcCtl),
+    Setval { num: i32, value: i32 },
+    Get { num: i32, what: SemGet },
+    Getall,
+    Setall(Vec<i32>),
+}
+
+/// What GETVAL and its like tell of one semaphore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SemGet {
+    Value,
+    Pid,
+    /// Who waits for it to grow, or to be 0: nobody ever waits in a lab.
+    Waiters,
+}
+
+/// # Errors
+/// Those of the call.
+pub fn sys_sem(k: &mut Kernel, me: TaskId, call: &SemCall) -> Result<Return> {
+    match call {
+        SemCall::Get { args, nsems } => semget(k, me, *args, *nsems),
+        SemCall::Op { id, ops } => semop(k, me, *id, ops),
+        SemCall::Ctl { id, op } => semctl(k, me, *id, op),
+    }
+}
+
+/// # Errors
+/// EINVAL: the number of semaphores; those of [`ipc::get`]; ENOSPC.
+fn semget(k: &mut Kernel, me: TaskId, args: GetArgs, nsems: i32) -> Result<Return> {
+    let semmsl = k.ipc(k.ipc_ns_of(me)).sem_ctls[0];
+    if nsems < 0 || nsems > semmsl {
+        bail!(EINVAL, "{} semaphores, SEMMSL is {}", nsems, semmsl);
+    }
+    let check = |set: &SemSet| {
+        if nsems as usize > set.sems.len() {
+            bail!(EINVAL, "{} semaphores asked for, the set has {}", nsems, set.sems.len());
+        }
+        Ok(())
+    };
+    ipc::get(k, me, args, check, |k, ns, perm| new_set(k, ns, perm, nsems))
+}
+
+/// `newary`
+fn new_set(k: &mut Kernel, ns: NsId, perm: Perm, nsems: i32) -> Result<i32> {
+    let ctime = k.real_seconds();
+    let ipc = k.ipc_mut(ns);
+    let [_, semmns, _, semmni] = ipc.sem_ctls;
+    if nsems == 0 {
+        bail!(EINVAL, "a set needs at least one semaphore");
+    }
+    if ipc.used_sems.saturating_add(nsems) > semmns {
+        bail!(ENOSPC, "{} semaphores are in use, SEMMNS is {}", ipc.used_sems, semmns);
+    }
+    ipc.sem_ids.check_room(semmni)?;
+    ipc.used_sems += nsems;
+    let sems = std::iter::repeat_with(Sem::default).take(nsems as usize).collect();
+    Ok(ipc.sem_ids.insert(SemSet { perm, otime: 0, ctime, sems }))
+}
+
+/// All operations or none (`__do_semtimedop`).
+///
+/// # Errors
+/// E2BIG: more than SEMOPM; EINVAL: none, the identifier; EFBIG: no such semaphore; EACCES; EAGAIN: it would block;
+/// ERANGE.
+fn semop(k: &mut Kernel, me: TaskId, id: i32, ops: &[SemOp]) -> Result<Return> {
+    let ns = k.ipc_ns_of(me);
+    let semopm = k.ipc(ns).sem_ctls[2];
+    if ops.len() > semopm as u32 as usize {
+        bail!(E2BIG, "{} operations, SEMOPM is {}", ops.len(), semopm);
+    }
+    if ops.is_empty() {
+        bail!(EINVAL, "no operation");
+    }
+    ipc::check_id(id)?;
+    let set: &SemSet = k.ipc_object(ns, id)?;
+    if let Some(op) = ops.iter().find(|op| usize::from(op.num) >= set.sems.len()) {
+        bail!(EFBIG, "semaphore {} of a set of {}", u32::from(op.num), set.sems.len());
+    }
+    let asked = if ops.iter().any(|op| op.delta != 0) { ACCESS_WRITE } else { ACCESS_READ };
+    k.check_ipc_access(me, ns, &set.perm, asked)?;
+    let undoes = ops.iter().any(|op| op.undo);
+    let so_far = if undoes { k.adjustments_of(me, id) } else { Adjustments::new() };
+    let outcome = set.perform(ops, &so_far)?;
+    if undoes {
+        let list = k.undo_list_of(me);
+        k.undo_lists[list].sets.insert(id, outcome.adjustments);
+    }
+    for (&num, &value) in &outcome.values {
+        set_value(k, me, ns, id, num, value);
+    }
+    k.ipc_found::<SemSet>(ns, id).otime = k.real_seconds();
+    Ok(Return::Num(0))
+}
+
+/// Sets a value and who did it.
+fn set_value(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, num: u16, value: i32) {
+    let pid = k.hold_tgid(me);
+    let sem = &mut k.ipc_found::<SemSet>(ns, id).sems[usize::from(num)];
+    sem.value = value;
+    let old = sem.pid.replace(pid);
+    k.put_pids([old]);
+}
+
+/// # Errors
+/// ERANGE: a value; EINVAL: identifier, semaphore, number of values, an unmapped id; EACCES, EPERM.
+fn semctl(k: &mut Kernel, me: TaskId, id: i32, op: &SemCtl) -> Result<Return> {
+    ipc::check_id(id)?;
+    let ns = k.ipc_ns_of(me);
+    match op {
+        SemCtl::Ipc(op) => sem_ipc_ctl(k, me, ns, id, *op),
+        SemCtl::Setval { num, value } => semctl_setval(k, me, ns, id, *num, *value),
+        SemCtl::Get { num, what } => {
+            let set = readable(k, me, ns, id)?;
+            let sem = &set.sems[usize::from(check_num(set, *num)?)];
+            Ok(Return::Num(i64::from(match what {
+                SemGet::Value => sem.value,
+                SemGet::Pid => visible_nr(k, me, sem.pid.as_ref()),
+                SemGet::Waiters => 0,
+            })))
+        }
+        SemCtl::Getall => {
+            let values: Vec<String> = readable(k, me, ns, id)?.sems.iter().map(|sem| sem.value.to_string()).collect();
+            Ok(Return::Text(values.join(" ").into_bytes()))
+        }
+        SemCtl::Setall(values) => semctl_setall(k, me, ns, id, values),
+    }
+}
+
+fn readable(k: &Kernel, me: TaskId, ns: NsId, id: i32) -> Result<&SemSet> {
+    let set: &SemSet = k.ipc_object(ns, id)?;
+    k.check_ipc_access(me, ns, &set.perm, ACCESS_READ)?;
+    Ok(set)
+}
+
+fn check_num(set: &SemSet, num: i32) -> Result<u16> {
+    match u16::try_from(num) {
+        Ok(num) if usize::from(num) < set.sems.len() => Ok(num),
+        _ => bail!(EINVAL, "semaphore {} of a set of {}", num, set.sems.len()),
+    }
+}
+
+fn check_value(value: i32) -> Result<()> {
+    if !(0..=SEMVMX).contains(&value) {
+        bail!(ERANGE, "{} is not from 0 to {}", value, SEMVMX);
+    }
+    Ok(())
+}
+
+/// SETVAL: nobody undoes anything on this semaphore any more (`semctl_setval`).
+fn semctl_setval(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, num: i32, value: i32) -> Result<Return> {
+    check_value(value)?;
+    let set: &SemSet = k.ipc_object(ns, id)?;
+    let num = check_num(set, num)?;
+    k.check_ipc_access(me, ns, &set.perm, ACCESS_WRITE)?;
+    k.clear_adjustments(ns, id, Some(num));
+    set_value(k, me, ns, id, num, value);
+    k.ipc_found::<SemSet>(ns, id).ctime = k.real_seconds();
+    Ok(Return::Num(0))
+}
+
+fn semctl_setall(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, values: &[i32]) -> Result<Return> {
+    let set: &SemSet = k.ipc_object(ns, id)?;
+    k.check_ipc_access(me, ns, &set.perm, ACCESS_WRITE)?;
+    if values.len() != set.sems.len() {
+        bail!(EINVAL, "{} values for a set of {}", values.len(), set.sems.len());
+    }
+    values.iter().try_for_each(|&value| check_value(value))?;
+    k.clear_adjustments(ns, id, None);
+    for (num, &value) in (0..).zip(values) {
+        set_value(k, me, ns, id, num, value);
+    }
+    k.ipc_found::<SemSet>(ns, id).ctime = k.real_seconds();
+    Ok(Return::Num(0))
+}
+
+fn sem_ipc_ctl(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, op: IpcCtl) -> Result<Return> {
+    match op {
+        IpcCtl::Info | IpcCtl::UsageInfo => return Ok(info(k, ns, op)),
+        IpcCtl::Stat | IpcCtl::StatIndex | IpcCtl::StatAny => {
+            let set: &SemSet = ipc::find_for_stat(k, me, id, op)?;
+            let perm = ipc::perm_text(k, me, &set.perm, op);
+            let text = format!("{perm} otime={} ctime={} nsems={}", set.otime, set.ctime, set.sems.len());
+            return Ok(Return::Text(text.into_bytes()));
+        }
+        IpcCtl::Unknown(command) => return Err(ipc::unknown_command(command)),
+        IpcCtl::Set(args) => {
+            let set: &SemSet = ipc::find_for_change(k, me, ns, id)?;
+            let perm = ipc::updated_perm(k, me, &set.perm, &args)?;
+            let now = k.real_seconds();
+            let set: &mut SemSet = k.ipc_found(ns, id);
+            (set.perm, set.ctime) = (perm, now);
+        }
+        IpcCtl::Rmid => {
+            ipc::find_for_change::<SemSet>(k, me, ns, id)?;
+            k.remove_sem_set(ns, id);
+        }
+    }
+    Ok(Return::Num(0))
+}
+
+/// `struct seminfo`, and the highest index in use.
+fn info(k: &Kernel, ns: NsId, op: IpcCtl) -> Return {
+    let ipc = k.ipc(ns);
+    let [semmsl, semmns, semopm, semmni] = ipc.sem_ctls;
+    let (semusz, semaem) = match op {
+        IpcCtl::UsageInfo => (ipc.sem_ids.in_use() as i32, ipc.used_sems),
+        _ => (SEMUSZ, SEMAEM),
+    };
+    let text = format!(
+        "semmap={SEMMAP} semmni={semmni} semmns={semmns} semmnu={SEMMNU} semmsl={semmsl} semopm={semopm} \
+         semume={SEMUME} semusz={semusz} semvmx={SEMVMX} semaem={semaem} max_idx={}",
+        ipc::max_idx::<SemSet>(k, ns)
+    );
+    Return::Text(text.into_bytes())
+}

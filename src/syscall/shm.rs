@@ -1,0 +1,245 @@
+//! shmget(2), shmat(2), shmdt(2), shmctl(2) (`ipc/shm.c`).
+
+use super::Return;
+use super::ipc::{self, GetArgs, IpcCtl, visible_nr};
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::capability::Cap;
+use crate::kernel::ipc::shm::{PAGE_SIZE, SHM_LOCKED, ShmFile, ShmSegment, TASK_SIZE, pages};
+use crate::kernel::ipc::{ACCESS_READ, ACCESS_WRITE, Perm};
+use crate::kernel::{Kernel, NsId, TaskId};
+
+/// Pages of memory a lab has; one segment cannot have more (`__vm_enough_memory`).
+const TOTAL_PAGES: u64 = 1 << 20;
+
+/// The calls on shared memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShmCall {
+    Get { args: GetArgs, size: u64 },
+    At { id: i32, addr: Option<u64>, readonly: bool, remap: bool },
+    Dt { addr: u64 },
+    Ctl { id: i32, op: ShmCtl },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShmCtl {
+    Ipc(IpcCtl),
+    Lock,
+    Unlock,
+}
+
+/// # Errors
+/// Those of the call.
+pub fn sys_shm(k: &mut Kernel, me: TaskId, call: &ShmCall) -> Result<Return> {
+    match call {
+        ShmCall::Get { args, size } => {
+            let check = |segment: &ShmSegment| {
+                if segment.segsz < *size {
+                    bail!(EINVAL, "{} bytes asked for, the segment has {}", *size, segment.segsz);
+                }
+                Ok(())
+            };
+            ipc::get(k, me, *args, check, |k, ns, perm| new_segment(k, me, ns, perm, *size))
+        }
+        ShmCall::At { id, addr, readonly, remap } => {
+            let place = check_place(*id, *addr, *remap)?;
+            shmat(k, me, *id, place, *readonly)
+        }
+        ShmCall::Dt { addr } => shmdt(k, me, *addr),
+        ShmCall::Ctl { id, op } => shmctl(k, me, *id, *op),
+    }
+}
+
+/// `newseg`
+fn new_segment(k: &mut Kernel, me: TaskId, ns: NsId, perm: Perm, size: u64) -> Result<i32> {
+    let ipc = k.ipc(ns);
+    if size == 0 || size > ipc.shm_ctlmax {
+        bail!(EINVAL, "{} bytes, shmmax is {}", size.to_string(), ipc.shm_ctlmax.to_string());
+    }
+    let numpages = pages(size);
+    if numpages == 0 {
+        bail!(ENOSPC, "{} bytes are more pages than can be counted", size.to_string());
+    }
+    match ipc.shm_tot.checked_add(numpages) {
+        Some(total) if total <= ipc.shm_ctlall => {}
+        _ => bail!(
+            ENOSPC,
+            "{} pages and {} in use are more than shmall {}",
+            numpages,
+            ipc.shm_tot,
+            ipc.shm_ctlall.to_string()
+        ),
+    }
+    if i64::try_from(size).is_err() {
+        bail!(EINVAL, "{} bytes are more than a file can have", size.to_string());
+    }
+    if numpages > TOTAL_PAGES {
+        bail!(ENOMEM, "{} pages are more than the memory, which has {}", numpages, TOTAL_PAGES);
+    }
+    ipc.shm_ids.check_room(ipc.shm_ctlmni)?;
+    let (ctime, cpid) = (k.real_seconds(), k.hold_tgid(me));
+    let segment = ShmSegment {
+        file_key: perm.key,
+        perm,
+        segsz: size,
+        nattch: 0,
+        atime: 0,
+        dtime: 0,
+        ctime,
+        cpid: Some(cpid),
+        lpid: None,
+        creator: Some(me),
+    };
+    let ipc = k.ipc_mut(ns);
+    ipc.shm_tot += numpages;
+    let id = ipc.shm_ids.insert(segment);
+    k.tasks[me].shm_created.push((ns, id));
+    Ok(id)
+}
+
+/// Where an attachment is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Anywhere,
+    At(u64),
+    /// In place of what is there.
+    Over(u64),
+}
+
+fn check_place(id: i32, addr: Option<u64>, remap: bool) -> Result<Place> {
+    ipc::check_id(id)?;
+    match addr.filter(|&addr| addr != 0) {
+        None if remap => bail!(EINVAL, "SHM_REMAP needs an address"),
+        None => Ok(Place::Anywhere),
+        Some(addr) if addr % PAGE_SIZE != 0 => bail!(EINVAL, "{} is not the start of a page", format!("{addr:#x}")),
+        Some(addr) if remap => Ok(Place::Over(addr)),
+        Some(addr) => Ok(Place::At(addr)),
+    }
+}
+
+/// Maps a segment; the result is its address (`do_shmat`).
+///
+/// # Errors
+/// EINVAL: identifier, address, something else mapped there; EACCES; ENOMEM: no room.
+fn shmat(k: &mut Kernel, me: TaskId, id: i32, place: Place, readonly: bool) -> Result<Return> {
+    let ns = k.ipc_ns_of(me);
+    let segment: &ShmSegment = k.ipc_object(ns, id)?;
+    let asked = if readonly { ACCESS_READ } else { ACCESS_READ | ACCESS_WRITE };
+    k.check_ipc_access(me, ns, &segment.perm, asked)?;
+    let size = pages(segment.segsz) * PAGE_SIZE;
+    let mm = k.mm_of(me);
+    let addr = match place {
+        Place::Anywhere => k.free_range(mm, size),
+        Place::At(addr) | Place::Over(addr) => Some(addr).filter(|addr| addr.saturating_add(size) <= TASK_SIZE),
+    };
+    let Some(addr) = addr else { bail!(ENOMEM, "no room for {} bytes", size) };
+    let in_the_way = k.overlaps_of(mm, addr, size);
+    if let (Place::At(_), Some(&other)) = (place, in_the_way.first()) {
+        bail!(EINVAL, "the attachment at {} is in the way, and SHM_REMAP is not given", format!("{other:#x}"));
+    }
+    for other in in_the_way {
+        k.detach_shm(me, other);
+    }
+    let file = ShmFile { count: 0, ns: k.namespaces.hold(ns), shmid: id, size, readonly };
+    k.attach_shm(me, file, addr);
+    Ok(Return::Text(format!("{addr:#x}").into_bytes()))
+}
+
+/// # Errors
+/// EINVAL: nothing is attached there.
+fn shmdt(k: &mut Kernel, me: TaskId, addr: u64) -> Result<Return> {
+    if !k.mms[k.mm_of(me)].attachments.contains_key(&addr) {
+        bail!(EINVAL, "no attachment starts at {}", format!("{addr:#x}"));
+    }
+    k.detach_shm(me, addr);
+    Ok(Return::Num(0))
+}
+
+/// # Errors
+/// EINVAL: the identifier, an unmapped id; EACCES: no right to read; EPERM: not the caller's.
+fn shmctl(k: &mut Kernel, me: TaskId, id: i32, op: ShmCtl) -> Result<Return> {
+    ipc::check_id(id)?;
+    let ns = k.ipc_ns_of(me);
+    match op {
+        ShmCtl::Ipc(IpcCtl::Info) => return Ok(limits(k, ns)),
+        ShmCtl::Ipc(IpcCtl::UsageInfo) => return Ok(usage(k, ns)),
+        ShmCtl::Ipc(op @ (IpcCtl::Stat | IpcCtl::StatIndex | IpcCtl::StatAny)) => {
+            let segment = ipc::find_for_stat(k, me, id, op)?;
+            return Ok(stat(k, me, segment, op));
+        }
+        ShmCtl::Ipc(IpcCtl::Unknown(command)) => return Err(ipc::unknown_command(command)),
+        ShmCtl::Ipc(IpcCtl::Set(args)) => {
+            let segment: &ShmSegment = ipc::find_for_change(k, me, ns, id)?;
+            let perm = ipc::updated_perm(k, me, &segment.perm, &args)?;
+            let now = k.real_seconds();
+            let segment: &mut ShmSegment = k.ipc_found(ns, id);
+            (segment.perm, segment.ctime) = (perm, now);
+        }
+        ShmCtl::Ipc(IpcCtl::Rmid) => {
+            ipc::find_for_change::<ShmSegment>(k, me, ns, id)?;
+            k.shm_rmid(ns, id);
+        }
+        ShmCtl::Lock => {
+            check_lock(k, me, ns, id)?;
+            k.ipc_found::<ShmSegment>(ns, id).perm.mode |= SHM_LOCKED;
+        }
+        ShmCtl::Unlock => {
+            check_lock(k, me, ns, id)?;
+            k.ipc_found::<ShmSegment>(ns, id).perm.mode &= !SHM_LOCKED;
+        }
+    }
+    Ok(Return::Num(0))
+}
+
+/// `shmctl_do_lock`
+fn check_lock(k: &Kernel, me: TaskId, ns: NsId, id: i32) -> Result<()> {
+    let segment: &ShmSegment = k.ipc_object(ns, id)?;
+    let owner = k.ns_owner(ns).expect("an ipc namespace has an owner");
+    let euid = k.cred_of(me).ids.euid;
+    if euid != segment.perm.uid && euid != segment.perm.cuid && !k.ns_capable(me, owner, Cap::IPC_LOCK) {
+        bail!(
+            EPERM,
+            "kuid {} is neither owner nor creator, and CAP_IPC_LOCK is missing in {}, owner of {}",
+            euid.0,
+            k.ns_arg(owner),
+            k.ns_arg(ns)
+        );
+    }
+    Ok(())
+}
+
+fn stat(k: &Kernel, me: TaskId, segment: &ShmSegment, op: IpcCtl) -> Return {
+    let text = format!(
+        "{} segsz={} atime={} dtime={} ctime={} cpid={} lpid={} nattch={}",
+        ipc::perm_text(k, me, &segment.perm, op),
+        segment.segsz,
+        segment.atime,
+        segment.dtime,
+        segment.ctime,
+        visible_nr(k, me, segment.cpid.as_ref()),
+        visible_nr(k, me, segment.lpid.as_ref()),
+        segment.nattch,
+    );
+    Return::Text(text.into_bytes())
+}
+
+/// `struct shminfo`, and the highest index in use.
+fn limits(k: &Kernel, ns: NsId) -> Return {
+    let ipc = k.ipc(ns);
+    let (max, mni, all) = (ipc.shm_ctlmax, ipc.shm_ctlmni, ipc.shm_ctlall);
+    let max_idx = ipc::max_idx::<ShmSegment>(k, ns);
+    let text = format!("shmmax={max} shmmin=1 shmmni={mni} shmseg={mni} shmall={all} max_idx={max_idx}");
+    Return::Text(text.into_bytes())
+}
+
+/// `struct shm_info`: nobody ever touches a page.
+fn usage(k: &Kernel, ns: NsId) -> Return {
+    let ipc = k.ipc(ns);
+    let text = format!(
+        "used_ids={} shm_tot={} shm_rss=0 shm_swp=0 swap_attempts=0 swap_successes=0 max_idx={}",
+        ipc.shm_ids.in_use(),
+        ipc.shm_tot,
+        ipc::max_idx::<ShmSegment>(k, ns)
+    );
+    Return::Text(text.into_bytes())
+}

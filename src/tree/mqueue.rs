@@ -1,0 +1,52 @@
+//! `mqueue/`: the POSIX message queues of the reader's IPC namespace (`ipc/mqueue.c`).
+
+use super::look::Look;
+use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
+use crate::kernel::ipc::mqueue::{MqueueFs, NotifyMethod};
+use crate::kernel::node::Place;
+use crate::kernel::ns::Slot;
+use crate::kernel::{Kernel, MqueueId, TaskId};
+
+/// SIGEV_SIGNAL and SIGEV_NONE.
+const SIGEV_SIGNAL: i32 = 0;
+const SIGEV_NONE: i32 = 1;
+
+/// `None`: a zombie, which is in no namespace.
+fn fs<'k>(look: &Look<'k>) -> Option<&'k MqueueFs> {
+    let ns = look.k.task_ns(look.reader, Slot::Ipc)?;
+    Some(&look.k.mqueue_fs[look.k.mqueue_fs_of(ns)])
+}
+
+pub(super) fn root_owner(look: &Look<'_>) -> (Kuid, Kgid) {
+    fs(look).map_or((GLOBAL_ROOT_UID, GLOBAL_ROOT_GID), |fs| (fs.root_uid, fs.root_gid))
+}
+
+pub(super) fn lookup(look: &Look<'_>, name: &[u8]) -> Option<Place> {
+    fs(look)?.queues.get(name).map(|held| Place::Mqueue(held.id()))
+}
+
+pub(super) fn readdir(look: &Look<'_>) -> Vec<(String, Place)> {
+    let queues = fs(look).into_iter().flat_map(|fs| fs.queues.values());
+    queues.map(|held| (name(look.k, held.id()), Place::Mqueue(held.id()))).collect()
+}
+
+/// The name a queue has, or had.
+pub(super) fn name(k: &Kernel, queue: MqueueId) -> String {
+    String::from_utf8_lossy(&k.mqueues[queue].name).into_owned()
+}
+
+/// Bytes in the queue, and who is to be told of the next message (`mqueue_read_file`).
+pub(super) fn text(k: &Kernel, reader: TaskId, queue: MqueueId) -> Vec<u8> {
+    let queue = &k.mqueues[queue];
+    let (notify, signo, pid) = match &queue.notify {
+        Some(asked) => {
+            let pid = k.pids[asked.owner.id()].nr_in(k.task_active_pid_ns(reader)).unwrap_or(0);
+            match asked.method {
+                NotifyMethod::Signal(signo) => (SIGEV_SIGNAL, signo, pid),
+                NotifyMethod::None => (SIGEV_NONE, 0, pid),
+            }
+        }
+        None => (0, 0, 0),
+    };
+    format!("QSIZE:{:<10} NOTIFY:{notify:<5} SIGNO:{signo:<5} NOTIFY_PID:{pid:<6}\n", queue.qsize()).into_bytes()
+}

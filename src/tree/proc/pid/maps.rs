@@ -1,0 +1,73 @@
+//! `proc/<pid>/maps` (`show_map_vma` in `fs/proc/task_mmu.c`): the small program every task runs, and attached shared
+//! memory.
+
+use super::{image, link};
+use crate::errno::Result;
+use crate::kernel::TaskId;
+use crate::kernel::ipc::shm::ShmSegment;
+use crate::tree::look::Look;
+
+/// Where names start.
+const NAME_COLUMN: usize = 73;
+/// KiB of memory in bytes.
+const KIB: u64 = 1024;
+
+struct Mapping {
+    start: u64,
+    end: u64,
+    access: &'static str,
+    device: &'static str,
+    inode: u64,
+    name: String,
+}
+
+/// A line for each mapping, by address; nothing of a task without memory.
+pub(super) fn render(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
+    let k = look.k;
+    let Some(mm) = k.tasks[task].mm.as_ref().map(|held| &k.mms[held.id()]) else { return Ok(Vec::new()) };
+    let mut mappings = program(String::from_utf8_lossy(&link::exe(k, task).unwrap_or_default()).into_owned());
+    for (&start, held) in &mm.attachments {
+        let file = &k.shm_files[held.id()];
+        let segment: &ShmSegment = k.ipc_object(file.ns.id(), file.shmid)?;
+        mappings.push(Mapping {
+            start,
+            end: start + file.size,
+            access: if file.readonly { "r--s" } else { "rw-s" },
+            device: "00:01",
+            inode: u64::from(file.shmid.unsigned_abs()),
+            name: format!("/SYSV{:08x} (deleted)", segment.file_key),
+        });
+    }
+    mappings.sort_unstable_by_key(|mapping| mapping.start);
+    Ok(mappings.iter().map(line).collect::<String>().into_bytes())
+}
+
+fn program(exe: String) -> Vec<Mapping> {
+    let file = |start, end, access| Mapping { start, end, access, device: "fe:00", inode: 1, name: exe.clone() };
+    let stack = Mapping {
+        start: image::START_STACK - image::VM_STACK * KIB,
+        end: image::START_STACK + image::PAGE * KIB,
+        access: "rw-p",
+        device: "00:00",
+        inode: 0,
+        name: "[stack]".to_owned(),
+    };
+    vec![file(image::START_CODE, image::END_CODE, "r-xp"), file(image::START_DATA, image::END_DATA, "rw-p"), stack]
+}
+
+fn line(mapping: &Mapping) -> String {
+    let Mapping { start, end, access, device, inode, name } = mapping;
+    let text = format!("{start:08x}-{end:08x} {access} 00000000 {device} {inode} ");
+    format!("{text:<NAME_COLUMN$}{name}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stand_in_a_column() {
+        let lines = program("/bin/init".to_owned()).iter().map(line).collect::<String>();
+        assert!(lines.lines().all(|line| line.find(['/', '[']) == Some(NAME_COLUMN)), "{lines}");
+    }
+}
