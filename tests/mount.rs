@@ -44,6 +44,11 @@ fn bash(lab: &Lab, script: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// The standard output of a bash script, however it ends.
+fn bash_any(lab: &Lab, script: &str) -> String {
+    String::from_utf8(run(lab, "bash", script).stdout).unwrap()
+}
+
 /// Whether the program is there; said aloud if not.
 fn has(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok();
@@ -292,6 +297,33 @@ fn nothing_can_be_made_or_removed() {
 }
 
 #[test]
+fn a_cgroup_is_a_directory() {
+    let Some(lab) = lab() else { return };
+    let script = "
+        mkdir -p cgroup/G/a && stat -c %a cgroup/G
+        echo > ctl/1/clone && echo 2 > cgroup/G/a/cgroup.procs && cat cgroup/G/a/cgroup.procs proc/2/cgroup
+        rmdir cgroup/G/a 2>&1; rmdir cgroup/G 2>&1; mkdir cgroup/G 2>&1; mkdir cgroup/cgroup.procs/x 2>&1
+        echo 0 > ctl/2/exit; rmdir cgroup/G/a && rmdir as/1/cgroup/G && ls -d cgroup/*/ 2>&1";
+    let out = bash_any(&lab, script);
+    let expected = "755\n2\n0::/G/a\n\
+        rmdir: failed to remove 'cgroup/G/a': Device or resource busy\n\
+        rmdir: failed to remove 'cgroup/G': Device or resource busy\n\
+        mkdir: cannot create directory ‘cgroup/G’: File exists\n\
+        mkdir: cannot create directory ‘cgroup/cgroup.procs/x’: Not a directory\n\
+        ls: cannot access 'cgroup/*/': No such file or directory\n";
+    assert_eq!(out.replace(['‘', '’'], "'"), expected.replace(['‘', '’'], "'"));
+}
+
+#[test]
+fn a_namespace_sees_its_own_root_of_the_cgroups() {
+    let Some(lab) = lab() else { return };
+    let script = "
+        mkdir -p cgroup/G/x && echo > ctl/1/clone && echo 2 > cgroup/G/cgroup.procs
+        ls -d as/2/cgroup/*/; echo cgroup > ctl/2/unshare; ls -d as/2/cgroup/*/; cat as/2/proc/1/cgroup";
+    assert_eq!(bash(&lab, script), "as/2/cgroup/G/\nas/2/cgroup/x/\n0::/..\n");
+}
+
+#[test]
 fn a_program_finds_itself() {
     let Some(lab) = lab() else { return };
     assert_eq!(bash(&lab, "exec readlink proc/$$"), "1\n");
@@ -424,6 +456,36 @@ fn mount_returns_when_the_lab_is_there() {
     assert_eq!(refused(dir.path(), &["mount", &path]).0, Some(1));
     assert!(nslab(&["umount", &path]).status.success());
     assert!(!is_lab(dir.path()));
+}
+
+#[test]
+fn mount_8_finds_its_helper() {
+    if !has_fuse() {
+        return;
+    }
+    let (dir, path) = temporary();
+    let (helper, point) = (dir.path().join("mount.nslab"), format!("{path}/m"));
+    fs::create_dir(&point).unwrap();
+    symlink(env!("CARGO_BIN_EXE_nslab"), &helper).unwrap();
+    let mount = |options: &[&str]| Command::new(&helper).args(["none", &point]).args(options).output().unwrap();
+    assert!(mount(&["-f", "-o", "rw"]).status.success());
+    assert!(!is_lab(Path::new(&point)));
+    assert!(mount(&["-n", "-v", "-o", "rw,noatime,nofail", "-t", "nslab"]).status.success());
+    assert!(Path::new(&point).join("proc/1").exists());
+    assert!(nslab(&["umount", &point]).status.success());
+}
+
+#[test]
+fn there_are_at_most_so_many_tasks() {
+    if !has_fuse() {
+        return;
+    }
+    let (dir, path) = temporary();
+    assert!(nslab(&["mount", "--max-tasks", "2", &path]).status.success());
+    let clone = dir.path().join("ctl/1/clone");
+    fs::write(&clone, "\n").unwrap();
+    assert_eq!(fs::write(&clone, "\n").unwrap_err().raw_os_error(), Some(Errno::EAGAIN as i32));
+    assert!(nslab(&["umount", &path]).status.success());
 }
 
 #[test]
@@ -592,11 +654,11 @@ fn a_shell_has_a_lab_of_its_own() {
         return;
     }
     let output =
-        nslab(&["shell", "-c", "[ \"$LAB\" -ef . ] && pwd && echo newnet > ctl/1/clone && ls -d proc/2 && exit 7"]);
+        nslab(&["shell", "-c", "[ \"$LAB\" -ef . ] && pwd && echo newnet > ctl/1/clone && ls -d proc/3 && exit 7"]);
     assert_eq!(output.status.code(), Some(7), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     let (path, rest) = text.split_once('\n').unwrap();
-    assert_eq!(rest, "proc/2\n");
+    assert_eq!(rest, "proc/3\n");
     assert!(!Path::new(path).exists());
     assert_eq!(nslab(&["shell", "-c", "kill -9 $$"]).status.code(), Some(137));
 }
@@ -661,7 +723,48 @@ fn a_lab_is_mounted_in_a_user_namespace_of_ones_own() {
         return eprintln!("skipped: no user namespaces here");
     }
     let output = own(&[env!("CARGO_BIN_EXE_nslab"), "shell", "-c", "echo newnet > ctl/1/clone; cat ctl/1/clone"]);
-    assert_eq!(output.stdout, b"2\n", "{output:?}");
+    assert_eq!(output.stdout, b"3\n", "{output:?}");
+}
+
+/// Runs a script in a mount namespace of its own, `$nslab` and an empty directory `$dir` at hand; `None` where that is
+/// not allowed.
+fn privately(script: &str) -> Option<Output> {
+    let (_dir, path) = temporary();
+    let own = |script: &str| {
+        let mut command = Command::new("timeout");
+        command.args(["60", "unshare", "-m", "bash", "-c", script]);
+        command.env("nslab", env!("CARGO_BIN_EXE_nslab")).env("dir", &path).output().unwrap()
+    };
+    if !has_fuse() || !own("true").status.success() {
+        eprintln!("skipped: no private mount namespace here");
+        return None;
+    }
+    Some(own(script))
+}
+
+#[test]
+fn programs_that_read_proc_take_the_lab_for_the_machine() {
+    if !["lsns", "ps"].into_iter().all(has) {
+        return;
+    }
+    let script = r#"printf 'a = 1 clone newnet newpid\n$a clone\n$a exec web -x\n' > $dir.lab
+        $nslab mount --boot $dir.lab $dir && rm $dir.lab && mount --bind $dir/proc /proc
+        lsns -n -o NS,TYPE,NPROCS,PID,COMMAND | sed 's/  */ /g; s/^ //' | grep -E ' (net|pid) '
+        ps -e -o pid=,netns=,args= | sed 's/  */ /g; s/^ //'
+        umount --lazy /proc; $nslab umount $dir"#;
+    let Some(output) = privately(script) else { return };
+    let expected = "4026531833 net 1 1 init\n4026531836 pid 1 1 init\n4026532177 pid 2 2 web -x\n\
+        4026532178 net 2 2 web -x\n1 4026531833 init\n2 4026532178 web -x\n3 4026532178 init\n";
+    let text = String::from_utf8_lossy(&output.stdout).replace(['├', '└', '─'], "");
+    assert_eq!(text, expected, "{output:?}");
+}
+
+#[test]
+fn a_lab_may_cover_proc() {
+    let script = "$nslab mount -f -o nonempty /proc > $dir/out & until grep -q mounted $dir/out; do :; done
+        [ -d /proc/ctl/1 ] && kill $! && wait $! && [ -d /proc/self ] && rm $dir/out && echo fine";
+    let Some(output) = privately(script) else { return };
+    assert_eq!(output.stdout, b"fine\n", "{output:?}");
 }
 
 #[test]
@@ -771,4 +874,27 @@ fn read_until(lab: &Lab, tasks: &[i32], published: &[Published], over: &AtomicBo
         }
     }
     seen
+}
+
+#[test]
+fn ipcs_prints_the_objects_of_the_lab() {
+    let Some(lab) = lab() else { return };
+    if !has("ipcs") || !nix::unistd::geteuid().is_root() {
+        return eprintln!("skipped: ipcs with another /proc takes ipcs and root");
+    }
+    for call in ["msgget 42 create 0640", "msgsnd 0 1 hello", "semget 43 3 create 0600", "shmget 44 5000 create 0600"] {
+        lab.call(1, call).unwrap();
+    }
+    fs::write(lab.path().join("proc/sys/kernel/msgmnb"), "4000").unwrap();
+    let shown =
+        bash(&lab, "unshare --mount --propagation private bash -c 'mount --bind proc /proc && ipcs && ipcs -l'");
+    let lines: Vec<String> = shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    for line in [
+        "0x0000002a 0 root 640 5 1",
+        "0x0000002b 0 root 600 3",
+        "0x0000002c 0 root 600 5000 0",
+        "default max size of queue (bytes) = 4000",
+    ] {
+        assert!(lines.iter().any(|shown| shown == line), "no {line:?} in\n{shown}");
+    }
 }

@@ -128,7 +128,7 @@ impl<'a> Args<'a> {
     /// EINVAL: words are left over.
     pub fn finish(&mut self) -> Result<()> {
         match self.optional() {
-            Some(word) => bail!(EINVAL, "unexpected word {}", quote(word)),
+            Some(word) => bail!(EINVAL, "unexpected word {}", shown(word)),
             None => Ok(()),
         }
     }
@@ -159,10 +159,20 @@ pub(super) fn id(word: &str, what: &'static str) -> Result<u32> {
     }
 }
 
+/// A word as a message shows it: quoted, and no longer than a line can take.
+fn shown(word: &[u8]) -> String {
+    const SHOWN_MAX: usize = 60;
+    if word.len() <= SHOWN_MAX {
+        quote(word)
+    } else {
+        format!("{}… ({} bytes)", quote(&word[..SHOWN_MAX]), word.len())
+    }
+}
+
 /// The error of a word that stands where `what` belongs.
 #[track_caller]
 pub(super) fn unexpected(what: &'static str, word: &str) -> crate::errno::Error {
-    err!(EINVAL, "{} expected, not {}", what, quote(word.as_bytes()))
+    err!(EINVAL, "{} expected, not {}", what, shown(word.as_bytes()))
 }
 
 fn integer(word: &str) -> Option<i128> {
@@ -174,7 +184,7 @@ fn integer(word: &str) -> Option<i128> {
 }
 
 fn text(word: &[u8]) -> Result<&str> {
-    std::str::from_utf8(word).map_err(|_| err!(EINVAL, "the word {} is not UTF-8", quote(word)))
+    std::str::from_utf8(word).map_err(|_| err!(EINVAL, "the word {} is not UTF-8", shown(word)))
 }
 
 #[cfg(test)]
@@ -189,6 +199,12 @@ mod tests {
         for word in ["", "-", "0x", "+1", "-+1", "1 ", "0b1", "x"] {
             assert!(number::<i64>(word, "N").is_err(), "{word}");
         }
+    }
+
+    #[test]
+    fn a_long_word_is_shown_by_its_beginning() {
+        let reason = unexpected("FLAGS", &"x".repeat(4000)).reason();
+        assert!(reason.len() < 120 && reason.ends_with("(4000 bytes)"), "{reason}");
     }
 
     #[test]

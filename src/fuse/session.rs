@@ -20,7 +20,6 @@ use super::mutator::Mutator;
 use super::notify::Notifier;
 use super::options::Options;
 use super::point::{self, FS_TYPE, MountError, Point};
-use crate::host::Host;
 use crate::journal::Journal;
 use crate::kernel::Kernel;
 
@@ -44,10 +43,15 @@ pub struct Mounted {
 pub fn mount(kernel: Kernel, dir: &Path, options: &Options, journal: Option<Journal>) -> Result<Mounted, MountError> {
     let device = open_device()?;
     let path = point::prepare(dir, options.nonempty)?;
+    // The lab may cover `/proc`, which nobody answers for until the lab does. Counting the cores looks there, and so
+    // do the tables of `Shared`.
     let mounts = point::open_mountinfo()?;
+    let mut config = Config::default();
+    config.n_threads = Some(thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX)));
+    let shared = Arc::new(Shared::new(kernel, geteuid().as_raw()));
     let device = attach(device, &path, options)?;
     let point = Point::of_new_mount(path, mounts)?;
-    match start(kernel, device, journal) {
+    match start(shared, device, config, journal) {
         Ok(session) => Ok(Mounted { point, session }),
         Err(error) => {
             point.detach()?;
@@ -142,14 +146,10 @@ fn receive_device(socket: &UnixStream) -> io::Result<Option<File>> {
 }
 
 /// Shakes hands with the host's kernel and starts the mutator.
-fn start(kernel: Kernel, device: File, journal: Option<Journal>) -> io::Result<Session<LabFs>> {
+fn start(shared: Arc<Shared>, device: File, config: Config, journal: Option<Journal>) -> io::Result<Session<LabFs>> {
     let notifier = Notifier::new(device.try_clone()?);
-    let init = kernel.init.task;
-    let shared = Arc::new(Shared::new(Host::new(kernel), geteuid().as_raw()));
     let (jobs, waiting) = mpsc::channel();
-    let mutator = Mutator::new(Arc::clone(&shared), notifier, journal, init);
-    let mut config = Config::default();
-    config.n_threads = Some(thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX)));
+    let mutator = Mutator::new(Arc::clone(&shared), notifier, journal);
     // Who may use the mount at all is checked by the host's kernel.
     let connection = Notifier::new(device.try_clone()?);
     let session = Session::from_fd(LabFs { shared, jobs, connection }, device.into(), SessionACL::All, config)?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::cred::Cred;
 use super::ipc::mqueue::MqueueFile;
+use super::net::SocketId;
 use super::node::Node;
 use super::ns::Namespace;
 use super::pid::Pid;
@@ -30,6 +31,7 @@ pub enum FileKind {
         pid: Held<Pid>,
         thread: bool,
     },
+    Socket(SocketId),
     /// A file or directory of the lab's tree, and what it addresses for as long as it is open.
     Node {
         node: Node,
@@ -140,6 +142,7 @@ impl Kernel {
         match closed.kind {
             FileKind::Ns(ns) => self.unpin_ns(ns),
             FileKind::Pidfd { pid, .. } => self.put_pid(pid),
+            FileKind::Socket(id) => self.close_socket(id),
             FileKind::Node { bound, .. } => self.unbind(bound),
             FileKind::Mqueue(queue) => self.close_mqueue(queue),
         }

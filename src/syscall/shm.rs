@@ -137,11 +137,8 @@ fn shmat(k: &mut Kernel, me: TaskId, id: i32, place: Place, readonly: bool) -> R
     if let (Place::At(_), Some(&other)) = (place, in_the_way.first()) {
         bail!(EINVAL, "the attachment at {} is in the way, and SHM_REMAP is not given", format!("{other:#x}"));
     }
-    for other in in_the_way {
-        k.detach_shm(me, other);
-    }
-    let file = ShmFile { count: 0, ns: k.namespaces.hold(ns), shmid: id, size, readonly };
-    k.attach_shm(me, file, addr);
+    let file = ShmFile { count: 0, ns: k.get_ns(ns), shmid: id, size, readonly };
+    k.attach_shm(me, file, addr, in_the_way);
     Ok(Return::Text(format!("{addr:#x}").into_bytes()))
 }
 

@@ -105,27 +105,35 @@ impl<T: IpcObject> IpcIds<T> {
     /// Whether one more object fits below `limit` (`ipc_addid`).
     ///
     /// # Errors
-    /// ENOSPC
+    /// ENOSPC; also when next_id asks for an index from which on none is free, where Linux makes an object whose
+    /// identifier leads nowhere.
     pub fn check_room(&self, limit: i32) -> Result<()> {
         let limit = limit.min(IPC_MNI);
         if self.in_use() as i64 >= i64::from(limit) {
             bail!(ENOSPC, "the namespace has {} {} objects, its limit is {}", self.in_use(), T::NAME, limit);
         }
+        if self.next_id >= 0 && self.asked_index().is_none() {
+            bail!(ENOSPC, "no index from {} on is free", index_of(self.next_id));
+        }
         Ok(())
+    }
+
+    /// The index next_id leads to: the one in it, or the next that is free.
+    fn asked_index(&self) -> Option<i32> {
+        self.objects.first_free(index_of(self.next_id), IPC_MNI)
     }
 
     /// Gives a new object its identifier and its place (`ipc_idr_alloc`). [`IpcIds::check_room`] said that it fits.
     pub fn insert(&mut self, mut object: T) -> i32 {
         let (idx, seq) = match self.next_id {
             -1 => self.next_index(),
-            asked => (self.objects.first_free(index_of(asked), i32::MAX), asked.unsigned_abs() >> INDEX_BITS),
+            asked => (self.asked_index(), asked.unsigned_abs() >> INDEX_BITS),
         };
         self.next_id = -1;
         let idx = idx.expect("an index is free while the table has room");
         let perm = object.perm_mut();
         perm.seq = seq;
-        // As in Linux, an index beyond the last one, which next_id may lead to, runs over into the sequence number.
-        perm.id = ((seq << INDEX_BITS) as i32).wrapping_add(idx);
+        perm.id = (seq << INDEX_BITS).cast_signed() | idx;
         let (key, id) = (perm.key, perm.id);
         if key != IPC_PRIVATE {
             self.keys.insert(key, idx);
@@ -329,6 +337,10 @@ mod tests {
         assert_eq!((ids.seq, ids.last_idx, ids.next_id, ids.objects.cursor), (0, -1, -1, 0));
         ids.next_id = 7;
         assert_eq!(ids.insert(thing(0)), 8);
+        ids.next_id = IPC_MNI - 1;
+        ids.insert(thing(0));
+        ids.next_id = IPC_MNI - 1;
+        assert!(ids.check_room(IPC_MNI).is_err());
     }
 
     #[test]

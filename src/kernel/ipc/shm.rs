@@ -163,11 +163,15 @@ impl Kernel {
         }
     }
 
-    /// Maps a segment at `addr`, where nothing is in the way, in the memory of `task`.
-    pub(crate) fn attach_shm(&mut self, task: TaskId, file: ShmFile, addr: u64) {
+    /// Maps a segment at `addr` in the memory of `task`, in place of the attachments in `over`.
+    pub(crate) fn attach_shm(&mut self, task: TaskId, file: ShmFile, addr: u64, over: Vec<u64>) {
         let mm = self.mm_of(task);
         let held = self.shm_files.insert_held(file);
+        // First counted, so that the segment survives the loss of an attachment in the way.
         self.shm_open(task, held.id());
+        for other in over {
+            self.detach_shm(task, other);
+        }
         self.mms[mm].attachments.insert(addr, held);
     }
 

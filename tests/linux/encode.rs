@@ -1,0 +1,536 @@
+//! One [`Syscall`] as what a worker has to do: system call numbers, arguments, bytes in memory, and how to read the answer.
+
+use nslab::kernel::file::{FileKind, OpenFlags};
+use nslab::kernel::{Kernel, TaskId};
+use nslab::syscall::ioctl::*;
+use nslab::syscall::{
+    CloneArgs, CloneFlags, Prctl, RebootCommand, Resource, SigAction, Syscall, Target, WNOHANG, WaitidWhich,
+};
+
+use nslab::tree::{WriteTarget, write_target};
+
+use crate::numbers::Numbers;
+use crate::raw::Handler;
+
+/// An argument of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arg {
+    Value(u64),
+    /// The address of the data at this offset.
+    Data(u64),
+    /// What the first call gave: a descriptor.
+    Opened,
+}
+
+/// One system call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raw {
+    pub number: i64,
+    pub args: Vec<Arg>,
+    /// Bytes to put into the data first, by offset.
+    pub data: Vec<(usize, Vec<u8>)>,
+}
+
+/// How the first of two calls gets the descriptor that the second uses and that is closed afterwards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opening {
+    Call(Raw),
+    /// The controller hands over the namespace that this entry of this task shows.
+    Handed {
+        nr: i32,
+        entry: &'static str,
+    },
+}
+
+/// What a worker does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Job {
+    Call(Raw),
+    /// Open, call, close.
+    Through(Opening, Raw),
+    /// A descriptor out of nowhere, kept.
+    Hand {
+        nr: i32,
+        entry: &'static str,
+    },
+    /// clone3; the stack is still missing from the arguments.
+    Clone {
+        args: [u64; 11],
+        set_tid: Vec<i32>,
+    },
+    Exec {
+        name: Vec<u8>,
+    },
+    /// What the library refuses before there is a system call.
+    Refused(i32),
+}
+
+/// How the result and the data make the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Number,
+    /// A number of the caller's pid namespace.
+    Pid,
+    /// A number of the caller's pid namespace, which the lab gives as it stands.
+    RawPid,
+    /// wait4: the status word is at offset 0.
+    Wait,
+    /// waitid: siginfo at offset 0.
+    Waitid,
+    /// rt_sigaction: the old action at offset 0.
+    Action(i32),
+    /// rt_sigtimedwait: siginfo at offset 0.
+    Siginfo,
+    /// A 32-bit word at offset 0.
+    Word,
+    /// A value of its own on each machine: only that it succeeded counts.
+    Unlike,
+}
+
+/// Offset of memory that a call writes into.
+const OUT: u64 = 0;
+/// Offset of what a call reads.
+const IN: usize = 2048;
+/// Offset where nobody looks, for pointers that have to be valid.
+const SCRATCH: u64 = 8192;
+
+pub fn call(number: i64, args: &[Arg]) -> Raw {
+    Raw { number, args: args.to_vec(), data: Vec::new() }
+}
+
+fn with_data(number: i64, args: &[Arg], bytes: Vec<u8>) -> Raw {
+    Raw { number, args: args.to_vec(), data: vec![(IN, bytes)] }
+}
+
+fn int(value: i32) -> Arg {
+    Arg::Value(i64::from(value) as u64)
+}
+
+fn id(value: Option<u32>) -> Arg {
+    Arg::Value(u64::from(value.unwrap_or(u32::MAX)))
+}
+
+fn zero_ended(text: &[u8]) -> Vec<u8> {
+    [text, b"\0"].concat()
+}
+
+const IN_ARG: Arg = Arg::Data(IN as u64);
+const OUT_ARG: Arg = Arg::Data(OUT);
+const NULL: Arg = Arg::Value(0);
+
+/// What the encoding may look at, all of the moment before the call.
+pub struct Context<'a> {
+    pub k: &'a Kernel,
+    pub me: TaskId,
+    pub numbers: &'a Numbers,
+    pub handler: Handler,
+    /// (soft, hard) of the resource a prlimit is about, as it is.
+    pub limit: &'a dyn Fn(i32) -> (u64, u64),
+    /// The three 64-bit capability sets as they are: effective, permitted, inheritable.
+    pub capabilities: &'a dyn Fn() -> [u64; 3],
+}
+
+/// The job and the form of its answer; `None` for what has no counterpart on a real kernel or would not be safe there.
+pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<(Job, Answer)> {
+    let number = |nr| int(c.numbers.of_caller(c.k, c.me, nr));
+    // A group whose number is 1 for the caller cannot be named with a minus sign: -1 is everybody.
+    let is_group_one = |pid: i32| pid < -1 && c.numbers.of_caller(c.k, c.me, pid) == -1;
+    let simple = |nr: i64, args: &[Arg]| Some((Job::Call(call(nr, args)), Answer::Number));
+    match syscall {
+        Syscall::Clone(args) => encode_clone(c, args).map(|job| (job, Answer::Pid)),
+        Syscall::Unshare { flags } => simple(libc::SYS_unshare, &[Arg::Value(*flags)]),
+        Syscall::Setns { target, flags } => encode_setns(c, target, *flags).map(|job| (job, Answer::Number)),
+        // The program of a worker is linked dynamically: the loader needs descriptors.
+        Syscall::Exec { comm, .. } => {
+            (c.k.signal_of(c.me).rlimits.nofile.soft > 64).then(|| (Job::Exec { name: comm.clone() }, Answer::Number))
+        }
+        Syscall::Exit { code } => simple(libc::SYS_exit, &[int(*code)]),
+        Syscall::ExitGroup { code } => simple(libc::SYS_exit_group, &[int(*code)]),
+        Syscall::Kill { pid, .. } | Syscall::Wait { pid, .. } if is_group_one(*pid) => None,
+        Syscall::Kill { pid, signo } => is_kill_safe(c, *pid, *signo)
+            .then(|| (Job::Call(call(libc::SYS_kill, &[number(*pid), int(*signo)])), Answer::Number)),
+        Syscall::Tgkill { tgid, tid, signo } => (*tid != 1 || *signo == 0)
+            .then(|| (Job::Call(call(libc::SYS_tgkill, &[number(*tgid), number(*tid), int(*signo)])), Answer::Number)),
+        Syscall::PidfdSendSignal { fd, signo } => {
+            let targets_init = matches!(pidfd_at(c, *fd), Some((1, _)));
+            (!targets_init || *signo == 0).then(|| {
+                (Job::Call(call(libc::SYS_pidfd_send_signal, &[int(*fd), int(*signo), NULL, NULL])), Answer::Number)
+            })
+        }
+        Syscall::Wait { pid, options } => {
+            let args = [number(*pid), OUT_ARG, Arg::Value(u64::from(options | WNOHANG)), NULL];
+            Some((Job::Call(call(libc::SYS_wait4, &args)), Answer::Wait))
+        }
+        Syscall::Waitid { which, options } => Some((encode_waitid(c, *which, *options), Answer::Waitid)),
+        Syscall::Sigaction { signo, action } => Some(encode_sigaction(c, *signo, *action)),
+        Syscall::Sigprocmask { block, signo } => Some(encode_sigprocmask(*block, *signo)),
+        Syscall::Sigwaitinfo { signo } => Some(encode_sigwaitinfo(*signo)),
+        Syscall::Setsid => Some((Job::Call(call(libc::SYS_setsid, &[])), Answer::Pid)),
+        Syscall::Setpgid { pid, pgid } => simple(libc::SYS_setpgid, &[number(*pid), number(*pgid)]),
+        Syscall::Getsid { pid } => Some((Job::Call(call(libc::SYS_getsid, &[number(*pid)])), Answer::Pid)),
+        Syscall::Getpgid { pid } => Some((Job::Call(call(libc::SYS_getpgid, &[number(*pid)])), Answer::Pid)),
+        Syscall::Prctl(op) => Some((Job::Call(encode_prctl(op)), Answer::Number)),
+        Syscall::Setuid { uid } => simple(libc::SYS_setuid, &[id(*uid)]),
+        Syscall::Setgid { gid } => simple(libc::SYS_setgid, &[id(*gid)]),
+        Syscall::Setreuid { ruid, euid } => simple(libc::SYS_setreuid, &[id(*ruid), id(*euid)]),
+        Syscall::Setregid { rgid, egid } => simple(libc::SYS_setregid, &[id(*rgid), id(*egid)]),
+        Syscall::Setresuid { ruid, euid, suid } => simple(libc::SYS_setresuid, &[id(*ruid), id(*euid), id(*suid)]),
+        Syscall::Setresgid { rgid, egid, sgid } => simple(libc::SYS_setresgid, &[id(*rgid), id(*egid), id(*sgid)]),
+        Syscall::Setfsuid { uid } => simple(libc::SYS_setfsuid, &[id(*uid)]),
+        Syscall::Setfsgid { gid } => simple(libc::SYS_setfsgid, &[id(*gid)]),
+        Syscall::Setgroups { groups } => {
+            let bytes = groups.iter().flat_map(|group| group.to_ne_bytes()).collect();
+            let args = [Arg::Value(groups.len() as u64), IN_ARG];
+            Some((Job::Call(with_data(libc::SYS_setgroups, &args, bytes)), Answer::Number))
+        }
+        Syscall::Capset { effective, permitted, inheritable } => {
+            let current = (c.capabilities)();
+            let asked = [*effective, *permitted, *inheritable];
+            let sets: Vec<u64> = asked.iter().zip(current).map(|(asked, current)| asked.unwrap_or(current)).collect();
+            Some((Job::Call(encode_capset(&sets)), Answer::Number))
+        }
+        Syscall::Prlimit { resource, soft, hard } => Some((encode_prlimit(c, *resource, *soft, *hard), Answer::Number)),
+        Syscall::Sethostname { name } => encode_name(c, libc::SYS_sethostname, name),
+        Syscall::Setdomainname { name } => encode_name(c, libc::SYS_setdomainname, name),
+        Syscall::Open { target, flags } => encode_open(c, target, *flags).map(|job| (job, Answer::Number)),
+        Syscall::Close { fd } => simple(libc::SYS_close, &[int(*fd)]),
+        Syscall::Dup { fd } => simple(libc::SYS_dup, &[int(*fd)]),
+        Syscall::PidfdGetfd { pidfd, fd } => simple(libc::SYS_pidfd_getfd, &[int(*pidfd), int(*fd), NULL]),
+        Syscall::Ioctl { fd, request, arg } => encode_ioctl(c, *fd, *request, *arg),
+        Syscall::Write { path, bytes } => encode_write(c, path, bytes).map(|job| (job, Answer::Number)),
+        Syscall::Reboot { command, magic } => encode_reboot(c, *command, *magic),
+        // A tracer would have to answer for every signal of its tracee; what a task reads is observed from outside; the
+        // rest is not compared.
+        _ => None,
+    }
+}
+
+/// In the initial pid namespace -1 is the whole machine, and the task that stands for init is not protected as init is.
+fn is_kill_safe(c: &Context<'_>, pid: i32, signo: i32) -> bool {
+    let in_initial = c.k.task_active_pid_ns(c.me) == c.k.init.pid_ns;
+    let group_of_init = || {
+        let group = if pid == 0 {
+            c.k.signal_of(c.me).pgrp.id()
+        } else {
+            c.k.find_pid_ns(-pid, c.k.init.pid_ns).unwrap_or(c.k.pid_of(c.me))
+        };
+        c.k.pgrp_members(group).contains(&c.k.init.task)
+    };
+    match pid {
+        -1 => !in_initial,
+        1 => signo == 0,
+        i32::MIN | 2.. => true,
+        ..=0 => signo == 0 || !group_of_init(),
+    }
+}
+
+/// The number and the flags of what a pidfd of the caller stands for.
+fn pidfd_at(c: &Context<'_>, fd: i32) -> Option<(i32, OpenFlags)> {
+    let file = &c.k.open_files[c.k.file_at(c.me, fd)?];
+    match &file.kind {
+        FileKind::Pidfd { pid, .. } => Some((c.k.pids[pid.id()].nr(), file.flags)),
+        _ => None,
+    }
+}
+
+fn encode_clone(c: &Context<'_>, args: &CloneArgs) -> Option<Job> {
+    let mut flags = CloneFlags::from_bits_retain(args.flags);
+    // The parent of a vfork waits for its child, which would wait for its controller.
+    flags.remove(CloneFlags::VFORK);
+    if flags.contains(CloneFlags::INTO_CGROUP) && args.cgroup.is_some() {
+        return None;
+    }
+    let is_sibling = flags.intersects(CloneFlags::THREAD | CloneFlags::PARENT);
+    let exit_signal = args.exit_signal.unwrap_or(if is_sibling { 0 } else { libc::SIGCHLD as u64 });
+    let set_tid = args.set_tid.iter().enumerate();
+    let set_tid =
+        set_tid.map(|(level, &tid)| c.numbers.asked(c.k, c.me, args, level, tid)).collect::<Option<Vec<i32>>>()?;
+    let cgroup = args.cgroup.map_or(u64::from(u32::MAX >> 1), |fd| fd as u64);
+    let cgroup = if flags.contains(CloneFlags::INTO_CGROUP) { cgroup } else { 0 };
+    // Pointers are given only where a flag asks for them; the kernel rejects none of them.
+    let pointer = |flag, at| if flags.contains(flag) { SCRATCH + at } else { 0 };
+    let pidfd = pointer(CloneFlags::PIDFD, 0);
+    let child_tid = pointer(CloneFlags::CHILD_SETTID, 8) | pointer(CloneFlags::CHILD_CLEARTID, 8);
+    let parent_tid = pointer(CloneFlags::PARENT_SETTID, 16);
+    let args = [flags.bits(), pidfd, child_tid, parent_tid, exit_signal, 0, 0, 0, 0, set_tid.len() as u64, cgroup];
+    Some(Job::Clone { args, set_tid })
+}
+
+fn encode_setns(c: &Context<'_>, target: &Target, flags: u64) -> Option<Job> {
+    let setns = |fd| call(libc::SYS_setns, &[fd, Arg::Value(flags)]);
+    Some(match target {
+        Target::Fd(fd) => Job::Call(setns(int(*fd))),
+        Target::Ns { ns_type, inum } => {
+            let (nr, entry) = c.numbers.shown_by(c.k, *ns_type, *inum)?;
+            Job::Through(Opening::Handed { nr, entry }, setns(Arg::Opened))
+        }
+        Target::Pidfd(_) | Target::Path(_) => match encode_open(c, target, OpenFlags::READ)? {
+            Job::Call(open) => Job::Through(Opening::Call(open), setns(Arg::Opened)),
+            _ => return None,
+        },
+    })
+}
+
+fn encode_open(c: &Context<'_>, target: &Target, flags: OpenFlags) -> Option<Job> {
+    Some(match target {
+        Target::Ns { ns_type, inum } => {
+            let (nr, entry) = c.numbers.shown_by(c.k, *ns_type, *inum)?;
+            Job::Hand { nr, entry }
+        }
+        Target::Fd(_) => return None,
+        Target::Pidfd(nr) => {
+            let bits = [(OpenFlags::NONBLOCK, libc::O_NONBLOCK), (OpenFlags::THREAD, libc::O_EXCL)];
+            let bits = bits.iter().filter(|(flag, _)| flags.contains(*flag)).fold(0, |all, (_, bit)| all | bit);
+            Job::Call(call(libc::SYS_pidfd_open, &[int(c.numbers.of_caller(c.k, c.me, *nr)), int(bits)]))
+        }
+        Target::Path(path) => {
+            if flags.contains(OpenFlags::WRITE) && !is_sysctl_safe(c, path) {
+                return None;
+            }
+            let path = c.numbers.path(c.k, c.k.init.pid_ns, path)?;
+            let args = [int(libc::AT_FDCWD), IN_ARG, int(open_flags(flags)), Arg::Value(0o666)];
+            Job::Call(with_data(libc::SYS_openat, &args, zero_ended(&path)))
+        }
+    })
+}
+
+fn open_flags(flags: OpenFlags) -> i32 {
+    let access = match (flags.contains(OpenFlags::READ), flags.contains(OpenFlags::WRITE)) {
+        (true, true) => libc::O_RDWR,
+        (false, true) => libc::O_WRONLY,
+        _ => libc::O_RDONLY,
+    };
+    let bits = [
+        (OpenFlags::PATH, libc::O_PATH),
+        (OpenFlags::NOFOLLOW, libc::O_NOFOLLOW),
+        (OpenFlags::DIRECTORY, libc::O_DIRECTORY),
+        (OpenFlags::CREAT, libc::O_CREAT),
+        (OpenFlags::EXCL, libc::O_EXCL),
+        (OpenFlags::TRUNC, libc::O_TRUNC),
+        (OpenFlags::CLOEXEC, libc::O_CLOEXEC),
+        (OpenFlags::NONBLOCK, libc::O_NONBLOCK),
+    ];
+    bits.iter().filter(|(flag, _)| flags.contains(*flag)).fold(access, |all, (_, bit)| all | bit)
+}
+
+fn encode_waitid(c: &Context<'_>, which: WaitidWhich, options: u32) -> Job {
+    let number = |nr| int(c.numbers.of_caller(c.k, c.me, nr));
+    // A non-blocking pidfd does not block anyway, and says EAGAIN only if it was not told so once more.
+    let nonblocking = matches!(which, WaitidWhich::Pidfd(fd) if pidfd_at(c, fd).is_some_and(|(_, f)| f.contains(OpenFlags::NONBLOCK)));
+    let options = if nonblocking { options } else { options | WNOHANG };
+    let (idtype, id) = match which {
+        WaitidWhich::All => (0, NULL),
+        WaitidWhich::Pid(pid) => (1, number(pid)),
+        WaitidWhich::Pgid(pgid) => (2, number(pgid)),
+        WaitidWhich::Pidfd(fd) => (3, int(fd)),
+        WaitidWhich::Unknown(idtype) => (idtype, NULL),
+    };
+    let mut wait = call(libc::SYS_waitid, &[int(idtype), id, OUT_ARG, Arg::Value(u64::from(options)), NULL]);
+    wait.data.push((OUT as usize, vec![0; 128]));
+    Job::Call(wait)
+}
+
+fn is_signal(signo: i32) -> bool {
+    (1..=64).contains(&signo)
+}
+
+fn encode_sigaction(c: &Context<'_>, signo: i32, action: Option<SigAction>) -> (Job, Answer) {
+    let Some(action) = action else {
+        let args = [int(signo), NULL, OUT_ARG, Arg::Value(8)];
+        return (Job::Call(call(libc::SYS_rt_sigaction, &args)), Answer::Action(signo));
+    };
+    let handler = match action {
+        SigAction::Default => 0,
+        SigAction::Ignore => 1,
+        SigAction::Handler => c.handler.handler,
+    };
+    const SA_RESTORER: u64 = 0x0400_0000;
+    let action = [handler, SA_RESTORER, c.handler.restorer, 0].iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let args = [int(signo), IN_ARG, NULL, Arg::Value(8)];
+    (Job::Call(with_data(libc::SYS_rt_sigaction, &args, action)), Answer::Number)
+}
+
+fn mask(signo: i32) -> Vec<u8> {
+    (1u64 << (signo - 1)).to_ne_bytes().to_vec()
+}
+
+fn encode_sigprocmask(block: bool, signo: i32) -> (Job, Answer) {
+    if !is_signal(signo) {
+        return (Job::Refused(libc::EINVAL), Answer::Number);
+    }
+    let how = if block { libc::SIG_BLOCK } else { libc::SIG_UNBLOCK };
+    let args = [int(how), IN_ARG, NULL, Arg::Value(8)];
+    (Job::Call(with_data(libc::SYS_rt_sigprocmask, &args, mask(signo))), Answer::Number)
+}
+
+fn encode_sigwaitinfo(signo: i32) -> (Job, Answer) {
+    if !is_signal(signo) {
+        return (Job::Refused(libc::EINVAL), Answer::Siginfo);
+    }
+    let timeout = Arg::Data(IN as u64 + 8);
+    let args = [IN_ARG, OUT_ARG, timeout, Arg::Value(8)];
+    let mut wait = with_data(libc::SYS_rt_sigtimedwait, &args, [mask(signo), vec![0; 16]].concat());
+    wait.data.push((OUT as usize, vec![0; 128]));
+    (Job::Call(wait), Answer::Siginfo)
+}
+
+fn encode_prctl(op: &Prctl) -> Raw {
+    let prctl = |option: i32, arg: u64| call(libc::SYS_prctl, &[int(option), Arg::Value(arg), NULL, NULL, NULL]);
+    let ambient = |what: i32, cap: u64| {
+        call(libc::SYS_prctl, &[int(libc::PR_CAP_AMBIENT), int(what), Arg::Value(cap), NULL, NULL])
+    };
+    match op {
+        Prctl::SetName(name) => {
+            with_data(libc::SYS_prctl, &[int(libc::PR_SET_NAME), IN_ARG, NULL, NULL, NULL], zero_ended(name))
+        }
+        Prctl::SetChildSubreaper(on) => prctl(libc::PR_SET_CHILD_SUBREAPER, *on),
+        Prctl::SetNoNewPrivs(on) => prctl(libc::PR_SET_NO_NEW_PRIVS, *on),
+        Prctl::SetKeepcaps(on) => prctl(libc::PR_SET_KEEPCAPS, *on),
+        Prctl::SetDumpable(on) => prctl(libc::PR_SET_DUMPABLE, *on),
+        Prctl::GetDumpable => prctl(libc::PR_GET_DUMPABLE, 0),
+        Prctl::SetSecurebits(bits) => prctl(libc::PR_SET_SECUREBITS, *bits),
+        Prctl::GetSecurebits => prctl(libc::PR_GET_SECUREBITS, 0),
+        Prctl::CapbsetDrop(cap) => prctl(libc::PR_CAPBSET_DROP, *cap),
+        Prctl::CapbsetRead(cap) => prctl(libc::PR_CAPBSET_READ, *cap),
+        Prctl::CapAmbientRaise(cap) => ambient(libc::PR_CAP_AMBIENT_RAISE, *cap),
+        Prctl::CapAmbientLower(cap) => ambient(libc::PR_CAP_AMBIENT_LOWER, *cap),
+        Prctl::CapAmbientClearAll => ambient(libc::PR_CAP_AMBIENT_CLEAR_ALL, 0),
+        Prctl::SetPdeathsig(signal) => prctl(libc::PR_SET_PDEATHSIG, *signal),
+    }
+}
+
+const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
+/// capget into offset [`OUT`] + 8.
+pub fn capget() -> Raw {
+    let header = [CAPABILITY_VERSION_3.to_ne_bytes(), [0; 4]].concat();
+    with_data(libc::SYS_capget, &[IN_ARG, OUT_ARG], header)
+}
+
+fn encode_capset(sets: &[u64]) -> Raw {
+    let mut bytes = [CAPABILITY_VERSION_3.to_ne_bytes(), [0; 4]].concat();
+    for shift in [0, 32] {
+        bytes.extend(sets.iter().flat_map(|set| ((set >> shift) as u32).to_ne_bytes()));
+    }
+    with_data(libc::SYS_capset, &[IN_ARG, Arg::Data(IN as u64 + 8)], bytes)
+}
+
+fn encode_prlimit(c: &Context<'_>, resource: Resource, soft: u64, hard: Option<u64>) -> Job {
+    let resource = match resource {
+        Resource::Nproc => libc::RLIMIT_NPROC,
+        Resource::Msgqueue => libc::RLIMIT_MSGQUEUE,
+        Resource::Nofile => libc::RLIMIT_NOFILE,
+    } as i32;
+    let hard = hard.unwrap_or_else(|| (c.limit)(resource).1);
+    let bytes = [soft.to_ne_bytes(), hard.to_ne_bytes()].concat();
+    Job::Call(with_data(libc::SYS_prlimit64, &[NULL, int(resource), IN_ARG, NULL], bytes))
+}
+
+/// prlimit that only asks, into offset [`OUT`].
+pub fn getrlimit(resource: i32) -> Raw {
+    call(libc::SYS_prlimit64, &[NULL, int(resource), NULL, OUT_ARG])
+}
+
+/// Never in the initial namespace: that is the host's name.
+fn encode_name(c: &Context<'_>, number: i64, name: &[u8]) -> Option<(Job, Answer)> {
+    let entry = nslab::kernel::ns::ENTRIES.iter().find(|entry| entry.name == "uts")?;
+    let ns = c.k.ns_entry(c.me, entry)?;
+    if c.k.namespaces[ns].common.inum == entry.ns_type.ops().init_inum {
+        return None;
+    }
+    let args = [IN_ARG, Arg::Value(name.len() as u64)];
+    Some((Job::Call(with_data(number, &args, name.to_vec())), Answer::Number))
+}
+
+fn encode_ioctl(c: &Context<'_>, fd: i32, request: u32, arg: Option<i64>) -> Option<(Job, Answer)> {
+    let value = Arg::Value(arg.unwrap_or(0) as u64);
+    let (arg, answer) = match request {
+        NS_GET_OWNER_UID => (OUT_ARG, Answer::Word),
+        NS_GET_MNTNS_ID | NS_GET_ID => (OUT_ARG, Answer::Unlike),
+        NS_MNT_GET_INFO => (OUT_ARG, Answer::Unlike),
+        // They walk the mount namespaces of the whole machine.
+        NS_MNT_GET_NEXT | NS_MNT_GET_PREV => return None,
+        // These have raw numbers.
+        NS_GET_PID_FROM_PIDNS | NS_GET_TGID_FROM_PIDNS => {
+            let ns = c.numbers.namespace_at(c.k, c.me, fd);
+            (int(c.numbers.raw_in(c.k, ns, arg? as i32)), Answer::RawPid)
+        }
+        NS_GET_PID_IN_PIDNS | NS_GET_TGID_IN_PIDNS => {
+            let ns = c.numbers.namespace_at(c.k, c.me, fd);
+            let own = Some(c.k.task_active_pid_ns(c.me));
+            // A number of the initial namespace would be another one there.
+            if ns == Some(c.k.init.pid_ns) {
+                return None;
+            }
+            (int(c.numbers.raw_in(c.k, own, arg? as i32)), Answer::Number)
+        }
+        _ => (value, Answer::Number),
+    };
+    Some((Job::Call(call(libc::SYS_ioctl, &[int(fd), Arg::Value(u64::from(request)), arg])), answer))
+}
+
+fn encode_write(c: &Context<'_>, path: &[u8], bytes: &[u8]) -> Option<Job> {
+    let write = |fd| {
+        let args = [fd, Arg::Data(4096), Arg::Value(bytes.len() as u64)];
+        let mut write = call(libc::SYS_write, &args);
+        write.data.push((4096, bytes.to_vec()));
+        write
+    };
+    if bytes.len() > 8192 {
+        return None;
+    }
+    if let Some(fd) = path.strip_prefix(b"fd:") {
+        let fd = std::str::from_utf8(fd).ok()?.parse().ok()?;
+        if is_sysctl(c, fd) {
+            return None;
+        }
+        return Some(Job::Call(write(int(fd))));
+    }
+    if !is_sysctl_safe(c, path) {
+        return None;
+    }
+    let path = c.numbers.path(c.k, c.k.task_active_pid_ns(c.me), path)?;
+    let args = [int(libc::AT_FDCWD), IN_ARG, int(libc::O_WRONLY), NULL];
+    let open = with_data(libc::SYS_openat, &args, zero_ended(&path));
+    Some(Job::Through(Opening::Call(open), write(Arg::Opened)))
+}
+
+/// Which namespace an open sysctl changes is decided by the write: too late to ask.
+fn is_sysctl(c: &Context<'_>, fd: i32) -> bool {
+    let file = c.k.file_at(c.me, fd).map(|file| &c.k.open_files[file].kind);
+    matches!(file, Some(FileKind::Node { node, .. }) if matches!(write_target(*node), Some(WriteTarget::Sysctl(_))))
+}
+
+/// Sysctls of an initial namespace are the host's.
+fn is_sysctl_safe(c: &Context<'_>, path: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(path);
+    let Some(name) = text.trim_start_matches('/').strip_prefix("proc/sys/") else { return true };
+    let is_initial = |entry: &str| {
+        let entry = nslab::kernel::ns::ENTRIES.iter().find(|known| known.name == entry);
+        let ns = entry.and_then(|entry| c.k.ns_entry(c.me, entry));
+        ns.is_none_or(|ns| c.k.namespaces[ns].common.inum == c.k.namespaces[ns].ops().init_inum)
+    };
+    match name {
+        "kernel/hostname" | "kernel/domainname" => !is_initial("uts"),
+        "kernel/pid_max" | "kernel/ns_last_pid" => !is_initial("pid"),
+        _ => name.starts_with("user/") && !is_initial("user"),
+    }
+}
+
+/// Only in a pid namespace of its own: elsewhere it is the machine that would restart.
+fn encode_reboot(c: &Context<'_>, command: RebootCommand, magic: Option<(u32, u32)>) -> Option<(Job, Answer)> {
+    if c.k.task_active_pid_ns(c.me) == c.k.init.pid_ns {
+        return None;
+    }
+    let command: u32 = match command {
+        RebootCommand::Restart => 0x0123_4567,
+        RebootCommand::Restart2 => 0xa1b2_c3d4,
+        RebootCommand::Halt => 0xcdef_0123,
+        RebootCommand::PowerOff => 0x4321_fedc,
+        RebootCommand::CadOn => 0x89ab_cdef,
+    };
+    let (first, second) = magic.unwrap_or((0xfee1_dead, 0x2812_1969));
+    let words = [first, second, command].map(|word| Arg::Value(u64::from(word)));
+    let args = [words[0], words[1], words[2], IN_ARG];
+    Some((Job::Call(with_data(libc::SYS_reboot, &args, zero_ended(b"x"))), Answer::Number))
+}

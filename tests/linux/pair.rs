@@ -1,0 +1,453 @@
+//! The lab and the machine side by side: each call is made on both, and all that can be seen is compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::RawFd;
+use std::time::{Duration, Instant};
+
+use nslab::errno::Errno;
+use nslab::kernel::change::Change;
+use nslab::kernel::ns::ENTRIES;
+use nslab::kernel::task::TaskState;
+use nslab::kernel::{Kernel, NsId, TaskId};
+use nslab::syscall::{Return, Syscall, dispatch};
+
+use crate::machine::{Machine, NPROC, PATIENCE, Prepared, Reply};
+use crate::observe::{
+    MAP_FILES, creation_order, initial_number, is_there, lab_links, lab_ns, lab_status, lab_text, real_links,
+    real_status, real_text,
+};
+
+/// Why a call ended a comparison.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The call has no counterpart on the machine, or must not be made there.
+    LabOnly,
+    /// The two differ.
+    Differs(String),
+}
+
+/// The result of one call on the lab, with the place that refused it.
+pub type LabResult = nslab::errno::Result<Return>;
+
+/// Changes one answer of the lab, to show that the comparison notices.
+pub type Corruption = fn(&mut Seen);
+
+/// Links and status lines.
+type Looks = (crate::observe::Links, Vec<(&'static str, String)>);
+/// A task's number, links and status lines.
+type SeenTask = (i32, crate::observe::Links, Vec<(&'static str, String)>);
+
+/// What of the lab is compared after a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub result: Result<String, Errno>,
+    /// The tasks looked at.
+    pub tasks: Vec<SeenTask>,
+}
+
+pub struct Pair {
+    pub k: Kernel,
+    pub machine: Machine,
+    /// The real number of each namespace seen, by the lab's id.
+    inums: BTreeMap<NsId, u32>,
+    /// Real numbers of namespaces that died a moment ago: the machine frees them in its own time.
+    dying: Vec<(Instant, u32)>,
+    calls: u32,
+    corruption: Option<Corruption>,
+    controller: i32,
+    /// How long the machine may take for a call, and to come to the state the lab has.
+    patience: Duration,
+    /// The process that stands for init is not as it was at the start.
+    pub is_init_dirty: bool,
+}
+
+/// After so many calls everything is compared, not only what the call changed.
+const FULL_EVERY: u32 = 12;
+
+impl Pair {
+    /// A freshly booted lab and a machine whose init is in the same state.
+    ///
+    /// # Errors
+    /// What keeps the machine's side from starting.
+    pub fn new(socket: RawFd) -> Result<Pair, String> {
+        let machine = Machine::start(socket).map_err(|error| format!("cannot start a worker: {error}"))?;
+        let mut pair = Pair {
+            k: Kernel::boot(),
+            machine,
+            inums: BTreeMap::new(),
+            dying: Vec::new(),
+            calls: 0,
+            corruption: None,
+            controller: std::process::id() as i32,
+            patience: PATIENCE,
+            is_init_dirty: false,
+        };
+        pair.reset_lab()?;
+        Ok(pair)
+    }
+
+    /// A real number of the initial pid namespace in the lab; whoever is above the process that stands for init does not
+    /// exist there.
+    pub fn lab_number(&self, real: i32) -> Option<i32> {
+        if real == self.controller { Some(0) } else { self.machine.numbers.lab(real) }
+    }
+
+    /// Changes how long the machine may take for a call, and to come to the state the lab has.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+        self.machine.patience = patience;
+    }
+
+    pub fn corrupt(&mut self, corruption: Option<Corruption>) {
+        self.corruption = corruption;
+    }
+
+    /// Boots the lab and makes its init what the machine's is: the same ids, groups, capabilities, limits, names.
+    fn reset_lab(&mut self) -> Result<(), String> {
+        self.k = Kernel::boot();
+        let now = Instant::now();
+        self.dying.retain(|(since, _)| since.elapsed() < FREEING);
+        self.dying.extend(std::mem::take(&mut self.inums).into_values().map(|number| (now, number)));
+        self.calls = 0;
+        let init = self.k.init.task;
+        let pid_max = real_number("/proc/sys/kernel/pid_max")?;
+        self.k.namespaces[self.k.init.pid_ns].pid_mut().pid_max = pid_max;
+        for line in self.init_lines()? {
+            let call = nslab::script::Call::new(&line[0], line[1..].iter().map(|word| word_of(word)).collect());
+            let result = call.and_then(|call| dispatch(&mut self.k, init, &call.syscall));
+            result.map_err(|error| format!("{}: {error}", line.join(" ")))?;
+        }
+        self.k.take_changes();
+        let task = self.k.init.task;
+        self.compare_task(task, &mut |k| (lab_links(k, task), lab_status(k, task)))
+            .map_err(|difference| format!("the two inits differ: {difference}"))
+    }
+
+    /// The calls that turn the lab's init into the machine's.
+    pub fn init_lines(&self) -> Result<Vec<Vec<String>>, String> {
+        let status = real_text(self.machine.init_pid(), "status").map_err(|errno| errno.to_string())?;
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+            line.trim_start_matches(':').split_whitespace().map(str::to_owned).collect::<Vec<String>>()
+        };
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<String>>();
+        let names = self.machine.names(1).ok_or("uname of the first worker")?;
+        let mut lines = vec![
+            words(&format!("prlimit nproc {NPROC}:{NPROC}")),
+            vec!["sethostname".into(), names.0],
+            vec!["setdomainname".into(), names.1],
+        ];
+        let bounding = field("CapBnd").concat();
+        let bounding = u64::from_str_radix(&bounding, 16).map_err(|error| error.to_string())?;
+        let missing = (0..=40).filter(|cap| bounding & 1 << cap == 0);
+        lines.extend(missing.map(|cap| words(&format!("prctl capbset_drop {cap}"))));
+        let (uid, gid) = (field("Uid"), field("Gid"));
+        let mut groups = vec!["setgroups".to_owned()];
+        groups.extend(field("Groups"));
+        lines.push(groups);
+        lines.push(words(&format!("setresgid {} {} {}", gid[0], gid[1], gid[2])));
+        lines.push(words(&format!("setresuid {} {} {}", uid[0], uid[1], uid[2])));
+        let set = |name: &str| field(name).concat();
+        lines.push(words(&format!("capset eff=0x{} prm=0x{} inh=0x{}", set("CapEff"), set("CapPrm"), set("CapInh"))));
+        lines.push(words("prctl dumpable 1"));
+        Ok(lines)
+    }
+
+    /// Ends the running program on both sides.
+    ///
+    /// # Errors
+    /// The machine's side cannot start again.
+    pub fn restart(&mut self) -> Result<(), String> {
+        let is_good = self.machine.end_program() && !std::mem::take(&mut self.is_init_dirty);
+        if !is_good {
+            let socket = self.machine.socket();
+            // Both serve slot 0.
+            self.machine.retire();
+            self.machine = Machine::start(socket).map_err(|error| format!("cannot start a worker: {error}"))?;
+            self.machine.patience = self.patience;
+        }
+        self.reset_lab()
+    }
+
+    /// Makes one call on both sides and compares. What the lab answered comes back in any case.
+    ///
+    /// # Errors
+    /// It is for the lab only (and then made on neither side), or the two differ.
+    pub fn call(&mut self, task: TaskId, syscall: &Syscall) -> Result<LabResult, Trouble> {
+        let prepared = self.machine.prepare(&self.k, task, syscall).ok_or(Trouble::LabOnly)?;
+        let known: BTreeSet<NsId> = self.k.namespaces.iter().map(|(id, _)| id).collect();
+        let lab = dispatch(&mut self.k, task, syscall);
+        let survives = self.k.tasks.get(task).is_some_and(|t| t.state == TaskState::Running);
+        let reply = self.run_on_machine(&prepared, survives, lab.is_ok());
+        let mut touched = self.touched(task);
+        if lab.is_ok() && matches!(syscall, Syscall::Exec { .. }) && prepared.nr() != self.k.task_nr(task) {
+            self.machine.renumber(prepared.nr(), self.k.task_nr(task));
+        }
+        let mut seen = Seen { result: text_of(&lab), tasks: Vec::new() };
+        if prepared.is_clone() && lab.is_ok() && matches!(reply, Reply::Done(Ok(_))) {
+            let Ok(Return::Num(nr)) = lab else { unreachable!("clone gives a number") };
+            self.machine.child_started(nr as i32).map_err(Trouble::Differs)?;
+        }
+        self.compare_results(&mut seen, &reply, prepared.is_clone())?;
+        self.calls += 1;
+        if self.calls.is_multiple_of(FULL_EVERY) || sends_signals(syscall) {
+            touched = self.k.tasks.iter().map(|(id, _)| id).collect();
+        }
+        self.compare_tasks(&touched)?;
+        self.compare_order(&known)?;
+        self.forget_the_gone()?;
+        Ok(lab)
+    }
+
+    /// Limits of namespaces are given back late on the machine: there, what is refused is tried again.
+    fn run_on_machine(&mut self, prepared: &Prepared, survives: bool, is_ok: bool) -> Reply {
+        let started = Instant::now();
+        loop {
+            let reply = self.machine.run(prepared, survives);
+            let is_refused = is_ok && reply == Reply::Done(Err(Errno::ENOSPC));
+            if !is_refused || started.elapsed() > self.patience {
+                return reply;
+            }
+            pause(started);
+        }
+    }
+
+    /// The caller and every task the call changed.
+    fn touched(&mut self, task: TaskId) -> BTreeSet<TaskId> {
+        let changed = self.k.take_changes().into_iter().map(|change| match change {
+            Change::Born(task) | Change::Links(task) | Change::Attrs(task) | Change::Gone(task) => task,
+        });
+        changed.chain([task]).collect()
+    }
+
+    fn compare_results(&self, seen: &mut Seen, reply: &Reply, is_clone: bool) -> Result<(), Trouble> {
+        if let Some(corruption) = self.corruption {
+            corruption(seen);
+        }
+        let same = match (&seen.result, reply) {
+            (_, Reply::Silent) => seen.result.is_ok(),
+            (Ok(_), Reply::Unlike) => true,
+            (Ok(_), Reply::Done(Ok(_))) if is_clone => true,
+            (lab, Reply::Done(real)) => lab == real,
+            (Err(_), Reply::Unlike) | (_, Reply::Hung) => false,
+        };
+        if same { Ok(()) } else { Err(Trouble::Differs(format!("lab {:?}, machine {reply:?}", seen.result))) }
+    }
+
+    /// Compares tasks until they agree or patience ends: deaths and signals take their time on the machine.
+    fn compare_tasks(&mut self, tasks: &BTreeSet<TaskId>) -> Result<(), Trouble> {
+        let corruption = self.corruption;
+        for &task in tasks {
+            let mut look = |k: &Kernel| {
+                let mut seen = (lab_links(k, task), lab_status(k, task));
+                if let Some(corruption) = corruption {
+                    let mut all = Seen { result: Ok(String::new()), tasks: vec![(k.task_nr(task), seen.0, seen.1)] };
+                    corruption(&mut all);
+                    let (_, links, status) = all.tasks.remove(0);
+                    seen = (links, status);
+                }
+                seen
+            };
+            self.compare_task(task, &mut look).map_err(Trouble::Differs)?;
+        }
+        Ok(())
+    }
+
+    fn compare_task(&mut self, task: TaskId, look: &mut dyn FnMut(&Kernel) -> Looks) -> Result<(), String> {
+        if !self.k.tasks.contains(task) {
+            return Ok(());
+        }
+        let nr = self.k.task_nr(task);
+        let real = self.machine.numbers.real(nr).ok_or_else(|| format!("task {nr} has no counterpart"))?;
+        let (links, status) = look(&self.k);
+        let started = Instant::now();
+        loop {
+            let difference = match self.difference_of(task, nr, real, &links, &status) {
+                None => return Ok(()),
+                Some(difference) => difference,
+            };
+            if started.elapsed() > self.patience {
+                return Err(difference);
+            }
+            pause(started);
+        }
+    }
+
+    fn difference_of(
+        &mut self,
+        task: TaskId,
+        nr: i32,
+        real: i32,
+        links: &crate::observe::Links,
+        status: &[(&'static str, String)],
+    ) -> Option<String> {
+        let there = match real_status(real, |nr| self.lab_number(nr)) {
+            Ok(there) => there,
+            Err(errno) => return Some(format!("task {nr}: its status on the machine: {errno}")),
+        };
+        // Signals that nobody will take any more are not part of the lab.
+        let is_dead = self.k.tasks[task].is_dead();
+        for (name, value) in status.iter().filter(|(name, _)| !is_dead || !name.ends_with("Pnd")) {
+            let other = there.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+            if other != Some(value) {
+                return Some(format!("task {nr}: {name}: lab {value:?}, machine {other:?}"));
+            }
+        }
+        if there.len() != status.len() {
+            return Some(format!("task {nr}: status has {} lines in the lab, {} there", status.len(), there.len()));
+        }
+        self.difference_of_links(task, nr, links, &real_links(real))
+    }
+
+    /// Each namespace of the lab is one namespace of the machine, for as long as it lives.
+    fn difference_of_links(
+        &mut self,
+        task: TaskId,
+        nr: i32,
+        lab: &crate::observe::Links,
+        real: &crate::observe::Links,
+    ) -> Option<String> {
+        let mut new = Vec::new();
+        for (at, entry) in ENTRIES.iter().enumerate() {
+            let differ = || Some(format!("task {nr}: ns/{}: lab {:?}, machine {:?}", entry.name, lab[at], real[at]));
+            let (lab_number, real_number) = match (lab[at], real[at]) {
+                (Ok(lab), Ok(real)) => (lab, real),
+                (Err(lab), Err(real)) if lab == real => continue,
+                _ => return differ(),
+            };
+            let is_initial = |number| number == initial_number(at);
+            if is_initial(lab_number) != is_initial(real_number) {
+                return differ();
+            }
+            // By number, not by the entry: what the files show is what is compared.
+            let Some(ns) = self.k.find_ns(entry.ns_type, lab_number).or_else(|| lab_ns(&self.k, task, at)) else {
+                return differ();
+            };
+            match self.inums.get(&ns) {
+                Some(known) if *known != real_number => return differ(),
+                Some(_) => {}
+                None => new.push((ns, real_number)),
+            }
+        }
+        let dead = self.inums.extract_if(.., |ns, _| !self.k.namespaces.contains(*ns));
+        self.dying.extend(dead.map(|(_, number)| (Instant::now(), number)));
+        for (ns, real_number) in new {
+            if self.inums.iter().any(|(other, number)| *number == real_number && *other != ns) {
+                return Some(format!("task {nr}: {} is another namespace in the lab", real_number));
+            }
+            self.inums.insert(ns, real_number);
+        }
+        None
+    }
+
+    /// Namespaces made by one call have ascending numbers in the order of creation, on both sides.
+    fn compare_order(&self, known: &BTreeSet<NsId>) -> Result<(), Trouble> {
+        let mut new: Vec<_> = self.inums.iter().filter(|(ns, _)| !known.contains(ns)).collect();
+        new.sort_by_key(|(ns, _)| creation_order(self.k.namespaces[**ns].ns_type()));
+        let lab: Vec<u32> = new.iter().map(|(ns, _)| self.k.namespaces[**ns].common.inum).collect();
+        let real: Vec<u32> = new.iter().map(|(_, number)| **number).collect();
+        // A number below one taken just before was given back in between.
+        let was_freed =
+            |number: u32| self.dying.iter().any(|(_, dying)| (*dying..=*dying + NET_NUMBERS).contains(&number));
+        let is_in_order = real.windows(2).all(|pair| pair[0] < pair[1] || was_freed(pair[1]));
+        if lab.is_sorted() && is_in_order {
+            return Ok(());
+        }
+        Err(Trouble::Differs(format!("order of new numbers: lab {lab:?}, machine {real:?}")))
+    }
+
+    /// Tasks that are gone in the lab are gone on the machine.
+    fn forget_the_gone(&mut self) -> Result<(), Trouble> {
+        let is_gone = |lab: i32| self.k.find_task(lab).is_none();
+        let gone: Vec<(i32, i32)> = self.machine.numbers.iter().filter(|&(lab, _)| is_gone(lab)).collect();
+        for (lab, real) in gone {
+            let started = Instant::now();
+            while is_there(real) {
+                if started.elapsed() > self.patience {
+                    return Err(Trouble::Differs(format!("task {lab} is gone in the lab, but not on the machine")));
+                }
+                pause(started);
+            }
+            self.machine.forget(real);
+        }
+        self.machine.numbers.prune(&self.k);
+        Ok(())
+    }
+
+    /// Everything there is, maps and names included.
+    ///
+    /// # Errors
+    /// The two differ.
+    pub fn compare_all(&mut self) -> Result<(), Trouble> {
+        let tasks: BTreeSet<TaskId> = self.k.tasks.iter().map(|(id, _)| id).collect();
+        self.compare_tasks(&tasks)?;
+        for task in tasks {
+            self.compare_files(task).map_err(Trouble::Differs)?;
+        }
+        self.compare_names().map_err(Trouble::Differs)
+    }
+
+    fn compare_files(&self, task: TaskId) -> Result<(), String> {
+        let nr = self.k.task_nr(task);
+        let Some(real) = self.machine.numbers.real(nr) else { return Ok(()) };
+        for file in MAP_FILES {
+            let (lab, there) = (lab_text(&self.k, task, file), real_text(real, file));
+            if lab != there {
+                return Err(format!("task {nr}: {file}: lab {lab:?}, machine {there:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn compare_names(&self) -> Result<(), String> {
+        let at = ENTRIES.iter().position(|entry| entry.name == "uts").expect("an entry of every kind");
+        let mut asked = BTreeSet::new();
+        for (task, state) in self.k.tasks.iter().map(|(id, task)| (id, task.state)) {
+            let Some(ns) = lab_ns(&self.k, task, at).filter(|_| state == TaskState::Running) else { continue };
+            if !asked.insert(ns) {
+                continue;
+            }
+            let names = self.k.namespaces[ns].uts();
+            let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+            let lab = Some((text(&names.nodename), text(&names.domainname)));
+            let there = self.machine.names(self.k.task_nr(task));
+            if lab != there {
+                return Err(format!("names of task {}: lab {lab:?}, machine {there:?}", self.k.task_nr(task)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How long the machine may take to give the number of a dead namespace back.
+const FREEING: Duration = Duration::from_secs(10);
+/// A net namespace has up to so many numbers after its own.
+const NET_NUMBERS: u32 = 68;
+/// Signals stop and continue tasks that the lab does not list as changed.
+fn sends_signals(syscall: &Syscall) -> bool {
+    matches!(
+        syscall,
+        Syscall::Kill { .. } | Syscall::Tgkill { .. } | Syscall::PidfdSendSignal { .. } | Syscall::Sigprocmask { .. }
+    )
+}
+
+fn pause(since: Instant) {
+    match since.elapsed().as_micros() {
+        0..200 => std::thread::yield_now(),
+        200..5000 => std::thread::sleep(Duration::from_micros(50)),
+        _ => std::thread::sleep(Duration::from_millis(2)),
+    }
+}
+
+fn text_of(result: &LabResult) -> Result<String, Errno> {
+    result.as_ref().map(ToString::to_string).map_err(|error| error.errno)
+}
+
+fn word_of(text: &str) -> nslab::control::lex::Word {
+    nslab::control::lex::Word { bytes: text.as_bytes().to_vec(), column: 1 }
+}
+
+fn real_number(path: &str) -> Result<i32, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    text.trim().parse().map_err(|_| format!("{path}: no number"))
+}

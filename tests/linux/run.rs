@@ -1,0 +1,192 @@
+//! Runs programs on both sides; makes those that differ as short as they can be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use nslab::errno::Errno;
+use proptest::strategy::ValueTree;
+
+use crate::machine::PATIENCE;
+use crate::pair::{Pair, Trouble};
+use crate::program::{Line, Step, line_of, program_tree};
+
+/// A line that was run and what came of it.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    pub line: Line,
+    pub result: Result<String, Errno>,
+}
+
+/// How a program went.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub ran: Vec<Ran>,
+    /// Where errors were made, `file:line`.
+    pub sites: BTreeSet<String>,
+    /// The lines up to the difference, and the difference.
+    pub difference: Option<String>,
+}
+
+/// A program that differs, as short as possible.
+#[derive(Debug)]
+pub struct Divergence {
+    pub lines: Vec<String>,
+    pub difference: String,
+}
+
+/// What came of many programs.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub programs: u64,
+    pub operations: u64,
+    pub refused: u64,
+    pub sites: BTreeSet<String>,
+    pub errnos: BTreeMap<String, u64>,
+    pub verbs: BTreeMap<String, u64>,
+    pub divergences: Vec<Divergence>,
+    /// Differences that did not come again: races on the machine.
+    pub unsteady: Vec<String>,
+}
+
+/// Most steps of a random program.
+pub const LENGTH: usize = 80;
+
+/// How often a difference has to come in a row to be one.
+const REPEATS: u32 = 3;
+
+/// Runs the steps on both sides.
+///
+/// # Errors
+/// The machine's side does not start.
+pub fn run_steps(pair: &mut Pair, steps: &[Step]) -> Result<Outcome, String> {
+    pair.restart()?;
+    let mut outcome = Outcome::default();
+    for step in steps {
+        let Some(line) = line_of(&pair.k, step) else { continue };
+        let child = run_line(pair, &mut outcome, line)?;
+        // What stands for init on the machine is in a session of its own, as init is, but it is not the real one, to
+        // which a process group has no connection even in the same session.
+        if let Some(child) = child {
+            run_line(pair, &mut outcome, Line { actor: child, verb: "setsid".to_owned(), words: Vec::new() })?;
+        }
+        if outcome.difference.is_some() {
+            return Ok(outcome);
+        }
+    }
+    if let Err(Trouble::Differs(difference)) = pair.compare_all() {
+        outcome.difference = Some(difference);
+    }
+    Ok(outcome)
+}
+
+/// Runs one line. The number of a child of init, if it made one.
+fn run_line(pair: &mut Pair, outcome: &mut Outcome, line: Line) -> Result<Option<i32>, String> {
+    if outcome.difference.is_some() {
+        return Ok(None);
+    }
+    let call = line.call().map_err(|error| format!("{line:?}: {error}"))?;
+    let task = pair.k.find_task(line.actor).ok_or("the actor exists")?;
+    let is_init = task == pair.k.init.task;
+    let result = match pair.call(task, &call.syscall) {
+        Ok(result) => result,
+        Err(Trouble::LabOnly) => return Ok(None),
+        Err(Trouble::Differs(difference)) => {
+            outcome.ran.push(Ran { line, result: Ok("?".to_owned()) });
+            outcome.difference = Some(difference);
+            return Ok(None);
+        }
+    };
+    if let Err(error) = &result {
+        outcome.sites.insert(site_of(error));
+    }
+    let is_child = is_init && line.verb == "clone";
+    let result = result.map(|value| value.to_string()).map_err(|error| error.errno);
+    let child = result.as_ref().ok().filter(|_| is_child).and_then(|nr| nr.parse().ok());
+    outcome.ran.push(Ran { line, result });
+    Ok(child)
+}
+
+/// As [`run_steps`], but a difference has to come every time.
+fn run_steadily(pair: &mut Pair, steps: &[Step], unsteady: &mut Vec<String>) -> Result<Outcome, String> {
+    let mut outcome = run_steps(pair, steps)?;
+    for _ in 1..REPEATS {
+        let Some(difference) = &outcome.difference else { break };
+        let again = run_steps(pair, steps)?;
+        if again.difference.is_none() {
+            let last = outcome.ran.last().map(|ran| text_of(&ran.line)).unwrap_or_default();
+            unsteady.push(format!("{last}: {difference}"));
+        }
+        outcome = again;
+    }
+    Ok(outcome)
+}
+
+/// Runs programs number `from` to `to` of a seed.
+///
+/// # Errors
+/// The machine's side does not start.
+pub fn run_programs(pair: &mut Pair, seed: u64, range: std::ops::Range<u64>, tally: &mut Tally) -> Result<(), String> {
+    for index in range {
+        let mut tree = program_tree(seed, index, LENGTH);
+        let outcome = run_steadily(pair, &tree.current(), &mut tally.unsteady)?;
+        tally.programs += 1;
+        tally.operations += outcome.ran.len() as u64;
+        for ran in &outcome.ran {
+            *tally.verbs.entry(ran.line.verb.clone()).or_default() += 1;
+            if let Err(errno) = ran.result {
+                tally.refused += 1;
+                *tally.errnos.entry(format!("{errno:?}")).or_default() += 1;
+            }
+        }
+        tally.sites.extend(outcome.sites.iter().cloned());
+        if outcome.difference.is_some() {
+            let divergence = shrink(pair, &mut tree, outcome)?;
+            eprintln!("program {index} differs:\n  {}\n  {}", divergence.lines.join("\n  "), divergence.difference);
+            tally.divergences.push(divergence);
+            if tally.divergences.len() >= MAX_DIVERGENCES {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+const MAX_DIVERGENCES: usize = 10;
+const SHRINK_RUNS: u32 = 250;
+/// Most runs of a shrinking program differ: waiting long for each would take for ever.
+const SHRINK_PATIENCE: Duration = Duration::from_millis(150);
+
+fn shrink(
+    pair: &mut Pair,
+    tree: &mut impl ValueTree<Value = Vec<Step>>,
+    mut worst: Outcome,
+) -> Result<Divergence, String> {
+    pair.set_patience(SHRINK_PATIENCE);
+    let mut may_go_on = tree.simplify();
+    for _ in 0..SHRINK_RUNS {
+        if !may_go_on {
+            break;
+        }
+        let outcome = run_steps(pair, &tree.current())?;
+        may_go_on = if outcome.difference.is_some() {
+            worst = outcome;
+            tree.simplify()
+        } else {
+            tree.complicate()
+        };
+    }
+    pair.set_patience(PATIENCE);
+    let lines = worst.ran.iter().map(|ran| format!("{}    # {:?}", text_of(&ran.line), ran.result)).collect();
+    Ok(Divergence { lines, difference: worst.difference.unwrap_or_default() })
+}
+
+/// A line with plain numbers.
+pub fn text_of(line: &Line) -> String {
+    let call = line.call().map(|call| format!("{} {}", call.verb.name, call.line()));
+    format!("{} {}", line.actor, call.unwrap_or_default()).trim_end().to_owned()
+}
+
+/// Where an error was made: `file:line`.
+pub fn site_of(error: &nslab::errno::Error) -> String {
+    format!("{}:{}", error.site.file(), error.site.line())
+}
