@@ -5,7 +5,6 @@
 pub mod args;
 pub mod flags;
 pub mod ioctl;
-mod ip;
 mod ipc;
 pub mod lex;
 mod parse;

@@ -1,7 +1,7 @@
 //! [`VERBS`]: THE place where a verb is declared. Control files, `usage`, scripts and the command come from it.
 
 use super::args::Args;
-use super::{ip, ipc, parse};
+use super::{ipc, parse};
 use crate::errno::Result;
 use crate::syscall::{RebootCommand, Resource, SigAction, Syscall};
 
@@ -136,22 +136,6 @@ pub static VERBS: &[Verb] = &[
         "0 NS_GET_PARENT",
         parse::ioctl,
     ),
-    file("ip", ip::USAGE, "link add v0 type veth peer name v1", ip::parse),
-    file("bind", "tcp|udp|unix IP:PORT|@name|/path", "tcp 127.0.0.1:80", |args| {
-        Ok(Syscall::Bind(ip::socket_name(args)?))
-    }),
-    file("connect", "tcp|udp|unix IP:PORT|@name|/path", "unix @x", |args| Ok(Syscall::Connect(ip::socket_name(args)?))),
-    file("mkdir", "PATH", "/sys/fs/cgroup/a", |args| Ok(Syscall::Mkdir { path: parse::path(args)? })),
-    file("rmdir", "PATH", "/sys/fs/cgroup/a", |args| Ok(Syscall::Rmdir { path: parse::path(args)? })),
-    file("touch", "PATH", "/tmp/a", |args| Ok(Syscall::Touch { path: parse::path(args)? })),
-    file("unlink", "PATH", "/tmp/a", |args| Ok(Syscall::Unlink { path: parse::path(args)? })),
-    file("rename", "OLD NEW", "/tmp/a /tmp/b", |args| {
-        Ok(Syscall::Rename { old: parse::path(args)?, new: parse::path(args)? })
-    }),
-    file("chown", "UID:GID PATH", "1000:1000 /sys/fs/cgroup/a", |args| {
-        let (uid, gid) = parse::owner(args)?;
-        Ok(Syscall::Chown { uid, gid, path: parse::path(args)? })
-    }),
     file("msgget", "KEY|private [create] [excl] [MODE]", "42 create 0600", ipc::msgget),
     file("msgsnd", "ID TYPE TEXT|size=N", "0 1 hello", ipc::msgsnd),
     file("msgrcv", "ID TYPE [size=N] [nowait] [noerror] [except] [copy]", "0 -2 nowait", ipc::msgrcv),
@@ -193,7 +177,6 @@ pub static VERBS: &[Verb] = &[
     file("mq_close", "FD", "0", ipc::mq_close),
     file("clock_gettime", "monotonic|boottime|realtime|…|NUMBER", "monotonic", ipc::clock_gettime),
     file("clock", "+DURATION (ns, us, ms, s, min, h, d; init only)", "+5s", ipc::clock),
-    file("attach", "HOSTPID", "1", |args| Ok(Syscall::Attach { host_pid: args.number("HOSTPID")? })),
     script("read", "PATH", "proc/self/status", |args| Ok(Syscall::Read { path: parse::path(args)? })),
     script("readlink", "PATH", "proc/self/ns/net", |args| Ok(Syscall::Readlink { path: parse::path(args)? })),
     script("stat", "PATH", "proc/self", |args| Ok(Syscall::Stat { path: parse::path(args)?, follow: true })),
@@ -216,7 +199,17 @@ pub static LATER: &[&str] = &[
     "open_tree",
     "move_mount",
     "mount_setattr",
+    "mkdir",
+    "rmdir",
+    "touch",
+    "unlink",
+    "rename",
     "symlink",
+    "chown",
+    "ip",
+    "bind",
+    "connect",
+    "attach",
 ];
 
 const SIG_ACTIONS: &[(&str, SigAction)] =

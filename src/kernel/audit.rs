@@ -3,17 +3,14 @@
 //! [`holders`] walks the kernel once and lists each counted reference to a namespace with who has it; the same list is
 //! what `kernel/ns/<type>/<inum>/holders` shows.
 
-mod cgroup;
 mod ipc;
-mod net;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use super::cred::Kuid;
 use super::file::FileKind;
-use super::net::SocketId;
-use super::ns::{NS_TABLE, NsState};
+use super::ns::NS_TABLE;
 use super::refcount::Held;
 use super::table::Id;
 use super::task::{Mm, TaskState};
@@ -39,7 +36,6 @@ pub enum Holder {
     Stash,
     /// A file bound to the namespace while it is open (map files, `sysvipc`).
     File(FileId),
-    Socket(SocketId),
     /// An attachment of shared memory.
     ShmFile(ShmFileId),
     /// The file system for the queues of an IPC namespace, on the user namespace that owns it.
@@ -73,9 +69,6 @@ pub fn holders(k: &Kernel) -> BTreeMap<NsId, Vec<Holder>> {
         if let FileKind::Node { bound: Some(bound), .. } = &file.kind {
             bound.held().for_each(|ns| note(ns, Holder::File(id)));
         }
-    }
-    for (id, socket) in k.net.sockets.iter() {
-        note(&socket.net, Holder::Socket(id));
     }
     for (id, ns) in k.namespaces.iter() {
         let common = &ns.common;
@@ -120,7 +113,6 @@ pub fn audit(k: &Kernel) -> Result<(), Vec<String>> {
     audit_children(k, &mut wrong);
     audit_pids(k, &mut wrong);
     audit_ucounts(k, &mut wrong);
-    net::audit(k, &mut wrong);
     ipc::audit(k, &mut wrong);
     if !k.work.is_empty() {
         wrong.push(format!("work is left: {:?}", k.work));
@@ -180,7 +172,6 @@ fn audit_counts(k: &Kernel, wrong: &mut Vec<String>) {
             }
         }
     }
-    cgroup::audit(k, &mut named, wrong);
     for (_, signal) in k.signals.iter() {
         named.pid(signal.pgrp.id());
         named.pid(signal.session.id());
@@ -213,7 +204,6 @@ fn audit_counts(k: &Kernel, wrong: &mut Vec<String>) {
     named.compare(Kind::Files, k.files.iter().map(|(id, o)| (id.serial(), o.count)), wrong);
     named.compare(Kind::File, k.open_files.iter().map(|(id, o)| (id.serial(), o.count)), wrong);
     named.compare(Kind::NsProxy, k.nsproxies.iter().map(|(id, o)| (id.serial(), o.count)), wrong);
-    named.compare(Kind::Cgroup, k.cgroup.table.iter().map(|(id, o)| (id.serial(), o.count)), wrong);
     named.compare(Kind::Ucounts, k.ucounts.table.iter().map(|(id, o)| (id.serial(), o.count)), wrong);
     ipc::compare_all(k, &mut named, wrong);
     for leftover in named.0.keys() {
@@ -232,7 +222,6 @@ enum Kind {
     File,
     NsProxy,
     Ucounts,
-    Cgroup,
     UndoList,
     ShmFile,
     MqueueFs,
@@ -323,7 +312,7 @@ fn audit_pids(k: &Kernel, wrong: &mut Vec<String>) {
         differ(wrong, (id, "session"), pid.attached.session, sessions.get(&id).copied().unwrap_or(0));
     }
     for (id, ns) in k.namespaces.iter() {
-        if let NsState::Pid(pid_ns) = &ns.state {
+        if let super::ns::NsState::Pid(pid_ns) = &ns.state {
             let recounted = numbers.get(&id).copied().unwrap_or(0);
             differ(wrong, (ns.arg(), "idr"), pid_ns.idr.len(), recounted);
             differ(wrong, (ns.arg(), "pid_allocated"), pid_ns.pid_allocated as usize, recounted);

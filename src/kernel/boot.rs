@@ -4,11 +4,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::capability::CapSet;
-use super::cgroup::CgroupRoot;
 use super::cred::{Cred, GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Ids, Kgid};
 use super::file::{FilesStruct, FsStruct};
 use super::ipc::shm;
-use super::net::Net;
 use super::ns::{NS_TABLE, Namespace, NsCommon, NsType, SLOTS};
 use super::nsproxy::NsProxy;
 use super::pid::{Attachments, Pid};
@@ -16,7 +14,6 @@ use super::refcount::Held;
 use super::signal::{Rlimit, Rlimits, SIGCHLD, Sighand, SignalStruct};
 use super::table::{LowestFree, Table};
 use super::task::{ChildList, Mm, SiblingLinks, Task, TaskState};
-use super::trace::Trace;
 use super::ucounts::{UcountRlimit, UcountsTable};
 use super::{InitObjects, Kernel, NsId};
 
@@ -70,20 +67,16 @@ impl Kernel {
             },
             ns_by_inum: namespaces.iter().map(|(id, ns): (NsId, &Namespace)| (ns.common.inum, id)).collect(),
             namespaces,
-            cgroup: CgroupRoot::default(),
-            net: Net::default(),
             inums: LowestFree::starting_at(PROC_DYNAMIC_FIRST + BOOT_PROC_ENTRIES),
             next_ns_id: NS_TABLE.len() as u64 + 1,
             clock: 0,
             threads_max: THREADS_MAX,
             work: VecDeque::new(),
             changes: Vec::new(),
-            trace: Trace::default(),
         }
     }
 
-    /// The initial namespace of a kind.
-    pub fn initial(&self, ns_type: NsType) -> NsId {
+    fn initial(&self, ns_type: NsType) -> NsId {
         self.find_ns(ns_type, ns_type.ops().init_inum).expect("boot made all initial namespaces")
     }
 
@@ -127,8 +120,6 @@ impl Kernel {
             fs: Some(self.fs.insert_held(FsStruct { users: 0, umask: 0o022 })),
             files: Some(self.files.insert_held(FilesStruct::default())),
             nsproxy: Some(nsproxy),
-            cgroup: self.cgroup.table.hold(self.cgroup.root()),
-            cgroup_join: 0,
             undo_list: None,
             shm_created: Vec::new(),
             real_parent: init,
@@ -147,7 +138,6 @@ impl Kernel {
             start_time: 0,
         };
         self.tasks.insert(task);
-        self.cgroup_post_fork(init);
         self.signals.insert(boot_signal(init, pgrp, session));
         self.init.task = init;
     }

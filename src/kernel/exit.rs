@@ -103,8 +103,7 @@ impl Kernel {
         self.put_pid(of_a);
     }
 
-    /// `exit_mm`, `exit_sem`, `exit_shm`, `exit_files`, `exit_fs`, `exit_task_namespaces`,
-    /// `cgroup_exit`, in Linux's order.
+    /// `exit_mm`, `exit_sem`, `exit_shm`, `exit_files`, `exit_fs`, `exit_task_namespaces`, in Linux's order.
     fn exit_resources(&mut self, task: TaskId) {
         self.tasks[task].was_dumpable = self.is_dumpable(task);
         self.put_mm(task);
@@ -117,7 +116,6 @@ impl Kernel {
             drop(self.fs.release(fs));
         }
         self.switch_task_namespaces(task, None);
-        self.cgroup_exit(task);
     }
 
     pub(crate) fn put_mm(&mut self, task: TaskId) {
@@ -161,7 +159,6 @@ impl Kernel {
         self.namespaces[ns].pid_mut().adding = false;
         let sighand = self.tasks[init].sighand.id();
         self.sighands[sighand].ignored |= sigmask(SIGCHLD);
-        self.sighands[sighand].handled &= !sigmask(SIGCHLD);
         let members: Vec<PidId> = self.namespaces[ns].pid().idr.iter().map(|(_, pid)| pid).collect();
         for member in members {
             let Some(task) = self.pids[member].attached.task else { continue };
@@ -367,7 +364,6 @@ impl Kernel {
         self.add_rlimit(self.creds[gone.cred.id()].ucounts.id(), UcountRlimit::Nproc, -1);
         drop(self.sighands.release(gone.sighand));
         self.put_cred(gone.cred);
-        self.put_cgroup(gone.cgroup);
         let own = gone.thread_pid.id();
         self.pids[own].attached.task = None;
         if task == leader {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::cred::Cred;
 use super::ipc::mqueue::MqueueFile;
-use super::net::SocketId;
 use super::node::Node;
 use super::ns::Namespace;
 use super::pid::Pid;
@@ -31,7 +30,6 @@ pub enum FileKind {
         pid: Held<Pid>,
         thread: bool,
     },
-    Socket(SocketId),
     /// A file or directory of the lab's tree, and what it addresses for as long as it is open.
     Node {
         node: Node,
@@ -142,7 +140,6 @@ impl Kernel {
         match closed.kind {
             FileKind::Ns(ns) => self.unpin_ns(ns),
             FileKind::Pidfd { pid, .. } => self.put_pid(pid),
-            FileKind::Socket(id) => self.close_socket(id),
             FileKind::Node { bound, .. } => self.unbind(bound),
             FileKind::Mqueue(queue) => self.close_mqueue(queue),
         }

@@ -10,14 +10,12 @@
 pub mod audit;
 pub mod boot;
 pub mod capability;
-pub mod cgroup;
 pub mod change;
 pub mod cred;
 pub mod exec;
 pub mod exit;
 pub mod file;
 pub mod ipc;
-pub mod net;
 pub mod node;
 pub mod ns;
 pub mod nsproxy;
@@ -28,27 +26,23 @@ pub mod scan;
 pub mod signal;
 pub mod table;
 pub mod task;
-pub mod trace;
 pub mod ucounts;
 pub mod uid_map;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use cgroup::CgroupRoot;
 use change::Change;
 use cred::Cred;
 use file::{File, FilesStruct, FsStruct};
 use ipc::mqueue::{Mqueue, MqueueFs};
 use ipc::sem::UndoList;
 use ipc::shm::ShmFile;
-use net::Net;
 use ns::Namespace;
 use nsproxy::NsProxy;
 use pid::Pid;
 use signal::{Sighand, SignalStruct};
 use table::{Id, LowestFree, Table};
 use task::{Mm, Task};
-use trace::Trace;
 use ucounts::UcountsTable;
 
 pub type TaskId = Id<Task>;
@@ -87,8 +81,6 @@ pub struct Kernel {
     pub ns_by_inum: BTreeMap<u32, NsId>,
     /// The objects that exist from boot and never go.
     pub init: InitObjects,
-    pub cgroup: CgroupRoot,
-    pub net: Net,
     /// Inums: one lowest-free pool for namespaces and procfs entries (`proc_alloc_inum`).
     pub inums: LowestFree,
     /// The next `ns_id`: never reused, one space for all kinds.
@@ -101,8 +93,6 @@ pub struct Kernel {
     pub work: VecDeque<exit::Work>,
     /// What changed since the last [`Kernel::take_changes`], for caches above.
     pub changes: Vec<Change>,
-    /// The steps taken, for those who want to see them.
-    pub trace: Trace,
 }
 
 /// Ids of what boot made.

@@ -1,10 +1,6 @@
 //! The identity of a file in the lab's tree, as plain data: what a descriptor or a cached inode refers to. What is
 //! behind it (names, content, rights) is the business of [`crate::tree`].
 
-use super::cgroup::CgroupId;
-use super::cgroup::file::CgroupFile;
-use super::net::DevId;
-use super::net::conf::ConfOf;
 use super::{MqueueId, NsId, NsProxyId, TaskId};
 
 /// A file of the lab as seen through one view.
@@ -21,8 +17,6 @@ pub enum View {
     Caller,
     /// Below `as/<pid>/`: of that task's pid namespace, always seen by that task.
     As(TaskId),
-    /// The same outside `as/`, for those whom the lab shows what that task sees.
-    Attached(TaskId),
     /// What a task reaches by path or descriptor: numbers of this pid namespace, seen by whoever asks.
     PidNs(NsId),
 }
@@ -69,10 +63,6 @@ pub enum Place {
     NsKind(u8),
     /// By row, a field of an object of the kernel below `kernel/`; row 0 is the object's directory.
     Struct(Object, u16),
-    /// The directory of a cgroup, or a file in it.
-    Cgroup(CgroupId, Option<CgroupFile>),
-    /// `proc/sys/net/ipv4/conf/<device>`, or by row a setting in it; `all` and `default` are the reader's.
-    NetConf(ConfOf, Option<u8>),
     /// By row and key, an element of a list: a child, a task, a number.
     StructItem(Object, u16, u32),
 }
@@ -83,7 +73,6 @@ pub enum Object {
     Task(TaskId),
     NsProxy(NsProxyId),
     Ns(NsId),
-    Dev(DevId),
     /// A System V object of an IPC namespace, by kind and identifier.
     Ipc(NsId, IpcKind, i32),
     /// A table of operations, by index of [`super::ns::ENTRIES`].
@@ -96,16 +85,6 @@ pub enum IpcKind {
     Sem,
     Msg,
     Shm,
-}
-
-impl View {
-    /// The task that looks, where it is always the same.
-    pub fn viewer(self) -> Option<TaskId> {
-        match self {
-            View::As(task) | View::Attached(task) => Some(task),
-            View::Caller | View::PidNs(_) => None,
-        }
-    }
 }
 
 impl Node {
@@ -130,16 +109,8 @@ impl Node {
             | Place::CtlBatch
             | Place::CtlUsage
             | Place::NsKind(_)
-            | Place::Cgroup(..)
-            | Place::NetConf(..)
-            | Place::Struct(
-                Object::NsProxy(_) | Object::Ns(_) | Object::Dev(_) | Object::Ipc(..) | Object::Ops(_),
-                _,
-            )
-            | Place::StructItem(
-                Object::NsProxy(_) | Object::Ns(_) | Object::Dev(_) | Object::Ipc(..) | Object::Ops(_),
-                ..,
-            ) => None,
+            | Place::Struct(Object::NsProxy(_) | Object::Ns(_) | Object::Ipc(..) | Object::Ops(_), _)
+            | Place::StructItem(Object::NsProxy(_) | Object::Ns(_) | Object::Ipc(..) | Object::Ops(_), ..) => None,
         }
     }
 }

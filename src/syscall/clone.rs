@@ -1,11 +1,9 @@
 //! clone3(2) (`kernel/fork.c`): the checks in Linux's order, then a child that cannot fail any more.
 
-use super::cgroup::{Moved, check_clone_into};
 use super::{CloneArgs, CloneFlags, Return};
 use crate::bail;
-use crate::errno::Result;
+use crate::errno::{Error, Result};
 use crate::kernel::capability::Cap;
-use crate::kernel::cgroup::CgroupId;
 use crate::kernel::change::Change;
 use crate::kernel::cred::{Cred, GLOBAL_ROOT_UID};
 use crate::kernel::file::{Descriptor, FilesStruct, FsStruct};
@@ -14,7 +12,6 @@ use crate::kernel::pid::{Pid, PidPlan};
 use crate::kernel::refcount::Held;
 use crate::kernel::signal::{SIGCHLD, SIGNAL_MAX, Sighand, SignalStruct};
 use crate::kernel::task::{ChildList, Mm, SiblingLinks, Task, TaskState};
-use crate::kernel::trace::Step;
 use crate::kernel::ucounts::UcountRlimit;
 use crate::kernel::{Kernel, NsId, SignalId, TaskId};
 
@@ -37,14 +34,11 @@ pub fn sys_clone(k: &mut Kernel, me: TaskId, args: &CloneArgs) -> Result<Return>
     let owner = (!new_user).then(|| k.cred_of(me).user_ns.id());
     check_namespaces(k, me, flags, owner)?;
     let plan = plan_pid(k, me, flags, &args.set_tid);
-    let cgroup = match check_numbered(k, me, &plan, args, flags) {
-        Ok(cgroup) => cgroup,
-        Err(refusal) => {
-            k.advance_cursors(&plan);
-            return Err(refusal);
-        }
-    };
-    let child = copy_process(k, me, args, &plan, cgroup);
+    if let Some(refusal) = refusal(&plan, args, flags) {
+        k.advance_cursors(&plan);
+        return Err(refusal);
+    }
+    let child = copy_process(k, me, args, &plan);
     Ok(Return::Num(i64::from(k.task_nr(child))))
 }
 
@@ -149,24 +143,20 @@ fn plan_pid(k: &Kernel, me: TaskId, flags: CloneFlags, set_tid: &[i64]) -> PidPl
     k.plan_pid(me, innermost, flags.contains(CloneFlags::NEWPID), set_tid)
 }
 
-/// What may fail after numbers were chosen: the cgroup the child will be in.
-fn check_numbered(k: &Kernel, me: TaskId, plan: &PidPlan, args: &CloneArgs, flags: CloneFlags) -> Result<CgroupId> {
-    plan.outcome.clone()?;
-    if !flags.contains(CloneFlags::INTO_CGROUP) {
-        return Ok(k.cgroup_of(me));
+/// Why a call fails after numbers were chosen.
+fn refusal(plan: &PidPlan, args: &CloneArgs, flags: CloneFlags) -> Option<Error> {
+    if let Err(error) = &plan.outcome {
+        return Some(error.clone());
     }
-    let moved = if flags.contains(CloneFlags::THREAD) { Moved::Thread } else { Moved::Process };
-    check_clone_into(k, me, args.cgroup.unwrap_or(-1), moved)
+    let no_cgroup = || crate::err!(EBADF, "descriptor {} is no cgroup directory", args.cgroup.unwrap_or(-1));
+    flags.contains(CloneFlags::INTO_CGROUP).then(no_cgroup)
 }
 
 /// Makes the child. Nothing here can fail.
-fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &PidPlan, cgroup: CgroupId) -> TaskId {
+fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &PidPlan) -> TaskId {
     let flags = CloneFlags::from_bits_retain(args.flags);
     let cred = copy_creds(k, me, flags);
     let nsproxy = copy_namespaces(k, me, flags, k.creds[cred.id()].user_ns.id());
-    if flags.bits() & NsType::Cgroup.ops().clone_flag != 0 {
-        k.set_cgroup_ns_root(k.nsproxies[nsproxy.id()].get(Slot::Cgroup), cgroup);
-    }
     let new_pid_ns = plan.in_new_ns.then(|| k.nsproxies[nsproxy.id()].get(Slot::PidForChildren));
     let thread_pid = k.alloc_pid(plan, new_pid_ns);
     let task = Task {
@@ -181,8 +171,6 @@ fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &PidPlan, cg
         fs: Some(copy_fs(k, me, flags)),
         files: Some(copy_files(k, me, flags)),
         nsproxy: Some(nsproxy),
-        cgroup: k.cgroup.table.hold(cgroup),
-        cgroup_join: 0,
         undo_list: flags.contains(CloneFlags::SYSVSEM).then(|| k.share_undo_list(me)),
         shm_created: Vec::new(),
         thread_pid,
@@ -203,7 +191,6 @@ fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &PidPlan, cg
     };
     let child = k.tasks.insert(task);
     join_group(k, me, child, flags);
-    k.cgroup_post_fork(child);
     k.changes.push(Change::Born(child));
     child
 }
@@ -245,10 +232,8 @@ fn copy_namespaces(
     let moves_in_time = !flags.contains(CloneFlags::VM);
     if asked == 0 && !(moves_in_time && k.is_time_switch_due(me)) {
         let shared = k.nsproxy_id_of(me).expect("only a live task makes calls");
-        k.record(|_| Step::CopyNamespaces { flags: 0, shared: true });
-        return k.get_nsproxy(shared);
+        return k.nsproxies.hold(shared);
     }
-    k.record(|_| Step::CopyNamespaces { flags: asked, shared: false });
     let nsproxy = k.create_new_namespaces(me, asked, owner);
     if moves_in_time {
         k.enter_time_for_children(&nsproxy);
@@ -272,7 +257,7 @@ fn copy_mm(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<Mm> {
         return k.mms.hold(current);
     }
     let (dumpable, user_ns) = (k.mms[current].dumpable, k.mms[current].user_ns.id());
-    let user_ns = k.get_ns(user_ns);
+    let user_ns = k.namespaces.hold(user_ns);
     let attachments = k.copy_attachments(me);
     k.mms.insert_held(Mm { users: 0, dumpable, user_ns, attachments })
 }

@@ -5,9 +5,7 @@ use crate::bail;
 use crate::errno::Result;
 use crate::kernel::file::{Bound, Descriptor, File, FileKind, OpenFlags};
 use crate::kernel::ipc::mqueue::MqueueFile;
-use crate::kernel::net::SocketId;
 use crate::kernel::node::{Node, Place, View};
-use crate::kernel::ns::NsType;
 use crate::kernel::ptrace::PtraceMode;
 use crate::kernel::refcount::Held;
 use crate::kernel::{FileId, Kernel, NsId, TaskId};
@@ -23,7 +21,6 @@ pub enum Opened {
         thread: bool,
         task: Option<TaskId>,
     },
-    Socket(SocketId),
     Node(Node),
 }
 
@@ -64,7 +61,6 @@ pub fn opened(k: &Kernel, file: FileId) -> Opened {
         FileKind::Pidfd { pid, thread } => {
             Opened::Pidfd { pid: pid.id(), thread: *thread, task: k.pids[pid.id()].attached.task }
         }
-        FileKind::Socket(id) => Opened::Socket(*id),
         FileKind::Node { node, .. } => Opened::Node(*node),
         FileKind::Mqueue(open) => Opened::Node(mqueue_node(open)),
     }
@@ -123,7 +119,6 @@ pub fn sys_open(k: &mut Kernel, me: TaskId, target: &Target, flags: OpenFlags) -
             FileKind::Ns(ns)
         }
         Opened::Pidfd { pid, thread, .. } => FileKind::Pidfd { pid: k.pids.hold(pid), thread },
-        Opened::Socket(_) => bail!(ENXIO, "a socket cannot be opened once more"),
         Opened::Node(Node { place: Place::Mqueue(queue), .. }) => FileKind::Mqueue(k.open_mqueue(queue)),
         Opened::Node(node) => FileKind::Node { node, bound: bind(k, me, node) },
     };
@@ -135,14 +130,14 @@ pub fn sys_open(k: &mut Kernel, me: TaskId, target: &Target, flags: OpenFlags) -
 /// What a file of the lab's tree is bound to while `me` has it open.
 fn bind(k: &mut Kernel, me: TaskId, node: Node) -> Option<Bound> {
     let ns = tree::bound_ns(k, Viewer(me), node)?;
-    Some(match (tree::write_target(node), node.place) {
-        (Some(WriteTarget::Sysctl(_)), _) | (None, Place::NetConf(..)) => Bound::Table(ns),
-        // Of the files of IPC namespaces that cannot be written only those of System V IPC are bound to anything.
-        (None, _) if k.namespaces[ns].ns_type() == NsType::Ipc => {
+    Some(match tree::write_target(node) {
+        Some(WriteTarget::Sysctl(_)) => Bound::Table(ns),
+        Some(_) => Bound::Ns(k.namespaces.hold(ns)),
+        // Of the files that cannot be written only those of System V IPC are bound to anything.
+        None => {
             let pid_ns = k.task_active_pid_ns(me);
-            Bound::SysvIpc { ipc_ns: k.get_ns(ns), pid_ns: k.get_ns(pid_ns) }
+            Bound::SysvIpc { ipc_ns: k.namespaces.hold(ns), pid_ns: k.namespaces.hold(pid_ns) }
         }
-        _ => Bound::Ns(k.get_ns(ns)),
     })
 }
 
@@ -222,7 +217,7 @@ pub fn sys_pidfd_getfd(k: &mut Kernel, me: TaskId, pidfd: i32, fd: i32) -> Resul
     let task = match opened(k, file_at(k, me, pidfd)?) {
         Opened::Pidfd { task: Some(task), .. } => task,
         Opened::Pidfd { task: None, .. } => bail!(ESRCH, "the task of the pidfd is gone"),
-        Opened::Ns(_) | Opened::Socket(_) | Opened::Node(_) => bail!(EBADF, "descriptor {} is no pidfd", pidfd),
+        Opened::Ns(_) | Opened::Node(_) => bail!(EBADF, "descriptor {} is no pidfd", pidfd),
     };
     k.ptrace_may_access(me, task, PtraceMode::AttachRealCreds)?;
     if k.tasks[task].files.is_none() {

@@ -1,6 +1,5 @@
 //! Layer 1c: what a task may ask, one file per call or family. [`dispatch`] is the only way to change a kernel.
 
-mod cgroup;
 pub mod clock;
 mod clone;
 mod cred;
@@ -10,12 +9,10 @@ mod fd;
 mod hostname;
 mod idmap;
 pub mod ioctl;
-pub mod ip;
 pub mod ipc;
 mod kill;
 pub mod mqueue;
 pub mod msg;
-pub mod namei;
 mod path;
 mod prctl;
 mod prlimit;
@@ -26,10 +23,8 @@ mod session;
 mod setid;
 mod setns;
 pub mod shm;
-pub mod socket;
 mod sysctl;
 mod timens;
-mod trace;
 mod unshare;
 mod wait;
 pub mod write;
@@ -92,21 +87,11 @@ pub enum Syscall {
     Mq(mqueue::MqCall),
     ClockGettime { clock: i32 },
     Clock { advance: u64 },
-    Attach { host_pid: u32 },
     Read { path: Vec<u8> },
     Readlink { path: Vec<u8> },
     Stat { path: Vec<u8>, follow: bool },
     Ls { path: Vec<u8> },
     Write { path: Vec<u8>, bytes: Vec<u8> },
-    Ip(ip::Ip),
-    Bind(socket::SocketName),
-    Connect(socket::SocketName),
-    Mkdir { path: Vec<u8> },
-    Rmdir { path: Vec<u8> },
-    Touch { path: Vec<u8> },
-    Unlink { path: Vec<u8> },
-    Rename { old: Vec<u8>, new: Vec<u8> },
-    Chown { uid: Option<u32>, gid: Option<u32>, path: Vec<u8> },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -252,19 +237,14 @@ impl Return {
 /// What Linux gives, ESRCH if `task` is a zombie or gone.
 pub fn dispatch(k: &mut Kernel, task: TaskId, call: &Syscall) -> Result<Return> {
     check_caller(k, task)?;
-    trace::enter(k, task, call);
     let result = perform(k, task, call);
     k.run_work();
-    trace::exit(k, call, &result);
     debug_assert_eq!(crate::kernel::audit::audit(k), Ok(()), "after {call:?}");
     result
 }
 
 fn check_caller(k: &Kernel, task: TaskId) -> Result<()> {
     match k.tasks.get(task).map(|t| t.state) {
-        Some(TaskState::Running) if k.is_cgroup_frozen(k.cgroup_of(task)) => {
-            bail!(EAGAIN, "pid {} is frozen: it runs again when cgroup.freeze is 0", k.task_nr(task))
-        }
         Some(TaskState::Running) => Ok(()),
         Some(TaskState::Stopped) => bail!(EAGAIN, "pid {} is stopped: it runs again after SIGCONT", k.task_nr(task)),
         Some(TaskState::Zapping | TaskState::Zombie) => bail!(ESRCH, "pid {} is dead", k.task_nr(task)),
@@ -304,7 +284,6 @@ fn perform(k: &mut Kernel, me: TaskId, call: &Syscall) -> Result<Return> {
         Syscall::Mq(call) => mqueue::sys_mq(k, me, call),
         Syscall::ClockGettime { clock } => clock::sys_clock_gettime(k, me, *clock),
         Syscall::Clock { advance } => clock::sys_clock(k, me, *advance),
-        Syscall::Attach { .. } => bail!(EOPNOTSUPP, "only a mounted lab has host processes to attach"),
         Syscall::Prctl(op) => prctl::sys_prctl(k, me, op),
         Syscall::Setuid { uid } => setid::sys_setuid(k, me, *uid),
         Syscall::Setgid { gid } => setid::sys_setgid(k, me, *gid),
@@ -326,15 +305,6 @@ fn perform(k: &mut Kernel, me: TaskId, call: &Syscall) -> Result<Return> {
         Syscall::Ls { path } => path::sys_ls(k, me, path),
         Syscall::Sethostname { name } => hostname::sys_sethostname(k, me, name),
         Syscall::Setdomainname { name } => hostname::sys_setdomainname(k, me, name),
-        Syscall::Ip(call) => ip::sys_ip(k, me, call),
-        Syscall::Bind(name) => socket::sys_bind(k, me, name),
-        Syscall::Connect(name) => socket::sys_connect(k, me, name),
-        Syscall::Mkdir { path } => namei::sys_mkdir(k, me, path),
-        Syscall::Rmdir { path } => namei::sys_rmdir(k, me, path),
-        Syscall::Touch { path } => namei::sys_touch(k, me, path),
-        Syscall::Unlink { path } => namei::sys_unlink(k, me, path),
-        Syscall::Rename { old, new } => namei::sys_rename(k, me, old, new),
-        Syscall::Chown { uid, gid, path } => namei::sys_chown(k, me, *uid, *gid, path),
         Syscall::Write { path, bytes } => write::sys_write(k, me, path, bytes),
     }
 }

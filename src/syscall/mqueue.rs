@@ -300,7 +300,7 @@ fn mq_notify(k: &mut Kernel, me: TaskId, fd: i32, method: Option<NotifyMethod>) 
     if let Some(notify) = &k.mqueues[id].notify {
         bail!(EBUSY, "pid {} is to be told already", k.pids[notify.owner.id()].nr());
     }
-    let user_ns = k.get_ns(k.cred_of(me).user_ns.id());
+    let user_ns = k.namespaces.hold(k.cred_of(me).user_ns.id());
     let owner = k.hold_tgid(me);
     k.mqueues[id].notify = Some(Notify { owner, user_ns, method });
     Ok(Return::Num(0))

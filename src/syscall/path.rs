@@ -6,7 +6,6 @@ use crate::bail;
 use crate::errno::Result;
 use crate::kernel::cred::OVERFLOW_ID;
 use crate::kernel::file::{FileKind, OpenFlags};
-use crate::kernel::net::socket::Socket;
 use crate::kernel::node::{Node, Place, View};
 use crate::kernel::{FileId, Kernel, TaskId};
 use crate::tree::{self, Attr, FileType, Viewer};
@@ -62,7 +61,7 @@ pub fn sys_readlink(k: &Kernel, me: TaskId, path: &[u8]) -> Result<Return> {
         Subject::Node(node) => node,
         Subject::File(file) => match k.open_files[file].kind {
             FileKind::Node { node, .. } => node,
-            FileKind::Ns(_) | FileKind::Pidfd { .. } | FileKind::Mqueue(_) | FileKind::Socket(_) => {
+            FileKind::Ns(_) | FileKind::Pidfd { .. } | FileKind::Mqueue(_) => {
                 bail!(ENOENT, "the descriptor is no symbolic link")
             }
         },
@@ -82,7 +81,6 @@ pub fn sys_stat(k: &Kernel, me: TaskId, path: &[u8], follow: bool) -> Result<Ret
             FileKind::Ns(ns) => Node { view: View::Caller, place: Place::NsFile(*ns) },
             FileKind::Mqueue(open) => fd::mqueue_node(open),
             FileKind::Pidfd { pid, .. } => return Ok(pidfd_stat(pid.id().serial())),
-            FileKind::Socket(socket) => return Ok(socket_stat(k, me, &k.net.sockets[*socket])),
         },
     };
     let attr = tree::attr(k, Viewer(me), node)?;
@@ -104,13 +102,6 @@ fn stat_line(k: &Kernel, me: TaskId, attr: &Attr, ino: u64) -> String {
 /// A pidfd is a file of pidfs: mode 0700, of root.
 fn pidfd_stat(ino: u64) -> Return {
     Return::Text(format!("file 0700 0 0 {ino}").into_bytes())
-}
-
-/// A socket belongs to its maker.
-fn socket_stat(k: &Kernel, me: TaskId, socket: &Socket) -> Return {
-    let user = k.namespaces[k.cred_of(me).user_ns.id()].user();
-    let uid = user.from_kuid(socket.uid).unwrap_or(OVERFLOW_ID);
-    Return::Text(format!("socket 0777 {uid} 0 {}", socket.ino).into_bytes())
 }
 
 /// The names in a directory, one a line, sorted by bytes; those of an `ns` directory in the kernel's own order.
@@ -139,7 +130,7 @@ fn listable(k: &Kernel, file: FileId) -> Result<Node> {
     }
     match file.kind {
         FileKind::Node { node, .. } => Ok(node),
-        FileKind::Ns(_) | FileKind::Pidfd { .. } | FileKind::Mqueue(_) | FileKind::Socket(_) => {
+        FileKind::Ns(_) | FileKind::Pidfd { .. } | FileKind::Mqueue(_) => {
             bail!(ENOTDIR, "the descriptor is no directory")
         }
     }

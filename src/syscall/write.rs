@@ -1,6 +1,6 @@
 //! write(2) to files of the lab's tree: each file's own rules are in the module of what it changes.
 
-use super::{Return, cgroup, fd, hostname, idmap, sysctl, timens};
+use super::{Return, fd, hostname, idmap, sysctl, timens};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::file::{Bound, FileKind, OpenFlags};
@@ -51,13 +51,14 @@ impl Written {
 /// # Errors
 /// Those of opening the file for writing and of what it changes; EIO or EINVAL where nothing can be written.
 pub fn write_node(k: &mut Kernel, task: TaskId, node: Node, pos: u64, bytes: &[u8]) -> Result<usize> {
-    let task = node.view.viewer().unwrap_or(task);
+    let task = match node.view {
+        View::As(viewer) => viewer,
+        View::Caller | View::PidNs(_) => task,
+    };
     tree::may_open(k, Viewer(task), node, OpenFlags::WRITE)?;
     let bound = tree::bound_ns(k, Viewer(task), node);
     let writing = Writing { task, opener: k.tasks[task].cred.id(), pos, bytes };
-    let written = perform(k, node, bound, &writing);
-    k.run_work();
-    written.map(|written| written.bytes)
+    perform(k, node, bound, &writing).map(|written| written.bytes)
 }
 
 /// Writes to an open file at its position: the bytes taken.
@@ -71,7 +72,6 @@ pub fn write_file(k: &mut Kernel, task: TaskId, file: FileId, bytes: &[u8]) -> R
             (*node, bound.as_ref().map(Bound::id))
         }
         FileKind::Pidfd { .. } => bail!(EINVAL, "a pidfd cannot be written"),
-        FileKind::Socket(_) => bail!(EOPNOTSUPP, "sockets carry no data in a lab"),
         FileKind::Mqueue(_) if open.flags.contains(OpenFlags::WRITE) => {
             bail!(EINVAL, "a queue cannot be written: mq_send puts messages into it")
         }
@@ -124,15 +124,12 @@ fn perform(k: &mut Kernel, node: Node, bound: Option<NsId>, w: &Writing) -> Resu
         (
             WriteTarget::Map(_)
             | WriteTarget::Setgroups
-            | WriteTarget::Cgroup(..)
-            | WriteTarget::Sysctl(Sysctl::PidMax | Sysctl::MaxNamespaces(_) | Sysctl::Net(_) | Sysctl::Ipc(_)),
+            | WriteTarget::Sysctl(Sysctl::PidMax | Sysctl::MaxNamespaces(_) | Sysctl::Ipc(_)),
             None,
         ) => bail!(ESRCH, "the task is gone"),
         (WriteTarget::Sysctl(Sysctl::NsLastPid), _) => sysctl::write_ns_last_pid(k, w),
         (WriteTarget::Sysctl(Sysctl::Hostname), _) => hostname::write_name(k, hostname::NODENAME, w),
         (WriteTarget::Sysctl(Sysctl::Domainname), _) => hostname::write_name(k, hostname::DOMAINNAME, w),
-        (WriteTarget::Sysctl(Sysctl::Net(which)), Some(ns)) => sysctl::write_net(k, ns, which, w),
-        (WriteTarget::Cgroup(id, file), Some(ns)) => cgroup::write(k, id, file, ns, w),
         (WriteTarget::Comm(thread), _) => write_comm(k, thread, w),
         (WriteTarget::TimensOffsets(process), _) => timens::write_offsets(k, process, w),
     }

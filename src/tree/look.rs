@@ -6,7 +6,7 @@ use crate::errno::{Errno, Error, Result};
 use crate::kernel::cred::{Kgid, Kuid, OVERFLOW_ID};
 use crate::kernel::file::{Bound, File, FileKind};
 use crate::kernel::node::{Node, View};
-use crate::kernel::ns::{Slot, UserNamespace};
+use crate::kernel::ns::UserNamespace;
 use crate::kernel::ptrace::PtraceMode;
 use crate::kernel::{Kernel, NsId, TaskId};
 
@@ -33,7 +33,7 @@ impl<'k> Look<'k> {
     pub fn now(k: &'k Kernel, viewer: Viewer, node: Node) -> Result<Look<'k>> {
         let (reader, pid_ns) = match node.view {
             View::Caller => (viewer.0, k.init.pid_ns),
-            View::As(task) | View::Attached(task) => (task, live_active_pid_ns(k, task)?),
+            View::As(task) => (task, live_active_pid_ns(k, task)?),
             View::PidNs(ns) => (viewer.0, ns),
         };
         let opener_pid_ns = live_active_pid_ns(k, reader)?;
@@ -59,16 +59,6 @@ impl<'k> Look<'k> {
     /// The task's number in this view, 0 if it is outside.
     pub fn nr(&self, task: TaskId) -> i32 {
         self.k.task_nr_ns(task, self.pid_ns)
-    }
-
-    /// The network namespace the file is about, or the reader's; `None` of a zombie.
-    pub fn net_ns(&self) -> Option<NsId> {
-        self.bound.or_else(|| self.k.task_ns(self.reader, Slot::Net))
-    }
-
-    /// The task's number in the pid namespace of the reader, whatever the view; 0 if it is outside (`task_pid_vnr`).
-    pub fn own_nr(&self, task: TaskId) -> i32 {
-        self.k.task_nr_ns(task, self.k.task_active_pid_ns(self.reader))
     }
 
     /// The number of the task's process in this view, 0 if it is outside.

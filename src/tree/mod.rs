@@ -5,32 +5,22 @@
 //! `structs` for the objects of the kernel. `ctl/` is not here: the names of its files are the verbs of a higher
 //! layer, see `crate::lab`.
 
-mod census;
-mod cgroup;
 mod fixed;
-mod graph;
-mod json;
 mod look;
 mod mqueue;
 mod name;
-mod net_conf;
 mod open;
-mod outline;
 mod proc;
 mod resolve;
 mod rows;
 mod structs;
-mod trace;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::bail;
 use crate::errno::Result;
-use crate::kernel::cgroup::CgroupId;
-use crate::kernel::cgroup::file::CgroupFile;
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
 use crate::kernel::file::{Bound, File, FileKind};
-use crate::kernel::net::conf::ConfOf;
 use crate::kernel::node::{Node, Object, Place, View};
 use crate::kernel::ns::ipc::IpcSysctl;
 use crate::kernel::ns::{NS_TABLE, NsType};
@@ -39,11 +29,10 @@ use crate::kernel::{Kernel, NsId, TaskId};
 use look::Look;
 use name::Style;
 use proc::pid::{self, TaskDir, fd};
-use proc::sys::{self, Rule};
+use proc::sys;
 
-pub use open::{may_change_dir, may_open, may_write_as, write_target};
+pub use open::{may_open, write_target};
 pub use resolve::resolve;
-pub use trace::lines_after as trace_after;
 
 /// Who looks: ids and rights are this task's. Numbers are those of the view's pid namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +40,6 @@ pub struct Viewer(pub TaskId);
 
 /// The top of the lab.
 pub const ROOT: Node = Node { view: View::Caller, place: Place::Fixed(0) };
-
-/// The names at the top that lead to what the viewer sees; the others are the same for all.
-pub const VIEWED: [&str; 4] = ["proc", "root", "cgroup", "mqueue"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileType {
@@ -103,7 +89,6 @@ pub enum WriteTarget {
     /// The offsets of the time namespace for children of a process.
     TimensOffsets(TaskId),
     Sysctl(Sysctl),
-    Cgroup(CgroupId, CgroupFile),
 }
 
 /// A writable file below `proc/sys`.
@@ -118,18 +103,6 @@ pub enum Sysctl {
     MaxNamespaces(NsType),
     /// Of the bound IPC namespace.
     Ipc(IpcSysctl),
-    /// Of the bound network namespace.
-    Net(NetSysctl),
-}
-
-/// A writable file below `proc/sys/net`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NetSysctl {
-    IpForward,
-    Somaxconn,
-    RmemMax,
-    /// By row of [`SETTINGS`](crate::kernel::net::conf::SETTINGS).
-    Conf(ConfOf, usize),
 }
 
 /// The namespace `node` addresses when `viewer` opens it now, where that is fixed at open: the user namespace of a map
@@ -146,10 +119,8 @@ pub fn lookup(k: &Kernel, viewer: Viewer, dir: Node, name: &[u8]) -> Result<Node
     let look = Look::now(k, viewer, dir)?;
     check_dir(&look, dir)?;
     let place = match dir.place {
-        Place::As(task) => return child_of_as(k, task, name),
-        Place::Cgroup(id, None) => cgroup::lookup(k, id, name),
-        Place::NetConf(of, None) => {
-            net_conf::settings(of).find(|(setting, _)| setting.as_bytes() == name).map(|(_, place)| place)
+        Place::As(task) if fixed::as_dirs().any(|(_, dir)| dir.as_bytes() == name) => {
+            return lookup(k, viewer, Node { view: View::As(task), ..ROOT }, name);
         }
         Place::Fixed(row) => fixed::lookup(&look, row, name),
         Place::Pid(task, row) => TaskDir::process(task).lookup(&look, row, name),
@@ -172,9 +143,14 @@ pub fn readdir(k: &Kernel, viewer: Viewer, dir: Node) -> Result<Vec<DirEntry>> {
     let look = Look::now(k, viewer, dir)?;
     check_dir(&look, dir)?;
     let entries = match dir.place {
-        Place::As(task) => return as_entries(k, task),
-        Place::Cgroup(id, None) => cgroup::readdir(k, id),
-        Place::NetConf(of, None) => net_conf::settings(of).collect(),
+        Place::As(task) => {
+            let dirs = fixed::as_dirs().map(|(row, name)| DirEntry {
+                name: name.to_owned(),
+                node: Node { view: View::As(task), place: Place::Fixed(row) },
+                file_type: FileType::Directory,
+            });
+            return Ok(dirs.collect());
+        }
         Place::Fixed(row) => fixed::readdir(&look, row),
         Place::Pid(task, row) => TaskDir::process(task).readdir(&look, row),
         Place::Tid(task, row) => TaskDir::thread(task).readdir(&look, row),
@@ -189,28 +165,6 @@ pub fn readdir(k: &Kernel, viewer: Viewer, dir: Node) -> Result<Vec<DirEntry>> {
             Some(DirEntry { name, node, file_type: file_type(k, place)? })
         })
         .collect())
-}
-
-/// The trees of `as/<pid>`, as that task sees them.
-///
-/// # Errors
-/// ESRCH: the task is gone.
-fn as_entries(k: &Kernel, task: TaskId) -> Result<Vec<DirEntry>> {
-    let look = Look::now(k, Viewer(task), Node { view: View::As(task), ..ROOT })?;
-    let dirs = fixed::as_dirs().map(|(row, name)| (name, Place::Fixed(row)));
-    let entries = dirs.chain(fixed::view_trees(&look)).map(|(name, place)| DirEntry {
-        name: name.to_owned(),
-        node: Node { view: View::As(task), place },
-        file_type: FileType::Directory,
-    });
-    Ok(entries.collect())
-}
-
-fn child_of_as(k: &Kernel, task: TaskId, name: &[u8]) -> Result<Node> {
-    match as_entries(k, task)?.into_iter().find(|entry| entry.name.as_bytes() == name) {
-        Some(entry) => Ok(entry.node),
-        None => bail!(ENOENT, "no {} in as/<pid>", String::from_utf8_lossy(name).into_owned()),
-    }
 }
 
 fn check_dir(look: &Look<'_>, dir: Node) -> Result<()> {
@@ -238,7 +192,7 @@ fn attr_of(look: &Look<'_>, node: Node) -> Result<Attr> {
     let mut attr = Attr { file_type, mode: 0o444, uid: GLOBAL_ROOT_UID, gid: GLOBAL_ROOT_GID, nlink: 1, ino: None };
     match node.place {
         Place::Fixed(row) => {
-            attr.mode = sys::mode(k, fixed::row(row), look.bound);
+            attr.mode = fixed::row(row).mode;
             attr.nlink = fixed::nlink(row);
             (attr.uid, attr.gid) = match fixed::row(row).kind {
                 fixed::Kind::Dir(fixed::Dir::Mqueue) => mqueue::root_owner(look),
@@ -249,10 +203,6 @@ fn attr_of(look: &Look<'_>, node: Node) -> Result<Attr> {
         Place::As(task) => own(k, &mut attr, task, 0o555),
         Place::Pid(task, row) | Place::Tid(task, row) => {
             own(k, &mut attr, task, pid::row_at(row).mode);
-            if pid::is_net_file(row) {
-                let owner = look.bound.map(|net| Rule::Net(net).owner(k));
-                (attr.uid, attr.gid) = owner.unwrap_or((GLOBAL_ROOT_UID, GLOBAL_ROOT_GID));
-            }
             let dir = TaskDir { task, thread: matches!(node.place, Place::Tid(..)) };
             attr.nlink = dir.nlink(k, row);
         }
@@ -264,13 +214,6 @@ fn attr_of(look: &Look<'_>, node: Node) -> Result<Attr> {
         Place::NsFile(ns) => attr.ino = Some(u64::from(k.namespaces[ns].common.inum)),
         Place::Fd { task, fd, info: false, .. } => own(k, &mut attr, task, fd::link_mode(fd::file(k, task, fd)?)),
         Place::Fd { task, info: true, .. } => own(k, &mut attr, task, 0o444),
-        Place::NetConf(_, row) => {
-            attr.mode = net_conf::mode(row);
-            if let Some(net) = look.bound {
-                (attr.uid, attr.gid) = Rule::Net(net).owner(k);
-            }
-        }
-        Place::Cgroup(id, file) => cgroup::set_attr(k, &mut attr, id, file),
         Place::NsKind(_) | Place::Struct(..) | Place::StructItem(..) => attr.mode = struct_mode(file_type),
         Place::CtlRoot | Place::CtlBatch | Place::CtlUsage => {}
         Place::CtlDir(_) | Place::CtlTaskUsage(_) | Place::Ctl(..) => {}
@@ -303,8 +246,6 @@ fn file_type(k: &Kernel, place: Place) -> Option<FileType> {
             k.file_at(task, fd)?;
             Some(if info { FileType::File } else { FileType::Symlink })
         }
-        Place::NetConf(_, row) => Some(if row.is_some() { FileType::File } else { FileType::Directory }),
-        Place::Cgroup(_, file) => Some(cgroup::file_type(file)),
         Place::Struct(object, row) => structs::file_type(k, object, row),
         Place::StructItem(object, row, key) => structs::item_type(k, object, row, key),
         Place::CtlRoot | Place::CtlBatch | Place::CtlUsage => None,
@@ -314,11 +255,12 @@ fn file_type(k: &Kernel, place: Place) -> Option<FileType> {
 
 /// The object a file shows still exists, and the task that looks too where the view names one.
 fn is_alive(k: &Kernel, node: Node) -> bool {
-    let is_seen = node.view.viewer().is_none_or(|task| k.tasks.contains(task));
+    let is_seen = match node.view {
+        View::As(task) => k.tasks.contains(task),
+        View::Caller | View::PidNs(_) => true,
+    };
     let exists = match node.place {
         Place::NsFile(ns) => k.namespaces.contains(ns),
-        Place::Cgroup(id, _) => cgroup::is_alive(k, id),
-        Place::NetConf(of, _) => net_conf::is_alive(k, of),
         Place::Mqueue(queue) => k.mqueues.contains(queue),
         Place::Struct(object, _) | Place::StructItem(object, ..) => structs::is_alive(k, object),
         _ => node.task().is_none_or(|task| k.tasks.contains(task)),
@@ -368,7 +310,6 @@ pub fn read(k: &Kernel, viewer: Viewer, node: Node) -> Result<Vec<u8>> {
 pub fn read_open(k: &Kernel, reader: TaskId, file: &File) -> Result<Vec<u8>> {
     match &file.kind {
         FileKind::Ns(_) | FileKind::Pidfd { .. } => bail!(EINVAL, "namespace files and pidfds cannot be read"),
-        FileKind::Socket(_) => bail!(EOPNOTSUPP, "sockets carry no data in a lab"),
         FileKind::Node { node, bound } => {
             if let Some(Bound::Table(ns)) = bound
                 && !k.namespaces.contains(*ns)
@@ -403,8 +344,6 @@ fn content(look: &Look<'_>, node: Node) -> Result<Vec<u8>> {
             pid::Kind::Dir(_) | pid::Kind::Link(_) => None,
         },
         Place::Fd { task, fd, info: true, .. } => return fd::info(look, task, fd),
-        Place::Cgroup(id, Some(file)) => return cgroup::read(look, id, file),
-        Place::NetConf(of, Some(row)) => return net_conf::read(look, of, row),
         Place::Mqueue(queue) => Some(mqueue::text(k, look.reader, queue)),
         Place::Struct(object, row) => structs::read(k, object, row),
         Place::StructItem(object, row, key) => structs::read_item(k, object, row, key),
@@ -419,16 +358,14 @@ fn content(look: &Look<'_>, node: Node) -> Result<Vec<u8>> {
 /// What a cache may keep of a node.
 pub fn cacheable(node: Node) -> Cacheable {
     let (name, attr) = match node.place {
-        Place::Fixed(row) => (true, !fixed::row(row).depends_on_reader() && !is_trace(node)),
+        Place::Fixed(row) => (true, !fixed::row(row).depends_on_reader()),
         Place::MaxNamespaces(_) | Place::NsKind(_) => (true, true),
-        // Its owner is that of the task's network namespace.
-        Place::Pid(_, row) | Place::Tid(_, row) if pid::is_net_file(row) => (true, false),
         Place::As(_) | Place::Pid(..) | Place::Tid(..) | Place::NsLink { .. } => (true, true),
         Place::CtlRoot | Place::CtlBatch | Place::CtlUsage => (true, true),
         Place::CtlDir(_) | Place::CtlTaskUsage(_) | Place::Ctl(..) => (true, true),
         // A namespace may go without any task changing.
         Place::NsFile(_) => (false, true),
-        Place::Fd { .. } | Place::Cgroup(..) | Place::NetConf(..) | Place::Mqueue(_) => (false, false),
+        Place::Fd { .. } | Place::Mqueue(_) => (false, false),
         Place::Struct(Object::Ops(_), _) => (true, true),
         Place::Struct(..) | Place::StructItem(..) => (false, false),
     };
@@ -440,16 +377,6 @@ pub fn ino(node: Node) -> u64 {
     let mut hasher = DefaultHasher::new();
     node.place.hash(&mut hasher);
     1 << 40 | hasher.finish() >> 24
-}
-
-/// The file is `kernel/trace`, which grows and can be followed.
-pub fn is_trace(node: Node) -> bool {
-    matches!(node.place, Place::Fixed(row) if fixed::row(row).path == "kernel/trace")
-}
-
-/// The file is `kernel/faults`: its content belongs to who serves the tree to readers.
-pub fn is_faults(node: Node) -> bool {
-    matches!(node.place, Place::Fixed(row) if fixed::row(row).path == "kernel/faults")
 }
 
 /// The directory is `ns`, whose order of entries is part of what Linux shows.

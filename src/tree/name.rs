@@ -7,7 +7,7 @@ use super::fixed;
 use super::look::Look;
 use super::mqueue;
 use super::proc::pid::{self, TaskDir, fd, ns};
-use super::{cgroup, net_conf, structs};
+use super::structs;
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::MqueueId;
@@ -36,8 +36,6 @@ pub(super) fn path(look: &Look<'_>, place: Place) -> String {
         Place::CtlBatch => "ctl/batch".to_owned(),
         Place::CtlUsage => "ctl/usage".to_owned(),
         Place::CtlDir(task) | Place::CtlTaskUsage(task) | Place::Ctl(task, _) => format!("ctl/{}", k.task_nr(task)),
-        Place::NetConf(of, row) => net_conf::path(k, of, row),
-        Place::Cgroup(id, file) => cgroup::path(look, id, file),
         Place::NsKind(kind) => format!("kernel/ns/{}", NS_TABLE[usize::from(kind)].name),
         Place::Struct(object, row) => format!("kernel/{}", structs::field_path(k, object, row)),
         Place::StructItem(object, row, key) => format!("kernel/{}/{key}", structs::field_path(k, object, row)),
@@ -78,7 +76,6 @@ pub(super) fn link_text(look: &Look<'_>, node: Node, style: Style) -> Result<Vec
             look.check_ptrace(task)?;
             match &fd::file(k, task, fd)?.kind {
                 FileKind::Ns(id) => Ok(ns::text(k, *id).into_bytes()),
-                FileKind::Socket(socket) => Ok(format!("socket:[{}]", k.net.sockets[*socket].ino).into_bytes()),
                 FileKind::Pidfd { .. } => Ok(b"anon_inode:[pidfd]".to_vec()),
                 FileKind::Node { node: target, .. } => Ok(file_text(look, node, *target, style).into_bytes()),
                 FileKind::Mqueue(open) => Ok(queue_text(look, node, open.queue.id(), style).into_bytes()),
@@ -146,6 +143,6 @@ fn to_top(look: &Look<'_>, node: Node) -> String {
     let up = to_view_top(look, node.place);
     match node.view {
         View::As(_) => format!("../../{up}"),
-        View::Caller | View::PidNs(_) | View::Attached(_) => up,
+        View::Caller | View::PidNs(_) => up,
     }
 }

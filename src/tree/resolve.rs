@@ -5,7 +5,7 @@ use super::fixed::{self, PROC};
 use super::look::{Look, parse_number};
 use super::open::{Access, check_access};
 use super::proc::pid::{self, fd, ns};
-use super::{FileType, ROOT, Viewer, attr_of, cgroup, is_alive, lookup, structs};
+use super::{FileType, ROOT, Viewer, attr_of, is_alive, lookup, structs};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::file::FileKind;
@@ -33,19 +33,12 @@ fn split_fd(path: &[u8]) -> Option<(i32, &[u8])> {
     parse_number(&path[..end]).map(|fd| (fd, path[end..].strip_prefix(b"/").unwrap_or_default()))
 }
 
-/// Where boot mounted the whole cgroup2 hierarchy.
-const CGROUP_MOUNT: &[u8] = b"/sys/fs/cgroup";
-
 /// Where a path starts, and the rest of it.
 fn start<'p>(k: &Kernel, task: TaskId, view: View, path: &'p [u8]) -> Result<(Node, &'p [u8])> {
     if let Some((fd, rest)) = split_fd(path) {
         return Ok((open_file(k, task, fd)?, rest));
     }
     let proc = Node { view, place: Place::Fixed(PROC) };
-    let cgroup = |id| Node { view, place: Place::Cgroup(id, None) };
-    if let Some(rest) = path.strip_prefix(CGROUP_MOUNT).filter(|rest| rest.is_empty() || rest.starts_with(b"/")) {
-        return Ok((cgroup(k.cgroup.root()), rest));
-    }
     let (first, rest) = match path.iter().position(|&byte| byte == b'/') {
         Some(slash) => (&path[..slash], &path[slash + 1..]),
         None => (path, &b""[..]),
@@ -53,7 +46,6 @@ fn start<'p>(k: &Kernel, task: TaskId, view: View, path: &'p [u8]) -> Result<(No
     match first {
         b"" if rest == b"proc" || rest.starts_with(b"proc/") => Ok((ROOT, rest)),
         b"proc" => Ok((proc, rest)),
-        b"cgroup" => Ok((cgroup(cgroup::root(&Look::now(k, Viewer(task), proc)?)), rest)),
         b"kernel" => Ok((ROOT, path)),
         b"mqueue" => Ok((Node { view, place: ROOT.place }, path)),
         _ if parse_number::<i32>(first).is_some() => Ok((proc, path)),
@@ -71,7 +63,6 @@ fn open_file(k: &Kernel, task: TaskId, fd: i32) -> Result<Node> {
     match &k.open_files[file].kind {
         FileKind::Node { node, .. } => Ok(*node),
         FileKind::Ns(id) => Ok(Node { view: View::Caller, place: Place::NsFile(*id) }),
-        FileKind::Socket(_) => bail!(ENOTDIR, "descriptor {} is a socket", fd),
         FileKind::Mqueue(open) => Ok(Node { view: View::Caller, place: Place::Mqueue(open.queue.id()) }),
         FileKind::Pidfd { .. } => bail!(ENOTDIR, "descriptor {} is a pidfd", fd),
     }
@@ -174,7 +165,6 @@ impl Walk<'_> {
         match &fd::file(self.k, task, fd)?.kind {
             FileKind::Ns(id) => Ok(Target::Node(Node { view: link.view, place: Place::NsFile(*id) })),
             FileKind::Node { node, .. } => Ok(Target::Node(*node)),
-            FileKind::Socket(_) => bail!(ENXIO, "descriptor {} is a socket, which has no path", fd),
             FileKind::Mqueue(open) => Ok(Target::Node(Node { view: link.view, place: Place::Mqueue(open.queue.id()) })),
             FileKind::Pidfd { .. } => bail!(ENXIO, "descriptor {} is a pidfd, which has no path", fd),
         }

@@ -91,20 +91,19 @@ impl Numbers {
     pub fn namespace_at(&self, k: &Kernel, me: TaskId, fd: i32) -> Option<NsId> {
         match k.open_files[k.file_at(me, fd)?].kind {
             FileKind::Ns(ns) => Some(ns),
-            _ => None,
+            FileKind::Pidfd { .. } | FileKind::Node { .. } | FileKind::Mqueue(_) => None,
         }
     }
 
-    /// A path below `/proc`, with the machine's numbers; `None` for other paths, which are of the lab alone. Numbers after
-    /// `proc/` are those of the namespace `own`.
-    pub fn path(&self, k: &Kernel, own: NsId, path: &[u8]) -> Option<Vec<u8>> {
+    /// A path below `/proc`, with the machine's numbers; `None` for other paths, which are of the lab alone.
+    pub fn path(&self, k: &Kernel, me: TaskId, path: &[u8]) -> Option<Vec<u8>> {
         let text = std::str::from_utf8(path).ok()?;
         let (ns, rest) = if let Some(rest) = text.strip_prefix("/proc/") {
             (k.init.pid_ns, rest)
         } else if let Some(rest) = text.strip_prefix("proc/") {
-            (own, rest)
+            (k.task_active_pid_ns(me), rest)
         } else if text.starts_with(|c: char| c.is_ascii_digit()) {
-            (own, text)
+            (k.task_active_pid_ns(me), text)
         } else {
             return None;
         };

@@ -9,6 +9,7 @@ use nslab::kernel::ns::{ENTRIES, NsType};
 use nslab::kernel::{Kernel, NsId, TaskId};
 use nslab::tree::{self, Viewer};
 
+use crate::numbers::Numbers;
 use crate::raw;
 
 /// Lines of `status` that have to be the same, with pids of the initial namespace mapped in those marked so.
@@ -140,7 +141,9 @@ pub fn is_there(real: i32) -> bool {
 /// The lines of a `status` text that are compared; pids through `map`.
 pub fn status_lines(text: &str, map: impl Fn(i32) -> Option<i32>) -> Vec<(&'static str, String)> {
     let mut found = Vec::with_capacity(LINES.len());
-    for line in text.lines() {
+    // Signals that nobody will take any more are not part of the lab.
+    let is_dead = text.contains("\nState:\tZ");
+    for line in text.lines().filter(|line| !is_dead || !line.contains("Pnd:")) {
         let Some((name, value)) = line.split_once(":\t") else { continue };
         let Some((known, numbered)) = LINES.iter().find(|(known, _)| *known == name) else { continue };
         let value = match *known {
@@ -165,12 +168,14 @@ fn map_first(value: &str, map: impl Fn(i32) -> Option<i32>) -> String {
     number + &value[end..]
 }
 
-/// The same, of the machine, in the lab's numbers.
+/// The same, of the machine, in the lab's numbers; whoever is above the process that stands for init does not exist.
 pub fn real_status(
+    numbers: &Numbers,
     real: i32,
-    map: impl Fn(i32) -> Option<i32>,
+    parent_of_init: i32,
 ) -> std::result::Result<Vec<(&'static str, String)>, Errno> {
-    real_text(real, "status").map(|text| status_lines(&text, map))
+    let text = real_text(real, "status")?;
+    Ok(status_lines(&text, |nr| if nr == parent_of_init { Some(0) } else { numbers.lab(nr) }))
 }
 
 pub fn lab_status(k: &Kernel, task: TaskId) -> Vec<(&'static str, String)> {

@@ -142,7 +142,7 @@ impl Kernel {
     /// The file system for the queues of a namespace that `task` has made.
     pub(crate) fn new_mqueue_fs(&mut self, ns: NsId, task: TaskId) -> Held<MqueueFs> {
         let owner = self.ns_owner(ns).expect("an ipc namespace has an owner");
-        let user_ns = self.get_ns(owner);
+        let user_ns = self.namespaces.hold(owner);
         let ids = self.cred_of(task).ids;
         let (root_uid, root_gid) = (ids.fsuid, ids.fsgid);
         self.mqueue_fs.insert_held(MqueueFs {

@@ -1,22 +1,10 @@
-//! cgroup namespaces (`kernel/cgroup/namespace.c`): which cgroup is shown as the root.
+//! cgroup namespaces (`kernel/cgroup/namespace.c`): identity, ownership and lifetime; their contents come with a later version.
 
 use super::{NsOps, NsState, NsType, Slot};
-use crate::kernel::cgroup::{Cgroup, CgroupId};
-use crate::kernel::refcount::Held;
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::{Kernel, TaskId};
 
 #[derive(Debug, Default)]
-pub struct CgroupNamespace {
-    /// The cgroup of the creator at the time; `None` only while the namespace is made.
-    pub root_cset: Option<Held<Cgroup>>,
-}
-
-impl CgroupNamespace {
-    /// The cgroup that is shown as `/`.
-    pub fn root(&self) -> CgroupId {
-        self.root_cset.as_ref().expect("a namespace that is made has a root").id()
-    }
-}
+pub struct CgroupNamespace;
 
 pub static OPS: NsOps = NsOps {
     ns_type: NsType::Cgroup,
@@ -25,7 +13,7 @@ pub static OPS: NsOps = NsOps {
     clone_flag_name: "CLONE_NEWCGROUP",
     init_inum: 4_026_531_835,
     init_ns_id: 5,
-    initial: || NsState::Cgroup(CgroupNamespace::default()),
+    initial: || NsState::Cgroup(CgroupNamespace),
     ucount: 6,
     ucount_name: "max_cgroup_namespaces",
     slot: Some(Slot::Cgroup),
@@ -34,32 +22,11 @@ pub static OPS: NsOps = NsOps {
     has_parent: false,
     check_create: super::always_creatable,
     create,
-    setup,
-    teardown,
+    setup: super::no_setup,
+    teardown: super::no_teardown,
     check_install: super::check_install_admin,
 };
 
 fn create(_k: &Kernel, _task: TaskId) -> NsState {
-    NsState::Cgroup(CgroupNamespace::default())
-}
-
-/// The creator's cgroup becomes the root (`copy_cgroup_ns`).
-fn setup(k: &mut Kernel, ns: NsId, task: TaskId) {
-    k.set_cgroup_ns_root(ns, k.cgroup_of(task));
-}
-
-fn teardown(k: &mut Kernel, _ns: NsId, state: NsState) {
-    if let NsState::Cgroup(CgroupNamespace { root_cset: Some(root) }) = state {
-        k.put_cgroup(root);
-    }
-}
-
-impl Kernel {
-    /// Makes `cgroup` the root of a namespace.
-    pub(crate) fn set_cgroup_ns_root(&mut self, ns: NsId, cgroup: CgroupId) {
-        let root = self.cgroup.table.hold(cgroup);
-        if let Some(old) = self.namespaces[ns].cgroup_mut().root_cset.replace(root) {
-            self.put_cgroup(old);
-        }
-    }
+    NsState::Cgroup(CgroupNamespace)
 }

@@ -123,8 +123,7 @@ fn check_install(k: &Kernel, ctx: &InstallCtx, target: NsId) -> Result<()> {
     if k.is_multithreaded(ctx.task) {
         bail!(EINVAL, "the caller has more than one thread");
     }
-    // Of the task itself: unlike for a mount namespace, a private copy does not help.
-    if k.is_fs_shared(ctx.task) {
+    if !ctx.private_fs && k.is_fs_shared(ctx.task) {
         bail!(EINVAL, "the caller shares its root and working directory (CLONE_FS)");
     }
     if !k.ns_capable(ctx.task, target, Cap::SYS_ADMIN) {

@@ -48,7 +48,6 @@ pub(in crate::tree) fn info(look: &Look<'_>, task: TaskId, fd: i32) -> Result<Ve
         FileKind::Node { node, .. } => (MNT_ID_PROC, ino(*node)),
         FileKind::Ns(ns) => (MNT_ID_NSFS, u64::from(k.namespaces[*ns].common.inum)),
         FileKind::Pidfd { pid, .. } => (MNT_ID_PIDFS, pid.id().serial()),
-        FileKind::Socket(socket) => (MNT_ID_SOCKFS, k.net.sockets[*socket].ino),
         FileKind::Mqueue(open) => (MNT_ID_MQUEUE, open.queue.id().serial()),
     };
     let flags = flags_word(file.flags);
@@ -64,7 +63,6 @@ const MNT_ID_PROC: u32 = 3;
 const MNT_ID_NSFS: u32 = 10;
 const MNT_ID_PIDFS: u32 = 11;
 const MNT_ID_MQUEUE: u32 = 12;
-const MNT_ID_SOCKFS: u32 = 13;
 
 /// The word open(2) was given, less what it keeps to itself, plus O_LARGEFILE.
 fn flags_word(flags: OpenFlags) -> u32 {

@@ -7,9 +7,7 @@ mod image;
 mod limits;
 pub(in crate::tree) mod link;
 mod maps;
-mod net;
 pub(in crate::tree) mod ns;
-mod smaps;
 mod stat;
 pub(in crate::tree) mod status;
 pub(in crate::tree) mod text;
@@ -47,7 +45,6 @@ pub(in crate::tree) enum Dir {
     Fd,
     FdInfo,
     Ns,
-    Net,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -114,15 +111,6 @@ static ROWS: &[Row] = &[
     dir("fd", 0o500, Dir::Fd),
     dir("fdinfo", 0o555, Dir::FdInfo),
     dir("ns", 0o511, Dir::Ns),
-    dir("net", 0o555, Dir::Net),
-    file("net/dev", 0o444, net::dev),
-    file("net/if_inet6", 0o444, net::if_inet6),
-    file("net/route", 0o444, net::route),
-    file("net/tcp", 0o444, net::tcp),
-    file("net/tcp6", 0o444, net::tcp6),
-    file("net/udp", 0o444, net::udp),
-    file("net/udp6", 0o444, net::udp6),
-    file("net/unix", 0o444, net::unix),
     file("environ", 0o400, text::environ).opens_with(OpenCheck::Mm),
     file("status", 0o444, status::render),
     file("limits", 0o444, limits::render),
@@ -137,8 +125,6 @@ static ROWS: &[Row] = &[
     link("root", link::root),
     link("exe", link::exe),
     file("mounts", 0o444, text::mounts).opens_with(OpenCheck::NsProxy),
-    file("smaps", 0o444, smaps::render).opens_with(OpenCheck::MmIfAny),
-    file("smaps_rollup", 0o444, smaps::render_sum).opens_with(OpenCheck::Mm),
     file("wchan", 0o444, text::wchan),
     file("schedstat", 0o444, text::schedstat),
     file("cgroup", 0o444, text::cgroup),
@@ -186,9 +172,8 @@ impl TaskDir {
         }
     }
 
-    /// The rows directly in the directory at `base`.
-    fn rows(self, base: &'static str) -> impl Iterator<Item = (u16, &'static str)> {
-        let rows = rows::children(ROWS.iter().map(|row| row.path), base);
+    fn rows(self) -> impl Iterator<Item = (u16, &'static str)> {
+        let rows = rows::children(ROWS.iter().map(|row| row.path), "");
         rows.filter(move |(row, _)| self.has(row_at(*row)))
     }
 
@@ -196,11 +181,7 @@ impl TaskDir {
     pub fn lookup(self, look: &Look<'_>, row: u16, name: &[u8]) -> Option<Place> {
         let Kind::Dir(dir) = row_at(row).kind else { return None };
         match dir {
-            // A zombie has no network namespace to show files of.
-            Dir::Net if look.k.tasks[self.task].nsproxy.is_none() => None,
-            Dir::Task | Dir::Net => {
-                self.rows(row_at(row).path).find(|(_, child)| child.as_bytes() == name).map(|(row, _)| self.entry(row))
-            }
+            Dir::Task => self.rows().find(|(_, child)| child.as_bytes() == name).map(|(row, _)| self.entry(row)),
             Dir::Threads => {
                 let thread = look.find(name)?;
                 let same_group = look.k.leader_of(thread) == look.k.leader_of(self.task);
@@ -218,10 +199,7 @@ impl TaskDir {
     pub fn readdir(self, look: &Look<'_>, row: u16) -> Vec<(String, Place)> {
         let Kind::Dir(dir) = row_at(row).kind else { return Vec::new() };
         match dir {
-            Dir::Net if look.k.tasks[self.task].nsproxy.is_none() => Vec::new(),
-            Dir::Task | Dir::Net => {
-                self.rows(row_at(row).path).map(|(row, name)| (name.to_owned(), self.entry(row))).collect()
-            }
+            Dir::Task => self.rows().map(|(row, name)| (name.to_owned(), self.entry(row))).collect(),
             Dir::Threads => {
                 let threads = look.k.signal_of(self.task).threads.iter();
                 threads.map(|&thread| (look.nr(thread).to_string(), Place::Tid(thread, 0))).collect()
@@ -241,17 +219,12 @@ impl TaskDir {
     /// Hard links of the sub-directory at `row`.
     pub fn nlink(self, k: &Kernel, row: u16) -> u32 {
         let dirs = match row_at(row).kind {
-            Kind::Dir(Dir::Task) => self.rows("").filter(|(row, _)| matches!(row_at(*row).kind, Kind::Dir(_))).count(),
+            Kind::Dir(Dir::Task) => self.rows().filter(|(row, _)| matches!(row_at(*row).kind, Kind::Dir(_))).count(),
             Kind::Dir(Dir::Threads) => k.signal_of(self.task).threads.len(),
             _ => return if matches!(row_at(row).kind, Kind::Dir(_)) { 2 } else { 1 },
         };
         u32::try_from(dirs).unwrap_or(u32::MAX).saturating_add(2)
     }
-}
-
-/// A file of `net/`, which is about the task's network namespace.
-pub(in crate::tree) fn is_net_file(row: u16) -> bool {
-    row_at(row).path.starts_with("net/")
 }
 
 pub(in crate::tree) fn row_at(row: u16) -> &'static Row {

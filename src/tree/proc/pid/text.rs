@@ -73,13 +73,9 @@ pub(super) fn schedstat(_: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
     Ok(b"0 0 0\n".to_vec())
 }
 
-/// The task's cgroup as the reader's cgroup namespace shows it; a zombie may have died in one that is removed since
-/// (`proc_cgroup_show`).
-pub(super) fn cgroup(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
-    let id = look.k.cgroup_of(task);
-    let path = look.k.cgroup_path(id, crate::tree::cgroup::root(look));
-    let removed: &[u8] = if look.k.cgroup.table[id].is_dead { b" (deleted)" } else { b"" };
-    Ok([b"0::", &path[..], removed, b"\n"].concat())
+/// Every task is in the root cgroup.
+pub(super) fn cgroup(_: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
+    Ok(b"0::/\n".to_vec())
 }
 
 /// Score and adjustment alike.
