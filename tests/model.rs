@@ -44,6 +44,7 @@ enum Op {
     Ptrace(usize),
     Reboot,
     Ipc(Syscall),
+    Mount(Syscall),
 }
 
 const THREAD: u64 = 0x10f00;
@@ -92,6 +93,65 @@ fn ipc_call() -> impl Strategy<Value = Syscall> {
     })
 }
 
+/// Calls on mounts, files and directories, in a tree of few names, so that they meet.
+fn mount_call() -> impl Strategy<Value = Syscall> {
+    let lines: &[&str] = &[
+        "mount tmpfs a /w",
+        "mount tmpfs b PATH",
+        "mount proc p PATH",
+        "mount mqueue q PATH",
+        "mount sysfs s PATH",
+        "mount --bind PATH PATH",
+        "mount --rbind PATH PATH",
+        "mount --rbind / PATH",
+        "mount --move PATH PATH",
+        "mount --bind /proc/self/ns/net PATH",
+        "mount --bind /proc/2/ns/mnt PATH",
+        "mount --bind /proc/3/ns/mnt PATH",
+        "mount --make-rshared /",
+        "mount --make-shared PATH",
+        "mount --make-rslave PATH",
+        "mount --make-private PATH",
+        "mount --make-unbindable PATH",
+        "mount -o remount,bind,ro PATH",
+        "mount -o remount PATH",
+        "umount PATH",
+        "umount -l PATH",
+        "umount -l /",
+        "pivot_root PATH PATH",
+        "chroot PATH",
+        "chroot .",
+        "chdir PATH",
+        "chdir ..",
+        "fchdir 0",
+        "setns fd:0",
+        "open PATH",
+        "open PATH rdwr creat",
+        "open /proc/2/mountinfo",
+        "open_tree clone PATH",
+        "move_mount fd:0 PATH",
+        "move_mount --beneath fd:0 PATH",
+        "mount_setattr PATH shared",
+        "mkdir PATH",
+        "mkdir PATH",
+        "touch PATH",
+        "symlink ../a PATH",
+        "rmdir PATH",
+        "unlink PATH",
+        "rename PATH PATH",
+        "chown 1000:0 PATH",
+        "write fd:0 text",
+        "getcwd",
+    ];
+    let path =
+        || prop::sample::select(&["/w", "/w/a", "/w/b", "/w/a/a", "/w/a/b", "/w/b/a", "a", "./b", "/proc", "/tmp"][..]);
+    (prop::sample::select(lines), path(), path()).prop_map(|(line, one, other)| {
+        let line = line.replacen("PATH", one, 1).replacen("PATH", other, 1);
+        let (name, rest) = line.split_once(' ').unwrap_or((&line, ""));
+        parse_write(verb(name).unwrap(), rest.as_bytes()).unwrap()
+    })
+}
+
 fn ids() -> impl Strategy<Value = String> {
     prop::sample::select(&["0", "1", "2", "3", "32768"][..]).prop_map(str::to_owned)
 }
@@ -124,6 +184,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any_task().prop_map(Op::Ptrace),
         1 => Just(Op::Reboot),
         25 => ipc_call().prop_map(Op::Ipc),
+        25 => mount_call().prop_map(Op::Mount),
     ]
 }
 
@@ -177,7 +238,7 @@ fn call_of(k: &Kernel, op: &Op) -> Option<Syscall> {
         Op::Sethostname => Syscall::Sethostname { name: b"name".to_vec() },
         Op::Capset(bits) => Syscall::Capset { effective: Some(*bits), permitted: Some(*bits), inheritable: Some(0) },
         Op::Ptrace(target) => Syscall::PtraceSeize { pid: nr(target) },
-        Op::Ipc(call) => call.clone(),
+        Op::Ipc(call) | Op::Mount(call) => call.clone(),
         Op::Reboot => Syscall::Reboot { command: nslab::syscall::RebootCommand::Restart, magic: None },
     })
 }
@@ -232,7 +293,22 @@ fn snapshot(k: &Kernel) -> String {
         k.mqueues.iter().map(|(_, o)| format!("{o:?}")).collect(),
     ]
     .concat();
-    format!("{tasks:?}{namespaces:?}{creds:?}{ipc:?}{:?}{:?}", k.ucounts, k.inums)
+    format!("{tasks:?}{namespaces:?}{creds:?}{ipc:?}{:?}{:?}{}", k.ucounts, k.inums, file_systems(k))
+}
+
+fn file_systems(k: &Kernel) -> String {
+    let mounts = k.vfs.mounts.iter().map(|(id, m)| {
+        let place = m.attached.as_ref().map(|attached| (attached.parent, attached.mountpoint.place()));
+        format!(
+            "{id:?}{:?}{:?}",
+            (m.count, m.mnt_id, m.flags, m.tree, m.root.place(), m.writers),
+            (place, m.group, m.master)
+        )
+    });
+    let dentries = k.vfs.dentries.iter().map(|(id, d)| format!("{id:?}{:?}", (d.count, &d.name, d.is_linked, d.uid)));
+    let others = k.vfs.sbs.iter().map(|(id, sb)| format!("{id:?}{:?}", (sb.count, sb.read_only, &sb.options)));
+    let fs = k.fs.iter().map(|(id, fs)| format!("{id:?}{:?}", (fs.root.path(), fs.pwd.path())));
+    mounts.chain(dentries).chain(others).chain(fs).collect()
 }
 
 fn state(ns: &Namespace) -> String {

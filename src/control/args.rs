@@ -162,7 +162,11 @@ pub(super) fn id(word: &str, what: &'static str) -> Result<u32> {
 /// A word as a message shows it: quoted, and no longer than a line can take.
 fn shown(word: &[u8]) -> String {
     const SHOWN_MAX: usize = 60;
-    if word.len() <= SHOWN_MAX { quote(word) } else { format!("{}… ({} bytes)", quote(&word[..SHOWN_MAX]), word.len()) }
+    if word.len() <= SHOWN_MAX {
+        quote(word)
+    } else {
+        format!("{}… ({} bytes)", quote(&word[..SHOWN_MAX]), word.len())
+    }
 }
 
 /// The error of a word that stands where `what` belongs.

@@ -277,10 +277,7 @@ impl Shared {
 /// # Errors
 /// ESRCH: that task, or the one the file shows, is gone.
 pub(super) fn viewer(k: &Kernel, node: Node) -> Result<Viewer> {
-    let viewer = match node.view {
-        View::Caller | View::PidNs(_) => k.init.task,
-        View::As(task) => task,
-    };
+    let viewer = node.viewer().unwrap_or(k.init.task);
     let namespace = match node.place {
         Place::NsFile(ns) => Some(ns),
         _ => None,

@@ -266,11 +266,7 @@ impl Table {
 
 /// The tasks whose changes matter to `node`: the one it shows and the one that looks.
 fn tasks_of(node: &Node) -> impl Iterator<Item = TaskId> + use<> {
-    let viewer = match node.view {
-        View::As(task) => Some(task),
-        View::Caller | View::PidNs(_) => None,
-    };
-    node.task().into_iter().chain(viewer)
+    node.task().into_iter().chain(node.viewer())
 }
 
 #[cfg(test)]

@@ -64,6 +64,18 @@ pub fn write_max_namespaces(k: &mut Kernel, user_ns: NsId, ns_type: NsType, w: &
     Ok(written)
 }
 
+/// `fs.mount-max`, one for the whole machine. Namespaces with more mounts keep them.
+///
+/// # Errors
+/// EINVAL: not an integer from 1 to 2147483647.
+pub fn write_mount_max(k: &mut Kernel, w: &Writing) -> Result<Written> {
+    let (value, written) = integer(w, 1..=i32::MAX)?;
+    if let Some(value) = value {
+        k.vfs.mount_max = value.unsigned_abs();
+    }
+    Ok(written)
+}
+
 /// A sysctl of an IPC namespace. Objects beyond a lowered limit stay.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ mod name;
 mod open;
 mod proc;
 mod resolve;
+mod root;
 mod rows;
 mod structs;
 
@@ -21,18 +22,20 @@ use crate::bail;
 use crate::errno::Result;
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
 use crate::kernel::file::{Bound, File, FileKind};
+use crate::kernel::mount::dentry::Content;
 use crate::kernel::node::{Node, Object, Place, View};
 use crate::kernel::ns::ipc::IpcSysctl;
 use crate::kernel::ns::{NS_TABLE, NsType};
 use crate::kernel::uid_map::MapKind;
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::{DentryId, Kernel, NsId, TaskId};
 use look::Look;
 use name::Style;
 use proc::pid::{self, TaskDir, fd};
 use proc::sys;
 
-pub use open::{may_open, write_target};
-pub use resolve::resolve;
+pub use open::{DirUse, check_writable, listed_mounts, may_access_dir, may_open, write_target};
+pub use resolve::{Last, resolve, resolve_file, resolve_parent};
+pub use root::{getcwd, site};
 
 /// Who looks: ids and rights are this task's. Numbers are those of the view's pid namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +92,8 @@ pub enum WriteTarget {
     /// The offsets of the time namespace for children of a process.
     TimensOffsets(TaskId),
     Sysctl(Sysctl),
+    /// The bytes of a plain file.
+    File(DentryId),
 }
 
 /// A writable file below `proc/sys`.
@@ -101,6 +106,8 @@ pub enum Sysctl {
     NsLastPid,
     /// `max_<kind>_namespaces` of the bound user namespace.
     MaxNamespaces(NsType),
+    /// `fs.mount-max`
+    MountMax,
     /// Of the bound IPC namespace.
     Ipc(IpcSysctl),
 }
@@ -118,20 +125,30 @@ pub fn bound_ns(k: &Kernel, viewer: Viewer, node: Node) -> Option<NsId> {
 pub fn lookup(k: &Kernel, viewer: Viewer, dir: Node, name: &[u8]) -> Result<Node> {
     let look = Look::now(k, viewer, dir)?;
     check_dir(&look, dir)?;
-    let place = match dir.place {
+    let found = match dir.place {
+        Place::As(task) if name == b"root" => root::of_task(k, task, Some(task)),
         Place::As(task) if fixed::as_dirs().any(|(_, dir)| dir.as_bytes() == name) => {
             return lookup(k, viewer, Node { view: View::As(task), ..ROOT }, name);
         }
-        Place::Fixed(row) => fixed::lookup(&look, row, name),
-        Place::Pid(task, row) => TaskDir::process(task).lookup(&look, row, name),
-        Place::Tid(task, row) => TaskDir::thread(task).lookup(&look, row, name),
-        Place::NsKind(kind) => structs::lookup_ns(k, kind, name),
-        Place::Struct(object, row) => structs::lookup(k, object, row, name),
-        _ => None,
+        _ if dir == ROOT && name == b"root" => root::of_task(k, look.reader, None),
+        _ => lookup_place(&look, dir.place, name).map(|place| root::topmost(k, Node { view: dir.view, place })),
     };
-    match place {
-        Some(place) => Ok(Node { view: dir.view, place }),
+    match found {
+        Some(node) => Ok(node),
         None => bail!(ENOENT, "no {} in {}", String::from_utf8_lossy(name).into_owned(), name::path(&look, dir.place)),
+    }
+}
+
+/// The same inside one superblock: what is mounted there is not looked at.
+fn lookup_place(look: &Look<'_>, dir: Place, name: &[u8]) -> Option<Place> {
+    match dir {
+        Place::Dentry(dir) => look.k.child_dentry(dir, name).map(Place::Dentry),
+        Place::Fixed(row) => fixed::lookup(look, row, name),
+        Place::Pid(task, row) => TaskDir::process(task).lookup(look, row, name),
+        Place::Tid(task, row) => TaskDir::thread(task).lookup(look, row, name),
+        Place::NsKind(kind) => structs::lookup_ns(look.k, kind, name),
+        Place::Struct(object, row) => structs::lookup(look.k, object, row, name),
+        _ => None,
     }
 }
 
@@ -142,15 +159,21 @@ pub fn lookup(k: &Kernel, viewer: Viewer, dir: Node, name: &[u8]) -> Result<Node
 pub fn readdir(k: &Kernel, viewer: Viewer, dir: Node) -> Result<Vec<DirEntry>> {
     let look = Look::now(k, viewer, dir)?;
     check_dir(&look, dir)?;
+    let root = match dir.place {
+        Place::As(task) => root::of_task(k, task, Some(task)),
+        _ if dir == ROOT => root::of_task(k, look.reader, None),
+        _ => None,
+    };
+    let as_dirs =
+        |task| fixed::as_dirs().map(move |(row, name)| (name, Node { view: View::As(task), place: Place::Fixed(row) }));
+    let tops: Vec<_> = match dir.place {
+        Place::As(task) => as_dirs(task).chain(root.map(|root| ("root", root))).collect(),
+        _ => root.into_iter().map(|root| ("root", root)).collect(),
+    };
+    let top = |(name, node): (&str, Node)| DirEntry { name: name.to_owned(), node, file_type: FileType::Directory };
+    let tops = tops.into_iter().map(top);
     let entries = match dir.place {
-        Place::As(task) => {
-            let dirs = fixed::as_dirs().map(|(row, name)| DirEntry {
-                name: name.to_owned(),
-                node: Node { view: View::As(task), place: Place::Fixed(row) },
-                file_type: FileType::Directory,
-            });
-            return Ok(dirs.collect());
-        }
+        Place::Dentry(id) => root::readdir(k, id),
         Place::Fixed(row) => fixed::readdir(&look, row),
         Place::Pid(task, row) => TaskDir::process(task).readdir(&look, row),
         Place::Tid(task, row) => TaskDir::thread(task).readdir(&look, row),
@@ -158,13 +181,11 @@ pub fn readdir(k: &Kernel, viewer: Viewer, dir: Node) -> Result<Vec<DirEntry>> {
         Place::Struct(object, row) => structs::readdir(k, object, row),
         _ => Vec::new(),
     };
-    Ok(entries
-        .into_iter()
-        .filter_map(|(name, place)| {
-            let node = Node { view: dir.view, place };
-            Some(DirEntry { name, node, file_type: file_type(k, place)? })
-        })
-        .collect())
+    let entries = entries.into_iter().filter_map(|(name, place)| {
+        let node = root::topmost(k, Node { view: dir.view, place });
+        Some(DirEntry { name, node, file_type: file_type(k, node.place)? })
+    });
+    Ok(tops.chain(entries).collect())
 }
 
 fn check_dir(look: &Look<'_>, dir: Node) -> Result<()> {
@@ -191,6 +212,7 @@ fn attr_of(look: &Look<'_>, node: Node) -> Result<Attr> {
     let Some(file_type) = file_type else { bail!(ENOENT, "this file is gone") };
     let mut attr = Attr { file_type, mode: 0o444, uid: GLOBAL_ROOT_UID, gid: GLOBAL_ROOT_GID, nlink: 1, ino: None };
     match node.place {
+        Place::Dentry(id) => attr = root::attr(k, id),
         Place::Fixed(row) => {
             attr.mode = fixed::row(row).mode;
             attr.nlink = fixed::nlink(row);
@@ -237,6 +259,7 @@ fn struct_mode(file_type: FileType) -> u16 {
 /// The type of a file whose object is alive; `None`: it is gone, or no file of this tree.
 fn file_type(k: &Kernel, place: Place) -> Option<FileType> {
     match place {
+        Place::Dentry(id) => k.vfs.dentries.get(id).map(root::file_type),
         Place::Fixed(row) => Some(fixed::row(row).file_type()),
         Place::MaxNamespaces(_) | Place::NsFile(_) | Place::Mqueue(_) => Some(FileType::File),
         Place::As(_) | Place::NsKind(_) => Some(FileType::Directory),
@@ -257,6 +280,7 @@ fn file_type(k: &Kernel, place: Place) -> Option<FileType> {
 fn is_alive(k: &Kernel, node: Node) -> bool {
     let is_seen = match node.view {
         View::As(task) => k.tasks.contains(task),
+        View::Mount { mount, viewer } => k.vfs.mounts.contains(mount) && viewer.is_none_or(|t| k.tasks.contains(t)),
         View::Caller | View::PidNs(_) => true,
     };
     let exists = match node.place {
@@ -310,6 +334,11 @@ pub fn read(k: &Kernel, viewer: Viewer, node: Node) -> Result<Vec<u8>> {
 pub fn read_open(k: &Kernel, reader: TaskId, file: &File) -> Result<Vec<u8>> {
     match &file.kind {
         FileKind::Ns(_) | FileKind::Pidfd { .. } => bail!(EINVAL, "namespace files and pidfds cannot be read"),
+        FileKind::Mounts { node, ns, root } => {
+            let look = Look::opened(k, reader, file, *node)?;
+            let format = pid::mounts_format(node.place).unwrap_or(pid::Format::Info);
+            Ok(pid::render_mounts(&look, ns.id(), root.path(), format))
+        }
         FileKind::Node { node, bound } => {
             if let Some(Bound::Table(ns)) = bound
                 && !k.namespaces.contains(*ns)
@@ -331,6 +360,10 @@ fn content(look: &Look<'_>, node: Node) -> Result<Vec<u8>> {
         bail!(EISDIR, "this is a directory");
     }
     let text = match node.place {
+        Place::Dentry(id) => match &k.vfs.dentries[id].content {
+            Content::File(bytes) => Some(bytes.clone()),
+            Content::Directory(_) | Content::Symlink(_) => None,
+        },
         Place::Fixed(row) => match fixed::row(row).kind {
             fixed::Kind::File(render) | fixed::Kind::SysvIpc(render) | fixed::Kind::Sysctl { render, .. } => {
                 return render(look);
@@ -357,10 +390,17 @@ fn content(look: &Look<'_>, node: Node) -> Result<Vec<u8>> {
 
 /// What a cache may keep of a node.
 pub fn cacheable(node: Node) -> Cacheable {
+    if matches!(node.view, View::Mount { .. }) {
+        // Names and mounts in a file tree change without a task changing.
+        return Cacheable { name: false, attr: false };
+    }
     let (name, attr) = match node.place {
+        Place::Dentry(_) => (false, false),
         Place::Fixed(row) => (true, !fixed::row(row).depends_on_reader()),
         Place::MaxNamespaces(_) | Place::NsKind(_) => (true, true),
-        Place::As(_) | Place::Pid(..) | Place::Tid(..) | Place::NsLink { .. } => (true, true),
+        // The links into the task's file tree lead elsewhere when that changes.
+        Place::Pid(_, row) | Place::Tid(_, row) => (true, pid::row_at(row).file_type() != FileType::Symlink),
+        Place::As(_) | Place::NsLink { .. } => (true, true),
         Place::CtlRoot | Place::CtlBatch | Place::CtlUsage => (true, true),
         Place::CtlDir(_) | Place::CtlTaskUsage(_) | Place::Ctl(..) => (true, true),
         // A namespace may go without any task changing.

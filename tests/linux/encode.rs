@@ -209,7 +209,18 @@ pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<(Job, Answer)> {
         | Syscall::Shm(_)
         | Syscall::Mq(_)
         | Syscall::ClockGettime { .. }
-        | Syscall::Clock { .. } => None,
+        | Syscall::Clock { .. }
+        | Syscall::Mount(_)
+        | Syscall::Umount { .. }
+        | Syscall::PivotRoot { .. }
+        | Syscall::Chroot { .. }
+        | Syscall::Chdir { .. }
+        | Syscall::Fchdir { .. }
+        | Syscall::Getcwd
+        | Syscall::OpenTree { .. }
+        | Syscall::MoveMount { .. }
+        | Syscall::MountSetattr { .. }
+        | Syscall::Name(_) => None,
     }
 }
 
@@ -237,7 +248,7 @@ fn pidfd_at(c: &Context<'_>, fd: i32) -> Option<(i32, OpenFlags)> {
     let file = &c.k.open_files[c.k.file_at(c.me, fd)?];
     match &file.kind {
         FileKind::Pidfd { pid, .. } => Some((c.k.pids[pid.id()].nr(), file.flags)),
-        FileKind::Ns(_) | FileKind::Node { .. } | FileKind::Mqueue(_) => None,
+        FileKind::Ns(_) | FileKind::Node { .. } | FileKind::Mounts { .. } | FileKind::Mqueue(_) => None,
     }
 }
 

@@ -91,7 +91,7 @@ impl Numbers {
     pub fn namespace_at(&self, k: &Kernel, me: TaskId, fd: i32) -> Option<NsId> {
         match k.open_files[k.file_at(me, fd)?].kind {
             FileKind::Ns(ns) => Some(ns),
-            FileKind::Pidfd { .. } | FileKind::Node { .. } | FileKind::Mqueue(_) => None,
+            FileKind::Pidfd { .. } | FileKind::Node { .. } | FileKind::Mounts { .. } | FileKind::Mqueue(_) => None,
         }
     }
 

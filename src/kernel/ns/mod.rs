@@ -245,6 +245,7 @@ state_getters! {
     uts, uts_mut, Uts, UtsNamespace;
     ipc, ipc_mut, Ipc, IpcNamespace;
     time, time_mut, Time, TimeNamespace;
+    mnt, mnt_mut, Mnt, MntNamespace;
 }
 
 impl Kernel {

@@ -3,6 +3,7 @@
 //! names, listings and contents all come.
 
 mod ipc;
+mod mnt;
 mod ns;
 mod nsproxy;
 mod ops;

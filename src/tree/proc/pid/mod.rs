@@ -7,6 +7,7 @@ mod image;
 mod limits;
 pub(in crate::tree) mod link;
 mod maps;
+mod mounts;
 pub(in crate::tree) mod ns;
 mod stat;
 pub(in crate::tree) mod status;
@@ -19,6 +20,8 @@ use crate::kernel::uid_map::MapKind;
 use crate::kernel::{Kernel, TaskId};
 use crate::tree::look::{Look, parse_number};
 use crate::tree::{FileType, WriteTarget, rows};
+
+pub(in crate::tree) use mounts::{Format, line as mount_line, render as render_mounts};
 
 /// One entry.
 pub(in crate::tree) struct Row {
@@ -34,8 +37,8 @@ pub(in crate::tree) struct Row {
 pub(in crate::tree) enum Kind {
     Dir(Dir),
     File(fn(&Look<'_>, TaskId) -> Result<Vec<u8>>),
-    /// A magic link into the task's own file tree: its text there, `None` where there is nothing to point at.
-    Link(fn(&Kernel, TaskId) -> Option<Vec<u8>>),
+    /// A magic link into the task's own file tree, `None` where there is nothing to point at.
+    Link(fn(&Kernel, TaskId) -> Option<link::Target>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,8 +64,8 @@ pub(in crate::tree) enum OpenCheck {
     Mm,
     /// The same, but a task without one has an empty file (`proc_maps_open`).
     MmIfAny,
-    /// A task that still has namespaces (`mounts_open_common`).
-    NsProxy,
+    /// A task that still has a mount namespace, which the open file keeps (`mounts_open_common`).
+    Mounts(Format),
     /// To write, CAP_SYS_ADMIN over the user namespace (`proc_setgroups_open`).
     Setgroups,
 }
@@ -79,8 +82,8 @@ const fn file(path: &'static str, mode: u16, render: fn(&Look<'_>, TaskId) -> Re
     row(path, mode, Kind::File(render))
 }
 
-const fn link(path: &'static str, text: fn(&Kernel, TaskId) -> Option<Vec<u8>>) -> Row {
-    row(path, 0o777, Kind::Link(text))
+const fn link(path: &'static str, target: fn(&Kernel, TaskId) -> Option<link::Target>) -> Row {
+    row(path, 0o777, Kind::Link(target))
 }
 
 impl Row {
@@ -124,7 +127,9 @@ static ROWS: &[Row] = &[
     link("cwd", link::cwd),
     link("root", link::root),
     link("exe", link::exe),
-    file("mounts", 0o444, text::mounts).opens_with(OpenCheck::NsProxy),
+    file("mounts", 0o444, mounts::mounts).opens_with(OpenCheck::Mounts(Format::Mounts)),
+    file("mountinfo", 0o444, mounts::mountinfo).opens_with(OpenCheck::Mounts(Format::Info)),
+    file("mountstats", 0o400, mounts::mountstats).opens_with(OpenCheck::Mounts(Format::Stats)).only(Scope::Process),
     file("wchan", 0o444, text::wchan),
     file("schedstat", 0o444, text::schedstat),
     file("cgroup", 0o444, text::cgroup),
@@ -224,6 +229,17 @@ impl TaskDir {
             _ => return if matches!(row_at(row).kind, Kind::Dir(_)) { 2 } else { 1 },
         };
         u32::try_from(dirs).unwrap_or(u32::MAX).saturating_add(2)
+    }
+}
+
+/// Which list of mounts a file is, if it is one.
+pub(in crate::tree) fn mounts_format(place: Place) -> Option<Format> {
+    match place {
+        Place::Pid(_, row) | Place::Tid(_, row) => match row_at(row).open {
+            OpenCheck::Mounts(format) => Some(format),
+            OpenCheck::Nothing | OpenCheck::Mm | OpenCheck::MmIfAny | OpenCheck::Setgroups => None,
+        },
+        _ => None,
     }
 }
 
