@@ -19,12 +19,15 @@ const ROUNDS: usize = 9;
 /// A name, how long the lab's call takes, how long the real one, if this user may make it.
 type Call = (&'static str, fn() -> Duration, fn() -> Option<Duration>);
 
+/// As many as a mounted lab keeps.
+const TRACE_STEPS: usize = 1 << 14;
 const NEWUTS: u64 = 0x0400_0000;
 
 fn main() {
     println!("{:<34} {:>12} {:>12} {:>8}", "call", "nslab ns", "Linux ns", "ratio");
-    let calls: [Call; 3] = [
-        ("unshare(CLONE_NEWUTS)", lab_unshare, real_unshare),
+    let calls: [Call; 4] = [
+        ("unshare(CLONE_NEWUTS)", || lab_unshare(0), real_unshare),
+        ("unshare(CLONE_NEWUTS), recorded", || lab_unshare(TRACE_STEPS), real_unshare),
         ("fork + exit + wait", lab_fork, real_fork),
         ("setns(own uts)", lab_setns, real_setns),
     ];
@@ -74,8 +77,10 @@ fn child(k: &mut Kernel) -> TaskId {
     }
 }
 
-fn lab_unshare() -> Duration {
+/// `steps`: how many of its steps the kernel keeps, 0 for none as without a mount.
+fn lab_unshare(steps: usize) -> Duration {
     let mut k = Kernel::boot();
+    k.trace.start(steps);
     let task = child(&mut k);
     let call = Syscall::Unshare { flags: NEWUTS };
     per_call(100_000, || {

@@ -1,53 +1,43 @@
 #!/usr/bin/env bash
-# A System V message queue lives and dies with its IPC namespace.
+# Does the parent see its child's message queue?
 #
-# A child in a new IPC namespace makes a queue with key 42. Its parent cannot find that key, their /proc/sysvipc/msg
-# differ, and when the child, the only task in the namespace, exits, the queue is gone.
-#
-# Run it in a lab:   nslab shell -c examples/message-queue.sh      or:   LAB=/mnt/lab examples/message-queue.sh
-set -euo pipefail
-cd "${LAB:?the directory of a mounted lab}"
-
-# call PID SYSCALL ARGS…: makes the task do a call and prints the result, or the reason of its failure.
-call() {
-    local result status=0
-    exec 3<>"ctl/$1/$2"
-    { echo "${@:3}" >&3; } 2>/dev/null || status=1
-    read -r result <&3
-    exec 3>&-
-    echo "$result"
-    return "$status"
-}
+# Not if the child is in another IPC namespace: keys, identifiers and /proc/sysvipc belong to the namespace, and the
+# queues in it die with it.
+. "$(dirname "$0")/lab.sh"
 
 # What the kernel keeps of the queues in the child's namespace.
 ids() {
-    local file
-    for file in in_use seq last_idx; do
-        echo "    $file $(cat "kernel/ns/ipc/$ns/ids/1-msg/$file")"
+    local dir=kernel/ns/ipc/$ns/ids/1-msg queue
+    show grep . "$dir/in_use" "$dir/seq"
+    for queue in "$dir"/[0-9]*/; do
+        [ ! -d "$queue" ] || show grep . "${queue}perm/key" "${queue}q_qnum"
     done
-    for queue in "kernel/ns/ipc/$ns/ids/1-msg"/[0-9]*; do
-        [ -d "$queue" ] && echo "    queue ${queue##*1-msg/} key $(cat "$queue/perm/key") messages $(cat "$queue/q_qnum")"
-    done
-    return 0
 }
 
-parent=$(call 1 clone)
-child=$(call "$parent" clone newipc)
+act 1 clone
+parent=$result
+act "$parent" clone newipc
+child=$result
 ns=$(stat -L -c %i "proc/$child/ns/ipc")
-echo "parent $(readlink "proc/$parent/ns/ipc"), child $(readlink "proc/$child/ns/ipc")"
 ids
 
-echo "child msgget 42 create: $(call "$child" msgget 42 create 0600)"
-echo "child msgsnd: $(call "$child" msgsnd 0 1 hello)"
+note "the child makes a queue with key 42 and leaves a message in it"
+act "$child" msgget 42 create 0600
+queue=$result
+act "$child" msgsnd "$queue" 1 hello
 ids
 
-echo "parent msgget 42: $(call "$parent" msgget 42 || true)"
-echo "queues in /proc/sysvipc/msg: parent $(tail -n +2 "as/$parent/proc/sysvipc/msg" | wc -l)," \
-    "child $(tail -n +2 "as/$child/proc/sysvipc/msg" | wc -l)"
+note "to the parent that key says nothing, and its list is empty"
+act "$parent" msgget 42
+show cat "as/$parent/proc/sysvipc/msg"
+show cut -c1-60 "as/$child/proc/sysvipc/msg"
 
-echo "child exit: $(call "$child" exit 0 || true)"
-if [ -d "kernel/ns/ipc/$ns" ]; then
-    echo "ipc:[$ns] is still there"
-else
-    echo "ipc:[$ns] is gone, and its queue with it"
-fi
+note "removed and made again it has another identifier, so that who kept the old one does not meet a stranger"
+act "$child" msgctl "$queue" rmid
+ids
+act "$child" msgget 42 create 0600
+act "$child" msgctl "$queue" stat
+
+note "the namespace dies with its last task, and the queue with the namespace"
+act "$child" exit
+show ls "kernel/ns/ipc/$ns"

@@ -44,6 +44,11 @@ fn bash(lab: &Lab, script: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// The standard output of a bash script, however it ends.
+fn bash_any(lab: &Lab, script: &str) -> String {
+    String::from_utf8(run(lab, "bash", script).stdout).unwrap()
+}
+
 /// Whether the program is there; said aloud if not.
 fn has(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok();
@@ -289,6 +294,33 @@ fn nothing_can_be_made_or_removed() {
     assert_eq!(errno(fs::remove_file(&comm)), Errno::EPERM);
     assert_eq!(errno(fs::remove_dir(lab.at("proc/1/ns"))), Errno::EPERM);
     assert_eq!(errno(fs::write(lab.at("ctl/usage"), "x")), Errno::EACCES);
+}
+
+#[test]
+fn a_cgroup_is_a_directory() {
+    let Some(lab) = lab() else { return };
+    let script = "
+        mkdir -p cgroup/G/a && stat -c %a cgroup/G
+        echo > ctl/1/clone && echo 2 > cgroup/G/a/cgroup.procs && cat cgroup/G/a/cgroup.procs proc/2/cgroup
+        rmdir cgroup/G/a 2>&1; rmdir cgroup/G 2>&1; mkdir cgroup/G 2>&1; mkdir cgroup/cgroup.procs/x 2>&1
+        echo 0 > ctl/2/exit; rmdir cgroup/G/a && rmdir as/1/cgroup/G && ls -d cgroup/*/ 2>&1";
+    let out = bash_any(&lab, script);
+    let expected = "755\n2\n0::/G/a\n\
+        rmdir: failed to remove 'cgroup/G/a': Device or resource busy\n\
+        rmdir: failed to remove 'cgroup/G': Device or resource busy\n\
+        mkdir: cannot create directory ‘cgroup/G’: File exists\n\
+        mkdir: cannot create directory ‘cgroup/cgroup.procs/x’: Not a directory\n\
+        ls: cannot access 'cgroup/*/': No such file or directory\n";
+    assert_eq!(out.replace(['‘', '’'], "'"), expected.replace(['‘', '’'], "'"));
+}
+
+#[test]
+fn a_namespace_sees_its_own_root_of_the_cgroups() {
+    let Some(lab) = lab() else { return };
+    let script = "
+        mkdir -p cgroup/G/x && echo > ctl/1/clone && echo 2 > cgroup/G/cgroup.procs
+        ls -d as/2/cgroup/*/; echo cgroup > ctl/2/unshare; ls -d as/2/cgroup/*/; cat as/2/proc/1/cgroup";
+    assert_eq!(bash(&lab, script), "as/2/cgroup/G/\nas/2/cgroup/x/\n0::/..\n");
 }
 
 #[test]
@@ -622,11 +654,11 @@ fn a_shell_has_a_lab_of_its_own() {
         return;
     }
     let output =
-        nslab(&["shell", "-c", "[ \"$LAB\" -ef . ] && pwd && echo newnet > ctl/1/clone && ls -d proc/2 && exit 7"]);
+        nslab(&["shell", "-c", "[ \"$LAB\" -ef . ] && pwd && echo newnet > ctl/1/clone && ls -d proc/3 && exit 7"]);
     assert_eq!(output.status.code(), Some(7), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     let (path, rest) = text.split_once('\n').unwrap();
-    assert_eq!(rest, "proc/2\n");
+    assert_eq!(rest, "proc/3\n");
     assert!(!Path::new(path).exists());
     assert_eq!(nslab(&["shell", "-c", "kill -9 $$"]).status.code(), Some(137));
 }
@@ -691,7 +723,7 @@ fn a_lab_is_mounted_in_a_user_namespace_of_ones_own() {
         return eprintln!("skipped: no user namespaces here");
     }
     let output = own(&[env!("CARGO_BIN_EXE_nslab"), "shell", "-c", "echo newnet > ctl/1/clone; cat ctl/1/clone"]);
-    assert_eq!(output.stdout, b"2\n", "{output:?}");
+    assert_eq!(output.stdout, b"3\n", "{output:?}");
 }
 
 /// Runs a script in a mount namespace of its own, `$nslab` and an empty directory `$dir` at hand; `None` where that is
@@ -842,25 +874,6 @@ fn read_until(lab: &Lab, tasks: &[i32], published: &[Published], over: &AtomicBo
         }
     }
     seen
-}
-
-/// The story of `examples/message-queue.sh`.
-#[test]
-fn a_message_queue_dies_with_its_namespace() {
-    let Some(lab) = lab() else { return };
-    let story = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/message-queue.sh");
-    let output = Command::new(story).env("LAB", lab.path()).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let told = String::from_utf8(output.stdout).unwrap();
-    for line in [
-        "parent ipc:[4026531839], child ipc:[4026532177]",
-        "    queue 0 key 42 messages 1",
-        "parent msgget 42: ENOENT: no message queue has key 42 in ipc:[4026531839]",
-        "queues in /proc/sysvipc/msg: parent 0, child 1",
-        "ipc:[4026532177] is gone, and its queue with it",
-    ] {
-        assert!(told.lines().any(|told| told == line), "no {line:?} in\n{told}");
-    }
 }
 
 #[test]

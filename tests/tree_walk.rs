@@ -113,6 +113,9 @@ impl Walk<'_> {
                 assert!(allowed.contains(&error.errno), "read {path}: {error}");
             }
         }
+        if READ_ONLY_ELSEWHERE.contains(&leaf(path)) {
+            return;
+        }
         let is_written = tree::write_target(node).is_some() || UNWRITTEN.contains(&leaf(path));
         // Shown read-only, and open to a capability all the same (`ipc_permissions`).
         let shown = attr.mode & 0o222 != 0 || path.ends_with("_next_id");
@@ -159,6 +162,9 @@ impl Walk<'_> {
 
 /// Files whose mode allows writing though nothing can be changed by it here.
 const UNWRITTEN: [&str; 6] = ["cad_pid", "overflowgid", "overflowuid", "threads-max", "oom_score_adj", "loginuid"];
+
+/// Files that can be written in the initial network namespace only.
+const READ_ONLY_ELSEWHERE: [&str; 1] = ["rmem_max"];
 
 fn leaf(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)

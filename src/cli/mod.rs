@@ -1,15 +1,20 @@
 //! Layer 5: the command. Exit codes: 0; 1 the operation failed, with one line on standard error; 2 usage.
 
+mod colour;
 pub mod doctor;
 pub mod mount;
+mod progress;
+mod ps;
 pub mod run;
 pub mod shell;
+mod show;
 
 use std::error::Error;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::fuse::{self, Lazy};
 use crate::kernel::Kernel;
@@ -44,8 +49,20 @@ enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Show namespaces below their owners and tasks in their pid namespaces
+    Tree(show::Args),
+    /// Draw the kernel's objects as SVG
+    Graph(show::GraphArgs),
+    /// Show the kernel's steps, a line each
+    Trace(show::TraceArgs),
+    /// List the tasks
+    Ps(show::Args),
     /// Say what is missing to mount a lab here, and what mends it
     Doctor,
+    /// Print what a shell has to know to complete this command's arguments
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page: nslab man | man -l -
+    Man,
 }
 
 /// Runs the command with the arguments of this process. mount(8) starts it under the name of its helper.
@@ -53,6 +70,9 @@ pub fn main() -> ExitCode {
     let name = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
     let outcome = match name.file_name().and_then(|name| name.to_str()) {
         Some("mount.nslab" | "mount.fuse.nslab") => mount::run_helper(&mount::Helper::parse()),
+        _ if mount::is_from_mount_fuse(&std::env::args_os().collect::<Vec<_>>()) => {
+            mount::run_helper(&mount::Helper::parse())
+        }
         _ => run(Cli::parse().command),
     };
     outcome.unwrap_or_else(|error| {
@@ -67,8 +87,22 @@ fn run(command: Command) -> Outcome {
         Command::Umount { dir, lazy } => umount(&dir, if lazy { Lazy::Yes } else { Lazy::No }),
         Command::Shell(args) => shell::run(&args),
         Command::Run { files } => Ok(run::run(&files)),
+        Command::Tree(args) => show::tree(&args),
+        Command::Graph(args) => show::graph(&args),
+        Command::Trace(args) => show::trace(&args),
+        Command::Ps(args) => show::ps(&args),
         Command::Doctor => doctor::run(),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "nslab", &mut io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man => manual(),
     }
+}
+
+fn manual() -> Outcome {
+    clap_mangen::Man::new(Cli::command()).render(&mut io::stdout())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn umount(dir: &Path, lazy: Lazy) -> Outcome {
@@ -83,8 +117,13 @@ fn umount(dir: &Path, lazy: Lazy) -> Outcome {
 fn boot(file: Option<&Path>, max_tasks: Option<u32>) -> Result<Kernel, Box<dyn Error>> {
     let mut kernel = Kernel::boot();
     kernel.threads_max = max_tasks.unwrap_or(kernel.threads_max);
+    boot_on(kernel, file)
+}
+
+/// As [`boot`], on a kernel made ready for it.
+fn boot_on(mut kernel: Kernel, file: Option<&Path>) -> Result<Kernel, Box<dyn Error>> {
     if let Some(file) = file {
-        run_boot_file(&mut kernel, file)?;
+        run_boot_file(&mut progress::Progress::new(&mut kernel, file), file)?;
     }
     kernel.take_changes();
     Ok(kernel)

@@ -1,7 +1,9 @@
 //! `nslab mount`: a lab on a directory, served in the background or, with `-f`, here.
 
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode, Stdio};
 use std::thread;
@@ -51,6 +53,7 @@ pub struct Helper {
     /// Only pretend
     #[arg(short)]
     fake: bool,
+    /// Options of nslab mount -o, and boot=FILE, journal=FILE
     #[arg(short, value_name = "OPTS")]
     options: Vec<String>,
     #[arg(short = 't', value_name = "TYPE", hide = true)]
@@ -71,16 +74,29 @@ pub fn run(args: &Args) -> Outcome {
 
 /// What mount(8) asks for. What is mounted has no source: that field says nothing.
 pub fn run_helper(helper: &Helper) -> Outcome {
-    let args = Args {
-        dir: helper.dir.clone(),
-        options: helper.options.clone(),
-        foreground: false,
-        boot: None,
-        journal: None,
-        max_tasks: None,
-        detached: false,
-    };
+    let args = helper.args();
     if helper.fake { Ok(ExitCode::SUCCESS) } else { run(&args) }
+}
+
+/// Whether mount.fuse has started this program for `mount -t fuse.nslab`: `nslab SOURCE DIR -o OPTS`.
+pub fn is_from_mount_fuse(args: &[OsString]) -> bool {
+    let is_command = |name: &OsString| name == "help" || Cli::command().find_subcommand(name).is_some();
+    args.len() == 5 && args[3] == "-o" && !is_command(&args[1])
+}
+
+impl Helper {
+    /// Files are named among the options: fstab has no other place.
+    fn args(&self) -> Args {
+        let (mut boot, mut journal, mut options) = (None, None, Vec::new());
+        for word in self.options.iter().flat_map(|words| words.split(',')) {
+            match word.split_once('=') {
+                Some(("boot", file)) => boot = Some(PathBuf::from(file)),
+                Some(("journal", file)) => journal = Some(PathBuf::from(file)),
+                _ => options.push(word.to_owned()),
+            }
+        }
+        Args { dir: self.dir.clone(), options, foreground: false, boot, journal, max_tasks: None, detached: false }
+    }
 }
 
 /// All `-o` together. A word that is no option is an error of usage: the command ends here then.
@@ -98,7 +114,8 @@ fn options(all: &[String]) -> Options {
 /// locks to inherit, which a fork would.
 fn daemonize(args: &Args) -> Outcome {
     let mut command = process::Command::new(std::env::current_exe()?);
-    command.args(["mount", "--detached"]);
+    // This program may have been started under the name of a mount helper.
+    command.arg0("nslab").args(["mount", "--detached"]);
     for words in &args.options {
         command.args(["-o", words]);
     }
@@ -194,4 +211,27 @@ fn unmount_on_signal(point: &Point) -> io::Result<()> {
         }
     })?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fstab_names_files_among_the_options() {
+        let helper = Helper::parse_from(["nslab", "none", "/mnt", "-o", "rw,boot=/a.lab,allow_other"]);
+        let args = helper.args();
+        assert_eq!((args.dir, args.boot), (PathBuf::from("/mnt"), Some(PathBuf::from("/a.lab"))));
+        assert_eq!(args.options, ["rw", "allow_other"]);
+    }
+
+    #[test]
+    fn mount_fuse_is_told_from_a_user() {
+        let is_from_mount_fuse =
+            |line: &str| is_from_mount_fuse(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert!(is_from_mount_fuse("nslab none /mnt -o rw"));
+        for line in ["nslab mount /mnt -o ro", "nslab mount /mnt", "nslab ps /mnt"] {
+            assert!(!is_from_mount_fuse(line), "{line}");
+        }
+    }
 }

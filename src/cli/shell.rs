@@ -1,7 +1,7 @@
 //! `nslab shell`: a shell in a lab of its own, which is gone when the shell ends.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{self, Child, ExitCode, ExitStatus};
@@ -32,10 +32,16 @@ pub fn run(args: &Args) -> Outcome {
     let mounted = fuse::mount(boot(args.boot.as_deref(), None)?, dir.path(), &Options::default(), None)?;
     let point = mounted.point().clone();
     thread::Builder::new().name("session".to_owned()).spawn(move || mounted.serve())?;
-    let status = run_shell(args, &point);
+    let status = attach(&point).and_then(|()| run_shell(args, &point));
     point.detach()?;
     dir.close()?;
     Ok(exit_code(status?))
+}
+
+/// Makes this process, and so the shell, the viewer of a fresh child of init.
+fn attach(point: &Point) -> io::Result<()> {
+    let mut batch = OpenOptions::new().write(true).open(point.path().join("ctl/batch"))?;
+    batch.write_all(format!("SHELL = 1 clone\n$SHELL attach {}\n", process::id()).as_bytes())
 }
 
 fn run_shell(args: &Args, point: &Point) -> io::Result<ExitStatus> {

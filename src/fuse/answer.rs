@@ -2,14 +2,18 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use fuser::{AccessFlags, FileAttr, INodeNo};
 
+use super::fault::{Faults, Op};
 use super::handle::{Answer, Handle, Handles, Results, State, lock, slice};
 use super::inode::{Identity, Inodes, Name};
 use super::ioctl;
+use super::stream::Stream;
+use super::viewers::Viewers;
 use crate::errno::Result;
 use crate::host::Host;
 use crate::kernel::cred::OVERFLOW_ID;
@@ -21,6 +25,8 @@ use crate::lab;
 use crate::tree::{self, Attr, DirEntry, FileType, Viewer};
 use crate::{bail, err};
 
+/// Steps that `kernel/trace` keeps. A step costs far less than the request that made it.
+const TRACE_STEPS: usize = 1 << 14;
 /// How long the kernel may keep what stays true until it is told otherwise.
 const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -33,6 +39,12 @@ pub(super) struct Shared {
     pub(super) inodes: Inodes,
     pub(super) handles: Handles,
     pub(super) results: Results,
+    pub(super) viewers: Viewers,
+    /// The text of `kernel/trace`.
+    trace: Mutex<Stream>,
+    pub(super) faults: Faults,
+    /// Counts the lookups of links that have faults.
+    salts: AtomicU64,
     /// The host user who mounted: besides root the only one who may write.
     pub(super) owner: u32,
 }
@@ -57,10 +69,21 @@ pub(super) struct Entry {
 }
 
 impl Shared {
-    pub(super) fn new(kernel: Kernel, owner: u32) -> Shared {
+    pub(super) fn new(mut kernel: Kernel, owner: u32) -> Shared {
         let init = kernel.init.task;
-        let host = Host::new(kernel);
-        Shared { host, init, inodes: Inodes::new(), handles: Handles::default(), results: Results::default(), owner }
+        kernel.trace.start(TRACE_STEPS);
+        Shared {
+            host: Host::new(kernel),
+            init,
+            inodes: Inodes::new(),
+            handles: Handles::default(),
+            results: Results::default(),
+            trace: Mutex::default(),
+            faults: Faults::default(),
+            salts: AtomicU64::default(),
+            viewers: Viewers::new(),
+            owner,
+        }
     }
 
     /// Whether the host lets this user change the lab.
@@ -74,16 +97,32 @@ impl Shared {
     /// ENOENT, and what the tree says.
     pub(super) fn lookup(&self, caller: Caller, parent: u64, name: &OsStr) -> Result<Entry> {
         let dir = self.node(parent)?;
-        self.host.read(|k| {
+        let is_viewed = dir == tree::ROOT && tree::VIEWED.iter().any(|viewed| *viewed == name);
+        let attached = if is_viewed { self.viewers.viewer(caller.tid) } else { None };
+        let found = self.host.read(|k| {
+            let dir = match attached.filter(|task| k.tasks.contains(*task)) {
+                Some(task) => Node { view: View::Attached(task), ..dir },
+                None => dir,
+            };
             let viewer = viewer(k, dir).map_err(|_| err!(ENOENT, "the task is gone"))?;
-            match lab::lookup(k, viewer, dir, name.as_bytes()) {
-                Ok(node) => self.entry(k, node, (parent, name, name_kind(k, dir, node))),
-                Err(error) => {
-                    let node = own_number(k, viewer, dir, caller, name).ok_or(error)?;
-                    self.entry(k, node, (parent, name, Name::Passing))
-                }
-            }
-        })?
+            let node = lab::lookup(k, viewer, dir, name.as_bytes())?;
+            let kind = if is_viewed && self.viewers.is_any() { Name::Viewed } else { name_kind(k, dir, node) };
+            self.entry(k, node, (parent, name, kind))
+        })?;
+        match found {
+            Err(_) if self.is_own_number(caller, name) => self.host.read(|k| {
+                let node = lab::lookup(k, viewer(k, dir)?, dir, b"self")?;
+                self.entry(k, node, (parent, name, Name::Passing))
+            })?,
+            found => found,
+        }
+    }
+
+    /// A program that looks itself up by its own number, as `ps` does, finds the viewer where no simulated task has
+    /// that number: what `self` leads to.
+    fn is_own_number(&self, caller: Caller, name: &OsStr) -> bool {
+        let number: Option<u32> = name.to_str().and_then(|name| name.parse().ok()).filter(|number| *number != 0);
+        number.is_some_and(|number| number == caller.tid || Some(number) == self.viewers.tgid(caller.tid))
     }
 
     /// Whether there is a file called `name` in directory `parent`.
@@ -103,19 +142,22 @@ impl Shared {
         let cacheable = tree::cacheable(node);
         let floating = attr.file_type == FileType::Symlink && !cacheable.attr;
         let text = if floating { tree::readlink(k, viewer, node).ok().map(Arc::from) } else { None };
+        let has_fault = self.faults.is_active(|| path_in(&self.inodes.full_path(name.0), name.1));
+        let is_salted = has_fault && attr.file_type == FileType::Symlink;
+        let salt = if is_salted { self.salts.fetch_add(1, Ordering::Relaxed) + 1 } else { 0 };
         let keeps_name = match name.2 {
             Name::Own => cacheable.name && !floating,
             Name::Linked => true,
-            Name::Passing => false,
+            Name::Viewed | Name::Passing => false,
         };
         let nodeid = if has_own_eyes(node) { None } else { attr.ino };
-        let (nodeid, generation) = self.inodes.insert(Identity { node, text }, attr.file_type, nodeid, name);
+        let (nodeid, generation) = self.inodes.insert(Identity { node, text, salt }, attr.file_type, nodeid, name);
         Ok(Entry {
             nodeid,
-            attr: host_attr(k, viewer, &attr, nodeid),
+            attr: FileAttr { size: self.size(k, node), ..host_attr(k, viewer, &attr, nodeid) },
             generation,
-            name_ttl: ttl(keeps_name),
-            attr_ttl: ttl(cacheable.attr),
+            name_ttl: ttl(keeps_name && !has_fault),
+            attr_ttl: ttl(cacheable.attr && !has_fault),
         })
     }
 
@@ -123,17 +165,26 @@ impl Shared {
     /// ESRCH: the task it shows is gone. ESTALE: a number the kernel should not have.
     pub(super) fn getattr(&self, ino: u64) -> Result<(FileAttr, Duration)> {
         let node = self.node(ino)?;
+        self.faults.check(Op::Stat, || self.inodes.full_path(ino))?;
         self.host.read(|k| {
             let viewer = viewer(k, node)?;
             let attr = lab::attr(k, viewer, node)?;
-            Ok((host_attr(k, viewer, &attr, ino), ttl(tree::cacheable(node).attr)))
+            let attr = FileAttr { size: self.size(k, node), ..host_attr(k, viewer, &attr, ino) };
+            let has_fault = self.faults.is_active(|| self.inodes.full_path(ino));
+            Ok((attr, ttl(tree::cacheable(node).attr && !has_fault)))
         })?
+    }
+
+    /// What `stat` says of a file's size: 0 of all but the trace, whose growth tells `tail -f` to read on.
+    fn size(&self, k: &Kernel, node: Node) -> u64 {
+        if tree::is_trace(node) { lock(&self.trace).update(k).end() } else { 0 }
     }
 
     /// # Errors
     /// What the tree says; ESTALE makes the kernel look the name up again.
     pub(super) fn readlink(&self, ino: u64) -> Result<Arc<[u8]>> {
-        let Identity { node, text } = self.identity(ino)?;
+        let Identity { node, text, .. } = self.identity(ino)?;
+        self.faults.check(Op::Readlink, || self.inodes.full_path(ino))?;
         if let Some(text) = text {
             return Ok(text);
         }
@@ -147,13 +198,24 @@ impl Shared {
         })?
     }
 
+    /// Whether `caller` may change the lab.
+    ///
+    /// # Errors
+    /// EACCES
+    pub(super) fn check_writer(&self, caller: Caller) -> Result<()> {
+        if !self.may_write(caller) {
+            bail!(EACCES, "only root and the user who mounted the lab may write, not uid {}", caller.uid);
+        }
+        Ok(())
+    }
+
     /// Whether `caller` may use a file this way.
     ///
     /// # Errors
     /// EACCES: the caller may not write here, or the viewer may not open the file.
     pub(super) fn check(&self, caller: Caller, node: Node, flags: OpenFlags) -> Result<()> {
-        if flags.contains(OpenFlags::WRITE) && !self.may_write(caller) {
-            bail!(EACCES, "only root and the user who mounted the lab may write, not uid {}", caller.uid);
+        if flags.contains(OpenFlags::WRITE) {
+            self.check_writer(caller)?;
         }
         self.host.read(|k| lab::may_open(k, viewer(k, node)?, node, flags))?
     }
@@ -175,11 +237,13 @@ impl Shared {
     /// As [`Shared::check`].
     pub(super) fn open(&self, caller: Caller, ino: u64, flags: i32) -> Result<u64> {
         let node = self.node(ino)?;
+        self.faults.check(Op::Open, || self.inodes.full_path(ino))?;
         self.check(caller, node, open_flags(flags))?;
         let answer = || Mutex::new(Answer::new(0, self.results.get(node.place)));
         let state = match node.place {
             Place::Ctl(..) => State::Control(answer()),
             Place::CtlBatch => State::Batch(answer(), Mutex::default()),
+            _ if tree::is_trace(node) => State::Stream(Mutex::default()),
             _ => State::Content(Mutex::default()),
         };
         Ok(self.handles.insert(Handle { ino, node, appends: flags & libc::O_APPEND != 0, state }))
@@ -189,6 +253,7 @@ impl Shared {
     /// What the tree says.
     pub(super) fn opendir(&self, caller: Caller, ino: u64) -> Result<u64> {
         let node = self.node(ino)?;
+        self.faults.check(Op::Open, || self.inodes.full_path(ino))?;
         self.check(caller, node, OpenFlags::READ | OpenFlags::DIRECTORY)?;
         Ok(self.handles.insert(Handle { ino, node, appends: false, state: State::Listing(Mutex::default()) }))
     }
@@ -199,11 +264,20 @@ impl Shared {
     /// What the tree says.
     pub(super) fn read(&self, fh: u64, offset: u64, size: u32) -> Result<Vec<u8>> {
         let handle = self.handle(fh)?;
+        if offset == 0 {
+            self.faults.check(Op::Read, || self.inodes.full_path(handle.ino))?;
+        }
         match &handle.state {
             State::Control(answer) | State::Batch(answer, _) => Ok(lock(answer).read(offset, size)),
+            State::Content(_) if tree::is_faults(handle.node) => {
+                Ok(slice(self.faults.text().as_bytes(), offset, size).to_vec())
+            }
             State::Content(content) => {
                 let picture = self.picture(content, offset, |k, viewer| lab::read(k, viewer, handle.node), &handle)?;
                 Ok(slice(&picture, offset, size).to_vec())
+            }
+            State::Stream(start) => {
+                self.host.read(|k| Ok(lock(&self.trace).update(k).read(&mut lock(start), offset, size)))?
             }
             State::Listing(_) => bail!(EISDIR, "a directory"),
         }
@@ -215,11 +289,16 @@ impl Shared {
     /// What the tree says.
     pub(super) fn readdir(&self, fh: u64, offset: u64) -> Result<Arc<[DirEntry]>> {
         let handle = self.handle(fh)?;
+        if offset == 0 {
+            self.faults.check(Op::Readdir, || self.inodes.full_path(handle.ino))?;
+        }
         match &handle.state {
             State::Listing(listing) => {
                 self.picture(listing, offset, |k, viewer| lab::readdir(k, viewer, handle.node), &handle)
             }
-            State::Content(_) | State::Control(_) | State::Batch(..) => bail!(ENOTDIR, "not a directory"),
+            State::Content(_) | State::Stream(_) | State::Control(_) | State::Batch(..) => {
+                bail!(ENOTDIR, "not a directory")
+            }
         }
     }
 
@@ -243,7 +322,7 @@ impl Shared {
 
     /// The number a directory entry shows: of a file the kernel does not know, the one it will have.
     pub(super) fn entry_number(&self, entry: &DirEntry) -> u64 {
-        self.inodes.number(&Identity { node: shared(entry.node), text: None }, None)
+        self.inodes.number(&Identity { node: shared(entry.node), text: None, salt: 0 }, None)
     }
 
     /// # Errors
@@ -272,12 +351,18 @@ impl Shared {
     }
 }
 
+/// The path of `name` in the directory at `dir`.
+fn path_in(dir: &[u8], name: &OsStr) -> Vec<u8> {
+    let separator: &[u8] = if dir.is_empty() { b"" } else { b"/" };
+    [dir, separator, name.as_bytes()].concat()
+}
+
 /// The task whose eyes `node` is seen with.
 ///
 /// # Errors
 /// ESRCH: that task, or the one the file shows, is gone.
 pub(super) fn viewer(k: &Kernel, node: Node) -> Result<Viewer> {
-    let viewer = node.viewer().unwrap_or(k.init.task);
+    let viewer = node.view.viewer().unwrap_or(k.init.task);
     let namespace = match node.place {
         Place::NsFile(ns) => Some(ns),
         _ => None,
@@ -291,16 +376,16 @@ pub(super) fn viewer(k: &Kernel, node: Node) -> Result<Viewer> {
 
 /// A namespace file is one file for all who look with the eyes of init.
 fn shared(node: Node) -> Node {
-    match (node.place, node.view) {
-        (Place::NsFile(_), View::Caller | View::PidNs(_)) => Node { view: View::Caller, place: node.place },
+    match node.place {
+        Place::NsFile(_) if node.view.viewer().is_none() => Node { view: View::Caller, place: node.place },
         _ => node,
     }
 }
 
-/// A namespace file below `as/<pid>`: the same number, but its owner is shown as that task sees it, so it is another
+/// A namespace file as a certain task sees it: the same number, but its owner is shown as mapped there, so it is another
 /// inode for the host's kernel.
 fn has_own_eyes(node: Node) -> bool {
-    matches!((node.place, node.view), (Place::NsFile(_), View::As(_)))
+    matches!(node.place, Place::NsFile(_)) && node.view.viewer().is_some()
 }
 
 /// What `name`, which leads from `dir` to `node`, is for it.
@@ -308,13 +393,6 @@ fn name_kind(k: &Kernel, dir: Node, node: Node) -> Name {
     let Place::NsFile(ns) = node.place else { return Name::Own };
     let linked = |task| ENTRIES.iter().any(|entry| k.ns_entry(task, entry) == Some(ns));
     if dir.task().is_some_and(linked) { Name::Linked } else { Name::Passing }
-}
-
-/// A program that looks itself up by its own number, as `ps` does, finds the viewer where no simulated task has that
-/// number: what `self` leads to.
-fn own_number(k: &Kernel, viewer: Viewer, dir: Node, caller: Caller, name: &OsStr) -> Option<Node> {
-    let is_own = caller.tid != 0 && name.as_bytes() == caller.tid.to_string().as_bytes();
-    is_own.then(|| lab::lookup(k, viewer, dir, b"self").ok()).flatten()
 }
 
 fn ttl(keep: bool) -> Duration {

@@ -25,6 +25,8 @@ pub(super) struct Handle {
 pub(super) enum State {
     /// A generated file: its content when it was last read from the start.
     Content(Mutex<Option<Arc<[u8]>>>),
+    /// `kernel/trace`: where in the stream the file's start was when it was first read from there.
+    Stream(Mutex<u64>),
     /// A directory: its names when it was last listed from the start.
     Listing(Mutex<Option<Arc<[DirEntry]>>>),
     /// A control file.

@@ -27,6 +27,8 @@ pub(super) struct Identity {
     /// The text of a symlink that may lead elsewhere at any time. The host's kernel keeps a link's text for as long as
     /// it knows the inode, so such a link is another inode for each text it has had.
     pub(super) text: Option<Arc<[u8]>>,
+    /// Makes a link with a fault another inode at each lookup, for the same reason; 0 of all others.
+    pub(super) salt: u64,
 }
 
 /// The part a name plays for the inode it leads to.
@@ -34,6 +36,8 @@ pub(super) struct Identity {
 pub(super) enum Name {
     /// The file's one name.
     Own,
+    /// The same, but it leads elsewhere for those who see the lab with other eyes: it is asked for anew each time.
+    Viewed,
     /// `type:[inum]` in a task's `ns/`, true for as long as a link there reads so.
     Linked,
     /// One that is asked for anew each time it is used.
@@ -84,7 +88,7 @@ struct Table {
 impl Inodes {
     pub(super) fn new() -> Inodes {
         let mut table = Table::default();
-        let identity = Identity { node: tree::ROOT, text: None };
+        let identity = Identity { node: tree::ROOT, text: None, salt: 0 };
         table.inodes.insert(ROOT_INO, Inode::new(identity, true));
         Inodes(Mutex::new(table))
     }
@@ -125,6 +129,21 @@ impl Inodes {
         names.join(&b'/')
     }
 
+    /// The path of `ino` from the top of the lab, empty for a file that only links lead to.
+    pub(super) fn full_path(&self, ino: u64) -> Vec<u8> {
+        self.table().full_path(ino)
+    }
+
+    /// All that the kernel knows at a path, to be dropped from its caches.
+    pub(super) fn stale_at(&self, path: &str) -> Stale {
+        let mut table = self.table();
+        let known = table.inodes.keys().copied().collect::<Vec<_>>().into_iter();
+        let inos: Vec<u64> = known.filter(|ino| table.full_path(*ino) == path.as_bytes()).collect();
+        let mut stale = Stale::default();
+        table.stale_all(&inos, &mut stale, |stale| &mut stale.expired);
+        stale
+    }
+
     /// Counts one more answer that tells the kernel of `identity` under `name` in `parent`; gives the number, which is
     /// `fixed` if that is given, and the generation to reply.
     pub(super) fn insert(
@@ -146,7 +165,7 @@ impl Inodes {
         inode.lookups += 1;
         let generation = inode.generation;
         match kind {
-            Name::Own => inode.name = Some((parent, name.to_owned())),
+            Name::Own | Name::Viewed => inode.name = Some((parent, name.to_owned())),
             Name::Linked => {
                 if let Some(dir) = table.inodes.get_mut(&parent) {
                     dir.linked.insert(name.to_owned());
@@ -221,6 +240,16 @@ impl Table {
         ino
     }
 
+    fn full_path(&self, ino: u64) -> Vec<u8> {
+        let (mut names, mut at) = (Vec::new(), ino);
+        while let Some((parent, name)) = self.inodes.get(&at).and_then(|inode| inode.name.as_ref()) {
+            at = *parent;
+            names.push(name.as_bytes());
+        }
+        names.reverse();
+        names.join(&b'/')
+    }
+
     fn of_task(&self, task: TaskId) -> Vec<u64> {
         self.by_task.range((task, 0)..=(task, u64::MAX)).map(|(_, ino)| *ino).collect()
     }
@@ -253,20 +282,27 @@ impl Table {
             let Some(inode) = self.inodes.get_mut(&ino) else { continue };
             inode.take_linked(ino, stale);
             let names = if inode.is_dir { dirs(stale) } else { &mut stale.dropped };
-            names.extend(inode.name.clone());
+            // A name of kind `Viewed` is in no cache, and dropping it would take away what it leads others to.
+            if !matches!(inode.identity.node.view, View::Attached(_)) || !is_at_top(inode) {
+                names.extend(inode.name.clone());
+            }
             stale.inodes.insert(ino);
         }
     }
 
     fn seen_by_caller(&self) -> Vec<u64> {
-        let seen = self.inodes.iter().filter(|(_, inode)| !matches!(inode.identity.node.view, View::As(_)));
+        let seen = self.inodes.iter().filter(|(_, inode)| inode.identity.node.view.viewer().is_none());
         seen.map(|(ino, _)| *ino).collect()
     }
 }
 
+fn is_at_top(inode: &Inode) -> bool {
+    matches!(inode.name, Some((ROOT_INO, _)))
+}
+
 /// The tasks whose changes matter to `node`: the one it shows and the one that looks.
 fn tasks_of(node: &Node) -> impl Iterator<Item = TaskId> + use<> {
-    node.task().into_iter().chain(node.viewer())
+    node.task().into_iter().chain(node.view.viewer())
 }
 
 #[cfg(test)]
@@ -275,7 +311,7 @@ mod tests {
     use crate::kernel::Kernel;
 
     fn identity(place: Place) -> Identity {
-        Identity { node: Node { view: View::Caller, place }, text: None }
+        Identity { node: Node { view: View::Caller, place }, text: None, salt: 0 }
     }
 
     fn dir(inodes: &Inodes, place: Place, parent: u64, name: &str) -> u64 {
@@ -387,7 +423,7 @@ mod tests {
     fn what_a_changed_viewer_sees_is_stale_too() {
         let inodes = Inodes::new();
         let node = Node { view: View::As(other()), place: Place::Pid(init(), 0) };
-        let identity = Identity { node, text: None };
+        let identity = Identity { node, text: None, salt: 0 };
         let (ino, _) = inodes.insert(identity, FileType::Directory, None, (77, OsStr::new("1"), Name::Own));
         assert_eq!(inodes.stale(&[Change::Attrs(other())], init()).inodes, [ino].into());
     }

@@ -4,6 +4,7 @@
 //! shows an old state and nothing ever waits for itself.
 
 mod answer;
+mod fault;
 mod handle;
 mod inode;
 mod ioctl;
@@ -12,6 +13,8 @@ mod notify;
 mod options;
 mod point;
 mod session;
+mod stream;
+mod viewers;
 
 use std::ffi::OsStr;
 use std::io;
@@ -27,9 +30,9 @@ use fuser::{
     ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 
-use answer::{Caller, Shared, host_type};
+use answer::{Caller, Entry, Shared, host_type};
 use handle::State;
-use mutator::{Job, Work};
+use mutator::{InDir, Job, Work, Write};
 use notify::Notifier;
 
 use crate::control::VERBS;
@@ -73,6 +76,11 @@ fn host_errno(error: &Error) -> fuser::Errno {
     }
 }
 
+/// Answers with an inode whose number is the one the kernel has for it.
+fn reply_entry(reply: ReplyEntry, entry: &Entry) {
+    reply.entry_with_ttls(&entry.attr_ttl, &entry.name_ttl, &entry.attr, Generation(entry.generation));
+}
+
 fn caller(req: &Request) -> Caller {
     Caller { uid: req.uid(), tid: req.pid() }
 }
@@ -92,9 +100,21 @@ impl LabFs {
             Ok((handle, work))
         });
         match work {
-            Ok((handle, work)) => self.send(Job { handle, offset, length: bytes.len(), work, reply: Some(reply) }),
+            Ok((handle, work)) => {
+                self.send(Job::Write(Write { handle, offset, length: bytes.len(), work, reply: Some(reply) }));
+            }
             Err(error) => reply.error(host_errno(&error)),
         }
+    }
+
+    /// A name in a directory where the caller may make and remove directories; `None`: nobody may.
+    fn in_dir(&self, req: &Request, parent: INodeNo, name: &OsStr) -> Result<Option<InDir>> {
+        if !matches!(self.shared.identity(parent.0)?.node.place, Place::Cgroup(_, None)) {
+            return Ok(None);
+        }
+        let caller = caller(req);
+        self.shared.check_writer(caller)?;
+        Ok(Some(InDir { caller, dir: parent.0, name: name.to_owned() }))
     }
 
     /// The mutator lives longer than the session; should it not, the dropped reply answers EIO.
@@ -110,7 +130,7 @@ impl LabFs {
             return;
         }
         let work = Work::Lines(b"\n".to_vec());
-        self.send(Job { handle, offset: 0, length: 1, work, reply: None });
+        self.send(Job::Write(Write { handle, offset: 0, length: 1, work, reply: None }));
     }
 }
 
@@ -122,9 +142,7 @@ impl Filesystem for LabFs {
 
     fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         match caught(|| self.shared.lookup(caller(req), parent.0, name)) {
-            Ok(entry) if entry.nodeid == entry.attr.ino.0 => {
-                reply.entry_with_ttls(&entry.attr_ttl, &entry.name_ttl, &entry.attr, Generation(entry.generation));
-            }
+            Ok(entry) if entry.nodeid == entry.attr.ino.0 => reply_entry(reply, &entry),
             Ok(entry) => {
                 self.connection.entry_found(req.unique().into(), &entry);
                 // Already answered: the kernel has forgotten the request and takes no second answer.
@@ -280,7 +298,7 @@ impl Filesystem for LabFs {
         }
     }
 
-    // Nothing can be made, removed or renamed from outside. The errors are those procfs gives.
+    // Only cgroups can be made and removed from outside. The errors are those procfs gives.
 
     fn create(
         &self,
@@ -308,8 +326,12 @@ impl Filesystem for LabFs {
         reply.error(fuser::Errno::ENOENT);
     }
 
-    fn mkdir(&self, _req: &Request, _parent: INodeNo, _name: &OsStr, _mode: u32, _umask: u32, reply: ReplyEntry) {
-        reply.error(fuser::Errno::ENOENT);
+    fn mkdir(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
+        match caught(|| self.in_dir(req, parent, name)) {
+            Ok(Some(at)) => self.send(Job::Mkdir(at, (mode & !umask & 0o7777) as u16, reply)),
+            Ok(None) => reply.error(fuser::Errno::ENOENT),
+            Err(error) => reply.error(host_errno(&error)),
+        }
     }
 
     fn symlink(&self, _req: &Request, _parent: INodeNo, _name: &OsStr, _target: &Path, reply: ReplyEntry) {
@@ -324,8 +346,12 @@ impl Filesystem for LabFs {
         reply.error(fuser::Errno::EPERM);
     }
 
-    fn rmdir(&self, _req: &Request, _parent: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
-        reply.error(fuser::Errno::EPERM);
+    fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        match caught(|| self.in_dir(req, parent, name)) {
+            Ok(Some(at)) => self.send(Job::Rmdir(at, reply)),
+            Ok(None) => reply.error(fuser::Errno::EPERM),
+            Err(error) => reply.error(host_errno(&error)),
+        }
     }
 
     fn rename(

@@ -2,33 +2,56 @@
 //! became stale, and only then answers the writer: a read that starts after a write has returned shows it. The
 //! session's threads only answer from the state, so whatever this thread waits for in the kernel goes on.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use fuser::ReplyWrite;
+use fuser::{ReplyEmpty, ReplyEntry, ReplyWrite};
 
-use super::answer::{Shared, viewer};
+use super::answer::{Caller, Entry, Shared, viewer};
 use super::handle::{Answer, Batch, Handle, State, lock};
+use super::inode::ROOT_INO;
 use super::notify::Notifier;
-use super::{caught, host_errno};
+use super::{caught, host_errno, reply_entry};
 use crate::control::lex::quote;
-use crate::err;
 use crate::errno::{Error, Result};
 use crate::journal::Journal;
 use crate::kernel::change::Change;
+use crate::kernel::node::Node;
 use crate::kernel::{Kernel, TaskId};
 use crate::script::{self, Call};
+use crate::syscall::namei::{mkdir_at, rmdir_at};
 use crate::syscall::write::write_node;
-use crate::syscall::{Return, dispatch};
+use crate::syscall::{Return, Syscall, dispatch};
+use crate::tree;
+use crate::{bail, err};
 
 /// Programs that write through a buffer of this many bytes, or a multiple, cut lines where it is full.
 const BUFFER: usize = 4096;
 /// The longest line of `ctl/batch`, in bytes.
 const LINE_MAX: usize = 1 << 20;
 
-/// A write that waits for its turn.
+/// A change that waits for its turn.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(super) enum Job {
+    Write(Write),
+    Mkdir(InDir, u16, ReplyEntry),
+    Rmdir(InDir, ReplyEmpty),
+}
+
+/// A name in a directory, and who uses it.
+#[derive(Debug)]
+pub(super) struct InDir {
+    pub(super) caller: Caller,
+    /// The number of the directory.
+    pub(super) dir: u64,
+    pub(super) name: OsString,
+}
+
+/// A write to an open file.
+#[derive(Debug)]
+pub(super) struct Write {
     pub(super) handle: Arc<Handle>,
     pub(super) offset: u64,
     pub(super) length: usize,
@@ -70,21 +93,69 @@ impl Mutator {
     /// Works until the last sender of jobs is gone.
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
         for job in jobs {
-            self.perform(job);
+            match job {
+                Job::Write(write) => self.write(write),
+                Job::Mkdir(at, mode, reply) => match self.mkdir(&at, mode) {
+                    Ok(entry) => reply_entry(reply, &entry),
+                    Err(error) => reply.error(host_errno(&error)),
+                },
+                Job::Rmdir(at, reply) => match self.change_dir(&at, "rmdir", rmdir_at) {
+                    Ok(()) => reply.ok(),
+                    Err(error) => reply.error(host_errno(&error)),
+                },
+            }
         }
     }
 
-    fn perform(&mut self, job: Job) {
-        let Job { handle, offset, length, work, reply } = job;
-        let mut calls = Calls { shared: &self.shared, journal: self.journal.as_mut(), changes: Vec::new() };
-        let outcome = caught(|| Ok(calls.apply(&handle, offset, length, work)));
-        let outcome = outcome.unwrap_or_else(|error| Outcome::of(length, Err(error)));
+    fn mkdir(&mut self, at: &InDir, mode: u16) -> Result<Entry> {
+        self.change_dir(at, "mkdir", |k, me, dir, name| mkdir_at(k, me, dir, name, mode))?;
+        caught(|| self.shared.lookup(at.caller, at.dir, &at.name))
+    }
+
+    /// The host's kernel holds the directory until it has the answer. No change that is made here makes a name in it
+    /// stale, so that nothing waits for that.
+    fn change_dir(
+        &mut self,
+        at: &InDir,
+        verb: &str,
+        change: impl FnOnce(&mut Kernel, TaskId, Node, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut calls = Calls::new(&self.shared, self.journal.as_mut());
+        let result = caught(|| {
+            let node = calls.shared.identity(at.dir)?.node;
+            let path = [&calls.shared.inodes.path(at.dir)[..], b"/", at.name.as_bytes()].concat();
+            let line = |k: &Kernel| {
+                let pid = viewer(k, node).map_or(0, |viewer| k.task_nr(viewer.0));
+                Some(format!("{pid} {verb} {}", quote(&path)))
+            };
+            calls.perform(line, |k| change(k, viewer(k, node)?.0, node, at.name.as_bytes()))
+        });
         let changes = calls.changes;
         self.notifier.drop_stale(&self.shared.inodes.stale(&changes, self.shared.init));
+        result
+    }
+
+    fn write(&mut self, job: Write) {
+        let Write { handle, offset, length, work, reply } = job;
+        if let Work::Content(bytes) = &work
+            && tree::is_faults(handle.node)
+        {
+            return self.set_faults(bytes, reply);
+        }
+        let mut calls = Calls::new(&self.shared, self.journal.as_mut());
+        let outcome = caught(|| Ok(calls.apply(&handle, offset, length, work)));
+        let outcome = outcome.unwrap_or_else(|error| Outcome::of(length, Err(error)));
+        let Calls { changes, attached, .. } = calls;
+        let mut stale = self.shared.inodes.stale(&changes, self.shared.init);
+        if attached {
+            stale.expired.extend(tree::VIEWED.map(|name| (ROOT_INO, name.into())));
+        }
+        self.notifier.drop_stale(&stale);
         self.keep_answer(&handle, offset, &outcome);
         for change in &changes {
             if let Change::Gone(task) = change {
                 self.shared.results.forget(*task);
+                self.shared.viewers.forget(*task);
             }
         }
         let Some(reply) = reply else { return };
@@ -94,11 +165,23 @@ impl Mutator {
         }
     }
 
+    /// Faults hold from the moment the write returns: nothing they are about is cached then.
+    fn set_faults(&self, bytes: &[u8], reply: Option<ReplyWrite>) {
+        let outcome = self.shared.faults.write(bytes).map(|paths| {
+            paths.iter().for_each(|path| self.notifier.drop_stale(&self.shared.inodes.stale_at(path)));
+        });
+        let Some(reply) = reply else { return };
+        match outcome {
+            Ok(()) => reply.written(u32::try_from(bytes.len()).unwrap_or(u32::MAX)),
+            Err(error) => reply.error(host_errno(&error)),
+        }
+    }
+
     /// Makes the answer readable on this open file and on those that are opened later.
     fn keep_answer(&self, handle: &Handle, offset: u64, outcome: &Outcome) {
         let answer = match &handle.state {
             State::Control(answer) | State::Batch(answer, _) => answer,
-            State::Content(_) | State::Listing(_) => return,
+            State::Content(_) | State::Stream(_) | State::Listing(_) => return,
         };
         let text: Arc<[u8]> = outcome.answer.as_slice().into();
         self.shared.results.set(handle.node.place, Arc::clone(&text));
@@ -126,9 +209,15 @@ struct Calls<'a> {
     shared: &'a Shared,
     journal: Option<&'a mut Journal>,
     changes: Vec<Change>,
+    /// A host process got other eyes.
+    attached: bool,
 }
 
-impl Calls<'_> {
+impl<'a> Calls<'a> {
+    fn new(shared: &'a Shared, journal: Option<&'a mut Journal>) -> Calls<'a> {
+        Calls { shared, journal, changes: Vec::new(), attached: false }
+    }
+
     fn apply(&mut self, handle: &Handle, offset: u64, length: usize, work: Work) -> Outcome {
         match (work, &handle.state) {
             (Work::Lines(bytes), State::Batch(_, batch)) => self.lines(&mut lock(batch), &bytes),
@@ -142,8 +231,21 @@ impl Calls<'_> {
 
     /// A call of the task a control file belongs to.
     fn control(&mut self, task: TaskId, call: &Call) -> Result<Vec<u8>> {
+        if let Syscall::Attach { host_pid } = call.syscall {
+            return self.attach(task, host_pid);
+        }
         let pid = |k: &Kernel| if k.tasks.contains(task) { k.task_nr(task) } else { 0 };
         self.perform(|k| Some(call.script_line(pid(k))), |k| dispatch(k, task, &call.syscall)).map(Return::into_bytes)
+    }
+
+    /// Host processes have no place in the journal, which is to give the same lab on any host.
+    fn attach(&mut self, task: TaskId, host_pid: u32) -> Result<Vec<u8>> {
+        let (result, _) = self.shared.host.write(|k| match k.tasks.get(task) {
+            Some(viewer) if !viewer.is_dead() => self.shared.viewers.attach(host_pid, task),
+            _ => bail!(ESRCH, "the task is dead"),
+        })?;
+        self.attached = result.is_ok();
+        result.map(|()| b"0".to_vec())
     }
 
     /// A write to a file below `proc` by its viewer. Only one at the start of the file is a line of the language; the
@@ -204,6 +306,10 @@ impl Calls<'_> {
 
 impl script::Lab for Calls<'_> {
     fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
+        if let Syscall::Attach { host_pid } = call.syscall {
+            let found = self.shared.host.read(|k| k.find_task(pid))?;
+            return self.attach(found.ok_or_else(|| err!(ESRCH, "no task has the number {}", pid))?, host_pid);
+        }
         self.perform(|_| Some(call.script_line(pid)), |kernel| kernel.call(pid, call))
     }
 }

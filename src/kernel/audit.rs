@@ -3,19 +3,22 @@
 //! [`holders`] walks the kernel once and lists each counted reference to a namespace with who has it; the same list is
 //! what `kernel/ns/<type>/<inum>/holders` shows.
 
+mod cgroup;
 mod ipc;
+mod net;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use super::cred::Kuid;
 use super::file::FileKind;
-use super::ns::NS_TABLE;
+use super::net::SocketId;
+use super::ns::{NS_TABLE, NsState};
 use super::refcount::Held;
 use super::table::Id;
 use super::task::{Mm, TaskState};
 use super::ucounts::{UCOUNT_KINDS, UCOUNT_RLIMITS, UcountRlimit, UcountsId};
-use super::{CredId, FileId, Kernel, MqueueFsId, MqueueId, NsId, NsProxyId, PidId, SbId, ShmFileId, SignalId, TaskId};
+use super::{CredId, FileId, Kernel, MqueueFsId, MqueueId, NsId, NsProxyId, PidId, ShmFileId, SignalId, TaskId};
 
 /// Who has one counted reference to a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,8 +39,7 @@ pub enum Holder {
     Stash,
     /// A file bound to the namespace while it is open (map files, `sysvipc`).
     File(FileId),
-    /// A file system whose ids are those of this user namespace, or a `proc` with the numbers of this pid namespace.
-    SuperBlock(SbId),
+    Socket(SocketId),
     /// An attachment of shared memory.
     ShmFile(ShmFileId),
     /// The file system for the queues of an IPC namespace, on the user namespace that owns it.
@@ -71,12 +73,9 @@ pub fn holders(k: &Kernel) -> BTreeMap<NsId, Vec<Holder>> {
         if let FileKind::Node { bound: Some(bound), .. } = &file.kind {
             bound.held().for_each(|ns| note(ns, Holder::File(id)));
         }
-        if let FileKind::Mounts { ns, .. } = &file.kind {
-            note(ns, Holder::File(id));
-        }
     }
-    for (id, sb) in k.vfs.sbs.iter() {
-        sb.held().for_each(|ns| note(ns, Holder::SuperBlock(id)));
+    for (id, socket) in k.net.sockets.iter() {
+        note(&socket.net, Holder::Socket(id));
     }
     for (id, ns) in k.namespaces.iter() {
         let common = &ns.common;
@@ -121,7 +120,7 @@ pub fn audit(k: &Kernel) -> Result<(), Vec<String>> {
     audit_children(k, &mut wrong);
     audit_pids(k, &mut wrong);
     audit_ucounts(k, &mut wrong);
-    super::mount::audit::audit(k, &mut wrong);
+    net::audit(k, &mut wrong);
     ipc::audit(k, &mut wrong);
     if !k.work.is_empty() {
         wrong.push(format!("work is left: {:?}", k.work));
@@ -129,7 +128,7 @@ pub fn audit(k: &Kernel) -> Result<(), Vec<String>> {
     if wrong.is_empty() { Ok(()) } else { Err(wrong) }
 }
 
-pub(super) fn differ<T: PartialEq + Debug>(wrong: &mut Vec<String>, what: impl Debug, shown: T, recounted: T) {
+fn differ<T: PartialEq + Debug>(wrong: &mut Vec<String>, what: impl Debug, shown: T, recounted: T) {
     if shown != recounted {
         wrong.push(format!("{what:?} shows {shown:?}, its holders are {recounted:?}"));
     }
@@ -137,7 +136,7 @@ pub(super) fn differ<T: PartialEq + Debug>(wrong: &mut Vec<String>, what: impl D
 
 fn audit_namespaces(k: &Kernel, wrong: &mut Vec<String>) {
     let mut holders = holders(k);
-    let mut pins = super::mount::audit::pins(k);
+    let mut pins: BTreeMap<NsId, u32> = BTreeMap::new();
     for (_, file) in k.open_files.iter() {
         if let FileKind::Ns(ns) = file.kind {
             *pins.entry(ns).or_default() += 1;
@@ -181,6 +180,7 @@ fn audit_counts(k: &Kernel, wrong: &mut Vec<String>) {
             }
         }
     }
+    cgroup::audit(k, &mut named, wrong);
     for (_, signal) in k.signals.iter() {
         named.pid(signal.pgrp.id());
         named.pid(signal.session.id());
@@ -213,6 +213,7 @@ fn audit_counts(k: &Kernel, wrong: &mut Vec<String>) {
     named.compare(Kind::Files, k.files.iter().map(|(id, o)| (id.serial(), o.count)), wrong);
     named.compare(Kind::File, k.open_files.iter().map(|(id, o)| (id.serial(), o.count)), wrong);
     named.compare(Kind::NsProxy, k.nsproxies.iter().map(|(id, o)| (id.serial(), o.count)), wrong);
+    named.compare(Kind::Cgroup, k.cgroup.table.iter().map(|(id, o)| (id.serial(), o.count)), wrong);
     named.compare(Kind::Ucounts, k.ucounts.table.iter().map(|(id, o)| (id.serial(), o.count)), wrong);
     ipc::compare_all(k, &mut named, wrong);
     for leftover in named.0.keys() {
@@ -231,6 +232,7 @@ enum Kind {
     File,
     NsProxy,
     Ucounts,
+    Cgroup,
     UndoList,
     ShmFile,
     MqueueFs,
@@ -321,7 +323,7 @@ fn audit_pids(k: &Kernel, wrong: &mut Vec<String>) {
         differ(wrong, (id, "session"), pid.attached.session, sessions.get(&id).copied().unwrap_or(0));
     }
     for (id, ns) in k.namespaces.iter() {
-        if let super::ns::NsState::Pid(pid_ns) = &ns.state {
+        if let NsState::Pid(pid_ns) = &ns.state {
             let recounted = numbers.get(&id).copied().unwrap_or(0);
             differ(wrong, (ns.arg(), "idr"), pid_ns.idr.len(), recounted);
             differ(wrong, (ns.arg(), "pid_allocated"), pid_ns.pid_allocated as usize, recounted);

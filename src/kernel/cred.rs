@@ -7,6 +7,7 @@ use super::change::Change;
 use super::ns::Namespace;
 use super::refcount::{Counted, Held};
 use super::task::Task;
+use super::trace::Step;
 use super::ucounts::{UcountRlimit, Ucounts};
 use super::{CredId, Kernel, NsId, TaskId};
 
@@ -199,7 +200,7 @@ impl Kernel {
     /// The object for `new`, with its references.
     fn insert_cred(&mut self, new: NewCred) -> Held<Cred> {
         let ucounts = self.get_ucounts(new.user_ns, new.ids.uid);
-        let user_ns = self.namespaces.hold(new.user_ns);
+        let user_ns = self.get_ns(new.user_ns);
         self.creds.insert_held(Cred {
             usage: 0,
             ids: new.ids,
@@ -229,6 +230,11 @@ impl Kernel {
             self.add_rlimit(from, UcountRlimit::Nproc, -1);
         }
         let old = std::mem::replace(&mut self.tasks[task].cred, cred);
+        self.record(|k| {
+            let Cred { ids, user_ns, .. } = k.cred_of(task);
+            let (euid, egid) = (ids.euid.0, ids.egid.0);
+            Step::CommitCreds { pid: k.task_nr(task), euid, egid, user_ns: k.ns_name(user_ns.id()) }
+        });
         self.put_cred(old);
         if is_risky {
             self.set_dumpable(task, false);

@@ -3,12 +3,11 @@
 
 use super::change::Change;
 use super::file::FilesStruct;
-use super::mount::umount::Umounting;
 use super::refcount::Held;
 use super::signal::{SIGCHLD, SIGCONT, SIGHUP, SIGKILL, Sender, sigmask};
 use super::task::TaskState;
 use super::ucounts::UcountRlimit;
-use super::{Kernel, NsId, PidId, SignalId, TaskId, TreeId};
+use super::{Kernel, NsId, PidId, SignalId, TaskId};
 
 /// What is left to do before a call returns. Linux does it in other tasks' context or in work items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +16,6 @@ pub enum Work {
     Exit(TaskId, i32),
     /// A number was given back in a dead pid namespace: its init may be waiting for that.
     ZapProgress(NsId),
-    /// The namespace of these mounts is gone.
-    DropMounts(TreeId),
 }
 
 impl Kernel {
@@ -32,7 +29,6 @@ impl Kernel {
                     }
                 }
                 Work::ZapProgress(ns) => self.finish_zap_if_done(ns),
-                Work::DropMounts(tree) => self.umount_tree(self.vfs.trees[tree].root, Umounting::Namespace),
             }
         }
     }
@@ -107,7 +103,8 @@ impl Kernel {
         self.put_pid(of_a);
     }
 
-    /// `exit_mm`, `exit_sem`, `exit_shm`, `exit_files`, `exit_fs`, `exit_task_namespaces`, in Linux's order.
+    /// `exit_mm`, `exit_sem`, `exit_shm`, `exit_files`, `exit_fs`, `exit_task_namespaces`,
+    /// `cgroup_exit`, in Linux's order.
     fn exit_resources(&mut self, task: TaskId) {
         self.tasks[task].was_dumpable = self.is_dumpable(task);
         self.put_mm(task);
@@ -117,9 +114,10 @@ impl Kernel {
             self.put_files(task, files);
         }
         if let Some(fs) = self.tasks[task].fs.take() {
-            self.put_fs(fs);
+            drop(self.fs.release(fs));
         }
         self.switch_task_namespaces(task, None);
+        self.cgroup_exit(task);
     }
 
     pub(crate) fn put_mm(&mut self, task: TaskId) {
@@ -163,6 +161,7 @@ impl Kernel {
         self.namespaces[ns].pid_mut().adding = false;
         let sighand = self.tasks[init].sighand.id();
         self.sighands[sighand].ignored |= sigmask(SIGCHLD);
+        self.sighands[sighand].handled &= !sigmask(SIGCHLD);
         let members: Vec<PidId> = self.namespaces[ns].pid().idr.iter().map(|(_, pid)| pid).collect();
         for member in members {
             let Some(task) = self.pids[member].attached.task else { continue };
@@ -361,7 +360,6 @@ impl Kernel {
         }
         self.signals[signal].threads.retain(|&t| t != task);
         let gone = self.tasks.remove(task).expect("a task is released once");
-        self.detach_mounts_of_task(task);
         self.changes.push(Change::Gone(task));
         if let Some(tracer) = gone.tracer {
             self.tasks[tracer].ptraced.retain(|&t| t != task);
@@ -369,6 +367,7 @@ impl Kernel {
         self.add_rlimit(self.creds[gone.cred.id()].ucounts.id(), UcountRlimit::Nproc, -1);
         drop(self.sighands.release(gone.sighand));
         self.put_cred(gone.cred);
+        self.put_cgroup(gone.cgroup);
         let own = gone.thread_pid.id();
         self.pids[own].attached.task = None;
         if task == leader {

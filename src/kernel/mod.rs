@@ -10,13 +10,14 @@
 pub mod audit;
 pub mod boot;
 pub mod capability;
+pub mod cgroup;
 pub mod change;
 pub mod cred;
 pub mod exec;
 pub mod exit;
 pub mod file;
 pub mod ipc;
-pub mod mount;
+pub mod net;
 pub mod node;
 pub mod ns;
 pub mod nsproxy;
@@ -27,27 +28,27 @@ pub mod scan;
 pub mod signal;
 pub mod table;
 pub mod task;
+pub mod trace;
 pub mod ucounts;
 pub mod uid_map;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use cgroup::CgroupRoot;
 use change::Change;
 use cred::Cred;
 use file::{File, FilesStruct, FsStruct};
 use ipc::mqueue::{Mqueue, MqueueFs};
 use ipc::sem::UndoList;
 use ipc::shm::ShmFile;
-use mount::Vfs;
-use mount::dentry::Dentry;
-use mount::sb::SuperBlock;
-use mount::tree::{Mount, MountTree};
+use net::Net;
 use ns::Namespace;
 use nsproxy::NsProxy;
 use pid::Pid;
 use signal::{Sighand, SignalStruct};
 use table::{Id, LowestFree, Table};
 use task::{Mm, Task};
+use trace::Trace;
 use ucounts::UcountsTable;
 
 pub type TaskId = Id<Task>;
@@ -57,10 +58,6 @@ pub type CredId = Id<Cred>;
 pub type NsId = Id<Namespace>;
 pub type NsProxyId = Id<NsProxy>;
 pub type FileId = Id<File>;
-pub type SbId = Id<SuperBlock>;
-pub type DentryId = Id<Dentry>;
-pub type MountId = Id<Mount>;
-pub type TreeId = Id<MountTree>;
 pub type MmId = Id<Mm>;
 pub type UndoListId = Id<UndoList>;
 pub type ShmFileId = Id<ShmFile>;
@@ -88,10 +85,10 @@ pub struct Kernel {
     pub namespaces: Table<Namespace>,
     /// The live namespaces by inum, which all kinds share.
     pub ns_by_inum: BTreeMap<u32, NsId>,
-    /// File systems and mounts.
-    pub vfs: Vfs,
     /// The objects that exist from boot and never go.
     pub init: InitObjects,
+    pub cgroup: CgroupRoot,
+    pub net: Net,
     /// Inums: one lowest-free pool for namespaces and procfs entries (`proc_alloc_inum`).
     pub inums: LowestFree,
     /// The next `ns_id`: never reused, one space for all kinds.
@@ -104,6 +101,8 @@ pub struct Kernel {
     pub work: VecDeque<exit::Work>,
     /// What changed since the last [`Kernel::take_changes`], for caches above.
     pub changes: Vec<Change>,
+    /// The steps taken, for those who want to see them.
+    pub trace: Trace,
 }
 
 /// Ids of what boot made.

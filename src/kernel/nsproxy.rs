@@ -8,7 +8,8 @@ use super::capability::Cap;
 use super::change::Change;
 use super::ns::{NS_TABLE, Namespace, NsOps, SLOTS, Slot};
 use super::refcount::{Counted, Held};
-use super::{Kernel, NsId, TaskId};
+use super::trace::{Count, Step};
+use super::{Kernel, NsId, NsProxyId, TaskId};
 use crate::bail;
 use crate::errno::Result;
 
@@ -78,6 +79,7 @@ impl Kernel {
     /// A new nsproxy for `task`: new namespaces for `flags`, owned by `owner`, the task's own ones for the rest
     /// (`create_new_namespaces`).
     pub(crate) fn create_new_namespaces(&mut self, task: TaskId, flags: u64, owner: NsId) -> Held<NsProxy> {
+        self.record(|k| Step::CreateNewNamespaces { flags, owner: k.ns_name(owner) });
         let mut slots = self.hold_slots(task);
         for ops in asked_for(flags) {
             let made = self.create_ns(ops, task, owner);
@@ -86,13 +88,27 @@ impl Kernel {
                 self.put_ns(old);
             }
         }
-        self.nsproxies.insert_held(NsProxy { count: 0, slots })
+        self.new_nsproxy(slots)
+    }
+
+    /// A new nsproxy with these references, and its first reference.
+    pub(crate) fn new_nsproxy(&mut self, slots: [Held<Namespace>; SLOTS]) -> Held<NsProxy> {
+        let held = self.nsproxies.insert_held(NsProxy { count: 0, slots });
+        self.record_nsproxy(held.id(), Step::GetNsProxy, Count { before: 0, after: 1 });
+        held
+    }
+
+    /// One more reference to an nsproxy (`get_nsproxy`).
+    pub(crate) fn get_nsproxy(&mut self, id: NsProxyId) -> Held<NsProxy> {
+        let before = self.nsproxies[id].count;
+        self.record_nsproxy(id, Step::GetNsProxy, Count { before, after: before + 1 });
+        self.nsproxies.hold(id)
     }
 
     /// References to all the namespaces of a live task's nsproxy.
     pub(crate) fn hold_slots(&mut self, task: TaskId) -> [Held<Namespace>; SLOTS] {
         let ids = self.nsproxy_of(task).expect("only a live task makes calls").ids();
-        ids.map(|id| self.namespaces.hold(id))
+        ids.map(|id| self.get_ns(id))
     }
 
     /// Moves an nsproxy into the time namespace its owner's children were to get, and freezes that one's offsets
@@ -105,7 +121,7 @@ impl Kernel {
 
     /// Points a slot of an unshared nsproxy to `ns`.
     pub(crate) fn set_slot(&mut self, nsproxy: &Held<NsProxy>, slot: Slot, ns: NsId) {
-        let new = self.namespaces.hold(ns);
+        let new = self.get_ns(ns);
         let old = std::mem::replace(&mut self.nsproxies[nsproxy.id()].slots[slot as usize], new);
         self.put_ns(old);
     }
@@ -118,6 +134,11 @@ impl Kernel {
     /// Gives a task another nsproxy, or none at its exit, and drops the old one (`switch_task_namespaces`).
     pub(crate) fn switch_task_namespaces(&mut self, task: TaskId, new: Option<Held<NsProxy>>) {
         let old = std::mem::replace(&mut self.tasks[task].nsproxy, new);
+        let from = old.as_ref().map(|old| old.id().index());
+        self.record(|k| {
+            let to = k.nsproxy_id_of(task).map(NsProxyId::index);
+            Step::SwitchTaskNamespaces { pid: k.task_nr(task), from, to }
+        });
         self.changes.push(Change::Links(task));
         if let Some(old) = old {
             self.put_nsproxy(old);
@@ -126,7 +147,10 @@ impl Kernel {
 
     /// Drops a reference; the last one drops those of all eight slots (`free_nsproxy`).
     pub(crate) fn put_nsproxy(&mut self, held: Held<NsProxy>) {
+        let (id, before) = (held.id(), self.nsproxies[held.id()].count);
+        self.record_nsproxy(id, Step::PutNsProxy, Count { before, after: before - 1 });
         if let Some(freed) = self.nsproxies.release(held) {
+            self.record(|_| Step::FreeNsProxy(id.index()));
             for slot in freed.slots {
                 self.put_ns(slot);
             }

@@ -225,7 +225,7 @@ impl Kernel {
             numbers.push((ns, 1));
         }
         let innermost = numbers.last().expect("a task has a number in the initial pid namespace").0;
-        let ns = self.namespaces.hold(innermost);
+        let ns = self.get_ns(innermost);
         let held = self.pids.insert_held(Pid { count: 0, ns, numbers, attached: Attachments::default(), hashed: true });
         for (ns, nr) in self.pids[held.id()].numbers.clone() {
             let pid_ns = self.namespaces[ns].pid_mut();

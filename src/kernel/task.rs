@@ -1,5 +1,6 @@
 //! Tasks (`struct task_struct`) and address spaces (`struct mm_struct`).
 
+use super::cgroup::Cgroup;
 use super::cred::Cred;
 use super::file::{FilesStruct, FsStruct};
 use super::ipc::sem::UndoList;
@@ -34,6 +35,10 @@ pub struct Task {
     pub files: Option<Held<FilesStruct>>,
     /// `None` from exit on: every reader has to answer the zombie.
     pub nsproxy: Option<Held<NsProxy>>,
+    /// What Linux reaches by `cgroups`, a css_set; a zombie keeps it.
+    pub cgroup: Held<Cgroup>,
+    /// Its number in the list of that cgroup.
+    pub cgroup_join: u64,
     /// What semaphores get back at exit; none before the first operation with undo (`sysvsem.undo_list`).
     pub undo_list: Option<Held<UndoList>>,
     /// The shared memory segments the thread has made, by namespace and identifier (`sysvshm.shm_clist`).

@@ -58,7 +58,7 @@ impl Kernel {
         if let Some(&id) = self.ucounts.by_key.get(&(ns, uid)) {
             return self.ucounts.table.hold(id);
         }
-        let ns_held = self.namespaces.hold(ns);
+        let ns_held = self.get_ns(ns);
         let ucounts = Ucounts { count: 0, ns: ns_held, uid, ucount: [0; UCOUNT_KINDS], rlimit: [0; UCOUNT_RLIMITS] };
         let held = self.ucounts.table.insert_held(ucounts);
         self.ucounts.by_key.insert((ns, uid), held.id());

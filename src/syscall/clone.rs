@@ -1,18 +1,20 @@
 //! clone3(2) (`kernel/fork.c`): the checks in Linux's order, then a child that cannot fail any more.
 
+use super::cgroup::{Moved, check_clone_into};
 use super::{CloneArgs, CloneFlags, Return};
 use crate::bail;
-use crate::errno::{Error, Result};
+use crate::errno::Result;
 use crate::kernel::capability::Cap;
+use crate::kernel::cgroup::CgroupId;
 use crate::kernel::change::Change;
 use crate::kernel::cred::{Cred, GLOBAL_ROOT_UID};
 use crate::kernel::file::{Descriptor, FilesStruct, FsStruct};
 use crate::kernel::ns::{NsType, Slot};
-use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::pid::{Pid, PidPlan};
 use crate::kernel::refcount::Held;
 use crate::kernel::signal::{SIGCHLD, SIGNAL_MAX, Sighand, SignalStruct};
 use crate::kernel::task::{ChildList, Mm, SiblingLinks, Task, TaskState};
+use crate::kernel::trace::Step;
 use crate::kernel::ucounts::UcountRlimit;
 use crate::kernel::{Kernel, NsId, SignalId, TaskId};
 
@@ -35,11 +37,14 @@ pub fn sys_clone(k: &mut Kernel, me: TaskId, args: &CloneArgs) -> Result<Return>
     let owner = (!new_user).then(|| k.cred_of(me).user_ns.id());
     check_namespaces(k, me, flags, owner)?;
     let plan = plan_pid(k, me, flags, &args.set_tid);
-    if let Some(refusal) = refusal(&plan, args, flags) {
-        k.advance_cursors(&plan);
-        return Err(refusal);
-    }
-    let child = copy_process(k, me, args, &plan);
+    let cgroup = match check_numbered(k, me, &plan, args, flags) {
+        Ok(cgroup) => cgroup,
+        Err(refusal) => {
+            k.advance_cursors(&plan);
+            return Err(refusal);
+        }
+    };
+    let child = copy_process(k, me, args, &plan, cgroup);
     Ok(Return::Num(i64::from(k.task_nr(child))))
 }
 
@@ -144,20 +149,24 @@ fn plan_pid(k: &Kernel, me: TaskId, flags: CloneFlags, set_tid: &[i64]) -> PidPl
     k.plan_pid(me, innermost, flags.contains(CloneFlags::NEWPID), set_tid)
 }
 
-/// Why a call fails after numbers were chosen.
-fn refusal(plan: &PidPlan, args: &CloneArgs, flags: CloneFlags) -> Option<Error> {
-    if let Err(error) = &plan.outcome {
-        return Some(error.clone());
+/// What may fail after numbers were chosen: the cgroup the child will be in.
+fn check_numbered(k: &Kernel, me: TaskId, plan: &PidPlan, args: &CloneArgs, flags: CloneFlags) -> Result<CgroupId> {
+    plan.outcome.clone()?;
+    if !flags.contains(CloneFlags::INTO_CGROUP) {
+        return Ok(k.cgroup_of(me));
     }
-    let no_cgroup = || crate::err!(EBADF, "descriptor {} is no cgroup directory", args.cgroup.unwrap_or(-1));
-    flags.contains(CloneFlags::INTO_CGROUP).then(no_cgroup)
+    let moved = if flags.contains(CloneFlags::THREAD) { Moved::Thread } else { Moved::Process };
+    check_clone_into(k, me, args.cgroup.unwrap_or(-1), moved)
 }
 
 /// Makes the child. Nothing here can fail.
-fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &PidPlan) -> TaskId {
+fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &PidPlan, cgroup: CgroupId) -> TaskId {
     let flags = CloneFlags::from_bits_retain(args.flags);
     let cred = copy_creds(k, me, flags);
     let nsproxy = copy_namespaces(k, me, flags, k.creds[cred.id()].user_ns.id());
+    if flags.bits() & NsType::Cgroup.ops().clone_flag != 0 {
+        k.set_cgroup_ns_root(k.nsproxies[nsproxy.id()].get(Slot::Cgroup), cgroup);
+    }
     let new_pid_ns = plan.in_new_ns.then(|| k.nsproxies[nsproxy.id()].get(Slot::PidForChildren));
     let thread_pid = k.alloc_pid(plan, new_pid_ns);
     let task = Task {
@@ -169,9 +178,11 @@ fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &PidPlan) ->
         cred,
         mm: Some(copy_mm(k, me, flags)),
         was_dumpable: false,
-        fs: Some(copy_fs(k, me, flags, &nsproxy)),
+        fs: Some(copy_fs(k, me, flags)),
         files: Some(copy_files(k, me, flags)),
         nsproxy: Some(nsproxy),
+        cgroup: k.cgroup.table.hold(cgroup),
+        cgroup_join: 0,
         undo_list: flags.contains(CloneFlags::SYSVSEM).then(|| k.share_undo_list(me)),
         shm_created: Vec::new(),
         thread_pid,
@@ -192,6 +203,7 @@ fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &PidPlan) ->
     };
     let child = k.tasks.insert(task);
     join_group(k, me, child, flags);
+    k.cgroup_post_fork(child);
     k.changes.push(Change::Born(child));
     child
 }
@@ -223,13 +235,20 @@ fn exit_signal(k: &Kernel, me: TaskId, args: &CloneArgs, flags: CloneFlags) -> i
 
 /// `copy_namespaces`: shares the parent's nsproxy unless something new is asked for or the time namespace for children
 /// is another one.
-fn copy_namespaces(k: &mut Kernel, me: TaskId, flags: CloneFlags, owner: NsId) -> Held<NsProxy> {
+fn copy_namespaces(
+    k: &mut Kernel,
+    me: TaskId,
+    flags: CloneFlags,
+    owner: NsId,
+) -> Held<crate::kernel::nsproxy::NsProxy> {
     let asked = flags.bits() & crate::kernel::nsproxy::nsproxy_flags();
     let moves_in_time = !flags.contains(CloneFlags::VM);
     if asked == 0 && !(moves_in_time && k.is_time_switch_due(me)) {
         let shared = k.nsproxy_id_of(me).expect("only a live task makes calls");
-        return k.nsproxies.hold(shared);
+        k.record(|_| Step::CopyNamespaces { flags: 0, shared: true });
+        return k.get_nsproxy(shared);
     }
+    k.record(|_| Step::CopyNamespaces { flags: asked, shared: false });
     let nsproxy = k.create_new_namespaces(me, asked, owner);
     if moves_in_time {
         k.enter_time_for_children(&nsproxy);
@@ -253,25 +272,14 @@ fn copy_mm(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<Mm> {
         return k.mms.hold(current);
     }
     let (dumpable, user_ns) = (k.mms[current].dumpable, k.mms[current].user_ns.id());
-    let user_ns = k.namespaces.hold(user_ns);
+    let user_ns = k.get_ns(user_ns);
     let attachments = k.copy_attachments(me);
     k.mms.insert_held(Mm { users: 0, dumpable, user_ns, attachments })
 }
 
-/// With CLONE_NEWNS the copy moves into the copied tree.
-fn copy_fs(k: &mut Kernel, me: TaskId, flags: CloneFlags, nsproxy: &Held<NsProxy>) -> Held<FsStruct> {
+fn copy_fs(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<FsStruct> {
     let current = k.tasks[me].fs.as_ref().expect("only a live task makes calls").id();
-    if flags.contains(CloneFlags::FS) {
-        return k.fs.hold(current);
-    }
-    let copy = k.copy_fs_struct(me);
-    if flags.contains(CloneFlags::NEWNS)
-        && let Some(old) = k.mnt_ns_of(me)
-    {
-        let new = k.nsproxies[nsproxy.id()].get(Slot::Mnt);
-        k.enter_copied_tree(copy.id(), k.tree_of(old), k.tree_of(new));
-    }
-    copy
+    if flags.contains(CloneFlags::FS) { k.fs.hold(current) } else { k.copy_fs_struct(me) }
 }
 
 fn copy_files(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<FilesStruct> {
@@ -283,10 +291,8 @@ impl Kernel {
     /// A private copy of a task's root, working directory and umask (`copy_fs_struct`).
     pub(crate) fn copy_fs_struct(&mut self, task: TaskId) -> Held<FsStruct> {
         let current = self.tasks[task].fs.as_ref().expect("only a live task makes calls").id();
-        let FsStruct { umask, root, pwd, .. } = &self.fs[current];
-        let (umask, root, pwd) = (*umask, root.path(), pwd.path());
-        let copy = FsStruct { users: 0, umask, root: self.hold_path(root), pwd: self.hold_path(pwd) };
-        self.fs.insert_held(copy)
+        let umask = self.fs[current].umask;
+        self.fs.insert_held(FsStruct { users: 0, umask })
     }
 
     /// A private copy of a task's descriptor table; both refer to the same open files (`dup_fd`).

@@ -5,8 +5,6 @@ use crate::bail;
 use crate::errno::Result;
 use crate::kernel::change::Change;
 use crate::kernel::ipc::shm::Attachments;
-use crate::kernel::nsproxy::NsProxy;
-use crate::kernel::refcount::Held;
 use crate::kernel::signal::{SIGCHLD, Sighand};
 use crate::kernel::task::{Mm, TaskState};
 use crate::kernel::ucounts::UcountRlimit;
@@ -72,7 +70,7 @@ fn close_on_exec(k: &mut Kernel, me: TaskId) {
 
 fn new_mm(k: &mut Kernel, me: TaskId) {
     k.put_mm(me);
-    let user_ns = k.namespaces.hold(k.cred_of(me).user_ns.id());
+    let user_ns = k.get_ns(k.cred_of(me).user_ns.id());
     let mm = k.mms.insert_held(Mm { users: 0, dumpable: true, user_ns, attachments: Attachments::new() });
     k.tasks[me].mm = Some(mm);
 }
@@ -88,7 +86,7 @@ fn own_handlers(k: &mut Kernel, me: TaskId) {
 /// `exec_task_namespaces`: the task moves into the time namespace its children were to get.
 fn enter_time(k: &mut Kernel, me: TaskId) {
     let slots = k.hold_slots(me);
-    let nsproxy: Held<NsProxy> = k.nsproxies.insert_held(NsProxy { count: 0, slots });
+    let nsproxy = k.new_nsproxy(slots);
     k.enter_time_for_children(&nsproxy);
     k.switch_task_namespaces(me, Some(nsproxy));
 }

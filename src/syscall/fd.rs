@@ -1,13 +1,13 @@
 //! Descriptors: open of namespace files, pidfds and files of the lab; close, dup, pidfd_getfd.
 
-use super::{Return, Target, cwd, find_visible, namei};
+use super::{Return, Target, find_visible};
 use crate::bail;
-use crate::errno::{Errno, Result};
+use crate::errno::Result;
 use crate::kernel::file::{Bound, Descriptor, File, FileKind, OpenFlags};
 use crate::kernel::ipc::mqueue::MqueueFile;
-use crate::kernel::mount::dentry::Content;
-use crate::kernel::mount::site::Path;
+use crate::kernel::net::SocketId;
 use crate::kernel::node::{Node, Place, View};
+use crate::kernel::ns::NsType;
 use crate::kernel::ptrace::PtraceMode;
 use crate::kernel::refcount::Held;
 use crate::kernel::{FileId, Kernel, NsId, TaskId};
@@ -23,6 +23,7 @@ pub enum Opened {
         thread: bool,
         task: Option<TaskId>,
     },
+    Socket(SocketId),
     Node(Node),
 }
 
@@ -46,22 +47,13 @@ pub fn open_target(k: &Kernel, me: TaskId, target: &Target, flags: OpenFlags) ->
         Target::Path(path) => {
             // open(2) takes its descriptor before it looks at the path.
             free_fd(k, me)?;
-            open_path(k, me, path, flags).map(opened_node)
+            let node = tree::resolve(k, me, View::Caller, path, !flags.contains(OpenFlags::NOFOLLOW))?;
+            tree::may_open(k, Viewer(me), node, flags)?;
+            Ok(match node.place {
+                Place::NsFile(ns) => Opened::Ns(ns),
+                _ => Opened::Node(node),
+            })
         }
-    }
-}
-
-/// The file at a path, as the task opens it.
-fn open_path(k: &Kernel, me: TaskId, path: &[u8], flags: OpenFlags) -> Result<Node> {
-    let node = tree::resolve(k, me, View::Caller, path, !flags.contains(OpenFlags::NOFOLLOW))?;
-    tree::may_open(k, Viewer(me), node, flags)?;
-    Ok(node)
-}
-
-fn opened_node(node: Node) -> Opened {
-    match node.place {
-        Place::NsFile(ns) => Opened::Ns(ns),
-        _ => Opened::Node(node),
     }
 }
 
@@ -72,7 +64,8 @@ pub fn opened(k: &Kernel, file: FileId) -> Opened {
         FileKind::Pidfd { pid, thread } => {
             Opened::Pidfd { pid: pid.id(), thread: *thread, task: k.pids[pid.id()].attached.task }
         }
-        FileKind::Node { node, .. } | FileKind::Mounts { node, .. } => Opened::Node(*node),
+        FileKind::Socket(id) => Opened::Socket(*id),
+        FileKind::Node { node, .. } => Opened::Node(*node),
         FileKind::Mqueue(open) => Opened::Node(mqueue_node(open)),
     }
 }
@@ -122,13 +115,7 @@ fn pidfd_open(k: &Kernel, me: TaskId, nr: i32, thread: bool) -> Result<Opened> {
 /// # Errors
 /// Those of [`open_target`]; EMFILE.
 pub fn sys_open(k: &mut Kernel, me: TaskId, target: &Target, flags: OpenFlags) -> Result<Return> {
-    let (opened, path) = match target {
-        Target::Path(path) => {
-            let node = open_or_create(k, me, path, flags)?;
-            (opened_node(node), node.path())
-        }
-        Target::Ns { .. } | Target::Fd(_) | Target::Pidfd(_) => (open_target(k, me, target, flags)?, None),
-    };
+    let opened = open_target(k, me, target, flags)?;
     let fd = free_fd(k, me)?;
     let kind = match opened {
         Opened::Ns(ns) => {
@@ -136,57 +123,26 @@ pub fn sys_open(k: &mut Kernel, me: TaskId, target: &Target, flags: OpenFlags) -
             FileKind::Ns(ns)
         }
         Opened::Pidfd { pid, thread, .. } => FileKind::Pidfd { pid: k.pids.hold(pid), thread },
+        Opened::Socket(_) => bail!(ENXIO, "a socket cannot be opened once more"),
         Opened::Node(Node { place: Place::Mqueue(queue), .. }) => FileKind::Mqueue(k.open_mqueue(queue)),
-        Opened::Node(node) => node_kind(k, me, node, flags),
+        Opened::Node(node) => FileKind::Node { node, bound: bind(k, me, node) },
     };
-    let file = new_file(k, me, kind, flags, path);
+    let file = new_file(k, me, kind, flags);
     install_fd(k, me, fd, file, flags.contains(OpenFlags::CLOEXEC) || matches!(opened, Opened::Pidfd { .. }));
     Ok(Return::Num(i64::from(fd)))
-}
-
-/// The file at a path; with O_CREAT in the task's own file tree it is made if it is missing.
-fn open_or_create(k: &mut Kernel, me: TaskId, path: &[u8], flags: OpenFlags) -> Result<Node> {
-    // open(2) takes its descriptor before it looks at the path.
-    free_fd(k, me)?;
-    let creates = flags.contains(OpenFlags::CREAT) && !flags.contains(OpenFlags::PATH);
-    let follow = !flags.intersects(OpenFlags::NOFOLLOW | OpenFlags::EXCL);
-    if creates
-        && cwd::is_tree_path(path)
-        && tree::resolve_file(k, me, path, follow).is_err_and(|error| error.errno == Errno::ENOENT)
-    {
-        namei::create_file(k, me, path)?;
-        return tree::resolve_file(k, me, path, follow);
-    }
-    let node = open_path(k, me, path, flags)?;
-    namei::use_mount(k, node);
-    Ok(node)
-}
-
-/// A file of the tree with what it is bound to; O_TRUNC empties it.
-fn node_kind(k: &mut Kernel, me: TaskId, node: Node, flags: OpenFlags) -> FileKind {
-    if flags.contains(OpenFlags::PATH) {
-        return FileKind::Node { node, bound: None };
-    }
-    if let (Place::Dentry(dentry), true) = (node.place, flags.contains(OpenFlags::TRUNC)) {
-        k.vfs.dentries[dentry].content = Content::File(Vec::new());
-    }
-    if let Some((ns, root)) = tree::listed_mounts(k, node) {
-        return FileKind::Mounts { node, ns: k.namespaces.hold(ns), root: k.hold_path(root) };
-    }
-    FileKind::Node { node, bound: bind(k, me, node) }
 }
 
 /// What a file of the lab's tree is bound to while `me` has it open.
 fn bind(k: &mut Kernel, me: TaskId, node: Node) -> Option<Bound> {
     let ns = tree::bound_ns(k, Viewer(me), node)?;
-    Some(match tree::write_target(node) {
-        Some(WriteTarget::Sysctl(_)) => Bound::Table(ns),
-        Some(_) => Bound::Ns(k.namespaces.hold(ns)),
-        // Of the files that cannot be written only those of System V IPC are bound to anything.
-        None => {
+    Some(match (tree::write_target(node), node.place) {
+        (Some(WriteTarget::Sysctl(_)), _) | (None, Place::NetConf(..)) => Bound::Table(ns),
+        // Of the files of IPC namespaces that cannot be written only those of System V IPC are bound to anything.
+        (None, _) if k.namespaces[ns].ns_type() == NsType::Ipc => {
             let pid_ns = k.task_active_pid_ns(me);
-            Bound::SysvIpc { ipc_ns: k.namespaces.hold(ns), pid_ns: k.namespaces.hold(pid_ns) }
+            Bound::SysvIpc { ipc_ns: k.get_ns(ns), pid_ns: k.get_ns(pid_ns) }
         }
+        _ => Bound::Ns(k.get_ns(ns)),
     })
 }
 
@@ -195,21 +151,16 @@ pub(super) fn mqueue_node(open: &MqueueFile) -> Node {
     Node { view: View::Caller, place: Place::Mqueue(open.queue.id()) }
 }
 
-/// An open file; `path` is where it was opened in a file tree.
-pub(super) fn new_file(k: &mut Kernel, me: TaskId, kind: FileKind, flags: OpenFlags, path: Option<Path>) -> Held<File> {
+pub(super) fn new_file(k: &mut Kernel, me: TaskId, kind: FileKind, flags: OpenFlags) -> Held<File> {
     let cred = k.creds.hold(k.tasks[me].cred.id());
-    let path = path.map(|path| k.hold_path(path));
-    if let Some(path) = path.as_ref().filter(|_| flags.writes()) {
-        k.vfs.mounts[path.mount.id()].writers += 1;
-    }
-    k.open_files.insert_held(File { count: 0, kind, flags, pos: 0, cred, path })
+    k.open_files.insert_held(File { count: 0, kind, flags, pos: 0, cred })
 }
 
 /// Opens a namespace for `me`: the new descriptor, read-only and close-on-exec.
 pub(super) fn open_ns_fd(k: &mut Kernel, me: TaskId, ns: NsId) -> Result<Return> {
     let fd = free_fd(k, me)?;
     k.pin_ns(ns);
-    let file = new_file(k, me, FileKind::Ns(ns), OpenFlags::READ, None);
+    let file = new_file(k, me, FileKind::Ns(ns), OpenFlags::READ);
     install_fd(k, me, fd, file, true);
     Ok(Return::Num(i64::from(fd)))
 }
@@ -271,7 +222,7 @@ pub fn sys_pidfd_getfd(k: &mut Kernel, me: TaskId, pidfd: i32, fd: i32) -> Resul
     let task = match opened(k, file_at(k, me, pidfd)?) {
         Opened::Pidfd { task: Some(task), .. } => task,
         Opened::Pidfd { task: None, .. } => bail!(ESRCH, "the task of the pidfd is gone"),
-        Opened::Ns(_) | Opened::Node(_) => bail!(EBADF, "descriptor {} is no pidfd", pidfd),
+        Opened::Ns(_) | Opened::Socket(_) | Opened::Node(_) => bail!(EBADF, "descriptor {} is no pidfd", pidfd),
     };
     k.ptrace_may_access(me, task, PtraceMode::AttachRealCreds)?;
     if k.tasks[task].files.is_none() {

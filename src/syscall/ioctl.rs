@@ -2,6 +2,7 @@
 
 use super::Return;
 use super::fd::{Opened, open_ns_fd, opened, usable_file_at};
+use super::socket::socket_ioctl;
 use crate::bail;
 use crate::errno::{Error, Result};
 use crate::kernel::capability::Cap;
@@ -37,7 +38,7 @@ pub fn pidfd_entries() -> Vec<&'static NsEntry> {
     entries
 }
 
-/// Asks a namespace file or a pidfd.
+/// Asks a namespace file, a pidfd or a socket.
 ///
 /// # Errors
 /// EBADF: no such descriptor, or one opened with O_PATH; ENOTTY: no such request for that file; then those of the request.
@@ -45,6 +46,7 @@ pub fn sys_ioctl(k: &mut Kernel, me: TaskId, fd: i32, request: u32, arg: Option<
     match opened(k, usable_file_at(k, me, fd)?) {
         Opened::Ns(ns) => ns_ioctl(k, me, ns, request, arg.unwrap_or(0)),
         Opened::Pidfd { task, .. } => pidfd_ioctl(k, me, task, request, arg.unwrap_or(0)),
+        Opened::Socket(socket) => socket_ioctl(k, me, socket, request),
         Opened::Node(_) => bail!(ENOTTY, "request {} is for namespace files and pidfds", format!("{request:#x}")),
     }
 }

@@ -1,22 +1,21 @@
 //! Layer 1c: what a task may ask, one file per call or family. [`dispatch`] is the only way to change a kernel.
 
+mod cgroup;
 pub mod clock;
 mod clone;
 mod cred;
-mod cwd;
 mod exec;
 mod exit;
 mod fd;
 mod hostname;
 mod idmap;
 pub mod ioctl;
+pub mod ip;
 pub mod ipc;
 mod kill;
-pub mod mount;
 pub mod mqueue;
 pub mod msg;
 pub mod namei;
-mod opentree;
 mod path;
 mod prctl;
 mod prlimit;
@@ -27,9 +26,10 @@ mod session;
 mod setid;
 mod setns;
 pub mod shm;
+pub mod socket;
 mod sysctl;
 mod timens;
-mod umount;
+mod trace;
 mod unshare;
 mod wait;
 pub mod write;
@@ -39,13 +39,9 @@ use bitflags::bitflags;
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::file::OpenFlags;
-use crate::kernel::mount::flags::UmountFlags;
-use crate::kernel::mount::propagation::PropagationType;
 use crate::kernel::ns::NsType;
 use crate::kernel::task::TaskState;
 use crate::kernel::{Kernel, PidId, TaskId};
-use mount::{Beneath, MountArgs};
-use namei::NameCall;
 
 /// One call with its arguments as the task gives them. Pids are numbers of the initial pid namespace; ids are those of
 /// the task's user namespace; `None` among ids is -1, "unchanged".
@@ -90,28 +86,27 @@ pub enum Syscall {
     Dup { fd: i32 },
     PidfdGetfd { pidfd: i32, fd: i32 },
     Ioctl { fd: i32, request: u32, arg: Option<i64> },
-    Mount(MountArgs),
-    Umount { path: Vec<u8>, flags: UmountFlags },
-    PivotRoot { new_root: Vec<u8>, put_old: Vec<u8> },
-    Chroot { path: Vec<u8> },
-    Chdir { path: Vec<u8> },
-    Fchdir { fd: i32 },
-    Getcwd,
-    OpenTree { path: Vec<u8> },
-    MoveMount { from: Vec<u8>, to: Vec<u8>, beneath: Beneath },
-    MountSetattr { path: Vec<u8>, types: Vec<PropagationType> },
-    Name(NameCall),
     Msg(msg::MsgCall),
     Sem(sem::SemCall),
     Shm(shm::ShmCall),
     Mq(mqueue::MqCall),
     ClockGettime { clock: i32 },
     Clock { advance: u64 },
+    Attach { host_pid: u32 },
     Read { path: Vec<u8> },
     Readlink { path: Vec<u8> },
     Stat { path: Vec<u8>, follow: bool },
     Ls { path: Vec<u8> },
     Write { path: Vec<u8>, bytes: Vec<u8> },
+    Ip(ip::Ip),
+    Bind(socket::SocketName),
+    Connect(socket::SocketName),
+    Mkdir { path: Vec<u8> },
+    Rmdir { path: Vec<u8> },
+    Touch { path: Vec<u8> },
+    Unlink { path: Vec<u8> },
+    Rename { old: Vec<u8>, new: Vec<u8> },
+    Chown { uid: Option<u32>, gid: Option<u32>, path: Vec<u8> },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -257,14 +252,19 @@ impl Return {
 /// What Linux gives, ESRCH if `task` is a zombie or gone.
 pub fn dispatch(k: &mut Kernel, task: TaskId, call: &Syscall) -> Result<Return> {
     check_caller(k, task)?;
+    trace::enter(k, task, call);
     let result = perform(k, task, call);
     k.run_work();
+    trace::exit(k, call, &result);
     debug_assert_eq!(crate::kernel::audit::audit(k), Ok(()), "after {call:?}");
     result
 }
 
 fn check_caller(k: &Kernel, task: TaskId) -> Result<()> {
     match k.tasks.get(task).map(|t| t.state) {
+        Some(TaskState::Running) if k.is_cgroup_frozen(k.cgroup_of(task)) => {
+            bail!(EAGAIN, "pid {} is frozen: it runs again when cgroup.freeze is 0", k.task_nr(task))
+        }
         Some(TaskState::Running) => Ok(()),
         Some(TaskState::Stopped) => bail!(EAGAIN, "pid {} is stopped: it runs again after SIGCONT", k.task_nr(task)),
         Some(TaskState::Zapping | TaskState::Zombie) => bail!(ESRCH, "pid {} is dead", k.task_nr(task)),
@@ -304,6 +304,7 @@ fn perform(k: &mut Kernel, me: TaskId, call: &Syscall) -> Result<Return> {
         Syscall::Mq(call) => mqueue::sys_mq(k, me, call),
         Syscall::ClockGettime { clock } => clock::sys_clock_gettime(k, me, *clock),
         Syscall::Clock { advance } => clock::sys_clock(k, me, *advance),
+        Syscall::Attach { .. } => bail!(EOPNOTSUPP, "only a mounted lab has host processes to attach"),
         Syscall::Prctl(op) => prctl::sys_prctl(k, me, op),
         Syscall::Setuid { uid } => setid::sys_setuid(k, me, *uid),
         Syscall::Setgid { gid } => setid::sys_setgid(k, me, *gid),
@@ -319,23 +320,21 @@ fn perform(k: &mut Kernel, me: TaskId, call: &Syscall) -> Result<Return> {
         }
         Syscall::PtraceSeize { pid } => ptrace::sys_ptrace_seize(k, me, *pid),
         Syscall::Prlimit { resource, soft, hard } => prlimit::sys_prlimit(k, me, *resource, *soft, *hard),
-        Syscall::Mount(args) => mount::sys_mount(k, me, args),
-        Syscall::Umount { path, flags } => umount::sys_umount(k, me, path, *flags),
-        Syscall::PivotRoot { new_root, put_old } => umount::sys_pivot_root(k, me, new_root, put_old),
-        Syscall::Chroot { path } => cwd::sys_chroot(k, me, path),
-        Syscall::Chdir { path } => cwd::sys_chdir(k, me, path),
-        Syscall::Fchdir { fd } => cwd::sys_fchdir(k, me, *fd),
-        Syscall::Getcwd => cwd::sys_getcwd(k, me),
-        Syscall::OpenTree { path } => opentree::sys_open_tree(k, me, path),
-        Syscall::MoveMount { from, to, beneath } => opentree::sys_move_mount(k, me, from, to, *beneath),
-        Syscall::MountSetattr { path, types } => opentree::sys_mount_setattr(k, me, path, types),
-        Syscall::Name(call) => namei::sys_name(k, me, call),
         Syscall::Read { path } => path::sys_read(k, me, path),
         Syscall::Readlink { path } => path::sys_readlink(k, me, path),
         Syscall::Stat { path, follow } => path::sys_stat(k, me, path, *follow),
         Syscall::Ls { path } => path::sys_ls(k, me, path),
         Syscall::Sethostname { name } => hostname::sys_sethostname(k, me, name),
         Syscall::Setdomainname { name } => hostname::sys_setdomainname(k, me, name),
+        Syscall::Ip(call) => ip::sys_ip(k, me, call),
+        Syscall::Bind(name) => socket::sys_bind(k, me, name),
+        Syscall::Connect(name) => socket::sys_connect(k, me, name),
+        Syscall::Mkdir { path } => namei::sys_mkdir(k, me, path),
+        Syscall::Rmdir { path } => namei::sys_rmdir(k, me, path),
+        Syscall::Touch { path } => namei::sys_touch(k, me, path),
+        Syscall::Unlink { path } => namei::sys_unlink(k, me, path),
+        Syscall::Rename { old, new } => namei::sys_rename(k, me, old, new),
+        Syscall::Chown { uid, gid, path } => namei::sys_chown(k, me, *uid, *gid, path),
         Syscall::Write { path, bytes } => write::sys_write(k, me, path, bytes),
     }
 }

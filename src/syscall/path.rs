@@ -1,11 +1,12 @@
 //! What a task reads by path or descriptor: read(2), readlink(2), stat(2), lstat(2) and getdents(2).
 
 use super::Return;
-use super::{cwd, fd, namei};
+use super::fd;
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::cred::OVERFLOW_ID;
 use crate::kernel::file::{FileKind, OpenFlags};
+use crate::kernel::net::socket::Socket;
 use crate::kernel::node::{Node, Place, View};
 use crate::kernel::{FileId, Kernel, TaskId};
 use crate::tree::{self, Attr, FileType, Viewer};
@@ -17,13 +18,12 @@ enum Subject {
     Node(Node),
 }
 
-fn subject(k: &mut Kernel, me: TaskId, path: &[u8], follow: bool) -> Result<Subject> {
+fn subject(k: &Kernel, me: TaskId, path: &[u8], follow: bool) -> Result<Subject> {
     match fd::descriptor(path) {
         Some(number) => fd::file_at(k, me, number).map(Subject::File),
         None => {
-            let node = tree::resolve(k, me, cwd::own_view(k, me), path, follow)?;
-            namei::use_mount(k, node);
-            Ok(Subject::Node(node))
+            let own = View::PidNs(k.task_active_pid_ns(me));
+            tree::resolve(k, me, own, path, follow).map(Subject::Node)
         }
     }
 }
@@ -57,12 +57,12 @@ fn read_file(k: &mut Kernel, me: TaskId, id: FileId) -> Result<Return> {
 ///
 /// # Errors
 /// Those of [`tree::resolve`] and [`tree::readlink_as_task`].
-pub fn sys_readlink(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<Return> {
+pub fn sys_readlink(k: &Kernel, me: TaskId, path: &[u8]) -> Result<Return> {
     let node = match subject(k, me, path, false)? {
         Subject::Node(node) => node,
         Subject::File(file) => match k.open_files[file].kind {
-            FileKind::Node { node, .. } | FileKind::Mounts { node, .. } => node,
-            FileKind::Ns(_) | FileKind::Pidfd { .. } | FileKind::Mqueue(_) => {
+            FileKind::Node { node, .. } => node,
+            FileKind::Ns(_) | FileKind::Pidfd { .. } | FileKind::Mqueue(_) | FileKind::Socket(_) => {
                 bail!(ENOENT, "the descriptor is no symbolic link")
             }
         },
@@ -74,14 +74,15 @@ pub fn sys_readlink(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<Return> {
 ///
 /// # Errors
 /// Those of [`tree::resolve`]; ENOENT: the task of an open file is gone.
-pub fn sys_stat(k: &mut Kernel, me: TaskId, path: &[u8], follow: bool) -> Result<Return> {
+pub fn sys_stat(k: &Kernel, me: TaskId, path: &[u8], follow: bool) -> Result<Return> {
     let node = match subject(k, me, path, follow)? {
         Subject::Node(node) => node,
         Subject::File(file) => match &k.open_files[file].kind {
-            FileKind::Node { node, .. } | FileKind::Mounts { node, .. } => *node,
+            FileKind::Node { node, .. } => *node,
             FileKind::Ns(ns) => Node { view: View::Caller, place: Place::NsFile(*ns) },
             FileKind::Mqueue(open) => fd::mqueue_node(open),
             FileKind::Pidfd { pid, .. } => return Ok(pidfd_stat(pid.id().serial())),
+            FileKind::Socket(socket) => return Ok(socket_stat(k, me, &k.net.sockets[*socket])),
         },
     };
     let attr = tree::attr(k, Viewer(me), node)?;
@@ -105,11 +106,18 @@ fn pidfd_stat(ino: u64) -> Return {
     Return::Text(format!("file 0700 0 0 {ino}").into_bytes())
 }
 
+/// A socket belongs to its maker.
+fn socket_stat(k: &Kernel, me: TaskId, socket: &Socket) -> Return {
+    let user = k.namespaces[k.cred_of(me).user_ns.id()].user();
+    let uid = user.from_kuid(socket.uid).unwrap_or(OVERFLOW_ID);
+    Return::Text(format!("socket 0777 {uid} 0 {}", socket.ino).into_bytes())
+}
+
 /// The names in a directory, one a line, sorted by bytes; those of an `ns` directory in the kernel's own order.
 ///
 /// # Errors
 /// Those of [`tree::resolve`], [`tree::may_open`] and [`tree::readdir`]; EBADF: a descriptor opened with O_PATH.
-pub fn sys_ls(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<Return> {
+pub fn sys_ls(k: &Kernel, me: TaskId, path: &[u8]) -> Result<Return> {
     let node = match subject(k, me, path, true)? {
         Subject::Node(node) => {
             tree::may_open(k, Viewer(me), node, OpenFlags::READ | OpenFlags::DIRECTORY)?;
@@ -131,7 +139,7 @@ fn listable(k: &Kernel, file: FileId) -> Result<Node> {
     }
     match file.kind {
         FileKind::Node { node, .. } => Ok(node),
-        FileKind::Ns(_) | FileKind::Pidfd { .. } | FileKind::Mqueue(_) | FileKind::Mounts { .. } => {
+        FileKind::Ns(_) | FileKind::Pidfd { .. } | FileKind::Mqueue(_) | FileKind::Socket(_) => {
             bail!(ENOTDIR, "the descriptor is no directory")
         }
     }

@@ -22,7 +22,7 @@ pub fn sys_setns(k: &mut Kernel, me: TaskId, target: &Target, flags: u64) -> Res
     let joins = match open_target(k, me, target, OpenFlags::READ)? {
         Opened::Ns(ns) => join_one(k, ns, flags)?,
         Opened::Pidfd { task, .. } => join_of_task(k, me, task, flags)?,
-        Opened::Node(_) => bail!(EINVAL, "the descriptor is neither a namespace file nor a pidfd"),
+        Opened::Socket(_) | Opened::Node(_) => bail!(EINVAL, "the descriptor is neither a namespace file nor a pidfd"),
     };
     let ctx = InstallCtx {
         task: me,
@@ -74,7 +74,7 @@ fn namespace_of(k: &Kernel, task: TaskId, nsproxy: &NsProxy, ops: &NsOps) -> NsI
 /// The point of no return: cred, then the nsproxy, always a new one.
 fn commit(k: &mut Kernel, me: TaskId, joins: &Joins) {
     let slots = k.hold_slots(me);
-    let nsproxy = k.nsproxies.insert_held(NsProxy { count: 0, slots });
+    let nsproxy = k.new_nsproxy(slots);
     for (ops, ns) in joins {
         for slot in [ops.slot, ops.setns_slot].into_iter().flatten() {
             k.set_slot(&nsproxy, slot, *ns);
@@ -92,11 +92,4 @@ fn commit(k: &mut Kernel, me: TaskId, joins: &Joins) {
         k.namespaces[time].time_mut().frozen_offsets = true;
     }
     k.switch_task_namespaces(me, Some(nsproxy));
-    if let Some(ns) = joined(joins, NsType::Mnt) {
-        // Whatever the root was: also the own namespace is entered at its top.
-        let fs = k.tasks[me].fs.as_ref().expect("only a live task makes calls").id();
-        let top = k.topmost_root(ns);
-        k.set_fs_root(fs, top);
-        k.set_fs_pwd(fs, top);
-    }
 }

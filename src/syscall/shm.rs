@@ -137,7 +137,7 @@ fn shmat(k: &mut Kernel, me: TaskId, id: i32, place: Place, readonly: bool) -> R
     if let (Place::At(_), Some(&other)) = (place, in_the_way.first()) {
         bail!(EINVAL, "the attachment at {} is in the way, and SHM_REMAP is not given", format!("{other:#x}"));
     }
-    let file = ShmFile { count: 0, ns: k.namespaces.hold(ns), shmid: id, size, readonly };
+    let file = ShmFile { count: 0, ns: k.get_ns(ns), shmid: id, size, readonly };
     k.attach_shm(me, file, addr, in_the_way);
     Ok(Return::Text(format!("{addr:#x}").into_bytes()))
 }

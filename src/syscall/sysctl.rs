@@ -5,14 +5,19 @@ use std::ops::RangeInclusive;
 use super::write::{Writing, Written};
 use crate::bail;
 use crate::errno::Result;
+use crate::kernel::capability::Cap;
 use crate::kernel::ipc::IPC_MNI;
+use crate::kernel::net::conf::{ConfOf, FORWARDING};
 use crate::kernel::ns::NsType;
 use crate::kernel::ns::ipc::{IpcSysctl, SysctlPlace};
 use crate::kernel::pid::{PID_MAX_LIMIT, PID_MAX_MIN};
 use crate::kernel::scan::is_space;
 use crate::kernel::ucounts::UCOUNT_MAX;
 use crate::kernel::{Kernel, NsId};
+use crate::tree::NetSysctl;
 
+/// Smallest `rmem_max`, bytes (`SOCK_MIN_RCVBUF`).
+const RMEM_MIN: i32 = 2304;
 /// Longest number, bytes (`TMPBUFLEN - 1`, exclusive).
 const NUMBER_LEN_LIMIT: usize = 21;
 
@@ -64,14 +69,35 @@ pub fn write_max_namespaces(k: &mut Kernel, user_ns: NsId, ns_type: NsType, w: &
     Ok(written)
 }
 
-/// `fs.mount-max`, one for the whole machine. Namespaces with more mounts keep them.
+/// A setting of a network namespace.
 ///
 /// # Errors
-/// EINVAL: not an integer from 1 to 2147483647.
-pub fn write_mount_max(k: &mut Kernel, w: &Writing) -> Result<Written> {
-    let (value, written) = integer(w, 1..=i32::MAX)?;
+/// ENOENT: the device is gone or elsewhere. EPERM: forwarding, without CAP_NET_ADMIN over the owner of the namespace (`devinet_sysctl_forward`); EINVAL: not an
+/// integer, or one out of range.
+pub fn write_net(k: &mut Kernel, net: NsId, which: NetSysctl, w: &Writing) -> Result<Written> {
+    if let NetSysctl::Conf(ConfOf::Dev(dev), _) = which
+        && k.net.devices.get(dev).is_none_or(|dev| dev.net != net)
+    {
+        bail!(ENOENT, "the device is no longer in {}", k.ns_arg(net));
+    }
+    let owner = k.ns_owner(net).expect("only the initial user namespace has no owner");
+    let forwards = matches!(which, NetSysctl::IpForward | NetSysctl::Conf(_, FORWARDING));
+    if forwards && !k.ns_capable(w.task, owner, Cap::NET_ADMIN) {
+        bail!(EPERM, "CAP_NET_ADMIN missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(net));
+    }
+    let range = match which {
+        NetSysctl::Somaxconn => 0..=i32::MAX,
+        NetSysctl::RmemMax => RMEM_MIN..=i32::MAX,
+        NetSysctl::IpForward | NetSysctl::Conf(..) => i32::MIN..=i32::MAX,
+    };
+    let (value, written) = integer(w, range)?;
     if let Some(value) = value {
-        k.vfs.mount_max = value.unsigned_abs();
+        match which {
+            NetSysctl::Somaxconn => k.namespaces[net].net_mut().somaxconn = value,
+            NetSysctl::RmemMax => k.namespaces[net].net_mut().rmem_max = value,
+            NetSysctl::IpForward => k.set_conf(net, ConfOf::All, FORWARDING, value),
+            NetSysctl::Conf(of, setting) => k.set_conf(net, of, setting, value),
+        }
     }
     Ok(written)
 }

@@ -117,7 +117,8 @@ fn do_wait(k: &mut Kernel, me: TaskId, which: Which, options: u32) -> Result<Opt
             if let Some(report) = consider(k, child, options) {
                 return Ok(Some(report));
             }
-            any |= may_report_later(k, child, options);
+            // One that only waits to be reaped has nothing else to report any more (`wait_consider_task`).
+            any |= !k.is_reapable(child);
         }
     }
     if !any {
@@ -135,12 +136,6 @@ fn is_eligible(k: &Kernel, child: TaskId, which: Which, options: u32) -> bool {
     // A "clone child" does not send SIGCHLD; __WCLONE sees only these.
     let is_clone_child = k.tasks[child].exit_signal != SIGCHLD;
     matches && (options & WALL != 0 || is_clone_child == (options & WCLONE != 0))
-}
-
-/// Whether a child that has nothing to report counts as one to wait for: a zombie does not if its end is not asked for
-/// (`notask_error` in `wait_consider_task`).
-fn may_report_later(k: &Kernel, child: TaskId, options: u32) -> bool {
-    k.tasks[child].state != TaskState::Zombie || !k.is_reapable(child) && options & (WEXITED | WCONTINUED) != 0
 }
 
 /// What there is to report of one child; reports it once unless WNOWAIT.

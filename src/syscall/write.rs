@@ -1,16 +1,12 @@
 //! write(2) to files of the lab's tree: each file's own rules are in the module of what it changes.
 
-use super::{Return, cwd, fd, hostname, idmap, namei, sysctl, timens};
+use super::{Return, cgroup, fd, hostname, idmap, sysctl, timens};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::file::{Bound, FileKind, OpenFlags};
-use crate::kernel::mount::dentry::Content;
-use crate::kernel::node::{Node, Place};
-use crate::kernel::{CredId, DentryId, FileId, Kernel, NsId, TaskId};
+use crate::kernel::node::{Node, Place, View};
+use crate::kernel::{CredId, FileId, Kernel, NsId, TaskId};
 use crate::tree::{self, Sysctl, Viewer, WriteTarget};
-
-/// Longest plain file, bytes.
-const FILE_MAX: usize = 1 << 20;
 
 /// One write.
 #[derive(Clone, Copy, Debug)]
@@ -55,11 +51,13 @@ impl Written {
 /// # Errors
 /// Those of opening the file for writing and of what it changes; EIO or EINVAL where nothing can be written.
 pub fn write_node(k: &mut Kernel, task: TaskId, node: Node, pos: u64, bytes: &[u8]) -> Result<usize> {
-    let task = node.viewer().unwrap_or(task);
+    let task = node.view.viewer().unwrap_or(task);
     tree::may_open(k, Viewer(task), node, OpenFlags::WRITE)?;
     let bound = tree::bound_ns(k, Viewer(task), node);
     let writing = Writing { task, opener: k.tasks[task].cred.id(), pos, bytes };
-    perform(k, node, bound, &writing).map(|written| written.bytes)
+    let written = perform(k, node, bound, &writing);
+    k.run_work();
+    written.map(|written| written.bytes)
 }
 
 /// Writes to an open file at its position: the bytes taken.
@@ -73,10 +71,11 @@ pub fn write_file(k: &mut Kernel, task: TaskId, file: FileId, bytes: &[u8]) -> R
             (*node, bound.as_ref().map(Bound::id))
         }
         FileKind::Pidfd { .. } => bail!(EINVAL, "a pidfd cannot be written"),
+        FileKind::Socket(_) => bail!(EOPNOTSUPP, "sockets carry no data in a lab"),
         FileKind::Mqueue(_) if open.flags.contains(OpenFlags::WRITE) => {
             bail!(EINVAL, "a queue cannot be written: mq_send puts messages into it")
         }
-        FileKind::Ns(_) | FileKind::Node { .. } | FileKind::Mqueue(_) | FileKind::Mounts { .. } => {
+        FileKind::Ns(_) | FileKind::Node { .. } | FileKind::Mqueue(_) => {
             bail!(EBADF, "the descriptor is not open for writing")
         }
     };
@@ -97,8 +96,7 @@ pub fn sys_write(k: &mut Kernel, task: TaskId, path: &[u8], bytes: &[u8]) -> Res
         Some(number) => write_file(k, task, fd::file_at(k, task, number)?, bytes)?,
         None => {
             fd::free_fd(k, task)?;
-            let node = tree::resolve(k, task, cwd::own_view(k, task), path, true)?;
-            namei::use_mount(k, node);
+            let node = tree::resolve(k, task, View::PidNs(k.task_active_pid_ns(task)), path, true)?;
             write_node(k, task, node, 0, bytes)?
         }
     };
@@ -126,34 +124,18 @@ fn perform(k: &mut Kernel, node: Node, bound: Option<NsId>, w: &Writing) -> Resu
         (
             WriteTarget::Map(_)
             | WriteTarget::Setgroups
-            | WriteTarget::Sysctl(Sysctl::PidMax | Sysctl::MaxNamespaces(_) | Sysctl::Ipc(_)),
+            | WriteTarget::Cgroup(..)
+            | WriteTarget::Sysctl(Sysctl::PidMax | Sysctl::MaxNamespaces(_) | Sysctl::Net(_) | Sysctl::Ipc(_)),
             None,
         ) => bail!(ESRCH, "the task is gone"),
-        (WriteTarget::Sysctl(Sysctl::MountMax), _) => sysctl::write_mount_max(k, w),
-        (WriteTarget::File(dentry), _) => write_content(k, dentry, w),
         (WriteTarget::Sysctl(Sysctl::NsLastPid), _) => sysctl::write_ns_last_pid(k, w),
         (WriteTarget::Sysctl(Sysctl::Hostname), _) => hostname::write_name(k, hostname::NODENAME, w),
         (WriteTarget::Sysctl(Sysctl::Domainname), _) => hostname::write_name(k, hostname::DOMAINNAME, w),
+        (WriteTarget::Sysctl(Sysctl::Net(which)), Some(ns)) => sysctl::write_net(k, ns, which, w),
+        (WriteTarget::Cgroup(id, file), Some(ns)) => cgroup::write(k, id, file, ns, w),
         (WriteTarget::Comm(thread), _) => write_comm(k, thread, w),
         (WriteTarget::TimensOffsets(process), _) => timens::write_offsets(k, process, w),
     }
-}
-
-/// Writes into a plain file. What lies between its end and the position is zero.
-///
-/// # Errors
-/// EFBIG: beyond [`FILE_MAX`].
-fn write_content(k: &mut Kernel, dentry: DentryId, w: &Writing) -> Result<Written> {
-    let start = usize::try_from(w.pos).unwrap_or(usize::MAX);
-    let end = start.saturating_add(w.bytes.len());
-    if end > FILE_MAX {
-        bail!(EFBIG, "a file has at most {} bytes", FILE_MAX);
-    }
-    if let Content::File(content) = &mut k.vfs.dentries[dentry].content {
-        content.resize(content.len().max(end), 0);
-        content[start..end].copy_from_slice(w.bytes);
-    }
-    Ok(Written::advancing(w.bytes.len()))
 }
 
 /// Names a thread of the writer's own process (`comm_write`).

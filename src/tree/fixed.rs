@@ -4,7 +4,7 @@ use super::look::Look;
 use super::mqueue;
 use super::proc::{sys, system, sysvipc};
 use super::structs::Collection;
-use super::{FileType, Sysctl, rows};
+use super::{FileType, NetSysctl, Sysctl, cgroup, graph, json, net_conf, outline, rows, trace};
 use crate::errno::Result;
 use crate::kernel::TaskId;
 use crate::kernel::node::Place;
@@ -38,10 +38,14 @@ pub(super) type Render = fn(&Look<'_>) -> Result<Vec<u8>>;
 #[derive(Clone, Copy)]
 pub(super) enum Dir {
     Plain,
+    /// The top: the trees of the view besides `proc`.
+    Top,
     /// `proc`: the processes of the view's pid namespace.
     Proc,
     /// `proc/sys/user`: a limit for each kind of namespace.
     MaxNamespaces,
+    /// `proc/sys/net/ipv4/conf`: a directory for each device.
+    NetConf,
     /// `as`: every process.
     As,
     /// `mqueue`: the queues of the reader's IPC namespace.
@@ -78,14 +82,17 @@ const fn sysv_ipc(path: &'static str, render: Render) -> Row {
     Row { path, mode: 0o444, kind: Kind::SysvIpc(render) }
 }
 
+/// The row of `proc`.
+pub(super) const PROC: u16 = 1;
+
 pub(super) static ROWS: &[Row] = &[
-    dir("", Dir::Plain),
-    // These two are also the tops of file systems: PROC_ROOT and MQUEUE_ROOT.
+    dir("", Dir::Top),
     dir("proc", Dir::Proc),
-    Row { path: "mqueue", mode: 0o1777, kind: Kind::Dir(Dir::Mqueue) },
     link("proc/self", system::self_link),
     link("proc/thread-self", system::thread_self_link),
+    link("proc/net", |_| Ok("self/net".to_owned())),
     link("proc/mounts", |_| Ok("self/mounts".to_owned())),
+    file("proc/cgroups", system::cgroups),
     file("proc/cmdline", system::cmdline),
     file("proc/cpuinfo", system::cpuinfo),
     file("proc/filesystems", system::filesystems),
@@ -94,6 +101,7 @@ pub(super) static ROWS: &[Row] = &[
     file("proc/stat", system::stat),
     file("proc/uptime", system::uptime),
     file("proc/version", sys::linux_version),
+    file("proc/vmstat", system::vmstat),
     dir("proc/sys", Dir::Plain),
     dir("proc/sys/kernel", Dir::Plain),
     sysctl("proc/sys/kernel/arch", 0o444, sys::arch),
@@ -109,6 +117,13 @@ pub(super) static ROWS: &[Row] = &[
     writable("proc/sys/kernel/pid_max", 0o644, sys::pid_max, Sysctl::PidMax),
     sysctl("proc/sys/kernel/threads-max", 0o644, sys::threads_max),
     sysctl("proc/sys/kernel/version", 0o444, sys::version),
+    dir("proc/sys/net", Dir::Plain),
+    dir("proc/sys/net/core", Dir::Plain),
+    writable("proc/sys/net/core/rmem_max", 0o644, sys::rmem_max, Sysctl::Net(NetSysctl::RmemMax)),
+    writable("proc/sys/net/core/somaxconn", 0o644, sys::somaxconn, Sysctl::Net(NetSysctl::Somaxconn)),
+    dir("proc/sys/net/ipv4", Dir::Plain),
+    dir("proc/sys/net/ipv4/conf", Dir::NetConf),
+    writable("proc/sys/net/ipv4/ip_forward", 0o644, sys::ip_forward, Sysctl::Net(NetSysctl::IpForward)),
     ipc("proc/sys/kernel/auto_msgmni", 0o644, IpcSysctl::AutoMsgmni),
     ipc("proc/sys/kernel/msg_next_id", 0o444, IpcSysctl::MsgNextId),
     ipc("proc/sys/kernel/msgmax", 0o644, IpcSysctl::Msgmax),
@@ -122,7 +137,6 @@ pub(super) static ROWS: &[Row] = &[
     ipc("proc/sys/kernel/shmmax", 0o644, IpcSysctl::Shmmax),
     ipc("proc/sys/kernel/shmmni", 0o644, IpcSysctl::Shmmni),
     dir("proc/sys/fs", Dir::Plain),
-    writable("proc/sys/fs/mount-max", 0o644, sys::mount_max, Sysctl::MountMax),
     dir("proc/sys/fs/mqueue", Dir::Plain),
     ipc("proc/sys/fs/mqueue/msg_default", 0o644, IpcSysctl::MqMsgDefault),
     ipc("proc/sys/fs/mqueue/msg_max", 0o644, IpcSysctl::MqMsgMax),
@@ -134,12 +148,19 @@ pub(super) static ROWS: &[Row] = &[
     sysv_ipc("proc/sysvipc/msg", sysvipc::msg),
     sysv_ipc("proc/sysvipc/sem", sysvipc::sem),
     sysv_ipc("proc/sysvipc/shm", sysvipc::shm),
+    Row { path: "mqueue", mode: 0o1777, kind: Kind::Dir(Dir::Mqueue) },
     dir("as", Dir::As),
     dir("kernel", Dir::Plain),
     dir("kernel/task", Dir::Objects(Collection::Tasks)),
     dir("kernel/nsproxy", Dir::Objects(Collection::NsProxies)),
     dir("kernel/ns", Dir::Objects(Collection::NsKinds)),
     dir("kernel/ops", Dir::Objects(Collection::Ops)),
+    file("kernel/trace", trace::render),
+    Row { path: "kernel/faults", mode: 0o644, kind: Kind::File(|_| Ok(Vec::new())) },
+    file("kernel/tree", outline::render),
+    file("kernel/tree.json", json::render),
+    file("kernel/graph.dot", graph::dot),
+    file("kernel/graph.svg", graph::svg),
 ];
 
 fn paths() -> impl Iterator<Item = &'static str> {
@@ -160,7 +181,7 @@ impl Row {
     pub fn depends_on_reader(&self) -> bool {
         match self.kind {
             Kind::Link(_) | Kind::Ipc(_) | Kind::Dir(Dir::Mqueue) => true,
-            Kind::Sysctl { write, .. } => write == Some(Sysctl::PidMax),
+            Kind::Sysctl { write, .. } => matches!(write, Some(Sysctl::PidMax | Sysctl::Net(_))),
             Kind::Dir(_) | Kind::File(_) | Kind::SysvIpc(_) => false,
         }
     }
@@ -182,11 +203,13 @@ pub(super) fn lookup(look: &Look<'_>, dir: u16, name: &[u8]) -> Option<Place> {
     }
     match holds {
         Dir::Plain => None,
+        Dir::Top => view_trees(look).into_iter().find(|(tree, _)| tree.as_bytes() == name).map(|(_, place)| place),
         Dir::Proc => look.find(name).map(|task| Place::Pid(task, 0)),
         Dir::MaxNamespaces => {
             let kind = NS_TABLE.iter().position(|ops| ops.ucount_name.as_bytes() == name)?;
             Some(Place::MaxNamespaces(index_u8(kind)))
         }
+        Dir::NetConf => net_conf::lookup(look, name),
         Dir::As => look.find(name).map(Place::As),
         Dir::Mqueue => mqueue::lookup(look, name),
         Dir::Objects(collection) => collection.lookup(look.k, name),
@@ -200,9 +223,11 @@ pub(super) fn readdir(look: &Look<'_>, dir: u16) -> Vec<(String, Place)> {
         rows::children(paths(), row(dir).path).map(|(child, name)| (name.to_owned(), Place::Fixed(child))).collect();
     match holds {
         Dir::Plain => {}
+        Dir::Top => entries.extend(view_trees(look).map(|(name, place)| (name.to_owned(), place))),
         Dir::Proc => entries.extend(processes(look).map(|(nr, task)| (nr.to_string(), Place::Pid(task, 0)))),
         Dir::MaxNamespaces => entries
             .extend((0..).zip(NS_TABLE).map(|(kind, ops)| (ops.ucount_name.to_owned(), Place::MaxNamespaces(kind)))),
+        Dir::NetConf => entries.extend(net_conf::readdir(look)),
         Dir::As => entries.extend(processes(look).map(|(nr, task)| (nr.to_string(), Place::As(task)))),
         Dir::Mqueue => entries.extend(mqueue::readdir(look)),
         Dir::Objects(collection) => entries.extend(collection.readdir(look.k)),
@@ -212,12 +237,12 @@ pub(super) fn readdir(look: &Look<'_>, dir: u16) -> Vec<(String, Place)> {
 
 /// Hard links of a directory: one for each sub-directory and two for itself; 1, "not counted", where tasks come and go.
 pub(super) fn nlink(dir: u16) -> u32 {
-    match row(dir).kind {
-        Kind::Dir(Dir::Plain | Dir::MaxNamespaces) => {
-            2 + rows::children(paths(), row(dir).path).map(|(child, _)| u32::from(row(child).is_dir())).sum::<u32>()
-        }
-        _ => 1,
-    }
+    let trees = match row(dir).kind {
+        Kind::Dir(Dir::Plain | Dir::MaxNamespaces) => 0,
+        Kind::Dir(Dir::Top) => VIEW_TREES,
+        _ => return 1,
+    };
+    2 + trees + rows::children(paths(), row(dir).path).map(|(child, _)| u32::from(row(child).is_dir())).sum::<u32>()
 }
 
 /// The processes a view's `proc` lists: group leaders, by number.
@@ -230,6 +255,14 @@ fn processes<'k>(look: &Look<'k>) -> impl Iterator<Item = (i32, TaskId)> {
     })
 }
 
+/// How many trees a view has besides its fixed directories.
+const VIEW_TREES: u32 = 1;
+
+/// The trees of a view whose tops depend on who looks, by name.
+pub(super) fn view_trees(look: &Look<'_>) -> [(&'static str, Place); VIEW_TREES as usize] {
+    [("cgroup", Place::Cgroup(cgroup::root(look), None))]
+}
+
 /// The directories at the top that `as/<pid>` holds once more, as that task sees them.
 pub(super) fn as_dirs() -> impl Iterator<Item = (u16, &'static str)> {
     let is_seen = |row: u16| matches!(self::row(row).kind, Kind::Dir(Dir::Proc | Dir::Mqueue));
@@ -239,19 +272,4 @@ pub(super) fn as_dirs() -> impl Iterator<Item = (u16, &'static str)> {
 /// An index into a table of at most 256 rows.
 pub(super) fn index_u8(index: usize) -> u8 {
     u8::try_from(index).expect("the tables of kinds have less than 256 rows")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kernel::node::{MQUEUE_ROOT, PROC_ROOT};
-
-    #[test]
-    fn the_tops_of_file_systems_are_where_the_kernel_has_them() {
-        let path = |place| match place {
-            Place::Fixed(row) => self::row(row).path,
-            other => panic!("{other:?} is not in the table"),
-        };
-        assert_eq!((path(PROC_ROOT), path(MQUEUE_ROOT)), ("proc", "mqueue"));
-    }
 }

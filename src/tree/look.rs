@@ -1,17 +1,16 @@
 //! Who looks at a file, and what follows from that: numbers, ids and rights.
 
-use super::{Viewer, root};
+use super::Viewer;
 use crate::bail;
 use crate::errno::{Errno, Error, Result};
 use crate::kernel::cred::{Kgid, Kuid, OVERFLOW_ID};
 use crate::kernel::file::{Bound, File, FileKind};
 use crate::kernel::node::{Node, View};
-use crate::kernel::ns::UserNamespace;
+use crate::kernel::ns::{Slot, UserNamespace};
 use crate::kernel::ptrace::PtraceMode;
-use crate::kernel::{Kernel, MountId, NsId, TaskId};
+use crate::kernel::{Kernel, NsId, TaskId};
 
 /// One look at a file.
-#[derive(Clone, Copy)]
 pub(super) struct Look<'k> {
     pub k: &'k Kernel,
     /// `current`: the task whose namespaces and rights count at the moment of the read.
@@ -22,8 +21,6 @@ pub(super) struct Look<'k> {
     pub pid_ns: NsId,
     /// What the file was bound to when it was opened, see [`super::bound_ns`].
     pub bound: Option<NsId>,
-    /// The mount it goes through, in the file tree of some task.
-    pub mount: Option<MountId>,
     /// The pid namespace the opener was in, where the file keeps it (`sysvipc`), else the reader's.
     pub opener_pid_ns: NsId,
 }
@@ -36,14 +33,12 @@ impl<'k> Look<'k> {
     pub fn now(k: &'k Kernel, viewer: Viewer, node: Node) -> Result<Look<'k>> {
         let (reader, pid_ns) = match node.view {
             View::Caller => (viewer.0, k.init.pid_ns),
-            View::As(task) => (task, live_active_pid_ns(k, task)?),
+            View::As(task) | View::Attached(task) => (task, live_active_pid_ns(k, task)?),
             View::PidNs(ns) => (viewer.0, ns),
-            View::Mount { mount, viewer: by } => (by.unwrap_or(viewer.0), root::pid_ns(k, mount)),
         };
         let opener_pid_ns = live_active_pid_ns(k, reader)?;
         let user_ns = k.cred_of(reader).user_ns.id();
-        let mut look =
-            Look { k, reader, user_ns, pid_ns, bound: None, opener_pid_ns, mount: node.path().map(|path| path.mount) };
+        let mut look = Look { k, reader, user_ns, pid_ns, bound: None, opener_pid_ns };
         look.bound = super::open::bound_ns(&look, node);
         Ok(look)
     }
@@ -61,14 +56,19 @@ impl<'k> Look<'k> {
         Ok(look)
     }
 
-    /// The same look at a file of another mount, whose numbers may be others.
-    pub fn through(&self, mount: MountId) -> Look<'k> {
-        Look { pid_ns: root::pid_ns(self.k, mount), mount: Some(mount), ..*self }
-    }
-
     /// The task's number in this view, 0 if it is outside.
     pub fn nr(&self, task: TaskId) -> i32 {
         self.k.task_nr_ns(task, self.pid_ns)
+    }
+
+    /// The network namespace the file is about, or the reader's; `None` of a zombie.
+    pub fn net_ns(&self) -> Option<NsId> {
+        self.bound.or_else(|| self.k.task_ns(self.reader, Slot::Net))
+    }
+
+    /// The task's number in the pid namespace of the reader, whatever the view; 0 if it is outside (`task_pid_vnr`).
+    pub fn own_nr(&self, task: TaskId) -> i32 {
+        self.k.task_nr_ns(task, self.k.task_active_pid_ns(self.reader))
     }
 
     /// The number of the task's process in this view, 0 if it is outside.

@@ -5,37 +5,45 @@
 //! `structs` for the objects of the kernel. `ctl/` is not here: the names of its files are the verbs of a higher
 //! layer, see `crate::lab`.
 
+mod census;
+mod cgroup;
 mod fixed;
+mod graph;
+mod json;
 mod look;
 mod mqueue;
 mod name;
+mod net_conf;
 mod open;
+mod outline;
 mod proc;
 mod resolve;
-mod root;
 mod rows;
 mod structs;
+mod trace;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::bail;
 use crate::errno::Result;
+use crate::kernel::cgroup::CgroupId;
+use crate::kernel::cgroup::file::CgroupFile;
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
 use crate::kernel::file::{Bound, File, FileKind};
-use crate::kernel::mount::dentry::Content;
+use crate::kernel::net::conf::ConfOf;
 use crate::kernel::node::{Node, Object, Place, View};
 use crate::kernel::ns::ipc::IpcSysctl;
 use crate::kernel::ns::{NS_TABLE, NsType};
 use crate::kernel::uid_map::MapKind;
-use crate::kernel::{DentryId, Kernel, NsId, TaskId};
+use crate::kernel::{Kernel, NsId, TaskId};
 use look::Look;
 use name::Style;
 use proc::pid::{self, TaskDir, fd};
-use proc::sys;
+use proc::sys::{self, Rule};
 
-pub use open::{DirUse, check_writable, listed_mounts, may_access_dir, may_open, write_target};
-pub use resolve::{Last, resolve, resolve_file, resolve_parent};
-pub use root::{getcwd, site};
+pub use open::{may_change_dir, may_open, may_write_as, write_target};
+pub use resolve::resolve;
+pub use trace::lines_after as trace_after;
 
 /// Who looks: ids and rights are this task's. Numbers are those of the view's pid namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +51,9 @@ pub struct Viewer(pub TaskId);
 
 /// The top of the lab.
 pub const ROOT: Node = Node { view: View::Caller, place: Place::Fixed(0) };
+
+/// The names at the top that lead to what the viewer sees; the others are the same for all.
+pub const VIEWED: [&str; 4] = ["proc", "root", "cgroup", "mqueue"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileType {
@@ -92,8 +103,7 @@ pub enum WriteTarget {
     /// The offsets of the time namespace for children of a process.
     TimensOffsets(TaskId),
     Sysctl(Sysctl),
-    /// The bytes of a plain file.
-    File(DentryId),
+    Cgroup(CgroupId, CgroupFile),
 }
 
 /// A writable file below `proc/sys`.
@@ -106,10 +116,20 @@ pub enum Sysctl {
     NsLastPid,
     /// `max_<kind>_namespaces` of the bound user namespace.
     MaxNamespaces(NsType),
-    /// `fs.mount-max`
-    MountMax,
     /// Of the bound IPC namespace.
     Ipc(IpcSysctl),
+    /// Of the bound network namespace.
+    Net(NetSysctl),
+}
+
+/// A writable file below `proc/sys/net`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetSysctl {
+    IpForward,
+    Somaxconn,
+    RmemMax,
+    /// By row of [`SETTINGS`](crate::kernel::net::conf::SETTINGS).
+    Conf(ConfOf, usize),
 }
 
 /// The namespace `node` addresses when `viewer` opens it now, where that is fixed at open: the user namespace of a map
@@ -125,30 +145,22 @@ pub fn bound_ns(k: &Kernel, viewer: Viewer, node: Node) -> Option<NsId> {
 pub fn lookup(k: &Kernel, viewer: Viewer, dir: Node, name: &[u8]) -> Result<Node> {
     let look = Look::now(k, viewer, dir)?;
     check_dir(&look, dir)?;
-    let found = match dir.place {
-        Place::As(task) if name == b"root" => root::of_task(k, task, Some(task)),
-        Place::As(task) if fixed::as_dirs().any(|(_, dir)| dir.as_bytes() == name) => {
-            return lookup(k, viewer, Node { view: View::As(task), ..ROOT }, name);
+    let place = match dir.place {
+        Place::As(task) => return child_of_as(k, task, name),
+        Place::Cgroup(id, None) => cgroup::lookup(k, id, name),
+        Place::NetConf(of, None) => {
+            net_conf::settings(of).find(|(setting, _)| setting.as_bytes() == name).map(|(_, place)| place)
         }
-        _ if dir == ROOT && name == b"root" => root::of_task(k, look.reader, None),
-        _ => lookup_place(&look, dir.place, name).map(|place| root::topmost(k, Node { view: dir.view, place })),
-    };
-    match found {
-        Some(node) => Ok(node),
-        None => bail!(ENOENT, "no {} in {}", String::from_utf8_lossy(name).into_owned(), name::path(&look, dir.place)),
-    }
-}
-
-/// The same inside one superblock: what is mounted there is not looked at.
-fn lookup_place(look: &Look<'_>, dir: Place, name: &[u8]) -> Option<Place> {
-    match dir {
-        Place::Dentry(dir) => look.k.child_dentry(dir, name).map(Place::Dentry),
-        Place::Fixed(row) => fixed::lookup(look, row, name),
-        Place::Pid(task, row) => TaskDir::process(task).lookup(look, row, name),
-        Place::Tid(task, row) => TaskDir::thread(task).lookup(look, row, name),
-        Place::NsKind(kind) => structs::lookup_ns(look.k, kind, name),
-        Place::Struct(object, row) => structs::lookup(look.k, object, row, name),
+        Place::Fixed(row) => fixed::lookup(&look, row, name),
+        Place::Pid(task, row) => TaskDir::process(task).lookup(&look, row, name),
+        Place::Tid(task, row) => TaskDir::thread(task).lookup(&look, row, name),
+        Place::NsKind(kind) => structs::lookup_ns(k, kind, name),
+        Place::Struct(object, row) => structs::lookup(k, object, row, name),
         _ => None,
+    };
+    match place {
+        Some(place) => Ok(Node { view: dir.view, place }),
+        None => bail!(ENOENT, "no {} in {}", String::from_utf8_lossy(name).into_owned(), name::path(&look, dir.place)),
     }
 }
 
@@ -159,21 +171,10 @@ fn lookup_place(look: &Look<'_>, dir: Place, name: &[u8]) -> Option<Place> {
 pub fn readdir(k: &Kernel, viewer: Viewer, dir: Node) -> Result<Vec<DirEntry>> {
     let look = Look::now(k, viewer, dir)?;
     check_dir(&look, dir)?;
-    let root = match dir.place {
-        Place::As(task) => root::of_task(k, task, Some(task)),
-        _ if dir == ROOT => root::of_task(k, look.reader, None),
-        _ => None,
-    };
-    let as_dirs =
-        |task| fixed::as_dirs().map(move |(row, name)| (name, Node { view: View::As(task), place: Place::Fixed(row) }));
-    let tops: Vec<_> = match dir.place {
-        Place::As(task) => as_dirs(task).chain(root.map(|root| ("root", root))).collect(),
-        _ => root.into_iter().map(|root| ("root", root)).collect(),
-    };
-    let top = |(name, node): (&str, Node)| DirEntry { name: name.to_owned(), node, file_type: FileType::Directory };
-    let tops = tops.into_iter().map(top);
     let entries = match dir.place {
-        Place::Dentry(id) => root::readdir(k, id),
+        Place::As(task) => return as_entries(k, task),
+        Place::Cgroup(id, None) => cgroup::readdir(k, id),
+        Place::NetConf(of, None) => net_conf::settings(of).collect(),
         Place::Fixed(row) => fixed::readdir(&look, row),
         Place::Pid(task, row) => TaskDir::process(task).readdir(&look, row),
         Place::Tid(task, row) => TaskDir::thread(task).readdir(&look, row),
@@ -181,11 +182,35 @@ pub fn readdir(k: &Kernel, viewer: Viewer, dir: Node) -> Result<Vec<DirEntry>> {
         Place::Struct(object, row) => structs::readdir(k, object, row),
         _ => Vec::new(),
     };
-    let entries = entries.into_iter().filter_map(|(name, place)| {
-        let node = root::topmost(k, Node { view: dir.view, place });
-        Some(DirEntry { name, node, file_type: file_type(k, node.place)? })
+    Ok(entries
+        .into_iter()
+        .filter_map(|(name, place)| {
+            let node = Node { view: dir.view, place };
+            Some(DirEntry { name, node, file_type: file_type(k, place)? })
+        })
+        .collect())
+}
+
+/// The trees of `as/<pid>`, as that task sees them.
+///
+/// # Errors
+/// ESRCH: the task is gone.
+fn as_entries(k: &Kernel, task: TaskId) -> Result<Vec<DirEntry>> {
+    let look = Look::now(k, Viewer(task), Node { view: View::As(task), ..ROOT })?;
+    let dirs = fixed::as_dirs().map(|(row, name)| (name, Place::Fixed(row)));
+    let entries = dirs.chain(fixed::view_trees(&look)).map(|(name, place)| DirEntry {
+        name: name.to_owned(),
+        node: Node { view: View::As(task), place },
+        file_type: FileType::Directory,
     });
-    Ok(tops.chain(entries).collect())
+    Ok(entries.collect())
+}
+
+fn child_of_as(k: &Kernel, task: TaskId, name: &[u8]) -> Result<Node> {
+    match as_entries(k, task)?.into_iter().find(|entry| entry.name.as_bytes() == name) {
+        Some(entry) => Ok(entry.node),
+        None => bail!(ENOENT, "no {} in as/<pid>", String::from_utf8_lossy(name).into_owned()),
+    }
 }
 
 fn check_dir(look: &Look<'_>, dir: Node) -> Result<()> {
@@ -212,9 +237,8 @@ fn attr_of(look: &Look<'_>, node: Node) -> Result<Attr> {
     let Some(file_type) = file_type else { bail!(ENOENT, "this file is gone") };
     let mut attr = Attr { file_type, mode: 0o444, uid: GLOBAL_ROOT_UID, gid: GLOBAL_ROOT_GID, nlink: 1, ino: None };
     match node.place {
-        Place::Dentry(id) => attr = root::attr(k, id),
         Place::Fixed(row) => {
-            attr.mode = fixed::row(row).mode;
+            attr.mode = sys::mode(k, fixed::row(row), look.bound);
             attr.nlink = fixed::nlink(row);
             (attr.uid, attr.gid) = match fixed::row(row).kind {
                 fixed::Kind::Dir(fixed::Dir::Mqueue) => mqueue::root_owner(look),
@@ -225,6 +249,10 @@ fn attr_of(look: &Look<'_>, node: Node) -> Result<Attr> {
         Place::As(task) => own(k, &mut attr, task, 0o555),
         Place::Pid(task, row) | Place::Tid(task, row) => {
             own(k, &mut attr, task, pid::row_at(row).mode);
+            if pid::is_net_file(row) {
+                let owner = look.bound.map(|net| Rule::Net(net).owner(k));
+                (attr.uid, attr.gid) = owner.unwrap_or((GLOBAL_ROOT_UID, GLOBAL_ROOT_GID));
+            }
             let dir = TaskDir { task, thread: matches!(node.place, Place::Tid(..)) };
             attr.nlink = dir.nlink(k, row);
         }
@@ -236,6 +264,13 @@ fn attr_of(look: &Look<'_>, node: Node) -> Result<Attr> {
         Place::NsFile(ns) => attr.ino = Some(u64::from(k.namespaces[ns].common.inum)),
         Place::Fd { task, fd, info: false, .. } => own(k, &mut attr, task, fd::link_mode(fd::file(k, task, fd)?)),
         Place::Fd { task, info: true, .. } => own(k, &mut attr, task, 0o444),
+        Place::NetConf(_, row) => {
+            attr.mode = net_conf::mode(row);
+            if let Some(net) = look.bound {
+                (attr.uid, attr.gid) = Rule::Net(net).owner(k);
+            }
+        }
+        Place::Cgroup(id, file) => cgroup::set_attr(k, &mut attr, id, file),
         Place::NsKind(_) | Place::Struct(..) | Place::StructItem(..) => attr.mode = struct_mode(file_type),
         Place::CtlRoot | Place::CtlBatch | Place::CtlUsage => {}
         Place::CtlDir(_) | Place::CtlTaskUsage(_) | Place::Ctl(..) => {}
@@ -259,7 +294,6 @@ fn struct_mode(file_type: FileType) -> u16 {
 /// The type of a file whose object is alive; `None`: it is gone, or no file of this tree.
 fn file_type(k: &Kernel, place: Place) -> Option<FileType> {
     match place {
-        Place::Dentry(id) => k.vfs.dentries.get(id).map(root::file_type),
         Place::Fixed(row) => Some(fixed::row(row).file_type()),
         Place::MaxNamespaces(_) | Place::NsFile(_) | Place::Mqueue(_) => Some(FileType::File),
         Place::As(_) | Place::NsKind(_) => Some(FileType::Directory),
@@ -269,6 +303,8 @@ fn file_type(k: &Kernel, place: Place) -> Option<FileType> {
             k.file_at(task, fd)?;
             Some(if info { FileType::File } else { FileType::Symlink })
         }
+        Place::NetConf(_, row) => Some(if row.is_some() { FileType::File } else { FileType::Directory }),
+        Place::Cgroup(_, file) => Some(cgroup::file_type(file)),
         Place::Struct(object, row) => structs::file_type(k, object, row),
         Place::StructItem(object, row, key) => structs::item_type(k, object, row, key),
         Place::CtlRoot | Place::CtlBatch | Place::CtlUsage => None,
@@ -278,13 +314,11 @@ fn file_type(k: &Kernel, place: Place) -> Option<FileType> {
 
 /// The object a file shows still exists, and the task that looks too where the view names one.
 fn is_alive(k: &Kernel, node: Node) -> bool {
-    let is_seen = match node.view {
-        View::As(task) => k.tasks.contains(task),
-        View::Mount { mount, viewer } => k.vfs.mounts.contains(mount) && viewer.is_none_or(|t| k.tasks.contains(t)),
-        View::Caller | View::PidNs(_) => true,
-    };
+    let is_seen = node.view.viewer().is_none_or(|task| k.tasks.contains(task));
     let exists = match node.place {
         Place::NsFile(ns) => k.namespaces.contains(ns),
+        Place::Cgroup(id, _) => cgroup::is_alive(k, id),
+        Place::NetConf(of, _) => net_conf::is_alive(k, of),
         Place::Mqueue(queue) => k.mqueues.contains(queue),
         Place::Struct(object, _) | Place::StructItem(object, ..) => structs::is_alive(k, object),
         _ => node.task().is_none_or(|task| k.tasks.contains(task)),
@@ -334,11 +368,7 @@ pub fn read(k: &Kernel, viewer: Viewer, node: Node) -> Result<Vec<u8>> {
 pub fn read_open(k: &Kernel, reader: TaskId, file: &File) -> Result<Vec<u8>> {
     match &file.kind {
         FileKind::Ns(_) | FileKind::Pidfd { .. } => bail!(EINVAL, "namespace files and pidfds cannot be read"),
-        FileKind::Mounts { node, ns, root } => {
-            let look = Look::opened(k, reader, file, *node)?;
-            let format = pid::mounts_format(node.place).unwrap_or(pid::Format::Info);
-            Ok(pid::render_mounts(&look, ns.id(), root.path(), format))
-        }
+        FileKind::Socket(_) => bail!(EOPNOTSUPP, "sockets carry no data in a lab"),
         FileKind::Node { node, bound } => {
             if let Some(Bound::Table(ns)) = bound
                 && !k.namespaces.contains(*ns)
@@ -360,10 +390,6 @@ fn content(look: &Look<'_>, node: Node) -> Result<Vec<u8>> {
         bail!(EISDIR, "this is a directory");
     }
     let text = match node.place {
-        Place::Dentry(id) => match &k.vfs.dentries[id].content {
-            Content::File(bytes) => Some(bytes.clone()),
-            Content::Directory(_) | Content::Symlink(_) => None,
-        },
         Place::Fixed(row) => match fixed::row(row).kind {
             fixed::Kind::File(render) | fixed::Kind::SysvIpc(render) | fixed::Kind::Sysctl { render, .. } => {
                 return render(look);
@@ -377,6 +403,8 @@ fn content(look: &Look<'_>, node: Node) -> Result<Vec<u8>> {
             pid::Kind::Dir(_) | pid::Kind::Link(_) => None,
         },
         Place::Fd { task, fd, info: true, .. } => return fd::info(look, task, fd),
+        Place::Cgroup(id, Some(file)) => return cgroup::read(look, id, file),
+        Place::NetConf(of, Some(row)) => return net_conf::read(look, of, row),
         Place::Mqueue(queue) => Some(mqueue::text(k, look.reader, queue)),
         Place::Struct(object, row) => structs::read(k, object, row),
         Place::StructItem(object, row, key) => structs::read_item(k, object, row, key),
@@ -390,22 +418,17 @@ fn content(look: &Look<'_>, node: Node) -> Result<Vec<u8>> {
 
 /// What a cache may keep of a node.
 pub fn cacheable(node: Node) -> Cacheable {
-    if matches!(node.view, View::Mount { .. }) {
-        // Names and mounts in a file tree change without a task changing.
-        return Cacheable { name: false, attr: false };
-    }
     let (name, attr) = match node.place {
-        Place::Dentry(_) => (false, false),
-        Place::Fixed(row) => (true, !fixed::row(row).depends_on_reader()),
+        Place::Fixed(row) => (true, !fixed::row(row).depends_on_reader() && !is_trace(node)),
         Place::MaxNamespaces(_) | Place::NsKind(_) => (true, true),
-        // The links into the task's file tree lead elsewhere when that changes.
-        Place::Pid(_, row) | Place::Tid(_, row) => (true, pid::row_at(row).file_type() != FileType::Symlink),
-        Place::As(_) | Place::NsLink { .. } => (true, true),
+        // Its owner is that of the task's network namespace.
+        Place::Pid(_, row) | Place::Tid(_, row) if pid::is_net_file(row) => (true, false),
+        Place::As(_) | Place::Pid(..) | Place::Tid(..) | Place::NsLink { .. } => (true, true),
         Place::CtlRoot | Place::CtlBatch | Place::CtlUsage => (true, true),
         Place::CtlDir(_) | Place::CtlTaskUsage(_) | Place::Ctl(..) => (true, true),
         // A namespace may go without any task changing.
         Place::NsFile(_) => (false, true),
-        Place::Fd { .. } | Place::Mqueue(_) => (false, false),
+        Place::Fd { .. } | Place::Cgroup(..) | Place::NetConf(..) | Place::Mqueue(_) => (false, false),
         Place::Struct(Object::Ops(_), _) => (true, true),
         Place::Struct(..) | Place::StructItem(..) => (false, false),
     };
@@ -417,6 +440,16 @@ pub fn ino(node: Node) -> u64 {
     let mut hasher = DefaultHasher::new();
     node.place.hash(&mut hasher);
     1 << 40 | hasher.finish() >> 24
+}
+
+/// The file is `kernel/trace`, which grows and can be followed.
+pub fn is_trace(node: Node) -> bool {
+    matches!(node.place, Place::Fixed(row) if fixed::row(row).path == "kernel/trace")
+}
+
+/// The file is `kernel/faults`: its content belongs to who serves the tree to readers.
+pub fn is_faults(node: Node) -> bool {
+    matches!(node.place, Place::Fixed(row) if fixed::row(row).path == "kernel/faults")
 }
 
 /// The directory is `ns`, whose order of entries is part of what Linux shows.

@@ -4,16 +4,14 @@ use super::fixed::{self, Kind};
 use super::look::Look;
 use super::proc::pid::{self, Dir, OpenCheck};
 use super::proc::sys::{self, Rule};
-use super::{Attr, FileType, Sysctl, Viewer, WriteTarget, attr_of, is_alive};
+use super::{Attr, FileType, NetSysctl, Sysctl, Viewer, WriteTarget, attr_of, is_alive, net_conf};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
 use crate::kernel::file::OpenFlags;
-use crate::kernel::mount::flags::MountFlags;
-use crate::kernel::mount::site::Path;
 use crate::kernel::node::{Node, Place};
 use crate::kernel::ns::{NS_TABLE, Slot};
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::{CredId, Kernel, NsId, TaskId};
 
 bitflags::bitflags! {
     /// What is done with a file, as the bits of a mode.
@@ -39,32 +37,6 @@ impl Access {
     }
 }
 
-/// Whether `viewer` may use a directory of a plain file system so (`inode_permission`).
-///
-/// # Errors
-/// EACCES
-pub fn may_access_dir(k: &Kernel, viewer: Viewer, dir: Node, writes: DirUse) -> Result<()> {
-    let look = Look::now(k, viewer, dir)?;
-    let access = if writes == DirUse::Change { Access::WRITE | Access::EXEC } else { Access::EXEC };
-    check_access(&look, dir, &attr_of(&look, dir)?, access)
-}
-
-/// What is done with a directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DirUse {
-    /// Names in it are looked up.
-    Search,
-    /// Names come and go.
-    Change,
-}
-
-/// The namespace and root directory whose mounts a file lists, of the task it belongs to (`mounts_open_common`).
-pub fn listed_mounts(k: &Kernel, node: Node) -> Option<(NsId, Path)> {
-    pid::mounts_format(node.place)?;
-    let task = node.task().filter(|&task| k.tasks.contains(task))?;
-    Some((k.mnt_ns_of(task)?, k.fs_of(task)?.root.path()))
-}
-
 /// What a write to `node` changes, `None` where Linux has no write operation.
 pub fn write_target(node: Node) -> Option<WriteTarget> {
     match node.place {
@@ -77,13 +49,24 @@ pub fn write_target(node: Node) -> Option<WriteTarget> {
             Some(WriteTarget::Sysctl(Sysctl::MaxNamespaces(NS_TABLE[usize::from(kind)].ns_type)))
         }
         Place::Pid(task, row) | Place::Tid(task, row) => pid::row_at(row).write.map(|target| target(task)),
-        Place::Dentry(id) => Some(WriteTarget::File(id)),
+        Place::NetConf(of, Some(row)) if net_conf::mode(Some(row)) & 0o222 != 0 => {
+            Some(WriteTarget::Sysctl(Sysctl::Net(NetSysctl::Conf(of, usize::from(row)))))
+        }
+        Place::Cgroup(id, Some(file)) if file.row().mode & 0o222 != 0 => Some(WriteTarget::Cgroup(id, file)),
         _ => None,
     }
 }
 
 /// The namespace `node` addresses for one look at it, where that is fixed at open.
 pub(super) fn bound_ns(look: &Look<'_>, node: Node) -> Option<NsId> {
+    match node.place {
+        Place::Pid(task, row) | Place::Tid(task, row) if pid::is_net_file(row) => {
+            return look.k.tasks.contains(task).then(|| look.k.task_ns(task, Slot::Net))?;
+        }
+        Place::NetConf(..) => return look.k.task_ns(look.reader, Slot::Net),
+        Place::Cgroup(_, Some(_)) => return look.k.task_ns(look.reader, Slot::Cgroup),
+        _ => {}
+    }
     let reader_ipc_ns = || look.k.task_ns(look.reader, Slot::Ipc);
     if let Place::Fixed(row) = node.place
         && let Kind::SysvIpc(_) = fixed::row(row).kind
@@ -95,12 +78,13 @@ pub(super) fn bound_ns(look: &Look<'_>, node: Node) -> Option<NsId> {
             let task = node.task().filter(|&task| look.k.tasks.contains(task))?;
             Some(look.k.cred_of(task).user_ns.id())
         }
+        WriteTarget::Sysctl(Sysctl::Net(_)) => look.k.task_ns(look.reader, Slot::Net),
         WriteTarget::Sysctl(Sysctl::PidMax) => Some(look.k.task_active_pid_ns(look.reader)),
         WriteTarget::Sysctl(Sysctl::MaxNamespaces(_)) => Some(look.user_ns),
         WriteTarget::Sysctl(Sysctl::Ipc(_)) => reader_ipc_ns(),
-        WriteTarget::Sysctl(Sysctl::Hostname | Sysctl::Domainname | Sysctl::NsLastPid | Sysctl::MountMax)
-        | WriteTarget::File(_)
+        WriteTarget::Sysctl(Sysctl::Hostname | Sysctl::Domainname | Sysctl::NsLastPid)
         | WriteTarget::Comm(_)
+        | WriteTarget::Cgroup(..)
         | WriteTarget::TimensOffsets(_) => None,
     }
 }
@@ -122,31 +106,11 @@ pub fn may_open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Res
         return Ok(());
     }
     check_access(&look, node, &attr, Access::of(flags))?;
-    if flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNC) && !matches!(node.place, Place::NsFile(_)) {
-        check_writable(k, node)?;
-    }
     match node.place {
         Place::Pid(task, row) | Place::Tid(task, row) => check_task_file(&look, task, pid::row_at(row).open, flags),
         Place::Fd { task, info: true, .. } => look.check_ptrace(task),
         _ => Ok(()),
     }
-}
-
-/// Whether the mount a file is seen through lets it be written (`mnt_want_write`).
-///
-/// # Errors
-/// EROFS
-pub fn check_writable(k: &Kernel, node: Node) -> Result<()> {
-    let Some(path) = node.path() else { return Ok(()) };
-    let mount = &k.vfs.mounts[path.mount];
-    if mount.flags.contains(MountFlags::READONLY) {
-        bail!(EROFS, "mount {} is read-only", mount.mnt_id);
-    }
-    let sb = &k.vfs.sbs[mount.sb.id()];
-    if sb.read_only {
-        bail!(EROFS, "the {} file system {}:{} is read-only", sb.fs.name, sb.device.0, sb.device.1);
-    }
-    Ok(())
 }
 
 fn check_type(file_type: FileType, flags: OpenFlags) -> Result<()> {
@@ -182,6 +146,7 @@ pub(super) fn check_access(look: &Look<'_>, node: Node, attr: &Attr, access: Acc
         Place::Fixed(row) if matches!(fixed::row(row).kind, Kind::Sysctl { .. } | Kind::Ipc(_)) => {
             sys::rule(fixed::row(row), look.bound).check(k, reader, attr.mode, access)
         }
+        Place::NetConf(_, Some(_)) => look.bound.map_or(Rule::Root, Rule::Net).check(k, reader, attr.mode, access),
         Place::MaxNamespaces(_) => Rule::UserNs(look.bound.unwrap_or(look.user_ns)).check(k, reader, attr.mode, access),
         Place::Pid(task, row) | Place::Tid(task, row) => {
             let entry = pid::row_at(row);
@@ -191,17 +156,36 @@ pub(super) fn check_access(look: &Look<'_>, node: Node, attr: &Attr, access: Acc
                 pid::Kind::Dir(Dir::FdInfo) => look.check_ptrace(task),
                 pid::Kind::Dir(Dir::Fd) if own => Ok(()),
                 pid::Kind::File(_) if own && is_tid && entry.path == "comm" && !access.contains(Access::EXEC) => Ok(()),
-                _ => check_mode(k, reader, attr, access),
+                _ => check_mode(k, k.tasks[reader].cred.id(), attr, access),
             }
         }
-        _ => check_mode(k, reader, attr, access),
+        _ => check_mode(k, k.tasks[reader].cred.id(), attr, access),
     }
 }
 
-/// Mode bits by file system ids, then CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, which count in the reader's own user
+/// Whether `viewer` may add, remove and rename files in a directory (`may_create`, `may_delete`).
+///
+/// # Errors
+/// EACCES; ENOENT: the directory is gone.
+pub fn may_change_dir(k: &Kernel, viewer: Viewer, dir: Node) -> Result<()> {
+    let look = Look::now(k, viewer, dir)?;
+    let attr = attr_of(&look, dir)?;
+    check_access(&look, dir, &attr, Access::WRITE | Access::EXEC)
+}
+
+/// Whether credentials grant writing to a file, by its mode (`inode_permission`).
+///
+/// # Errors
+/// EACCES; ENOENT: the file is gone.
+pub fn may_write_as(k: &Kernel, cred: CredId, node: Node) -> Result<()> {
+    let look = Look::now(k, Viewer(k.init.task), node)?;
+    check_mode(k, cred, &attr_of(&look, node)?, Access::WRITE)
+}
+
+/// Mode bits by file system ids, then CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, which count in the credentials' own user
 /// namespace if it maps the file's owner (`generic_permission`, `capable_wrt_inode_uidgid`).
-fn check_mode(k: &Kernel, reader: TaskId, attr: &Attr, access: Access) -> Result<()> {
-    let cred = k.cred_of(reader);
+fn check_mode(k: &Kernel, cred_id: CredId, attr: &Attr, access: Access) -> Result<()> {
+    let cred = &k.creds[cred_id];
     let bits = if cred.ids.fsuid == attr.uid {
         attr.mode >> 6
     } else if cred.ids.fsgid == attr.gid || cred.groups.contains(&attr.gid) {
@@ -215,7 +199,7 @@ fn check_mode(k: &Kernel, reader: TaskId, attr: &Attr, access: Access) -> Result
     let ns = cred.user_ns.id();
     let user = k.namespaces[ns].user();
     let is_mapped = user.from_kuid(attr.uid).is_some() && user.from_kgid(attr.gid).is_some();
-    let capable = |cap| is_mapped && k.ns_capable(reader, ns, cap);
+    let capable = |cap| is_mapped && k.cred_capable(cred_id, ns, cap);
     let is_dir = attr.file_type == FileType::Directory;
     let only_reads = access == Access::READ || is_dir && !access.contains(Access::WRITE);
     let may_execute = is_dir || !access.contains(Access::EXEC) || attr.mode & 0o111 != 0;
@@ -239,10 +223,10 @@ fn check_task_file(look: &Look<'_>, task: TaskId, check: OpenCheck, flags: OpenF
         OpenCheck::MmIfAny if k.tasks[task].mm.is_none() => Ok(()),
         OpenCheck::Mm if k.tasks[task].mm.is_none() => bail!(ESRCH, "pid {} has no memory any more", k.task_nr(task)),
         OpenCheck::Mm | OpenCheck::MmIfAny => look.check_ptrace(task),
-        OpenCheck::Mounts(_) if k.tasks[task].nsproxy.is_none() => {
+        OpenCheck::NsProxy if k.tasks[task].nsproxy.is_none() => {
             bail!(EINVAL, "pid {} is a zombie and in no mount namespace", k.task_nr(task))
         }
-        OpenCheck::Mounts(_) => Ok(()),
+        OpenCheck::NsProxy => Ok(()),
         OpenCheck::Setgroups if !flags.contains(OpenFlags::WRITE) => Ok(()),
         OpenCheck::Setgroups => {
             let ns = k.cred_of(task).user_ns.id();

@@ -34,11 +34,13 @@ pub struct Machine {
     /// The slot of each live task, by its number in the lab.
     slots: BTreeMap<i32, usize>,
     next_slot: usize,
-    /// A pidfd of every process started, to end it in any case.
-    started: Vec<OwnedFd>,
+    /// A pidfd of every process by its real number, to end it in any case.
+    started: BTreeMap<i32, OwnedFd>,
     socket: RawFd,
     /// The real pid of the process that stands for init.
     init: i32,
+    /// How long a call may take before it counts as hanging.
+    pub patience: Duration,
 }
 
 /// A call ready to be made: everything that depends on the state before it.
@@ -68,9 +70,10 @@ impl Machine {
             numbers: Numbers::default(),
             slots: BTreeMap::from([(1, 0)]),
             next_slot: 1,
-            started: Vec::new(),
+            started: BTreeMap::new(),
             socket,
             init: result as i32,
+            patience: PATIENCE,
         };
         machine.adopt(0, 1).map_err(io::Error::other)?;
         machine.set_up_init().map_err(io::Error::other)?;
@@ -146,10 +149,15 @@ impl Machine {
         if tgid == tid {
             let pidfd = raw::call(libc::SYS_pidfd_open, [tid as u64, 0, 0, 0, 0, 0]);
             if pidfd >= 0 {
-                self.started.push(raw::own(pidfd as RawFd));
+                self.started.insert(tid, raw::own(pidfd as RawFd));
             }
         }
         Ok(())
+    }
+
+    /// Lets go of a process that is gone: a pidfd would keep its struct pid, and with it its pid namespace.
+    pub fn forget(&mut self, real: i32) {
+        self.started.remove(&real);
     }
 
     pub fn init_pid(&self) -> i32 {
@@ -197,7 +205,7 @@ impl Machine {
     /// Makes the call. `survives` says whether the lab expects the caller to be able to tell.
     pub fn run(&mut self, prepared: &Prepared, survives: bool) -> Reply {
         let slot = prepared.slot;
-        let patience = if survives { PATIENCE } else { Duration::ZERO };
+        let patience = if survives { self.patience } else { Duration::ZERO };
         let result = match &prepared.job {
             Job::Refused(errno) => Some(-i64::from(*errno)),
             Job::Call(raw) => self.make_within(slot, raw, None, patience),
@@ -215,13 +223,13 @@ impl Machine {
 
     /// One call of one worker: its result, `None` if it does not come in time.
     fn make(&self, slot: usize, raw: &Raw, opened: Option<i64>) -> Option<i64> {
-        self.make_within(slot, raw, opened, PATIENCE)
+        self.make_within(slot, raw, opened, self.patience)
     }
 
     fn make_within(&self, slot: usize, raw: &Raw, opened: Option<i64>, patience: Duration) -> Option<i64> {
         let worker = raw::slot(slot);
         // A worker that was stopped in its last call has not told its result.
-        worker.wait(PATIENCE)?;
+        worker.wait(self.patience)?;
         for (offset, bytes) in &raw.data {
             worker.write_data(*offset, bytes);
         }
@@ -283,7 +291,7 @@ impl Machine {
 
     fn clone(&mut self, slot: usize, mut args: [u64; 11], set_tid: &[i32]) -> Option<i64> {
         let worker = raw::slot(slot);
-        worker.wait(PATIENCE)?;
+        worker.wait(self.patience)?;
         let child = raw::slot(self.next_slot);
         child.reset();
         let (stack, stack_size) = child.stack();
@@ -299,7 +307,7 @@ impl Machine {
         }
         worker.write_data(1024, &args.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>());
         worker.post_clone(1024, self.next_slot);
-        let result = worker.wait(PATIENCE)?;
+        let result = worker.wait(self.patience)?;
         if result > 0 && args[1] != 0 {
             let pidfd = worker.read_u32((args[1] - worker.data_address()) as usize);
             self.simple(slot, libc::SYS_close, &[u64::from(pidfd)]);
@@ -390,6 +398,31 @@ impl Machine {
         }
     }
 
+    /// What a worker reads at a path: a file's text, or a link's.
+    ///
+    /// # Errors
+    /// Those of open and read, or of readlink.
+    pub fn look(&self, lab: i32, path: &[u8], is_link: bool) -> Result<String, Errno> {
+        let slot = self.slot_of(lab).ok_or(Errno::ESRCH)?;
+        let worker = raw::slot(slot);
+        let path = vec![(2048, [path, b"\0"].concat())];
+        let call = |number, args: &[Arg], data| {
+            let result = self.make(slot, &Raw { number, args: args.to_vec(), data }, None).ok_or(Errno::ETIME)?;
+            usize::try_from(result).map_err(|_| Errno::from_raw(-result as i32))
+        };
+        let (text, size) = (Arg::Data(4096), Arg::Value(8192));
+        let length = if is_link {
+            call(libc::SYS_readlink, &[Arg::Data(2048), text, size], path)?
+        } else {
+            let at = Arg::Value(libc::AT_FDCWD as u64);
+            let fd = Arg::Value(call(libc::SYS_openat, &[at, Arg::Data(2048), Arg::Value(0)], path)? as u64);
+            let length = call(libc::SYS_read, &[fd, text, size], Vec::new());
+            call(libc::SYS_close, &[fd], Vec::new())?;
+            length?
+        };
+        Ok(String::from_utf8_lossy(&worker.read_data(4096, length)).into_owned())
+    }
+
     /// node and domain name as a worker has them.
     pub fn names(&self, lab: i32) -> Option<(String, String)> {
         let slot = self.slot_of(lab)?;
@@ -406,11 +439,12 @@ impl Machine {
     /// Ends every process but the one that stands for init, which reaps them all, and forgets them. False if that
     /// process is no good any more.
     pub fn end_program(&mut self) -> bool {
-        for pidfd in self.started.drain(1..) {
+        let init = self.init;
+        for (_, pidfd) in self.started.extract_if(.., |&pid, _| pid != init) {
             let fd = pidfd.as_raw_fd() as u64;
             raw::call(libc::SYS_pidfd_send_signal, [fd, libc::SIGKILL as u64, 0, 0, 0, 0]);
         }
-        let (init, deadline) = (self.init, Instant::now() + PATIENCE);
+        let deadline = Instant::now() + PATIENCE;
         let options = (libc::WNOHANG | libc::__WALL) as u64;
         let reaped = loop {
             match self.simple(0, libc::SYS_wait4, &[u64::MAX, 0, options, 0]) {
@@ -435,7 +469,10 @@ impl Machine {
 
     /// Ends every process, the one that stands for init last.
     pub fn retire(&mut self) {
-        for pidfd in self.started.iter().rev() {
+        if self.started.is_empty() {
+            return;
+        }
+        for pidfd in self.started.values().rev() {
             let fd = pidfd.as_raw_fd() as u64;
             raw::call(libc::SYS_pidfd_send_signal, [fd, libc::SIGKILL as u64, 0, 0, 0, 0]);
         }
@@ -488,7 +525,7 @@ fn waitid_text(worker: &raw::Slot, lab: impl Fn(i32) -> String) -> String {
     format!("{} {word} {status}", lab(pid))
 }
 
-const SYS_RESOURCE: u64 = 24;
+pub const SYS_RESOURCE: u64 = 24;
 /// RLIMIT_NPROC of every worker: high enough not to matter until a program lowers it.
 pub const NPROC: u64 = 10_000;
 const _: () = assert!(DATA_SIZE >= 16 * 1024);

@@ -91,19 +91,20 @@ impl Numbers {
     pub fn namespace_at(&self, k: &Kernel, me: TaskId, fd: i32) -> Option<NsId> {
         match k.open_files[k.file_at(me, fd)?].kind {
             FileKind::Ns(ns) => Some(ns),
-            FileKind::Pidfd { .. } | FileKind::Node { .. } | FileKind::Mounts { .. } | FileKind::Mqueue(_) => None,
+            _ => None,
         }
     }
 
-    /// A path below `/proc`, with the machine's numbers; `None` for other paths, which are of the lab alone.
-    pub fn path(&self, k: &Kernel, me: TaskId, path: &[u8]) -> Option<Vec<u8>> {
+    /// A path below `/proc`, with the machine's numbers; `None` for other paths, which are of the lab alone. Numbers after
+    /// `proc/` are those of the namespace `own`.
+    pub fn path(&self, k: &Kernel, own: NsId, path: &[u8]) -> Option<Vec<u8>> {
         let text = std::str::from_utf8(path).ok()?;
         let (ns, rest) = if let Some(rest) = text.strip_prefix("/proc/") {
             (k.init.pid_ns, rest)
         } else if let Some(rest) = text.strip_prefix("proc/") {
-            (k.task_active_pid_ns(me), rest)
+            (own, rest)
         } else if text.starts_with(|c: char| c.is_ascii_digit()) {
-            (k.task_active_pid_ns(me), text)
+            (own, text)
         } else {
             return None;
         };

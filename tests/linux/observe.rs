@@ -9,7 +9,6 @@ use nslab::kernel::ns::{ENTRIES, NsType};
 use nslab::kernel::{Kernel, NsId, TaskId};
 use nslab::tree::{self, Viewer};
 
-use crate::numbers::Numbers;
 use crate::raw;
 
 /// Lines of `status` that have to be the same, with pids of the initial namespace mapped in those marked so.
@@ -141,9 +140,7 @@ pub fn is_there(real: i32) -> bool {
 /// The lines of a `status` text that are compared; pids through `map`.
 pub fn status_lines(text: &str, map: impl Fn(i32) -> Option<i32>) -> Vec<(&'static str, String)> {
     let mut found = Vec::with_capacity(LINES.len());
-    // Signals that nobody will take any more are not part of the lab.
-    let is_dead = text.contains("\nState:\tZ");
-    for line in text.lines().filter(|line| !is_dead || !line.contains("Pnd:")) {
+    for line in text.lines() {
         let Some((name, value)) = line.split_once(":\t") else { continue };
         let Some((known, numbered)) = LINES.iter().find(|(known, _)| *known == name) else { continue };
         let value = match *known {
@@ -168,14 +165,12 @@ fn map_first(value: &str, map: impl Fn(i32) -> Option<i32>) -> String {
     number + &value[end..]
 }
 
-/// The same, of the machine, in the lab's numbers; whoever is above the process that stands for init does not exist.
+/// The same, of the machine, in the lab's numbers.
 pub fn real_status(
-    numbers: &Numbers,
     real: i32,
-    parent_of_init: i32,
+    map: impl Fn(i32) -> Option<i32>,
 ) -> std::result::Result<Vec<(&'static str, String)>, Errno> {
-    let text = real_text(real, "status")?;
-    Ok(status_lines(&text, |nr| if nr == parent_of_init { Some(0) } else { numbers.lab(nr) }))
+    real_text(real, "status").map(|text| status_lines(&text, map))
 }
 
 pub fn lab_status(k: &Kernel, task: TaskId) -> Vec<(&'static str, String)> {

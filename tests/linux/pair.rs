@@ -11,7 +11,7 @@ use nslab::kernel::task::TaskState;
 use nslab::kernel::{Kernel, NsId, TaskId};
 use nslab::syscall::{Return, Syscall, dispatch};
 
-use crate::machine::{Machine, NPROC, PATIENCE, Reply};
+use crate::machine::{Machine, NPROC, PATIENCE, Prepared, Reply};
 use crate::observe::{
     MAP_FILES, creation_order, initial_number, is_there, lab_links, lab_ns, lab_status, lab_text, real_links,
     real_status, real_text,
@@ -50,6 +50,8 @@ pub struct Pair {
     calls: u32,
     corruption: Option<Corruption>,
     controller: i32,
+    /// How long the machine may take for a call, and to come to the state the lab has.
+    patience: Duration,
     /// The process that stands for init is not as it was at the start.
     pub is_init_dirty: bool,
 }
@@ -72,10 +74,23 @@ impl Pair {
             calls: 0,
             corruption: None,
             controller: std::process::id() as i32,
+            patience: PATIENCE,
             is_init_dirty: false,
         };
         pair.reset_lab()?;
         Ok(pair)
+    }
+
+    /// A real number of the initial pid namespace in the lab; whoever is above the process that stands for init does not
+    /// exist there.
+    pub fn lab_number(&self, real: i32) -> Option<i32> {
+        if real == self.controller { Some(0) } else { self.machine.numbers.lab(real) }
+    }
+
+    /// Changes how long the machine may take for a call, and to come to the state the lab has.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+        self.machine.patience = patience;
     }
 
     pub fn corrupt(&mut self, corruption: Option<Corruption>) {
@@ -104,7 +119,7 @@ impl Pair {
     }
 
     /// The calls that turn the lab's init into the machine's.
-    fn init_lines(&self) -> Result<Vec<Vec<String>>, String> {
+    pub fn init_lines(&self) -> Result<Vec<Vec<String>>, String> {
         let status = real_text(self.machine.init_pid(), "status").map_err(|errno| errno.to_string())?;
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
@@ -144,6 +159,7 @@ impl Pair {
             // Both serve slot 0.
             self.machine.retire();
             self.machine = Machine::start(socket).map_err(|error| format!("cannot start a worker: {error}"))?;
+            self.machine.patience = self.patience;
         }
         self.reset_lab()
     }
@@ -157,7 +173,7 @@ impl Pair {
         let known: BTreeSet<NsId> = self.k.namespaces.iter().map(|(id, _)| id).collect();
         let lab = dispatch(&mut self.k, task, syscall);
         let survives = self.k.tasks.get(task).is_some_and(|t| t.state == TaskState::Running);
-        let reply = self.machine.run(&prepared, survives);
+        let reply = self.run_on_machine(&prepared, survives, lab.is_ok());
         let mut touched = self.touched(task);
         if lab.is_ok() && matches!(syscall, Syscall::Exec { .. }) && prepared.nr() != self.k.task_nr(task) {
             self.machine.renumber(prepared.nr(), self.k.task_nr(task));
@@ -169,13 +185,26 @@ impl Pair {
         }
         self.compare_results(&mut seen, &reply, prepared.is_clone())?;
         self.calls += 1;
-        if self.calls % FULL_EVERY == 0 {
+        if self.calls % FULL_EVERY == 0 || sends_signals(syscall) {
             touched = self.k.tasks.iter().map(|(id, _)| id).collect();
         }
         self.compare_tasks(&touched)?;
         self.compare_order(&known)?;
         self.forget_the_gone()?;
         Ok(lab)
+    }
+
+    /// Limits of namespaces are given back late on the machine: there, what is refused is tried again.
+    fn run_on_machine(&mut self, prepared: &Prepared, survives: bool, is_ok: bool) -> Reply {
+        let started = Instant::now();
+        loop {
+            let reply = self.machine.run(prepared, survives);
+            let is_refused = is_ok && reply == Reply::Done(Err(Errno::ENOSPC));
+            if !is_refused || started.elapsed() > self.patience {
+                return reply;
+            }
+            pause(started);
+        }
     }
 
     /// The caller and every task the call changed.
@@ -236,7 +265,7 @@ impl Pair {
                 None => return Ok(()),
                 Some(difference) => difference,
             };
-            if started.elapsed() > SETTLING {
+            if started.elapsed() > self.patience {
                 return Err(difference);
             }
             pause(started);
@@ -251,11 +280,13 @@ impl Pair {
         links: &crate::observe::Links,
         status: &[(&'static str, String)],
     ) -> Option<String> {
-        let there = match real_status(&self.machine.numbers, real, self.controller) {
+        let there = match real_status(real, |nr| self.lab_number(nr)) {
             Ok(there) => there,
             Err(errno) => return Some(format!("task {nr}: its status on the machine: {errno}")),
         };
-        for (name, value) in status {
+        // Signals that nobody will take any more are not part of the lab.
+        let is_dead = self.k.tasks[task].is_dead();
+        for (name, value) in status.iter().filter(|(name, _)| !is_dead || !name.ends_with("Pnd")) {
             let other = there.iter().find(|(known, _)| known == name).map(|(_, value)| value);
             if other != Some(value) {
                 return Some(format!("task {nr}: {name}: lab {value:?}, machine {other:?}"));
@@ -331,11 +362,12 @@ impl Pair {
         for (lab, real) in gone {
             let started = Instant::now();
             while is_there(real) {
-                if started.elapsed() > SETTLING {
+                if started.elapsed() > self.patience {
                     return Err(Trouble::Differs(format!("task {lab} is gone in the lab, but not on the machine")));
                 }
                 pause(started);
             }
+            self.machine.forget(real);
         }
         self.machine.numbers.prune(&self.k);
         Ok(())
@@ -390,8 +422,13 @@ impl Pair {
 const FREEING: Duration = Duration::from_secs(10);
 /// A net namespace has up to so many numbers after its own.
 const NET_NUMBERS: u32 = 68;
-/// How long the machine may take to come to the state the lab has.
-const SETTLING: Duration = PATIENCE;
+/// Signals stop and continue tasks that the lab does not list as changed.
+fn sends_signals(syscall: &Syscall) -> bool {
+    matches!(
+        syscall,
+        Syscall::Kill { .. } | Syscall::Tgkill { .. } | Syscall::PidfdSendSignal { .. } | Syscall::Sigprocmask { .. }
+    )
+}
 
 fn pause(since: Instant) {
     match since.elapsed().as_micros() {

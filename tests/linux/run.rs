@@ -1,10 +1,12 @@
 //! Runs programs on both sides; makes those that differ as short as they can be.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use nslab::errno::Errno;
 use proptest::strategy::ValueTree;
 
+use crate::machine::PATIENCE;
 use crate::pair::{Pair, Trouble};
 use crate::program::{Line, Step, line_of, program_tree};
 
@@ -58,41 +60,51 @@ const REPEATS: u32 = 3;
 /// # Errors
 /// The machine's side does not start.
 pub fn run_steps(pair: &mut Pair, steps: &[Step]) -> Result<Outcome, String> {
-    let t = std::time::Instant::now();
     pair.restart()?;
-    T0.fetch_add(t.elapsed().as_micros() as u64, std::sync::atomic::Ordering::Relaxed);
     let mut outcome = Outcome::default();
     for step in steps {
         let Some(line) = line_of(&pair.k, step) else { continue };
-        let call = line.call().map_err(|error| format!("{line:?}: {error}"))?;
-        let task = pair.k.find_task(line.actor).ok_or("the actor exists")?;
-        let t = std::time::Instant::now();
-        let r = pair.call(task, &call.syscall);
-        let us = t.elapsed().as_micros() as u64;
-        if us > 3000 {
-            eprintln!("slow {us} {}", text_of(&line));
+        let child = run_line(pair, &mut outcome, line)?;
+        // What stands for init on the machine is in a session of its own, as init is, but it is not the real one, to
+        // which a process group has no connection even in the same session.
+        if let Some(child) = child {
+            run_line(pair, &mut outcome, Line { actor: child, verb: "setsid".to_owned(), words: Vec::new() })?;
         }
-        T1.fetch_add(us, std::sync::atomic::Ordering::Relaxed);
-        match r {
-            Ok(result) => {
-                if let Err(error) = &result {
-                    outcome.sites.insert(format!("{}:{}", error.site.file(), error.site.line()));
-                }
-                let result = result.map(|value| value.to_string()).map_err(|error| error.errno);
-                outcome.ran.push(Ran { line, result });
-            }
-            Err(Trouble::LabOnly) => {}
-            Err(Trouble::Differs(difference)) => {
-                outcome.ran.push(Ran { line, result: Ok("?".to_owned()) });
-                outcome.difference = Some(difference);
-                return Ok(outcome);
-            }
+        if outcome.difference.is_some() {
+            return Ok(outcome);
         }
     }
     if let Err(Trouble::Differs(difference)) = pair.compare_all() {
         outcome.difference = Some(difference);
     }
     Ok(outcome)
+}
+
+/// Runs one line. The number of a child of init, if it made one.
+fn run_line(pair: &mut Pair, outcome: &mut Outcome, line: Line) -> Result<Option<i32>, String> {
+    if outcome.difference.is_some() {
+        return Ok(None);
+    }
+    let call = line.call().map_err(|error| format!("{line:?}: {error}"))?;
+    let task = pair.k.find_task(line.actor).ok_or("the actor exists")?;
+    let is_init = task == pair.k.init.task;
+    let result = match pair.call(task, &call.syscall) {
+        Ok(result) => result,
+        Err(Trouble::LabOnly) => return Ok(None),
+        Err(Trouble::Differs(difference)) => {
+            outcome.ran.push(Ran { line, result: Ok("?".to_owned()) });
+            outcome.difference = Some(difference);
+            return Ok(None);
+        }
+    };
+    if let Err(error) = &result {
+        outcome.sites.insert(site_of(error));
+    }
+    let is_child = is_init && line.verb == "clone";
+    let result = result.map(|value| value.to_string()).map_err(|error| error.errno);
+    let child = result.as_ref().ok().filter(|_| is_child).and_then(|nr| nr.parse().ok());
+    outcome.ran.push(Ran { line, result });
+    Ok(child)
 }
 
 /// As [`run_steps`], but a difference has to come every time.
@@ -142,6 +154,8 @@ pub fn run_programs(pair: &mut Pair, seed: u64, range: std::ops::Range<u64>, tal
 
 const MAX_DIVERGENCES: usize = 10;
 const SHRINK_RUNS: u32 = 250;
+/// Most runs of a shrinking program differ: waiting long for each would take for ever.
+const SHRINK_PATIENCE: Duration = Duration::from_millis(150);
 
 fn shrink(
     pair: &mut Pair,
@@ -149,6 +163,7 @@ fn shrink(
     tree: &mut impl ValueTree<Value = Vec<Step>>,
     mut worst: Outcome,
 ) -> Result<Divergence, String> {
+    pair.set_patience(SHRINK_PATIENCE);
     let mut may_go_on = tree.simplify();
     for _ in 0..SHRINK_RUNS {
         if !may_go_on {
@@ -162,6 +177,7 @@ fn shrink(
             tree.complicate()
         };
     }
+    pair.set_patience(PATIENCE);
     let lines = worst.ran.iter().map(|ran| format!("{}    # {:?}", text_of(&ran.line), ran.result)).collect();
     Ok(Divergence { index, lines, difference: worst.difference.unwrap_or_default() })
 }
@@ -172,5 +188,7 @@ pub fn text_of(line: &Line) -> String {
     format!("{} {}", line.actor, call.unwrap_or_default()).trim_end().to_owned()
 }
 
-pub static T0: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-pub static T1: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+/// Where an error was made: `file:line`.
+pub fn site_of(error: &nslab::errno::Error) -> String {
+    format!("{}:{}", error.site.file(), error.site.line())
+}

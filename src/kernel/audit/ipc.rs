@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Kind, Named, differ};
 use crate::kernel::file::FileKind;
 use crate::kernel::ipc::shm::pages;
-use crate::kernel::mount::sb::Keeps;
 use crate::kernel::ns::{IpcNamespace, NsState};
 use crate::kernel::{Kernel, NsId, TaskId};
 
@@ -26,11 +25,6 @@ pub(super) fn name_all(k: &Kernel, named: &mut Named) {
             named.pid(pid.id());
         }
         if let Some(fs) = &ipc.mq_fs {
-            named.bump((Kind::MqueueFs, fs.id().serial()));
-        }
-    }
-    for (_, sb) in k.vfs.sbs.iter() {
-        if let Keeps::Mqueue(fs) = &sb.keeps {
             named.bump((Kind::MqueueFs, fs.id().serial()));
         }
     }

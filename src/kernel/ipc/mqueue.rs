@@ -142,7 +142,7 @@ impl Kernel {
     /// The file system for the queues of a namespace that `task` has made.
     pub(crate) fn new_mqueue_fs(&mut self, ns: NsId, task: TaskId) -> Held<MqueueFs> {
         let owner = self.ns_owner(ns).expect("an ipc namespace has an owner");
-        let user_ns = self.namespaces.hold(owner);
+        let user_ns = self.get_ns(owner);
         let ids = self.cred_of(task).ids;
         let (root_uid, root_gid) = (ids.fsuid, ids.fsgid);
         self.mqueue_fs.insert_held(MqueueFs {
@@ -169,13 +169,13 @@ impl Kernel {
     pub(crate) fn create_mqueue(
         &mut self,
         task: TaskId,
-        fs: MqueueFsId,
         name: &[u8],
         mode: u16,
         maxmsg: i64,
         msgsize: i64,
     ) -> MqueueId {
-        let ns = self.mqueue_fs[fs].ns.expect("a queue is made in a live namespace");
+        let ns = self.ipc_ns_of(task);
+        let fs = self.mqueue_fs_of(ns);
         let cred = self.cred_of(task);
         let (ids, ucounts) = (cred.ids, cred.ucounts.id());
         let queue = Mqueue {

@@ -12,6 +12,7 @@ pub mod uts;
 
 use super::capability::Cap;
 use super::refcount::{Counted, Held};
+use super::trace::{Count, NsName, Step};
 use super::ucounts::Ucounts;
 use super::{Kernel, NsId, TaskId};
 use crate::bail;
@@ -245,7 +246,8 @@ state_getters! {
     uts, uts_mut, Uts, UtsNamespace;
     ipc, ipc_mut, Ipc, IpcNamespace;
     time, time_mut, Time, TimeNamespace;
-    mnt, mnt_mut, Mnt, MntNamespace;
+    net, net_mut, Net, NetNamespace;
+    cgroup, cgroup_mut, Cgroup, CgroupNamespace;
 }
 
 impl Kernel {
@@ -328,12 +330,13 @@ impl Kernel {
             NsState::Pid(_) => Some(self.task_active_pid_ns(task)),
             _ => None,
         };
-        let user_ns = (parent != Some(owner)).then(|| self.namespaces.hold(owner));
+        let user_ns = (parent != Some(owner)).then(|| self.get_ns(owner));
         let ucounts = Some(self.charge_ucount(owner, euid, ops));
         let common = NsCommon { user_ns, ucounts, ..self.new_ns_common(ops, parent) };
         let inum = common.inum;
         let made = self.namespaces.insert_held(Namespace { common, state });
         self.ns_by_inum.insert(inum, made.id());
+        self.record(|k| Step::CreateNs { ns: k.ns_name(made.id()), owner: k.ns_name(owner) });
         (ops.setup)(self, made.id(), task);
         made
     }
@@ -355,7 +358,7 @@ impl Kernel {
             ns_id,
             count: 0,
             user_ns: None,
-            parent: parent.map(|parent| self.namespaces.hold(parent)),
+            parent: parent.map(|parent| self.get_ns(parent)),
             ucounts: None,
             pins: 0,
             stashed: None,
@@ -366,7 +369,7 @@ impl Kernel {
     /// One more descriptor or bind mount shows the namespace; the first one makes the nsfs inode, which counts.
     pub(crate) fn pin_ns(&mut self, ns: NsId) {
         if self.namespaces[ns].common.pins == 0 {
-            let held = self.namespaces.hold(ns);
+            let held = self.get_ns(ns);
             self.namespaces[ns].common.stashed = Some(held);
         }
         self.namespaces[ns].common.pins += 1;
@@ -383,13 +386,27 @@ impl Kernel {
         }
     }
 
+    /// Takes one more reference to a namespace.
+    pub(crate) fn get_ns(&mut self, ns: NsId) -> Held<Namespace> {
+        self.record(|k| {
+            let before = k.namespaces[ns].common.count;
+            Step::GetNs(k.ns_name(ns), Count { before, after: before + 1 })
+        });
+        self.namespaces.hold(ns)
+    }
+
     /// Drops a reference to a namespace. The last one frees it at once, with all it holds: its numbers, its charge,
     /// its parent and its owner.
     pub(crate) fn put_ns(&mut self, held: Held<Namespace>) {
         let id = held.id();
+        self.record(|k| {
+            let before = k.namespaces[id].common.count;
+            Step::PutNs(k.ns_name(id), Count { before, after: before - 1 })
+        });
         let Some(freed) = self.namespaces.release(held) else { return };
         let ops = freed.ops();
         let Namespace { common, state } = freed;
+        self.record(|_| Step::FreeNs(NsName { kind: ops.name, inum: common.inum }));
         (ops.teardown)(self, id, state);
         self.ns_by_inum.remove(&common.inum);
         self.inums.free(common.inum);

@@ -1,10 +1,59 @@
-//! network namespaces (`net/core/net_namespace.c`): identity, ownership and lifetime; their contents come with a later version.
+//! Network namespaces (`net/core/net_namespace.c`): their devices, ids for other namespaces, sockets and sysctls.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use super::{NsOps, NsState, NsType, Slot};
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::net::addr::{Inet4, Scope};
+use crate::kernel::net::conf::NetConf;
+use crate::kernel::net::dev::DevKind;
+use crate::kernel::net::{DevId, SocketId};
+use crate::kernel::{Kernel, NsId, TaskId};
 
-#[derive(Debug, Default)]
-pub struct NetNamespace;
+/// `struct net`
+#[derive(Debug)]
+pub struct NetNamespace {
+    /// `dev_base_head` by ifindex.
+    pub devices: BTreeMap<i32, DevId>,
+    /// Where the search for the next ifindex starts.
+    pub ifindex: i32,
+    /// Counts changes of the list of devices; never 0.
+    pub dev_base_seq: u32,
+    /// Ids of other namespaces.
+    pub netns_ids: BTreeMap<i32, NsId>,
+    /// The sockets that belong here.
+    pub sockets: BTreeSet<SocketId>,
+    /// An IPv4 address was configured once: there is a local routing table.
+    pub has_local_table: bool,
+    pub conf: NetConf,
+    /// `net.core.somaxconn`
+    pub somaxconn: i32,
+    /// `net.core.rmem_max`, which only the initial namespace can change.
+    pub rmem_max: i32,
+}
+
+impl Default for NetNamespace {
+    /// Without devices, and with the sysctls a kernel boots with.
+    fn default() -> NetNamespace {
+        NetNamespace {
+            devices: BTreeMap::new(),
+            ifindex: 1,
+            dev_base_seq: 1,
+            netns_ids: BTreeMap::new(),
+            sockets: BTreeSet::new(),
+            has_local_table: false,
+            conf: NetConf::default(),
+            somaxconn: 4096,
+            rmem_max: 4_194_304,
+        }
+    }
+}
+
+impl NetNamespace {
+    pub(crate) fn bump_dev_base_seq(&mut self) {
+        self.dev_base_seq = self.dev_base_seq.checked_add(1).unwrap_or(1);
+    }
+}
 
 pub static OPS: NsOps = NsOps {
     ns_type: NsType::Net,
@@ -13,7 +62,7 @@ pub static OPS: NsOps = NsOps {
     clone_flag_name: "CLONE_NEWNET",
     init_inum: 4_026_531_833,
     init_ns_id: 3,
-    initial: || NsState::Net(NetNamespace),
+    initial: || NsState::Net(NetNamespace::default()),
     ucount: 4,
     ucount_name: "max_net_namespaces",
     slot: Some(Slot::Net),
@@ -22,11 +71,34 @@ pub static OPS: NsOps = NsOps {
     has_parent: false,
     check_create: super::always_creatable,
     create,
-    setup: super::no_setup,
-    teardown: super::no_teardown,
+    setup,
+    teardown,
     check_install: super::check_install_admin,
 };
 
-fn create(_k: &Kernel, _task: TaskId) -> NsState {
-    NsState::Net(NetNamespace)
+/// Device settings come from the initial namespace, all else has its default (`devinet_init_net` with
+/// `devconf_inherit_init_net` 0).
+fn create(k: &Kernel, _task: TaskId) -> NsState {
+    let conf = k.namespaces[k.initial(NsType::Net)].net().conf.clone();
+    NsState::Net(NetNamespace { conf, ..NetNamespace::default() })
+}
+
+/// Index 1 is `lo`; the initial namespace also has a network card.
+fn setup(k: &mut Kernel, ns: NsId, _task: TaskId) {
+    let lo = k.register_netdevice(ns, b"lo", 0, DevKind::Loopback).expect("nothing else is in a new namespace");
+    if ns == k.initial(NsType::Net) {
+        let eth0 = k.register_netdevice(ns, b"eth0", 0, DevKind::Physical).expect("only lo is in the namespace");
+        k.dev_open(lo);
+        k.dev_open(eth0);
+        // The lab has no router, from which IPv6 would be configured.
+        k.net.devices[eth0].inet6.clear();
+        let address = Inet4::new(Ipv4Addr::new(192, 0, 2, 2), 24, Scope::Global);
+        k.insert_inet(eth0, address).expect("the device has no address yet");
+    }
+}
+
+fn teardown(k: &mut Kernel, ns: NsId, state: NsState) {
+    if let NsState::Net(state) = state {
+        k.cleanup_net(ns, state);
+    }
 }

@@ -71,7 +71,8 @@ fn create(k: &Kernel, task: TaskId) -> NsState {
 /// # Errors
 /// EUSERS: the caller has other threads or shares its memory; EPERM: capabilities.
 fn check_install(k: &Kernel, ctx: &InstallCtx, target: NsId) -> Result<()> {
-    if k.is_multithreaded(ctx.task) || k.is_mm_shared(ctx.task) {
+    // A leader that is dead does not count (`current_is_single_threaded`).
+    if k.signal_of(ctx.task).live != 1 || k.is_mm_shared(ctx.task) {
         bail!(EUSERS, "joining a time namespace takes a single-threaded task that shares its memory with nobody");
     }
     super::check_install_admin(k, ctx, target)

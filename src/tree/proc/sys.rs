@@ -4,14 +4,15 @@ use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::{CAP_LAST_CAP, Cap};
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid, OVERFLOW_ID};
+use crate::kernel::net::conf::FORWARDING;
 use crate::kernel::ns::ipc::{IpcSysctl, SysctlPlace};
-use crate::kernel::ns::{NsOps, Slot, UtsNamespace};
+use crate::kernel::ns::{NetNamespace, NsOps, NsType, Slot, UtsNamespace};
 use crate::kernel::scan::until_nul;
 use crate::kernel::{Kernel, NsId, TaskId};
-use crate::tree::Sysctl;
 use crate::tree::fixed::{Kind, Row};
 use crate::tree::look::Look;
 use crate::tree::open::Access;
+use crate::tree::{NetSysctl, Sysctl};
 
 /// The names of the reader at this moment, even through a file opened in another namespace (`proc_do_uts_string`).
 ///
@@ -78,10 +79,6 @@ pub(in crate::tree) fn ns_last_pid(look: &Look<'_>) -> Result<Vec<u8>> {
     number(look.k.namespaces[look.k.task_active_pid_ns(look.reader)].pid().last_pid())
 }
 
-pub(in crate::tree) fn mount_max(look: &Look<'_>) -> Result<Vec<u8>> {
-    number(look.k.vfs.mount_max)
-}
-
 pub(in crate::tree) fn overflow_id(_: &Look<'_>) -> Result<Vec<u8>> {
     number(OVERFLOW_ID)
 }
@@ -100,6 +97,30 @@ pub(in crate::tree) fn threads_max(look: &Look<'_>) -> Result<Vec<u8>> {
 pub(in crate::tree) fn max_namespaces(look: &Look<'_>, kind: &NsOps) -> Result<Vec<u8>> {
     let ns = look.bound.unwrap_or(look.user_ns);
     number(look.k.namespaces[ns].user().ucount_max[kind.ucount])
+}
+
+/// The reader's network namespace, or the one the file was opened in.
+///
+/// # Errors
+/// ESRCH: the reader is a zombie.
+fn net<'k>(look: &Look<'k>) -> Result<&'k NetNamespace> {
+    match look.net_ns() {
+        Some(ns) => Ok(look.k.namespaces[ns].net()),
+        None => bail!(ESRCH, "the reader is a zombie and in no network namespace"),
+    }
+}
+
+pub(in crate::tree) fn ip_forward(look: &Look<'_>) -> Result<Vec<u8>> {
+    number(net(look)?.conf.all[FORWARDING])
+}
+
+pub(in crate::tree) fn somaxconn(look: &Look<'_>) -> Result<Vec<u8>> {
+    number(net(look)?.somaxconn)
+}
+
+/// One value for the whole machine.
+pub(in crate::tree) fn rmem_max(look: &Look<'_>) -> Result<Vec<u8>> {
+    number(look.k.namespaces[look.k.initial(NsType::Net)].net().rmem_max)
 }
 
 /// A sysctl of the IPC namespace the opener was in (`set_lookup` in `ipc/ipc_sysctl.c` and `ipc/mq_sysctl.c`).
@@ -125,6 +146,8 @@ pub(in crate::tree) enum Rule {
     PidNs(NsId),
     /// Of a user namespace: owner bits with CAP_SYS_RESOURCE over it.
     UserNs(NsId),
+    /// Of a network namespace: owner bits with CAP_NET_ADMIN over its owner.
+    Net(NsId),
     /// Of an IPC namespace: owner bits for root of its owner.
     IpcNs(NsId),
     /// The three `…_next_id` of an IPC namespace: for who may checkpoint there, too.
@@ -135,9 +158,20 @@ pub(in crate::tree) enum Rule {
 pub(in crate::tree) fn rule(row: &Row, bound: Option<NsId>) -> Rule {
     match (&row.kind, bound) {
         (Kind::Sysctl { write: Some(Sysctl::PidMax), .. }, Some(ns)) => Rule::PidNs(ns),
+        (Kind::Sysctl { write: Some(Sysctl::Net(_)), .. }, Some(ns)) => Rule::Net(ns),
         (Kind::Ipc(sysctl), Some(ns)) if sysctl.is_next_id() => Rule::NextId(ns),
         (Kind::Ipc(_), Some(ns)) => Rule::IpcNs(ns),
         _ => Rule::Root,
+    }
+}
+
+/// The mode of a row: what only the initial network namespace can change is for reading elsewhere.
+pub(in crate::tree) fn mode(k: &Kernel, row: &Row, bound: Option<NsId>) -> u16 {
+    match row.kind {
+        Kind::Sysctl { write: Some(Sysctl::Net(NetSysctl::RmemMax)), .. } if bound != Some(k.initial(NsType::Net)) => {
+            row.mode & 0o444
+        }
+        _ => row.mode,
     }
 }
 
@@ -147,7 +181,7 @@ impl Rule {
     pub fn owner(self, k: &Kernel) -> (Kuid, Kgid) {
         let (uid, gid) = match self {
             Rule::Root | Rule::UserNs(_) => (None, None),
-            Rule::PidNs(ns) | Rule::IpcNs(ns) | Rule::NextId(ns) => ns_root(k, ns),
+            Rule::PidNs(ns) | Rule::Net(ns) | Rule::IpcNs(ns) | Rule::NextId(ns) => ns_root(k, ns),
         };
         (uid.unwrap_or(GLOBAL_ROOT_UID), gid.unwrap_or(GLOBAL_ROOT_GID))
     }
@@ -160,6 +194,8 @@ impl Rule {
         let bits = match self {
             Rule::Root => mode_for(k, task, mode, GLOBAL_ROOT_UID, GLOBAL_ROOT_GID),
             Rule::PidNs(ns) => pid_ns_mode(k, task, mode, ns),
+            Rule::Net(ns) if k.ns_owner(ns).is_some_and(|owner| k.ns_capable(task, owner, Cap::NET_ADMIN)) => mode >> 6,
+            Rule::Net(_) => mode_for(k, task, mode, GLOBAL_ROOT_UID, GLOBAL_ROOT_GID),
             Rule::NextId(ns) if k.ns_owner(ns).is_some_and(|owner| k.checkpoint_restore_capable(task, owner)) => 0o6,
             Rule::IpcNs(ns) | Rule::NextId(ns) => {
                 let (uid, gid) = Rule::IpcNs(ns).owner(k);
@@ -176,6 +212,7 @@ impl Rule {
             Rule::UserNs(ns) => {
                 bail!(EACCES, "mode {} of this sysctl, and CAP_SYS_RESOURCE missing in {}", mode, k.ns_arg(ns))
             }
+            Rule::Net(ns) => bail!(EACCES, "mode {} of this sysctl of {}", mode, k.ns_arg(ns)),
             Rule::PidNs(ns) => bail!(
                 EACCES,
                 "mode {} of this sysctl, and neither root of the owner of {} nor CAP_SYS_ADMIN there",

@@ -33,6 +33,11 @@ pub(in crate::tree) fn thread_self_link(look: &Look<'_>) -> Result<String> {
     Ok(format!("{}/task/{}", self_link(look)?, look.nr(look.reader)))
 }
 
+/// The controllers, of which there are none (`proc_cgroupstats_show`).
+pub(in crate::tree) fn cgroups(_: &Look<'_>) -> Result<Vec<u8>> {
+    Ok(b"#subsys_name\thierarchy\tnum_cgroups\tenabled\n".to_vec())
+}
+
 pub(in crate::tree) fn cmdline(_: &Look<'_>) -> Result<Vec<u8>> {
     Ok(b"root=/dev/vda rw\n".to_vec())
 }
@@ -43,7 +48,11 @@ pub(in crate::tree) fn cpuinfo(_: &Look<'_>) -> Result<Vec<u8>> {
         let _ = write!(
             text,
             "processor\t: {cpu}\nvendor_id\t: nslab\ncpu family\t: 6\nmodel\t\t: 0\nmodel name\t: nslab simulated CPU\n\
-             cpu MHz\t\t: 1000.000\nphysical id\t: 0\nsiblings\t: {CPUS}\ncore id\t\t: {cpu}\ncpu cores\t: {CPUS}\n\n"
+             stepping\t: 0\ncpu MHz\t\t: 1000.000\ncache size\t: 1024 KB\nphysical id\t: 0\nsiblings\t: {CPUS}\n\
+             core id\t\t: {cpu}\ncpu cores\t: {CPUS}\napicid\t\t: {cpu}\ninitial apicid\t: {cpu}\nfpu\t\t: yes\n\
+             fpu_exception\t: yes\ncpuid level\t: 13\nwp\t\t: yes\nflags\t\t: fpu tsc msr cx8 cmov fxsr sse sse2 syscall nx \
+             lm constant_tsc\nbugs\t\t:\nbogomips\t: 2000.00\nclflush size\t: 64\ncache_alignment\t: 64\n\
+             address sizes\t: 48 bits physical, 48 bits virtual\npower management:\n\n"
         );
     }
     Ok(text.into_bytes())
@@ -62,7 +71,7 @@ pub(in crate::tree) fn loadavg(look: &Look<'_>) -> Result<Vec<u8>> {
 }
 
 pub(in crate::tree) fn meminfo(_: &Look<'_>) -> Result<Vec<u8>> {
-    const LINES: [(&str, u64); 20] = [
+    const LINES: [(&str, u64); 33] = [
         ("MemTotal", 4_194_304),
         ("MemFree", 3_932_160),
         ("MemAvailable", 3_997_696),
@@ -71,6 +80,10 @@ pub(in crate::tree) fn meminfo(_: &Look<'_>) -> Result<Vec<u8>> {
         ("SwapCached", 0),
         ("Active", 65_536),
         ("Inactive", 65_536),
+        ("Active(anon)", 8_192),
+        ("Inactive(anon)", 8_192),
+        ("Active(file)", 57_344),
+        ("Inactive(file)", 57_344),
         ("Unevictable", 0),
         ("Mlocked", 0),
         ("SwapTotal", 0),
@@ -80,15 +93,44 @@ pub(in crate::tree) fn meminfo(_: &Look<'_>) -> Result<Vec<u8>> {
         ("AnonPages", 16_384),
         ("Mapped", 8_192),
         ("Shmem", 4_096),
+        ("KReclaimable", 16_384),
         ("Slab", 32_768),
         ("SReclaimable", 16_384),
         ("SUnreclaim", 16_384),
+        ("KernelStack", 1_024),
+        ("PageTables", 2_048),
+        ("CommitLimit", 2_097_152),
+        ("Committed_AS", 65_536),
+        ("VmallocTotal", 34_359_738_367),
+        ("VmallocUsed", 8_192),
+        ("VmallocChunk", 0),
+        ("Percpu", 1_024),
     ];
     let mut text = String::new();
     for (name, kib) in LINES {
         let _ = writeln!(text, "{:<15} {kib:>8} kB", format!("{name}:"));
     }
     Ok(text.into_bytes())
+}
+
+/// Counters of pages that agree with [`meminfo`]: nothing was ever read, written or swapped.
+pub(in crate::tree) fn vmstat(_: &Look<'_>) -> Result<Vec<u8>> {
+    const LINES: [(&str, u64); 13] = [
+        ("nr_free_pages", 983_040),
+        ("nr_inactive_anon", 2_048),
+        ("nr_active_anon", 2_048),
+        ("nr_inactive_file", 14_336),
+        ("nr_active_file", 14_336),
+        ("nr_dirty", 0),
+        ("nr_writeback", 0),
+        ("pgpgin", 0),
+        ("pgpgout", 0),
+        ("pswpin", 0),
+        ("pswpout", 0),
+        ("pgfault", 0),
+        ("pgmajfault", 0),
+    ];
+    Ok(LINES.iter().map(|(name, count)| format!("{name} {count}\n")).collect::<String>().into_bytes())
 }
 
 /// The processors' times are all idle; `btime` is the boot time by the reader's clock (`show_stat`).

@@ -2,8 +2,8 @@
 //! pointer is a relative symbolic link; a null pointer has no entry. Each struct has one list of fields, from which
 //! names, listings and contents all come.
 
+mod dev;
 mod ipc;
-mod mnt;
 mod ns;
 mod nsproxy;
 mod ops;
@@ -33,6 +33,8 @@ enum Kind<T: 'static> {
     /// The value as text; `None` in a struct behind a null pointer.
     Value(fn(&Kernel, T) -> Option<Vec<u8>>),
     Pointer(fn(&Kernel, T) -> Option<Object>),
+    /// Structs of their own, by name.
+    Objects(fn(&Kernel, T) -> Vec<(String, Object)>),
     /// Numbered elements.
     List(fn(&Kernel, T) -> Vec<(u32, Item)>),
     /// A struct inside the struct that holds numbered structs besides its own fields.
@@ -63,6 +65,10 @@ const fn pointer<T>(path: &'static str, target: fn(&Kernel, T) -> Option<Object>
 
 const fn list<T>(path: &'static str, items: fn(&Kernel, T) -> Vec<(u32, Item)>) -> Field<T> {
     Field { path, kind: Kind::List(items) }
+}
+
+const fn objects<T>(path: &'static str, objects: fn(&Kernel, T) -> Vec<(String, Object)>) -> Field<T> {
+    Field { path, kind: Kind::Objects(objects) }
 }
 
 const fn table<T>(path: &'static str, structs: fn(&Kernel, T) -> Vec<(u32, Object)>) -> Field<T> {
@@ -100,6 +106,7 @@ macro_rules! with_struct {
             Object::Task($id) => $call,
             Object::NsProxy($id) => $call,
             Object::Ns($id) => $call,
+            Object::Dev($id) => $call,
             Object::Ipc(ns, kind, id) => {
                 let $id = IpcId { ns, kind, id };
                 $call
@@ -131,13 +138,17 @@ fn lookup_in<S: Struct>(k: &Kernel, object: Object, id: S, row: u16, name: &[u8]
         Kind::Table(structs) => match rows::child(id.paths(k), field.path, name) {
             Some(child) => Some(Place::Struct(object, child)),
             None => {
-                let key = parse_number(name)?;
+                let key: u32 = parse_number(name)?;
                 structs(k, id).into_iter().find(|(number, _)| *number == key).map(|(_, object)| root(object))
             }
         },
         Kind::List(items) => {
             let key = parse_number(name)?;
             find_item(items(k, id), key).map(|_| Place::StructItem(object, row, key))
+        }
+        Kind::Objects(objects) => {
+            let found = objects(k, id).into_iter().find(|(known, _)| known.as_bytes() == name);
+            found.map(|(_, object)| root(object))
         }
         Kind::Value(_) | Kind::Pointer(_) => None,
     }
@@ -147,7 +158,7 @@ fn exists<S: Struct>(k: &Kernel, id: S, row: u16) -> bool {
     match id.field(k, row).map(|field| &field.kind) {
         Some(Kind::Dir(exists)) => exists(k, id),
         Some(Kind::Pointer(target)) => target(k, id).is_some(),
-        Some(Kind::Value(_) | Kind::List(_) | Kind::Table(_)) => true,
+        Some(Kind::Value(_) | Kind::List(_) | Kind::Objects(_) | Kind::Table(_)) => true,
         None => false,
     }
 }
@@ -163,6 +174,9 @@ pub(super) fn readdir(k: &Kernel, object: Object, row: u16) -> Vec<(String, Plac
 
 fn readdir_in<S: Struct>(k: &Kernel, object: Object, id: S, row: u16) -> Vec<(String, Place)> {
     match id.field(k, row).map(|field| (&field.kind, field.path)) {
+        Some((Kind::Objects(objects), _)) => {
+            objects(k, id).into_iter().map(|(name, object)| (name, root(object))).collect()
+        }
         Some((Kind::Dir(_), path)) => own_fields(k, object, id, path).collect(),
         Some((Kind::Table(structs), path)) => {
             let structs = structs(k, id).into_iter().map(|(number, object)| (number.to_string(), root(object)));
@@ -189,7 +203,7 @@ fn own_fields<S: Struct>(
 /// `None`: there is no such field (any more).
 pub(super) fn file_type(k: &Kernel, object: Object, row: u16) -> Option<FileType> {
     with_struct!(object, id => match id.field(k, row)?.kind {
-        Kind::Dir(_) | Kind::List(_) | Kind::Table(_) => Some(FileType::Directory),
+        Kind::Dir(_) | Kind::List(_) | Kind::Objects(_) | Kind::Table(_) => Some(FileType::Directory),
         Kind::Value(_) => Some(FileType::File),
         Kind::Pointer(_) => Some(FileType::Symlink),
     })
@@ -205,7 +219,7 @@ pub(super) fn item_type(k: &Kernel, object: Object, row: u16, key: u32) -> Optio
 fn item(k: &Kernel, object: Object, row: u16, key: u32) -> Option<Item> {
     with_struct!(object, id => match id.field(k, row)?.kind {
         Kind::List(items) => find_item(items(k, id), key),
-        Kind::Dir(_) | Kind::Value(_) | Kind::Pointer(_) | Kind::Table(_) => None,
+        Kind::Dir(_) | Kind::Value(_) | Kind::Pointer(_) | Kind::Objects(_) | Kind::Table(_) => None,
     })
 }
 
@@ -213,7 +227,7 @@ fn item(k: &Kernel, object: Object, row: u16, key: u32) -> Option<Item> {
 pub(super) fn read(k: &Kernel, object: Object, row: u16) -> Option<Vec<u8>> {
     with_struct!(object, id => match id.field(k, row)?.kind {
         Kind::Value(value) => value(k, id).map(with_newline),
-        Kind::Dir(_) | Kind::Pointer(_) | Kind::List(_) | Kind::Table(_) => None,
+        Kind::Dir(_) | Kind::Pointer(_) | Kind::List(_) | Kind::Objects(_) | Kind::Table(_) => None,
     })
 }
 
@@ -236,7 +250,7 @@ fn with_newline(mut text: Vec<u8>) -> Vec<u8> {
 pub(super) fn target(k: &Kernel, object: Object, row: u16) -> Option<Object> {
     with_struct!(object, id => match id.field(k, row)?.kind {
         Kind::Pointer(target) => target(k, id),
-        Kind::Dir(_) | Kind::Value(_) | Kind::List(_) | Kind::Table(_) => None,
+        Kind::Dir(_) | Kind::Value(_) | Kind::List(_) | Kind::Objects(_) | Kind::Table(_) => None,
     })
 }
 
@@ -253,6 +267,10 @@ pub(super) fn object_path(k: &Kernel, object: Object) -> String {
         Object::Task(task) => format!("task/{}", k.task_nr(task)),
         Object::NsProxy(nsproxy) => format!("nsproxy/{}", nsproxy.index()),
         Object::Ns(ns) => format!("ns/{}/{}", k.namespaces[ns].ops().name, k.namespaces[ns].common.inum),
+        Object::Dev(dev) => {
+            let dev = &k.net.devices[dev];
+            format!("{}/dev_base_head/{}", object_path(k, Object::Ns(dev.net)), String::from_utf8_lossy(&dev.name))
+        }
         Object::Ipc(ns, kind, id) => {
             format!("{}/ids/{}/{id}", object_path(k, Object::Ns(ns)), ipc::directory(kind))
         }
@@ -312,7 +330,7 @@ fn root(object: Object) -> Place {
 }
 
 /// All tasks, threads and zombies too, by number in the initial pid namespace.
-fn tasks(k: &Kernel) -> impl Iterator<Item = (i32, TaskId)> {
+pub(super) fn tasks(k: &Kernel) -> impl Iterator<Item = (i32, TaskId)> {
     let numbers = k.namespaces[k.init.pid_ns].pid().idr.iter();
     numbers.filter_map(|(nr, pid)| k.pids[pid].attached.task.map(|task| (nr, task)))
 }

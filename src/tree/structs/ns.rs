@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::nsproxy::SLOT_NAMES;
-use super::{Field, Item, Struct, dir, ipc, list, mnt, pointer, show, task_items, value};
+use super::{Field, Item, Struct, dir, ipc, list, objects, pointer, show, task_items, value};
 use crate::kernel::audit::{self, Holder};
 use crate::kernel::file::FileKind;
+use crate::kernel::net::dev::DevKind;
 use crate::kernel::node::Object;
-use crate::kernel::ns::{ENTRIES, NS_TABLE, NsState, PidNamespace, TimeNamespace, UserNamespace, UtsNamespace};
+use crate::kernel::ns::{
+    ENTRIES, NS_TABLE, NetNamespace, NsState, PidNamespace, TimeNamespace, UserNamespace, UtsNamespace,
+};
 use crate::kernel::refcount::Held;
 use crate::kernel::table::Id;
 use crate::kernel::task::Mm;
@@ -27,9 +30,10 @@ impl Struct for NsId {
             NsState::Pid(_) => PID,
             NsState::User(_) => USER,
             NsState::Time(_) => TIME,
+            NsState::Cgroup(_) => CGROUP,
+            NsState::Net(_) => NET,
             NsState::Ipc(_) => ipc::NAMESPACE,
-            NsState::Mnt(_) => mnt::NAMESPACE,
-            NsState::Cgroup(_) | NsState::Net(_) => &[],
+            NsState::Mnt(_) => &[],
         };
         [COMMON, own]
     }
@@ -97,6 +101,31 @@ static TIME: &[Field<NsId>] = &[
     }),
     value("frozen_offsets", |k, id| show(u8::from(time(k, id).frozen_offsets))),
 ];
+
+static CGROUP: &[Field<NsId>] =
+    &[value("root_cset", |k, id| Some(k.cgroup_path(k.cgroup_ns_root(id), k.cgroup.root())))];
+
+static NET: &[Field<NsId>] = &[
+    objects("dev_base_head", |k, id| {
+        let devices = k.devices_of(id);
+        devices.map(|(dev, row)| (String::from_utf8_lossy(&row.name).into_owned(), Object::Dev(dev))).collect()
+    }),
+    value("ifindex", |k, id| show(net(k, id).ifindex)),
+    value("dev_base_seq", |k, id| show(net(k, id).dev_base_seq)),
+    pointer("loopback_dev", |k, id| {
+        k.devices_of(id).find(|(_, dev)| dev.kind == DevKind::Loopback).map(|(dev, _)| Object::Dev(dev))
+    }),
+    list("netns_ids", |k, id| {
+        let ids = net(k, id).netns_ids.iter();
+        ids.map(|(nsid, peer)| (nsid.unsigned_abs(), Item::Pointer(Object::Ns(*peer)))).collect()
+    }),
+    // Kernel sockets, of which there are none, count here; the namespace itself does once.
+    value("passive", |_, _| show(1)),
+];
+
+fn net(k: &Kernel, id: NsId) -> &NetNamespace {
+    k.namespaces[id].net()
+}
 
 fn uts(k: &Kernel, id: NsId) -> &UtsNamespace {
     k.namespaces[id].uts()
@@ -205,10 +234,7 @@ impl Users {
             }
             Holder::Stash => "stashed".to_owned(),
             Holder::File(_) => "open file".to_owned(),
-            Holder::SuperBlock(sb) => {
-                let sb = &k.vfs.sbs[sb];
-                format!("superblock {} {}:{}", sb.fs.name, sb.device.0, sb.device.1)
-            }
+            Holder::Socket(socket) => format!("socket {}", k.net.sockets[socket].ino),
             Holder::ShmFile(file) => format!("shm attachment of segment {}", k.shm_files[file].shmid),
             Holder::MqueueFs(fs) => match k.mqueue_fs[fs].ns {
                 Some(ns) => format!("mqueue superblock of {}", k.ns_arg(ns)),
@@ -219,8 +245,8 @@ impl Users {
     }
 }
 
-/// A line for each descriptor that shows the namespace, `fd <pid> <number>`, and for each bind mount of its file,
-/// `mount <mount namespace> <path>`. A table that tasks share is shown of the first of them.
+/// A line for each descriptor that shows the namespace: `fd <pid> <number>`. A table that tasks share is shown of the
+/// first of them.
 fn pins(k: &Kernel, id: NsId) -> String {
     let mut text = String::new();
     let mut seen = BTreeSet::new();
@@ -234,5 +260,5 @@ fn pins(k: &Kernel, id: NsId) -> String {
             }
         }
     }
-    text + &mnt::pins(k, id)
+    text
 }

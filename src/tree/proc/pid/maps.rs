@@ -3,29 +3,57 @@
 
 use super::{image, link};
 use crate::errno::Result;
-use crate::kernel::TaskId;
 use crate::kernel::ipc::shm::ShmSegment;
+use crate::kernel::{Kernel, TaskId};
 use crate::tree::look::Look;
 
 /// Where names start.
-const NAME_COLUMN: usize = 73;
+pub(super) const NAME_COLUMN: usize = 73;
 /// KiB of memory in bytes.
 const KIB: u64 = 1024;
 
-struct Mapping {
-    start: u64,
-    end: u64,
-    access: &'static str,
+pub(super) struct Mapping {
+    pub start: u64,
+    pub end: u64,
+    pub access: &'static str,
     device: &'static str,
     inode: u64,
     name: String,
+    /// KiB that are in memory.
+    pub resident: u64,
+}
+
+impl Mapping {
+    /// KiB.
+    pub fn size(&self) -> u64 {
+        (self.end - self.start) / KIB
+    }
+
+    pub fn is_writable(&self) -> bool {
+        self.access.contains('w')
+    }
+
+    pub fn is_shared(&self) -> bool {
+        self.access.ends_with('s')
+    }
+
+    /// The line of `maps`.
+    pub fn line(&self) -> String {
+        let Mapping { start, end, access, device, inode, name, .. } = self;
+        let text = format!("{start:08x}-{end:08x} {access} 00000000 {device} {inode} ");
+        format!("{text:<NAME_COLUMN$}{name}\n")
+    }
 }
 
 /// A line for each mapping, by address; nothing of a task without memory.
 pub(super) fn render(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
-    let k = look.k;
+    Ok(mappings(look.k, task)?.iter().map(Mapping::line).collect::<String>().into_bytes())
+}
+
+/// The mappings of a task, by address; none of one without memory.
+pub(super) fn mappings(k: &Kernel, task: TaskId) -> Result<Vec<Mapping>> {
     let Some(mm) = k.tasks[task].mm.as_ref().map(|held| &k.mms[held.id()]) else { return Ok(Vec::new()) };
-    let mut mappings = program(String::from_utf8_lossy(&link::program(k, task)).into_owned());
+    let mut mappings = program(String::from_utf8_lossy(&link::exe(k, task).unwrap_or_default()).into_owned());
     for (&start, held) in &mm.attachments {
         let file = &k.shm_files[held.id()];
         let segment: &ShmSegment = k.ipc_object(file.ns.id(), file.shmid)?;
@@ -36,14 +64,20 @@ pub(super) fn render(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
             device: "00:01",
             inode: u64::from(file.shmid.unsigned_abs()),
             name: format!("/SYSV{:08x} (deleted)", segment.file_key),
+            // Nobody ever touches a page of it.
+            resident: 0,
         });
     }
     mappings.sort_unstable_by_key(|mapping| mapping.start);
-    Ok(mappings.iter().map(line).collect::<String>().into_bytes())
+    Ok(mappings)
 }
 
 fn program(exe: String) -> Vec<Mapping> {
-    let file = |start, end, access| Mapping { start, end, access, device: "fe:00", inode: 1, name: exe.clone() };
+    let file = |start, end, access| {
+        let resident = (end - start) / KIB;
+        Mapping { start, end, access, device: "fe:00", inode: 1, name: exe.clone(), resident }
+    };
+    let data = file(image::START_DATA, image::END_DATA, "rw-p");
     let stack = Mapping {
         start: image::START_STACK - image::VM_STACK * KIB,
         end: image::START_STACK + image::PAGE * KIB,
@@ -51,14 +85,9 @@ fn program(exe: String) -> Vec<Mapping> {
         device: "00:00",
         inode: 0,
         name: "[stack]".to_owned(),
+        resident: image::RSS_ANON - data.resident,
     };
-    vec![file(image::START_CODE, image::END_CODE, "r-xp"), file(image::START_DATA, image::END_DATA, "rw-p"), stack]
-}
-
-fn line(mapping: &Mapping) -> String {
-    let Mapping { start, end, access, device, inode, name } = mapping;
-    let text = format!("{start:08x}-{end:08x} {access} 00000000 {device} {inode} ");
-    format!("{text:<NAME_COLUMN$}{name}\n")
+    vec![file(image::START_CODE, image::END_CODE, "r-xp"), data, stack]
 }
 
 #[cfg(test)]
@@ -67,7 +96,7 @@ mod tests {
 
     #[test]
     fn names_stand_in_a_column() {
-        let lines = program("/bin/init".to_owned()).iter().map(line).collect::<String>();
+        let lines = program("/bin/init".to_owned()).iter().map(Mapping::line).collect::<String>();
         assert!(lines.lines().all(|line| line.find(['/', '[']) == Some(NAME_COLUMN)), "{lines}");
     }
 }

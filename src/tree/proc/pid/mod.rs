@@ -7,8 +7,9 @@ mod image;
 mod limits;
 pub(in crate::tree) mod link;
 mod maps;
-mod mounts;
+mod net;
 pub(in crate::tree) mod ns;
+mod smaps;
 mod stat;
 pub(in crate::tree) mod status;
 pub(in crate::tree) mod text;
@@ -20,8 +21,6 @@ use crate::kernel::uid_map::MapKind;
 use crate::kernel::{Kernel, TaskId};
 use crate::tree::look::{Look, parse_number};
 use crate::tree::{FileType, WriteTarget, rows};
-
-pub(in crate::tree) use mounts::{Format, line as mount_line, render as render_mounts};
 
 /// One entry.
 pub(in crate::tree) struct Row {
@@ -37,8 +36,8 @@ pub(in crate::tree) struct Row {
 pub(in crate::tree) enum Kind {
     Dir(Dir),
     File(fn(&Look<'_>, TaskId) -> Result<Vec<u8>>),
-    /// A magic link into the task's own file tree, `None` where there is nothing to point at.
-    Link(fn(&Kernel, TaskId) -> Option<link::Target>),
+    /// A magic link into the task's own file tree: its text there, `None` where there is nothing to point at.
+    Link(fn(&Kernel, TaskId) -> Option<Vec<u8>>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,6 +47,7 @@ pub(in crate::tree) enum Dir {
     Fd,
     FdInfo,
     Ns,
+    Net,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,8 +64,8 @@ pub(in crate::tree) enum OpenCheck {
     Mm,
     /// The same, but a task without one has an empty file (`proc_maps_open`).
     MmIfAny,
-    /// A task that still has a mount namespace, which the open file keeps (`mounts_open_common`).
-    Mounts(Format),
+    /// A task that still has namespaces (`mounts_open_common`).
+    NsProxy,
     /// To write, CAP_SYS_ADMIN over the user namespace (`proc_setgroups_open`).
     Setgroups,
 }
@@ -82,8 +82,8 @@ const fn file(path: &'static str, mode: u16, render: fn(&Look<'_>, TaskId) -> Re
     row(path, mode, Kind::File(render))
 }
 
-const fn link(path: &'static str, target: fn(&Kernel, TaskId) -> Option<link::Target>) -> Row {
-    row(path, 0o777, Kind::Link(target))
+const fn link(path: &'static str, text: fn(&Kernel, TaskId) -> Option<Vec<u8>>) -> Row {
+    row(path, 0o777, Kind::Link(text))
 }
 
 impl Row {
@@ -114,6 +114,15 @@ static ROWS: &[Row] = &[
     dir("fd", 0o500, Dir::Fd),
     dir("fdinfo", 0o555, Dir::FdInfo),
     dir("ns", 0o511, Dir::Ns),
+    dir("net", 0o555, Dir::Net),
+    file("net/dev", 0o444, net::dev),
+    file("net/if_inet6", 0o444, net::if_inet6),
+    file("net/route", 0o444, net::route),
+    file("net/tcp", 0o444, net::tcp),
+    file("net/tcp6", 0o444, net::tcp6),
+    file("net/udp", 0o444, net::udp),
+    file("net/udp6", 0o444, net::udp6),
+    file("net/unix", 0o444, net::unix),
     file("environ", 0o400, text::environ).opens_with(OpenCheck::Mm),
     file("status", 0o444, status::render),
     file("limits", 0o444, limits::render),
@@ -127,9 +136,9 @@ static ROWS: &[Row] = &[
     link("cwd", link::cwd),
     link("root", link::root),
     link("exe", link::exe),
-    file("mounts", 0o444, mounts::mounts).opens_with(OpenCheck::Mounts(Format::Mounts)),
-    file("mountinfo", 0o444, mounts::mountinfo).opens_with(OpenCheck::Mounts(Format::Info)),
-    file("mountstats", 0o400, mounts::mountstats).opens_with(OpenCheck::Mounts(Format::Stats)).only(Scope::Process),
+    file("mounts", 0o444, text::mounts).opens_with(OpenCheck::NsProxy),
+    file("smaps", 0o444, smaps::render).opens_with(OpenCheck::MmIfAny),
+    file("smaps_rollup", 0o444, smaps::render_sum).opens_with(OpenCheck::Mm),
     file("wchan", 0o444, text::wchan),
     file("schedstat", 0o444, text::schedstat),
     file("cgroup", 0o444, text::cgroup),
@@ -177,8 +186,9 @@ impl TaskDir {
         }
     }
 
-    fn rows(self) -> impl Iterator<Item = (u16, &'static str)> {
-        let rows = rows::children(ROWS.iter().map(|row| row.path), "");
+    /// The rows directly in the directory at `base`.
+    fn rows(self, base: &'static str) -> impl Iterator<Item = (u16, &'static str)> {
+        let rows = rows::children(ROWS.iter().map(|row| row.path), base);
         rows.filter(move |(row, _)| self.has(row_at(*row)))
     }
 
@@ -186,7 +196,11 @@ impl TaskDir {
     pub fn lookup(self, look: &Look<'_>, row: u16, name: &[u8]) -> Option<Place> {
         let Kind::Dir(dir) = row_at(row).kind else { return None };
         match dir {
-            Dir::Task => self.rows().find(|(_, child)| child.as_bytes() == name).map(|(row, _)| self.entry(row)),
+            // A zombie has no network namespace to show files of.
+            Dir::Net if look.k.tasks[self.task].nsproxy.is_none() => None,
+            Dir::Task | Dir::Net => {
+                self.rows(row_at(row).path).find(|(_, child)| child.as_bytes() == name).map(|(row, _)| self.entry(row))
+            }
             Dir::Threads => {
                 let thread = look.find(name)?;
                 let same_group = look.k.leader_of(thread) == look.k.leader_of(self.task);
@@ -204,7 +218,10 @@ impl TaskDir {
     pub fn readdir(self, look: &Look<'_>, row: u16) -> Vec<(String, Place)> {
         let Kind::Dir(dir) = row_at(row).kind else { return Vec::new() };
         match dir {
-            Dir::Task => self.rows().map(|(row, name)| (name.to_owned(), self.entry(row))).collect(),
+            Dir::Net if look.k.tasks[self.task].nsproxy.is_none() => Vec::new(),
+            Dir::Task | Dir::Net => {
+                self.rows(row_at(row).path).map(|(row, name)| (name.to_owned(), self.entry(row))).collect()
+            }
             Dir::Threads => {
                 let threads = look.k.signal_of(self.task).threads.iter();
                 threads.map(|&thread| (look.nr(thread).to_string(), Place::Tid(thread, 0))).collect()
@@ -224,7 +241,7 @@ impl TaskDir {
     /// Hard links of the sub-directory at `row`.
     pub fn nlink(self, k: &Kernel, row: u16) -> u32 {
         let dirs = match row_at(row).kind {
-            Kind::Dir(Dir::Task) => self.rows().filter(|(row, _)| matches!(row_at(*row).kind, Kind::Dir(_))).count(),
+            Kind::Dir(Dir::Task) => self.rows("").filter(|(row, _)| matches!(row_at(*row).kind, Kind::Dir(_))).count(),
             Kind::Dir(Dir::Threads) => k.signal_of(self.task).threads.len(),
             _ => return if matches!(row_at(row).kind, Kind::Dir(_)) { 2 } else { 1 },
         };
@@ -232,15 +249,9 @@ impl TaskDir {
     }
 }
 
-/// Which list of mounts a file is, if it is one.
-pub(in crate::tree) fn mounts_format(place: Place) -> Option<Format> {
-    match place {
-        Place::Pid(_, row) | Place::Tid(_, row) => match row_at(row).open {
-            OpenCheck::Mounts(format) => Some(format),
-            OpenCheck::Nothing | OpenCheck::Mm | OpenCheck::MmIfAny | OpenCheck::Setgroups => None,
-        },
-        _ => None,
-    }
+/// A file of `net/`, which is about the task's network namespace.
+pub(in crate::tree) fn is_net_file(row: u16) -> bool {
+    row_at(row).path.starts_with("net/")
 }
 
 pub(in crate::tree) fn row_at(row: u16) -> &'static Row {

@@ -50,6 +50,19 @@ pub(in crate::tree) fn offset_line(clock: &str, offset: Offset) -> String {
     line
 }
 
+/// The mounts of boot, which nothing changes yet.
+pub(super) fn mounts(_: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
+    Ok(b"/dev/vda / ext4 rw,relatime 0 0\n\
+         proc /proc proc rw,relatime 0 0\n\
+         sysfs /sys sysfs rw,relatime 0 0\n\
+         cgroup2 /sys/fs/cgroup cgroup2 rw,relatime,nsdelegate 0 0\n\
+         devtmpfs /dev devtmpfs rw,relatime 0 0\n\
+         mqueue /dev/mqueue mqueue rw,relatime 0 0\n\
+         tmpfs /run tmpfs rw,relatime 0 0\n\
+         tmpfs /tmp tmpfs rw,relatime 0 0\n"
+        .to_vec())
+}
+
 /// No task waits at an address worth a name.
 pub(super) fn wchan(_: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
     Ok(b"0".to_vec())
@@ -60,9 +73,13 @@ pub(super) fn schedstat(_: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
     Ok(b"0 0 0\n".to_vec())
 }
 
-/// Every task is in the root cgroup.
-pub(super) fn cgroup(_: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
-    Ok(b"0::/\n".to_vec())
+/// The task's cgroup as the reader's cgroup namespace shows it; a zombie may have died in one that is removed since
+/// (`proc_cgroup_show`).
+pub(super) fn cgroup(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
+    let id = look.k.cgroup_of(task);
+    let path = look.k.cgroup_path(id, crate::tree::cgroup::root(look));
+    let removed: &[u8] = if look.k.cgroup.table[id].is_dead { b" (deleted)" } else { b"" };
+    Ok([b"0::", &path[..], removed, b"\n"].concat())
 }
 
 /// Score and adjustment alike.

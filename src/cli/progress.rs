@@ -1,0 +1,58 @@
+//! What a long boot says on a terminal.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::errno::Result;
+use crate::kernel::Kernel;
+use crate::script::{Call, Lab};
+
+/// Boots that take less say nothing.
+const SILENCE: Duration = Duration::from_millis(500);
+
+/// A kernel that counts the calls made on it, aloud.
+pub struct Progress<'a> {
+    kernel: &'a mut Kernel,
+    file: &'a Path,
+    calls: u64,
+    said: Option<Instant>,
+    has_spoken: bool,
+}
+
+impl<'a> Progress<'a> {
+    pub fn new(kernel: &'a mut Kernel, file: &'a Path) -> Progress<'a> {
+        let said = io::stderr().is_terminal().then(now);
+        Progress { kernel, file, calls: 0, said, has_spoken: false }
+    }
+
+    fn say(&mut self) {
+        let Some(said) = self.said.filter(|said| said.elapsed() >= SILENCE) else { return };
+        let _ = write!(io::stderr(), "\r{}: {} calls", self.file.display(), self.calls);
+        self.said = Some(said + SILENCE);
+        self.has_spoken = true;
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long a person waits is real time, not the lab's")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+impl Lab for Progress<'_> {
+    fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
+        self.calls += 1;
+        if self.calls.is_multiple_of(1024) {
+            self.say();
+        }
+        self.kernel.call(pid, call)
+    }
+}
+
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        if self.has_spoken {
+            eprintln!();
+        }
+    }
+}

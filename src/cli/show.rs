@@ -1,0 +1,204 @@
+//! `nslab tree`, `graph`, `trace` and `ps`: pictures of a mounted lab, or of one that a script makes without a mount.
+
+use std::error::Error;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::colour::paint;
+use super::{Outcome, boot_on, ps as table};
+use crate::fuse::is_lab;
+use crate::kernel::Kernel;
+use crate::kernel::node::View;
+use crate::tree::{self, Viewer};
+
+/// How often a trace that is followed is looked at.
+const POLL: Duration = Duration::from_millis(100);
+/// Steps a trace without a mount keeps.
+const STEPS: usize = 1 << 20;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A mounted lab; without it $LAB or the current directory
+    dir: Option<PathBuf>,
+    /// Show the lab that this script makes, without a mount
+    #[arg(long, value_name = "FILE", conflicts_with = "dir")]
+    boot: Option<PathBuf>,
+    /// For programs
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct GraphArgs {
+    #[command(flatten)]
+    show: Args,
+    /// The graph in the language of graphviz
+    #[arg(long, conflicts_with = "json")]
+    dot: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct TraceArgs {
+    #[command(flatten)]
+    show: Args,
+    /// Go on with what happens next, until the lab is unmounted
+    #[arg(short, long, conflicts_with = "boot")]
+    follow: bool,
+}
+
+/// Where the pictures come from.
+enum Source {
+    Mount(PathBuf),
+    Kernel(Box<Kernel>),
+}
+
+impl Source {
+    fn of(args: &Args) -> Result<Source, Box<dyn Error>> {
+        if args.boot.is_none() {
+            return lab_dir(args.dir.clone()).map(Source::Mount);
+        }
+        let mut kernel = Kernel::boot();
+        kernel.trace.start(STEPS);
+        Ok(Source::Kernel(Box::new(boot_on(kernel, args.boot.as_deref())?)))
+    }
+
+    /// The file called `name` below `kernel/`.
+    fn read(&self, name: &str) -> Result<String, Box<dyn Error>> {
+        let bytes = match self {
+            Source::Mount(dir) => {
+                let file = dir.join("kernel").join(name);
+                fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?
+            }
+            Source::Kernel(kernel) => {
+                let init = kernel.init.task;
+                let node = tree::resolve(kernel, init, View::Caller, format!("kernel/{name}").as_bytes(), true)?;
+                tree::read(kernel, Viewer(init), node)?
+            }
+        };
+        Ok(String::from_utf8(bytes)?)
+    }
+}
+
+/// The lab meant: the directory named, else `$LAB`, else the current one.
+fn lab_dir(named: Option<PathBuf>) -> Result<PathBuf, Box<dyn Error>> {
+    let is_named = named.is_some();
+    let dir = named.or_else(|| std::env::var_os("LAB").map(PathBuf::from)).unwrap_or_else(|| PathBuf::from("."));
+    if let Some(dir) = fs::canonicalize(&dir).ok().filter(|dir| is_lab(dir)) {
+        return Ok(dir);
+    }
+    let remedy = if is_named { "mount one there with nslab mount" } else { "name one, or a script with --boot" };
+    Err(format!("{}: not a mounted lab: {remedy}", dir.display()).into())
+}
+
+/// Writes `text`; that nobody reads it to the end is no failure.
+fn print(text: &str) -> Outcome {
+    match anstream::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+pub fn tree(args: &Args) -> Outcome {
+    let source = Source::of(args)?;
+    print(&if args.json { source.read("tree.json")? } else { paint(&source.read("tree")?) })
+}
+
+pub fn graph(args: &GraphArgs) -> Outcome {
+    let file = match args {
+        GraphArgs { dot: true, .. } => "graph.dot",
+        GraphArgs { show: Args { json: true, .. }, .. } => "tree.json",
+        _ => "graph.svg",
+    };
+    print(&Source::of(&args.show)?.read(file)?)
+}
+
+pub fn ps(args: &Args) -> Outcome {
+    let all: Value = serde_json::from_str(&Source::of(args)?.read("tree.json")?)?;
+    let tasks = &all["tasks"];
+    let text = if args.json {
+        format!("{tasks:#}\n")
+    } else {
+        paint(&table::table(tasks.as_array().map_or(&[], Vec::as_slice)))
+    };
+    print(&text)
+}
+
+pub fn trace(args: &TraceArgs) -> Outcome {
+    let show = if args.show.json { line_json } else { paint };
+    match Source::of(&args.show)? {
+        Source::Mount(dir) if args.follow => follow(&dir, show),
+        source => print(&source.read("trace")?.split_inclusive('\n').map(show).collect::<String>()),
+    }
+}
+
+/// Prints lines as they come, until the lab is unmounted or nobody reads them.
+fn follow(dir: &Path, show: fn(&str) -> String) -> Outcome {
+    let mut trace = BufReader::new(File::open(dir.join("kernel/trace"))?);
+    let mut line = String::new();
+    let mut out = anstream::stdout();
+    loop {
+        match trace.read_line(&mut line) {
+            Ok(0) => thread::sleep(POLL),
+            Ok(_) if !line.ends_with('\n') => {}
+            Ok(_) => {
+                if out.write_all(show(&line).as_bytes()).and_then(|()| out.flush()).is_err() {
+                    return Ok(ExitCode::SUCCESS);
+                }
+                line.clear();
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotConnected | io::ErrorKind::ConnectionAborted) => {
+                return Ok(ExitCode::SUCCESS);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// A line of the trace as an object on a line.
+fn line_json(line: &str) -> String {
+    let mut words = line.split_whitespace();
+    let numbers = words.next().zip(words.next()).and_then(|(n, pid)| Some((n.parse().ok()?, pid.parse().ok()?)));
+    let object = match numbers {
+        Some((number, pid)) => {
+            let (number, pid): (u64, i32) = (number, pid);
+            json!({ "number": number, "pid": pid, "step": words.collect::<Vec<_>>().join(" ") })
+        }
+        None => json!({ "note": line.trim() }),
+    };
+    format!("{object}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_trace_becomes_an_object() {
+        let object: Value = serde_json::from_str(&line_json("     7     2    put_nsproxy 0 2 -> 1\n")).unwrap();
+        assert_eq!(object, json!({"number": 7, "pid": 2, "step": "put_nsproxy 0 2 -> 1"}));
+        assert_eq!(line_json("# 3 steps lost\n"), "{\"note\":\"# 3 steps lost\"}\n");
+    }
+
+    #[test]
+    fn pictures_need_a_lab_and_say_so() {
+        let error = lab_dir(Some(PathBuf::from("/"))).unwrap_err();
+        assert_eq!(error.to_string(), "/: not a mounted lab: mount one there with nslab mount");
+    }
+
+    #[test]
+    fn a_script_is_shown_without_a_mount() {
+        let script = tempfile::Builder::new().suffix(".lab").tempfile().unwrap();
+        fs::write(&script, "1 clone net\n").unwrap();
+        let args = Args { dir: None, boot: Some(script.path().to_owned()), json: false };
+        let source = Source::of(&args).unwrap();
+        assert!(source.read("tree").unwrap().contains("net:[4026532177]"));
+        assert!(source.read("trace").unwrap().contains("clone(CLONE_NEWNET)"));
+        assert!(source.read("nothing").is_err());
+    }
+}

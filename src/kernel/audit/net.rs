@@ -1,0 +1,48 @@
+//! Recounts what network namespaces hold.
+
+use std::collections::BTreeSet;
+
+use super::differ;
+use crate::kernel::Kernel;
+use crate::kernel::file::FileKind;
+use crate::kernel::net::{DevId, SocketId};
+use crate::kernel::ns::NsState;
+
+/// Devices are listed where they are, under names nobody else has there; pairs and bridges agree with both sides; every
+/// socket has a file.
+pub(super) fn audit(k: &Kernel, wrong: &mut Vec<String>) {
+    let mut devices: BTreeSet<DevId> = BTreeSet::new();
+    let mut sockets: BTreeSet<SocketId> = BTreeSet::new();
+    for (id, ns) in k.namespaces.iter() {
+        let NsState::Net(net) = &ns.state else { continue };
+        let mut names: BTreeSet<&[u8]> = BTreeSet::new();
+        for (ifindex, dev_id) in &net.devices {
+            devices.insert(*dev_id);
+            let dev = &k.net.devices[*dev_id];
+            differ(wrong, (ns.arg(), "device", dev_id), (dev.net, &dev.ifindex), (id, ifindex));
+            if !std::iter::once(&dev.name).chain(&dev.altnames).all(|name| names.insert(name)) {
+                wrong.push(format!("a name of device {dev_id:?} is used twice"));
+            }
+            if let Some(peer) = dev.peer() {
+                differ(wrong, (dev_id, "peer of its peer"), k.net.devices[peer].peer(), Some(*dev_id));
+            }
+            if let Some(master) = dev.master {
+                differ(wrong, (dev_id, "namespace of its bridge"), k.net.devices[master].net, id);
+            }
+        }
+        if !net.netns_ids.values().all(|peer| k.namespaces.contains(*peer)) {
+            wrong.push(format!("{} has an id for a freed namespace", ns.arg()));
+        }
+        for socket in &net.sockets {
+            differ(wrong, (socket, "namespace"), k.net.sockets[*socket].net.id(), id);
+            sockets.insert(*socket);
+        }
+    }
+    differ(wrong, "devices", k.net.devices.iter().map(|(id, _)| id).collect(), devices);
+    differ(wrong, "listed sockets", k.net.sockets.iter().map(|(id, _)| id).collect(), sockets.clone());
+    let files = k.open_files.iter().filter_map(|(_, file)| match file.kind {
+        FileKind::Socket(id) => Some(id),
+        FileKind::Ns(_) | FileKind::Pidfd { .. } | FileKind::Node { .. } | FileKind::Mqueue(_) => None,
+    });
+    differ(wrong, "sockets with a file", files.collect(), sockets);
+}

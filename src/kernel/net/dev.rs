@@ -1,0 +1,237 @@
+//! Network devices: their life in a namespace (`net/core/dev.c`) and the kinds there are.
+
+use super::DevId;
+use super::addr::{Inet4, Inet6};
+use super::conf::DevConf;
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::{Kernel, NsId};
+
+/// `struct net_device`
+#[derive(Debug)]
+pub struct NetDevice {
+    /// The namespace it is in.
+    pub net: NsId,
+    pub ifindex: i32,
+    /// At most 15 bytes.
+    pub name: Vec<u8>,
+    pub altnames: Vec<Vec<u8>>,
+    pub kind: DevKind,
+    /// Hardware address; all 0 for the loopback device.
+    pub mac: [u8; 6],
+    /// IFF_UP
+    pub is_up: bool,
+    /// It has been up since it came into this namespace.
+    pub has_qdisc: bool,
+    /// The bridge it is a port of.
+    pub master: Option<DevId>,
+    pub inet: Vec<Inet4>,
+    pub inet6: Vec<Inet6>,
+    pub conf: DevConf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DevKind {
+    Loopback,
+    /// Hardware: cannot be made or deleted, and survives its namespace.
+    Physical,
+    Dummy,
+    Bridge {
+        /// Whether a port forwards; `None` before there ever was a port.
+        carrier: Option<bool>,
+    },
+    Veth {
+        /// The other end; `None` only while the two are made or deleted.
+        peer: Option<DevId>,
+    },
+}
+
+/// The kinds that can be made, by the name of their link operations.
+pub const LINK_KINDS: [(&str, DevKind); 3] =
+    [("dummy", DevKind::Dummy), ("bridge", DevKind::Bridge { carrier: None }), ("veth", DevKind::Veth { peer: None })];
+
+impl DevKind {
+    /// The name of the link operations; `None` where there are none.
+    pub fn link_ops(self) -> Option<&'static str> {
+        match self {
+            DevKind::Loopback | DevKind::Physical => None,
+            DevKind::Dummy => Some("dummy"),
+            DevKind::Bridge { .. } => Some("bridge"),
+            DevKind::Veth { .. } => Some("veth"),
+        }
+    }
+
+    /// It cannot be moved (`netns_immutable`).
+    pub fn is_netns_immutable(self) -> bool {
+        matches!(self, DevKind::Loopback | DevKind::Bridge { .. })
+    }
+
+    /// Largest packet, bytes.
+    pub fn mtu(self) -> u32 {
+        if self == DevKind::Loopback { 65536 } else { 1500 }
+    }
+}
+
+impl NetDevice {
+    /// The other end of a veth pair.
+    pub fn peer(&self) -> Option<DevId> {
+        match self.kind {
+            DevKind::Veth { peer } => peer,
+            _ => None,
+        }
+    }
+}
+
+impl Kernel {
+    /// The devices of a namespace by ifindex; none of one that has ended.
+    pub fn devices_of(&self, net: NsId) -> impl Iterator<Item = (DevId, &NetDevice)> {
+        let ids = self.namespaces.get(net).map(|ns| ns.net().devices.values());
+        ids.into_iter().flatten().map(|&id| (id, &self.net.devices[id]))
+    }
+
+    /// The device with this name or altname.
+    pub fn find_dev(&self, net: NsId, name: &[u8]) -> Option<DevId> {
+        let is_called = |dev: &NetDevice| dev.name == name || dev.altnames.iter().any(|alt| alt == name);
+        self.devices_of(net).find(|(_, dev)| is_called(dev)).map(|(id, _)| id)
+    }
+
+    /// Takes the next free index of a namespace (0: any, from the last one given out on) or a certain one
+    /// (`dev_index_reserve`). The device gets it by [`Kernel::list_netdevice`].
+    ///
+    /// # Errors
+    /// EBUSY: it is taken.
+    fn reserve_ifindex(&mut self, net: NsId, wanted: i32) -> Result<i32> {
+        let net = self.namespaces[net].net_mut();
+        if wanted != 0 {
+            if net.devices.contains_key(&wanted) {
+                bail!(EBUSY, "ifindex {} is in use", wanted);
+            }
+            return Ok(wanted);
+        }
+        let free = (net.ifindex..=i32::MAX).chain(1..net.ifindex).find(|index| !net.devices.contains_key(index));
+        let index = free.expect("there are fewer devices than numbers");
+        net.ifindex = index.checked_add(1).unwrap_or(1);
+        Ok(index)
+    }
+
+    /// Makes a device in a namespace (`register_netdevice`); `ifindex` 0 takes the next one.
+    ///
+    /// # Errors
+    /// EINVAL: the name is no device name; EEXIST: it is taken; EBUSY: the index is taken.
+    pub(crate) fn register_netdevice(&mut self, net: NsId, name: &[u8], ifindex: i32, kind: DevKind) -> Result<DevId> {
+        let name = self.dev_prep_valid_name(net, name)?;
+        let ifindex = self.reserve_ifindex(net, ifindex)?;
+        let conf = self.namespaces[net].net().conf.of_new_device(kind);
+        let dev = NetDevice {
+            net,
+            ifindex,
+            name,
+            altnames: Vec::new(),
+            kind,
+            mac: self.new_mac(kind),
+            is_up: false,
+            has_qdisc: false,
+            master: None,
+            inet: Vec::new(),
+            inet6: Vec::new(),
+            conf,
+        };
+        let id = self.net.devices.insert(dev);
+        self.list_netdevice(net, id);
+        Ok(id)
+    }
+
+    /// Locally administered addresses, counting up from 02:00:00:00:00:01. Linux draws them at random.
+    fn new_mac(&mut self, kind: DevKind) -> [u8; 6] {
+        if kind == DevKind::Loopback {
+            return [0; 6];
+        }
+        self.net.devices_made += 1;
+        let [a, b, c, d] = self.net.devices_made.to_be_bytes();
+        [2, 0, a, b, c, d]
+    }
+
+    fn list_netdevice(&mut self, net: NsId, id: DevId) {
+        let ifindex = self.net.devices[id].ifindex;
+        let net = self.namespaces[net].net_mut();
+        net.devices.insert(ifindex, id);
+        net.bump_dev_base_seq();
+    }
+
+    fn unlist_netdevice(&mut self, id: DevId) {
+        let NetDevice { net, ifindex, .. } = self.net.devices[id];
+        // The namespace is gone already when its devices end with it.
+        if let Some(ns) = self.namespaces.get_mut(net) {
+            ns.net_mut().devices.remove(&ifindex);
+            ns.net_mut().bump_dev_base_seq();
+        }
+    }
+
+    /// Makes the two ends of a veth pair one another's peers (`veth_newlink`).
+    pub(crate) fn pair_veth(&mut self, a: DevId, b: DevId) {
+        self.net.devices[a].kind = DevKind::Veth { peer: Some(b) };
+        self.net.devices[b].kind = DevKind::Veth { peer: Some(a) };
+    }
+
+    /// Deletes a device; with one end of a veth pair goes the other (`unregister_netdevice`, `veth_dellink`).
+    pub(crate) fn unregister_netdevice(&mut self, id: DevId) {
+        let peer = self.net.devices[id].peer();
+        if let Some(peer) = peer {
+            self.net.devices[peer].kind = DevKind::Veth { peer: None };
+        }
+        for id in std::iter::once(id).chain(peer) {
+            self.dev_close(id);
+            self.leave_bridges(id);
+            self.unlist_netdevice(id);
+            self.net.devices.remove(id);
+        }
+    }
+
+    /// Moves a device to another namespace: it goes down, loses its addresses and its bridge, and keeps its index if that
+    /// is free there. `pattern` names it there if its own name is taken (`__dev_change_net_namespace`).
+    ///
+    /// # Errors
+    /// EINVAL: it cannot be moved. EEXIST: its name is taken and there is no other, or that is taken too, or an altname
+    /// is. EBUSY: the wanted index is taken.
+    pub(crate) fn dev_change_net_namespace(
+        &mut self,
+        id: DevId,
+        to: NsId,
+        pattern: Option<&[u8]>,
+        wanted: Option<i32>,
+    ) -> Result<()> {
+        let dev = &self.net.devices[id];
+        let from = dev.net;
+        if dev.kind.is_netns_immutable() {
+            bail!(EINVAL, "{} cannot be moved between namespaces", String::from_utf8_lossy(&dev.name).into_owned());
+        }
+        let name = match (self.find_dev(to, &dev.name), pattern) {
+            (None, _) => dev.name.clone(),
+            (Some(_), Some(pattern)) => self.dev_prep_valid_name(to, pattern)?,
+            (Some(_), None) => bail!(EEXIST, "the name is taken in {}", self.ns_arg(to)),
+        };
+        if dev.altnames.iter().any(|alt| self.find_dev(to, alt).is_some()) {
+            bail!(EEXIST, "an altname is taken in {}", self.ns_arg(to));
+        }
+        let ifindex = dev.ifindex;
+        let ifindex = match wanted {
+            Some(wanted) => self.reserve_ifindex(to, wanted)?,
+            None => self.reserve_ifindex(to, ifindex).or_else(|_| self.reserve_ifindex(to, 0))?,
+        };
+        self.dev_close(id);
+        self.leave_bridges(id);
+        self.unlist_netdevice(id);
+        if self.namespaces.contains(from) {
+            self.peernet2id_alloc(from, to);
+        }
+        let conf = self.namespaces[to].net().conf.of_new_device(self.net.devices[id].kind);
+        let dev = &mut self.net.devices[id];
+        (dev.net, dev.ifindex, dev.name, dev.conf) = (to, ifindex, name, conf);
+        dev.has_qdisc = false;
+        dev.inet.clear();
+        dev.inet6.clear();
+        self.list_netdevice(to, id);
+        self.allocate_peer_nsid(id);
+        Ok(())
+    }
+}

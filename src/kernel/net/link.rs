@@ -1,0 +1,97 @@
+//! Link state: up and down, carrier, what follows from them for addresses.
+
+use super::DevId;
+use super::addr::{Inet4, Scope};
+use super::bridge::Ports;
+use super::dev::DevKind;
+use crate::kernel::Kernel;
+use std::net::Ipv4Addr;
+
+/// The state of RFC 2863 by its name in iproute2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperState {
+    Unknown,
+    Down,
+    LowerLayerDown,
+    Up,
+}
+
+impl OperState {
+    pub fn name(self) -> &'static str {
+        match self {
+            OperState::Unknown => "UNKNOWN",
+            OperState::Down => "DOWN",
+            OperState::LowerLayerDown => "LOWERLAYERDOWN",
+            OperState::Up => "UP",
+        }
+    }
+}
+
+impl Kernel {
+    /// Whether the link works (`netif_carrier_ok`).
+    pub fn has_carrier(&self, id: DevId) -> bool {
+        let dev = &self.net.devices[id];
+        match dev.kind {
+            DevKind::Loopback | DevKind::Physical | DevKind::Dummy => true,
+            DevKind::Bridge { carrier } => carrier.unwrap_or(true),
+            DevKind::Veth { peer } => dev.is_up && peer.is_some_and(|peer| self.net.devices[peer].is_up),
+        }
+    }
+
+    /// `operstate` as rtnetlink shows it (`rfc2863_policy`).
+    pub fn operstate(&self, id: DevId) -> OperState {
+        let dev = &self.net.devices[id];
+        match dev.kind {
+            _ if !dev.is_up => OperState::Down,
+            DevKind::Loopback | DevKind::Dummy | DevKind::Bridge { carrier: None } => OperState::Unknown,
+            DevKind::Bridge { carrier: Some(false) } => OperState::Down,
+            DevKind::Veth { .. } if !self.has_carrier(id) => OperState::LowerLayerDown,
+            DevKind::Physical | DevKind::Bridge { .. } | DevKind::Veth { .. } => OperState::Up,
+        }
+    }
+
+    /// Sets a device up: its IPv4 addresses are local, the loopback device has its own (`dev_open`, `inetdev_event`).
+    pub(crate) fn dev_open(&mut self, id: DevId) {
+        let dev = &mut self.net.devices[id];
+        if dev.is_up {
+            return;
+        }
+        dev.is_up = true;
+        dev.has_qdisc = true;
+        for inet in &mut dev.inet {
+            inet.is_local = true;
+        }
+        if dev.kind == DevKind::Loopback {
+            // It may have the address already.
+            let _ = self.insert_inet(id, Inet4::new(Ipv4Addr::LOCALHOST, 8, Scope::Host));
+        }
+        self.link_changed(id);
+    }
+
+    /// Sets a device down: IPv6 addresses go, IPv4 ones stay but are not local any more (`dev_close`).
+    pub(crate) fn dev_close(&mut self, id: DevId) {
+        let dev = &mut self.net.devices[id];
+        if !dev.is_up {
+            return;
+        }
+        dev.is_up = false;
+        dev.inet6.clear();
+        for inet in &mut dev.inet {
+            inet.is_local = false;
+        }
+        self.link_changed(id);
+    }
+
+    /// Tells those whom the state of a link concerns: the other end, bridges, IPv6.
+    fn link_changed(&mut self, id: DevId) {
+        for end in std::iter::once(id).chain(self.net.devices[id].peer()) {
+            self.addrconf_link_ready(end);
+            if let Some(bridge) = self.net.devices[end].master {
+                self.update_bridge(bridge, Ports::Same);
+            }
+        }
+        if matches!(self.net.devices[id].kind, DevKind::Bridge { .. }) {
+            self.update_bridge(id, Ports::Same);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Ids that a network namespace has for others, and the end of a namespace with its devices
+//! (`net/core/net_namespace.c`, `default_device_exit_net` in `net/core/dev.c`).
+
+use super::DevId;
+use super::dev::DevKind;
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::ns::{NetNamespace, NsType};
+use crate::kernel::{Kernel, NsId};
+
+impl Kernel {
+    /// The id `net` has for `peer` (`peernet2id`).
+    pub fn peernet2id(&self, net: NsId, peer: NsId) -> Option<i32> {
+        let ids = &self.namespaces[net].net().netns_ids;
+        ids.iter().find(|&(_, &known)| known == peer).map(|(&id, _)| id)
+    }
+
+    /// The id `net` has for `peer`, the lowest free one if it had none (`peernet2id_alloc`).
+    pub(crate) fn peernet2id_alloc(&mut self, net: NsId, peer: NsId) -> i32 {
+        if let Some(id) = self.peernet2id(net, peer) {
+            return id;
+        }
+        let ids = &mut self.namespaces[net].net_mut().netns_ids;
+        let id = (0..).find(|id| !ids.contains_key(id)).expect("there are fewer namespaces than numbers");
+        ids.insert(id, peer);
+        id
+    }
+
+    /// Gives `peer` an id in `net`; below 0: the lowest free one (`rtnl_net_newid`).
+    ///
+    /// # Errors
+    /// EEXIST: it has one, or the id is taken.
+    pub(crate) fn set_nsid(&mut self, net: NsId, peer: NsId, id: i32) -> Result<()> {
+        if let Some(id) = self.peernet2id(net, peer) {
+            bail!(EEXIST, "{} has the id {} here", self.ns_arg(peer), id);
+        }
+        if id < 0 {
+            self.peernet2id_alloc(net, peer);
+            return Ok(());
+        }
+        if self.namespaces[net].net().netns_ids.contains_key(&id) {
+            bail!(EEXIST, "the id {} is taken", id);
+        }
+        self.namespaces[net].net_mut().netns_ids.insert(id, peer);
+        Ok(())
+    }
+
+    /// A message about a device whose peer is elsewhere names that namespace by an id, which it gets now if it had none
+    /// (`rtnl_fill_link_netnsid`).
+    pub(crate) fn allocate_peer_nsid(&mut self, id: DevId) -> Option<i32> {
+        let net = self.net.devices[id].net;
+        let peer_net = self.net.devices[self.net.devices[id].peer()?].net;
+        (peer_net != net).then(|| self.peernet2id_alloc(net, peer_net))
+    }
+
+    /// The end of a namespace: hardware goes back to the initial one, other devices are destroyed, a veth with its other
+    /// end wherever that is; ids for the namespace are free (`cleanup_net`).
+    pub(crate) fn cleanup_net(&mut self, ns: NsId, state: NetNamespace) {
+        for &id in state.devices.values() {
+            self.net.devices[id].master = None;
+        }
+        for &id in state.devices.values() {
+            match self.net.devices.get(id).map(|dev| dev.kind) {
+                Some(DevKind::Physical) => self.return_to_init_net(id),
+                // Its peer, which came first, took it along.
+                None => {}
+                Some(_) => self.unregister_netdevice(id),
+            }
+        }
+        let observers: Vec<NsId> =
+            self.namespaces.iter().filter(|(_, ns)| ns.ns_type() == NsType::Net).map(|(id, _)| id).collect();
+        for observer in observers {
+            self.namespaces[observer].net_mut().netns_ids.retain(|_, known| *known != ns);
+        }
+    }
+
+    /// Under its name, else as `dev<ifindex>`, else as the first free `dev<n>`; altnames that are taken are dropped.
+    fn return_to_init_net(&mut self, id: DevId) {
+        let init = self.initial(NsType::Net);
+        let dev = &self.net.devices[id];
+        let fallback = format!("dev{}", dev.ifindex).into_bytes();
+        let fallback = if self.find_dev(init, &fallback).is_some() { b"dev%d".to_vec() } else { fallback };
+        let kept = dev.altnames.iter().filter(|alt| self.find_dev(init, alt).is_none()).cloned().collect();
+        self.net.devices[id].altnames = kept;
+        self.dev_change_net_namespace(id, init, Some(&fallback), None)
+            .expect("hardware can be moved and there is a name for it");
+    }
+}

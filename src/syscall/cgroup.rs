@@ -1,0 +1,322 @@
+//! Cgroups: moving tasks (`cgroup_procs_write`), clone into one (`cgroup_css_set_fork`), making and removing them, and
+//! the other files of their directories (`kernel/cgroup/cgroup.c`).
+
+use super::write::{Writing, Written};
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::cgroup::file::CgroupFile;
+use crate::kernel::cgroup::{CgroupId, Owner};
+use crate::kernel::file::FileKind;
+use crate::kernel::node::{Node, Place, View};
+use crate::kernel::ns::{NsType, Slot};
+use crate::kernel::scan::{is_space, until_nul};
+use crate::kernel::signal::{SIGKILL, Sender};
+use crate::kernel::{CredId, Kernel, NsId, TaskId};
+use crate::tree;
+
+/// What changes its cgroup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moved {
+    Process,
+    Thread,
+}
+
+/// Who moves something: with whose credentials, seen from which cgroup namespace.
+#[derive(Clone, Copy, Debug)]
+struct Mover {
+    cred: CredId,
+    ns: NsId,
+}
+
+/// The cgroup behind a descriptor, if `me` may clone into it.
+///
+/// # Errors
+/// EBADF: no descriptor of a cgroup's directory. ENODEV: the cgroup is removed. EACCES: its `cgroup.procs` is not
+/// writable; then as for moving a task there.
+pub(super) fn check_clone_into(k: &Kernel, me: TaskId, fd: i32, moved: Moved) -> Result<CgroupId> {
+    let kind = k.file_at(me, fd).map(|file| &k.open_files[file].kind);
+    let Some(FileKind::Node { node: Node { place: Place::Cgroup(to, None), .. }, .. }) = kind else {
+        bail!(EBADF, "descriptor {} is no cgroup directory", fd);
+    };
+    check_live(k, *to)?;
+    let mover = Mover { cred: k.tasks[me].cred.id(), ns: own_cgroup_ns(k, me) };
+    check_writable(k, *to, mover.cred)?;
+    check_attach(k, k.cgroup_of(me), *to, mover, moved)?;
+    Ok(*to)
+}
+
+fn own_cgroup_ns(k: &Kernel, me: TaskId) -> NsId {
+    k.task_ns(me, Slot::Cgroup).expect("only a live task makes calls")
+}
+
+fn check_live(k: &Kernel, cgroup: CgroupId) -> Result<()> {
+    if k.cgroup.table.get(cgroup).is_none_or(|cgroup| cgroup.is_dead) {
+        bail!(ENODEV, "the cgroup is removed");
+    }
+    Ok(())
+}
+
+fn check_writable(k: &Kernel, cgroup: CgroupId, cred: CredId) -> Result<()> {
+    let procs = Node { view: View::Caller, place: Place::Cgroup(cgroup, Some(CgroupFile::Procs)) };
+    tree::may_write_as(k, cred, procs)
+}
+
+/// Whether a task may go from one cgroup to another (`cgroup_attach_permissions`).
+///
+/// # Errors
+/// EACCES: `cgroup.procs` of the nearest common ancestor is not writable. ENOENT: with nsdelegate, one of the two is
+/// outside the cgroup namespace. EOPNOTSUPP: the destination's domain is invalid, or a thread would leave its domain.
+fn check_attach(k: &Kernel, from: CgroupId, to: CgroupId, mover: Mover, moved: Moved) -> Result<()> {
+    check_writable(k, k.common_cgroup(from, to), mover.cred)?;
+    let root = k.cgroup_ns_root(mover.ns);
+    let is_inside = |cgroup| k.is_cgroup_at_or_below(cgroup, root);
+    if k.cgroup.ns_delegate && !(is_inside(from) && is_inside(to)) {
+        bail!(ENOENT, "source or destination is outside the root of {} (nsdelegate)", k.ns_arg(mover.ns));
+    }
+    let domain = k.cgroup_domain(to);
+    if !k.is_valid_domain(domain) {
+        bail!(EOPNOTSUPP, "the destination is {}", k.cgroup_type(domain));
+    }
+    if moved == Moved::Thread && k.cgroup_domain(from) != domain {
+        bail!(EOPNOTSUPP, "a thread alone cannot leave the domain of its process");
+    }
+    Ok(())
+}
+
+/// Makes a cgroup called `name` (`cgroup_mkdir`); the name is free and the directory may be changed.
+///
+/// # Errors
+/// EINVAL: a newline in the name. ENODEV: the parent is removed. EAGAIN: `cgroup.max.depth` or `cgroup.max.descendants`
+/// of the parent or of a cgroup above it is reached.
+pub(super) fn mkdir(k: &mut Kernel, me: TaskId, parent: CgroupId, name: &[u8], mode: u16) -> Result<()> {
+    if name.contains(&b'\n') {
+        bail!(EINVAL, "a newline in the name of a cgroup");
+    }
+    check_live(k, parent)?;
+    check_hierarchy_limits(k, parent)?;
+    let ids = k.cred_of(me).ids;
+    k.create_cgroup(parent, name, mode, Owner { uid: ids.fsuid, gid: ids.fsgid });
+    Ok(())
+}
+
+fn check_hierarchy_limits(k: &Kernel, parent: CgroupId) -> Result<()> {
+    for (level, id) in (1..).zip(k.cgroup_ancestors(parent)) {
+        let cgroup = &k.cgroup.table[id];
+        let descendants = k.cgroup_descendants(id).len();
+        if let Some(max) = cgroup.max_descendants.filter(|&max| descendants as i64 >= i64::from(max)) {
+            bail!(EAGAIN, "cgroup.max.descendants is {} in a cgroup with {} below it", max, descendants);
+        }
+        if let Some(max) = cgroup.max_depth.filter(|&max| level > max) {
+            bail!(EAGAIN, "cgroup.max.depth is {} in a cgroup {} levels above the new one", max, level);
+        }
+    }
+    Ok(())
+}
+
+/// Removes a cgroup (`cgroup_rmdir`).
+///
+/// # Errors
+/// EBUSY: tasks or other cgroups are in it, or it is the root.
+pub(super) fn rmdir(k: &mut Kernel, cgroup: CgroupId) -> Result<()> {
+    if k.cgroup.table[cgroup].is_root() {
+        bail!(EBUSY, "the root of the hierarchy is mounted");
+    }
+    if k.is_cgroup_populated(cgroup) {
+        bail!(EBUSY, "tasks are in the cgroup or below it");
+    }
+    if !k.cgroup.table[cgroup].children.is_empty() {
+        bail!(EBUSY, "other cgroups are in it");
+    }
+    k.destroy_cgroup(cgroup);
+    Ok(())
+}
+
+/// A write to a file of a cgroup, opened in cgroup namespace `ns` (`cgroup_file_write`).
+///
+/// # Errors
+/// ENODEV: the cgroup is removed. EPERM: a file of the root of `ns` that is not delegated. EINVAL: nothing to write;
+/// then those of the file.
+pub(super) fn write(k: &mut Kernel, id: CgroupId, file: CgroupFile, ns: NsId, w: &Writing) -> Result<Written> {
+    check_live(k, id)?;
+    let is_ns_root = ns != k.initial(NsType::Cgroup) && k.cgroup_ns_root(ns) == id;
+    if k.cgroup.ns_delegate && is_ns_root && !file.row().ns_delegatable {
+        bail!(EPERM, "{} at the root of {} is not delegated (nsdelegate)", file.row().name, k.ns_arg(ns));
+    }
+    let text = strip(until_nul(w.bytes));
+    match file {
+        CgroupFile::Procs => attach(k, id, Moved::Process, text, ns, w)?,
+        CgroupFile::Threads => attach(k, id, Moved::Thread, text, ns, w)?,
+        CgroupFile::SubtreeControl => check_controllers(text)?,
+        CgroupFile::MaxDescendants => k.cgroup.table[id].max_descendants = limit(text)?,
+        CgroupFile::MaxDepth => k.cgroup.table[id].max_depth = limit(text)?,
+        CgroupFile::Type => enable_threaded(k, id, text)?,
+        CgroupFile::Freeze => k.cgroup.table[id].freeze = flag(text)?,
+        CgroupFile::Pressure => k.cgroup.table[id].pressure = flag(text)?,
+        CgroupFile::Kill => kill(k, id, text, w.task)?,
+        CgroupFile::Controllers | CgroupFile::Events | CgroupFile::Stat | CgroupFile::StatLocal => {
+            bail!(EINVAL, "{} cannot be written", file.row().name)
+        }
+    }
+    Ok(Written::advancing(w.bytes.len()))
+}
+
+/// `cgroup.procs` and `cgroup.threads`: moves what a number of the writer's pid namespace names; 0 is the writer.
+///
+/// # Errors
+/// EINVAL: no number. ESRCH: no task has it; then those of [`check_attach`].
+fn attach(k: &mut Kernel, to: CgroupId, moved: Moved, text: &[u8], ns: NsId, w: &Writing) -> Result<()> {
+    let Some(nr) = kstrtoint(text).filter(|&nr| nr >= 0) else { bail!(EINVAL, "not a pid") };
+    let named = if nr == 0 { Some(w.task) } else { k.find_task_by_pid_ns(nr, k.task_active_pid_ns(w.task)) };
+    let Some(task) = named else { bail!(ESRCH, "no task {} in the writer's pid namespace", nr) };
+    let task = if moved == Moved::Process { k.leader_of(task) } else { task };
+    check_attach(k, k.cgroup_of(task), to, Mover { cred: w.opener, ns }, moved)?;
+    match moved {
+        Moved::Thread => k.move_to_cgroup(task, to),
+        Moved::Process => {
+            for thread in k.signal_of(task).threads.clone() {
+                k.move_to_cgroup(thread, to);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Controllers that Linux knows; none of them is in this hierarchy.
+const CONTROLLERS: [&str; 14] = [
+    "cpuset",
+    "cpu",
+    "cpuacct",
+    "io",
+    "memory",
+    "devices",
+    "freezer",
+    "net_cls",
+    "perf_event",
+    "net_prio",
+    "hugetlb",
+    "pids",
+    "rdma",
+    "misc",
+];
+
+/// `cgroup.subtree_control`: `+name` and `-name`, separated by blanks. Turning off what is off is allowed.
+///
+/// # Errors
+/// EINVAL: another word or an unknown controller. ENOENT: a controller to turn on, as none is available.
+fn check_controllers(text: &[u8]) -> Result<()> {
+    let mut wanted = None;
+    for word in text.split(|&byte| byte == b' ').filter(|word| !word.is_empty()) {
+        let name = word.get(1..).and_then(|name| CONTROLLERS.iter().find(|known| known.as_bytes() == name));
+        match (word[0], name) {
+            (b'+', Some(name)) => wanted = wanted.or(Some(*name)),
+            (b'-', Some(_)) => {}
+            _ => bail!(EINVAL, "{} is not +CONTROLLER or -CONTROLLER", String::from_utf8_lossy(word).into_owned()),
+        }
+    }
+    match wanted {
+        Some(name) => bail!(ENOENT, "{} is not among cgroup.controllers", name),
+        None => Ok(()),
+    }
+}
+
+fn enable_threaded(k: &mut Kernel, id: CgroupId, text: &[u8]) -> Result<()> {
+    if text != b"threaded" {
+        bail!(EINVAL, "only threaded can be written");
+    }
+    if !k.cgroup.table[id].is_threaded {
+        k.check_enable_threaded(id)?;
+        k.cgroup.table[id].is_threaded = true;
+    }
+    Ok(())
+}
+
+/// `cgroup.kill`: SIGKILL to all tasks in it and below (`cgroup_kill_write`).
+///
+/// # Errors
+/// EINVAL: no number; ERANGE: not 1; EOPNOTSUPP: a threaded cgroup.
+fn kill(k: &mut Kernel, id: CgroupId, text: &[u8], me: TaskId) -> Result<()> {
+    match kstrtoint(text) {
+        Some(1) => {}
+        Some(_) => bail!(ERANGE, "only 1 can be written"),
+        None => bail!(EINVAL, "not a number"),
+    }
+    if k.cgroup.table[id].is_threaded {
+        bail!(EOPNOTSUPP, "only whole processes are killed and this cgroup is threaded");
+    }
+    let cgroups: Vec<_> = std::iter::once(id).chain(k.cgroup_descendants(id)).collect();
+    let victims: Vec<_> = cgroups.iter().flat_map(|&id| k.cgroup.table[id].tasks.values().copied()).collect();
+    for victim in victims {
+        k.send_signal(Sender::Task(me), victim, true, SIGKILL);
+    }
+    Ok(())
+}
+
+/// `max` or a number from 0 (`cgroup_max_depth_write`).
+///
+/// # Errors
+/// EINVAL: neither; ERANGE: below 0.
+fn limit(text: &[u8]) -> Result<Option<i32>> {
+    match kstrtoint(text) {
+        _ if text == b"max" => Ok(None),
+        Some(value @ 0..) => Ok(Some(value)),
+        Some(value) => bail!(ERANGE, "{} is below 0", value),
+        None => bail!(EINVAL, "not a number or max"),
+    }
+}
+
+/// 0 or 1.
+///
+/// # Errors
+/// EINVAL: no number; ERANGE: another number.
+fn flag(text: &[u8]) -> Result<bool> {
+    match kstrtoint(text) {
+        Some(value @ 0..=1) => Ok(value == 1),
+        Some(value) => bail!(ERANGE, "{} is not 0 or 1", value),
+        None => bail!(EINVAL, "not a number"),
+    }
+}
+
+/// Without white space around it (`strstrip`).
+fn strip(text: &[u8]) -> &[u8] {
+    let start = text.iter().position(|&byte| !is_space(byte)).unwrap_or(text.len());
+    let end = text.iter().rposition(|&byte| !is_space(byte)).map_or(start, |last| last + 1);
+    &text[start..end]
+}
+
+/// A whole text as an int: decimal, `0x…` or octal `0…`, with a sign (`kstrtoint` with base 0).
+fn kstrtoint(text: &[u8]) -> Option<i32> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (sign, digits) = match text.as_bytes().first()? {
+        b'-' => (-1, &text[1..]),
+        b'+' => (1, &text[1..]),
+        _ => (1, text),
+    };
+    let (digits, radix) = match digits.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (&digits[2..], 16),
+        [b'0', _, ..] => (&digits[1..], 8),
+        _ => (digits, 10),
+    };
+    let is_number = !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix));
+    let magnitude = i64::from_str_radix(digits, radix).ok().filter(|_| is_number)?;
+    i32::try_from(sign * magnitude).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_signs_and_bases_and_nothing_else() {
+        let numbers = ["7", "-7", "+7", "0x1f", "010", "0"].map(|text| kstrtoint(text.as_bytes()));
+        assert_eq!(numbers, [7, -7, 7, 31, 8, 0].map(Some));
+        for text in ["", "-", "foo", "7x", "0x", "08", "--7", "2147483648", "7 "] {
+            assert_eq!(kstrtoint(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn white_space_around_a_text_is_dropped() {
+        assert_eq!(strip(b" \tmax \n"), b"max");
+        assert_eq!(strip(b" \n"), b"");
+    }
+}

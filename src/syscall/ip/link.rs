@@ -1,0 +1,124 @@
+//! RTM_NEWLINK, RTM_SETLINK, RTM_DELLINK and RTM_NEWLINKPROP.
+
+use super::{LinkAdd, LinkSet, Netns, check_admin, find_dev, netns};
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::net::DevId;
+use crate::kernel::net::dev::{DevKind, LINK_KINDS};
+use crate::kernel::net::name::{ALTNAME_MAX, NAME_MAX};
+use crate::kernel::{Kernel, NsId, TaskId};
+
+/// The length of a name in a message (`ifla_policy`).
+fn check_length(name: &[u8], max: usize) -> Result<()> {
+    if name.len() > max {
+        bail!(ERANGE, "a name of {} bytes, at most {} are possible", name.len(), max);
+    }
+    Ok(())
+}
+
+/// Another namespace, if the caller may change it too (`rtnl_link_get_net_capable`).
+fn other_net(k: &Kernel, me: TaskId, own: NsId, named: Option<Netns>) -> Result<NsId> {
+    let Some(named) = named else { return Ok(own) };
+    let net = netns(k, me, named)?;
+    check_admin(k, me, net)?;
+    Ok(net)
+}
+
+/// Makes a device. What the caller names must not exist where the caller is, wherever the device will be
+/// (`__rtnl_newlink`).
+///
+/// # Errors
+/// ERANGE, EINVAL: a name; EEXIST; EBUSY: an index in use; EOPNOTSUPP: an unknown kind.
+pub(super) fn add(k: &mut Kernel, me: TaskId, net: NsId, add: &LinkAdd) -> Result<()> {
+    check_length(&add.end.name, NAME_MAX)?;
+    check_length(&add.peer.name, NAME_MAX)?;
+    let peer_net = other_net(k, me, net, add.peer.netns)?;
+    let target = other_net(k, me, net, add.end.netns)?;
+    let exists = match add.end.index {
+        0 => k.find_dev(net, &add.end.name).is_some(),
+        index => k.namespaces[net].net().devices.contains_key(&index),
+    };
+    if exists {
+        bail!(EEXIST, "a device with this name or index exists in {}", k.ns_arg(net));
+    }
+    let Some((ops, kind)) = LINK_KINDS.iter().find(|(ops, _)| *ops == add.kind) else {
+        bail!(EOPNOTSUPP, "there is no kind of device called {}", add.kind.clone());
+    };
+    let named = |name: &[u8]| if name.is_empty() { format!("{ops}%d").into_bytes() } else { name.to_vec() };
+    if !matches!(kind, DevKind::Veth { .. }) {
+        k.register_netdevice(target, &named(&add.end.name), add.end.index, *kind)?;
+        return Ok(());
+    }
+    let peer_index = if add.end.index == 0 { 0 } else { add.peer.index };
+    let peer = k.register_netdevice(peer_net, &named(&add.peer.name), peer_index, *kind)?;
+    match k.register_netdevice(target, &named(&add.end.name), add.end.index, *kind) {
+        Ok(end) => {
+            k.pair_veth(end, peer);
+            k.allocate_peer_nsid(end);
+            Ok(())
+        }
+        Err(refused) => {
+            k.unregister_netdevice(peer);
+            Err(refused)
+        }
+    }
+}
+
+/// Changes a device, one thing after the other: namespace, name, master, state. What was done before a failure stays
+/// done (`do_setlink`).
+///
+/// # Errors
+/// ERANGE; ENODEV; those of each change.
+pub(super) fn set(k: &mut Kernel, me: TaskId, net: NsId, set: &LinkSet) -> Result<()> {
+    let name = set.name.as_deref().filter(|name| !name.is_empty());
+    check_length(name.unwrap_or_default(), NAME_MAX)?;
+    let dev = find_dev(k, net, &set.dev)?;
+    let master = set.master.as_ref().map(|master| master.as_ref().map(|name| find_dev(k, net, name)).transpose());
+    let master = master.transpose()?;
+    let target = other_net(k, me, net, set.netns)?;
+    if target != net {
+        k.dev_change_net_namespace(dev, target, name, set.index)?;
+    }
+    if let Some(name) = name {
+        k.dev_change_name(dev, name)?;
+    }
+    if let Some(master) = master {
+        set_master(k, dev, master)?;
+    }
+    match set.up {
+        Some(true) => k.dev_open(dev),
+        Some(false) => k.dev_close(dev),
+        None => {}
+    }
+    Ok(())
+}
+
+fn set_master(k: &mut Kernel, dev: DevId, master: Option<DevId>) -> Result<()> {
+    let net = |dev: DevId| k.net.devices[dev].net;
+    if master.is_some_and(|master| net(master) != net(dev)) {
+        bail!(EINVAL, "the master is in another namespace");
+    }
+    k.set_master(dev, master)
+}
+
+/// # Errors
+/// ENODEV; EOPNOTSUPP: a device that is not made by link operations.
+pub(super) fn del(k: &mut Kernel, net: NsId, name: &[u8]) -> Result<()> {
+    let dev = find_dev(k, net, name)?;
+    if k.net.devices[dev].kind.link_ops().is_none() {
+        bail!(EOPNOTSUPP, "{} cannot be deleted", String::from_utf8_lossy(name).into_owned());
+    }
+    k.unregister_netdevice(dev);
+    Ok(())
+}
+
+/// # Errors
+/// ENODEV; ERANGE; EINVAL: an empty name; EEXIST.
+pub(super) fn add_altname(k: &mut Kernel, net: NsId, dev: &[u8], name: &[u8]) -> Result<()> {
+    let dev = find_dev(k, net, dev)?;
+    check_length(name, ALTNAME_MAX)?;
+    if name.is_empty() {
+        bail!(EINVAL, "an empty name");
+    }
+    k.add_altname(dev, name)
+}

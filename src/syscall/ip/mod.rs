@@ -1,0 +1,164 @@
+//! What ip(8) asks of the kernel over rtnetlink (`net/core/rtnetlink.c`): devices, addresses, namespace ids. The capability
+//! comes first, then the limits of the message, then the objects it names.
+
+mod link;
+mod show;
+
+use std::net::IpAddr;
+
+use super::{Return, find_visible};
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::capability::Cap;
+use crate::kernel::file::FileKind;
+use crate::kernel::net::DevId;
+use crate::kernel::ns::{NsType, Slot};
+use crate::kernel::{Kernel, NsId, TaskId};
+
+/// A command of ip(8). Names are as given: too long ones too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ip {
+    LinkAdd(LinkAdd),
+    LinkSet(LinkSet),
+    LinkDel {
+        dev: Vec<u8>,
+    },
+    LinkShow {
+        dev: Option<Vec<u8>>,
+    },
+    AltnameAdd {
+        dev: Vec<u8>,
+        name: Vec<u8>,
+    },
+    AddrAdd(DevAddress),
+    AddrDel(DevAddress),
+    AddrShow {
+        dev: Option<Vec<u8>>,
+    },
+    /// Below 0: the lowest free id.
+    NetnsSet {
+        pid: i32,
+        id: i32,
+    },
+    NetnsGet {
+        pid: i32,
+    },
+    NetnsListId,
+}
+
+/// One end of a link that is made.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct LinkEnd {
+    /// Empty: the kind's name and a number.
+    pub name: Vec<u8>,
+    /// 0: the next one.
+    pub index: i32,
+    /// `None`: where the caller is.
+    pub netns: Option<Netns>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkAdd {
+    pub end: LinkEnd,
+    pub kind: String,
+    /// Of veth the other end.
+    pub peer: LinkEnd,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct LinkSet {
+    pub dev: Vec<u8>,
+    pub up: Option<bool>,
+    pub name: Option<Vec<u8>>,
+    pub index: Option<i32>,
+    pub netns: Option<Netns>,
+    /// `Some(None)`: nomaster.
+    pub master: Option<Option<Vec<u8>>>,
+}
+
+/// A network namespace by a process in it (number of the initial pid namespace) or by a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Netns {
+    Pid(i32),
+    Fd(i32),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DevAddress {
+    pub addr: IpAddr,
+    pub prefixlen: u8,
+    pub dev: Vec<u8>,
+}
+
+/// Performs a command in the caller's network namespace.
+///
+/// # Errors
+/// EPERM: CAP_NET_ADMIN is missing over the owner of the caller's or another namespace concerned; ENODEV: no such
+/// device; ESRCH, EBADF, EINVAL: no such namespace; then those of the change.
+pub fn sys_ip(k: &mut Kernel, me: TaskId, call: &Ip) -> Result<Return> {
+    let net = k.task_ns(me, Slot::Net).expect("only a live task makes calls");
+    match call {
+        Ip::LinkShow { dev } => return show::links(k, net, dev.as_deref()),
+        Ip::AddrShow { dev } => return show::addresses(k, net, dev.as_deref()),
+        Ip::NetnsGet { pid } => {
+            let peer = netns(k, me, Netns::Pid(*pid))?;
+            return Ok(Return::Num(i64::from(k.peernet2id(net, peer).unwrap_or(-1))));
+        }
+        Ip::NetnsListId => return Ok(show::nsids(k, net)),
+        _ => {}
+    }
+    check_admin(k, me, net)?;
+    match call {
+        Ip::LinkAdd(add) => link::add(k, me, net, add)?,
+        Ip::LinkSet(set) => link::set(k, me, net, set)?,
+        Ip::LinkDel { dev } => link::del(k, net, dev)?,
+        Ip::AltnameAdd { dev, name } => link::add_altname(k, net, dev, name)?,
+        Ip::AddrAdd(address) => {
+            let dev = find_dev(k, net, &address.dev)?;
+            k.add_address(dev, address.addr, address.prefixlen)?;
+        }
+        Ip::AddrDel(address) => {
+            let dev = find_dev(k, net, &address.dev)?;
+            k.del_address(dev, address.addr, address.prefixlen)?;
+        }
+        Ip::NetnsSet { pid, id } => {
+            let peer = netns(k, me, Netns::Pid(*pid))?;
+            k.set_nsid(net, peer, *id)?;
+        }
+        Ip::LinkShow { .. } | Ip::AddrShow { .. } | Ip::NetnsGet { .. } | Ip::NetnsListId => {}
+    }
+    Ok(Return::Num(0))
+}
+
+fn check_admin(k: &Kernel, me: TaskId, net: NsId) -> Result<()> {
+    let owner = k.ns_owner(net).expect("only the initial user namespace has no owner");
+    if !k.ns_capable(me, owner, Cap::NET_ADMIN) {
+        bail!(EPERM, "CAP_NET_ADMIN missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(net));
+    }
+    Ok(())
+}
+
+/// The namespace a message names (`rtnl_link_get_net_ifla`).
+fn netns(k: &Kernel, me: TaskId, named: Netns) -> Result<NsId> {
+    match named {
+        Netns::Pid(nr) => {
+            let task = find_visible(k, me, nr);
+            match task.and_then(|task| k.task_ns(task, Slot::Net)) {
+                Some(net) => Ok(net),
+                None => bail!(ESRCH, "pid {} does not exist, is not visible or is a zombie", nr),
+            }
+        }
+        Netns::Fd(fd) => match k.file_at(me, fd).map(|file| &k.open_files[file].kind) {
+            None => bail!(EBADF, "descriptor {} is not open", fd),
+            Some(FileKind::Ns(ns)) if k.namespaces[*ns].ns_type() == NsType::Net => Ok(*ns),
+            Some(_) => bail!(EINVAL, "descriptor {} is no network namespace", fd),
+        },
+    }
+}
+
+fn find_dev(k: &Kernel, net: NsId, name: &[u8]) -> Result<DevId> {
+    match k.find_dev(net, name) {
+        Some(dev) => Ok(dev),
+        None => bail!(ENODEV, "no device {} in {}", String::from_utf8_lossy(name).into_owned(), k.ns_arg(net)),
+    }
+}

@@ -1,0 +1,178 @@
+//! socket(2) and bind(2), with listen(2) where there is one; socket(2) and connect(2). Observables of network isolation:
+//! nothing is sent.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::fd::{free_fd, install_fd, new_file, open_ns_fd};
+use super::{Return, ioctl::SIOCGSKNS};
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::capability::Cap;
+use crate::kernel::file::{FileKind, OpenFlags};
+use crate::kernel::net::SocketId;
+use crate::kernel::net::socket::{Endpoint, Family, Socket};
+use crate::kernel::ns::Slot;
+use crate::kernel::{Kernel, NsId, TaskId};
+
+/// Ports below this one are privileged (`net.ipv4.ip_unprivileged_port_start`).
+const UNPRIVILEGED_PORT_START: u16 = 1024;
+
+/// An address as a task gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SocketName {
+    Tcp(SocketAddr),
+    Udp(SocketAddr),
+    /// `@name`
+    Abstract(Vec<u8>),
+    /// A socket file.
+    Path(Vec<u8>),
+}
+
+impl SocketName {
+    fn family(&self) -> Family {
+        match self {
+            SocketName::Tcp(_) => Family::Tcp,
+            SocketName::Udp(_) => Family::Udp,
+            SocketName::Abstract(_) | SocketName::Path(_) => Family::Unix,
+        }
+    }
+}
+
+/// A new socket, bound and listening (of UDP: bound): its descriptor.
+///
+/// # Errors
+/// EMFILE; EADDRNOTAVAIL: no address of the caller's network namespace, unless none was ever configured there; EACCES:
+/// a port below 1024 without CAP_NET_BIND_SERVICE; EADDRINUSE; ENOSYS: a socket file.
+pub fn sys_bind(k: &mut Kernel, me: TaskId, name: &SocketName) -> Result<Return> {
+    let fd = free_fd(k, me)?;
+    let net = own_net(k, me);
+    let family = name.family();
+    let local = match name {
+        SocketName::Tcp(addr) | SocketName::Udp(addr) => Endpoint::Inet(check_bind(k, me, net, family, *addr)?),
+        SocketName::Abstract(name) => Endpoint::Abstract(name.clone()),
+        SocketName::Path(_) => return no_socket_files(),
+    };
+    if k.find_bound(net, family, &local).is_some() {
+        bail!(EADDRINUSE, "another socket of {} has this address", k.ns_arg(net));
+    }
+    let is_listening = family != Family::Udp;
+    Ok(install(k, me, fd, Parts { family, local: Some(local), remote: None, is_listening, server: None }))
+}
+
+fn own_net(k: &Kernel, me: TaskId) -> NsId {
+    k.task_ns(me, Slot::Net).expect("only a live task makes calls")
+}
+
+fn no_socket_files<T>() -> Result<T> {
+    bail!(ENOSYS, "socket files are not built yet")
+}
+
+/// `__inet_bind`; port 0 becomes a free one.
+fn check_bind(k: &Kernel, me: TaskId, net: NsId, family: Family, addr: SocketAddr) -> Result<SocketAddr> {
+    let ip = addr.ip();
+    let is_broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
+    let is_virgin = ip.is_ipv4() && !k.namespaces[net].net().has_local_table;
+    if !(ip.is_unspecified() || ip.is_multicast() || is_broadcast || is_virgin) && k.local_source(net, ip).is_none() {
+        bail!(EADDRNOTAVAIL, "{} is no address of {}", ip.to_string(), k.ns_arg(net));
+    }
+    let owner = k.ns_owner(net).expect("only the initial user namespace has no owner");
+    let is_privileged = (1..UNPRIVILEGED_PORT_START).contains(&addr.port());
+    if is_privileged && !k.ns_capable(me, owner, Cap::NET_BIND_SERVICE) {
+        bail!(EACCES, "CAP_NET_BIND_SERVICE missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(net));
+    }
+    if addr.port() != 0 {
+        return Ok(addr);
+    }
+    match k.free_port(net, family, ip) {
+        Some(port) => Ok(SocketAddr::new(ip, port)),
+        None => bail!(EADDRINUSE, "no port is free"),
+    }
+}
+
+/// A new socket, connected: its descriptor.
+///
+/// # Errors
+/// EMFILE; ENETUNREACH: no route; ECONNREFUSED: nobody listens there; EAGAIN: nobody has the address, which takes Linux
+/// seconds to find out; EADDRNOTAVAIL: no port is free; EINVAL: a link-local address; ENOSYS: a socket file.
+pub fn sys_connect(k: &mut Kernel, me: TaskId, name: &SocketName) -> Result<Return> {
+    let fd = free_fd(k, me)?;
+    let net = own_net(k, me);
+    let parts = match name {
+        SocketName::Tcp(addr) => connect_inet(k, net, Family::Tcp, *addr)?,
+        SocketName::Udp(addr) => connect_inet(k, net, Family::Udp, *addr)?,
+        SocketName::Abstract(name) => {
+            let remote = Endpoint::Abstract(name.clone());
+            let server = Some(listener(k, net, Family::Unix, &remote)?);
+            Parts { family: Family::Unix, local: None, remote: Some(remote), is_listening: false, server }
+        }
+        SocketName::Path(_) => return no_socket_files(),
+    };
+    Ok(install(k, me, fd, parts))
+}
+
+fn listener(k: &Kernel, net: NsId, family: Family, remote: &Endpoint) -> Result<SocketId> {
+    match k.find_listener(net, family, remote) {
+        Some(server) => Ok(server),
+        None => bail!(ECONNREFUSED, "nobody in {} listens there", k.ns_arg(net)),
+    }
+}
+
+/// `tcp_v4_connect`, `__ip4_datagram_connect` and those of IPv6.
+fn connect_inet(k: &Kernel, net: NsId, family: Family, addr: SocketAddr) -> Result<Parts> {
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => bail!(EINVAL, "a link-local address without its device"),
+        ip => ip,
+    };
+    let remote = Endpoint::Inet(SocketAddr::new(ip, addr.port()));
+    let (source, peer_net) = match (k.local_source(net, ip), k.on_link(net, ip)) {
+        (Some(source), _) => (source, Some(net)),
+        (None, Some((dev, source))) => (source, k.neighbour(dev, ip)),
+        (None, None) => bail!(ENETUNREACH, "{} has no route to {}", k.ns_arg(net), ip.to_string()),
+    };
+    let server = match (family, peer_net) {
+        (Family::Tcp, Some(peer_net)) => Some(listener(k, peer_net, family, &remote)?),
+        (Family::Tcp, None) => bail!(EAGAIN, "nobody on the link has the address {}", ip.to_string()),
+        (Family::Udp | Family::Unix, _) => None,
+    };
+    let Some(port) = k.free_port(net, family, source) else { bail!(EADDRNOTAVAIL, "no port is free") };
+    let local = Some(Endpoint::Inet(SocketAddr::new(source, port)));
+    Ok(Parts { family, local, remote: Some(remote), is_listening: false, server })
+}
+
+/// A socket without what it gets when it is made.
+struct Parts {
+    family: Family,
+    local: Option<Endpoint>,
+    remote: Option<Endpoint>,
+    is_listening: bool,
+    server: Option<SocketId>,
+}
+
+fn install(k: &mut Kernel, me: TaskId, fd: i32, parts: Parts) -> Return {
+    let net = own_net(k, me);
+    let net = k.get_ns(net);
+    let Parts { family, local, remote, is_listening, server } = parts;
+    let uid = k.cred_of(me).ids.fsuid;
+    let socket = k.insert_socket(Socket { net, ino: 0, uid, family, local, remote, is_listening, server });
+    let file = new_file(k, me, FileKind::Socket(socket), OpenFlags::READ | OpenFlags::WRITE);
+    install_fd(k, me, fd, file, false);
+    Return::Num(i64::from(fd))
+}
+
+/// ioctl(2) on a socket: SIOCGSKNS opens its network namespace (`sock_ioctl`).
+///
+/// # Errors
+/// EPERM: CAP_NET_ADMIN is missing over the owner of that namespace; ENOTTY: another request; EMFILE.
+pub(super) fn socket_ioctl(k: &mut Kernel, me: TaskId, socket: SocketId, request: u32) -> Result<Return> {
+    if request != SIOCGSKNS {
+        bail!(ENOTTY, "request {} is none of a socket", format!("{request:#x}"));
+    }
+    let net = k.net.sockets[socket].net.id();
+    let owner = k.ns_owner(net).expect("only the initial user namespace has no owner");
+    if !k.ns_capable(me, owner, Cap::NET_ADMIN) {
+        bail!(EPERM, "CAP_NET_ADMIN missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(net));
+    }
+    open_ns_fd(k, me, net)
+}

@@ -1,0 +1,128 @@
+//! `cgroup`: the cgroup2 hierarchy from the root of the viewer's cgroup namespace downwards.
+
+use std::fmt::Write as _;
+
+use super::look::Look;
+use super::{Attr, FileType};
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::Kernel;
+use crate::kernel::cgroup::CgroupId;
+use crate::kernel::cgroup::file::{CgroupFile, FILES};
+use crate::kernel::node::Place;
+use crate::kernel::ns::Slot;
+
+/// The cgroup that the reader's namespace shows as `/`; a zombie has no namespace and gets the whole hierarchy.
+pub(super) fn root(look: &Look<'_>) -> CgroupId {
+    let ns = look.k.task_ns(look.reader, Slot::Cgroup);
+    ns.map_or(look.k.cgroup.root(), |ns| look.k.cgroup_ns_root(ns))
+}
+
+/// The path below the top of the lab.
+pub(super) fn path(look: &Look<'_>, cgroup: CgroupId, file: Option<CgroupFile>) -> String {
+    let below = look.k.cgroup_path(cgroup, root(look));
+    let dir = format!("cgroup{}", String::from_utf8_lossy(if below == b"/" { b"" } else { &below }));
+    file.map_or(dir.clone(), |file| format!("{dir}/{}", file.row().name))
+}
+
+/// The file or child called `name` in the directory of a cgroup.
+pub(super) fn lookup(k: &Kernel, cgroup: CgroupId, name: &[u8]) -> Option<Place> {
+    if let Some(child) = k.cgroup.table[cgroup].children.get(name) {
+        return Some(Place::Cgroup(child.id(), None));
+    }
+    let file = files(k, cgroup).find(|file| file.row().name.as_bytes() == name)?;
+    Some(Place::Cgroup(cgroup, Some(file)))
+}
+
+/// The files a cgroup has: the root has less.
+fn files(k: &Kernel, cgroup: CgroupId) -> impl Iterator<Item = CgroupFile> {
+    let is_root = k.cgroup.table[cgroup].is_root();
+    FILES.iter().filter(move |row| row.on_root || !is_root).map(|row| row.file)
+}
+
+pub(super) fn readdir(k: &Kernel, cgroup: CgroupId) -> Vec<(String, Place)> {
+    let files = files(k, cgroup).map(|file| (file.row().name.to_owned(), Place::Cgroup(cgroup, Some(file))));
+    let children = k.cgroup.table[cgroup].children.iter();
+    let children =
+        children.map(|(name, child)| (String::from_utf8_lossy(name).into_owned(), Place::Cgroup(child.id(), None)));
+    files.chain(children).collect()
+}
+
+pub(super) fn is_alive(k: &Kernel, cgroup: CgroupId) -> bool {
+    k.cgroup.table.get(cgroup).is_some_and(|cgroup| !cgroup.is_dead)
+}
+
+pub(super) fn file_type(file: Option<CgroupFile>) -> FileType {
+    if file.is_some() { FileType::File } else { FileType::Directory }
+}
+
+/// Mode, owner and links of a live cgroup's file or directory.
+pub(super) fn set_attr(k: &Kernel, attr: &mut Attr, cgroup: CgroupId, file: Option<CgroupFile>) {
+    let cgroup = &k.cgroup.table[cgroup];
+    let owner = cgroup.owner(file);
+    (attr.uid, attr.gid) = (owner.uid, owner.gid);
+    match file {
+        Some(file) => attr.mode = file.row().mode,
+        None => {
+            attr.mode = cgroup.mode;
+            attr.nlink = u32::try_from(cgroup.children.len()).unwrap_or(u32::MAX).saturating_add(2);
+        }
+    }
+}
+
+/// The content of a file.
+///
+/// # Errors
+/// EINVAL: a file that is only written. EOPNOTSUPP: the processes of a threaded cgroup.
+pub(super) fn read(look: &Look<'_>, id: CgroupId, file: CgroupFile) -> Result<Vec<u8>> {
+    let k = look.k;
+    let cgroup = &k.cgroup.table[id];
+    let text = match file {
+        CgroupFile::Type => format!("{}\n", k.cgroup_type(id)),
+        CgroupFile::Procs => processes(look, id)?,
+        CgroupFile::Threads => numbers(cgroup.tasks.values().map(|&thread| look.own_nr(thread))),
+        CgroupFile::Controllers | CgroupFile::SubtreeControl => "\n".to_owned(),
+        CgroupFile::Events => {
+            let flag = |set| u8::from(set);
+            format!("populated {}\nfrozen {}\n", flag(k.is_cgroup_populated(id)), flag(k.is_cgroup_frozen(id)))
+        }
+        CgroupFile::MaxDescendants => limit(cgroup.max_descendants),
+        CgroupFile::MaxDepth => limit(cgroup.max_depth),
+        CgroupFile::Stat => format!(
+            "nr_descendants {}\nnr_dying_descendants {}\n",
+            k.cgroup_descendants(id).len(),
+            k.dying_cgroups_below(id)
+        ),
+        CgroupFile::StatLocal => "frozen_usec 0\n".to_owned(),
+        CgroupFile::Freeze => format!("{}\n", u8::from(cgroup.freeze)),
+        CgroupFile::Pressure => format!("{}\n", u8::from(cgroup.pressure)),
+        CgroupFile::Kill => bail!(EINVAL, "{} cannot be read", file.row().name),
+    };
+    Ok(text.into_bytes())
+}
+
+/// A number a line.
+fn numbers(numbers: impl Iterator<Item = i32>) -> String {
+    numbers.fold(String::new(), |mut text, nr| {
+        let _ = writeln!(text, "{nr}");
+        text
+    })
+}
+
+/// The processes whose leaders are here; a dead leader counts while other threads live (`cgroup_procs_show`). One that
+/// has no number in the reader's pid namespace shows as 0.
+fn processes(look: &Look<'_>, id: CgroupId) -> Result<String> {
+    let k = look.k;
+    if k.cgroup.table[id].is_threaded {
+        bail!(EOPNOTSUPP, "processes are in the domain of this threaded cgroup");
+    }
+    let live = k.cgroup.table[id].tasks.values().copied().filter(|&task| k.is_leader(task));
+    let dying = k.tasks.iter().map(|(task, _)| task).filter(|&task| {
+        k.tasks[task].is_dead() && k.is_leader(task) && k.signal_of(task).live > 0 && k.cgroup_of(task) == id
+    });
+    Ok(numbers(live.chain(dying).map(|task| look.own_nr(task))))
+}
+
+fn limit(value: Option<i32>) -> String {
+    value.map_or("max\n".to_owned(), |value| format!("{value}\n"))
+}

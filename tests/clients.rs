@@ -1,0 +1,423 @@
+//! Real programs, unmodified, on a lab whose `proc` lies over their `/proc`, and what they must print of the machine in
+//! `fixtures/host.lab`. What this machine lacks is skipped, aloud.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use nix::unistd::geteuid;
+use nslab::fuse::open_device;
+use nslab::testing::Lab;
+use procfs_core::net::InterfaceDeviceStatus;
+use procfs_core::process::{Io, LimitValue, Limits, MemoryMaps, ProcState, SmapsRollup, Stat, StatM, Status};
+use procfs_core::{
+    CGroupControllers, CpuInfo, ExplicitSystemInfo, FromRead, FromReadSI, KernelStats, LoadAverage, Meminfo, Uptime,
+    VmStat,
+};
+
+const SCENARIO: &str = include_str!("../fixtures/host.lab");
+
+/// The lab, or `None`, said aloud, if this machine cannot show it to `programs`.
+fn lab(programs: &[&str]) -> Option<Lab> {
+    if let Err(error) = open_device() {
+        return skip(&error.to_string());
+    }
+    if !programs.is_empty() && !geteuid().is_root() {
+        return skip("only root may cover /proc in a mount namespace of its own");
+    }
+    let is_missing = |program: &&&str| Command::new(program).arg("--version").output().is_err();
+    if let Some(program) = programs.iter().find(is_missing) {
+        return skip(&format!("no {program}"));
+    }
+    Some(Lab::boot(SCENARIO).unwrap())
+}
+
+fn skip<T>(reason: &str) -> Option<T> {
+    eprintln!("skipped: {reason}");
+    None
+}
+
+/// Runs a shell command with the lab's `proc` over `/proc`; no program may take longer than a moment.
+fn run(lab: &Lab, command: &str) -> Output {
+    let script = "mount --bind \"$0\" /proc && eval \"exec timeout 30 $1\"";
+    Command::new("unshare")
+        .args(["-m", "sh", "-c", script])
+        .arg(lab.at("proc"))
+        .arg(command)
+        .envs([("LC_ALL", "C"), ("TZ", "UTC"), ("COLUMNS", "200"), ("HOME", "/nonexistent")])
+        .output()
+        .unwrap()
+}
+
+/// What a command that must succeed prints, without a word on standard error; columns are one blank apart.
+fn output(lab: &Lab, command: &str) -> String {
+    let output = run(lab, command);
+    assert!(output.status.success() && output.stderr.is_empty(), "{command}: {output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let squeeze = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n";
+    text.lines().map(squeeze).collect()
+}
+
+/// Leaves out what pictures of trees are drawn with.
+fn without_branches(text: &str) -> String {
+    text.replace("|-", "").replace("`-", "")
+}
+
+#[test]
+fn lsns_lists_each_namespace_with_its_first_process() {
+    let Some(lab) = lab(&["lsns"]) else { return };
+    let listed = output(&lab, "lsns -n -r -o NS,TYPE,NPROCS,PID,UID,COMMAND");
+    assert_eq!(
+        without_branches(&listed),
+        "4026531832 mnt 5 1 0 init\n\
+         4026531833 net 2 1 0 init\n\
+         4026531834 time 3 1 0 init\n\
+         4026531835 cgroup 3 1 0 init\n\
+         4026531836 pid 3 1 0 init\n\
+         4026531837 user 3 1 0 init\n\
+         4026531838 uts 5 1 0 init\n\
+         4026531839 ipc 3 1 0 init\n\
+         4026532246 user 3 5 100000 boxinit\n\
+         4026532247 ipc 2 5 100000 boxinit\n\
+         4026532248 pid 3 5 100000 boxinit\n\
+         4026532249 cgroup 2 5 100000 boxinit\n\
+         4026532250 net 2 5 100000 boxinit\n\
+         4026532319 time 2 5 100000 boxinit\n\
+         4026532320 net 1 8 0 a)\\x20b\\x20x\\x20y\n"
+    );
+    assert_eq!(output(&lab, "lsns").lines().count(), 1 + 15);
+    let of_box = output(&lab, "lsns -n -r -p 5 -o NS");
+    assert_eq!(
+        of_box.lines().collect::<Vec<_>>(),
+        [
+            "4026531832",
+            "4026531838",
+            "4026532246",
+            "4026532247",
+            "4026532248",
+            "4026532249",
+            "4026532250",
+            "4026532319"
+        ]
+    );
+}
+
+/// This listing also asks the host for the numbers that net namespaces have for each other; it has none for ours.
+#[test]
+fn lsns_lists_the_namespaces_of_one_type() {
+    let Some(lab) = lab(&["lsns"]) else { return };
+    if !lab.at("proc/self/mountinfo").exists() {
+        return skip("lsns -t reads mountinfo, which there is not yet").unwrap_or_default();
+    }
+    let listed = output(&lab, "lsns -t net -n -r -o NS,TYPE,NPROCS,PID,NETNSID");
+    assert_eq!(listed, "4026531833 net 2 1 unassigned\n4026532250 net 2 5 unassigned\n4026532320 net 1 8 unassigned\n");
+}
+
+#[test]
+fn ps_shows_processes_and_their_namespaces() {
+    let Some(lab) = lab(&["ps"]) else { return };
+    assert_eq!(
+        output(&lab, "ps -eo pid,ppid,user,stat,comm,pidns,netns,utsns,ipcns,userns"),
+        "PID PPID USER STAT COMMAND PIDNS NETNS UTSNS IPCNS USERNS\n\
+         1 0 root Ss init 4026531836 4026531833 4026531838 4026531839 4026531837\n\
+         2 1 4711 Ssl web server 4026531836 4026531833 4026531838 4026531839 4026531837\n\
+         5 1 100000 S boxinit 4026532248 4026532250 4026531838 4026532247 4026532246\n\
+         6 5 100000 S sh 4026532248 4026532250 4026531838 4026532247 4026532246\n\
+         7 6 100000 Z job 4026532248 - - - 4026532246\n\
+         8 1 root T a) b 4026531836 4026532320 4026531838 4026531839 4026531837\n"
+    );
+}
+
+#[test]
+fn ps_shows_threads() {
+    let Some(lab) = lab(&["ps"]) else { return };
+    assert_eq!(
+        output(&lab, "ps -eLo pid,tid,nlwp,stat,comm"),
+        "PID TID NLWP STAT COMMAND\n\
+         1 1 1 Ss init\n\
+         2 2 3 Ssl web server\n\
+         2 3 3 Ssl web server\n\
+         2 4 3 Ssl worker\n\
+         5 5 1 S boxinit\n\
+         6 6 1 S sh\n\
+         7 7 1 Z job\n\
+         8 8 1 T a) b\n"
+    );
+}
+
+/// The start by the calendar, the age and the machine's own uptime come from one clock, which stands still.
+#[test]
+fn ps_has_one_clock_for_all_times() {
+    let Some(lab) = lab(&["ps"]) else { return };
+    assert_eq!(
+        output(&lab, "ps -eo pid,etimes,lstart --no-headers"),
+        "1 60 Thu Jan 1 00:00:00 2026\n\
+         2 50 Thu Jan 1 00:00:10 2026\n\
+         5 40 Thu Jan 1 00:00:20 2026\n\
+         6 40 Thu Jan 1 00:00:20 2026\n\
+         7 40 Thu Jan 1 00:00:20 2026\n\
+         8 29 Thu Jan 1 00:00:30 2026\n"
+    );
+    assert_eq!(lab.read("proc/uptime").unwrap(), "60.00 120.00\n");
+}
+
+#[test]
+fn ps_aux_shows_memory_state_and_command_line() {
+    let Some(lab) = lab(&["ps"]) else { return };
+    // How a start is written depends on the date of the host.
+    let listed = output(&lab, "ps aux | awk '{ $9 = \"\"; print }'");
+    assert_eq!(
+        listed,
+        "USER PID %CPU %MEM VSZ RSS TTY STAT TIME COMMAND\n\
+         root 1 0.0 0.0 2920 1744 ? Ss 0:00 init\n\
+         4711 2 0.0 0.0 2920 1744 ? Ssl 0:00 web server --port 80\n\
+         100000 5 0.0 0.0 2920 1744 ? S 0:00 boxinit\n\
+         100000 6 0.0 0.0 2920 1744 ? S 0:00 sh -c sleep 60\n\
+         100000 7 0.0 0.0 0 0 ? Z 0:00 [job] <defunct>\n\
+         root 8 0.0 0.0 2920 1744 ? T 0:00 a) b x y\n"
+    );
+}
+
+#[test]
+fn pstree_draws_processes_and_threads() {
+    let Some(lab) = lab(&["pstree"]) else { return };
+    assert_eq!(
+        output(&lab, "pstree -p"),
+        "init(1)-+-a) b(8)\n\
+         |-boxinit(5)---sh(6)---job(7)\n\
+         `-web server(2)-+-{web server}(3)\n\
+         `-{web server}(4)\n"
+    );
+}
+
+#[test]
+fn top_counts_tasks_and_memory() {
+    let Some(lab) = lab(&["top"]) else { return };
+    let screen = output(&lab, "env TERM=dumb top -b -n1 -w 160");
+    let lines: Vec<&str> = screen.lines().collect();
+    assert!(lines[0].contains(" up 1 min,") && lines[0].ends_with(" load average: 0.00, 0.00, 0.00"), "{screen}");
+    assert_eq!(lines[1], "Tasks: 6 total, 0 running, 4 sleeping, 1 stopped, 1 zombie");
+    assert!(lines[2].contains("100.0 id"), "{screen}");
+    assert_eq!(lines[3], "MiB Mem : 4096.0 total, 3840.0 free, 192.0 used, 145.0 buff/cache");
+    assert_eq!(
+        lines[6..],
+        [
+            "PID USER PR NI VIRT RES SHR S %CPU %MEM TIME+ COMMAND",
+            "1 root 20 0 2920 1744 1632 S 0.0 0.0 0:00.00 init",
+            "2 4711 20 0 2920 1744 1632 S 0.0 0.0 0:00.00 web server",
+            "5 100000 20 0 2920 1744 1632 S 0.0 0.0 0:00.00 boxinit",
+            "6 100000 20 0 2920 1744 1632 S 0.0 0.0 0:00.00 sh",
+            "7 100000 20 0 0 0 0 Z 0.0 0.0 0:00.00 job",
+            "8 root 20 0 2920 1744 1632 T 0.0 0.0 0:00.00 a) b",
+        ]
+    );
+}
+
+#[test]
+fn pgrep_selects_by_namespace() {
+    let Some(lab) = lab(&["pgrep"]) else { return };
+    assert_eq!(output(&lab, "pgrep -l --ns 5 --nslist pid ."), "5 boxinit\n6 sh\n7 job\n");
+    assert_eq!(output(&lab, "pgrep -l --ns 5 --nslist net ."), "5 boxinit\n6 sh\n");
+    assert_eq!(output(&lab, "pgrep -l --ns 2 ."), "1 init\n2 web server\n");
+}
+
+#[test]
+fn ipcs_lists_the_objects_of_the_viewers_namespace() {
+    let Some(lab) = lab(&["ipcs"]) else { return };
+    assert_eq!(
+        output(&lab, "ipcs").lines().filter(|line| line.starts_with("0x")).collect::<Vec<_>>(),
+        ["0x00001234 0 root 640 5 1", "0x00000099 0 root 644 8192 1", "0x00000077 0 root 600 3"]
+    );
+    let limits = output(&lab, "ipcs -l");
+    for line in [
+        "max queues system wide = 32000",
+        "max size of message (bytes) = 8192",
+        "default max size of queue (bytes) = 16384",
+        "max number of segments = 4096",
+        "max number of arrays = 32000",
+        "max semaphores system wide = 1024000000",
+        "max ops per semop call = 500",
+    ] {
+        assert!(limits.lines().any(|shown| shown == line), "{line}: {limits}");
+    }
+    assert!(output(&lab, "ipcs -m -p").contains("\n0 root 1 1\n"));
+}
+
+#[test]
+fn machine_wide_tools_find_their_files() {
+    let Some(lab) = lab(&["free", "vmstat", "uptime", "pmap", "pidof"]) else { return };
+    assert!(output(&lab, "free").contains("Mem: 4194304 196608 3932160 4096 148480 3997696\n"));
+    assert!(output(&lab, "vmstat").contains("\n1 0 0 3932160 1024 147456 0 0 0 0 0 0 0 0 100 "));
+    assert!(output(&lab, "uptime").contains(" up 1 min,"));
+    assert!(output(&lab, "pmap 2").ends_with("total 160K\n"));
+    assert_eq!(output(&lab, "pidof boxinit"), "5\n");
+}
+
+/// What a program could ask the host instead: numbers of System V objects, memory and load.
+const ASKS_THE_HOST: [&str; 5] = ["msgctl(", "semctl(", "shmctl(", "sysinfo(", "getloadavg("];
+
+/// Paths that the programs look for in vain on Linux too: `ctty` is Android's, 7 is a zombie, and pstree looks for the
+/// namespaces of the parent of init.
+const ABSENT: [&str; 4] = ["/ctty\"", "\"/proc/7/ns/", "\"/proc/7/environ\"", "\"/proc/0/ns/"];
+
+#[test]
+fn programs_find_all_they_ask_for_in_the_lab() {
+    let Some(lab) = lab(&["strace", "ps", "top", "pstree", "pgrep", "lsns", "ipcs"]) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    for program in ["ps aux", "ps -eLf", "top -b -n1", "pstree -p", "pgrep --ns 5 .", "lsns", "ipcs", "ipcs -l"] {
+        let trace = dir.path().join("trace");
+        let traced = run(&lab, &format!("strace -f -o {} {program}", trace.display()));
+        if !traced.status.success() {
+            return skip(&format!("strace: {}", String::from_utf8_lossy(&traced.stderr))).unwrap_or_default();
+        }
+        let trace = fs::read_to_string(trace).unwrap();
+        for line in trace.lines() {
+            let in_vain = line.contains("\"/proc") && line.contains("= -1 ");
+            let expected = ABSENT.iter().any(|absent| line.contains(absent));
+            assert!(!in_vain || expected, "{program}: {line}");
+            assert!(!ASKS_THE_HOST.iter().any(|call| line.contains(call)), "{program}: {line}");
+        }
+    }
+}
+
+/// The lab may lie over the host's `/proc`: a daemon that needed one of its files would wait for itself.
+#[test]
+fn the_daemon_never_opens_the_hosts_proc() {
+    let Some(_) = lab(&["strace", "ps", "lsns"]) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (point, trace) = (dir.path().join("lab"), dir.path().join("trace"));
+    fs::create_dir(&point).unwrap();
+    let nslab = env!("CARGO_BIN_EXE_nslab");
+    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/host.lab");
+    let script = "strace -f -e trace=%file,write -o $1 $2 mount -f --boot $3 $4 & \
+                  until [ -e $4/proc ]; do sleep 0.05; done; \
+                  unshare -m sh -c 'mount --bind $0/proc /proc; timeout 30 ps aux; timeout 30 lsns' $4; \
+                  $2 umount $4; wait $!";
+    let paths = [&trace, &PathBuf::from(nslab), &scenario, &point];
+    let served = Command::new("timeout").args(["60", "sh", "-c", script, "sh"]).args(paths).output().unwrap();
+    assert!(served.status.success(), "{served:?}");
+    assert!(String::from_utf8_lossy(&served.stdout).contains("boxinit"), "{served:?}");
+    let trace = fs::read_to_string(trace).unwrap();
+    let mut serving = trace.lines().skip_while(|line| !line.contains("\"mounted on "));
+    assert!(serving.next().is_some(), "{trace}");
+    let opened: Vec<_> = serving.filter(|line| line.contains("\"/proc")).collect();
+    assert!(opened.is_empty(), "{opened:?}");
+}
+
+/// The Python of an environment with psutil, made on first use.
+fn python_with_psutil() -> Option<&'static Path> {
+    static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let find = || {
+        let imports = |python: &Path| {
+            let import = Command::new(python).args(["-c", "import psutil"]).output();
+            import.is_ok_and(|output| output.status.success())
+        };
+        let python = PathBuf::from("python3");
+        if imports(&python) {
+            return Some(python);
+        }
+        let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("psutil");
+        let python = venv.join("bin/python");
+        if !imports(&python) {
+            Command::new("python3").args(["-m", "venv"]).arg(&venv).output().ok()?;
+            Command::new(&python).args(["-m", "pip", "install", "--quiet", "psutil"]).output().ok()?;
+        }
+        imports(&python).then_some(python)
+    };
+    PYTHON.get_or_init(find).as_deref().or_else(|| skip("no psutil, and none to be had from pip"))
+}
+
+#[test]
+fn psutil_reads_every_process() {
+    let Some(lab) = lab(&[]) else { return };
+    let Some(python) = python_with_psutil() else { return };
+    let script = "
+import psutil, sys, warnings
+warnings.simplefilter('error')
+psutil.PROCFS_PATH = sys.argv[1]
+print(psutil.pids(), psutil.boot_time(), psutil.cpu_times().idle, psutil.virtual_memory().total, psutil.swap_memory().sin)
+for p in psutil.process_iter():
+    with p.oneshot():
+        print(p.pid, p.ppid(), p.name(), p.status(), p.num_threads(), p.uids().effective, p.create_time(), p.memory_info().rss)
+        print(len(p.threads()), p.memory_full_info().uss if p.status() != 'zombie' else None, p.as_dict(['cmdline'])['cmdline'])
+for p in psutil.process_iter():
+    p.as_dict()
+print(sorted(psutil.net_io_counters(pernic=True)), psutil.net_connections())
+print([p.pid for p in psutil.Process(1).children(recursive=True)])
+";
+    let mut command = Command::new("timeout");
+    let output = command.arg("30").arg(python).args(["-c", script]).arg(lab.at("proc")).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "[1, 2, 5, 6, 7, 8] 1767225600.0 120.0 4294967296 0\n\
+         1 0 init sleeping 1 0 1767225600.0 1785856\n\
+         1 135168 ['init']\n\
+         2 1 web server sleeping 3 4711 1767225610.0 1785856\n\
+         3 135168 ['web server', '--port', '80']\n\
+         5 1 boxinit sleeping 1 100000 1767225620.0 1785856\n\
+         1 135168 ['boxinit']\n\
+         6 5 sh sleeping 1 100000 1767225620.0 1785856\n\
+         1 135168 ['sh', '-c', 'sleep 60']\n\
+         7 6 job zombie 1 100000 1767225620.0 0\n\
+         1 None None\n\
+         8 1 a) b stopped 1 0 1767225630.5 1785856\n\
+         1 135168 ['a) b', 'x y']\n\
+         ['eth0', 'lo'] []\n\
+         [2, 5, 8, 6, 7]\n"
+    );
+}
+
+/// Every file the crate knows parses and says the same as its neighbours.
+#[test]
+fn the_procfs_crate_parses_every_process() {
+    let Some(lab) = lab(&[]) else { return };
+    let mut states = Vec::new();
+    for entry in fs::read_dir(lab.at("proc")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let Ok(pid) = name.parse::<i32>() else { continue };
+        let dir = lab.at("proc").join(&name);
+        let stat = Stat::from_file(dir.join("stat")).unwrap();
+        let status = Status::from_file(dir.join("status")).unwrap();
+        assert_eq!((stat.pid, stat.ppid, &stat.comm), (status.pid, status.ppid, &status.name), "{pid}");
+        assert_eq!((stat.pid, stat.num_threads), (pid, i64::try_from(status.threads).unwrap()));
+        states.push((pid, stat.state().unwrap()));
+        let limits = Limits::from_file(dir.join("limits")).unwrap();
+        assert!(matches!(limits.max_open_files.soft_limit, LimitValue::Value(1024)), "{limits:?}");
+        let pages = StatM::from_file(dir.join("statm")).unwrap();
+        assert_eq!(pages.resident, stat.rss);
+        Io::from_file(dir.join("io")).unwrap();
+        let mapped = MemoryMaps::from_file(dir.join("smaps")).unwrap();
+        assert_eq!(mapped.len(), MemoryMaps::from_file(dir.join("maps")).unwrap().len());
+        if stat.state().unwrap() != ProcState::Zombie {
+            SmapsRollup::from_file(dir.join("smaps_rollup")).unwrap();
+        }
+    }
+    states.sort_by_key(|(pid, _)| *pid);
+    let (asleep, zombie, stopped) = (ProcState::Sleeping, ProcState::Zombie, ProcState::Stopped);
+    assert_eq!(states, [(1, asleep), (2, asleep), (5, asleep), (6, asleep), (7, zombie), (8, stopped)]);
+}
+
+#[test]
+fn the_procfs_crate_parses_the_files_about_the_machine() {
+    let Some(lab) = lab(&[]) else { return };
+    let proc = lab.at("proc");
+    let system = ExplicitSystemInfo {
+        boot_time_secs: 0,
+        ticks_per_second: 100,
+        page_size: 4096,
+        is_little_endian: cfg!(target_endian = "little"),
+    };
+    let kernel = KernelStats::from_file(proc.join("stat"), &system).unwrap();
+    assert_eq!((kernel.btime, kernel.cpu_time.len(), kernel.processes), (1_767_225_600, 2, 8));
+    assert_eq!(Uptime::from_file(proc.join("uptime")).unwrap().uptime, 60.0);
+    assert_eq!(LoadAverage::from_file(proc.join("loadavg")).unwrap().max, 8);
+    assert_eq!(Meminfo::from_file(proc.join("meminfo")).unwrap().mem_total, 4 << 30);
+    assert_eq!(CpuInfo::from_file(proc.join("cpuinfo")).unwrap().num_cores(), 2);
+    assert_eq!(VmStat::from_file(proc.join("vmstat")).unwrap().0["pswpin"], 0);
+    let devices = InterfaceDeviceStatus::from_file(proc.join("net/dev")).unwrap().0;
+    assert_eq!(devices.into_keys().collect::<BTreeSet<_>>(), ["eth0", "lo"].map(String::from).into());
+    assert!(CGroupControllers::from_file(proc.join("cgroups")).unwrap().0.is_empty());
+}

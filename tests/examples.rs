@@ -1,0 +1,77 @@
+//! The experiments of `examples/` print what is recorded beside them, the scenarios of `fixtures/` hold, and the Python
+//! example passes.
+
+#[path = "common/shell.rs"]
+mod shell;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nslab::kernel::Kernel;
+use nslab::script::run::run_boot_file;
+
+/// What the experiments source.
+const HELPER: &str = "lab.sh";
+
+/// Cases for the test of deviations, no topology.
+const CASES: &str = "semantics.lab";
+
+/// The files of a folder of the project whose names end in `.extension`, but for one.
+fn files(folder: &str, extension: &str, but: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut found: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.retain(|path| path.extension().is_some_and(|end| end == extension) && !path.ends_with(but));
+    found.sort();
+    found
+}
+
+fn experiments() -> Vec<PathBuf> {
+    files("examples", "sh", HELPER)
+}
+
+#[test]
+fn every_experiment_prints_what_is_recorded() {
+    let experiments = experiments();
+    assert!(experiments.len() > 10, "the experiments are gone");
+    for experiment in experiments {
+        let recorded = fs::read_to_string(experiment.with_extension("out")).unwrap_or_default();
+        let Some(printed) = shell::in_a_lab(None, &format!("'{}' 2>&1", experiment.display())) else { return };
+        assert_eq!(printed, recorded, "{0}; to record it anew: {0} > its .out", experiment.display());
+    }
+}
+
+#[test]
+fn every_experiment_asks_one_question_fits_a_page_and_is_in_the_guide() {
+    let guide = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guide.md")).unwrap();
+    for experiment in experiments() {
+        let text = fs::read_to_string(&experiment).unwrap();
+        let comment = text.lines().nth(1).unwrap_or_default();
+        let question = comment.strip_prefix("# ").unwrap_or_default();
+        assert!(question.ends_with('?'), "{}: {comment}", experiment.display());
+        let name = experiment.file_name().unwrap().display().to_string();
+        assert!(guide.contains(&format!("| {question} | [{name}](../examples/{name}) |")), "the guide lacks {name}");
+        assert!(text.lines().count() <= 70, "{}", experiment.display());
+    }
+}
+
+#[test]
+fn every_scenario_holds_and_can_be_booted() {
+    let scenarios = files("fixtures", "lab", CASES);
+    assert!(scenarios.len() >= 6, "the scenarios are gone");
+    for scenario in scenarios {
+        run_boot_file(&mut Kernel::boot(), &scenario).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+/// The example runs `nslab` itself, so its lab is not the shell's; the shell has `nslab` on the path.
+#[test]
+fn the_python_example_passes() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        return eprintln!("skipped: python3 is missing");
+    }
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/test_namespaces.py");
+    let run = format!("python3 -B '{}' 2>&1 && echo passed", example.display());
+    let Some(printed) = shell::in_a_lab(None, &run) else { return };
+    assert!(printed.ends_with("passed\n"), "{printed}");
+}

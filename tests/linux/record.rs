@@ -1,0 +1,107 @@
+//! Recorded programs: random programs with what the machine answered, as `.lab` files that run anywhere.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use nslab::control::lex::quote;
+use nslab::errno::Errno;
+use nslab::kernel::ns::ENTRIES;
+use proptest::strategy::ValueTree;
+
+use crate::observe::{initial_number, lab_links, lab_status};
+use crate::pair::Pair;
+use crate::program::program_tree;
+use crate::run::{Outcome, run_steps};
+
+/// Most steps of a recorded program.
+const LENGTH: usize = 36;
+/// Programs in one file.
+const PER_FILE: usize = 50;
+/// Programs recorded.
+pub const PROGRAMS: usize = 520;
+/// Programs looked at while choosing.
+const CANDIDATES: u64 = 4000;
+/// The lines of `status` that a recorded program ends with.
+const STATUS: [&str; 6] = ["State", "PPid", "Uid", "Gid", "NSpid", "CapEff"];
+
+/// Records programs until there are enough, those first that reach what none before did; the files' texts.
+///
+/// # Errors
+/// The machine's side does not start, or differs: then there is nothing to record.
+pub fn record(pair: &mut Pair, seed: u64) -> Result<Vec<String>, String> {
+    let (mut reached, mut chosen, mut others) = (BTreeSet::new(), Vec::new(), Vec::new());
+    for index in 0..CANDIDATES {
+        if chosen.len() >= PROGRAMS {
+            break;
+        }
+        let outcome = run_steps(pair, &program_tree(seed, index, LENGTH).current())?;
+        if outcome.difference.is_some() {
+            continue;
+        }
+        let new = features(&outcome).into_iter().filter(|feature| reached.insert(feature.clone())).count();
+        let text = case_text(pair, index, &outcome)?;
+        if new > 0 { chosen.push(text) } else { others.push(text) }
+    }
+    let missing = PROGRAMS.saturating_sub(chosen.len());
+    chosen.extend(others.into_iter().take(missing));
+    Ok(chosen.chunks(PER_FILE).map(|programs| format!("{HEADER}{}", programs.concat())).collect())
+}
+
+const HEADER: &str = "\
+# Random programs recorded on Linux 6.18: each line says what the real kernel answered. Numbers of tasks and namespaces
+# are the lab's; the machine's were mapped to them one to one. Made by the test `linux`, not by hand.
+";
+
+/// What a program reaches: places that refuse, and results of each verb with its first word.
+fn features(outcome: &Outcome) -> Vec<String> {
+    let results = outcome.ran.iter().map(|ran| {
+        let errno = ran.result.as_ref().err().map_or("ok".to_owned(), |errno| format!("{errno:?}"));
+        let call = ran.line.call();
+        let word = match (&call, ran.line.verb.as_str()) {
+            (Ok(call), "clone" | "unshare" | "prctl" | "ioctl") => call.line(),
+            _ => String::new(),
+        };
+        format!("{} {word} {errno}", ran.line.verb)
+    });
+    outcome.sites.iter().cloned().chain(results).collect()
+}
+
+fn case_text(pair: &Pair, index: u64, outcome: &Outcome) -> Result<String, String> {
+    let mut text = format!("\ncase linux-{index:04}\n");
+    for line in pair.init_lines()? {
+        let words: Vec<String> = line.iter().map(|word| quote(word.as_bytes())).collect();
+        let _ = writeln!(text, "1 {}", words.join(" "));
+    }
+    for ran in &outcome.ran {
+        let expected = match &ran.result {
+            Ok(value) => format!("= {}", quote(value.as_bytes())),
+            Err(errno) => format!("! {errno:?}"),
+        };
+        let _ = writeln!(text, "{expected} {}", crate::run::text_of(&ran.line));
+    }
+    for (task, _) in pair.k.tasks.iter().filter(|(id, _)| *id != pair.k.init.task) {
+        let nr = pair.k.task_nr(task);
+        for (at, link) in lab_links(&pair.k, task).into_iter().enumerate() {
+            let name = ENTRIES[at].name;
+            match link {
+                Ok(number) if number == initial_number(at) => {}
+                Ok(number) => {
+                    let kind = ENTRIES[at].ns_type.ops().name;
+                    let _ = writeln!(text, "= {kind}:[{number}] 1 readlink proc/{nr}/ns/{name}");
+                }
+                Err(errno) => {
+                    let _ = writeln!(text, "! {} 1 readlink proc/{nr}/ns/{name}", errno_name(errno));
+                }
+            }
+        }
+        for (name, value) in lab_status(&pair.k, task).iter().filter(|(name, _)| STATUS.contains(name)) {
+            let value = value.replace('\t', r"\\s");
+            let _ = writeln!(text, "~ \"(?m)^{name}:\\\\s{value}\" 1 read proc/{nr}/status");
+        }
+    }
+    Ok(text)
+}
+
+fn errno_name(errno: Errno) -> String {
+    format!("{errno:?}")
+}

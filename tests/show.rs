@@ -1,0 +1,157 @@
+//! The pictures of a lab: below `kernel/` of a real mount, and by the command.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
+
+use nslab::fuse::open_device;
+use nslab::testing::Lab;
+use serde_json::Value;
+
+/// A mounted lab, or `None`, said aloud, where this machine has no FUSE.
+fn lab(script: &str) -> Option<Lab> {
+    match open_device() {
+        Ok(_) => Some(Lab::boot(script).unwrap()),
+        Err(error) => {
+            eprintln!("skipped: {error}");
+            None
+        }
+    }
+}
+
+fn nslab(args: &[&str]) -> Output {
+    Command::new("timeout").args(["30", env!("CARGO_BIN_EXE_nslab")]).args(args).output().unwrap()
+}
+
+fn text(output: Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_command_shows_what_the_mount_has() {
+    let Some(lab) = lab("A = 1 clone newnet newpid\n$A clone\n") else { return };
+    let dir = lab.path().to_str().unwrap();
+    assert_eq!(text(nslab(&["tree", dir])), lab.read("kernel/tree").unwrap());
+    assert_eq!(text(nslab(&["graph", dir, "--dot"])), lab.read("kernel/graph.dot").unwrap());
+    let ps = text(nslab(&["ps", dir]));
+    assert!(ps.lines().next().unwrap().contains("NSPID"), "{ps}");
+    assert!(ps.lines().any(|line| line.split_whitespace().next() == Some("3") && line.contains("3 2")), "{ps}");
+    let tasks: Value = serde_json::from_str(&text(nslab(&["ps", dir, "--json"]))).unwrap();
+    assert_eq!(tasks[2]["nspid"], serde_json::json!([3, 2]));
+}
+
+#[test]
+fn a_picture_is_of_the_instant_it_is_read() {
+    let Some(lab) = lab("") else { return };
+    let before = lab.read("kernel/graph.svg").unwrap();
+    lab.call(1, "clone newipc").unwrap();
+    let after = lab.read("kernel/graph.svg").unwrap();
+    assert!(!before.contains("ipc:[4026532177]") && after.contains("ipc:[4026532177]"));
+    assert!(lab.read("kernel/tree").unwrap().contains("ipc:[4026532177]"));
+}
+
+#[test]
+fn a_trace_tells_why_a_call_was_refused() {
+    let Some(lab) = lab("") else { return };
+    lab.call(1, "unshare 1").unwrap_err();
+    let trace = lab.read("kernel/trace").unwrap();
+    assert!(trace.contains("unshare(0x1)\n") && trace.contains("unshare = EINVAL: "), "{trace}");
+    assert_eq!(fs::metadata(lab.at("kernel/trace")).unwrap().len(), trace.len() as u64);
+}
+
+#[test]
+fn tail_and_the_command_follow_a_trace() {
+    let Some(lab) = lab("") else { return };
+    lab.call(1, "getsid 1").unwrap();
+    let file = lab.at("kernel/trace");
+    let dir = lab.path();
+    let tail: [&std::ffi::OsStr; 4] = ["tail".as_ref(), "-n+1".as_ref(), "-f".as_ref(), file.as_ref()];
+    let ours = [env!("CARGO_BIN_EXE_nslab").as_ref(), "trace".as_ref(), "-f".as_ref(), dir.as_ref()];
+    for follower in [tail, ours] {
+        let mut child = Command::new("timeout").arg("30").args(follower).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.ends_with("getsid = 1")));
+        lab.call(1, "setsid").unwrap_err();
+        assert!(lines.any(|line| line.contains("setsid = EPERM: ")), "{follower:?}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_script_is_shown_without_a_mount() {
+    let script = tempfile::Builder::new().suffix(".lab").tempfile().unwrap();
+    fs::write(&script, "1 clone net\n").unwrap();
+    let file = script.path().to_str().unwrap();
+    assert!(text(nslab(&["tree", "--boot", file])).contains("net:[4026532177]"));
+    let trace = text(nslab(&["trace", "--boot", file, "--json"]));
+    let first: Value = serde_json::from_str(trace.lines().next().unwrap()).unwrap();
+    assert_eq!(first["step"], "clone(CLONE_NEWNET)");
+    let both = nslab(&["trace", "-f", "--boot", file]);
+    assert_eq!(both.status.code(), Some(2));
+}
+
+#[test]
+fn what_is_no_lab_is_refused_in_one_line() {
+    let output = nslab(&["tree", "/"]);
+    let expected = "nslab: /: not a mounted lab: mount one there with nslab mount\n";
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(1), expected));
+}
+
+#[test]
+fn completions_and_the_manual_come_from_the_arguments() {
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(text(nslab(&["completions", shell])).contains("doctor"), "{shell}");
+    }
+    assert!(text(nslab(&["man"])).contains(".TH nslab"));
+}
+
+#[test]
+fn mount_helpers_mount() {
+    if lab("").is_none() {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let helper = place.path().join("mount.nslab");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_nslab"), &helper).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let point = dir.path().to_str().unwrap();
+    let by_name = [helper.to_str().unwrap(), "none", point, "-n", "-o", "rw,relatime"];
+    let by_fuse = [env!("CARGO_BIN_EXE_nslab"), "none", point, "-o", "rw,dev,suid"];
+    for command in [&by_name[..], &by_fuse] {
+        text(Command::new(command[0]).args(&command[1..]).output().unwrap());
+        assert!(dir.path().join("proc/1/ns/net").symlink_metadata().is_ok());
+        text(nslab(&["umount", point]));
+    }
+}
+
+fn errno(result: std::io::Result<impl std::fmt::Debug>) -> Option<nslab::errno::Errno> {
+    result.err().and_then(|error| error.raw_os_error()).map(nslab::errno::Errno::from_raw)
+}
+
+#[test]
+fn faults_are_seen_although_the_real_kernel_caches() {
+    use nslab::errno::Errno;
+    let Some(lab) = lab("1 clone\n") else { return };
+    let link = lab.at("proc/2/ns/net");
+    for _ in 0..2 {
+        fs::read_link(&link).unwrap();
+        fs::read(lab.at("proc/2/comm")).unwrap();
+        fs::metadata(lab.at("proc/2")).unwrap();
+    }
+    let faults = "EACCES readlink proc/2/ns/net times=2 after=1\nEIO read proc/2/comm\nESRCH stat proc/2 times=1\n";
+    fs::write(lab.at("kernel/faults"), faults).unwrap();
+    let outcomes: Vec<_> = (0..4).map(|_| errno(fs::read_link(&link))).collect();
+    assert_eq!(outcomes, [None, Some(Errno::EACCES), Some(Errno::EACCES), None]);
+    assert_eq!(errno(fs::read(lab.at("proc/2/comm"))), Some(Errno::EIO));
+    assert_eq!(errno(fs::metadata(lab.at("proc/2"))), Some(Errno::ESRCH));
+    fs::metadata(lab.at("proc/2")).unwrap();
+    let expected = "EACCES readlink proc/2/ns/net times=2 after=1 hits=2\nEIO read proc/2/comm after=0 hits=1\n\
+                    ESRCH stat proc/2 times=1 after=0 hits=1\n";
+    assert_eq!(lab.read("kernel/faults").unwrap(), expected);
+    fs::write(lab.at("kernel/faults"), "clear\n").unwrap();
+    fs::read(lab.at("proc/2/comm")).unwrap();
+    assert_eq!(errno(fs::write(lab.at("kernel/faults"), "frob")), Some(Errno::EINVAL));
+    assert_eq!(lab.read("kernel/faults").unwrap(), "");
+}
