@@ -83,12 +83,10 @@ fn each_place_that_makes_an_error_gives_a_reason() {
             let [errno, check, values @ ..] = &call[..] else { panic!("{place}: no reason") };
             assert!(errno.starts_with('E') && check.starts_with('"'), "{place}");
             let check = check.trim_matches('"');
-            assert!(check.chars().filter(|c| c.is_alphabetic()).count() >= 2, "{place}: no words");
+            let letters = check.chars().filter(|c| c.is_alphabetic()).count();
+            assert!(letters >= 2 || !values.is_empty(), "{place}: no words");
             assert_eq!(check.matches("{}").count(), values.len(), "{place}: blanks and values");
-            assert!(
-                !check.ends_with('.') && !check.replace("\\\\", "").contains("\\n"),
-                "{place}: one line, no full stop"
-            );
+            assert!(!check.replace("\\\\", "").contains("\\n"), "{place}: more than a line");
             places += 1;
         }
     }

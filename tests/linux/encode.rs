@@ -1,7 +1,6 @@
 //! One [`Syscall`] as what a worker has to do: system call numbers, arguments, bytes in memory, and how to read the answer.
 
 use nslab::kernel::file::{FileKind, OpenFlags};
-use nslab::kernel::ns::NsType;
 use nslab::kernel::{Kernel, TaskId};
 use nslab::syscall::ioctl::*;
 use nslab::syscall::{
@@ -534,9 +533,4 @@ fn encode_reboot(c: &Context<'_>, command: RebootCommand, magic: Option<(u32, u3
     let words = [first, second, command].map(|word| Arg::Value(u64::from(word)));
     let args = [words[0], words[1], words[2], IN_ARG];
     Some((Job::Call(with_data(libc::SYS_reboot, &args, zero_ended(b"x"))), Answer::Number))
-}
-
-/// The kind of namespace an entry shows; entries are what can be opened from outside.
-pub fn entry_of(ns_type: NsType) -> impl Iterator<Item = &'static nslab::kernel::ns::NsEntry> {
-    nslab::kernel::ns::ENTRIES.iter().filter(move |entry| entry.ns_type == ns_type)
 }

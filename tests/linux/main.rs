@@ -9,6 +9,7 @@
 //! | `NSLAB_LINUX_REPORT` | the file to write the report to |
 //! | `NSLAB_LINUX_RECORD` | the directory to record programs into |
 #![no_main]
+#![allow(clippy::disallowed_methods, reason = "a real kernel that does not answer has to be given up at some time")]
 
 mod cases;
 mod encode;
@@ -41,6 +42,7 @@ const RUNS: u64 = 400;
 /// Runs all checks. A worker that has just called exec comes here too.
 #[expect(unsafe_code, reason = "the C entry point")]
 #[unsafe(no_mangle)]
+#[expect(clippy::not_unsafe_ptr_arg_deref, reason = "only the C runtime calls it")]
 pub extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     // SAFETY: argv has argc C strings.
     let args = (0..argc as usize).map(|at| unsafe { CStr::from_ptr(*argv.add(at)) }.to_string_lossy().into_owned());

@@ -32,12 +32,17 @@ pub type LabResult = nslab::errno::Result<Return>;
 /// Changes one answer of the lab, to show that the comparison notices.
 pub type Corruption = fn(&mut Seen);
 
+/// Links and status lines.
+type Looks = (crate::observe::Links, Vec<(&'static str, String)>);
+/// A task's number, links and status lines.
+type SeenTask = (i32, crate::observe::Links, Vec<(&'static str, String)>);
+
 /// What of the lab is compared after a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     pub result: Result<String, Errno>,
-    /// (task number, links, status lines) of the tasks looked at.
-    pub tasks: Vec<(i32, crate::observe::Links, Vec<(&'static str, String)>)>,
+    /// The tasks looked at.
+    pub tasks: Vec<SeenTask>,
 }
 
 pub struct Pair {
@@ -185,7 +190,7 @@ impl Pair {
         }
         self.compare_results(&mut seen, &reply, prepared.is_clone())?;
         self.calls += 1;
-        if self.calls % FULL_EVERY == 0 || sends_signals(syscall) {
+        if self.calls.is_multiple_of(FULL_EVERY) || sends_signals(syscall) {
             touched = self.k.tasks.iter().map(|(id, _)| id).collect();
         }
         self.compare_tasks(&touched)?;
@@ -248,11 +253,7 @@ impl Pair {
         Ok(())
     }
 
-    fn compare_task(
-        &mut self,
-        task: TaskId,
-        look: &mut dyn FnMut(&Kernel) -> (crate::observe::Links, Vec<(&'static str, String)>),
-    ) -> Result<(), String> {
+    fn compare_task(&mut self, task: TaskId, look: &mut dyn FnMut(&Kernel) -> Looks) -> Result<(), String> {
         if !self.k.tasks.contains(task) {
             return Ok(());
         }

@@ -5,7 +5,10 @@ use nslab::errno::Errno;
 use crate::pair::{Pair, Seen, Trouble};
 
 /// What is planted, and the line at which it has to be noticed.
-const PLANTED: [(&str, fn(&mut Seen)); 3] = [
+/// What is planted, and how.
+type Plant = (&'static str, fn(&mut Seen));
+
+const PLANTED: [Plant; 3] = [
     ("a wrong errno", |seen| {
         if seen.result == Err(Errno::EINVAL) {
             seen.result = Err(Errno::EPERM);

@@ -559,7 +559,7 @@ fn pick_actor(k: &Kernel, step: &Step) -> Option<TaskId> {
         Op::Plain(line) => line.starts_with("wait"),
         _ => false,
     };
-    if may_be_init && (running.is_empty() || step.actor % 8 == 0) {
+    if may_be_init && (running.is_empty() || step.actor.is_multiple_of(8)) {
         return Some(k.init.task);
     }
     if running.is_empty() { None } else { Some(running[step.actor / 8 % running.len()]) }
@@ -568,5 +568,5 @@ fn pick_actor(k: &Kernel, step: &Step) -> Option<TaskId> {
 /// The number of any task there is, zombies included; sometimes one that nobody has.
 fn pick_number(k: &Kernel, index: usize) -> i32 {
     let tasks: Vec<TaskId> = k.tasks.iter().map(|(id, _)| id).collect();
-    if index % 40 == 0 { 3999 } else { k.task_nr(tasks[index / 40 % tasks.len()]) }
+    if index.is_multiple_of(40) { 3999 } else { k.task_nr(tasks[index / 40 % tasks.len()]) }
 }

@@ -94,10 +94,16 @@ fn case_text(pair: &Pair, index: u64, outcome: &Outcome) -> Result<String, Strin
                 }
             }
         }
-        for (name, value) in lab_status(&pair.k, task).iter().filter(|(name, _)| STATUS.contains(name)) {
-            let value = value.replace('\t', r"\\s");
-            let _ = writeln!(text, "~ \"(?m)^{name}:\\\\s{value}\" 1 read proc/{nr}/status");
-        }
+        let lines: Vec<String> = lab_status(&pair.k, task)
+            .iter()
+            .filter(|(name, _)| STATUS.contains(name))
+            .map(|(name, value)| {
+                // A state has its word behind the letter.
+                let end = if *name == "State" { ' ' } else { '$' };
+                format!("^{name}:\\\\s{}{end}", value.replace('\t', r"\\s"))
+            })
+            .collect();
+        let _ = writeln!(text, "~ \"(?ms){}\" 1 read proc/{nr}/status", lines.join(".*"));
     }
     Ok(text)
 }

@@ -30,7 +30,6 @@ pub struct Outcome {
 /// A program that differs, as short as possible.
 #[derive(Debug)]
 pub struct Divergence {
-    pub index: u64,
     pub lines: Vec<String>,
     pub difference: String,
 }
@@ -141,7 +140,7 @@ pub fn run_programs(pair: &mut Pair, seed: u64, range: std::ops::Range<u64>, tal
         }
         tally.sites.extend(outcome.sites.iter().cloned());
         if outcome.difference.is_some() {
-            let divergence = shrink(pair, index, &mut tree, outcome)?;
+            let divergence = shrink(pair, &mut tree, outcome)?;
             eprintln!("program {index} differs:\n  {}\n  {}", divergence.lines.join("\n  "), divergence.difference);
             tally.divergences.push(divergence);
             if tally.divergences.len() >= MAX_DIVERGENCES {
@@ -159,7 +158,6 @@ const SHRINK_PATIENCE: Duration = Duration::from_millis(150);
 
 fn shrink(
     pair: &mut Pair,
-    index: u64,
     tree: &mut impl ValueTree<Value = Vec<Step>>,
     mut worst: Outcome,
 ) -> Result<Divergence, String> {
@@ -179,7 +177,7 @@ fn shrink(
     }
     pair.set_patience(PATIENCE);
     let lines = worst.ran.iter().map(|ran| format!("{}    # {:?}", text_of(&ran.line), ran.result)).collect();
-    Ok(Divergence { index, lines, difference: worst.difference.unwrap_or_default() })
+    Ok(Divergence { lines, difference: worst.difference.unwrap_or_default() })
 }
 
 /// A line with plain numbers.
