@@ -140,6 +140,8 @@ impl Kernel {
             blocked: 0,
             pending: Vec::new(),
             no_new_privs: false,
+            self_exec_id: 0,
+            parent_exec_id: 0,
             forked_no_exec: false,
             nproc_exceeded: false,
             tracer: None,

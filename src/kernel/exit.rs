@@ -300,7 +300,11 @@ impl Kernel {
         if self.tasks[parent].state == TaskState::Zapping {
             return true;
         }
-        let exit_signal = self.tasks[leader].exit_signal;
+        let mut exit_signal = self.tasks[leader].exit_signal;
+        // A parent that has become another program gets no signal it did not ask for.
+        if self.tasks[leader].parent_exec_id != self.tasks[parent].self_exec_id {
+            exit_signal = SIGCHLD;
+        }
         let sighand = &self.sighands[self.tasks[parent].sighand.id()];
         let ignored = exit_signal == SIGCHLD && sighand.ignored & sigmask(SIGCHLD) != 0;
         if exit_signal > 0 && !ignored {

@@ -55,6 +55,10 @@ pub struct Task {
     pub blocked: u64,
     pub pending: Vec<PendingSignal>,
     pub no_new_privs: bool,
+    /// Number of exec calls so far, those before a fork included (`self_exec_id`).
+    pub self_exec_id: u64,
+    /// That of the parent when this task was made (`parent_exec_id`).
+    pub parent_exec_id: u64,
     /// No exec since fork (`PF_FORKNOEXEC`).
     pub forked_no_exec: bool,
     /// A set*uid went over RLIMIT_NPROC; the next exec is refused (`PF_NPROC_EXCEEDED`).

@@ -195,6 +195,8 @@ fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &PidPlan, cg
         blocked: k.tasks[me].blocked,
         pending: Vec::new(),
         no_new_privs: k.tasks[me].no_new_privs,
+        self_exec_id: k.tasks[me].self_exec_id,
+        parent_exec_id: parent_exec_id(k, me, flags),
         forked_no_exec: true,
         nproc_exceeded: false,
         tracer: None,
@@ -231,6 +233,11 @@ fn exit_signal(k: &Kernel, me: TaskId, args: &CloneArgs, flags: CloneFlags) -> i
     } else {
         args.exit_signal.map_or(SIGCHLD, |signo| signo as i32)
     }
+}
+
+fn parent_exec_id(k: &Kernel, me: TaskId, flags: CloneFlags) -> u64 {
+    let this = &k.tasks[me];
+    if flags.intersects(CloneFlags::THREAD | CloneFlags::PARENT) { this.parent_exec_id } else { this.self_exec_id }
 }
 
 /// `copy_namespaces`: shares the parent's nsproxy unless something new is asked for or the time namespace for children

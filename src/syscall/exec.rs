@@ -34,6 +34,7 @@ pub fn sys_exec(k: &mut Kernel, me: TaskId, comm: &[u8], argv: &[Vec<u8>]) -> Re
     k.set_task_comm(me, comm);
     let task = &mut k.tasks[me];
     task.argv = std::iter::once(comm.to_vec()).chain(argv.iter().cloned()).collect();
+    task.self_exec_id += 1;
     task.forked_no_exec = false;
     task.nproc_exceeded = false;
     task.exit_signal = SIGCHLD;

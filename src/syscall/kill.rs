@@ -70,12 +70,14 @@ pub fn sys_tgkill(k: &mut Kernel, me: TaskId, tgid: i32, tid: i32, signo: i32) -
 /// pidfd_send_signal(2): to the process, or to the thread of a PIDFD_THREAD descriptor.
 ///
 /// # Errors
-/// EBADF: no pidfd; EINVAL: no signal; ESRCH: gone; EPERM.
+/// EBADF: no pidfd; EINVAL: of a pid namespace that is not the caller's nor below it; ESRCH: gone; EINVAL: no signal; EPERM.
 pub fn sys_pidfd_send_signal(k: &mut Kernel, me: TaskId, fd: i32, signo: i32) -> Result<Return> {
-    let Opened::Pidfd { task, thread, .. } = opened(k, file_at(k, me, fd)?) else {
+    let Opened::Pidfd { pid, task, thread } = opened(k, file_at(k, me, fd)?) else {
         bail!(EBADF, "descriptor {} is no pidfd", fd);
     };
-    check_signal(signo, 0)?;
+    if k.pids[pid].nr_in(k.task_active_pid_ns(me)).is_none() {
+        bail!(EINVAL, "the pidfd is of a pid namespace out of view");
+    }
     let Some(target) = task else { bail!(ESRCH, "the task of the pidfd is gone") };
     k.check_kill(me, target, signo)?;
     if signo != 0 {
@@ -84,9 +86,9 @@ pub fn sys_pidfd_send_signal(k: &mut Kernel, me: TaskId, fd: i32, signo: i32) ->
     Ok(Return::Num(0))
 }
 
-fn check_signal(signo: i32, lowest: i32) -> Result<()> {
-    if !(lowest..=SIGNAL_MAX).contains(&signo) {
-        bail!(EINVAL, "{} is no signal: {} to {}", signo, lowest, SIGNAL_MAX);
+fn check_signal(signo: i32) -> Result<()> {
+    if !(1..=SIGNAL_MAX).contains(&signo) {
+        bail!(EINVAL, "{} is no signal: 1 to {}", signo, SIGNAL_MAX);
     }
     Ok(())
 }
@@ -96,7 +98,7 @@ fn check_signal(signo: i32, lowest: i32) -> Result<()> {
 /// # Errors
 /// EINVAL: no signal, or an action for SIGKILL or SIGSTOP.
 pub fn sys_sigaction(k: &mut Kernel, me: TaskId, signo: i32, action: Option<SigAction>) -> Result<Return> {
-    check_signal(signo, 1)?;
+    check_signal(signo)?;
     let bit = sigmask(signo);
     let sighand = k.tasks[me].sighand.id();
     let actions = &mut k.sighands[sighand];
@@ -132,7 +134,7 @@ pub fn sys_sigaction(k: &mut Kernel, me: TaskId, signo: i32, action: Option<SigA
 /// # Errors
 /// EINVAL: no signal.
 pub fn sys_sigprocmask(k: &mut Kernel, me: TaskId, block: bool, signo: i32) -> Result<Return> {
-    check_signal(signo, 1)?;
+    check_signal(signo)?;
     let bit = sigmask(signo) & !(sigmask(SIGKILL) | sigmask(SIGSTOP));
     if block {
         k.tasks[me].blocked |= bit;
@@ -148,7 +150,7 @@ pub fn sys_sigprocmask(k: &mut Kernel, me: TaskId, block: bool, signo: i32) -> R
 /// # Errors
 /// EINVAL: no signal; EAGAIN: none is pending and waiting would block.
 pub fn sys_sigwaitinfo(k: &mut Kernel, me: TaskId, signo: i32) -> Result<Return> {
-    check_signal(signo, 1)?;
+    check_signal(signo)?;
     match k.take_pending(me, signo) {
         Some(info) => Ok(Return::Text(
             format!("signo={} code={} pid={} uid={} status={}", info.signo, info.code, info.pid, info.uid, info.status)

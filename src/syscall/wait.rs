@@ -107,9 +107,16 @@ fn waitid_target(k: &Kernel, me: TaskId, which: WaitidWhich) -> Result<(Which, b
     })
 }
 
-/// Looks at the children of the whole group, or with WNOTHREAD of the calling thread, oldest first.
+/// Looks at the children of the calling thread and, without WNOTHREAD, of the other threads of its process in turn, of
+/// each oldest first (`__do_wait`).
 fn do_wait(k: &mut Kernel, me: TaskId, which: Which, options: u32) -> Result<Option<Report>> {
-    let threads = if options & WNOTHREAD != 0 { vec![me] } else { k.signal_of(me).threads.clone() };
+    let mut threads = k.signal_of(me).threads.clone();
+    // The round begins with the caller.
+    let own = threads.iter().position(|&thread| thread == me).unwrap_or(0);
+    threads.rotate_left(own);
+    if options & WNOTHREAD != 0 {
+        threads.truncate(1);
+    }
     let mut any = false;
     for thread in threads {
         let children: Vec<TaskId> = k.children_of(thread).filter(|&c| is_eligible(k, c, which, options)).collect();

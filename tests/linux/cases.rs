@@ -41,7 +41,9 @@ impl Lab for Pair {
                 Return::Text(text) => text,
             }),
             Err(Trouble::LabOnly) => Err(lab_only(call)),
-            Err(Trouble::Differs(why)) => Err(Error { errno: DIFFERS, ..err!(EIO, "{}", why) }),
+            Err(Trouble::Differs(why) | Trouble::Unordered(why)) => {
+                Err(Error { errno: DIFFERS, ..err!(EIO, "{}", why) })
+            }
         }
     }
 }

@@ -77,6 +77,8 @@ pub enum Answer {
     Wait,
     /// waitid: siginfo at offset 0.
     Waitid,
+    /// rt_sigaction that sets the action of a signal.
+    NewAction(i32),
     /// rt_sigaction: the old action at offset 0.
     Action(i32),
     /// rt_sigtimedwait: siginfo at offset 0.
@@ -237,7 +239,7 @@ fn encode_clone(c: &Context<'_>, args: &CloneArgs) -> Option<Job> {
     let mut flags = CloneFlags::from_bits_retain(args.flags);
     // The parent of a vfork waits for its child, which would wait for its controller.
     flags.remove(CloneFlags::VFORK);
-    if flags.contains(CloneFlags::INTO_CGROUP) && args.cgroup.is_some() {
+    if flags.contains(CloneFlags::INTO_CGROUP) && args.cgroup.is_some_and(|fd| c.k.file_at(c.me, fd).is_some()) {
         return None;
     }
     let is_sibling = flags.intersects(CloneFlags::THREAD | CloneFlags::PARENT);
@@ -347,7 +349,10 @@ fn encode_sigaction(c: &Context<'_>, signo: i32, action: Option<SigAction>) -> (
     const SA_RESTORER: u64 = 0x0400_0000;
     let action = [handler, SA_RESTORER, c.handler.restorer, 0].iter().flat_map(|word| word.to_ne_bytes()).collect();
     let args = [int(signo), IN_ARG, NULL, Arg::Value(8)];
-    (Job::Call(with_data(libc::SYS_rt_sigaction, &args, action)), Answer::Number)
+    (
+        Job::Call(with_data(libc::SYS_rt_sigaction, &args, action)),
+        if is_signal(signo) { Answer::NewAction(signo) } else { Answer::Number },
+    )
 }
 
 fn mask(signo: i32) -> Vec<u8> {

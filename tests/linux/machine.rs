@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nslab::errno::Errno;
 use nslab::kernel::{Kernel, TaskId};
@@ -11,10 +11,8 @@ use nslab::syscall::Syscall;
 
 use crate::encode::{Answer, Arg, Context, Job, Opening, Raw, capget, encode, getrlimit};
 use crate::numbers::Numbers;
+use crate::patience::{PATIENCE, Wait};
 use crate::raw::{self, CONTROL_SIZE, DATA_SIZE, FD_PROGRAM, FD_SOCKET, SLOTS};
-
-/// How long anything may take on a busy machine before it counts as not happening.
-pub const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a call came to on the machine, in the lab's numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +49,8 @@ pub struct Prepared {
     answer: Answer,
     /// Numbers of the caller's namespace and what they are in the lab's initial one.
     answers: Vec<(i32, i32)>,
+    /// Slots of the tasks that share the caller's signal actions.
+    sharers: Vec<usize>,
     in_initial: bool,
 }
 
@@ -192,7 +192,14 @@ impl Machine {
         let wants_numbers = matches!(answer, Answer::Pid | Answer::Wait | Answer::Waitid | Answer::Siginfo);
         let answers = if wants_numbers { self.numbers.answers(k, me) } else { Vec::new() };
         let in_initial = k.task_active_pid_ns(me) == k.init.pid_ns;
-        Some(Prepared { nr, slot, job, answer, answers, in_initial })
+        let sharers = if matches!(syscall, Syscall::Sigaction { .. }) { self.sharers(k, me) } else { Vec::new() };
+        Some(Prepared { nr, slot, job, answer, answers, sharers, in_initial })
+    }
+
+    fn sharers(&self, k: &Kernel, me: TaskId) -> Vec<usize> {
+        let sighand = k.tasks[me].sighand.id();
+        let sharers = k.tasks.iter().filter(|(_, task)| task.sighand.id() == sighand);
+        sharers.filter_map(|(id, _)| self.slot_of(k.task_nr(id))).collect()
     }
 
     fn limit(&self, slot: usize, resource: i32) -> (u64, u64) {
@@ -380,22 +387,17 @@ impl Machine {
             Answer::Wait => format!("{} {}", lab(result as i32), worker.read_u32(0) as i32),
             Answer::Word => worker.read_u32(0).to_string(),
             Answer::Waitid => waitid_text(worker, lab),
-            Answer::Action(signo) => self.action_text(worker, signo),
+            Answer::Action(signo) => action_text(worker, signo, &prepared.sharers),
+            Answer::NewAction(signo) => {
+                prepared.sharers.iter().for_each(|&slot| raw::slot(slot).forget_runs(signo));
+                result.to_string()
+            }
             Answer::Siginfo => {
                 let [signo, code, pid, uid, status] = [0, 8, 16, 20, 24].map(|at| worker.read_u32(at) as i32);
                 let pid = if pid == 0 { "0".to_owned() } else { lab(pid) };
                 format!("signo={signo} code={code} pid={pid} uid={} status={status}", uid as u32)
             }
         }))
-    }
-
-    fn action_text(&self, worker: &raw::Slot, signo: i32) -> String {
-        let handler = u64::from_ne_bytes(worker.read_data(0, 8).try_into().expect("eight bytes"));
-        match handler {
-            0 => "default".to_owned(),
-            1 => "ignore".to_owned(),
-            _ => format!("handler {}", self.slots.values().map(|&slot| raw::slot(slot).runs(signo)).sum::<u32>()),
-        }
     }
 
     /// What a worker reads at a path: a file's text, or a link's.
@@ -444,12 +446,12 @@ impl Machine {
             let fd = pidfd.as_raw_fd() as u64;
             raw::call(libc::SYS_pidfd_send_signal, [fd, libc::SIGKILL as u64, 0, 0, 0, 0]);
         }
-        let deadline = Instant::now() + PATIENCE;
+        let wait = Wait::start();
         let options = (libc::WNOHANG | libc::__WALL) as u64;
         let reaped = loop {
             match self.simple(0, libc::SYS_wait4, &[u64::MAX, 0, options, 0]) {
                 1.. => {}
-                0 if Instant::now() < deadline => std::thread::sleep(Duration::from_micros(50)),
+                0 if !wait.is_over(PATIENCE) => wait.pause(),
                 result => break result == -i64::from(libc::ECHILD),
             }
         };
@@ -477,12 +479,12 @@ impl Machine {
             raw::call(libc::SYS_pidfd_send_signal, [fd, libc::SIGKILL as u64, 0, 0, 0, 0]);
         }
         // Whatever is left comes here, to the subreaper that the controller is.
-        let deadline = Instant::now() + PATIENCE;
+        let wait = Wait::start();
         let options = (libc::WNOHANG | libc::__WALL) as u64;
-        while Instant::now() < deadline {
+        while !wait.is_over(PATIENCE) {
             match raw::call(libc::SYS_wait4, [u64::MAX, 0, options, 0, 0, 0]) {
                 1.. => {}
-                0 => std::thread::sleep(Duration::from_micros(100)),
+                0 => wait.pause(),
                 _ => break,
             }
         }
@@ -507,6 +509,15 @@ impl Prepared {
 
     pub fn nr(&self) -> i32 {
         self.nr
+    }
+}
+
+fn action_text(worker: &raw::Slot, signo: i32, sharers: &[usize]) -> String {
+    let handler = u64::from_ne_bytes(worker.read_data(0, 8).try_into().expect("eight bytes"));
+    match handler {
+        0 => "default".to_owned(),
+        1 => "ignore".to_owned(),
+        _ => format!("handler {}", sharers.iter().map(|&slot| raw::slot(slot).runs(signo)).sum::<u32>()),
     }
 }
 

@@ -48,6 +48,9 @@ enum Numbered {
     First,
 }
 
+/// The lines of a `status` that are compared, by name.
+pub type Status = Vec<(&'static str, String)>;
+
 /// The files compared besides `status`.
 pub const MAP_FILES: [&str; 4] = ["uid_map", "gid_map", "projid_map", "setgroups"];
 
@@ -138,7 +141,7 @@ pub fn is_there(real: i32) -> bool {
 }
 
 /// The lines of a `status` text that are compared; pids through `map`.
-pub fn status_lines(text: &str, map: impl Fn(i32) -> Option<i32>) -> Vec<(&'static str, String)> {
+pub fn status_lines(text: &str, map: impl Fn(i32) -> Option<i32>) -> Status {
     let mut found = Vec::with_capacity(LINES.len());
     for line in text.lines() {
         let Some((name, value)) = line.split_once(":\t") else { continue };
@@ -166,13 +169,10 @@ fn map_first(value: &str, map: impl Fn(i32) -> Option<i32>) -> String {
 }
 
 /// The same, of the machine, in the lab's numbers.
-pub fn real_status(
-    real: i32,
-    map: impl Fn(i32) -> Option<i32>,
-) -> std::result::Result<Vec<(&'static str, String)>, Errno> {
+pub fn real_status(real: i32, map: impl Fn(i32) -> Option<i32>) -> std::result::Result<Status, Errno> {
     real_text(real, "status").map(|text| status_lines(&text, map))
 }
 
-pub fn lab_status(k: &Kernel, task: TaskId) -> Vec<(&'static str, String)> {
+pub fn lab_status(k: &Kernel, task: TaskId) -> Status {
     lab_text(k, task, "status").map(|text| status_lines(&text, Some)).unwrap_or_default()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::RawFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nslab::errno::Errno;
 use nslab::kernel::change::Change;
@@ -11,11 +11,12 @@ use nslab::kernel::task::TaskState;
 use nslab::kernel::{Kernel, NsId, TaskId};
 use nslab::syscall::{Return, Syscall, dispatch};
 
-use crate::machine::{Machine, NPROC, PATIENCE, Prepared, Reply};
+use crate::machine::{Machine, NPROC, Prepared, Reply};
 use crate::observe::{
-    MAP_FILES, creation_order, initial_number, is_there, lab_links, lab_ns, lab_status, lab_text, real_links,
-    real_status, real_text,
+    Links, MAP_FILES, Status, creation_order, initial_number, is_there, lab_links, lab_ns, lab_status, lab_text,
+    real_links, real_status, real_text,
 };
+use crate::patience::{PATIENCE, Wait};
 
 /// Why a call ended a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub enum Trouble {
     LabOnly,
     /// The two differ.
     Differs(String),
+    /// The two differ after several tasks were told to die at once: in which order they do is the machine's own.
+    Unordered(String),
 }
 
 /// The result of one call on the lab, with the place that refused it.
@@ -32,17 +35,12 @@ pub type LabResult = nslab::errno::Result<Return>;
 /// Changes one answer of the lab, to show that the comparison notices.
 pub type Corruption = fn(&mut Seen);
 
-/// Links and status lines.
-type Looks = (crate::observe::Links, Vec<(&'static str, String)>);
-/// A task's number, links and status lines.
-type SeenTask = (i32, crate::observe::Links, Vec<(&'static str, String)>);
-
 /// What of the lab is compared after a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     pub result: Result<String, Errno>,
-    /// The tasks looked at.
-    pub tasks: Vec<SeenTask>,
+    /// (task number, links, status lines) of the tasks looked at.
+    pub tasks: Vec<(i32, Links, Status)>,
 }
 
 pub struct Pair {
@@ -51,7 +49,7 @@ pub struct Pair {
     /// The real number of each namespace seen, by the lab's id.
     inums: BTreeMap<NsId, u32>,
     /// Real numbers of namespaces that died a moment ago: the machine frees them in its own time.
-    dying: Vec<(Instant, u32)>,
+    dying: Vec<(Wait, u32)>,
     calls: u32,
     corruption: Option<Corruption>,
     controller: i32,
@@ -105,8 +103,8 @@ impl Pair {
     /// Boots the lab and makes its init what the machine's is: the same ids, groups, capabilities, limits, names.
     fn reset_lab(&mut self) -> Result<(), String> {
         self.k = Kernel::boot();
-        let now = Instant::now();
-        self.dying.retain(|(since, _)| since.elapsed() < FREEING);
+        let now = Wait::start();
+        self.dying.retain(|(since, _)| !since.is_over(FREEING));
         self.dying.extend(std::mem::take(&mut self.inums).into_values().map(|number| (now, number)));
         self.calls = 0;
         let init = self.k.init.task;
@@ -174,7 +172,11 @@ impl Pair {
     /// # Errors
     /// It is for the lab only (and then made on neither side), or the two differ.
     pub fn call(&mut self, task: TaskId, syscall: &Syscall) -> Result<LabResult, Trouble> {
+        if self.k.tasks[task].state != TaskState::Running {
+            return Err(Trouble::LabOnly);
+        }
         let prepared = self.machine.prepare(&self.k, task, syscall).ok_or(Trouble::LabOnly)?;
+        let alive: Vec<TaskId> = self.k.tasks.iter().filter(|(_, t)| !t.is_dead()).map(|(id, _)| id).collect();
         let known: BTreeSet<NsId> = self.k.namespaces.iter().map(|(id, _)| id).collect();
         let lab = dispatch(&mut self.k, task, syscall);
         let survives = self.k.tasks.get(task).is_some_and(|t| t.state == TaskState::Running);
@@ -193,22 +195,24 @@ impl Pair {
         if self.calls.is_multiple_of(FULL_EVERY) || sends_signals(syscall) {
             touched = self.k.tasks.iter().map(|(id, _)| id).collect();
         }
-        self.compare_tasks(&touched)?;
-        self.compare_order(&known)?;
-        self.forget_the_gone()?;
-        Ok(lab)
+        let died = alive.iter().filter(|&&task| self.k.tasks.get(task).is_none_or(|t| t.is_dead())).count();
+        let compared = self.compare_tasks(&touched).and_then(|()| self.compare_order(&known));
+        match compared.and_then(|()| self.forget_the_gone()) {
+            Err(Trouble::Differs(difference)) if died > 1 => Err(Trouble::Unordered(difference)),
+            other => other.map(|()| lab),
+        }
     }
 
     /// Limits of namespaces are given back late on the machine: there, what is refused is tried again.
     fn run_on_machine(&mut self, prepared: &Prepared, survives: bool, is_ok: bool) -> Reply {
-        let started = Instant::now();
+        let wait = Wait::start();
         loop {
             let reply = self.machine.run(prepared, survives);
             let is_refused = is_ok && reply == Reply::Done(Err(Errno::ENOSPC));
-            if !is_refused || started.elapsed() > self.patience {
+            if !is_refused || wait.is_over(self.patience) {
                 return reply;
             }
-            pause(started);
+            wait.pause();
         }
     }
 
@@ -253,34 +257,27 @@ impl Pair {
         Ok(())
     }
 
-    fn compare_task(&mut self, task: TaskId, look: &mut dyn FnMut(&Kernel) -> Looks) -> Result<(), String> {
+    fn compare_task(&mut self, task: TaskId, look: &mut dyn FnMut(&Kernel) -> (Links, Status)) -> Result<(), String> {
         if !self.k.tasks.contains(task) {
             return Ok(());
         }
         let nr = self.k.task_nr(task);
         let real = self.machine.numbers.real(nr).ok_or_else(|| format!("task {nr} has no counterpart"))?;
         let (links, status) = look(&self.k);
-        let started = Instant::now();
+        let wait = Wait::start();
         loop {
             let difference = match self.difference_of(task, nr, real, &links, &status) {
                 None => return Ok(()),
                 Some(difference) => difference,
             };
-            if started.elapsed() > self.patience {
+            if wait.is_over(self.patience) {
                 return Err(difference);
             }
-            pause(started);
+            wait.pause();
         }
     }
 
-    fn difference_of(
-        &mut self,
-        task: TaskId,
-        nr: i32,
-        real: i32,
-        links: &crate::observe::Links,
-        status: &[(&'static str, String)],
-    ) -> Option<String> {
+    fn difference_of(&mut self, task: TaskId, nr: i32, real: i32, links: &Links, status: &Status) -> Option<String> {
         let there = match real_status(real, |nr| self.lab_number(nr)) {
             Ok(there) => there,
             Err(errno) => return Some(format!("task {nr}: its status on the machine: {errno}")),
@@ -300,13 +297,7 @@ impl Pair {
     }
 
     /// Each namespace of the lab is one namespace of the machine, for as long as it lives.
-    fn difference_of_links(
-        &mut self,
-        task: TaskId,
-        nr: i32,
-        lab: &crate::observe::Links,
-        real: &crate::observe::Links,
-    ) -> Option<String> {
+    fn difference_of_links(&mut self, task: TaskId, nr: i32, lab: &Links, real: &Links) -> Option<String> {
         let mut new = Vec::new();
         for (at, entry) in ENTRIES.iter().enumerate() {
             let differ = || Some(format!("task {nr}: ns/{}: lab {:?}, machine {:?}", entry.name, lab[at], real[at]));
@@ -330,7 +321,7 @@ impl Pair {
             }
         }
         let dead = self.inums.extract_if(.., |ns, _| !self.k.namespaces.contains(*ns));
-        self.dying.extend(dead.map(|(_, number)| (Instant::now(), number)));
+        self.dying.extend(dead.map(|(_, number)| (Wait::start(), number)));
         for (ns, real_number) in new {
             if self.inums.iter().any(|(other, number)| *number == real_number && *other != ns) {
                 return Some(format!("task {nr}: {} is another namespace in the lab", real_number));
@@ -361,12 +352,12 @@ impl Pair {
         let is_gone = |lab: i32| self.k.find_task(lab).is_none();
         let gone: Vec<(i32, i32)> = self.machine.numbers.iter().filter(|&(lab, _)| is_gone(lab)).collect();
         for (lab, real) in gone {
-            let started = Instant::now();
+            let wait = Wait::start();
             while is_there(real) {
-                if started.elapsed() > self.patience {
+                if wait.is_over(self.patience) {
                     return Err(Trouble::Differs(format!("task {lab} is gone in the lab, but not on the machine")));
                 }
-                pause(started);
+                wait.pause();
             }
             self.machine.forget(real);
         }
@@ -429,14 +420,6 @@ fn sends_signals(syscall: &Syscall) -> bool {
         syscall,
         Syscall::Kill { .. } | Syscall::Tgkill { .. } | Syscall::PidfdSendSignal { .. } | Syscall::Sigprocmask { .. }
     )
-}
-
-fn pause(since: Instant) {
-    match since.elapsed().as_micros() {
-        0..200 => std::thread::yield_now(),
-        200..5000 => std::thread::sleep(Duration::from_micros(50)),
-        _ => std::thread::sleep(Duration::from_millis(2)),
-    }
 }
 
 fn text_of(result: &LabResult) -> Result<String, Errno> {

@@ -2,13 +2,10 @@
 
 use nslab::errno::Errno;
 
-use crate::pair::{Pair, Seen, Trouble};
+use crate::pair::{Corruption, Pair, Trouble};
 
 /// What is planted, and the line at which it has to be noticed.
-/// What is planted, and how.
-type Plant = (&'static str, fn(&mut Seen));
-
-const PLANTED: [Plant; 3] = [
+const PLANTED: [(&str, Corruption); 3] = [
     ("a wrong errno", |seen| {
         if seen.result == Err(Errno::EINVAL) {
             seen.result = Err(Errno::EPERM);
@@ -31,7 +28,7 @@ const PLANTED: [Plant; 3] = [
 const LINES: [(i32, &str); 6] = [
     (1, "clone"),
     (2, "clone"),
-    (3, "unshare newnet"),
+    (3, "unshare newuser newnet"),
     (3, "unshare newpid"),
     (2, "unshare 0x1000"),
     (3, "setns pidfd:2 newpid"),
@@ -55,7 +52,7 @@ pub fn check(pair: &mut Pair) -> Result<(), String> {
             return Err(format!("{name} was not noticed"));
         }
     }
-    pair.set_patience(crate::machine::PATIENCE);
+    pair.set_patience(crate::patience::PATIENCE);
     Ok(())
 }
 
@@ -69,7 +66,7 @@ fn run(pair: &mut Pair) -> Result<Option<String>, String> {
         match pair.call(task, &call.syscall) {
             Ok(_) => {}
             Err(Trouble::LabOnly) => return Err(format!("{text} cannot be made")),
-            Err(Trouble::Differs(difference)) => return Ok(Some(difference)),
+            Err(Trouble::Differs(difference) | Trouble::Unordered(difference)) => return Ok(Some(difference)),
         }
     }
     Ok(None)

@@ -210,6 +210,10 @@ impl Slot {
         self.runs[signo as usize].load(Ordering::Relaxed)
     }
 
+    pub fn forget_runs(&self, signo: i32) {
+        self.runs[signo as usize].store(0, Ordering::Relaxed);
+    }
+
     /// The lowest address of the stack, and its length.
     pub fn stack(&self) -> (u64, u64) {
         let header = size_of::<Slot>().next_multiple_of(64);

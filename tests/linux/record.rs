@@ -35,7 +35,7 @@ pub fn record(pair: &mut Pair, seed: u64) -> Result<Vec<String>, String> {
             break;
         }
         let outcome = run_steps(pair, &program_tree(seed, index, LENGTH).current())?;
-        if outcome.difference.is_some() {
+        if outcome.difference.is_some() || outcome.is_unordered {
             continue;
         }
         let new = features(&outcome).into_iter().filter(|feature| reached.insert(feature.clone())).count();

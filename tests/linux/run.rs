@@ -6,8 +6,8 @@ use std::time::Duration;
 use nslab::errno::Errno;
 use proptest::strategy::ValueTree;
 
-use crate::machine::PATIENCE;
 use crate::pair::{Pair, Trouble};
+use crate::patience::PATIENCE;
 use crate::program::{Line, Step, line_of, program_tree};
 
 /// A line that was run and what came of it.
@@ -25,6 +25,8 @@ pub struct Outcome {
     pub sites: BTreeSet<String>,
     /// The lines up to the difference, and the difference.
     pub difference: Option<String>,
+    /// It ended early, where the order of deaths is the machine's own.
+    pub is_unordered: bool,
 }
 
 /// A program that differs, as short as possible.
@@ -40,6 +42,8 @@ pub struct Tally {
     pub programs: u64,
     pub operations: u64,
     pub refused: u64,
+    /// Programs that ended early, where the order of deaths is the machine's own.
+    pub unordered: u64,
     pub sites: BTreeSet<String>,
     pub errnos: BTreeMap<String, u64>,
     pub verbs: BTreeMap<String, u64>,
@@ -69,7 +73,7 @@ pub fn run_steps(pair: &mut Pair, steps: &[Step]) -> Result<Outcome, String> {
         if let Some(child) = child {
             run_line(pair, &mut outcome, Line { actor: child, verb: "setsid".to_owned(), words: Vec::new() })?;
         }
-        if outcome.difference.is_some() {
+        if outcome.difference.is_some() || outcome.is_unordered {
             return Ok(outcome);
         }
     }
@@ -81,7 +85,7 @@ pub fn run_steps(pair: &mut Pair, steps: &[Step]) -> Result<Outcome, String> {
 
 /// Runs one line. The number of a child of init, if it made one.
 fn run_line(pair: &mut Pair, outcome: &mut Outcome, line: Line) -> Result<Option<i32>, String> {
-    if outcome.difference.is_some() {
+    if outcome.difference.is_some() || outcome.is_unordered {
         return Ok(None);
     }
     let call = line.call().map_err(|error| format!("{line:?}: {error}"))?;
@@ -90,6 +94,10 @@ fn run_line(pair: &mut Pair, outcome: &mut Outcome, line: Line) -> Result<Option
     let result = match pair.call(task, &call.syscall) {
         Ok(result) => result,
         Err(Trouble::LabOnly) => return Ok(None),
+        Err(Trouble::Unordered(_)) => {
+            outcome.is_unordered = true;
+            return Ok(None);
+        }
         Err(Trouble::Differs(difference)) => {
             outcome.ran.push(Ran { line, result: Ok("?".to_owned()) });
             outcome.difference = Some(difference);
@@ -127,9 +135,13 @@ fn run_steadily(pair: &mut Pair, steps: &[Step], unsteady: &mut Vec<String>) -> 
 /// The machine's side does not start.
 pub fn run_programs(pair: &mut Pair, seed: u64, range: std::ops::Range<u64>, tally: &mut Tally) -> Result<(), String> {
     for index in range {
+        if index.is_multiple_of(PROGRESS_EVERY) && tally.programs > 0 {
+            println!("linux: {} programs, {} calls", tally.programs, tally.operations);
+        }
         let mut tree = program_tree(seed, index, LENGTH);
         let outcome = run_steadily(pair, &tree.current(), &mut tally.unsteady)?;
         tally.programs += 1;
+        tally.unordered += u64::from(outcome.is_unordered);
         tally.operations += outcome.ran.len() as u64;
         for ran in &outcome.ran {
             *tally.verbs.entry(ran.line.verb.clone()).or_default() += 1;
@@ -151,6 +163,8 @@ pub fn run_programs(pair: &mut Pair, seed: u64, range: std::ops::Range<u64>, tal
     Ok(())
 }
 
+/// A long run says how far it is.
+const PROGRESS_EVERY: u64 = 1000;
 const MAX_DIVERGENCES: usize = 10;
 const SHRINK_RUNS: u32 = 250;
 /// Most runs of a shrinking program differ: waiting long for each would take for ever.
