@@ -156,7 +156,7 @@ fn install(k: &mut Kernel, me: TaskId, fd: i32, parts: Parts) -> Return {
     let Parts { family, local, remote, is_listening, server } = parts;
     let uid = k.cred_of(me).ids.fsuid;
     let socket = k.insert_socket(Socket { net, ino: 0, uid, family, local, remote, is_listening, server });
-    let file = new_file(k, me, FileKind::Socket(socket), OpenFlags::READ | OpenFlags::WRITE);
+    let file = new_file(k, me, FileKind::Socket(socket), OpenFlags::READ | OpenFlags::WRITE, None);
     install_fd(k, me, fd, file, false);
     Return::Num(i64::from(fd))
 }
