@@ -176,7 +176,7 @@ fn node_kind(k: &mut Kernel, me: TaskId, node: Node, flags: OpenFlags) -> FileKi
         k.vfs.dentries[dentry].content = Content::File(Vec::new());
     }
     if let Some((ns, root)) = tree::listed_mounts(k, node) {
-        return FileKind::Mounts { node, ns: k.namespaces.hold(ns), root: k.hold_path(root) };
+        return FileKind::Mounts { node, ns: k.get_ns(ns), root: k.hold_path(root) };
     }
     FileKind::Node { node, bound: bind(k, me, node) }
 }

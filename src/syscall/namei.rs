@@ -134,12 +134,11 @@ fn check_room(k: &Kernel, me: TaskId, dir: Node) -> Result<()> {
 ///
 /// # Errors
 /// EPERM: the file system makes no files of this type.
-fn create(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8], content: Content, mode: u16) -> Result<()> {
+fn create(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8], content: Content, mode: u16) -> Result<DentryId> {
     let Place::Dentry(dir) = dir.place else { bail!(EPERM, "this file system makes no files of this type") };
     let ids = &k.cred_of(me).ids;
     let (uid, gid) = (ids.fsuid, ids.fsgid);
-    k.create_dentry(dir, name, NewDentry { content, mode, uid, gid });
-    Ok(())
+    Ok(k.create_dentry(dir, name, NewDentry { content, mode, uid, gid }))
 }
 
 /// A mode less the umask.
@@ -165,7 +164,7 @@ pub fn mkdir_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8], mode: u16) -
     check_room_for(k, me, dir, name)?;
     match dir.place {
         Place::Cgroup(parent, None) => cgroup::mkdir(k, me, parent, name, mode),
-        _ => create(k, me, dir, name, Content::Directory(Default::default()), mode),
+        _ => create(k, me, dir, name, Content::Directory(Default::default()), mode).map(drop),
     }
 }
 
@@ -177,10 +176,28 @@ fn symlink(k: &mut Kernel, me: TaskId, text: &[u8], path: &[u8]) -> Result<()> {
     if text.is_empty() {
         bail!(ENOENT, "a symbolic link leads somewhere");
     }
+    let (dir, name) = new_name(k, me, path)?;
+    create(k, me, dir, name, Content::Symlink(text.into()), 0o777).map(drop)
+}
+
+/// Makes a socket file of mode 0777 less the umask.
+///
+/// # Errors
+/// As [`mkdir`].
+pub(super) fn create_socket(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<DentryId> {
+    let (dir, name) = new_name(k, me, path)?;
+    create(k, me, dir, name, Content::Socket(None), masked(k, me, 0o777))
+}
+
+/// Where a file that is no directory can be made, and its name.
+fn new_name<'p>(k: &Kernel, me: TaskId, path: &'p [u8]) -> Result<(Node, &'p [u8])> {
     let (dir, last) = tree::resolve_parent(k, me, path)?;
     let Last::Name(name) = last else { bail!(EEXIST, "the path ends in no name") };
     check_room_for(k, me, dir, name)?;
-    create(k, me, dir, name, Content::Symlink(text.into()), 0o777)
+    if path.ends_with(b"/") {
+        bail!(ENOENT, "a slash at the end asks for a directory");
+    }
+    Ok((dir, name))
 }
 
 /// What touch(1) does: makes an empty file of mode 0666 less the umask, or does nothing to one that exists.
@@ -214,7 +231,7 @@ pub(super) fn create_file(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()>
     if let Place::Cgroup(..) = dir.place {
         bail!(EACCES, "only the kernel makes files of cgroups");
     }
-    create(k, me, dir, name, Content::File(Vec::new()), masked(k, me, 0o666))
+    create(k, me, dir, name, Content::File(Vec::new()), masked(k, me, 0o666)).map(drop)
 }
 
 /// What is expected to be deleted.

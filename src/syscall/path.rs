@@ -96,6 +96,7 @@ fn stat_line(k: &Kernel, me: TaskId, attr: &Attr, ino: u64) -> String {
         FileType::Directory => "directory",
         FileType::File => "file",
         FileType::Symlink => "symlink",
+        FileType::Socket => "socket",
     };
     let uid = user.from_kuid(attr.uid).unwrap_or(OVERFLOW_ID);
     let gid = user.from_kgid(attr.gid).unwrap_or(OVERFLOW_ID);

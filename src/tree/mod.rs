@@ -63,6 +63,7 @@ pub enum FileType {
     Directory,
     File,
     Symlink,
+    Socket,
 }
 
 /// `stat` of a file. Owners are kernel ids; a viewer sees them through its user namespace.
@@ -314,7 +315,7 @@ fn own(k: &Kernel, attr: &mut Attr, task: TaskId, mode: u16) {
 fn struct_mode(file_type: FileType) -> u16 {
     match file_type {
         FileType::Directory => 0o555,
-        FileType::File => 0o444,
+        FileType::File | FileType::Socket => 0o444,
         FileType::Symlink => 0o777,
     }
 }
@@ -427,7 +428,7 @@ fn content(look: &Look<'_>, node: Node) -> Result<Vec<u8>> {
     let text = match node.place {
         Place::Dentry(id) => match &k.vfs.dentries[id].content {
             Content::File(bytes) => Some(bytes.clone()),
-            Content::Directory(_) | Content::Symlink(_) => None,
+            Content::Directory(_) | Content::Symlink(_) | Content::Socket(_) => None,
         },
         Place::Fixed(row) => match fixed::row(row).kind {
             fixed::Kind::File(render) | fixed::Kind::SysvIpc(render) | fixed::Kind::Sysctl { render, .. } => {

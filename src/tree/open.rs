@@ -123,6 +123,7 @@ pub(super) fn bound_ns(look: &Look<'_>, node: Node) -> Option<NsId> {
 ///
 /// # Errors
 /// EEXIST: `excl`. EISDIR, ENOTDIR: the type. ELOOP: a link, without `path`. EPERM: a namespace file, to write.
+/// ENXIO: a socket file.
 /// EACCES: mode bits, the rules of sysctl tables, of setgroups, of the memory of another task. ESRCH, EINVAL: the
 /// file of a task that is gone or a zombie.
 pub fn may_open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Result<()> {
@@ -138,6 +139,9 @@ pub fn may_open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Res
     check_access(&look, node, &attr, Access::of(flags))?;
     if flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNC) && !matches!(node.place, Place::NsFile(_)) {
         check_writable(k, node)?;
+    }
+    if attr.file_type == FileType::Socket {
+        bail!(ENXIO, "socket files are for bind and connect");
     }
     match node.place {
         Place::Pid(task, row) | Place::Tid(task, row) => check_task_file(&look, task, pid::row_at(row).open, flags),

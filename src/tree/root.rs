@@ -52,6 +52,7 @@ pub(super) fn file_type(dentry: &Dentry) -> FileType {
         Content::Directory(_) => FileType::Directory,
         Content::File(_) => FileType::File,
         Content::Symlink(_) => FileType::Symlink,
+        Content::Socket(_) => FileType::Socket,
     }
 }
 
@@ -65,7 +66,7 @@ pub(super) fn readdir(k: &Kernel, dir: DentryId) -> Vec<(String, Place)> {
 pub(super) fn symlink(k: &Kernel, id: DentryId) -> Option<&[u8]> {
     match &k.vfs.dentries[id].content {
         Content::Symlink(text) => Some(text),
-        Content::Directory(_) | Content::File(_) => None,
+        Content::Directory(_) | Content::File(_) | Content::Socket(_) => None,
     }
 }
 

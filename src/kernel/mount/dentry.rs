@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::sb::SuperBlock;
 use crate::kernel::cred::{Kgid, Kuid};
+use crate::kernel::net::SocketId;
 use crate::kernel::node::Place;
 use crate::kernel::refcount::{Counted, Held};
 use crate::kernel::table::Id;
@@ -34,6 +35,8 @@ pub enum Content {
     Directory(BTreeMap<Box<[u8]>, Held<Dentry>>),
     File(Vec<u8>),
     Symlink(Box<[u8]>),
+    /// A socket file; nobody listens any more once the socket is gone.
+    Socket(Option<SocketId>),
 }
 
 impl Counted for Dentry {
@@ -47,14 +50,14 @@ impl Dentry {
     pub fn entries(&self) -> Option<&BTreeMap<Box<[u8]>, Held<Dentry>>> {
         match &self.content {
             Content::Directory(entries) => Some(entries),
-            Content::File(_) | Content::Symlink(_) => None,
+            Content::File(_) | Content::Symlink(_) | Content::Socket(_) => None,
         }
     }
 
     fn entries_mut(&mut self) -> &mut BTreeMap<Box<[u8]>, Held<Dentry>> {
         match &mut self.content {
             Content::Directory(entries) => entries,
-            Content::File(_) | Content::Symlink(_) => panic!("only a directory has entries"),
+            Content::File(_) | Content::Symlink(_) | Content::Socket(_) => panic!("only a directory has entries"),
         }
     }
 

@@ -260,10 +260,10 @@ impl Kernel {
                 Keeps::Mqueue(self.mqueue_fs.hold(queues))
             }
             (_, Some(pid_ns)) => {
-                let user_ns = self.namespaces.hold(plan.user_ns);
-                Keeps::Proc { user_ns, pid_ns: self.namespaces.hold(pid_ns) }
+                let user_ns = self.get_ns(plan.user_ns);
+                Keeps::Proc { user_ns, pid_ns: self.get_ns(pid_ns) }
             }
-            (_, None) => Keeps::UserNs(self.namespaces.hold(plan.user_ns)),
+            (_, None) => Keeps::UserNs(self.get_ns(plan.user_ns)),
         }
     }
 
