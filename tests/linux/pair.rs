@@ -48,6 +48,9 @@ pub struct Pair {
     pub machine: Machine,
     /// The real number of each namespace seen, by the lab's id.
     inums: BTreeMap<NsId, u32>,
+    /// Tasks that got another parent by a call that several tasks died of, and which call: the order in which they came to
+    /// that parent is the machine's own.
+    adopted: BTreeMap<i32, u32>,
     /// Real numbers of namespaces that died a moment ago: the machine frees them in its own time.
     dying: Vec<(Wait, u32)>,
     calls: u32,
@@ -73,6 +76,7 @@ impl Pair {
             k: Kernel::boot(),
             machine,
             inums: BTreeMap::new(),
+            adopted: BTreeMap::new(),
             dying: Vec::new(),
             calls: 0,
             corruption: None,
@@ -106,6 +110,7 @@ impl Pair {
         let now = Wait::start();
         self.dying.retain(|(since, _)| !since.is_over(FREEING));
         self.dying.extend(std::mem::take(&mut self.inums).into_values().map(|number| (now, number)));
+        self.adopted.clear();
         self.calls = 0;
         let init = self.k.init.task;
         let pid_max = real_number("/proc/sys/kernel/pid_max")?;
@@ -176,9 +181,13 @@ impl Pair {
             return Err(Trouble::LabOnly);
         }
         let prepared = self.machine.prepare(&self.k, task, syscall).ok_or(Trouble::LabOnly)?;
+        let parents: Vec<(TaskId, TaskId)> =
+            self.k.tasks.iter().map(|(id, _)| (id, self.k.real_parent_of(id))).collect();
         let alive: Vec<TaskId> = self.k.tasks.iter().filter(|(_, t)| !t.is_dead()).map(|(id, _)| id).collect();
         let known: BTreeSet<NsId> = self.k.namespaces.iter().map(|(id, _)| id).collect();
         let lab = dispatch(&mut self.k, task, syscall);
+        let dead = self.inums.extract_if(.., |ns, _| !self.k.namespaces.contains(*ns));
+        self.dying.extend(dead.map(|(_, number)| (Wait::start(), number)));
         let survives = self.k.tasks.get(task).is_some_and(|t| t.state == TaskState::Running);
         let reply = self.run_on_machine(&prepared, survives, lab.is_ok());
         let mut touched = self.touched(task);
@@ -196,6 +205,9 @@ impl Pair {
             touched = self.k.tasks.iter().map(|(id, _)| id).collect();
         }
         let died = alive.iter().filter(|&&task| self.k.tasks.get(task).is_none_or(|t| t.is_dead())).count();
+        if died > 1 {
+            self.note_adoptions(&parents);
+        }
         let compared = self.compare_tasks(&touched).and_then(|()| self.compare_order(&known));
         match compared.and_then(|()| self.forget_the_gone()) {
             Err(Trouble::Differs(difference)) if died > 1 => Err(Trouble::Unordered(difference)),
@@ -235,7 +247,30 @@ impl Pair {
             (lab, Reply::Done(real)) => lab == real,
             (Err(_), Reply::Unlike) | (_, Reply::Hung) => false,
         };
-        if same { Ok(()) } else { Err(Trouble::Differs(format!("lab {:?}, machine {reply:?}", seen.result))) }
+        let difference = || format!("lab {:?}, machine {reply:?}", seen.result);
+        match (&seen.result, reply) {
+            _ if same => Ok(()),
+            (Ok(lab), Reply::Done(Ok(real))) if self.came_together(lab, real) => Err(Trouble::Unordered(difference())),
+            _ => Err(Trouble::Differs(difference())),
+        }
+    }
+
+    /// Notes who has another parent than before a call that several tasks died of.
+    fn note_adoptions(&mut self, before: &[(TaskId, TaskId)]) {
+        for &(task, parent) in before.iter().filter(|(task, _)| self.k.tasks.contains(*task)) {
+            if self.k.real_parent_of(task) != parent {
+                self.adopted.insert(self.k.task_nr(task), self.calls);
+            }
+        }
+    }
+
+    /// Two answers of wait that name tasks which were adopted by the same call.
+    fn came_together(&self, lab: &str, real: &str) -> bool {
+        let [lab, real] = [lab, real].map(|answer| {
+            let (nr, _status) = answer.split_once(' ')?;
+            self.adopted.get(&nr.parse().ok()?)
+        });
+        lab.is_some() && lab == real
     }
 
     /// Compares tasks until they agree or patience ends: deaths and signals take their time on the machine.
@@ -320,8 +355,6 @@ impl Pair {
                 None => new.push((ns, real_number)),
             }
         }
-        let dead = self.inums.extract_if(.., |ns, _| !self.k.namespaces.contains(*ns));
-        self.dying.extend(dead.map(|(_, number)| (Wait::start(), number)));
         for (ns, real_number) in new {
             if self.inums.iter().any(|(other, number)| *number == real_number && *other != ns) {
                 return Some(format!("task {nr}: {} is another namespace in the lab", real_number));
