@@ -19,6 +19,8 @@ pub struct Area {
     pub length: usize,
     /// What each program begins with: the number of a task, and its line.
     pub prelude: &'static [(i32, &'static str)],
+    /// Its programs change mounts or files.
+    pub is_sandboxed: bool,
     pub step: fn() -> BoxedStrategy<Step>,
     /// Compares what the area is about after a call of a task, or everything at the end of a program: the difference.
     pub observe: Observe,
@@ -27,10 +29,10 @@ pub struct Area {
 pub type Observe = fn(&mut Pair, Option<(TaskId, &Syscall)>) -> Result<(), String>;
 
 const CORE: Area =
-    Area { name: "core", programs: 400, length: 80, prelude: &[], step: core_step, observe: |_, _| Ok(()) };
+    Area { name: "core", programs: 400, length: 80, prelude: &[], is_sandboxed: false, step: core_step, observe: |_, _| Ok(()) };
 
 /// The areas there are.
-pub const AREAS: &[Area] = &[CORE, crate::ipc::AREA];
+pub const AREAS: &[Area] = &[CORE, crate::ipc::AREA, crate::mnt::AREA];
 
 /// The area `NSLAB_LINUX_AREA` names, or all.
 ///

@@ -12,6 +12,7 @@ pub const AREA: Area = Area {
     programs: 150,
     length: 80,
     prelude: &[(1, "clone"), (2, "unshare newipc newuts newtime"), (2, "clone")],
+    is_sandboxed: false,
     step,
     observe: |_, _| Ok(()),
 };
