@@ -28,8 +28,15 @@ pub struct Area {
 
 pub type Observe = fn(&mut Pair, Option<(TaskId, &Syscall)>) -> Result<(), String>;
 
-const CORE: Area =
-    Area { name: "core", programs: 400, length: 80, prelude: &[], is_sandboxed: false, step: core_step, observe: |_, _| Ok(()) };
+const CORE: Area = Area {
+    name: "core",
+    programs: 400,
+    length: 80,
+    prelude: &[],
+    is_sandboxed: false,
+    step: core_step,
+    observe: |_, _| Ok(()),
+};
 
 /// The areas there are.
 pub const AREAS: &[Area] = &[CORE, crate::ipc::AREA, crate::mnt::AREA];

@@ -306,7 +306,8 @@ fn encode_open(c: &Context<'_>, target: &Target, flags: OpenFlags) -> Option<Job
         }
         Target::Path(path) => {
             let may_change = flags.intersects(OpenFlags::WRITE | OpenFlags::CREAT | OpenFlags::TRUNC);
-            let is_safe = if c.is_sandboxed { is_own_file(c, path) && !is_at_the_bottom(c) } else { is_sysctl_safe(c, path) };
+            let is_safe =
+                if c.is_sandboxed { is_own_file(c, path) && !is_at_the_bottom(c) } else { is_sysctl_safe(c, path) };
             if may_change && !is_safe {
                 return None;
             }

@@ -12,12 +12,12 @@ use nslab::kernel::{Kernel, NsId, TaskId};
 use nslab::syscall::{Return, Syscall, dispatch};
 
 use crate::machine::{Machine, NPROC, Prepared, Reply};
+use crate::mnt::observe::Known;
+use crate::mnt::sandbox::SANDBOX;
 use crate::observe::{
     Links, MAP_FILES, Status, creation_order, initial_number, is_there, lab_links, lab_ns, lab_status, lab_text,
     real_links, real_status, real_text,
 };
-use crate::mnt::observe::Known;
-use crate::mnt::sandbox::SANDBOX;
 use crate::patience::{PATIENCE, Wait};
 use crate::program::plain_line;
 use crate::run::text_of as text_of_line;

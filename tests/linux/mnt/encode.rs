@@ -1,6 +1,7 @@
 //! Mount calls and calls on files as what a worker of a sandboxed machine does.
 
 use nslab::errno::Result;
+use nslab::kernel::mount::flags::MsFlags;
 use nslab::kernel::mount::propagation::PropagationType;
 use nslab::kernel::mount::sb::fs_type;
 use nslab::kernel::node::{Node, Place};
@@ -75,7 +76,7 @@ fn number_below(c: &Context<'_>, dir: &str, nr: i32) -> i32 {
 }
 
 /// A path for calls that take no descriptor with it.
-fn plain_path(c: &Context<'_>, path: &[u8]) -> Option<Vec<u8>> {
+pub fn plain_path(c: &Context<'_>, path: &[u8]) -> Option<Vec<u8>> {
     tree_path(c, path).filter(|(dir, _)| *dir == CWD).map(|(_, path)| path)
 }
 
@@ -88,7 +89,8 @@ pub fn is_at_the_bottom(c: &Context<'_>) -> bool {
 /// Files that a call may change: those of plain file systems, all of which the sandbox has for itself.
 pub fn is_own_file(c: &Context<'_>, path: &[u8]) -> bool {
     let is_own = |found: Result<Node>| found.map_or(true, |node| matches!(node.place, Place::Dentry(_)));
-    is_own(tree::resolve_file(c.k, c.me, path, true)) && is_own(tree::resolve_parent(c.k, c.me, path).map(|(dir, _)| dir))
+    is_own(tree::resolve_file(c.k, c.me, path, true))
+        && is_own(tree::resolve_parent(c.k, c.me, path).map(|(dir, _)| dir))
 }
 
 /// The job for a call about mounts or names; `None` for others, and for what would change more than the sandbox.
@@ -110,9 +112,7 @@ pub fn encode_mount(c: &Context<'_>, syscall: &Syscall) -> Option<(Job, Answer)>
         Syscall::Chroot { path } => done(with_texts(libc::SYS_chroot, &[Text(&plain_path(c, path)?)])),
         Syscall::Chdir { path } => done(with_texts(libc::SYS_chdir, &[Text(&plain_path(c, path)?)])),
         Syscall::Fchdir { fd } => done(call(libc::SYS_fchdir, &[int(*fd)])),
-        Syscall::Getcwd => {
-            Some((Job::Call(call(libc::SYS_getcwd, &[Arg::Data(0), Arg::Value(2048)])), Answer::Text))
-        }
+        Syscall::Getcwd => Some((Job::Call(call(libc::SYS_getcwd, &[Arg::Data(0), Arg::Value(2048)])), Answer::Text)),
         Syscall::OpenTree { path } => {
             let (dir, path) = tree_path(c, path)?;
             let empty = if path.is_empty() { libc::AT_EMPTY_PATH as u64 } else { 0 };
@@ -168,6 +168,9 @@ fn encode_new(c: &Context<'_>, args: &MountArgs) -> Option<Raw> {
     if args.fs_type.as_deref().is_some_and(|name| !is_own_file_system(c, name)) {
         return None;
     }
+    if args.flags.contains(MsFlags::REMOUNT) && !is_own_superblock(c, &args.target) {
+        return None;
+    }
     let text = |text: &Option<Vec<u8>>| text.clone().map_or(vec![], |text| text);
     let (source_text, type_text) = (text(&source), text(&args.fs_type));
     let word = |is_given: bool, text| if is_given { Text(text) } else { Plain(NULL) };
@@ -179,6 +182,12 @@ fn encode_new(c: &Context<'_>, args: &MountArgs) -> Option<Raw> {
         word(!args.data.is_empty(), &args.data),
     ];
     Some(with_texts(libc::SYS_mount, &words))
+}
+
+/// What is mounted there is not of a superblock that the whole machine uses, as that of namespace files is.
+fn is_own_superblock(c: &Context<'_>, path: &[u8]) -> bool {
+    let mount = tree::resolve_file(c.k, c.me, path, true).ok().and_then(|node| node.path()).map(|path| path.mount);
+    mount.is_none_or(|mount| !["nsfs", "rootfs"].contains(&c.k.vfs.sbs[c.k.vfs.sb_of(mount)].fs.name))
 }
 
 /// A new mount of this type is of a superblock that the machine outside does not use.

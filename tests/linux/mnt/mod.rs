@@ -1,6 +1,7 @@
 //! Random programs about mounts: propagation above all.
 
 pub mod encode;
+pub mod look;
 pub mod observe;
 pub mod sandbox;
 
@@ -39,7 +40,8 @@ pub const AREA: Area = Area {
 };
 
 const TYPES: &[&str] = &["shared", "shared", "slave", "private", "unbindable"];
-const MOUNT_FLAGS: &[&str] = &["ro", "rw", "nosuid", "nodev,ro", "noexec", "noatime", "relatime", "strictatime", "nosymfollow"];
+const MOUNT_FLAGS: &[&str] =
+    &["ro", "rw", "nosuid", "nodev,ro", "noexec", "noatime", "relatime", "strictatime", "nosymfollow"];
 const KINDS: &[&str] = &["mnt", "mnt", "net", "uts", "ipc", "pid", "user", "cgroup", "time", "pid_for_children"];
 const MAPS: &[&str] = &["0 0 1", "0 0 1", "0 0 10", "0 41000 1", "1 0 1"];
 
@@ -201,7 +203,7 @@ fn files(k: &Kernel, me: TaskId) -> Vec<String> {
 /// Paths of the files in the tree of a task, nearest first, and which are directories of plain file systems.
 fn walk(k: &Kernel, me: TaskId) -> Vec<(String, bool)> {
     let Some(root) = k.fs_of(me).map(|fs| fs.root.path()) else { return Vec::new() };
-    let mut found = vec![("/".to_owned(), true)];
+    let mut found = vec![("/".to_owned(), matches!(root.place, Place::Dentry(_)))];
     let mut at = 0;
     while at < found.len() && found.len() < MOST {
         let (path, is_directory) = found[at].clone();
