@@ -28,7 +28,8 @@ pub struct Area {
 
 pub type Observe = fn(&mut Pair, Option<(TaskId, &Syscall)>) -> Result<(), String>;
 
-const CORE: Area = Area {
+/// What tasks do to themselves and each other.
+pub const CORE: Area = Area {
     name: "core",
     programs: 400,
     length: 80,

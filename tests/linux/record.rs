@@ -8,8 +8,9 @@ use nslab::errno::Errno;
 use nslab::kernel::ns::ENTRIES;
 use proptest::strategy::ValueTree;
 
-use crate::area::AREAS;
-use crate::observe::{initial_number, lab_links, lab_status};
+use crate::area::{Area, CORE};
+use crate::mnt::{self, sandbox::SANDBOX};
+use crate::observe::{initial_number, lab_links, lab_status, lab_text};
 use crate::pair::Pair;
 use crate::program::program_tree;
 use crate::run::{Outcome, run_steps};
@@ -18,35 +19,46 @@ use crate::run::{Outcome, run_steps};
 const LENGTH: usize = 36;
 /// Programs in one file.
 const PER_FILE: usize = 50;
-/// Programs recorded.
-pub const PROGRAMS: usize = 520;
-/// Programs looked at while choosing.
-const CANDIDATES: u64 = 4000;
+/// Programs recorded of each area.
+const RECORDED: [(&Area, usize); 2] = [(&CORE, 520), (&mnt::AREA, 40)];
+/// For each program recorded so many are looked at.
+const CANDIDATES: u64 = 8;
 /// The lines of `status` that a recorded program ends with.
 const STATUS: [&str; 6] = ["State", "PPid", "Uid", "Gid", "NSpid", "CapEff"];
 
-/// Records programs until there are enough, those first that reach what none before did; the files' texts.
+/// Records programs of each area until there are enough, those first that reach what none before did; names and texts of
+/// the files.
 ///
 /// # Errors
 /// The machine's side does not start, or differs: then there is nothing to record.
-pub fn record(pair: &mut Pair, seed: u64) -> Result<Vec<String>, String> {
-    let core = &AREAS[0];
+pub fn record(pair: &mut Pair, seed: u64) -> Result<Vec<(String, String)>, String> {
+    let mut files = Vec::new();
+    for (area, wanted) in RECORDED {
+        let programs = record_area(pair, area, seed, wanted)?;
+        let texts = programs.chunks(PER_FILE).map(|programs| format!("{HEADER}{}", programs.concat()));
+        let prefix = if area.name == CORE.name { "programs" } else { area.name };
+        files.extend(texts.enumerate().map(|(at, text)| (format!("{prefix}-{at:02}.lab"), text)));
+    }
+    Ok(files)
+}
+
+fn record_area(pair: &mut Pair, area: &Area, seed: u64, wanted: usize) -> Result<Vec<String>, String> {
     let (mut reached, mut chosen, mut others) = (BTreeSet::new(), Vec::new(), Vec::new());
-    for index in 0..CANDIDATES {
-        if chosen.len() >= PROGRAMS {
+    for index in 0..CANDIDATES * wanted as u64 {
+        if chosen.len() >= wanted {
             break;
         }
-        let outcome = run_steps(pair, core, &program_tree(core, seed, index, LENGTH).current())?;
+        let outcome = run_steps(pair, area, &program_tree(area, seed, index, LENGTH).current())?;
         if outcome.difference.is_some() || outcome.is_unordered {
             continue;
         }
         let new = features(&outcome).into_iter().filter(|feature| reached.insert(feature.clone())).count();
-        let text = case_text(pair, index, &outcome)?;
+        let text = case_text(pair, area, index, &outcome)?;
         if new > 0 { chosen.push(text) } else { others.push(text) }
     }
-    let missing = PROGRAMS.saturating_sub(chosen.len());
+    let missing = wanted.saturating_sub(chosen.len());
     chosen.extend(others.into_iter().take(missing));
-    Ok(chosen.chunks(PER_FILE).map(|programs| format!("{HEADER}{}", programs.concat())).collect())
+    Ok(chosen)
 }
 
 const HEADER: &str = "\
@@ -68,11 +80,15 @@ fn features(outcome: &Outcome) -> Vec<String> {
     outcome.sites.iter().cloned().chain(results).collect()
 }
 
-fn case_text(pair: &Pair, index: u64, outcome: &Outcome) -> Result<String, String> {
-    let mut text = format!("\ncase linux-{index:04}\n");
+fn case_text(pair: &Pair, area: &Area, index: u64, outcome: &Outcome) -> Result<String, String> {
+    let prefix = if area.name == CORE.name { "linux" } else { area.name };
+    let mut text = format!("\ncase {prefix}-{index:04}\n");
     for line in pair.init_lines()? {
         let words: Vec<String> = line.iter().map(|word| quote(word.as_bytes())).collect();
         let _ = writeln!(text, "1 {}", words.join(" "));
+    }
+    for line in SANDBOX.lines().filter(|_| area.is_sandboxed) {
+        let _ = writeln!(text, "1 {line}");
     }
     for ran in &outcome.ran {
         let expected = match &ran.result {
@@ -95,6 +111,10 @@ fn case_text(pair: &Pair, index: u64, outcome: &Outcome) -> Result<String, Strin
                     let _ = writeln!(text, "! {} 1 readlink proc/{nr}/ns/{name}", errno_name(errno));
                 }
             }
+        }
+        if area.is_sandboxed && !pair.k.tasks[task].is_dead() {
+            let mounts = lab_text(&pair.k, task, "mountinfo").map_err(errno_name)?;
+            let _ = writeln!(text, "= {} 1 read proc/{nr}/mountinfo", quote(mounts.as_bytes()));
         }
         let lines: Vec<String> = lab_status(&pair.k, task)
             .iter()

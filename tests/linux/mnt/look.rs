@@ -15,10 +15,14 @@ const OBSERVED: [&str; 5] = ["mountinfo", "mounts", "mountstats", "cwd", "root"]
 /// A call that reads what this area is about.
 pub fn is_about_files(call: &Syscall) -> bool {
     match call {
-        Syscall::Read { path } | Syscall::Readlink { path } => is_observed(path) || path.starts_with(b"/"),
-        Syscall::Stat { path, .. } | Syscall::Ls { path } => path.starts_with(b"/"),
+        Syscall::Read { path } | Syscall::Readlink { path } => is_observed(path) || is_tree_path(path),
+        Syscall::Stat { path, .. } | Syscall::Ls { path } => is_tree_path(path),
         _ => false,
     }
+}
+
+fn is_tree_path(path: &[u8]) -> bool {
+    path.starts_with(b"/") || path.starts_with(b".")
 }
 
 fn is_observed(path: &[u8]) -> bool {

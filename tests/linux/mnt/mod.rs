@@ -18,7 +18,7 @@ use crate::program::{Step, filled_step, pick_number};
 
 pub const AREA: Area = Area {
     name: "mnt",
-    programs: 150,
+    programs: 80,
     length: 60,
     prelude: &[
         (1, "clone newns"),
@@ -203,6 +203,10 @@ fn files(k: &Kernel, me: TaskId) -> Vec<String> {
 /// Paths of the files in the tree of a task, nearest first, and which are directories of plain file systems.
 fn walk(k: &Kernel, me: TaskId) -> Vec<(String, bool)> {
     let Some(root) = k.fs_of(me).map(|fs| fs.root.path()) else { return Vec::new() };
+    // The hidden root file system is the whole machine's.
+    if k.vfs.sbs[k.vfs.sb_of(root.mount)].fs.name == "rootfs" {
+        return Vec::new();
+    }
     let mut found = vec![("/".to_owned(), matches!(root.place, Place::Dentry(_)))];
     let mut at = 0;
     while at < found.len() && found.len() < MOST {
