@@ -56,9 +56,14 @@ pub fn open_target(k: &Kernel, me: TaskId, target: &Target, flags: OpenFlags) ->
 
 /// The file at a path, as the task opens it.
 fn open_path(k: &Kernel, me: TaskId, path: &[u8], flags: OpenFlags) -> Result<Node> {
-    let node = tree::resolve(k, me, View::Caller, path, !flags.contains(OpenFlags::NOFOLLOW))?;
+    let node = tree::resolve(k, me, View::Caller, path, follows(flags))?;
     tree::may_open(k, Viewer(me), node, flags)?;
     Ok(node)
+}
+
+/// Whether a link at the end of the path is followed (`build_open_flags`).
+fn follows(flags: OpenFlags) -> bool {
+    !flags.contains(OpenFlags::NOFOLLOW) && !flags.contains(OpenFlags::CREAT | OpenFlags::EXCL)
 }
 
 fn opened_node(node: Node) -> Opened {
@@ -154,7 +159,7 @@ fn open_or_create(k: &mut Kernel, me: TaskId, path: &[u8], flags: OpenFlags) -> 
     // open(2) takes its descriptor before it looks at the path.
     free_fd(k, me)?;
     let creates = flags.contains(OpenFlags::CREAT) && !flags.contains(OpenFlags::PATH);
-    let follow = !flags.intersects(OpenFlags::NOFOLLOW | OpenFlags::EXCL);
+    let follow = follows(flags);
     if creates
         && cwd::is_tree_path(path)
         && tree::resolve_file(k, me, path, follow).is_err_and(|error| error.errno == Errno::ENOENT)

@@ -234,7 +234,7 @@ fn check_touch(k: &Kernel, me: TaskId, node: Node) -> Result<()> {
     Ok(())
 }
 
-/// Makes an empty file (O_CREAT).
+/// Makes an empty file (O_CREAT); at the end of a symbolic link if there is one that leads nowhere yet.
 ///
 /// # Errors
 /// As [`mkdir`]; EISDIR: the path ends in no name; EACCES: in the directory of a cgroup.
@@ -248,11 +248,31 @@ pub(super) fn create_file(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()>
         check_room(k, me, dir)?;
         return mqueue::create_at(k, me, dir, name);
     }
+    if let Some(text) = symlink_text(k, me, dir, name) {
+        let before = &path[..path.len() - name.len()];
+        let target = if text.starts_with(b"/") { text } else { relative(before, &text) };
+        return create_file(k, me, &target);
+    }
     check_room_for(k, me, dir, name)?;
     if let Place::Cgroup(..) = dir.place {
         bail!(EACCES, "only the kernel makes files of cgroups");
     }
     create(k, me, dir, name, Content::File(Vec::new()), masked(k, me, 0o666)).map(drop)
+}
+
+/// The path a symbolic link's text is, from where the path of its directory starts.
+fn relative(dir: &[u8], text: &[u8]) -> Vec<u8> {
+    // What has no directory in front must not look as if it began with a descriptor.
+    [if dir.is_empty() { b"./" } else { dir }, text].concat()
+}
+
+/// The text of a symbolic link in a directory.
+fn symlink_text(k: &Kernel, me: TaskId, dir: Node, name: &[u8]) -> Option<Vec<u8>> {
+    let Some(Place::Dentry(id)) = tree::child_place(k, Viewer(me), dir, name) else { return None };
+    match &k.vfs.dentries[id].content {
+        Content::Symlink(text) => Some(text.to_vec()),
+        Content::Directory(_) | Content::File(_) | Content::Socket(_) => None,
+    }
 }
 
 /// What is expected to be deleted.

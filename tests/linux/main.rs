@@ -9,7 +9,7 @@
 //! | `NSLAB_LINUX_CASES` | case files to run, by a part of their name; nothing else runs then |
 //! | `NSLAB_LINUX_SEED` | another series of programs |
 //! | `NSLAB_LINUX_REPORT` | the file to write the report to |
-//! | `NSLAB_LINUX_RECORD` | the directory to record programs into |
+//! | `NSLAB_LINUX_RECORD` | the directory to record programs of the chosen areas into |
 #![no_main]
 
 mod area;

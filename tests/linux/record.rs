@@ -8,7 +8,7 @@ use nslab::errno::Errno;
 use nslab::kernel::ns::ENTRIES;
 use proptest::strategy::ValueTree;
 
-use crate::area::{Area, CORE};
+use crate::area::{self, Area, CORE};
 use crate::mnt::{self, sandbox::SANDBOX};
 use crate::observe::{initial_number, lab_links, lab_status, lab_text};
 use crate::pair::Pair;
@@ -33,8 +33,9 @@ const STATUS: [&str; 6] = ["State", "PPid", "Uid", "Gid", "NSpid", "CapEff"];
 /// The machine's side does not start, or differs: then there is nothing to record.
 pub fn record(pair: &mut Pair, seed: u64) -> Result<Vec<(String, String)>, String> {
     let mut files = Vec::new();
-    for (area, wanted) in RECORDED {
-        let programs = record_area(pair, area, seed, wanted)?;
+    let chosen = area::chosen()?;
+    for (area, wanted) in RECORDED.iter().filter(|(area, _)| chosen.iter().any(|chosen| chosen.name == area.name)) {
+        let programs = record_area(pair, area, seed, *wanted)?;
         let texts = programs.chunks(PER_FILE).map(|programs| format!("{HEADER}{}", programs.concat()));
         let prefix = if area.name == CORE.name { "programs" } else { area.name };
         files.extend(texts.enumerate().map(|(at, text)| (format!("{prefix}-{at:02}.lab"), text)));

@@ -282,6 +282,7 @@ impl Kernel {
         };
         let mode = plan.options.mode.unwrap_or(match plan.fs.name {
             "tmpfs" => 0o1777,
+            "sysfs" => 0o555,
             _ => 0o755,
         });
         let root = self.new_root_dentry(sb, NewDentry { uid, gid, ..NewDentry::directory(mode) });

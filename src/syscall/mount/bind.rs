@@ -47,10 +47,21 @@ pub(super) fn bind(k: &mut Kernel, me: TaskId, from: Option<&[u8]>, target: Path
     let site = site_of(k, me, target)?;
     let is_mnt_ns_file = k.is_mnt_ns_file(from.place);
     let copied = if recursive { k.plan_copy(from.mount, from.place, Copying::empty()).len() } else { 1 };
-    k.check_attach(target.mount, &site, Attaching { new: plan.len(), copied, is_mnt_ns_file, top: from.place })?;
+    let top = cover_in(k, from, &plan);
+    k.check_attach(target.mount, &site, Attaching { new: plan.len(), copied, is_mnt_ns_file, top })?;
     let copies = copy(k, me, from, &plan)?;
     k.attach_tree(copies[0].id(), copies, target.mount, &site);
     Ok(())
+}
+
+/// The root of the uppermost of the mounts of a plan that cover a path as a whole.
+fn cover_in(k: &Kernel, from: Path, plan: &TreePlan) -> Place {
+    let over = |at: &Path| {
+        let &mount = k.vfs.mounts[at.mount].at.get(&at.place)?;
+        let is_copied = plan.iter().any(|&(planned, _)| planned == mount);
+        is_copied.then(|| Path { mount, place: k.vfs.mounts[mount].root.place() })
+    };
+    std::iter::successors(Some(from), over).last().map_or(from.place, |top| top.place)
 }
 
 /// A copy of what is at a path, in no tree.

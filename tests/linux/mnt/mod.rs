@@ -202,11 +202,7 @@ fn files(k: &Kernel, me: TaskId) -> Vec<String> {
 /// Paths of the files in the tree of a task, nearest first, and which are directories of plain file systems.
 fn walk(k: &Kernel, me: TaskId) -> Vec<(String, bool)> {
     let Some(root) = k.fs_of(me).map(|fs| fs.root.path()) else { return Vec::new() };
-    // The hidden root file system is the whole machine's.
-    if k.vfs.sbs[k.vfs.sb_of(root.mount)].fs.name == "rootfs" {
-        return Vec::new();
-    }
-    let mut found = vec![("/".to_owned(), matches!(root.place, Place::Dentry(_)))];
+    let mut found = vec![("/".to_owned(), is_plain(k, Node::from(root)))];
     let mut at = 0;
     while at < found.len() && found.len() < MOST {
         let (path, is_directory) = found[at].clone();
@@ -218,12 +214,18 @@ fn walk(k: &Kernel, me: TaskId) -> Vec<(String, bool)> {
             let Some(node) = node_at(k, root, &child) else { continue };
             let attr = tree::attr(k, Viewer(k.init.task), node);
             let is_directory = attr.is_ok_and(|attr| attr.file_type == FileType::Directory);
-            if matches!(node.place, Place::Dentry(_)) || !is_directory {
+            if is_plain(k, node) || !is_directory {
                 found.push((child, is_directory));
             }
         }
     }
     found
+}
+
+/// A file of a file system whose files are all made by programs.
+fn is_plain(k: &Kernel, node: Node) -> bool {
+    let fs = node.path().map(|path| k.vfs.sbs[k.vfs.sb_of(path.mount)].fs.name);
+    matches!(node.place, Place::Dentry(_)) && matches!(fs, Some("tmpfs" | "ramfs"))
 }
 
 /// What is at a path below a directory, links not followed.
