@@ -1,6 +1,7 @@
 //! Layer 1c: what a task may ask, one file per call or family. [`dispatch`] is the only way to change a kernel.
 
 mod cgroup;
+mod chown;
 pub mod clock;
 mod clone;
 mod cred;

@@ -1,11 +1,10 @@
 //! Files and directories in the file tree of a task: mkdir(2), rmdir(2), unlink(2), rename(2), symlink(2), chown(2), and
 //! what open(2) does with O_CREAT (`fs/namei.c`).
 
-use super::{Return, cgroup, mqueue};
+use super::{Return, cgroup, chown, mqueue};
 use crate::bail;
 use crate::errno::{Errno, Result};
 use crate::kernel::capability::Cap;
-use crate::kernel::cgroup::Owner as CgroupOwner;
 use crate::kernel::cred::{Kgid, Kuid};
 use crate::kernel::mount::dentry::{Content, NewDentry};
 use crate::kernel::mount::site::Path;
@@ -62,7 +61,7 @@ pub fn sys_name(k: &mut Kernel, me: TaskId, call: &NameCall) -> Result<Return> {
         NameCall::Unlink { path } => unlink(k, me, path),
         NameCall::Rename { old, new } => rename(k, me, old, new),
         NameCall::Symlink { text, path } => symlink(k, me, text, path),
-        NameCall::Chown { path, uid, gid } => chown(k, me, path, *uid, *gid),
+        NameCall::Chown { path, uid, gid } => chown::chown(k, me, path, *uid, *gid),
     }
     .map(|()| Return::Num(0))
 }
@@ -333,13 +332,13 @@ fn check_sticky(k: &Kernel, me: TaskId, parent: DentryId, id: DentryId) -> Resul
 }
 
 /// A capability in the caller's user namespace, if that maps the owners of the file (`capable_wrt_inode_uidgid`).
-fn may_on(k: &Kernel, me: TaskId, (uid, gid): Owner, cap: Cap) -> bool {
+pub(super) fn may_on(k: &Kernel, me: TaskId, (uid, gid): Owner, cap: Cap) -> bool {
     let ns = k.cred_of(me).user_ns.id();
     let user = k.namespaces[ns].user();
     user.from_kuid(uid).is_some() && user.from_kgid(gid).is_some() && k.ns_capable(me, ns, cap)
 }
 
-type Owner = (Kuid, Kgid);
+pub(super) type Owner = (Kuid, Kgid);
 
 /// rmdir(2). What is mounted on the directory in other mount namespaces is detached.
 ///
@@ -456,54 +455,5 @@ fn rename(k: &mut Kernel, me: TaskId, old: &[u8], new: &[u8]) -> Result<()> {
         check_empty(k, replaced)?;
     }
     k.rename_dentry(id, dir, new_name);
-    Ok(())
-}
-
-/// chown(2), ids of the caller's user namespace; `None` leaves one as it is.
-///
-/// # Errors
-/// EINVAL: an id without a mapping; EROFS; EPERM: not the caller's to give, or a file of `proc`.
-fn chown(k: &mut Kernel, me: TaskId, path: &[u8], uid: Option<u32>, gid: Option<u32>) -> Result<()> {
-    let node = tree::resolve_file(k, me, path, true)?;
-    tree::check_writable(k, node)?;
-    let user = k.namespaces[k.cred_of(me).user_ns.id()].user();
-    let uid = uid.map(|uid| user.make_kuid(uid).ok_or_else(|| no_mapping(uid))).transpose()?;
-    let gid = gid.map(|gid| user.make_kgid(gid).ok_or_else(|| no_mapping(gid))).transpose()?;
-    let owner = match node.place {
-        Place::Dentry(id) => (k.vfs.dentries[id].uid, k.vfs.dentries[id].gid),
-        Place::Mqueue(id) => (k.mqueues[id].uid, k.mqueues[id].gid),
-        Place::Cgroup(id, file) => {
-            let owner = k.cgroup.table[id].owner(file);
-            (owner.uid, owner.gid)
-        }
-        _ => bail!(EPERM, "this file system keeps its owners"),
-    };
-    check_chown(k, me, owner, uid, gid)?;
-    let new = (uid.unwrap_or(owner.0), gid.unwrap_or(owner.1));
-    match node.place {
-        Place::Dentry(id) => (k.vfs.dentries[id].uid, k.vfs.dentries[id].gid) = new,
-        Place::Mqueue(id) => (k.mqueues[id].uid, k.mqueues[id].gid) = new,
-        Place::Cgroup(id, file) => *k.cgroup.table[id].owner_mut(file) = CgroupOwner { uid: new.0, gid: new.1 },
-        _ => {}
-    }
-    Ok(())
-}
-
-#[track_caller]
-fn no_mapping(id: u32) -> crate::errno::Error {
-    crate::err!(EINVAL, "id {} has no mapping in the caller's user namespace", id)
-}
-
-/// `chown_ok`, `chgrp_ok`
-fn check_chown(k: &Kernel, me: TaskId, owner: Owner, uid: Option<Kuid>, gid: Option<Kgid>) -> Result<()> {
-    let cred = k.cred_of(me);
-    let owns = cred.ids.fsuid == owner.0;
-    let keeps_uid = uid.is_none_or(|uid| owns && uid == owner.0);
-    let is_member = |gid: Kgid| gid == owner.1 || cred.ids.fsgid == gid || cred.groups.contains(&gid);
-    let keeps_gid = gid.is_none_or(|gid| owns && is_member(gid));
-    let may_keep = keeps_uid && keeps_gid;
-    if !may_keep && !may_on(k, me, owner, Cap::CHOWN) {
-        bail!(EPERM, "CAP_CHOWN missing in a user namespace that maps the owners of the file");
-    }
     Ok(())
 }
