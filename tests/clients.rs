@@ -18,9 +18,15 @@ use procfs_core::{
 };
 
 const SCENARIO: &str = include_str!("../fixtures/host.lab");
+/// Mount and network namespaces that live by files alone.
+const PINS: &str = include_str!("../fixtures/snap.lab");
 
 /// The lab, or `None`, said aloud, if this machine cannot show it to `programs`.
 fn lab(programs: &[&str]) -> Option<Lab> {
+    lab_of(SCENARIO, programs)
+}
+
+fn lab_of(scenario: &str, programs: &[&str]) -> Option<Lab> {
     if let Err(error) = open_device() {
         return skip(&error.to_string());
     }
@@ -31,7 +37,7 @@ fn lab(programs: &[&str]) -> Option<Lab> {
     if let Some(program) = programs.iter().find(is_missing) {
         return skip(&format!("no {program}"));
     }
-    Some(Lab::boot(SCENARIO).unwrap())
+    Some(Lab::boot(scenario).unwrap())
 }
 
 fn skip<T>(reason: &str) -> Option<T> {
@@ -39,12 +45,17 @@ fn skip<T>(reason: &str) -> Option<T> {
     None
 }
 
-/// Runs a shell command with the lab's `proc` over `/proc`; no program may take longer than a moment.
+/// Runs a shell command with the lab's `proc` over `/proc`, and its `/run/netns`, if it has one, over that; no program may
+/// take longer than a moment.
 fn run(lab: &Lab, command: &str) -> Output {
-    let script = "mount --bind \"$0\" /proc && eval \"exec timeout 30 $1\"";
+    let script = "mount --bind \"$0/proc\" /proc || exit; \
+                  if [ -d \"$0/root/run/netns\" ]; then \
+                      mount -t tmpfs none /run && mkdir /run/netns && mount --bind \"$0/root/run/netns\" /run/netns || exit; \
+                  fi; \
+                  eval \"exec timeout 30 $1\"";
     Command::new("unshare")
         .args(["-m", "sh", "-c", script])
-        .arg(lab.at("proc"))
+        .arg(lab.path())
         .arg(command)
         .envs([("LC_ALL", "C"), ("TZ", "UTC"), ("COLUMNS", "200"), ("HOME", "/nonexistent")])
         .output()
@@ -110,6 +121,43 @@ fn lsns_lists_the_namespaces_of_one_type() {
     let Some(lab) = lab(&["lsns"]) else { return };
     let listed = output(&lab, "lsns -t net -n -r -o NS,TYPE,NPROCS,PID,NETNSID");
     assert_eq!(listed, "4026531833 net 2 1\n4026532250 net 2 5\n4026532320 net 1 8\n");
+}
+
+#[test]
+fn lsns_shows_the_file_a_network_is_bound_to() {
+    let Some(lab) = lab_of(PINS, &["lsns"]) else { return };
+    let listed = output(&lab, "lsns -t net -n -r -o NS,NPROCS,PID,NSFS");
+    assert_eq!(listed, "4026531833 2 1\n4026532178 1 6 /run/netns/blue\n");
+    assert_eq!(output(&lab, "lsns -t mnt -n -r -o NS,NPROCS,PID"), "4026531832 2 1\n4026532177 1 4\n");
+}
+
+#[test]
+fn findmnt_shows_the_mounts_of_a_process() {
+    let Some(lab) = lab_of(PINS, &["findmnt"]) else { return };
+    let host = output(&lab, "findmnt -N 1 -n -r -o TARGET,SOURCE,FSTYPE,OPTIONS,PROPAGATION");
+    let pins = "/run/netns tmpfs[/netns] tmpfs rw,relatime shared\n\
+                /run/netns/blue nsfs[net:[4026532178]] nsfs rw shared\n";
+    assert!(host.starts_with("/ /dev/vda ext4 rw,relatime shared\n"), "{host}");
+    assert!(host.contains(pins), "{host}");
+    assert!(host.contains("/run/snapd/ns/hello.mnt nsfs[mnt:[4026532177]] nsfs rw private\n"), "{host}");
+    let snap = output(&lab, "findmnt -N 4 -n -r -o TARGET,SOURCE,FSTYPE,PROPAGATION");
+    assert!(snap.starts_with("/host /dev/vda ext4 private,slave\n"), "{snap}");
+    assert!(snap.contains("\n/ snap tmpfs private\n/proc proc proc private,slave\n"), "{snap}");
+    assert!(snap.contains("/host/run/netns/blue nsfs[net:[4026532178]] nsfs private,slave\n"), "{snap}");
+    // The directory is a peer of the mount it was bound from, which has the file too, covered.
+    let files = "/run/snapd/ns/hello.mnt\n/run/netns/blue\n/run/netns/blue\n";
+    assert_eq!(output(&lab, "findmnt -n -r -t nsfs -o TARGET"), files);
+}
+
+#[test]
+fn ip_netns_knows_the_networks_by_their_files() {
+    let Some(lab) = lab_of(PINS, &["ip"]) else { return };
+    assert_eq!(output(&lab, "ip netns identify 6"), "blue\n");
+    assert_eq!(output(&lab, "ip netns identify 1"), "\n");
+    assert_eq!(output(&lab, "ip netns pids blue"), "6\n");
+    // Of the numbers networks have for each other it asks the host, which has none for ours, and says so.
+    let listed = run(&lab, "ip netns list");
+    assert_eq!((listed.status.code(), String::from_utf8_lossy(&listed.stdout).trim_end()), (Some(0), "blue"));
 }
 
 #[test]
