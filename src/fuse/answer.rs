@@ -71,11 +71,11 @@ pub(super) struct Entry {
 }
 
 impl Shared {
-    pub(super) fn new(mut kernel: Kernel, owner: u32) -> Shared {
+    pub(super) fn new(mut kernel: Kernel, owner: u32, realtime: bool) -> Shared {
         let init = kernel.init.task;
         kernel.trace.start(TRACE_STEPS);
         Shared {
-            host: Host::new(kernel),
+            host: if realtime { Host::in_real_time(kernel) } else { Host::new(kernel) },
             init,
             inodes: Inodes::new(),
             handles: Handles::default(),

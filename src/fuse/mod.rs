@@ -401,10 +401,11 @@ impl Filesystem for LabFs {
         _flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        match caught(|| self.shared.find(newparent.0, newname)) {
-            Ok(_) => reply.error(self.refusal(newparent, fuser::Errno::EPERM)),
-            Err(error) => reply.error(host_errno(&error)),
-        }
+        let otherwise = match caught(|| self.shared.find(newparent.0, newname)) {
+            Ok(_) => fuser::Errno::EPERM,
+            Err(error) => host_errno(&error),
+        };
+        reply.error(self.refusal(newparent, otherwise));
     }
 }
 

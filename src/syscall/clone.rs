@@ -202,7 +202,7 @@ fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &PidPlan, cg
         nproc_exceeded: false,
         tracer: None,
         ptraced: Vec::new(),
-        start_time: k.clock,
+        start_time: k.clock.now(),
     };
     let child = k.tasks.insert(task);
     join_group(k, me, child, flags);

@@ -25,7 +25,7 @@ const LISTEN: u8 = 10;
 ///
 /// # Errors
 /// ENOENT: the task is a zombie.
-fn namespace(look: &Look<'_>) -> Result<NsId> {
+pub(super) fn namespace(look: &Look<'_>) -> Result<NsId> {
     match look.bound {
         Some(net) => Ok(net),
         None => bail!(ENOENT, "a zombie has no network namespace"),
