@@ -220,6 +220,13 @@ impl Kernel {
         copies
     }
 
+    /// Copies all attachments for a child that is not to be, and detaches the copies.
+    pub(crate) fn drop_attachment_copies(&mut self, task: TaskId) {
+        for held in self.copy_attachments(task).into_values() {
+            self.shm_close(task, held);
+        }
+    }
+
     /// Detaches all that a freed address space had attached; `task` was its last user.
     pub(crate) fn close_attachments(&mut self, task: TaskId, mm: &mut Mm) {
         for held in std::mem::take(&mut mm.attachments).into_values() {
