@@ -45,6 +45,7 @@ pub fn sys_clone(k: &mut Kernel, me: TaskId, args: &CloneArgs) -> Result<Return>
         Err(refusal) => {
             k.advance_cursors(&plan);
             drop_copies(k, me, flags);
+            freeze_offsets(k, me, flags);
             return Err(refusal);
         }
     };
@@ -156,6 +157,14 @@ fn drop_copies(k: &mut Kernel, me: TaskId, flags: CloneFlags) {
     }
     if !flags.contains(CloneFlags::VM) {
         k.drop_attachment_copies(me);
+    }
+}
+
+/// The child was in the time namespace for children already when its number was refused (`timens_on_fork`).
+fn freeze_offsets(k: &mut Kernel, me: TaskId, flags: CloneFlags) {
+    let is_there = !flags.contains(CloneFlags::VM) && flags.bits() & NsType::Time.ops().clone_flag == 0;
+    if let Some(ns) = k.task_ns(me, Slot::TimeForChildren).filter(|_| is_there && k.is_time_switch_due(me)) {
+        k.namespaces[ns].time_mut().frozen_offsets = true;
     }
 }
 
