@@ -418,16 +418,39 @@ impl Machine {
         worker.wait(self.patience).ok_or(Errno::ETIME)?;
         path.iter().for_each(|(offset, bytes)| worker.write_data(*offset, bytes));
         worker.post_look(2048, TEXT as u64, TEXT_SIZE);
-        text_at(worker, worker.wait(self.patience))
+        let length = length_of(worker.wait(self.patience))?;
+        Ok(String::from_utf8_lossy(&worker.read_data(TEXT, length)).into_owned())
     }
 
-    /// The text a call of a worker writes to offset [`TEXT`], its result being the length.
+    /// The result of a call that a worker makes for the test itself.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn result_of(&self, lab: i32, raw: &Raw) -> Result<usize, Errno> {
+        length_of(self.make(self.slot_of(lab).ok_or(Errno::ESRCH)?, raw, None))
+    }
+
+    /// The bytes such a call writes to offset [`TEXT`], its result being their number.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn bytes_of(&self, lab: i32, raw: &Raw) -> Result<Vec<u8>, Errno> {
+        let slot = self.slot_of(lab).ok_or(Errno::ESRCH)?;
+        Ok(raw::slot(slot).read_data(TEXT, length_of(self.make(slot, raw, None))?))
+    }
+
+    /// The same as text.
     ///
     /// # Errors
     /// Those of the call.
     pub fn text_of(&self, lab: i32, raw: &Raw) -> Result<String, Errno> {
-        let slot = self.slot_of(lab).ok_or(Errno::ESRCH)?;
-        text_at(raw::slot(slot), self.make(slot, raw, None))
+        self.bytes_of(lab, raw).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Words of a worker's data; zeros if there is no worker.
+    pub fn words_at<const N: usize>(&self, lab: i32, offset: usize) -> [u32; N] {
+        let worker = self.slot_of(lab).map(raw::slot);
+        std::array::from_fn(|at| worker.map_or(0, |worker| worker.read_u32(offset + 4 * at)))
     }
 
     /// node and domain name as a worker has them.
@@ -521,10 +544,10 @@ impl Prepared {
 pub const TEXT: usize = 4096;
 const TEXT_SIZE: u64 = 12_000;
 
-fn text_at(worker: &raw::Slot, length: Option<i64>) -> Result<String, Errno> {
-    let length = length.ok_or(Errno::ETIME)?;
-    let length = usize::try_from(length).map_err(|_| Errno::from_raw(-length as i32))?;
-    Ok(String::from_utf8_lossy(&worker.read_data(TEXT, length)).into_owned())
+/// What a call came to, if anything.
+fn length_of(result: Option<i64>) -> Result<usize, Errno> {
+    let result = result.ok_or(Errno::ETIME)?;
+    usize::try_from(result).map_err(|_| Errno::from_raw(-result as i32))
 }
 
 fn action_text(worker: &raw::Slot, signo: i32, sharers: &[usize]) -> String {

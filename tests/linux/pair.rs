@@ -207,12 +207,12 @@ impl Pair {
         }
     }
 
-    /// Limits of namespaces are given back late on the machine: there, what is refused is tried again.
+    /// Limits are given back late on the machine, when namespaces are freed: there, what is refused is tried again.
     fn run_on_machine(&mut self, prepared: &Prepared, survives: bool, is_ok: bool) -> Reply {
         let wait = Wait::start();
         loop {
             let reply = self.machine.run(prepared, survives);
-            let is_refused = is_ok && reply == Reply::Done(Err(Errno::ENOSPC));
+            let is_refused = is_ok && matches!(reply, Reply::Done(Err(Errno::ENOSPC | Errno::EMFILE)));
             if !is_refused || wait.is_over(self.patience) {
                 return reply;
             }

@@ -3,7 +3,8 @@
 pub mod clock;
 pub mod decode;
 pub mod encode;
-mod observe;
+pub mod observe;
+mod queues;
 mod steps;
 
 use nslab::kernel::ns::Slot;

@@ -13,7 +13,7 @@ use nslab::syscall::{Syscall, dispatch};
 use nslab::tree::{self, Viewer};
 
 use super::decode::Family;
-use super::{SYSCTLS, encode, is_private};
+use super::{SYSCTLS, clock, encode, is_private, queues};
 use crate::encode::{Arg, call, int};
 use crate::machine::TEXT;
 use crate::observe::{lab_text, real_text};
@@ -31,6 +31,7 @@ pub fn observe(pair: &mut Pair, called: Option<(TaskId, &Syscall)>) -> Result<()
         Syscall::Shm(_) => compare_objects(pair, task, Family::Shm),
         Syscall::Mq(call) if is_running => compare_queue(pair, task, descriptor(call)),
         Syscall::Write { path, .. } => compare_written(pair, task, path),
+        Syscall::ClockGettime { .. } if is_running => clock::compare_files(pair, task),
         // They end undo lists, attachments and namespaces.
         Syscall::Clone(_)
         | Syscall::Unshare { .. }
@@ -81,7 +82,9 @@ fn compare_all(pair: &mut Pair) -> Result<(), String> {
             compare_queue(pair, task, Some(fd))?;
         }
     }
-    compare_offsets(pair)
+    compare_offsets(pair)?;
+    // Last, because it changes the reader.
+    readers(&pair.k).into_values().try_for_each(|reader| queues::compare_directory(pair, reader))
 }
 
 /// The text of a file as a task reads it, on both sides.
@@ -90,12 +93,20 @@ fn compare_file(pair: &mut Pair, reader: TaskId, path: &str) -> Result<(), Strin
     if lab == machine { Ok(()) } else { Err(format!("{path}: lab {lab:?}, machine {machine:?}")) }
 }
 
-type Text = Result<String, nslab::errno::Errno>;
+pub type Text = Result<String, nslab::errno::Errno>;
 
-fn texts(pair: &mut Pair, reader: TaskId, path: &str) -> (Text, Text) {
+pub fn texts(pair: &mut Pair, reader: TaskId, path: &str) -> (Text, Text) {
+    (lab_text_of(pair, reader, path), pair.machine.look(pair.k.task_nr(reader), path.as_bytes(), false))
+}
+
+fn lab_text_of(pair: &mut Pair, reader: TaskId, path: &str) -> Text {
     let lab = dispatch(&mut pair.k, reader, &Syscall::Read { path: path.as_bytes().to_vec() });
-    let machine = pair.machine.look(pair.k.task_nr(reader), path.as_bytes(), false);
-    (lab.map(|text| text.to_string()).map_err(|error| error.errno), machine)
+    lab.map(|text| text.to_string()).map_err(|error| error.errno)
+}
+
+/// What a task reads in the lab, nothing where it may not.
+pub fn lab_reads(pair: &mut Pair, reader: TaskId, path: &str) -> String {
+    lab_text_of(pair, reader, path).unwrap_or_default()
 }
 
 /// A listing of `/proc/sysvipc`.
@@ -104,12 +115,36 @@ fn compare_objects(pair: &mut Pair, reader: TaskId, family: Family) -> Result<()
     if !is_running || !is_private(&pair.k, reader) {
         return Ok(());
     }
-    let (path, pids, times): (_, &[usize], _) = match family {
-        Family::Msg => ("/proc/sysvipc/msg", &[5, 6], 11..14),
-        Family::Sem => ("/proc/sysvipc/sem", &[], 8..10),
-        Family::Shm => ("/proc/sysvipc/shm", &[4, 5], 11..14),
-    };
+    let path = listing(family);
     let (lab, machine) = texts(pair, reader, path);
+    let machine = machine.map(|text| in_lab_terms(pair, reader, path, text));
+    if lab == machine { Ok(()) } else { Err(format!("{path}: lab {lab:?}, machine {machine:?}")) }
+}
+
+fn listing(family: Family) -> &'static str {
+    match family {
+        Family::Msg => "/proc/sysvipc/msg",
+        Family::Sem => "/proc/sysvipc/sem",
+        Family::Shm => "/proc/sysvipc/shm",
+    }
+}
+
+/// Whether the text a task reads at a path is one both sides have, and not the host's.
+pub fn is_compared(k: &Kernel, reader: TaskId, path: &str) -> bool {
+    let path = path.trim_start_matches('/');
+    let is_sysctl = path.strip_prefix("proc/sys/").is_some_and(super::is_sysctl);
+    path.ends_with("/timens_offsets") || is_private(k, reader) && (is_sysctl || path.starts_with("proc/sysvipc/"))
+}
+
+/// A text of the machine with the lab's pids and times, where it is a listing.
+pub fn in_lab_terms(pair: &Pair, reader: TaskId, path: &str, text: String) -> String {
+    let is_of = |family: &Family| listing(*family).trim_start_matches('/') == path.trim_start_matches('/');
+    let (pids, times): (&[usize], _) = match FAMILIES.into_iter().find(is_of) {
+        Some(Family::Msg) => (&[5, 6], 11..14),
+        Some(Family::Sem) => (&[], 8..10),
+        Some(Family::Shm) => (&[4, 5], 11..14),
+        None => return text,
+    };
     let numbers = encode::numbers(&pair.k, reader, &pair.machine.numbers);
     let now = pair.k.real_seconds();
     let own = pair.k.task_active_pid_ns(reader);
@@ -123,12 +158,9 @@ fn compare_objects(pair: &mut Pair, reader: TaskId, family: Family) -> Result<()
         let lab = lab.map(|lab| if own == pair.k.init.pid_ns { lab } else { nr });
         Some(lab.map_or_else(|| format!("real:{nr}"), |lab| format!("{lab:>5}")))
     };
-    let machine = machine.map(|text| {
-        let mut lines = text.split_inclusive('\n');
-        let header = lines.next().unwrap_or_default().to_owned();
-        lines.fold(header, |all, line| all + &translate(line, &translated))
-    });
-    if lab == machine { Ok(()) } else { Err(format!("{path}: lab {lab:?}, machine {machine:?}")) }
+    let mut lines = text.split_inclusive('\n');
+    let header = lines.next().unwrap_or_default().to_owned();
+    lines.fold(header, |all, line| all + &translate(line, &translated))
 }
 
 /// A line with some of its columns replaced, each by a text as wide as the least its column can be.

@@ -470,9 +470,9 @@ fn fill(k: &Kernel, me: TaskId, word: &str, index: usize) -> Option<String> {
     Some(match word {
         "task" => pick_number(k, index).to_string(),
         "self" => k.task_nr(k.leader_of(me)).to_string(),
-        "msg" => pick_id(k, ipc.msg_ids.objects.values().map(|queue: &MsgQueue| queue.perm().id), index),
-        "sem" => pick_id(k, ipc.sem_ids.objects.values().map(|set: &SemSet| set.perm().id), index),
-        "shm" => pick_id(k, ipc.shm_ids.objects.values().map(|segment: &ShmSegment| segment.perm().id), index),
+        "msg" => pick_id(ipc.msg_ids.objects.values().map(|queue: &MsgQueue| queue.perm().id), index)?,
+        "sem" => pick_id(ipc.sem_ids.objects.values().map(|set: &SemSet| set.perm().id), index)?,
+        "shm" => pick_id(ipc.shm_ids.objects.values().map(|segment: &ShmSegment| segment.perm().id), index)?,
         "setall" => {
             let sets: Vec<&SemSet> = ipc.sem_ids.objects.values().filter(|set| set.sems.len() < 10).collect();
             let set = sets.get(index % sets.len().max(1))?;
@@ -485,6 +485,9 @@ fn fill(k: &Kernel, me: TaskId, word: &str, index: usize) -> Option<String> {
         "address" | "over" => {
             let attachments = &k.mms[k.tasks[me].mm.as_ref()?.id()].attachments;
             let starts: Vec<u64> = attachments.keys().copied().collect();
+            if starts.is_empty() && !index.is_multiple_of(EMPTY) {
+                return None;
+            }
             let start = if starts.is_empty() { 0x1000_0000 } else { starts[index / 16 % starts.len()] };
             match word {
                 "over" => format!("addr={start:#x}{}", if index.is_multiple_of(3) { "" } else { " remap" }),
@@ -497,6 +500,9 @@ fn fill(k: &Kernel, me: TaskId, word: &str, index: usize) -> Option<String> {
                 k.file_at(me, *fd).is_some_and(|file| matches!(k.open_files[file].kind, FileKind::Mqueue(_)))
             };
             let open: Vec<i32> = (0..16).filter(is_queue).collect();
+            if open.is_empty() && !index.is_multiple_of(EMPTY) {
+                return None;
+            }
             let any = (index / 16 % 5) as i32;
             if open.is_empty() || index.is_multiple_of(16) { any } else { open[index / 16 % open.len()] }.to_string()
         }
@@ -505,8 +511,11 @@ fn fill(k: &Kernel, me: TaskId, word: &str, index: usize) -> Option<String> {
 }
 
 /// An identifier; now and then one that is nearly right, or of another namespace.
-fn pick_id(_: &Kernel, ids: impl Iterator<Item = i32>, index: usize) -> String {
+fn pick_id(ids: impl Iterator<Item = i32>, index: usize) -> Option<String> {
     let ids: Vec<i32> = ids.collect();
+    if ids.is_empty() && !index.is_multiple_of(EMPTY) {
+        return None;
+    }
     let right = if ids.is_empty() { 0 } else { ids[index / 32 % ids.len()] };
     let id = match index % 32 {
         0 => -1,
@@ -516,5 +525,8 @@ fn pick_id(_: &Kernel, ids: impl Iterator<Item = i32>, index: usize) -> String {
         4 => i32::MAX,
         _ => right,
     };
-    id.to_string()
+    Some(id.to_string())
 }
+
+/// Of so many calls on what there is none of, one is made.
+const EMPTY: usize = 10;
