@@ -65,7 +65,8 @@ impl Pair {
         };
         let text = String::from_utf8_lossy(path).into_owned();
         let name = text.rsplit('/').next().unwrap_or_default();
-        let is_compared = if is_link { text.contains("/ns/") } else { COMPARED.contains(&name) };
+        let is_own = || crate::ipc::observe::is_compared(&self.k, task, &text);
+        let is_compared = if is_link { text.contains("/ns/") } else { COMPARED.contains(&name) || is_own() };
         let in_initial = self.k.task_active_pid_ns(task) == self.k.init.pid_ns;
         if !is_compared || name == "status" && !in_initial {
             return Err(Trouble::LabOnly);
@@ -74,6 +75,7 @@ impl Pair {
             self.machine.numbers.path(&self.k, self.k.task_active_pid_ns(task), path).ok_or(Trouble::LabOnly)?;
         let lab = dispatch(&mut self.k, task, syscall);
         let there = self.machine.look(self.k.task_nr(task), &real_path, is_link);
+        let there = there.map(|there| crate::ipc::observe::in_lab_terms(self, task, &text, there));
         // Signals that nobody will take any more are not part of the lab.
         let lines = |text: &str, map: &dyn Fn(i32) -> Option<i32>| {
             let mut lines = status_lines(text, map);

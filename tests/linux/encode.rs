@@ -9,6 +9,7 @@ use nslab::syscall::{
 
 use nslab::tree::{WriteTarget, write_target};
 
+use crate::ipc::decode::Shape;
 use crate::numbers::Numbers;
 use crate::raw::Handler;
 
@@ -87,12 +88,25 @@ pub enum Answer {
     Word,
     /// A value of its own on each machine: only that it succeeded counts.
     Unlike,
+    /// Of a call on System V objects, message queues or clocks.
+    Ipc(Shape),
+}
+
+impl Answer {
+    /// The errno of the lab: it has one for all calls that would block.
+    pub fn errno(self, errno: i32) -> i32 {
+        match (self, errno) {
+            (Answer::Ipc(Shape::Message { waits: true }), libc::ENOMSG) => libc::EAGAIN,
+            (Answer::Ipc(_), libc::ETIMEDOUT) => libc::EAGAIN,
+            _ => errno,
+        }
+    }
 }
 
 /// Offset of memory that a call writes into.
-const OUT: u64 = 0;
+pub const OUT: u64 = 0;
 /// Offset of what a call reads.
-const IN: usize = 2048;
+pub const IN: usize = 2048;
 /// Offset where nobody looks, for pointers that have to be valid.
 const SCRATCH: u64 = 8192;
 
@@ -100,11 +114,11 @@ pub fn call(number: i64, args: &[Arg]) -> Raw {
     Raw { number, args: args.to_vec(), data: Vec::new() }
 }
 
-fn with_data(number: i64, args: &[Arg], bytes: Vec<u8>) -> Raw {
+pub fn with_data(number: i64, args: &[Arg], bytes: Vec<u8>) -> Raw {
     Raw { number, args: args.to_vec(), data: vec![(IN, bytes)] }
 }
 
-fn int(value: i32) -> Arg {
+pub fn int(value: i32) -> Arg {
     Arg::Value(i64::from(value) as u64)
 }
 
@@ -112,13 +126,13 @@ fn id(value: Option<u32>) -> Arg {
     Arg::Value(u64::from(value.unwrap_or(u32::MAX)))
 }
 
-fn zero_ended(text: &[u8]) -> Vec<u8> {
+pub fn zero_ended(text: &[u8]) -> Vec<u8> {
     [text, b"\0"].concat()
 }
 
-const IN_ARG: Arg = Arg::Data(IN as u64);
-const OUT_ARG: Arg = Arg::Data(OUT);
-const NULL: Arg = Arg::Value(0);
+pub const IN_ARG: Arg = Arg::Data(IN as u64);
+pub const OUT_ARG: Arg = Arg::Data(OUT);
+pub const NULL: Arg = Arg::Value(0);
 
 /// What the encoding may look at, all of the moment before the call.
 pub struct Context<'a> {
@@ -203,7 +217,7 @@ pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<(Job, Answer)> {
         Syscall::Reboot { command, magic } => encode_reboot(c, *command, *magic),
         // A tracer would have to answer for every signal of its tracee; what a task reads is observed from outside; the
         // rest is not compared.
-        _ => None,
+        _ => crate::ipc::encode::encode(c, syscall),
     }
 }
 
@@ -518,6 +532,7 @@ fn is_sysctl_safe(c: &Context<'_>, path: &[u8]) -> bool {
     match name {
         "kernel/hostname" | "kernel/domainname" => !is_initial("uts"),
         "kernel/pid_max" | "kernel/ns_last_pid" => !is_initial("pid"),
+        _ if crate::ipc::is_sysctl(name) => !is_initial("ipc"),
         _ => name.starts_with("user/") && !is_initial("user"),
     }
 }

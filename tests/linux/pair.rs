@@ -60,6 +60,8 @@ pub struct Pair {
     patience: Duration,
     /// The process that stands for init is not as it was at the start.
     pub is_init_dirty: bool,
+    /// Seconds since the machine's boot when this was made, and what the lab's clock shows.
+    uptime: u64,
 }
 
 /// After so many calls everything is compared, not only what the call changed.
@@ -83,6 +85,7 @@ impl Pair {
             controller: std::process::id() as i32,
             patience: PATIENCE,
             is_init_dirty: false,
+            uptime: uptime()?,
         };
         pair.reset_lab()?;
         Ok(pair)
@@ -137,6 +140,7 @@ impl Pair {
         let names = self.machine.names(1).ok_or("uname of the first worker")?;
         let mut lines = vec![
             words(&format!("prlimit nproc {NPROC}:{NPROC}")),
+            words(&format!("clock +{}s", self.uptime)),
             vec!["sethostname".into(), names.0],
             vec!["setdomainname".into(), names.1],
         ];
@@ -215,12 +219,12 @@ impl Pair {
         }
     }
 
-    /// Limits of namespaces are given back late on the machine: there, what is refused is tried again.
+    /// Limits are given back late on the machine, when namespaces are freed: there, what is refused is tried again.
     fn run_on_machine(&mut self, prepared: &Prepared, survives: bool, is_ok: bool) -> Reply {
         let wait = Wait::start();
         loop {
             let reply = self.machine.run(prepared, survives);
-            let is_refused = is_ok && reply == Reply::Done(Err(Errno::ENOSPC));
+            let is_refused = is_ok && matches!(reply, Reply::Done(Err(Errno::ENOSPC | Errno::EMFILE)));
             if !is_refused || wait.is_over(self.patience) {
                 return reply;
             }
@@ -461,6 +465,11 @@ fn text_of(result: &LabResult) -> Result<String, Errno> {
 
 fn word_of(text: &str) -> nslab::control::lex::Word {
     nslab::control::lex::Word { bytes: text.as_bytes().to_vec(), column: 1 }
+}
+
+fn uptime() -> Result<u64, String> {
+    let text = std::fs::read_to_string("/proc/uptime").map_err(|error| format!("/proc/uptime: {error}"))?;
+    text.split('.').next().and_then(|seconds| seconds.parse().ok()).ok_or_else(|| format!("/proc/uptime: {text}"))
 }
 
 fn real_number(path: &str) -> Result<i32, String> {

@@ -153,6 +153,7 @@ fn run_steadily(pair: &mut Pair, area: &Area, steps: &[Step], unsteady: &mut Vec
         let again = run_steps(pair, area, steps)?;
         if again.difference.is_none() {
             let last = outcome.ran.last().map(|ran| text_of(&ran.line)).unwrap_or_default();
+            println!("linux: did not come again: {last}: {difference}");
             unsteady.push(format!("{last}: {difference}"));
         }
         outcome = again;
