@@ -30,7 +30,7 @@ const CORE: Area =
     Area { name: "core", programs: 400, length: 80, prelude: &[], step: core_step, observe: |_, _| Ok(()) };
 
 /// The areas there are.
-pub const AREAS: &[Area] = &[CORE, crate::ipc::AREA];
+pub const AREAS: &[Area] = &[CORE, crate::ipc::AREA, crate::net::AREA];
 
 /// The area `NSLAB_LINUX_AREA` names, or all.
 ///

@@ -3,12 +3,14 @@
 use nslab::kernel::file::{FileKind, OpenFlags};
 use nslab::kernel::{Kernel, TaskId};
 use nslab::syscall::ioctl::*;
+use nslab::syscall::ip::Ip;
 use nslab::syscall::{
     CloneArgs, CloneFlags, Prctl, RebootCommand, Resource, SigAction, Syscall, Target, WNOHANG, WaitidWhich,
 };
 
 use nslab::tree::{WriteTarget, write_target};
 
+use crate::net::call::{encode_ip, encode_socket};
 use crate::numbers::Numbers;
 use crate::raw::Handler;
 
@@ -60,6 +62,15 @@ pub enum Job {
     },
     Exec {
         name: Vec<u8>,
+    },
+    /// A message to rtnetlink.
+    Netlink(Vec<u8>),
+    /// What ip(8) lists.
+    Listing(Ip),
+    /// A new socket; the calls get it ready.
+    Socket {
+        open: Raw,
+        calls: Vec<Raw>,
     },
     /// What the library refuses before there is a system call.
     Refused(i32),
@@ -201,6 +212,9 @@ pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<(Job, Answer)> {
         Syscall::Ioctl { fd, request, arg } => encode_ioctl(c, *fd, *request, *arg),
         Syscall::Write { path, bytes } => encode_write(c, path, bytes).map(|job| (job, Answer::Number)),
         Syscall::Reboot { command, magic } => encode_reboot(c, *command, *magic),
+        Syscall::Ip(ip) => encode_ip(c, ip).map(|job| (job, Answer::Number)),
+        Syscall::Bind(name) => encode_socket(c, name, false).map(|job| (job, Answer::Number)),
+        Syscall::Connect(name) => encode_socket(c, name, true).map(|job| (job, Answer::Number)),
         // A tracer would have to answer for every signal of its tracee; what a task reads is observed from outside; the
         // rest is not compared.
         _ => None,
@@ -518,6 +532,7 @@ fn is_sysctl_safe(c: &Context<'_>, path: &[u8]) -> bool {
     match name {
         "kernel/hostname" | "kernel/domainname" => !is_initial("uts"),
         "kernel/pid_max" | "kernel/ns_last_pid" => !is_initial("pid"),
+        _ if name.starts_with("net/") => !is_initial("net"),
         _ => name.starts_with("user/") && !is_initial("user"),
     }
 }

@@ -50,7 +50,7 @@ impl Kernel {
         }
     }
 
-    /// Sets a device up: its IPv4 addresses are local, the loopback device has its own (`dev_open`, `inetdev_event`).
+    /// Sets a device up: its subnets are routed, the loopback device has its own address (`dev_open`, `inetdev_event`).
     pub(crate) fn dev_open(&mut self, id: DevId) {
         let dev = &mut self.net.devices[id];
         if dev.is_up {
@@ -59,7 +59,7 @@ impl Kernel {
         dev.is_up = true;
         dev.has_qdisc = true;
         for inet in &mut dev.inet {
-            inet.is_local = true;
+            inet.was_up = true;
         }
         if dev.kind == DevKind::Loopback {
             // It may have the address already.
@@ -68,7 +68,7 @@ impl Kernel {
         self.link_changed(id);
     }
 
-    /// Sets a device down: IPv6 addresses go, IPv4 ones stay but are not local any more (`dev_close`).
+    /// Sets a device down: IPv6 addresses go, IPv4 ones stay, and stay local (`dev_close`).
     pub(crate) fn dev_close(&mut self, id: DevId) {
         let dev = &mut self.net.devices[id];
         if !dev.is_up {
@@ -76,9 +76,6 @@ impl Kernel {
         }
         dev.is_up = false;
         dev.inet6.clear();
-        for inet in &mut dev.inet {
-            inet.is_local = false;
-        }
         self.link_changed(id);
     }
 

@@ -64,7 +64,7 @@ pub(super) fn add(k: &mut Kernel, me: TaskId, net: NsId, add: &LinkAdd) -> Resul
     }
 }
 
-/// Changes a device, one thing after the other: namespace, name, master, state. What was done before a failure stays
+/// Changes a device, one thing after the other: namespace, name, state, master. What was done before a failure stays
 /// done (`do_setlink`).
 ///
 /// # Errors
@@ -82,13 +82,13 @@ pub(super) fn set(k: &mut Kernel, me: TaskId, net: NsId, set: &LinkSet) -> Resul
     if let Some(name) = name {
         k.dev_change_name(dev, name)?;
     }
-    if let Some(master) = master {
-        set_master(k, dev, master)?;
-    }
     match set.up {
         Some(true) => k.dev_open(dev),
         Some(false) => k.dev_close(dev),
         None => {}
+    }
+    if let Some(master) = master {
+        set_master(k, dev, master)?;
     }
     Ok(())
 }
