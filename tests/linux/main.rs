@@ -8,6 +8,7 @@
 //! | `NSLAB_LINUX_RUNS` | random programs to run of each area, or a range `FROM..TO` of their numbers |
 //! | `NSLAB_LINUX_CASES` | case files to run, by a part of their name; nothing else runs then |
 //! | `NSLAB_LINUX_SEED` | another series of programs |
+//! | `NSLAB_LINUX_SHRINK` | most runs to make a program that differs shorter, 250 without it |
 //! | `NSLAB_LINUX_REPORT` | the file to write the report to |
 //! | `NSLAB_LINUX_RECORD` | the directory to record programs into |
 #![no_main]

@@ -186,13 +186,15 @@ impl Kernel {
         Ok(())
     }
 
-    /// Adds an IPv6 address before others of its scope, behind those of a wider one (`ipv6_link_dev_addr`).
+    /// Adds an IPv6 address before others of its scope, behind those of a wider one; ::1 counts as link-local here
+    /// (`ipv6_link_dev_addr`).
     fn insert_inet6(&mut self, id: DevId, inet: Inet6) -> Result<()> {
         let list = &mut self.net.devices[id].inet6;
         if list.iter().any(|other| other.addr == inet.addr) {
             bail!(EEXIST, "{} is an address of the device already", inet.addr.to_string());
         }
-        let at = list.iter().position(|other| inet.scope <= other.scope).unwrap_or(list.len());
+        let is_before = |other: &Inet6| inet.scope == Scope::Global || other.scope != Scope::Global;
+        let at = list.iter().position(is_before).unwrap_or(list.len());
         list.insert(at, inet);
         Ok(())
     }

@@ -79,8 +79,13 @@ impl Kernel {
         self.link_changed(id);
     }
 
-    /// Tells those whom the state of a link concerns: the other end, bridges, IPv6.
+    /// Tells those whom the state of a link concerns: listeners, the other end, bridges, IPv6.
     fn link_changed(&mut self, id: DevId) {
+        self.rtmsg_ifinfo(id);
+        // The carrier of the other end has changed.
+        if let Some(peer) = self.net.devices[id].peer().filter(|&peer| self.net.devices[peer].is_up) {
+            self.rtmsg_ifinfo(peer);
+        }
         for end in std::iter::once(id).chain(self.net.devices[id].peer()) {
             self.addrconf_link_ready(end);
             if let Some(bridge) = self.net.devices[end].master {

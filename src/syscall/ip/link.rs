@@ -54,7 +54,7 @@ pub(super) fn add(k: &mut Kernel, me: TaskId, net: NsId, add: &LinkAdd) -> Resul
     match k.register_netdevice(target, &named(&add.end.name), add.end.index, *kind) {
         Ok(end) => {
             k.pair_veth(end, peer);
-            k.allocate_peer_nsid(end);
+            k.rtmsg_ifinfo(end);
             Ok(())
         }
         Err(refused) => {
@@ -73,8 +73,12 @@ pub(super) fn set(k: &mut Kernel, me: TaskId, net: NsId, set: &LinkSet) -> Resul
     let name = set.name.as_deref().filter(|name| !name.is_empty());
     check_length(name.unwrap_or_default(), NAME_MAX)?;
     let dev = find_dev(k, net, &set.dev)?;
-    let master = set.master.as_ref().map(|master| master.as_ref().map(|name| find_dev(k, net, name)).transpose());
-    let master = master.transpose()?;
+    // ip(8) sends an index, whatever the device with it is where the device has come to.
+    let master = match &set.master {
+        None => None,
+        Some(None) => Some(0),
+        Some(Some(name)) => Some(k.net.devices[find_dev(k, net, name)?].ifindex),
+    };
     let target = other_net(k, me, net, set.netns)?;
     if target != net {
         k.dev_change_net_namespace(dev, target, name, set.index)?;
@@ -88,17 +92,9 @@ pub(super) fn set(k: &mut Kernel, me: TaskId, net: NsId, set: &LinkSet) -> Resul
         None => {}
     }
     if let Some(master) = master {
-        set_master(k, dev, master)?;
+        k.set_master(dev, master)?;
     }
     Ok(())
-}
-
-fn set_master(k: &mut Kernel, dev: DevId, master: Option<DevId>) -> Result<()> {
-    let net = |dev: DevId| k.net.devices[dev].net;
-    if master.is_some_and(|master| net(master) != net(dev)) {
-        bail!(EINVAL, "the master is in another namespace");
-    }
-    k.set_master(dev, master)
 }
 
 /// # Errors

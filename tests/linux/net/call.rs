@@ -36,7 +36,7 @@ pub fn encode_ip(c: &Context<'_>, ip: &Ip) -> Option<Job> {
 
 /// A worker needs a descriptor for a moment.
 fn has_descriptors(c: &Context<'_>) -> bool {
-    c.k.signal_of(c.me).rlimits.nofile.soft > 64
+    c.k.signal_of(c.me).rlimits.nofile.soft > FD_NETLINK as u64
 }
 
 /// The namespaces that a call names and that devices may come to.
@@ -131,6 +131,8 @@ fn is_probed(k: &Kernel, me: TaskId, addr: &SocketAddr, connects: bool) -> bool 
     !(is_own && (!connects || k.is_loopback_up(net))) && k.devices_of(net).any(|(_, dev)| probes(dev))
 }
 
+const FD_NETLINK: i64 = 990;
+
 impl Machine {
     /// Sends a message and reads the answer to it; `None` if the worker does not come back.
     fn netlink(&self, slot: usize, message: &[u8]) -> Option<Result<i32, Errno>> {
@@ -141,10 +143,18 @@ impl Machine {
         let args = vec![Arg::Opened, Arg::Data(4096), length];
         let send = Raw { number: libc::SYS_write, args, data: vec![(4096, message.to_vec())] };
         let receive = call(libc::SYS_read, &[Arg::Opened, Arg::Data(OUT), Arg::Value(4096)]);
-        let (result, fd) = self.new_socket(slot, &open, &[send, receive])?;
-        if let Some(fd) = fd {
-            self.close(slot, fd);
+        let opened = self.make(slot, &open, None)?;
+        if opened < 0 {
+            return Some(Err(Errno::from_raw(-opened as i32)));
         }
+        // Out of the way of the descriptors the message may name.
+        self.make(slot, &call(libc::SYS_dup2, &[Arg::Opened, Arg::Value(FD_NETLINK as u64)]), Some(opened))?;
+        self.close(slot, opened);
+        let mut result = 0;
+        for call in [send, receive] {
+            result = self.make(slot, &call, Some(FD_NETLINK))?;
+        }
+        self.close(slot, FD_NETLINK);
         if result < 0 {
             return Some(Err(Errno::from_raw(-result as i32)));
         }
