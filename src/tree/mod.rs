@@ -495,8 +495,6 @@ pub fn is_faults(node: Node) -> bool {
 
 /// The directory is `ns`, whose order of entries is part of what Linux shows.
 pub fn is_ns_dir(node: Node) -> bool {
-    match node.place {
-        Place::Pid(_, row) | Place::Tid(_, row) => matches!(pid::row_at(row).kind, pid::Kind::Dir(pid::Dir::Ns)),
-        _ => false,
-    }
+    let (Place::Pid(_, row) | Place::Tid(_, row)) = node.place else { return false };
+    matches!(pid::row_at(row).kind, pid::Kind::Dir(pid::Dir::Ns))
 }

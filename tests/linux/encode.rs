@@ -3,6 +3,7 @@
 use nslab::kernel::file::{FileKind, OpenFlags};
 use nslab::kernel::{Kernel, TaskId};
 use nslab::syscall::ioctl::*;
+use nslab::syscall::ip::Ip;
 use nslab::syscall::{
     CloneArgs, CloneFlags, Prctl, RebootCommand, Resource, SigAction, Syscall, Target, WNOHANG, WaitidWhich,
 };
@@ -10,6 +11,7 @@ use nslab::syscall::{
 use nslab::tree::{WriteTarget, write_target};
 
 use crate::ipc::decode::Shape;
+use crate::net::call::{encode_ip, encode_socket};
 use crate::numbers::Numbers;
 use crate::raw::Handler;
 
@@ -61,6 +63,15 @@ pub enum Job {
     },
     Exec {
         name: Vec<u8>,
+    },
+    /// A message to rtnetlink.
+    Netlink(Vec<u8>),
+    /// What ip(8) lists.
+    Listing(Ip),
+    /// A new socket; the calls get it ready.
+    Socket {
+        open: Raw,
+        calls: Vec<Raw>,
     },
     /// What the library refuses before there is a system call.
     Refused(i32),
@@ -215,6 +226,9 @@ pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<(Job, Answer)> {
         Syscall::Ioctl { fd, request, arg } => encode_ioctl(c, *fd, *request, *arg),
         Syscall::Write { path, bytes } => encode_write(c, path, bytes).map(|job| (job, Answer::Number)),
         Syscall::Reboot { command, magic } => encode_reboot(c, *command, *magic),
+        Syscall::Ip(ip) => encode_ip(c, ip).map(|job| (job, Answer::Number)),
+        Syscall::Bind(name) => encode_socket(c, name, false).map(|job| (job, Answer::Number)),
+        Syscall::Connect(name) => encode_socket(c, name, true).map(|job| (job, Answer::Number)),
         // A tracer would have to answer for every signal of its tracee; what a task reads is observed from outside; the
         // rest is not compared.
         _ => crate::ipc::encode::encode(c, syscall),
@@ -533,6 +547,7 @@ fn is_sysctl_safe(c: &Context<'_>, path: &[u8]) -> bool {
         "kernel/hostname" | "kernel/domainname" => !is_initial("uts"),
         "kernel/pid_max" | "kernel/ns_last_pid" => !is_initial("pid"),
         _ if crate::ipc::is_sysctl(name) => !is_initial("ipc"),
+        _ if name.starts_with("net/") => !is_initial("net"),
         _ => name.starts_with("user/") && !is_initial("user"),
     }
 }

@@ -223,6 +223,7 @@ impl Machine {
             Job::Hand { nr, entry } => self.hand(slot, *nr, entry),
             Job::Clone { args, set_tid } => self.clone(slot, *args, set_tid),
             Job::Exec { name } => self.exec(slot, name),
+            Job::Netlink(_) | Job::Listing(_) | Job::Socket { .. } => return self.run_network(prepared, &prepared.job),
         };
         match result {
             None if survives => Reply::Hung,
@@ -232,7 +233,7 @@ impl Machine {
     }
 
     /// One call of one worker: its result, `None` if it does not come in time.
-    fn make(&self, slot: usize, raw: &Raw, opened: Option<i64>) -> Option<i64> {
+    pub fn make(&self, slot: usize, raw: &Raw, opened: Option<i64>) -> Option<i64> {
         self.make_within(slot, raw, opened, self.patience)
     }
 
@@ -535,8 +536,16 @@ impl Prepared {
         matches!(self.job, Job::Clone { .. })
     }
 
+    pub fn is_listing(&self) -> bool {
+        matches!(self.job, Job::Listing(_))
+    }
+
     pub fn nr(&self) -> i32 {
         self.nr
+    }
+
+    pub fn slot(&self) -> usize {
+        self.slot
     }
 }
 
