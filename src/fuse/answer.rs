@@ -435,5 +435,6 @@ pub(super) fn host_type(file_type: FileType) -> fuser::FileType {
         FileType::Directory => fuser::FileType::Directory,
         FileType::File => fuser::FileType::RegularFile,
         FileType::Symlink => fuser::FileType::Symlink,
+        FileType::Socket => fuser::FileType::Socket,
     }
 }

@@ -39,6 +39,7 @@ use crate::control::VERBS;
 use crate::err;
 use crate::errno::{Errno, Error, Result};
 use crate::kernel::node::Place;
+use crate::lab;
 use crate::script::Call;
 use crate::tree::{DirEntry, FileType};
 
@@ -109,12 +110,22 @@ impl LabFs {
 
     /// A name in a directory where the caller may make and remove directories; `None`: nobody may.
     fn in_dir(&self, req: &Request, parent: INodeNo, name: &OsStr) -> Result<Option<InDir>> {
-        if !matches!(self.shared.identity(parent.0)?.node.place, Place::Cgroup(_, None)) {
+        let dir = self.shared.identity(parent.0)?.node;
+        lab::may_change(dir)?;
+        if !matches!(dir.place, Place::Cgroup(_, None)) {
             return Ok(None);
         }
         let caller = caller(req);
         self.shared.check_writer(caller)?;
         Ok(Some(InDir { caller, dir: parent.0, name: name.to_owned() }))
+    }
+
+    /// Why a name in a directory of the tree cannot change; `otherwise` where the file system would be writable.
+    fn refusal(&self, dir: INodeNo, otherwise: fuser::Errno) -> fuser::Errno {
+        match self.shared.identity(dir.0).and_then(|identity| lab::may_change(identity.node)) {
+            Ok(()) => otherwise,
+            Err(error) => host_errno(&error),
+        }
     }
 
     /// The mutator lives longer than the session; should it not, the dropped reply answers EIO.
@@ -303,27 +314,27 @@ impl Filesystem for LabFs {
     fn create(
         &self,
         _req: &Request,
-        _parent: INodeNo,
+        parent: INodeNo,
         _name: &OsStr,
         _mode: u32,
         _umask: u32,
         _flags: i32,
         reply: ReplyCreate,
     ) {
-        reply.error(fuser::Errno::ENOENT);
+        reply.error(self.refusal(parent, fuser::Errno::ENOENT));
     }
 
     fn mknod(
         &self,
         _req: &Request,
-        _parent: INodeNo,
+        parent: INodeNo,
         _name: &OsStr,
         _mode: u32,
         _umask: u32,
         _rdev: u32,
         reply: ReplyEntry,
     ) {
-        reply.error(fuser::Errno::ENOENT);
+        reply.error(self.refusal(parent, fuser::Errno::ENOENT));
     }
 
     fn mkdir(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
@@ -334,16 +345,16 @@ impl Filesystem for LabFs {
         }
     }
 
-    fn symlink(&self, _req: &Request, _parent: INodeNo, _name: &OsStr, _target: &Path, reply: ReplyEntry) {
-        reply.error(fuser::Errno::ENOENT);
+    fn symlink(&self, _req: &Request, parent: INodeNo, _name: &OsStr, _target: &Path, reply: ReplyEntry) {
+        reply.error(self.refusal(parent, fuser::Errno::ENOENT));
     }
 
-    fn link(&self, _req: &Request, _ino: INodeNo, _newparent: INodeNo, _newname: &OsStr, reply: ReplyEntry) {
-        reply.error(fuser::Errno::ENOENT);
+    fn link(&self, _req: &Request, _ino: INodeNo, newparent: INodeNo, _newname: &OsStr, reply: ReplyEntry) {
+        reply.error(self.refusal(newparent, fuser::Errno::ENOENT));
     }
 
-    fn unlink(&self, _req: &Request, _parent: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
-        reply.error(fuser::Errno::EPERM);
+    fn unlink(&self, _req: &Request, parent: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
+        reply.error(self.refusal(parent, fuser::Errno::EPERM));
     }
 
     fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -365,7 +376,7 @@ impl Filesystem for LabFs {
         reply: ReplyEmpty,
     ) {
         match caught(|| self.shared.find(newparent.0, newname)) {
-            Ok(_) => reply.error(fuser::Errno::EPERM),
+            Ok(_) => reply.error(self.refusal(newparent, fuser::Errno::EPERM)),
             Err(error) => reply.error(host_errno(&error)),
         }
     }

@@ -11,6 +11,7 @@ use crate::kernel::change::Change;
 use crate::kernel::cred::{Cred, GLOBAL_ROOT_UID};
 use crate::kernel::file::{Descriptor, FilesStruct, FsStruct};
 use crate::kernel::ns::{NsType, Slot};
+use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::pid::{Pid, PidPlan};
 use crate::kernel::refcount::Held;
 use crate::kernel::signal::{SIGCHLD, SIGNAL_MAX, Sighand, SignalStruct};
@@ -190,7 +191,7 @@ fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &PidPlan, cg
         cred,
         mm: Some(copy_mm(k, me, flags)),
         was_dumpable: false,
-        fs: Some(copy_fs(k, me, flags)),
+        fs: Some(copy_fs(k, me, flags, &nsproxy)),
         files: Some(copy_files(k, me, flags)),
         nsproxy: Some(nsproxy),
         cgroup: k.cgroup.table.hold(cgroup),
@@ -254,12 +255,7 @@ fn parent_exec_id(k: &Kernel, me: TaskId, flags: CloneFlags) -> u64 {
 
 /// `copy_namespaces`: shares the parent's nsproxy unless something new is asked for or the time namespace for children
 /// is another one.
-fn copy_namespaces(
-    k: &mut Kernel,
-    me: TaskId,
-    flags: CloneFlags,
-    owner: NsId,
-) -> Held<crate::kernel::nsproxy::NsProxy> {
+fn copy_namespaces(k: &mut Kernel, me: TaskId, flags: CloneFlags, owner: NsId) -> Held<NsProxy> {
     let asked = flags.bits() & crate::kernel::nsproxy::nsproxy_flags();
     let moves_in_time = !flags.contains(CloneFlags::VM);
     if asked == 0 && !(moves_in_time && k.is_time_switch_due(me)) {
@@ -296,9 +292,20 @@ fn copy_mm(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<Mm> {
     k.mms.insert_held(Mm { users: 0, dumpable, user_ns, attachments })
 }
 
-fn copy_fs(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<FsStruct> {
+/// With CLONE_NEWNS the copy moves into the copied tree.
+fn copy_fs(k: &mut Kernel, me: TaskId, flags: CloneFlags, nsproxy: &Held<NsProxy>) -> Held<FsStruct> {
     let current = k.tasks[me].fs.as_ref().expect("only a live task makes calls").id();
-    if flags.contains(CloneFlags::FS) { k.fs.hold(current) } else { k.copy_fs_struct(me) }
+    if flags.contains(CloneFlags::FS) {
+        return k.fs.hold(current);
+    }
+    let copy = k.copy_fs_struct(me);
+    if flags.contains(CloneFlags::NEWNS)
+        && let Some(old) = k.mnt_ns_of(me)
+    {
+        let new = k.nsproxies[nsproxy.id()].get(Slot::Mnt);
+        k.enter_copied_tree(copy.id(), k.tree_of(old), k.tree_of(new));
+    }
+    copy
 }
 
 fn copy_files(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<FilesStruct> {
@@ -310,8 +317,10 @@ impl Kernel {
     /// A private copy of a task's root, working directory and umask (`copy_fs_struct`).
     pub(crate) fn copy_fs_struct(&mut self, task: TaskId) -> Held<FsStruct> {
         let current = self.tasks[task].fs.as_ref().expect("only a live task makes calls").id();
-        let umask = self.fs[current].umask;
-        self.fs.insert_held(FsStruct { users: 0, umask })
+        let FsStruct { umask, root, pwd, .. } = &self.fs[current];
+        let (umask, root, pwd) = (*umask, root.path(), pwd.path());
+        let copy = FsStruct { users: 0, umask, root: self.hold_path(root), pwd: self.hold_path(pwd) };
+        self.fs.insert_held(copy)
     }
 
     /// A private copy of a task's descriptor table; both refer to the same open files (`dup_fd`).

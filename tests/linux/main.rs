@@ -4,15 +4,18 @@
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `NSLAB_LINUX_RUNS` | random programs to run, or a range `FROM..TO` of their numbers |
+//! | `NSLAB_LINUX_AREA` | the one area to run random programs of, see `area.rs` |
+//! | `NSLAB_LINUX_RUNS` | random programs to run of each area, or a range `FROM..TO` of their numbers |
 //! | `NSLAB_LINUX_CASES` | case files to run, by a part of their name; nothing else runs then |
 //! | `NSLAB_LINUX_SEED` | another series of programs |
 //! | `NSLAB_LINUX_REPORT` | the file to write the report to |
 //! | `NSLAB_LINUX_RECORD` | the directory to record programs into |
 #![no_main]
 
+mod area;
 mod cases;
 mod encode;
+mod ipc;
 mod machine;
 mod numbers;
 mod observe;
@@ -31,14 +34,12 @@ use std::ffi::{CStr, c_char, c_int};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use area::Area;
 use nslab::kernel::Kernel;
 use nslab::script::run::{Outcome, run_case};
 use pair::Pair;
-use report::Area;
+use report::CaseCounts;
 use run::Tally;
-
-/// Random programs run when nothing else is asked for: a minute or two on a small machine.
-const RUNS: u64 = 400;
 
 /// Runs all checks. A worker that has just called exec comes here too.
 ///
@@ -99,7 +100,10 @@ fn all_checks() -> Result<(), String> {
     println!("linux: planted errors: ok");
     let is_root = raw::call(libc::SYS_geteuid, [0; 6]) == 0;
     let areas = if is_root { check_cases(&mut pair, "")? } else { BTreeMap::new() };
-    let tally = check_programs(&mut pair, seed)?;
+    let mut tally = Tally::default();
+    for area in area::chosen()? {
+        tally.absorb(check_programs(&mut pair, area, seed)?);
+    }
     if let Ok(file) = env::var("NSLAB_LINUX_REPORT") {
         let mut reached = report::sites_of_cases(&lab_files("fixtures/cases"));
         reached.extend(tally.sites.iter().cloned());
@@ -116,14 +120,15 @@ fn number(variable: &str) -> Option<u64> {
     env::var(variable).ok()?.parse().ok()
 }
 
-fn check_programs(pair: &mut Pair, seed: u64) -> Result<Tally, String> {
+fn check_programs(pair: &mut Pair, area: &Area, seed: u64) -> Result<Tally, String> {
     let asked = env::var("NSLAB_LINUX_RUNS").unwrap_or_default();
     let (from, to) = asked.split_once("..").unwrap_or(("0", &asked));
-    let range = from.parse().unwrap_or(0)..to.parse().unwrap_or(RUNS);
+    let range = from.parse().unwrap_or(0)..to.parse().unwrap_or(area.programs);
     let mut tally = Tally::default();
-    run::run_programs(pair, seed, range, &mut tally)?;
+    run::run_programs(pair, area, seed, range, &mut tally)?;
     println!(
-        "linux: {} random programs, {} calls, {} refused, {} places of errors, {} differ, {} unsteady, {} ended early",
+        "linux: {}: {} random programs, {} calls, {} refused, {} places of errors, {} differ, {} unsteady, {} ended early",
+        area.name,
         tally.programs,
         tally.operations,
         tally.refused,
@@ -145,8 +150,8 @@ fn lab_files(directory: &str) -> Vec<PathBuf> {
 }
 
 /// Runs the case files on both sides; a case that cannot run here stops at the first line that says so.
-fn check_cases(pair: &mut Pair, part: &str) -> Result<BTreeMap<String, Area>, String> {
-    let mut areas: BTreeMap<String, Area> = BTreeMap::new();
+fn check_cases(pair: &mut Pair, part: &str) -> Result<BTreeMap<String, CaseCounts>, String> {
+    let mut areas: BTreeMap<String, CaseCounts> = BTreeMap::new();
     for file in lab_files("fixtures/cases") {
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if !name.contains(part) {
@@ -162,7 +167,7 @@ fn check_cases(pair: &mut Pair, part: &str) -> Result<BTreeMap<String, Area>, St
             pair.restart()?;
             match run_case(pair, &case) {
                 Outcome::Passed => area.passed += 1,
-                Outcome::Pending => area.not_here += 1,
+                Outcome::NotHere => area.not_here += 1,
                 // Both agree, on something else: the case is about a root that may do more than this one.
                 Outcome::Failed(message) if !message.contains(&format!("{:?}", cases::DIFFERS)) => area.not_here += 1,
                 Outcome::Failed(message) => {
@@ -174,7 +179,7 @@ fn check_cases(pair: &mut Pair, part: &str) -> Result<BTreeMap<String, Area>, St
     }
     pair.is_init_dirty = true;
     pair.restart()?;
-    let sum = |count: fn(&Area) -> usize| areas.values().map(count).sum::<usize>();
+    let sum = |count: fn(&CaseCounts) -> usize| areas.values().map(count).sum::<usize>();
     println!(
         "linux: cases: {} passed, {} failed, {} not run here",
         sum(|a| a.passed),

@@ -12,6 +12,8 @@ use proptest::sample::select;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
+use crate::area::Area;
+
 /// One step: who does what.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -85,6 +87,19 @@ enum Op {
         kind: usize,
         value: u32,
     },
+    /// A line with `{WORD:INDEX}` where `fill` knows what stands for them at that moment.
+    Filled {
+        line: String,
+        fill: Fill,
+    },
+}
+
+/// What stands for `{WORD:INDEX}` in a line of a task. `None`: nothing, and then there is no line.
+pub type Fill = fn(&Kernel, TaskId, &str, usize) -> Option<String>;
+
+/// A step whose line has holes.
+pub fn filled_step(fill: Fill, line: impl Strategy<Value = String>) -> impl Strategy<Value = Step> {
+    (any::<usize>(), line).prop_map(move |(actor, line)| Step { actor, op: Op::Filled { line, fill } })
 }
 
 /// A piece of a line.
@@ -120,19 +135,20 @@ impl Line {
     }
 }
 
-/// Random steps of program number `index` under a seed.
-pub fn program_tree(seed: u64, index: u64, length: usize) -> impl ValueTree<Value = Vec<Step>> {
+/// Random steps of an area's program number `index` under a seed, at most `length`.
+pub fn program_tree(area: &Area, seed: u64, index: u64, length: usize) -> impl ValueTree<Value = Vec<Step>> {
     let mut bytes = [0u8; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     bytes[8..16].copy_from_slice(&index.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let mut runner = TestRunner::new_with_rng(Config { failure_persistence: None, ..Config::default() }, rng);
-    let steps = prop::collection::vec(step(), length / 2..=length);
+    let steps = prop::collection::vec((area.step)(), length / 2..=length);
     steps.new_tree(&mut runner).expect("the strategies reject nothing")
 }
 
-fn step() -> impl Strategy<Value = Step> {
-    (any::<usize>(), op()).prop_map(|(actor, op)| Step { actor, op })
+/// What tasks do to themselves and each other.
+pub fn core_step() -> BoxedStrategy<Step> {
+    (any::<usize>(), op()).prop_map(|(actor, op)| Step { actor, op }).boxed()
 }
 
 const THREAD: u64 = 0x10f00;
@@ -503,6 +519,9 @@ pub fn line_of(k: &Kernel, step: &Step) -> Option<Line> {
             words(verb, [vec![vec![nr(*first)], vec![nr(*second)]], optional(after)].concat())
         }
         Op::Plain(line) => plain_line(k.task_nr(actor), line)?,
+        Op::Filled { line, fill } => {
+            plain_line(k.task_nr(actor), &fill_in(line, |word, index| fill(k, actor, word, index))?)?
+        }
         Op::Map { task, file, text: content } => {
             let path = vec![Piece::Text("/proc/".to_owned()), nr(*task), Piece::Text(format!("/{file}"))];
             words("write", vec![path, text((*content).to_owned())])
@@ -514,7 +533,21 @@ pub fn line_of(k: &Kernel, step: &Step) -> Option<Line> {
     })
 }
 
-fn plain_line(actor: i32, line: &str) -> Option<Line> {
+/// The line with its holes filled; text in braces that is no `WORD:INDEX` stays.
+fn fill_in(line: &str, fill: impl Fn(&str, usize) -> Option<String>) -> Option<String> {
+    let mut pieces = line.split('{');
+    let mut out = pieces.next()?.to_owned();
+    for piece in pieces {
+        let hole = piece.split_once('}').and_then(|(hole, after)| Some((hole.split_once(':')?, after)));
+        match hole.and_then(|((word, index), after)| Some((word, index.parse().ok()?, after))) {
+            Some((word, index, after)) => out += &(fill(word, index)? + after),
+            None => out += &format!("{{{piece}"),
+        }
+    }
+    Some(out)
+}
+
+pub fn plain_line(actor: i32, line: &str) -> Option<Line> {
     let words = nslab::control::lex::control_words(line).ok()?;
     let mut words = words.into_iter().map(|word| String::from_utf8_lossy(&word.bytes).into_owned());
     let verb = words.next()?;
@@ -566,7 +599,7 @@ fn pick_actor(k: &Kernel, step: &Step) -> Option<TaskId> {
 }
 
 /// The number of any task there is, zombies included; sometimes one that nobody has.
-fn pick_number(k: &Kernel, index: usize) -> i32 {
+pub fn pick_number(k: &Kernel, index: usize) -> i32 {
     let tasks: Vec<TaskId> = k.tasks.iter().map(|(id, _)| id).collect();
     if index.is_multiple_of(40) { 3999 } else { k.task_nr(tasks[index / 40 % tasks.len()]) }
 }

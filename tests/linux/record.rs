@@ -8,6 +8,7 @@ use nslab::errno::Errno;
 use nslab::kernel::ns::ENTRIES;
 use proptest::strategy::ValueTree;
 
+use crate::area::AREAS;
 use crate::observe::{initial_number, lab_links, lab_status};
 use crate::pair::Pair;
 use crate::program::program_tree;
@@ -29,12 +30,13 @@ const STATUS: [&str; 6] = ["State", "PPid", "Uid", "Gid", "NSpid", "CapEff"];
 /// # Errors
 /// The machine's side does not start, or differs: then there is nothing to record.
 pub fn record(pair: &mut Pair, seed: u64) -> Result<Vec<String>, String> {
+    let core = &AREAS[0];
     let (mut reached, mut chosen, mut others) = (BTreeSet::new(), Vec::new(), Vec::new());
     for index in 0..CANDIDATES {
         if chosen.len() >= PROGRAMS {
             break;
         }
-        let outcome = run_steps(pair, &program_tree(seed, index, LENGTH).current())?;
+        let outcome = run_steps(pair, core, &program_tree(core, seed, index, LENGTH).current())?;
         if outcome.difference.is_some() || outcome.is_unordered {
             continue;
         }

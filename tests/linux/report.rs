@@ -10,7 +10,7 @@ use crate::run::Tally;
 
 /// How the cases of one area went.
 #[derive(Debug, Default)]
-pub struct Area {
+pub struct CaseCounts {
     pub passed: usize,
     pub failed: usize,
     pub not_here: usize,
@@ -74,7 +74,7 @@ const REASONS: &[(&str, &str)] = &[
 ];
 
 /// The report.
-pub fn text(tally: &Tally, areas: &BTreeMap<String, Area>, reached: &BTreeSet<String>) -> String {
+pub fn text(tally: &Tally, areas: &BTreeMap<String, CaseCounts>, reached: &BTreeSet<String>) -> String {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut out = format!(
         "# Conformance\n\nWhat the lab does compared with what Linux does, call by call. Generated, not written: \

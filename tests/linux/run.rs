@@ -6,9 +6,10 @@ use std::time::Duration;
 use nslab::errno::Errno;
 use proptest::strategy::ValueTree;
 
+use crate::area::Area;
 use crate::pair::{Pair, Trouble};
 use crate::patience::PATIENCE;
-use crate::program::{Line, Step, line_of, program_tree};
+use crate::program::{Line, Step, line_of, plain_line, program_tree};
 
 /// A line that was run and what came of it.
 #[derive(Clone, Debug)]
@@ -52,8 +53,21 @@ pub struct Tally {
     pub unsteady: Vec<String>,
 }
 
-/// Most steps of a random program.
-pub const LENGTH: usize = 80;
+impl Tally {
+    /// Counts what another run gave as well.
+    pub fn absorb(&mut self, other: Tally) {
+        self.programs += other.programs;
+        self.operations += other.operations;
+        self.refused += other.refused;
+        self.unordered += other.unordered;
+        self.sites.extend(other.sites);
+        for (mine, others) in [(&mut self.errnos, other.errnos), (&mut self.verbs, other.verbs)] {
+            others.into_iter().for_each(|(name, count)| *mine.entry(name).or_default() += count);
+        }
+        self.divergences.extend(other.divergences);
+        self.unsteady.extend(other.unsteady);
+    }
+}
 
 /// How often a difference has to come in a row to be one.
 const REPEATS: u32 = 3;
@@ -62,36 +76,53 @@ const REPEATS: u32 = 3;
 ///
 /// # Errors
 /// The machine's side does not start.
-pub fn run_steps(pair: &mut Pair, steps: &[Step]) -> Result<Outcome, String> {
+pub fn run_steps(pair: &mut Pair, area: &Area, steps: &[Step]) -> Result<Outcome, String> {
     pair.restart()?;
     let mut outcome = Outcome::default();
-    for step in steps {
-        let Some(line) = line_of(&pair.k, step) else { continue };
-        let child = run_line(pair, &mut outcome, line)?;
+    let prelude = area.prelude.iter().map(|(actor, line)| Next::Line(*actor, line));
+    for next in prelude.chain(steps.iter().map(Next::Step)) {
+        let line = match next {
+            Next::Line(actor, line) => plain_line(actor, line),
+            Next::Step(step) => line_of(&pair.k, step),
+        };
+        let Some(line) = line else { continue };
+        let child = run_line(pair, area, &mut outcome, line)?;
         // What stands for init on the machine is in a session of its own, as init is, but it is not the real one, to
         // which a process group has no connection even in the same session.
         if let Some(child) = child {
-            run_line(pair, &mut outcome, Line { actor: child, verb: "setsid".to_owned(), words: Vec::new() })?;
+            run_line(pair, area, &mut outcome, Line { actor: child, verb: "setsid".to_owned(), words: Vec::new() })?;
         }
         if outcome.difference.is_some() || outcome.is_unordered {
             return Ok(outcome);
         }
     }
-    if let Err(Trouble::Differs(difference)) = pair.compare_all() {
-        outcome.difference = Some(difference);
-    }
+    let all = match pair.compare_all() {
+        Err(Trouble::Differs(difference)) => Err(difference),
+        _ => (area.observe)(pair, None),
+    };
+    outcome.difference = all.err();
     Ok(outcome)
 }
 
+/// What is run next.
+enum Next<'a> {
+    Line(i32, &'a str),
+    Step(&'a Step),
+}
+
 /// Runs one line. The number of a child of init, if it made one.
-fn run_line(pair: &mut Pair, outcome: &mut Outcome, line: Line) -> Result<Option<i32>, String> {
+fn run_line(pair: &mut Pair, area: &Area, outcome: &mut Outcome, line: Line) -> Result<Option<i32>, String> {
     if outcome.difference.is_some() || outcome.is_unordered {
         return Ok(None);
     }
     let call = line.call().map_err(|error| format!("{line:?}: {error}"))?;
     let task = pair.k.find_task(line.actor).ok_or("the actor exists")?;
     let is_init = task == pair.k.init.task;
-    let result = match pair.call(task, &call.syscall) {
+    let mut called = pair.call(task, &call.syscall);
+    if let Err(difference) = called.as_ref().map_or(Ok(()), |_| (area.observe)(pair, Some((task, &call.syscall)))) {
+        called = Err(Trouble::Differs(difference));
+    }
+    let result = match called {
         Ok(result) => result,
         Err(Trouble::LabOnly) => return Ok(None),
         Err(Trouble::Unordered(_)) => {
@@ -115,11 +146,11 @@ fn run_line(pair: &mut Pair, outcome: &mut Outcome, line: Line) -> Result<Option
 }
 
 /// As [`run_steps`], but a difference has to come every time.
-fn run_steadily(pair: &mut Pair, steps: &[Step], unsteady: &mut Vec<String>) -> Result<Outcome, String> {
-    let mut outcome = run_steps(pair, steps)?;
+fn run_steadily(pair: &mut Pair, area: &Area, steps: &[Step], unsteady: &mut Vec<String>) -> Result<Outcome, String> {
+    let mut outcome = run_steps(pair, area, steps)?;
     for _ in 1..REPEATS {
         let Some(difference) = &outcome.difference else { break };
-        let again = run_steps(pair, steps)?;
+        let again = run_steps(pair, area, steps)?;
         if again.difference.is_none() {
             let last = outcome.ran.last().map(|ran| text_of(&ran.line)).unwrap_or_default();
             unsteady.push(format!("{last}: {difference}"));
@@ -129,17 +160,23 @@ fn run_steadily(pair: &mut Pair, steps: &[Step], unsteady: &mut Vec<String>) -> 
     Ok(outcome)
 }
 
-/// Runs programs number `from` to `to` of a seed.
+/// Runs an area's programs number `from` to `to` of a seed.
 ///
 /// # Errors
 /// The machine's side does not start.
-pub fn run_programs(pair: &mut Pair, seed: u64, range: std::ops::Range<u64>, tally: &mut Tally) -> Result<(), String> {
+pub fn run_programs(
+    pair: &mut Pair,
+    area: &Area,
+    seed: u64,
+    range: std::ops::Range<u64>,
+    tally: &mut Tally,
+) -> Result<(), String> {
     for index in range {
         if index.is_multiple_of(PROGRESS_EVERY) && tally.programs > 0 {
-            println!("linux: {} programs, {} calls", tally.programs, tally.operations);
+            println!("linux: {}: {} programs, {} calls", area.name, tally.programs, tally.operations);
         }
-        let mut tree = program_tree(seed, index, LENGTH);
-        let outcome = run_steadily(pair, &tree.current(), &mut tally.unsteady)?;
+        let mut tree = program_tree(area, seed, index, area.length);
+        let outcome = run_steadily(pair, area, &tree.current(), &mut tally.unsteady)?;
         tally.programs += 1;
         tally.unordered += u64::from(outcome.is_unordered);
         tally.operations += outcome.ran.len() as u64;
@@ -152,8 +189,13 @@ pub fn run_programs(pair: &mut Pair, seed: u64, range: std::ops::Range<u64>, tal
         }
         tally.sites.extend(outcome.sites.iter().cloned());
         if outcome.difference.is_some() {
-            let divergence = shrink(pair, &mut tree, outcome)?;
-            eprintln!("program {index} differs:\n  {}\n  {}", divergence.lines.join("\n  "), divergence.difference);
+            let divergence = shrink(pair, area, &mut tree, outcome)?;
+            eprintln!(
+                "{} program {index} differs:\n  {}\n  {}",
+                area.name,
+                divergence.lines.join("\n  "),
+                divergence.difference
+            );
             tally.divergences.push(divergence);
             if tally.divergences.len() >= MAX_DIVERGENCES {
                 return Ok(());
@@ -172,6 +214,7 @@ const SHRINK_PATIENCE: Duration = Duration::from_millis(150);
 
 fn shrink(
     pair: &mut Pair,
+    area: &Area,
     tree: &mut impl ValueTree<Value = Vec<Step>>,
     mut worst: Outcome,
 ) -> Result<Divergence, String> {
@@ -181,7 +224,7 @@ fn shrink(
         if !may_go_on {
             break;
         }
-        let outcome = run_steps(pair, &tree.current())?;
+        let outcome = run_steps(pair, area, &tree.current())?;
         may_go_on = if outcome.difference.is_some() {
             worst = outcome;
             tree.simplify()

@@ -128,6 +128,7 @@ pub(super) fn unix(look: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
     let mut line = |refs: u32, flags: u32, state: u8, ino: u64, name: Option<&Endpoint>| {
         let name = match name {
             Some(Endpoint::Abstract(name)) => format!(" @{}", text(name)),
+            Some(Endpoint::File(path)) => format!(" {}", text(path)),
             _ => String::new(),
         };
         let _ = writeln!(out, "{:016x}: {refs:08X} {:08X} {flags:08X} 0001 {state:02X} {ino:5}{name}", 0, 0);
@@ -184,7 +185,7 @@ fn address(addr: &SocketAddr) -> String {
 fn inet(endpoint: Option<&Endpoint>) -> Option<SocketAddr> {
     match endpoint {
         Some(Endpoint::Inet(addr)) => Some(*addr),
-        Some(Endpoint::Abstract(_)) | None => None,
+        Some(Endpoint::Abstract(_) | Endpoint::File(_)) | None => None,
     }
 }
 

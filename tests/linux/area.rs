@@ -1,0 +1,43 @@
+//! Areas of random programs. Each has its own steps and compares more than the tasks, which every area compares.
+
+use std::env;
+
+use nslab::kernel::TaskId;
+use nslab::syscall::Syscall;
+use proptest::prelude::*;
+
+use crate::pair::Pair;
+use crate::program::{Step, core_step};
+
+/// What random programs are about.
+#[derive(Clone, Copy, Debug)]
+pub struct Area {
+    pub name: &'static str,
+    /// Programs of a run that asks for nothing else: all areas together take a minute or two on a small machine.
+    pub programs: u64,
+    /// Most steps of a program.
+    pub length: usize,
+    /// What each program begins with: the number of a task, and its line.
+    pub prelude: &'static [(i32, &'static str)],
+    pub step: fn() -> BoxedStrategy<Step>,
+    /// Compares what the area is about after a call of a task, or everything at the end of a program: the difference.
+    pub observe: Observe,
+}
+
+pub type Observe = fn(&mut Pair, Option<(TaskId, &Syscall)>) -> Result<(), String>;
+
+const CORE: Area =
+    Area { name: "core", programs: 400, length: 80, prelude: &[], step: core_step, observe: |_, _| Ok(()) };
+
+/// The areas there are.
+pub const AREAS: &[Area] = &[CORE, crate::ipc::AREA];
+
+/// The area `NSLAB_LINUX_AREA` names, or all.
+///
+/// # Errors
+/// There is none of that name.
+pub fn chosen() -> Result<Vec<&'static Area>, String> {
+    let Ok(name) = env::var("NSLAB_LINUX_AREA") else { return Ok(AREAS.iter().collect()) };
+    let chosen = AREAS.iter().find(|area| area.name == name);
+    chosen.map(|area| vec![area]).ok_or_else(|| format!("NSLAB_LINUX_AREA: no area is called {name}"))
+}
