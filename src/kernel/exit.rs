@@ -89,9 +89,7 @@ impl Kernel {
             self.init.task = task;
             self.tasks[task].real_parent = task;
         } else {
-            let parent = self.tasks[leader].real_parent;
-            self.unlink_child(leader);
-            self.link_child(task, parent);
+            self.replace_child(leader, task);
         }
         let signal = self.tasks[task].signal;
         self.signals[signal].leader = task;

@@ -1,6 +1,7 @@
 //! clone3(2) (`kernel/fork.c`): the checks in Linux's order, then a child that cannot fail any more.
 
 use super::cgroup::{Moved, check_clone_into};
+use super::fd::{free_fd, install_pidfd};
 use super::{CloneArgs, CloneFlags, Return};
 use crate::bail;
 use crate::errno::Result;
@@ -22,10 +23,10 @@ use crate::kernel::{Kernel, NsId, SignalId, TaskId};
 /// `MAX_PID_NS_LEVEL`: most numbers set_tid may have.
 const SET_TID_MAX: usize = 32;
 
-/// Creates a child or a thread of `me`.
+/// Creates a child or a thread of `me`; with CLONE_PIDFD the caller's lowest free descriptor becomes a pidfd of it.
 ///
 /// # Errors
-/// EINVAL, EPERM, ENOSPC, EAGAIN, EEXIST, ENOMEM as clone(2) has them; EBADF for a cgroup descriptor that is none.
+/// EINVAL, EPERM, ENOSPC, EAGAIN, EEXIST, ENOMEM, EMFILE as clone(2) has them; EBADF for a cgroup descriptor that is none.
 pub fn sys_clone(k: &mut Kernel, me: TaskId, args: &CloneArgs) -> Result<Return> {
     let flags = CloneFlags::from_bits_retain(args.flags);
     check_arguments(args, flags)?;
@@ -51,6 +52,9 @@ pub fn sys_clone(k: &mut Kernel, me: TaskId, args: &CloneArgs) -> Result<Return>
         }
     };
     let child = copy_process(k, me, args, &plan, cgroup);
+    if flags.contains(CloneFlags::PIDFD) {
+        install_pidfd(k, me, k.pid_of(child), flags.contains(CloneFlags::THREAD))?;
+    }
     Ok(Return::Num(i64::from(k.task_nr(child))))
 }
 
@@ -120,8 +124,13 @@ fn check_combinations(k: &Kernel, me: TaskId, flags: CloneFlags) -> Result<()> {
 fn check_process_limits(k: &Kernel, me: TaskId, new_user: bool) -> Result<()> {
     let cred = k.cred_of(me);
     let limit = k.signal_of(me).rlimits.nproc.soft;
-    // In a user namespace of its own the child is the first; the creator's limit bounds it from above.
-    let over = new_user && limit < 1 || k.is_rlimit_overlimit(cred.ucounts.id(), UcountRlimit::Nproc, limit, 1);
+    let is_over = |uid, limit| k.is_rlimit_overlimit(cred.user_ns.id(), uid, UcountRlimit::Nproc, limit, 1);
+    // In a user namespace of its own the child is the first. That namespace is charged to the creator's euid, and its limit
+    // is the creator's.
+    let over = match new_user {
+        true => limit < 1 || is_over(cred.ids.euid, k.enforced_nproc_rlimit(me)),
+        false => is_over(cred.ids.uid, limit),
+    };
     let init_ns = k.init.user_ns;
     if over
         && cred.ids.uid != GLOBAL_ROOT_UID
@@ -174,9 +183,12 @@ fn plan_pid(k: &Kernel, me: TaskId, flags: CloneFlags, set_tid: &[i64]) -> PidPl
     k.plan_pid(me, innermost, flags.contains(CloneFlags::NEWPID), set_tid)
 }
 
-/// What may fail after numbers were chosen: the cgroup the child will be in.
+/// What may fail after numbers were chosen: room for a pidfd, the cgroup the child will be in.
 fn check_numbered(k: &Kernel, me: TaskId, plan: &PidPlan, args: &CloneArgs, flags: CloneFlags) -> Result<CgroupId> {
     plan.outcome.clone()?;
+    if flags.contains(CloneFlags::PIDFD) {
+        free_fd(k, me)?;
+    }
     if !flags.contains(CloneFlags::INTO_CGROUP) {
         return Ok(k.cgroup_of(me));
     }

@@ -1,5 +1,6 @@
 //! One [`Syscall`] as what a worker has to do: system call numbers, arguments, bytes in memory, and how to read the answer.
 
+use nslab::kernel::cred::GLOBAL_ROOT_UID;
 use nslab::kernel::file::{FileKind, OpenFlags};
 use nslab::kernel::{Kernel, TaskId};
 use nslab::syscall::ioctl::*;
@@ -11,6 +12,7 @@ use nslab::syscall::{
 use nslab::tree::{WriteTarget, write_target};
 
 use crate::ipc::decode::Shape;
+use crate::machine::NPROC;
 use crate::net::call::{encode_ip, encode_socket};
 use crate::numbers::Numbers;
 use crate::raw::Handler;
@@ -164,6 +166,7 @@ pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<(Job, Answer)> {
     let is_group_one = |pid: i32| pid < -1 && c.numbers.of_caller(c.k, c.me, pid) == -1;
     let simple = |nr: i64, args: &[Arg]| Some((Job::Call(call(nr, args)), Answer::Number));
     match syscall {
+        Syscall::Clone(CloneArgs { flags, .. }) | Syscall::Unshare { flags } if limits_root(c, *flags) => None,
         Syscall::Clone(args) => encode_clone(c, args).map(|job| (job, Answer::Pid)),
         Syscall::Unshare { flags } => simple(libc::SYS_unshare, &[Arg::Value(*flags)]),
         Syscall::Setns { target, flags } => encode_setns(c, target, *flags).map(|job| (job, Answer::Number)),
@@ -261,6 +264,16 @@ fn pidfd_at(c: &Context<'_>, fd: i32) -> Option<(i32, OpenFlags)> {
         FileKind::Pidfd { pid, .. } => Some((c.k.pids[pid.id()].nr(), file.flags)),
         _ => None,
     }
+}
+
+/// A new user namespace in which RLIMIT_NPROC would bound all processes of root from then on: the machine has other ones.
+fn limits_root(c: &Context<'_>, flags: u64) -> bool {
+    let cred = c.k.cred_of(c.me);
+    CloneFlags::from_bits_retain(flags).contains(CloneFlags::NEWUSER)
+        && cred.user_ns.id() == c.k.init.user_ns
+        && cred.ids.euid == GLOBAL_ROOT_UID
+        && cred.ids.uid != GLOBAL_ROOT_UID
+        && c.k.signal_of(c.me).rlimits.nproc.soft < NPROC
 }
 
 fn encode_clone(c: &Context<'_>, args: &CloneArgs) -> Option<Job> {

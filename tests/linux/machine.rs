@@ -318,12 +318,7 @@ impl Machine {
         }
         worker.write_data(1024, &args.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>());
         worker.post_clone(1024, self.next_slot);
-        let result = worker.wait(self.patience)?;
-        if result > 0 && args[1] != 0 {
-            let pidfd = worker.read_u32((args[1] - worker.data_address()) as usize);
-            self.simple(slot, libc::SYS_close, &[u64::from(pidfd)]);
-        }
-        Some(result)
+        worker.wait(self.patience)
     }
 
     /// After a clone that both sides made: the child has this number in the lab.
