@@ -20,14 +20,23 @@ pub struct Area {
     /// What each program begins with: the number of a task, and its line.
     pub prelude: &'static [(i32, &'static str)],
     pub step: fn() -> BoxedStrategy<Step>,
+    /// Name of the recorded files, and programs in them.
+    pub recorded: (&'static str, usize),
     /// Compares what the area is about after a call of a task, or everything at the end of a program: the difference.
     pub observe: Observe,
 }
 
 pub type Observe = fn(&mut Pair, Option<(TaskId, &Syscall)>) -> Result<(), String>;
 
-const CORE: Area =
-    Area { name: "core", programs: 400, length: 80, prelude: &[], step: core_step, observe: |_, _| Ok(()) };
+const CORE: Area = Area {
+    name: "core",
+    programs: 400,
+    length: 80,
+    prelude: &[],
+    step: core_step,
+    recorded: ("programs", 520),
+    observe: |_, _| Ok(()),
+};
 
 /// The areas there are.
 pub const AREAS: &[Area] = &[CORE, crate::ipc::AREA];

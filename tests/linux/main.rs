@@ -192,8 +192,11 @@ fn check_cases(pair: &mut Pair, part: &str) -> Result<BTreeMap<String, CaseCount
 
 fn record_into(pair: &mut Pair, directory: &Path, seed: u64) -> Result<(), String> {
     fs::create_dir_all(directory).map_err(|error| error.to_string())?;
-    for (at, text) in record::record(pair, seed)?.iter().enumerate() {
-        fs::write(directory.join(format!("programs-{at:02}.lab")), text).map_err(|error| error.to_string())?;
+    for area in area::chosen()? {
+        for (at, text) in record::record(pair, area, seed)?.iter().enumerate() {
+            let file = directory.join(format!("{}-{at:02}.lab", area.recorded.0));
+            fs::write(file, text).map_err(|error| error.to_string())?;
+        }
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ pub const AREA: Area = Area {
     // Nothing is ever done in the initial IPC namespace, which is the host's.
     prelude: &[(1, "clone"), (2, "unshare newipc newuts newtime"), (2, "clone"), (2, "clone newuser newipc")],
     step: steps::step,
+    recorded: ("ipc", 80),
     observe: observe::observe,
 };
 
