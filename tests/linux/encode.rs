@@ -1,8 +1,10 @@
 //! One [`Syscall`] as what a worker has to do: system call numbers, arguments, bytes in memory, and how to read the answer.
 
+use nslab::kernel::cred::GLOBAL_ROOT_UID;
 use nslab::kernel::file::{FileKind, OpenFlags};
 use nslab::kernel::{Kernel, TaskId};
 use nslab::syscall::ioctl::*;
+use nslab::syscall::ip::Ip;
 use nslab::syscall::{
     CloneArgs, CloneFlags, Prctl, RebootCommand, Resource, SigAction, Syscall, Target, WNOHANG, WaitidWhich,
 };
@@ -10,6 +12,8 @@ use nslab::syscall::{
 use nslab::tree::{WriteTarget, write_target};
 
 use crate::ipc::decode::Shape;
+use crate::machine::NPROC;
+use crate::net::call::{encode_ip, encode_socket};
 use crate::numbers::Numbers;
 use crate::raw::Handler;
 
@@ -61,6 +65,15 @@ pub enum Job {
     },
     Exec {
         name: Vec<u8>,
+    },
+    /// A message to rtnetlink.
+    Netlink(Vec<u8>),
+    /// What ip(8) lists.
+    Listing(Ip),
+    /// A new socket; the calls get it ready.
+    Socket {
+        open: Raw,
+        calls: Vec<Raw>,
     },
     /// What the library refuses before there is a system call.
     Refused(i32),
@@ -153,6 +166,7 @@ pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<(Job, Answer)> {
     let is_group_one = |pid: i32| pid < -1 && c.numbers.of_caller(c.k, c.me, pid) == -1;
     let simple = |nr: i64, args: &[Arg]| Some((Job::Call(call(nr, args)), Answer::Number));
     match syscall {
+        Syscall::Clone(CloneArgs { flags, .. }) | Syscall::Unshare { flags } if limits_root(c, *flags) => None,
         Syscall::Clone(args) => encode_clone(c, args).map(|job| (job, Answer::Pid)),
         Syscall::Unshare { flags } => simple(libc::SYS_unshare, &[Arg::Value(*flags)]),
         Syscall::Setns { target, flags } => encode_setns(c, target, *flags).map(|job| (job, Answer::Number)),
@@ -215,6 +229,9 @@ pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<(Job, Answer)> {
         Syscall::Ioctl { fd, request, arg } => encode_ioctl(c, *fd, *request, *arg),
         Syscall::Write { path, bytes } => encode_write(c, path, bytes).map(|job| (job, Answer::Number)),
         Syscall::Reboot { command, magic } => encode_reboot(c, *command, *magic),
+        Syscall::Ip(ip) => encode_ip(c, ip).map(|job| (job, Answer::Number)),
+        Syscall::Bind(name) => encode_socket(c, name, false).map(|job| (job, Answer::Number)),
+        Syscall::Connect(name) => encode_socket(c, name, true).map(|job| (job, Answer::Number)),
         // A tracer would have to answer for every signal of its tracee; what a task reads is observed from outside; the
         // rest is not compared.
         _ => crate::ipc::encode::encode(c, syscall),
@@ -247,6 +264,16 @@ fn pidfd_at(c: &Context<'_>, fd: i32) -> Option<(i32, OpenFlags)> {
         FileKind::Pidfd { pid, .. } => Some((c.k.pids[pid.id()].nr(), file.flags)),
         _ => None,
     }
+}
+
+/// A new user namespace in which RLIMIT_NPROC would bound all processes of root from then on: the machine has other ones.
+fn limits_root(c: &Context<'_>, flags: u64) -> bool {
+    let cred = c.k.cred_of(c.me);
+    CloneFlags::from_bits_retain(flags).contains(CloneFlags::NEWUSER)
+        && cred.user_ns.id() == c.k.init.user_ns
+        && cred.ids.euid == GLOBAL_ROOT_UID
+        && cred.ids.uid != GLOBAL_ROOT_UID
+        && c.k.signal_of(c.me).rlimits.nproc.soft < NPROC
 }
 
 fn encode_clone(c: &Context<'_>, args: &CloneArgs) -> Option<Job> {
@@ -533,6 +560,7 @@ fn is_sysctl_safe(c: &Context<'_>, path: &[u8]) -> bool {
         "kernel/hostname" | "kernel/domainname" => !is_initial("uts"),
         "kernel/pid_max" | "kernel/ns_last_pid" => !is_initial("pid"),
         _ if crate::ipc::is_sysctl(name) => !is_initial("ipc"),
+        _ if name.starts_with("net/") => !is_initial("net"),
         _ => name.starts_with("user/") && !is_initial("user"),
     }
 }

@@ -223,6 +223,7 @@ impl Machine {
             Job::Hand { nr, entry } => self.hand(slot, *nr, entry),
             Job::Clone { args, set_tid } => self.clone(slot, *args, set_tid),
             Job::Exec { name } => self.exec(slot, name),
+            Job::Netlink(_) | Job::Listing(_) | Job::Socket { .. } => return self.run_network(prepared, &prepared.job),
         };
         match result {
             None if survives => Reply::Hung,
@@ -232,7 +233,7 @@ impl Machine {
     }
 
     /// One call of one worker: its result, `None` if it does not come in time.
-    fn make(&self, slot: usize, raw: &Raw, opened: Option<i64>) -> Option<i64> {
+    pub fn make(&self, slot: usize, raw: &Raw, opened: Option<i64>) -> Option<i64> {
         self.make_within(slot, raw, opened, self.patience)
     }
 
@@ -317,12 +318,7 @@ impl Machine {
         }
         worker.write_data(1024, &args.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>());
         worker.post_clone(1024, self.next_slot);
-        let result = worker.wait(self.patience)?;
-        if result > 0 && args[1] != 0 {
-            let pidfd = worker.read_u32((args[1] - worker.data_address()) as usize);
-            self.simple(slot, libc::SYS_close, &[u64::from(pidfd)]);
-        }
-        Some(result)
+        worker.wait(self.patience)
     }
 
     /// After a clone that both sides made: the child has this number in the lab.
@@ -535,8 +531,16 @@ impl Prepared {
         matches!(self.job, Job::Clone { .. })
     }
 
+    pub fn is_listing(&self) -> bool {
+        matches!(self.job, Job::Listing(_))
+    }
+
     pub fn nr(&self) -> i32 {
         self.nr
+    }
+
+    pub fn slot(&self) -> usize {
+        self.slot
     }
 }
 

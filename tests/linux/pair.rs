@@ -12,6 +12,7 @@ use nslab::kernel::{Kernel, NsId, TaskId};
 use nslab::syscall::{Return, Syscall, dispatch};
 
 use crate::machine::{Machine, NPROC, Prepared, Reply};
+use crate::net::listing::masked_listing;
 use crate::observe::{
     Links, MAP_FILES, Status, creation_order, initial_number, is_there, lab_links, lab_ns, lab_status, lab_text,
     real_links, real_status, real_text,
@@ -48,6 +49,9 @@ pub struct Pair {
     pub machine: Machine,
     /// The real number of each namespace seen, by the lab's id.
     inums: BTreeMap<NsId, u32>,
+    /// Tasks that got another parent by a call that several tasks died of, and which call: the order in which they came to
+    /// that parent is the machine's own.
+    adopted: BTreeMap<i32, u32>,
     /// Real numbers of namespaces that died a moment ago: the machine frees them in its own time.
     dying: Vec<(Wait, u32)>,
     calls: u32,
@@ -75,6 +79,7 @@ impl Pair {
             k: Kernel::boot(),
             machine,
             inums: BTreeMap::new(),
+            adopted: BTreeMap::new(),
             dying: Vec::new(),
             calls: 0,
             corruption: None,
@@ -99,6 +104,10 @@ impl Pair {
         self.machine.patience = patience;
     }
 
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
+
     pub fn corrupt(&mut self, corruption: Option<Corruption>) {
         self.corruption = corruption;
     }
@@ -109,6 +118,7 @@ impl Pair {
         let now = Wait::start();
         self.dying.retain(|(since, _)| !since.is_over(FREEING));
         self.dying.extend(std::mem::take(&mut self.inums).into_values().map(|number| (now, number)));
+        self.adopted.clear();
         self.calls = 0;
         let init = self.k.init.task;
         let pid_max = real_number("/proc/sys/kernel/pid_max")?;
@@ -180,16 +190,20 @@ impl Pair {
             return Err(Trouble::LabOnly);
         }
         let prepared = self.machine.prepare(&self.k, task, syscall).ok_or(Trouble::LabOnly)?;
+        let parents: Vec<(TaskId, TaskId)> =
+            self.k.tasks.iter().map(|(id, _)| (id, self.k.real_parent_of(id))).collect();
         let alive: Vec<TaskId> = self.k.tasks.iter().filter(|(_, t)| !t.is_dead()).map(|(id, _)| id).collect();
         let known: BTreeSet<NsId> = self.k.namespaces.iter().map(|(id, _)| id).collect();
         let lab = dispatch(&mut self.k, task, syscall);
+        let dead = self.inums.extract_if(.., |ns, _| !self.k.namespaces.contains(*ns));
+        self.dying.extend(dead.map(|(_, number)| (Wait::start(), number)));
         let survives = self.k.tasks.get(task).is_some_and(|t| t.state == TaskState::Running);
-        let reply = self.run_on_machine(&prepared, survives, lab.is_ok());
+        let mut seen = Seen { result: text_of(syscall, &lab), tasks: Vec::new() };
+        let reply = self.run_on_machine(&prepared, survives, &seen.result);
         let mut touched = self.touched(task);
         if lab.is_ok() && matches!(syscall, Syscall::Exec { .. }) && prepared.nr() != self.k.task_nr(task) {
             self.machine.renumber(prepared.nr(), self.k.task_nr(task));
         }
-        let mut seen = Seen { result: text_of(&lab), tasks: Vec::new() };
         if prepared.is_clone() && lab.is_ok() && matches!(reply, Reply::Done(Ok(_))) {
             let Ok(Return::Num(nr)) = lab else { unreachable!("clone gives a number") };
             self.machine.child_started(nr as i32).map_err(Trouble::Differs)?;
@@ -200,6 +214,9 @@ impl Pair {
             touched = self.k.tasks.iter().map(|(id, _)| id).collect();
         }
         let died = alive.iter().filter(|&&task| self.k.tasks.get(task).is_none_or(|t| t.is_dead())).count();
+        if died > 1 {
+            self.note_adoptions(&parents);
+        }
         let compared = self.compare_tasks(&touched).and_then(|()| self.compare_order(&known));
         match compared.and_then(|()| self.forget_the_gone()) {
             Err(Trouble::Differs(difference)) if died > 1 => Err(Trouble::Unordered(difference)),
@@ -207,13 +224,15 @@ impl Pair {
         }
     }
 
-    /// Limits are given back late on the machine, when namespaces are freed: there, what is refused is tried again.
-    fn run_on_machine(&mut self, prepared: &Prepared, survives: bool, is_ok: bool) -> Reply {
+    /// Limits are given back late on the machine, when namespaces are freed: there, what is refused is tried again. So is
+    /// a listing that differs: states of links change late.
+    fn run_on_machine(&mut self, prepared: &Prepared, survives: bool, lab: &Result<String, Errno>) -> Reply {
         let wait = Wait::start();
         loop {
             let reply = self.machine.run(prepared, survives);
-            let is_refused = is_ok && matches!(reply, Reply::Done(Err(Errno::ENOSPC | Errno::EMFILE)));
-            if !is_refused || wait.is_over(self.patience) {
+            let is_refused = lab.is_ok() && matches!(reply, Reply::Done(Err(Errno::ENOSPC | Errno::EMFILE)));
+            let is_late = prepared.is_listing() && matches!(&reply, Reply::Done(there) if there != lab);
+            if !(is_refused || is_late) || wait.is_over(self.patience) {
                 return reply;
             }
             wait.pause();
@@ -239,7 +258,30 @@ impl Pair {
             (lab, Reply::Done(real)) => lab == real,
             (Err(_), Reply::Unlike) | (_, Reply::Hung) => false,
         };
-        if same { Ok(()) } else { Err(Trouble::Differs(format!("lab {:?}, machine {reply:?}", seen.result))) }
+        let difference = || format!("lab {:?}, machine {reply:?}", seen.result);
+        match (&seen.result, reply) {
+            _ if same => Ok(()),
+            (Ok(lab), Reply::Done(Ok(real))) if self.came_together(lab, real) => Err(Trouble::Unordered(difference())),
+            _ => Err(Trouble::Differs(difference())),
+        }
+    }
+
+    /// Notes who has another parent than before a call that several tasks died of.
+    fn note_adoptions(&mut self, before: &[(TaskId, TaskId)]) {
+        for &(task, parent) in before.iter().filter(|(task, _)| self.k.tasks.contains(*task)) {
+            if self.k.real_parent_of(task) != parent {
+                self.adopted.insert(self.k.task_nr(task), self.calls);
+            }
+        }
+    }
+
+    /// Two answers of wait that name tasks which were adopted by the same call.
+    fn came_together(&self, lab: &str, real: &str) -> bool {
+        let [lab, real] = [lab, real].map(|answer| {
+            let (nr, _status) = answer.split_once(' ')?;
+            self.adopted.get(&nr.parse().ok()?)
+        });
+        lab.is_some() && lab == real
     }
 
     /// Compares tasks until they agree or patience ends: deaths and signals take their time on the machine.
@@ -324,8 +366,6 @@ impl Pair {
                 None => new.push((ns, real_number)),
             }
         }
-        let dead = self.inums.extract_if(.., |ns, _| !self.k.namespaces.contains(*ns));
-        self.dying.extend(dead.map(|(_, number)| (Wait::start(), number)));
         for (ns, real_number) in new {
             if self.inums.iter().any(|(other, number)| *number == real_number && *other != ns) {
                 return Some(format!("task {nr}: {} is another namespace in the lab", real_number));
@@ -426,8 +466,10 @@ fn sends_signals(syscall: &Syscall) -> bool {
     )
 }
 
-fn text_of(result: &LabResult) -> Result<String, Errno> {
-    result.as_ref().map(ToString::to_string).map_err(|error| error.errno)
+/// The lab's answer as it is compared.
+fn text_of(syscall: &Syscall, result: &LabResult) -> Result<String, Errno> {
+    let text = result.as_ref().map(ToString::to_string).map_err(|error| error.errno);
+    if matches!(syscall, Syscall::Ip(_)) { text.map(|text| masked_listing(&text)) } else { text }
 }
 
 fn word_of(text: &str) -> nslab::control::lex::Word {

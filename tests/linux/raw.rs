@@ -12,6 +12,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::patience::Wait;
+
 /// Where the region is in every process.
 const BASE: usize = 0x5f00_0000_0000;
 pub const SLOTS: usize = 256;
@@ -196,11 +198,16 @@ impl Slot {
             }
             std::hint::spin_loop();
         }
-        let done = self.done.load(Ordering::Acquire);
-        if done != posted {
-            futex_wait(&self.done, done, time);
+        let start = Wait::start();
+        loop {
+            let done = self.done.load(Ordering::Acquire);
+            if done == posted {
+                return Some(self.result.load(Ordering::Relaxed));
+            }
+            let left = start.left(time)?;
+            // It may end early: with the wake of the command before, which comes after that is seen to be done.
+            futex_wait(&self.done, done, left);
         }
-        self.is_idle().then(|| self.result.load(Ordering::Relaxed))
     }
 
     /// What `/proc/thread-self` is for the worker, as of its start: `TGID/task/TID` of that proc's pid namespace.

@@ -16,18 +16,22 @@ use crate::run::{Outcome, run_steps};
 
 /// Programs in one file.
 const PER_FILE: usize = 50;
+/// The areas recorded, the name of their files, and the programs in them.
+const RECORDED: [(&str, &str, usize); 2] = [("core", "programs", 520), ("ipc", "ipc", 80)];
 /// Programs looked at while choosing.
 const CANDIDATES: u64 = 4000;
 /// The lines of `status` that a recorded program ends with.
 const STATUS: [&str; 6] = ["State", "PPid", "Uid", "Gid", "NSpid", "CapEff"];
 
-/// Records programs of an area until there are enough, those first that reach what none before did; the files' texts. They
-/// are half as long as others.
+/// Records programs of an area until there are enough, those first that reach what none before did; the files by name,
+/// and their texts. The programs are half as long as others.
 ///
 /// # Errors
 /// The machine's side does not start, or differs: then there is nothing to record.
-pub fn record(pair: &mut Pair, area: &Area, seed: u64) -> Result<Vec<String>, String> {
-    let (_, programs) = area.recorded;
+pub fn record(pair: &mut Pair, area: &Area, seed: u64) -> Result<Vec<(String, String)>, String> {
+    let Some((_, name, programs)) = RECORDED.into_iter().find(|(recorded, ..)| *recorded == area.name) else {
+        return Ok(Vec::new());
+    };
     let (mut reached, mut chosen, mut others) = (BTreeSet::new(), Vec::new(), Vec::new());
     for index in 0..CANDIDATES {
         if chosen.len() >= programs {
@@ -43,7 +47,8 @@ pub fn record(pair: &mut Pair, area: &Area, seed: u64) -> Result<Vec<String>, St
     }
     let missing = programs.saturating_sub(chosen.len());
     chosen.extend(others.into_iter().take(missing));
-    Ok(chosen.chunks(PER_FILE).map(|programs| format!("{HEADER}{}", programs.concat())).collect())
+    let files = chosen.chunks(PER_FILE).enumerate();
+    Ok(files.map(|(at, programs)| (format!("{name}-{at:02}.lab"), format!("{HEADER}{}", programs.concat()))).collect())
 }
 
 const HEADER: &str = "\

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Kind, Named, differ};
 use crate::kernel::file::FileKind;
 use crate::kernel::ipc::shm::pages;
+use crate::kernel::mount::sb::Keeps;
 use crate::kernel::ns::{IpcNamespace, NsState};
 use crate::kernel::{Kernel, NsId, TaskId};
 
@@ -25,6 +26,11 @@ pub(super) fn name_all(k: &Kernel, named: &mut Named) {
             named.pid(pid.id());
         }
         if let Some(fs) = &ipc.mq_fs {
+            named.bump((Kind::MqueueFs, fs.id().serial()));
+        }
+    }
+    for (_, sb) in k.vfs.sbs.iter() {
+        if let Keeps::Mqueue(fs) = &sb.keeps {
             named.bump((Kind::MqueueFs, fs.id().serial()));
         }
     }

@@ -170,13 +170,13 @@ impl Kernel {
     pub(crate) fn create_mqueue(
         &mut self,
         task: TaskId,
+        fs: MqueueFsId,
         name: &[u8],
         mode: u16,
         maxmsg: i64,
         msgsize: i64,
     ) -> MqueueId {
-        let ns = self.ipc_ns_of(task);
-        let fs = self.mqueue_fs_of(ns);
+        let ns = self.mqueue_fs[fs].ns.expect("a queue is made in a live namespace");
         let cred = self.cred_of(task);
         let (ids, ucounts) = (cred.ids, cred.ucounts.id());
         let queue = Mqueue {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Field, Item, Struct, dir, dir_if, list, pointer, show, task_items, value};
+use super::{Field, Item, Struct, dir, dir_if, list, mnt, pointer, show, task_items, value};
 use crate::kernel::capability::CapSet;
 use crate::kernel::cred::Cred;
 use crate::kernel::node::Object;
@@ -79,6 +79,10 @@ static FIELDS: &[Field<TaskId>] = &[
     value("sighand/count", |k, id| show(sighand(k, id).count)),
     value("sighand/ignored", |k, id| show(format_args!("{:016x}", sighand(k, id).ignored))),
     value("sighand/handled", |k, id| show(format_args!("{:016x}", sighand(k, id).handled))),
+    dir("sysvsem"),
+    value("sysvsem/undo_list", |k, id| undo_list(k, id)),
+    dir("sysvshm"),
+    value("sysvshm/shm_clist", |k, id| show(created(k, id))),
     dir_if("mm", |k, id| mm(k, id).is_some()),
     value("mm/mm_users", |k, id| mm(k, id).and_then(|mm| show(mm.users))),
     value("mm/dumpable", |k, id| mm(k, id).and_then(|mm| show(u8::from(mm.dumpable)))),
@@ -86,9 +90,30 @@ static FIELDS: &[Field<TaskId>] = &[
     dir_if("fs", |k, id| k.tasks[id].fs.is_some()),
     value("fs/users", |k, id| k.tasks[id].fs.as_ref().and_then(|fs| show(k.fs[fs.id()].users))),
     value("fs/umask", |k, id| k.tasks[id].fs.as_ref().and_then(|fs| show(format_args!("{:04o}", k.fs[fs.id()].umask)))),
+    value("fs/root", |k, id| mnt::task_path(k, id, |fs| &fs.root)),
+    value("fs/pwd", |k, id| mnt::task_path(k, id, |fs| &fs.pwd)),
     dir_if("files", |k, id| k.tasks[id].files.is_some()),
     value("files/count", |k, id| k.tasks[id].files.as_ref().and_then(|files| show(k.files[files.id()].count))),
 ];
+
+/// `struct sem_undo_list`: its users, then what is added to which semaphore of which set at the exit of the last.
+fn undo_list(k: &Kernel, task: TaskId) -> Option<Vec<u8>> {
+    let list = &k.undo_lists[k.tasks[task].undo_list.as_ref()?.id()];
+    let mut text = format!("refcnt {}\n", list.refcnt);
+    for (semid, adjustments) in &list.sets {
+        let _ = writeln!(text, "semid {semid}");
+        for (num, adjustment) in adjustments {
+            let _ = writeln!(text, "semadj {num} {adjustment}");
+        }
+    }
+    Some(text.into_bytes())
+}
+
+/// The segments the task has made and not left behind: namespace and identifier.
+fn created(k: &Kernel, task: TaskId) -> String {
+    let created = k.tasks[task].shm_created.iter();
+    created.map(|&(ns, id)| format!("{} {id}\n", k.ns_arg(ns))).collect()
+}
 
 fn live_task(k: &Kernel, task: TaskId) -> Option<Object> {
     k.tasks.contains(task).then_some(Object::Task(task))

@@ -26,9 +26,9 @@ impl Asked {
         let ns = c.k.task_ns(c.me, Slot::Time)?;
         let time = c.k.namespaces[ns].time();
         let (offset, lab) = match clock {
-            0 | 5 | 11 => (None, c.k.real_seconds() * NSEC_PER_SEC + c.k.clock % NSEC_PER_SEC),
-            1 | 4 | 6 => (Some(time.monotonic), time.monotonic.add_to(c.k.clock)),
-            7 => (Some(time.boottime), time.boottime.add_to(c.k.clock)),
+            0 | 5 | 11 => (None, c.k.real_seconds() * NSEC_PER_SEC + c.k.clock.now() % NSEC_PER_SEC),
+            1 | 4 | 6 => (Some(time.monotonic), time.monotonic.add_to(c.k.clock.now())),
+            7 => (Some(time.boottime), time.boottime.add_to(c.k.clock.now())),
             _ => return None,
         };
         let offset =
@@ -76,7 +76,7 @@ pub fn compare_files(pair: &mut Pair, reader: TaskId) -> Result<(), String> {
     let ticks = |text: &str| text.split(' ').next()?.replace('.', "").parse::<i128>().ok();
     let added =
         |text: Result<String, _>, plain: i128| text.ok().and_then(|text| ticks(&text)).map(|ticks| ticks - plain);
-    let lab_adds = added(lab, i128::from(pair.k.clock) / TICK).ok_or("the lab's uptime is no number")?;
+    let lab_adds = added(lab, i128::from(pair.k.clock.now()) / TICK).ok_or("the lab's uptime is no number")?;
     let machine_adds = added(machine, 0).ok_or("the machine's uptime is no number")? - lab_adds;
     if !(before - 1..=after + 1).contains(&machine_adds) {
         return Err(format!("/proc/uptime: the lab adds {lab_adds} ticks, the machine {} more", machine_adds - before));

@@ -10,16 +10,16 @@ mod steps;
 use nslab::kernel::ns::Slot;
 use nslab::kernel::{Kernel, TaskId};
 
-use crate::area::Area;
+use crate::area::{Area, SHORT};
 
 pub const AREA: Area = Area {
     name: "ipc",
     programs: 150,
     length: 120,
+    shrink_patience: SHORT,
     // Nothing is ever done in the initial IPC namespace, which is the host's.
     prelude: &[(1, "clone"), (2, "unshare newipc newuts newtime"), (2, "clone"), (2, "clone newuser newipc")],
     step: steps::step,
-    recorded: ("ipc", 80),
     observe: observe::observe,
 };
 

@@ -25,7 +25,7 @@ const LISTEN: u8 = 10;
 ///
 /// # Errors
 /// ENOENT: the task is a zombie.
-fn namespace(look: &Look<'_>) -> Result<NsId> {
+pub(super) fn namespace(look: &Look<'_>) -> Result<NsId> {
     match look.bound {
         Some(net) => Ok(net),
         None => bail!(ENOENT, "a zombie has no network namespace"),
@@ -78,8 +78,12 @@ fn word(octets: [u8; 4]) -> String {
     format!("{:08X}", u32::from_le_bytes(octets))
 }
 
+/// Not even a header where no address was ever configured: there is no routing table then (`fib_route_seq_start`).
 pub(super) fn route(look: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
     let net = namespace(look)?;
+    if !look.k.namespaces[net].net().has_local_table {
+        return Ok(Vec::new());
+    }
     let mut out =
         padded("Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT", ROUTE_WIDTH);
     for route in look.k.routes(net) {
@@ -128,6 +132,7 @@ pub(super) fn unix(look: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
     let mut line = |refs: u32, flags: u32, state: u8, ino: u64, name: Option<&Endpoint>| {
         let name = match name {
             Some(Endpoint::Abstract(name)) => format!(" @{}", text(name)),
+            Some(Endpoint::File(path)) => format!(" {}", text(path)),
             _ => String::new(),
         };
         let _ = writeln!(out, "{:016x}: {refs:08X} {:08X} {flags:08X} 0001 {state:02X} {ino:5}{name}", 0, 0);
@@ -184,7 +189,7 @@ fn address(addr: &SocketAddr) -> String {
 fn inet(endpoint: Option<&Endpoint>) -> Option<SocketAddr> {
     match endpoint {
         Some(Endpoint::Inet(addr)) => Some(*addr),
-        Some(Endpoint::Abstract(_)) | None => None,
+        Some(Endpoint::Abstract(_) | Endpoint::File(_)) | None => None,
     }
 }
 
