@@ -99,6 +99,7 @@ fn all_checks() -> Result<(), String> {
         return if failed == 0 { Ok(()) } else { Err(format!("linux: {failed} cases failed")) };
     }
     planted::check(&mut pair)?;
+    ipc::planted::check(&mut pair)?;
     println!("linux: planted errors: ok");
     let is_root = raw::call(libc::SYS_geteuid, [0; 6]) == 0;
     let has_cases = is_root && env::var("NSLAB_LINUX_AREA").is_err();

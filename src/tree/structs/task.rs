@@ -80,7 +80,7 @@ static FIELDS: &[Field<TaskId>] = &[
     value("sighand/ignored", |k, id| show(format_args!("{:016x}", sighand(k, id).ignored))),
     value("sighand/handled", |k, id| show(format_args!("{:016x}", sighand(k, id).handled))),
     dir("sysvsem"),
-    value("sysvsem/undo_list", |k, id| undo_list(k, id)),
+    value("sysvsem/undo_list", undo_list),
     dir("sysvshm"),
     value("sysvshm/shm_clist", |k, id| show(created(k, id))),
     dir_if("mm", |k, id| mm(k, id).is_some()),
