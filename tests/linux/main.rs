@@ -100,6 +100,7 @@ fn all_checks() -> Result<(), String> {
         return if failed == 0 { Ok(()) } else { Err(format!("linux: {failed} cases failed")) };
     }
     planted::check(&mut pair)?;
+    ipc::planted::check(&mut pair)?;
     println!("linux: planted errors: ok");
     let is_root = raw::call(libc::SYS_geteuid, [0; 6]) == 0;
     let has_cases = is_root && env::var("NSLAB_LINUX_AREA").is_err();
@@ -197,8 +198,10 @@ fn check_cases(pair: &mut Pair, part: &str) -> Result<BTreeMap<String, CaseCount
 
 fn record_into(pair: &mut Pair, directory: &Path, seed: u64) -> Result<(), String> {
     fs::create_dir_all(directory).map_err(|error| error.to_string())?;
-    for (at, text) in record::record(pair, seed)?.iter().enumerate() {
-        fs::write(directory.join(format!("programs-{at:02}.lab")), text).map_err(|error| error.to_string())?;
+    for area in area::chosen()? {
+        for (name, text) in record::record(pair, area, seed)? {
+            fs::write(directory.join(name), text).map_err(|error| error.to_string())?;
+        }
     }
     Ok(())
 }
