@@ -31,6 +31,7 @@ impl Kernel {
                 Work::ZapProgress(ns) => self.finish_zap_if_done(ns),
             }
         }
+        self.linkwatch_run();
     }
 
     /// Makes the whole group die with a status word, unless it is dying already (`do_group_exit`,

@@ -10,6 +10,7 @@ use nslab::syscall::{
 
 use nslab::tree::{WriteTarget, write_target};
 
+use crate::cgroup;
 use crate::net::call::{encode_ip, encode_socket};
 use crate::numbers::Numbers;
 use crate::raw::Handler;
@@ -210,7 +211,15 @@ pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<(Job, Answer)> {
         Syscall::Dup { fd } => simple(libc::SYS_dup, &[int(*fd)]),
         Syscall::PidfdGetfd { pidfd, fd } => simple(libc::SYS_pidfd_getfd, &[int(*pidfd), int(*fd), NULL]),
         Syscall::Ioctl { fd, request, arg } => encode_ioctl(c, *fd, *request, *arg),
-        Syscall::Write { path, bytes } => encode_write(c, path, bytes).map(|job| (job, Answer::Number)),
+        Syscall::Write { path, bytes } => {
+            // Pids have as many digits as they have on each machine.
+            let answer = if cgroup::real_path(c.k, c.me, path).is_some() { Answer::Unlike } else { Answer::Number };
+            encode_write(c, path, bytes).map(|job| (job, answer))
+        }
+        Syscall::Mkdir { path } => cgroup_call(c, path, libc::SYS_mkdir, &[IN_ARG, Arg::Value(0o777)]),
+        Syscall::Rmdir { path } => cgroup_call(c, path, libc::SYS_rmdir, &[IN_ARG]),
+        Syscall::Unlink { path } => cgroup_call(c, path, libc::SYS_unlink, &[IN_ARG]),
+        Syscall::Chown { uid, gid, path } => cgroup_call(c, path, libc::SYS_chown, &[IN_ARG, id(*uid), id(*gid)]),
         Syscall::Reboot { command, magic } => encode_reboot(c, *command, *magic),
         Syscall::Ip(ip) => encode_ip(c, ip).map(|job| (job, Answer::Number)),
         Syscall::Bind(name) => encode_socket(c, name, false).map(|job| (job, Answer::Number)),
@@ -219,6 +228,11 @@ pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<(Job, Answer)> {
         // rest is not compared.
         _ => None,
     }
+}
+
+fn cgroup_call(c: &Context<'_>, path: &[u8], number: i64, args: &[Arg]) -> Option<(Job, Answer)> {
+    let path = cgroup::real_path(c.k, c.me, path)?;
+    Some((Job::Call(with_data(number, args, zero_ended(path.as_bytes()))), Answer::Number))
 }
 
 /// In the initial pid namespace -1 is the whole machine, and the task that stands for init is not protected as init is.
@@ -253,7 +267,8 @@ fn encode_clone(c: &Context<'_>, args: &CloneArgs) -> Option<Job> {
     let mut flags = CloneFlags::from_bits_retain(args.flags);
     // The parent of a vfork waits for its child, which would wait for its controller.
     flags.remove(CloneFlags::VFORK);
-    if flags.contains(CloneFlags::INTO_CGROUP) && args.cgroup.is_some_and(|fd| c.k.file_at(c.me, fd).is_some()) {
+    let is_other_file = |fd| c.k.file_at(c.me, fd).is_some() && !cgroup::is_directory(c.k, c.me, fd);
+    if flags.contains(CloneFlags::INTO_CGROUP) && args.cgroup.is_some_and(is_other_file) {
         return None;
     }
     let is_sibling = flags.intersects(CloneFlags::THREAD | CloneFlags::PARENT);
@@ -303,7 +318,10 @@ fn encode_open(c: &Context<'_>, target: &Target, flags: OpenFlags) -> Option<Job
             if flags.contains(OpenFlags::WRITE) && !is_sysctl_safe(c, path) {
                 return None;
             }
-            let path = c.numbers.path(c.k, c.k.init.pid_ns, path)?;
+            let path = match cgroup::real_path(c.k, c.me, path) {
+                Some(path) => path.into_bytes(),
+                None => c.numbers.path(c.k, c.k.init.pid_ns, path)?,
+            };
             let args = [int(libc::AT_FDCWD), IN_ARG, int(open_flags(flags)), Arg::Value(0o666)];
             Job::Call(with_data(libc::SYS_openat, &args, zero_ended(&path)))
         }
@@ -489,7 +507,7 @@ fn encode_ioctl(c: &Context<'_>, fd: i32, request: u32, arg: Option<i64>) -> Opt
 }
 
 fn encode_write(c: &Context<'_>, path: &[u8], bytes: &[u8]) -> Option<Job> {
-    let write = |fd| {
+    let write = |fd, bytes: &[u8]| {
         let args = [fd, Arg::Data(4096), Arg::Value(bytes.len() as u64)];
         let mut write = call(libc::SYS_write, &args);
         write.data.push((4096, bytes.to_vec()));
@@ -500,18 +518,22 @@ fn encode_write(c: &Context<'_>, path: &[u8], bytes: &[u8]) -> Option<Job> {
     }
     if let Some(fd) = path.strip_prefix(b"fd:") {
         let fd = std::str::from_utf8(fd).ok()?.parse().ok()?;
-        if is_sysctl(c, fd) {
+        if is_sysctl(c, fd) || cgroup::is_file(c.k, c.me, fd) {
             return None;
         }
-        return Some(Job::Call(write(int(fd))));
+        return Some(Job::Call(write(int(fd), bytes)));
     }
     if !is_sysctl_safe(c, path) {
         return None;
     }
-    let path = c.numbers.path(c.k, c.k.task_active_pid_ns(c.me), path)?;
+    let text = cgroup::real_text(c, path, bytes)?;
+    let path = match cgroup::real_path(c.k, c.me, path) {
+        Some(path) => path.into_bytes(),
+        None => c.numbers.path(c.k, c.k.task_active_pid_ns(c.me), path)?,
+    };
     let args = [int(libc::AT_FDCWD), IN_ARG, int(libc::O_WRONLY), NULL];
     let open = with_data(libc::SYS_openat, &args, zero_ended(&path));
-    Some(Job::Through(Opening::Call(open), write(Arg::Opened)))
+    Some(Job::Through(Opening::Call(open), write(Arg::Opened, &text)))
 }
 
 /// Which namespace an open sysctl changes is decided by the write: too late to ask.

@@ -67,7 +67,7 @@ pub fn lab_links(k: &Kernel, task: TaskId) -> Links {
 }
 
 /// A link or a file as the lab's init sees it.
-fn lab_file(k: &Kernel, path: &str, is_link: bool) -> Result<Vec<u8>> {
+pub fn lab_file(k: &Kernel, path: &str, is_link: bool) -> Result<Vec<u8>> {
     let node = tree::resolve(k, k.init.task, View::Caller, path.as_bytes(), !is_link)?;
     if is_link { tree::readlink_as_task(k, k.init.task, node) } else { tree::read(k, Viewer(k.init.task), node) }
 }

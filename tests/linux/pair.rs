@@ -112,6 +112,8 @@ impl Pair {
         self.dying.retain(|(since, _)| !since.is_over(FREEING));
         self.dying.extend(std::mem::take(&mut self.inums).into_values().map(|number| (now, number)));
         self.calls = 0;
+        // The host is mounted without it.
+        self.k.cgroup.ns_delegate = crate::cgroup::has_ns_delegate();
         let init = self.k.init.task;
         let pid_max = real_number("/proc/sys/kernel/pid_max")?;
         self.k.namespaces[self.k.init.pid_ns].pid_mut().pid_max = pid_max;
@@ -169,6 +171,7 @@ impl Pair {
             self.machine = Machine::start(socket).map_err(|error| format!("cannot start a worker: {error}"))?;
             self.machine.patience = self.patience;
         }
+        crate::cgroup::clean();
         self.reset_lab()
     }
 

@@ -3,7 +3,6 @@
 use super::{LinkAdd, LinkSet, Netns, check_admin, find_dev, netns};
 use crate::bail;
 use crate::errno::Result;
-use crate::kernel::net::DevId;
 use crate::kernel::net::dev::{DevKind, LINK_KINDS};
 use crate::kernel::net::name::{ALTNAME_MAX, NAME_MAX};
 use crate::kernel::{Kernel, NsId, TaskId};
@@ -24,8 +23,7 @@ fn other_net(k: &Kernel, me: TaskId, own: NsId, named: Option<Netns>) -> Result<
     Ok(net)
 }
 
-/// Makes a device. What the caller names must not exist where the caller is, wherever the device will be
-/// (`__rtnl_newlink`).
+/// Makes a device. What the caller names must not exist where the device will be (`__rtnl_newlink`).
 ///
 /// # Errors
 /// ERANGE, EINVAL: a name; EEXIST; EBUSY: an index in use; EOPNOTSUPP: an unknown kind.
@@ -35,11 +33,11 @@ pub(super) fn add(k: &mut Kernel, me: TaskId, net: NsId, add: &LinkAdd) -> Resul
     let peer_net = other_net(k, me, net, add.peer.netns)?;
     let target = other_net(k, me, net, add.end.netns)?;
     let exists = match add.end.index {
-        0 => k.find_dev(net, &add.end.name).is_some(),
-        index => k.namespaces[net].net().devices.contains_key(&index),
+        0 => k.find_dev(target, &add.end.name).is_some(),
+        index => k.namespaces[target].net().devices.contains_key(&index),
     };
     if exists {
-        bail!(EEXIST, "a device with this name or index exists in {}", k.ns_arg(net));
+        bail!(EEXIST, "a device with this name or index exists in {}", k.ns_arg(target));
     }
     let Some((ops, kind)) = LINK_KINDS.iter().find(|(ops, _)| *ops == add.kind) else {
         bail!(EOPNOTSUPP, "there is no kind of device called {}", add.kind.clone());

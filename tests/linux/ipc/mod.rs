@@ -4,14 +4,13 @@ use nslab::kernel::{Kernel, TaskId};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::area::{Area, SHORT};
+use crate::area::Area;
 use crate::program::{Step, filled_step, pick_number};
 
 pub const AREA: Area = Area {
     name: "ipc",
     programs: 150,
     length: 80,
-    shrink_patience: SHORT,
     prelude: &[(1, "clone"), (2, "unshare newipc newuts newtime"), (2, "clone")],
     step,
     observe: |_, _| Ok(()),

@@ -5,8 +5,6 @@ pub mod listing;
 mod netlink;
 pub mod view;
 
-use std::time::Duration;
-
 use nslab::kernel::{Kernel, TaskId};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -15,13 +13,12 @@ use crate::area::Area;
 use crate::pair::Pair;
 use crate::program::{Step, filled_step, pick_number};
 use call::own_net;
+use view::Devices;
 
 pub const AREA: Area = Area {
     name: "net",
     programs: 40,
     length: 60,
-    // A change of carrier takes up to a second to be told.
-    shrink_patience: Duration::from_millis(1500),
     prelude: &[
         (1, "clone newnet"),
         (2, "clone newnet"),
@@ -30,7 +27,9 @@ pub const AREA: Area = Area {
         (1, "write proc/4/uid_map \"0 0 10\""),
     ],
     step,
-    observe: |pair: &mut Pair, _| pair.compare_nets(),
+    observe: |pair: &mut Pair, call| {
+        pair.compare_nets(if call.is_some() { Devices::WithoutState } else { Devices::WithState })
+    },
 };
 
 const NAMES: &[&str] = &[

@@ -87,11 +87,21 @@ fn end(text: &str) -> String {
     }
 }
 
-/// IFF_UP and IFF_RUNNING.
-const COMPARED_FLAGS: u32 = 0x41;
+const IFF_UP: u32 = 1;
+const IFF_RUNNING: u32 = 0x40;
 
-fn device_text(index: i32, name: &str, flags: u32) -> String {
-    format!("{index} {name} {:#x}", flags & COMPARED_FLAGS)
+/// How much of a device is compared. Its state changes up to a second late on the machine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Devices {
+    WithState,
+    WithoutState,
+}
+
+impl Devices {
+    fn text(self, index: i32, name: &str, flags: u32) -> String {
+        let compared = if self == Devices::WithState { IFF_UP | IFF_RUNNING } else { IFF_UP };
+        format!("{index} {name} {:#x}", flags & compared)
+    }
 }
 
 impl Pair {
@@ -100,7 +110,7 @@ impl Pair {
     ///
     /// # Errors
     /// The two differ.
-    pub fn compare_nets(&mut self) -> Result<(), String> {
+    pub fn compare_nets(&mut self, devices: Devices) -> Result<(), String> {
         let mut seen = BTreeMap::new();
         for (id, task) in self.k.tasks.iter().filter(|(_, task)| task.state == TaskState::Running) {
             if let Some(net) = own_net(&self.k, id).filter(|_| !self.k.is_cgroup_frozen(task.cgroup.id())) {
@@ -108,11 +118,11 @@ impl Pair {
             }
         }
         for task in seen.into_values() {
-            let lab = self.lab_net(task);
+            let lab = self.lab_net(task, devices);
             let nr = self.k.task_nr(task);
             let Some(real) = self.machine.numbers.real(nr) else { continue };
             let wait = Wait::start();
-            while let ControlFlow::Break((what, lab, there)) = difference(&lab, &real_net(real)) {
+            while let ControlFlow::Break((what, lab, there)) = difference(&lab, &real_net(real, devices)) {
                 if wait.is_over(self.patience()) {
                     return Err(format!("{what} of task {nr}: lab {lab:?}, machine {there:?}"));
                 }
@@ -122,15 +132,15 @@ impl Pair {
         Ok(())
     }
 
-    fn lab_net(&mut self, task: TaskId) -> Vec<Sight> {
+    fn lab_net(&mut self, task: TaskId, devices: Devices) -> Vec<Sight> {
         let k = &self.k;
         let files = FILES.iter().map(|&(file, mask)| (file, lab_text(k, task, file).map(|text| mask(&text))));
         let mut all: Vec<Sight> = files.collect();
         let net = own_net(k, task).expect("only other namespaces are looked at");
         let device = |(id, dev): (DevId, &NetDevice)| {
             let runs = matches!(k.operstate(id).name(), "UP" | "UNKNOWN");
-            let flags = u32::from(dev.is_up) | if dev.is_up && runs { 0x40 } else { 0 };
-            device_text(dev.ifindex, &String::from_utf8_lossy(&dev.name), flags)
+            let flags = if dev.is_up { IFF_UP } else { 0 } | if dev.is_up && runs { IFF_RUNNING } else { 0 };
+            devices.text(dev.ifindex, &String::from_utf8_lossy(&dev.name), flags)
         };
         all.push(("devices", Ok(k.devices_of(net).map(device).collect::<Vec<_>>().join("\n"))));
         for (what, call) in LISTINGS {
@@ -144,16 +154,15 @@ impl Pair {
 /// Listings that change nothing on either side.
 const LISTINGS: [(&str, Ip); 2] = [("addresses", Ip::AddrShow { dev: None }), ("namespace ids", Ip::NetnsListId)];
 
-fn real_net(real: i32) -> Vec<Sight> {
+fn real_net(real: i32, devices: Devices) -> Vec<Sight> {
     let mut all: Vec<Sight> =
         FILES.iter().map(|&(file, mask)| (file, real_text(real, file).map(|text| mask(&text)))).collect();
     let net = match Net::of(real) {
         Ok(net) => net,
         Err(errno) => return vec![("the namespace", Err(errno))],
     };
-    let text = |device: &Device| device_text(device.index, &device.name, device.flags);
-    let devices = net.devices().map(|devices| devices.iter().map(text).collect::<Vec<_>>().join("\n"));
-    all.push(("devices", devices));
+    let text = |device: &Device| devices.text(device.index, &device.name, device.flags);
+    all.push(("devices", net.devices().map(|all| all.iter().map(text).collect::<Vec<_>>().join("\n"))));
     all.extend(LISTINGS.map(|(what, call)| (what, net.listing(&call).map(|text| masked_listing(&text)))));
     all
 }
