@@ -20,7 +20,10 @@ use crate::patience::Wait;
 /// One thing seen: what it is, and its text.
 type Sight = (&'static str, Result<String, Errno>);
 
-const FILES: [(&str, fn(&str) -> String); 8] = [
+/// Makes a file what is compared of it.
+type Mask = fn(&str) -> String;
+
+const FILES: [(&str, Mask); 8] = [
     ("net/dev", names_only),
     ("net/route", trimmed),
     ("net/if_inet6", masked_if_inet6),
@@ -32,7 +35,7 @@ const FILES: [(&str, fn(&str) -> String); 8] = [
 ];
 
 /// A file of `net` as it is compared; `None` for one that is not.
-pub fn masked_file(path: &str) -> Option<fn(&str) -> String> {
+pub fn masked_file(path: &str) -> Option<Mask> {
     FILES.iter().find(|(name, _)| path.ends_with(name)).map(|(_, mask)| *mask)
 }
 
