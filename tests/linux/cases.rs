@@ -8,7 +8,7 @@ use nslab::syscall::{Return, Syscall, dispatch};
 
 use crate::cgroup;
 use crate::machine::SYS_RESOURCE;
-use crate::net::view::{Devices, masked_file};
+use crate::net::view::{Slow, masked_file};
 use crate::observe::status_lines;
 use crate::pair::{Pair, Trouble};
 
@@ -35,8 +35,9 @@ impl Lab for Pair {
                     [effective, permitted, inheritable].map(|set| set.map(without));
                 Pair::call(self, task, &Syscall::Capset { effective, permitted, inheritable })
             }
-            syscall => Pair::call(self, task, syscall)
-                .and_then(|answer| self.compare_nets(Devices::WithoutState).map(|()| answer).map_err(Trouble::Differs)),
+            syscall => Pair::call(self, task, syscall).and_then(|answer| {
+                self.compare_nets(Slow { state: false, tcp: false }).map(|()| answer).map_err(Trouble::Differs)
+            }),
         };
         match answer {
             Ok(result) => result.map(|value| match value {

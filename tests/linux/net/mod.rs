@@ -6,6 +6,7 @@ mod netlink;
 pub mod view;
 
 use nslab::kernel::{Kernel, TaskId};
+use nslab::syscall::Syscall;
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -13,7 +14,7 @@ use crate::area::Area;
 use crate::pair::Pair;
 use crate::program::{Step, filled_step, pick_number};
 use call::own_net;
-use view::Devices;
+use view::Slow;
 
 pub const AREA: Area = Area {
     name: "net",
@@ -28,7 +29,11 @@ pub const AREA: Area = Area {
     ],
     step,
     observe: |pair: &mut Pair, call| {
-        pair.compare_nets(if call.is_some() { Devices::WithoutState } else { Devices::WithState })
+        let is_about_sockets = |call: &Syscall| {
+            matches!(call, Syscall::Bind(_) | Syscall::Connect(_) | Syscall::Close { .. } | Syscall::Exit { .. })
+        };
+        let tcp = call.is_none_or(|(_, call)| is_about_sockets(call));
+        pair.compare_nets(Slow { state: call.is_none(), tcp })
     },
 };
 
