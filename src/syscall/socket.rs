@@ -71,7 +71,7 @@ fn no_socket_files<T>() -> Result<T> {
 fn check_bind(k: &Kernel, me: TaskId, net: NsId, family: Family, addr: SocketAddr) -> Result<SocketAddr> {
     let ip = addr.ip();
     let check_address = || {
-        let is_broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
+        let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast() || k.is_broadcast(net, ip));
         let is_virgin = ip.is_ipv4() && !k.namespaces[net].net().has_local_table;
         if !(ip.is_unspecified() || ip.is_multicast() || is_broadcast || is_virgin) && k.local_source(net, ip).is_none()
         {
@@ -102,9 +102,10 @@ fn check_bind(k: &Kernel, me: TaskId, net: NsId, family: Family, addr: SocketAdd
 /// A new socket, connected: its descriptor.
 ///
 /// # Errors
-/// EMFILE; ENETUNREACH: no route; ECONNREFUSED: nobody listens there; EAGAIN: nobody has the address or answers, which
-/// takes Linux seconds to find out; EADDRNOTAVAIL: no port is free, or no IPv6 address to send from; EINVAL: a link-local address, or the
-/// source would be a multicast or broadcast address; ENOSYS: a socket file.
+/// EMFILE; ENETUNREACH: no route, or TCP to a broadcast address; EACCES: UDP to one; ECONNREFUSED: nobody listens there;
+/// EAGAIN: nobody has the address or answers, which takes Linux seconds to find out; EADDRNOTAVAIL: no port is free, or
+/// no IPv6 address to send from; EINVAL: a link-local address, or the source would be a multicast or broadcast address;
+/// ENOSYS: a socket file.
 pub fn sys_connect(k: &mut Kernel, me: TaskId, name: &SocketName) -> Result<Return> {
     let fd = free_fd(k, me)?;
     let net = own_net(k, me);
@@ -137,6 +138,15 @@ fn connect_inet(k: &Kernel, net: NsId, family: Family, addr: SocketAddr) -> Resu
         ip => ip,
     };
     let remote = Endpoint::Inet(SocketAddr::new(ip, addr.port()));
+    if let IpAddr::V4(ip) = ip
+        && k.local_source(net, ip.into()).is_none()
+        && k.is_broadcast(net, ip)
+    {
+        match family {
+            Family::Udp => bail!(EACCES, "{} is a broadcast address", ip.to_string()),
+            Family::Tcp | Family::Unix => bail!(ENETUNREACH, "{} is a broadcast address", ip.to_string()),
+        }
+    }
     let (source, peer_net) = match (k.local_source(net, ip), k.on_link(net, ip)) {
         (Some(source), _) => (source, Some(net)),
         (None, Some((dev, source))) => (source, k.neighbour(dev, ip)),

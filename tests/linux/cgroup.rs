@@ -23,7 +23,7 @@ use crate::program::{Step, filled_step, pick_number};
 
 pub const AREA: Area = Area {
     name: "cgroup",
-    programs: 60,
+    programs: 15,
     length: 60,
     prelude: &[
         (1, "clone"),

@@ -18,7 +18,7 @@ use view::Slow;
 
 pub const AREA: Area = Area {
     name: "net",
-    programs: 40,
+    programs: 25,
     length: 60,
     prelude: &[
         (1, "clone newnet"),
@@ -122,6 +122,8 @@ const SOCKETS: &[&str] = &[
     "udp [::]:5000",
     "udp 10.0.0.1:5000",
     "udp 8.8.8.8:53",
+    "udp 10.0.0.255:5000",
+    "tcp 10.0.0.255:5000",
     "udp 224.0.0.5:5000",
     "tcp 127.0.0.1:0",
     "unix @x",
