@@ -35,6 +35,7 @@ impl Kernel {
                 Work::DropMounts(tree) => self.umount_tree(self.vfs.trees[tree].root, Umounting::Namespace),
             }
         }
+        self.linkwatch_run();
     }
 
     /// Makes the whole group die with a status word, unless it is dying already (`do_group_exit`,

@@ -109,16 +109,20 @@ fn numbers(numbers: impl Iterator<Item = i32>) -> String {
     })
 }
 
-/// The processes whose leaders are here; a dead leader counts while other threads live (`cgroup_procs_show`). One that
-/// has no number in the reader's pid namespace shows as 0.
+/// The processes whose leaders are here or in threaded cgroups that belong to this domain; a dead leader counts while
+/// other threads live (`cgroup_procs_start`). One that has no number in the reader's pid namespace shows as 0.
 fn processes(look: &Look<'_>, id: CgroupId) -> Result<String> {
     let k = look.k;
     if k.cgroup.table[id].is_threaded {
         bail!(EOPNOTSUPP, "processes are in the domain of this threaded cgroup");
     }
-    let live = k.cgroup.table[id].tasks.values().copied().filter(|&task| k.is_leader(task));
+    let domain = std::iter::once(id).chain(k.cgroup_descendants(id)).filter(|&other| k.cgroup_domain(other) == id);
+    let live = domain.flat_map(|id| k.cgroup.table[id].tasks.values().copied()).filter(|&task| k.is_leader(task));
     let dying = k.tasks.iter().map(|(task, _)| task).filter(|&task| {
-        k.tasks[task].is_dead() && k.is_leader(task) && k.signal_of(task).live > 0 && k.cgroup_of(task) == id
+        k.tasks[task].is_dead()
+            && k.is_leader(task)
+            && k.signal_of(task).live > 0
+            && k.cgroup_domain(k.cgroup_of(task)) == id
     });
     Ok(numbers(live.chain(dying).map(|task| look.own_nr(task))))
 }

@@ -6,8 +6,9 @@ use nslab::kernel::{Kernel, TaskId};
 use nslab::script::{Call, Lab};
 use nslab::syscall::{Return, Syscall, dispatch};
 
+use crate::cgroup;
 use crate::machine::SYS_RESOURCE;
-use crate::net::view::masked_file;
+use crate::net::view::{Slow, masked_file};
 use crate::observe::status_lines;
 use crate::pair::{Pair, Trouble};
 
@@ -34,8 +35,9 @@ impl Lab for Pair {
                     [effective, permitted, inheritable].map(|set| set.map(without));
                 Pair::call(self, task, &Syscall::Capset { effective, permitted, inheritable })
             }
-            syscall => Pair::call(self, task, syscall)
-                .and_then(|answer| self.compare_nets().map(|()| answer).map_err(Trouble::Differs)),
+            syscall => Pair::call(self, task, syscall).and_then(|answer| {
+                self.compare_nets(Slow { state: false, tcp: false }).map(|()| answer).map_err(Trouble::Differs)
+            }),
         };
         match answer {
             Ok(result) => result.map(|value| match value {
@@ -72,14 +74,21 @@ impl Pair {
         let is_compared = if is_link {
             text.contains("/ns/")
         } else {
-            COMPARED.contains(&name) || mask.is_some() || text.contains("proc/sys/net/") || is_own()
+            COMPARED.contains(&name)
+                || mask.is_some()
+                || text.contains("proc/sys/net/")
+                || text.contains("cgroup")
+                || is_own()
         };
         let in_initial = self.k.task_active_pid_ns(task) == self.k.init.pid_ns;
         if !is_compared || name == "status" && !in_initial {
             return Err(Trouble::LabOnly);
         }
-        let real_path =
-            self.machine.numbers.path(&self.k, self.k.task_active_pid_ns(task), path).ok_or(Trouble::LabOnly)?;
+        let real_path = match cgroup::real_path(&self.k, task, path) {
+            Some(path) => Some(path.into_bytes()),
+            None => self.machine.numbers.path(&self.k, self.k.task_active_pid_ns(task), path),
+        };
+        let real_path = real_path.ok_or(Trouble::LabOnly)?;
         let lab = dispatch(&mut self.k, task, syscall);
         let there = self.machine.look(self.k.task_nr(task), &real_path, is_link);
         let there = there.map(|there| crate::ipc::observe::in_lab_terms(self, task, &text, there));
@@ -96,6 +105,11 @@ impl Pair {
             (Ok(_), Ok(_)) if is_link => true,
             (Ok(lab), Ok(there)) if name == "status" => {
                 lines(&lab.to_string(), &Some) == lines(there, &|nr| self.lab_number(nr))
+            }
+            (Ok(lab), Ok(there)) if name == "cgroup" => cgroup::place(&lab.to_string()) == cgroup::place(there),
+            (Ok(lab), Ok(there)) if cgroup::is_list(name) => {
+                let map = |nr| if in_initial { self.lab_number(nr) } else { Some(nr) };
+                cgroup::numbers(&lab.to_string(), &Some) == cgroup::numbers(there, &map)
             }
             (Ok(lab), Ok(there)) => {
                 let seen = |text: &str| mask.map_or_else(|| text.to_owned(), |mask| mask(text));

@@ -6,12 +6,14 @@ use nslab::kernel::node::{Place, View};
 use nslab::kernel::{Kernel, NsId, TaskId};
 use nslab::syscall::ioctl::*;
 use nslab::syscall::ip::Ip;
+use nslab::syscall::namei::NameCall;
 use nslab::syscall::{
     CloneArgs, CloneFlags, Prctl, RebootCommand, Resource, SigAction, Syscall, Target, WNOHANG, WaitidWhich,
 };
 
 use nslab::tree::{WriteTarget, resolve, write_target};
 
+use crate::cgroup;
 use crate::ipc::decode::Shape;
 use crate::machine::NPROC;
 use crate::mnt::encode::{encode_mount, is_at_the_bottom, is_own_file, tree_path};
@@ -172,6 +174,9 @@ impl Context<'_> {
         if self.is_sandboxed && is_tree_path {
             return tree_path(self, path);
         }
+        if let Some(path) = cgroup::real_path(self.k, self.me, path) {
+            return Some((int(libc::AT_FDCWD), path.into_bytes()));
+        }
         Some((int(libc::AT_FDCWD), self.numbers.path(self.k, own, path)?))
     }
 }
@@ -245,16 +250,37 @@ pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<(Job, Answer)> {
         Syscall::Dup { fd } => simple(libc::SYS_dup, &[int(*fd)]),
         Syscall::PidfdGetfd { pidfd, fd } => simple(libc::SYS_pidfd_getfd, &[int(*pidfd), int(*fd), NULL]),
         Syscall::Ioctl { fd, request, arg } => encode_ioctl(c, *fd, *request, *arg),
-        Syscall::Write { path, bytes } => encode_write(c, path, bytes).map(|job| (job, Answer::Number)),
+        Syscall::Write { path, bytes } => {
+            // Pids have as many digits as they have on each machine.
+            let answer = if cgroup::real_path(c.k, c.me, path).is_some() { Answer::Unlike } else { Answer::Number };
+            encode_write(c, path, bytes).map(|job| (job, answer))
+        }
         Syscall::Reboot { command, magic } => encode_reboot(c, *command, *magic),
         Syscall::Ip(ip) => encode_ip(c, ip).map(|job| (job, Answer::Number)),
         Syscall::Bind(name) => encode_socket(c, name, false).map(|job| (job, Answer::Number)),
         Syscall::Connect(name) => encode_socket(c, name, true).map(|job| (job, Answer::Number)),
         _ if c.is_sandboxed => encode_mount(c, syscall),
+        Syscall::Name(name) => encode_cgroup(c, name),
         // A tracer would have to answer for every signal of its tracee; what a task reads is observed from outside; the
         // rest is not compared.
         _ => crate::ipc::encode::encode(c, syscall),
     }
+}
+
+/// What is done to cgroups.
+fn encode_cgroup(c: &Context<'_>, name: &NameCall) -> Option<(Job, Answer)> {
+    match name {
+        NameCall::Mkdir { path } => cgroup_call(c, path, libc::SYS_mkdir, &[IN_ARG, Arg::Value(0o777)]),
+        NameCall::Rmdir { path } => cgroup_call(c, path, libc::SYS_rmdir, &[IN_ARG]),
+        NameCall::Unlink { path } => cgroup_call(c, path, libc::SYS_unlink, &[IN_ARG]),
+        NameCall::Chown { uid, gid, path } => cgroup_call(c, path, libc::SYS_chown, &[IN_ARG, id(*uid), id(*gid)]),
+        _ => None,
+    }
+}
+
+fn cgroup_call(c: &Context<'_>, path: &[u8], number: i64, args: &[Arg]) -> Option<(Job, Answer)> {
+    let path = cgroup::real_path(c.k, c.me, path)?;
+    Some((Job::Call(with_data(number, args, zero_ended(path.as_bytes()))), Answer::Number))
 }
 
 /// In the initial pid namespace -1 is the whole machine, and the task that stands for init is not protected as init is.
@@ -299,7 +325,8 @@ fn encode_clone(c: &Context<'_>, args: &CloneArgs) -> Option<Job> {
     let mut flags = CloneFlags::from_bits_retain(args.flags);
     // The parent of a vfork waits for its child, which would wait for its controller.
     flags.remove(CloneFlags::VFORK);
-    if flags.contains(CloneFlags::INTO_CGROUP) && args.cgroup.is_some_and(|fd| c.k.file_at(c.me, fd).is_some()) {
+    let is_other_file = |fd| c.k.file_at(c.me, fd).is_some() && !cgroup::is_directory(c.k, c.me, fd);
+    if flags.contains(CloneFlags::INTO_CGROUP) && args.cgroup.is_some_and(is_other_file) {
         return None;
     }
     let is_sibling = flags.intersects(CloneFlags::THREAD | CloneFlags::PARENT);
@@ -538,7 +565,7 @@ fn encode_ioctl(c: &Context<'_>, fd: i32, request: u32, arg: Option<i64>) -> Opt
 }
 
 fn encode_write(c: &Context<'_>, path: &[u8], bytes: &[u8]) -> Option<Job> {
-    let write = |fd| {
+    let write = |fd, bytes: &[u8]| {
         let args = [fd, Arg::Data(4096), Arg::Value(bytes.len() as u64)];
         let mut write = call(libc::SYS_write, &args);
         write.data.push((4096, bytes.to_vec()));
@@ -549,18 +576,19 @@ fn encode_write(c: &Context<'_>, path: &[u8], bytes: &[u8]) -> Option<Job> {
     }
     if let Some(fd) = path.strip_prefix(b"fd:") {
         let fd = std::str::from_utf8(fd).ok()?.parse().ok()?;
-        if is_sysctl(c, fd) {
+        if is_sysctl(c, fd) || cgroup::is_file(c.k, c.me, fd) {
             return None;
         }
-        return Some(Job::Call(write(int(fd))));
+        return Some(Job::Call(write(int(fd), bytes)));
     }
     if !is_sysctl_safe(c, path) || c.is_sandboxed && !is_write_safe(c, path) {
         return None;
     }
+    let text = cgroup::real_text(c, path, bytes)?;
     let (dir, path) = c.path(c.k.task_active_pid_ns(c.me), path)?;
     let args = [dir, IN_ARG, int(libc::O_WRONLY), NULL];
     let open = with_data(libc::SYS_openat, &args, zero_ended(&path));
-    Some(Job::Through(Opening::Call(open), write(Arg::Opened)))
+    Some(Job::Through(Opening::Call(open), write(Arg::Opened, &text)))
 }
 
 /// Which namespace an open sysctl changes is decided by the write: too late to ask.

@@ -256,6 +256,8 @@ impl Machine {
 
     /// Makes the call. `survives` says whether the lab expects the caller to be able to tell.
     pub fn run(&mut self, prepared: &Prepared, survives: bool) -> Reply {
+        // A program may be slow, but it goes on.
+        raw::beat();
         let slot = prepared.slot;
         let patience = if survives { self.patience } else { Duration::ZERO };
         let result = match &prepared.job {

@@ -129,6 +129,8 @@ impl Pair {
         self.dying.extend(std::mem::take(&mut self.inums).into_values().map(|number| (now, number)));
         self.adopted.clear();
         self.calls = 0;
+        // The host is mounted without it.
+        self.k.cgroup.ns_delegate = crate::cgroup::has_ns_delegate();
         let init = self.k.init.task;
         let pid_max = real_number("/proc/sys/kernel/pid_max")?;
         self.k.namespaces[self.k.init.pid_ns].pid_mut().pid_max = pid_max;
@@ -188,6 +190,7 @@ impl Pair {
             self.machine = start(socket, self.is_sandboxed)?;
             self.machine.patience = self.patience;
         }
+        crate::cgroup::clean();
         self.reset_lab()?;
         if self.is_sandboxed { self.build_sandbox() } else { Ok(()) }
     }

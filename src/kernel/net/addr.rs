@@ -79,6 +79,12 @@ impl Inet4 {
         self.prefixlen == other.prefixlen && self.has(other.local)
     }
 
+    /// The address of all hosts of its subnet, if that is more than two.
+    fn broadcast(&self) -> Option<Ipv4Addr> {
+        let has_one = !self.is_secondary && self.prefixlen < 31 && self.network().octets()[0] != 0;
+        has_one.then(|| Ipv4Addr::from_bits(self.local.to_bits() | !mask4(self.prefixlen)))
+    }
+
     /// It makes a route to its subnet.
     fn has_subnet(&self) -> bool {
         !self.is_secondary && self.prefixlen < 32 && !self.network().is_multicast() && !self.network().is_unspecified()
@@ -263,6 +269,12 @@ impl Kernel {
                 dev.inet6.iter().find(stands).map(|inet| IpAddr::V6(inet.addr))
             }
         })
+    }
+
+    /// Whether an address stands for all hosts of a subnet on a link that is up (`RTN_BROADCAST`).
+    pub fn is_broadcast(&self, net: NsId, addr: Ipv4Addr) -> bool {
+        let mut up = self.devices_of(net).filter(|(_, dev)| dev.is_up);
+        up.any(|(_, dev)| dev.inet.iter().any(|inet| inet.broadcast() == Some(addr)))
     }
 
     /// The device and source address for what is sent to an address on a link; the narrowest subnet counts.

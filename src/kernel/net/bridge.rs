@@ -80,8 +80,9 @@ impl Kernel {
         let live = self.ports_of(bridge).iter().any(forwards);
         if let DevKind::Bridge { carrier } = &mut self.net.devices[bridge].kind
             && (live || carrier.is_some() || ports == Ports::Other)
+            && carrier.replace(live).unwrap_or(true) != live
         {
-            *carrier = Some(live);
+            self.net.linkwatch.push(bridge);
         }
         self.addrconf_link_ready(bridge);
     }

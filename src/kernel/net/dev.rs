@@ -3,6 +3,7 @@
 use super::DevId;
 use super::addr::{Inet4, Inet6};
 use super::conf::DevConf;
+use super::link::OperState;
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::{Kernel, NsId};
@@ -21,6 +22,8 @@ pub struct NetDevice {
     pub mac: [u8; 6],
     /// IFF_UP
     pub is_up: bool,
+    /// The state of the link after its last change of carrier.
+    pub operstate: OperState,
     /// It has been up since it came into this namespace.
     pub has_qdisc: bool,
     /// The bridge it is a port of.
@@ -130,6 +133,7 @@ impl Kernel {
             kind,
             mac: self.new_mac(kind),
             is_up: false,
+            operstate: if kind == DevKind::Physical { OperState::Up } else { OperState::Unknown },
             has_qdisc: false,
             master: None,
             inet: Vec::new(),
@@ -171,6 +175,7 @@ impl Kernel {
     pub(crate) fn pair_veth(&mut self, a: DevId, b: DevId) {
         self.net.devices[a].kind = DevKind::Veth { peer: Some(b) };
         self.net.devices[b].kind = DevKind::Veth { peer: Some(a) };
+        self.net.linkwatch.extend([b, a]);
     }
 
     /// Deletes a device; with one end of a veth pair goes the other (`unregister_netdevice`, `veth_dellink`).

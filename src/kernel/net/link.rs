@@ -38,15 +38,38 @@ impl Kernel {
         }
     }
 
-    /// `operstate` as rtnetlink shows it (`rfc2863_policy`).
+    /// `operstate` as rtnetlink shows it.
     pub fn operstate(&self, id: DevId) -> OperState {
         let dev = &self.net.devices[id];
-        match dev.kind {
-            _ if !dev.is_up => OperState::Down,
-            DevKind::Loopback | DevKind::Dummy | DevKind::Bridge { carrier: None } => OperState::Unknown,
-            DevKind::Bridge { carrier: Some(false) } => OperState::Down,
-            DevKind::Veth { .. } if !self.has_carrier(id) => OperState::LowerLayerDown,
-            DevKind::Physical | DevKind::Bridge { .. } | DevKind::Veth { .. } => OperState::Up,
+        if dev.is_up { dev.operstate } else { OperState::Down }
+    }
+
+    /// Works off the changes of carrier: the state of the link follows from what is then, and who listens is told
+    /// (`linkwatch_run_queue`).
+    pub(crate) fn linkwatch_run(&mut self) {
+        for id in std::mem::take(&mut self.net.linkwatch) {
+            if !self.net.devices.contains(id) {
+                continue;
+            }
+            self.net.devices[id].operstate = self.default_operstate(id);
+            if self.net.devices[id].is_up {
+                self.rtmsg_ifinfo(id);
+            }
+        }
+    }
+
+    /// A link without carrier blames the one below it, looked for in its own namespace by the index of its peer, wherever
+    /// that is (`default_operstate`).
+    fn default_operstate(&self, id: DevId) -> OperState {
+        let dev = &self.net.devices[id];
+        if self.has_carrier(id) {
+            return OperState::Up;
+        }
+        let iflink = dev.peer().map_or(dev.ifindex, |peer| self.net.devices[peer].ifindex);
+        let below = self.namespaces[dev.net].net().devices.get(&iflink);
+        match below.filter(|_| iflink != dev.ifindex) {
+            Some(&below) if !self.has_carrier(below) => OperState::LowerLayerDown,
+            _ => OperState::Down,
         }
     }
 
@@ -82,9 +105,8 @@ impl Kernel {
     /// Tells those whom the state of a link concerns: listeners, the other end, bridges, IPv6.
     fn link_changed(&mut self, id: DevId) {
         self.rtmsg_ifinfo(id);
-        // The carrier of the other end has changed.
         if let Some(peer) = self.net.devices[id].peer().filter(|&peer| self.net.devices[peer].is_up) {
-            self.rtmsg_ifinfo(peer);
+            self.net.linkwatch.extend([id, peer]);
         }
         for end in std::iter::once(id).chain(self.net.devices[id].peer()) {
             self.addrconf_link_ready(end);

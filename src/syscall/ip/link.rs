@@ -23,8 +23,7 @@ fn other_net(k: &Kernel, me: TaskId, own: NsId, named: Option<Netns>) -> Result<
     Ok(net)
 }
 
-/// Makes a device. What the caller names must not exist where the caller is, wherever the device will be
-/// (`__rtnl_newlink`).
+/// Makes a device. What the caller names must not exist where the device will be (`__rtnl_newlink`).
 ///
 /// # Errors
 /// ERANGE, EINVAL: a name; EEXIST; EBUSY: an index in use; EOPNOTSUPP: an unknown kind.
@@ -34,11 +33,11 @@ pub(super) fn add(k: &mut Kernel, me: TaskId, net: NsId, add: &LinkAdd) -> Resul
     let peer_net = other_net(k, me, net, add.peer.netns)?;
     let target = other_net(k, me, net, add.end.netns)?;
     let exists = match add.end.index {
-        0 => k.find_dev(net, &add.end.name).is_some(),
-        index => k.namespaces[net].net().devices.contains_key(&index),
+        0 => k.find_dev(target, &add.end.name).is_some(),
+        index => k.namespaces[target].net().devices.contains_key(&index),
     };
     if exists {
-        bail!(EEXIST, "a device with this name or index exists in {}", k.ns_arg(net));
+        bail!(EEXIST, "a device with this name or index exists in {}", k.ns_arg(target));
     }
     let Some((ops, kind)) = LINK_KINDS.iter().find(|(ops, _)| *ops == add.kind) else {
         bail!(EOPNOTSUPP, "there is no kind of device called {}", add.kind.clone());

@@ -196,12 +196,12 @@ impl Caller<'_> {
 
     fn link_set(&self, set: &LinkSet) -> Option<Message> {
         let mut message = Message::link(RTM_NEWLINK, NLM_F_ACK, self.index(&set.dev), set.up);
-        // ip(8) looks for the device first.
-        if self.dev(&set.dev).is_none() {
-            return Some(message);
-        }
         if let Some(name) = &set.name {
             message.attribute(IFLA_IFNAME, &zero_ended(name));
+        }
+        // ip(8) looks for the device before it looks at anything else.
+        if self.dev(&set.dev).is_none() {
+            return Some(message);
         }
         if let Some(master) = &set.master {
             let index = match master {
@@ -223,6 +223,9 @@ impl Caller<'_> {
             IpAddr::V4(addr) => (libc::AF_INET, addr.octets().to_vec()),
             IpAddr::V6(addr) => (libc::AF_INET6, addr.octets().to_vec()),
         };
+        if self.dev(&address.dev).is_none() {
+            return Message::link(RTM_NEWLINK, NLM_F_ACK, NO_INDEX, None);
+        }
         let is_host = address.addr.is_ipv4() && address.addr.is_loopback();
         let scope = if is_host { SCOPE_HOST } else { 0 };
         let mut body = vec![family as u8, address.prefixlen, 0, scope];

@@ -20,6 +20,7 @@ use crate::patience::Wait;
 /// One thing seen: what it is, and its text.
 type Sight = (&'static str, Result<String, Errno>);
 
+/// Makes a file what is compared of it.
 type Mask = fn(&str) -> String;
 
 const FILES: [(&str, Mask); 8] = [
@@ -34,7 +35,7 @@ const FILES: [(&str, Mask); 8] = [
 ];
 
 /// A file of `net` as it is compared; `None` for one that is not.
-pub fn masked_file(path: &str) -> Option<fn(&str) -> String> {
+pub fn masked_file(path: &str) -> Option<Mask> {
     FILES.iter().find(|(name, _)| path.ends_with(name)).map(|(_, mask)| *mask)
 }
 
@@ -89,11 +90,27 @@ fn end(text: &str) -> String {
     }
 }
 
-/// IFF_UP and IFF_RUNNING.
-const COMPARED_FLAGS: u32 = 0x41;
+const IFF_UP: u32 = 1;
+const IFF_RUNNING: u32 = 0x40;
 
-fn device_text(index: i32, name: &str, flags: u32) -> String {
-    format!("{index} {name} {:#x}", flags & COMPARED_FLAGS)
+/// What takes long to see, and is not looked at after each call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Slow {
+    /// States of devices: they change up to a second late on the machine.
+    pub state: bool,
+    /// TCP sockets: the machine looks for them in tables of its whole self.
+    pub tcp: bool,
+}
+
+impl Slow {
+    fn files(self) -> impl Iterator<Item = (&'static str, Mask)> {
+        FILES.into_iter().filter(move |(file, _)| self.tcp || !file.contains("tcp"))
+    }
+
+    fn device(self, index: i32, name: &str, flags: u32) -> String {
+        let compared = if self.state { IFF_UP | IFF_RUNNING } else { IFF_UP };
+        format!("{index} {name} {:#x}", flags & compared)
+    }
 }
 
 impl Pair {
@@ -102,7 +119,7 @@ impl Pair {
     ///
     /// # Errors
     /// The two differ.
-    pub fn compare_nets(&mut self) -> Result<(), String> {
+    pub fn compare_nets(&mut self, slow: Slow) -> Result<(), String> {
         let mut seen = BTreeMap::new();
         for (id, task) in self.k.tasks.iter().filter(|(_, task)| task.state == TaskState::Running) {
             if let Some(net) = own_net(&self.k, id).filter(|_| !self.k.is_cgroup_frozen(task.cgroup.id())) {
@@ -110,11 +127,11 @@ impl Pair {
             }
         }
         for task in seen.into_values() {
-            let lab = self.lab_net(task);
+            let lab = self.lab_net(task, slow);
             let nr = self.k.task_nr(task);
             let Some(real) = self.machine.numbers.real(nr) else { continue };
             let wait = Wait::start();
-            while let ControlFlow::Break((what, lab, there)) = difference(&lab, &real_net(real)) {
+            while let ControlFlow::Break((what, lab, there)) = difference(&lab, &real_net(real, slow)) {
                 if wait.is_over(self.patience()) {
                     return Err(format!("{what} of task {nr}: lab {lab:?}, machine {there:?}"));
                 }
@@ -124,15 +141,15 @@ impl Pair {
         Ok(())
     }
 
-    fn lab_net(&mut self, task: TaskId) -> Vec<Sight> {
+    fn lab_net(&mut self, task: TaskId, slow: Slow) -> Vec<Sight> {
         let k = &self.k;
-        let files = FILES.iter().map(|&(file, mask)| (file, lab_text(k, task, file).map(|text| mask(&text))));
+        let files = slow.files().map(|(file, mask)| (file, lab_text(k, task, file).map(|text| mask(&text))));
         let mut all: Vec<Sight> = files.collect();
         let net = own_net(k, task).expect("only other namespaces are looked at");
         let device = |(id, dev): (DevId, &NetDevice)| {
             let runs = matches!(k.operstate(id).name(), "UP" | "UNKNOWN");
-            let flags = u32::from(dev.is_up) | if dev.is_up && runs { 0x40 } else { 0 };
-            device_text(dev.ifindex, &String::from_utf8_lossy(&dev.name), flags)
+            let flags = if dev.is_up { IFF_UP } else { 0 } | if dev.is_up && runs { IFF_RUNNING } else { 0 };
+            slow.device(dev.ifindex, &String::from_utf8_lossy(&dev.name), flags)
         };
         all.push(("devices", Ok(k.devices_of(net).map(device).collect::<Vec<_>>().join("\n"))));
         for (what, call) in LISTINGS {
@@ -146,16 +163,15 @@ impl Pair {
 /// Listings that change nothing on either side.
 const LISTINGS: [(&str, Ip); 2] = [("addresses", Ip::AddrShow { dev: None }), ("namespace ids", Ip::NetnsListId)];
 
-fn real_net(real: i32) -> Vec<Sight> {
+fn real_net(real: i32, slow: Slow) -> Vec<Sight> {
     let mut all: Vec<Sight> =
-        FILES.iter().map(|&(file, mask)| (file, real_text(real, file).map(|text| mask(&text)))).collect();
+        slow.files().map(|(file, mask)| (file, real_text(real, file).map(|text| mask(&text)))).collect();
     let net = match Net::of(real) {
         Ok(net) => net,
         Err(errno) => return vec![("the namespace", Err(errno))],
     };
-    let text = |device: &Device| device_text(device.index, &device.name, device.flags);
-    let devices = net.devices().map(|devices| devices.iter().map(text).collect::<Vec<_>>().join("\n"));
-    all.push(("devices", devices));
+    let text = |device: &Device| slow.device(device.index, &device.name, device.flags);
+    all.push(("devices", net.devices().map(|all| all.iter().map(text).collect::<Vec<_>>().join("\n"))));
     all.extend(LISTINGS.map(|(what, call)| (what, net.listing(&call).map(|text| masked_listing(&text)))));
     all
 }

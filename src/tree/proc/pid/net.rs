@@ -169,6 +169,14 @@ impl Version {
         addr.is_ipv4() == (self == Version::V4)
     }
 
+    /// An address as the file has it: an IPv4 client of an IPv6 server has a mapped one.
+    fn shown(self, addr: SocketAddr) -> SocketAddr {
+        match (self, addr.ip()) {
+            (Version::V6, IpAddr::V4(ip)) => SocketAddr::new(IpAddr::V6(ip.to_ipv6_mapped()), addr.port()),
+            _ => addr,
+        }
+    }
+
     /// No address and no port.
     fn nowhere(self) -> SocketAddr {
         match self {
@@ -230,7 +238,7 @@ fn tcp_lines(look: &Look<'_>, version: Version) -> Result<Vec<String>> {
             for client in clients {
                 let ends = (inet(client.remote.as_ref()), inet(client.local.as_ref()));
                 if let (Some(own), Some(other)) = ends {
-                    connected.push(established(&own, &other, tcp_tail(0, 0, 1)));
+                    connected.push(established(&version.shown(own), &version.shown(other), tcp_tail(0, 0, 1)));
                 }
             }
         } else if let Some(remote) = inet(socket.remote.as_ref()).filter(|_| is_connected(k, socket)) {
