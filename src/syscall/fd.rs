@@ -156,7 +156,7 @@ pub fn sys_open(k: &mut Kernel, me: TaskId, target: &Target, flags: OpenFlags) -
 pub(super) fn install_pidfd(k: &mut Kernel, me: TaskId, pid: PidId, thread: bool) -> Result<i32> {
     let fd = free_fd(k, me)?;
     let kind = FileKind::Pidfd { pid: k.pids.hold(pid), thread };
-    let file = new_file(k, me, kind, OpenFlags::READ | OpenFlags::WRITE);
+    let file = new_file(k, me, kind, OpenFlags::READ | OpenFlags::WRITE, None);
     install_fd(k, me, fd, file, true);
     Ok(fd)
 }
