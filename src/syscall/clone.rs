@@ -37,12 +37,17 @@ pub fn sys_clone(k: &mut Kernel, me: TaskId, args: &CloneArgs) -> Result<Return>
     }
     check_process_limits(k, me, new_user)?;
     let owner = (!new_user).then(|| k.cred_of(me).user_ns.id());
-    check_namespaces(k, me, flags, owner)?;
+    if let Err(refusal) = check_namespaces(k, me, flags, owner) {
+        drop_copies(k, me, flags);
+        return Err(refusal);
+    }
     let plan = plan_pid(k, me, flags, &args.set_tid);
     let cgroup = match check_numbered(k, me, &plan, args, flags) {
         Ok(cgroup) => cgroup,
         Err(refusal) => {
             k.advance_cursors(&plan);
+            drop_copies(k, me, flags);
+            freeze_offsets(k, me, flags);
             return Err(refusal);
         }
     };
@@ -154,6 +159,25 @@ fn check_namespaces(k: &Kernel, me: TaskId, flags: CloneFlags, owner: Option<NsI
     k.check_new_namespaces(me, asked, owner)
 }
 
+/// What stays of a child that is not to be: its copies of descriptors and memory had been made, and were let go in the name
+/// of the caller (`bad_fork_cleanup_files`, `bad_fork_cleanup_mm`).
+fn drop_copies(k: &mut Kernel, me: TaskId, flags: CloneFlags) {
+    if !flags.contains(CloneFlags::FILES) {
+        k.flush_mqueues(me);
+    }
+    if !flags.contains(CloneFlags::VM) {
+        k.drop_attachment_copies(me);
+    }
+}
+
+/// The child was in the time namespace for children already when its number was refused (`timens_on_fork`).
+fn freeze_offsets(k: &mut Kernel, me: TaskId, flags: CloneFlags) {
+    let is_there = !flags.contains(CloneFlags::VM) && flags.bits() & NsType::Time.ops().clone_flag == 0;
+    if let Some(ns) = k.task_ns(me, Slot::TimeForChildren).filter(|_| is_there && k.is_time_switch_due(me)) {
+        k.namespaces[ns].time_mut().frozen_offsets = true;
+    }
+}
+
 fn plan_pid(k: &Kernel, me: TaskId, flags: CloneFlags, set_tid: &[i64]) -> PidPlan {
     let innermost = k.task_ns(me, Slot::PidForChildren).expect("only a live task makes calls");
     k.plan_pid(me, innermost, flags.contains(CloneFlags::NEWPID), set_tid)
@@ -214,7 +238,7 @@ fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &PidPlan, cg
         nproc_exceeded: false,
         tracer: None,
         ptraced: Vec::new(),
-        start_time: k.clock,
+        start_time: k.clock.now(),
     };
     let child = k.tasks.insert(task);
     join_group(k, me, child, flags);

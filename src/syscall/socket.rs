@@ -137,8 +137,9 @@ fn check_bind(k: &Kernel, me: TaskId, net: NsId, family: Family, addr: SocketAdd
 /// A new socket, connected: its descriptor.
 ///
 /// # Errors
-/// EMFILE; ENETUNREACH: no route; ECONNREFUSED: nobody listens there; EAGAIN: nobody has the address, which takes Linux
-/// seconds to find out; EADDRNOTAVAIL: no port is free; EINVAL: a link-local address; those of finding a socket file.
+/// EMFILE; ENETUNREACH: no route; ECONNREFUSED: nobody listens there; EAGAIN: nobody has the address or answers, which
+/// takes Linux seconds to find out; EADDRNOTAVAIL: no port is free, or no IPv6 address to send from; EINVAL: a link-local
+/// address; those of finding a socket file.
 pub fn sys_connect(k: &mut Kernel, me: TaskId, name: &SocketName) -> Result<Return> {
     let fd = free_fd(k, me)?;
     let net = own_net(k, me);
@@ -179,9 +180,15 @@ fn connect_inet(k: &Kernel, net: NsId, family: Family, addr: SocketAddr) -> Resu
     let (source, peer_net) = match (k.local_source(net, ip), k.on_link(net, ip)) {
         (Some(source), _) => (source, Some(net)),
         (None, Some((dev, source))) => (source, k.neighbour(dev, ip)),
+        (None, None) if ip.is_ipv6() && !k.devices_of(net).any(|(_, dev)| !dev.inet6.is_empty()) => {
+            bail!(EADDRNOTAVAIL, "{} has no IPv6 address to send from", k.ns_arg(net));
+        }
         (None, None) => bail!(ENETUNREACH, "{} has no route to {}", k.ns_arg(net), ip.to_string()),
     };
     let server = match (family, peer_net) {
+        (Family::Tcp, Some(peer_net)) if peer_net == net && !k.is_loopback_up(net) => {
+            bail!(EAGAIN, "the loopback device, over which a namespace talks to itself, is down");
+        }
         (Family::Tcp, Some(peer_net)) => Some(listener(k, peer_net, family, &remote)?),
         (Family::Tcp, None) => bail!(EAGAIN, "nobody on the link has the address {}", ip.to_string()),
         (Family::Udp | Family::Unix, _) => None,

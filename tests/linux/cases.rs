@@ -7,6 +7,7 @@ use nslab::script::{Call, Lab};
 use nslab::syscall::{Return, Syscall, dispatch};
 
 use crate::machine::SYS_RESOURCE;
+use crate::net::view::masked_file;
 use crate::observe::status_lines;
 use crate::pair::{Pair, Trouble};
 
@@ -33,7 +34,8 @@ impl Lab for Pair {
                     [effective, permitted, inheritable].map(|set| set.map(without));
                 Pair::call(self, task, &Syscall::Capset { effective, permitted, inheritable })
             }
-            syscall => Pair::call(self, task, syscall),
+            syscall => Pair::call(self, task, syscall)
+                .and_then(|answer| self.compare_nets().map(|()| answer).map_err(Trouble::Differs)),
         };
         match answer {
             Ok(result) => result.map(|value| match value {
@@ -65,7 +67,13 @@ impl Pair {
         };
         let text = String::from_utf8_lossy(path).into_owned();
         let name = text.rsplit('/').next().unwrap_or_default();
-        let is_compared = if is_link { text.contains("/ns/") } else { COMPARED.contains(&name) };
+        let mask = masked_file(&text);
+        let is_own = || crate::ipc::observe::is_compared(&self.k, task, &text);
+        let is_compared = if is_link {
+            text.contains("/ns/")
+        } else {
+            COMPARED.contains(&name) || mask.is_some() || text.contains("proc/sys/net/") || is_own()
+        };
         let in_initial = self.k.task_active_pid_ns(task) == self.k.init.pid_ns;
         if !is_compared || name == "status" && !in_initial {
             return Err(Trouble::LabOnly);
@@ -74,6 +82,7 @@ impl Pair {
             self.machine.numbers.path(&self.k, self.k.task_active_pid_ns(task), path).ok_or(Trouble::LabOnly)?;
         let lab = dispatch(&mut self.k, task, syscall);
         let there = self.machine.look(self.k.task_nr(task), &real_path, is_link);
+        let there = there.map(|there| crate::ipc::observe::in_lab_terms(self, task, &text, there));
         // Signals that nobody will take any more are not part of the lab.
         let lines = |text: &str, map: &dyn Fn(i32) -> Option<i32>| {
             let mut lines = status_lines(text, map);
@@ -88,7 +97,10 @@ impl Pair {
             (Ok(lab), Ok(there)) if name == "status" => {
                 lines(&lab.to_string(), &Some) == lines(there, &|nr| self.lab_number(nr))
             }
-            (Ok(lab), Ok(there)) => lab.to_string() == *there,
+            (Ok(lab), Ok(there)) => {
+                let seen = |text: &str| mask.map_or_else(|| text.to_owned(), |mask| mask(text));
+                seen(&lab.to_string()) == seen(there)
+            }
             _ => false,
         };
         if same {

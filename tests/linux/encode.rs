@@ -4,13 +4,16 @@ use nslab::kernel::cred::GLOBAL_ROOT_UID;
 use nslab::kernel::file::{FileKind, OpenFlags};
 use nslab::kernel::{Kernel, TaskId};
 use nslab::syscall::ioctl::*;
+use nslab::syscall::ip::Ip;
 use nslab::syscall::{
     CloneArgs, CloneFlags, Prctl, RebootCommand, Resource, SigAction, Syscall, Target, WNOHANG, WaitidWhich,
 };
 
 use nslab::tree::{WriteTarget, write_target};
 
+use crate::ipc::decode::Shape;
 use crate::machine::NPROC;
+use crate::net::call::{encode_ip, encode_socket};
 use crate::numbers::Numbers;
 use crate::raw::Handler;
 
@@ -63,6 +66,15 @@ pub enum Job {
     Exec {
         name: Vec<u8>,
     },
+    /// A message to rtnetlink.
+    Netlink(Vec<u8>),
+    /// What ip(8) lists.
+    Listing(Ip),
+    /// A new socket; the calls get it ready.
+    Socket {
+        open: Raw,
+        calls: Vec<Raw>,
+    },
     /// What the library refuses before there is a system call.
     Refused(i32),
 }
@@ -89,12 +101,25 @@ pub enum Answer {
     Word,
     /// A value of its own on each machine: only that it succeeded counts.
     Unlike,
+    /// Of a call on System V objects, message queues or clocks.
+    Ipc(Shape),
+}
+
+impl Answer {
+    /// The errno of the lab: it has one for all calls that would block.
+    pub fn errno(self, errno: i32) -> i32 {
+        match (self, errno) {
+            (Answer::Ipc(Shape::Message { waits: true }), libc::ENOMSG) => libc::EAGAIN,
+            (Answer::Ipc(_), libc::ETIMEDOUT) => libc::EAGAIN,
+            _ => errno,
+        }
+    }
 }
 
 /// Offset of memory that a call writes into.
-const OUT: u64 = 0;
+pub const OUT: u64 = 0;
 /// Offset of what a call reads.
-const IN: usize = 2048;
+pub const IN: usize = 2048;
 /// Offset where nobody looks, for pointers that have to be valid.
 const SCRATCH: u64 = 8192;
 
@@ -102,11 +127,11 @@ pub fn call(number: i64, args: &[Arg]) -> Raw {
     Raw { number, args: args.to_vec(), data: Vec::new() }
 }
 
-fn with_data(number: i64, args: &[Arg], bytes: Vec<u8>) -> Raw {
+pub fn with_data(number: i64, args: &[Arg], bytes: Vec<u8>) -> Raw {
     Raw { number, args: args.to_vec(), data: vec![(IN, bytes)] }
 }
 
-fn int(value: i32) -> Arg {
+pub fn int(value: i32) -> Arg {
     Arg::Value(i64::from(value) as u64)
 }
 
@@ -114,13 +139,13 @@ fn id(value: Option<u32>) -> Arg {
     Arg::Value(u64::from(value.unwrap_or(u32::MAX)))
 }
 
-fn zero_ended(text: &[u8]) -> Vec<u8> {
+pub fn zero_ended(text: &[u8]) -> Vec<u8> {
     [text, b"\0"].concat()
 }
 
-const IN_ARG: Arg = Arg::Data(IN as u64);
-const OUT_ARG: Arg = Arg::Data(OUT);
-const NULL: Arg = Arg::Value(0);
+pub const IN_ARG: Arg = Arg::Data(IN as u64);
+pub const OUT_ARG: Arg = Arg::Data(OUT);
+pub const NULL: Arg = Arg::Value(0);
 
 /// What the encoding may look at, all of the moment before the call.
 pub struct Context<'a> {
@@ -204,9 +229,12 @@ pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<(Job, Answer)> {
         Syscall::Ioctl { fd, request, arg } => encode_ioctl(c, *fd, *request, *arg),
         Syscall::Write { path, bytes } => encode_write(c, path, bytes).map(|job| (job, Answer::Number)),
         Syscall::Reboot { command, magic } => encode_reboot(c, *command, *magic),
+        Syscall::Ip(ip) => encode_ip(c, ip).map(|job| (job, Answer::Number)),
+        Syscall::Bind(name) => encode_socket(c, name, false).map(|job| (job, Answer::Number)),
+        Syscall::Connect(name) => encode_socket(c, name, true).map(|job| (job, Answer::Number)),
         // A tracer would have to answer for every signal of its tracee; what a task reads is observed from outside; the
         // rest is not compared.
-        _ => None,
+        _ => crate::ipc::encode::encode(c, syscall),
     }
 }
 
@@ -531,6 +559,8 @@ fn is_sysctl_safe(c: &Context<'_>, path: &[u8]) -> bool {
     match name {
         "kernel/hostname" | "kernel/domainname" => !is_initial("uts"),
         "kernel/pid_max" | "kernel/ns_last_pid" => !is_initial("pid"),
+        _ if crate::ipc::is_sysctl(name) => !is_initial("ipc"),
+        _ if name.starts_with("net/") => !is_initial("net"),
         _ => name.starts_with("user/") && !is_initial("user"),
     }
 }

@@ -189,8 +189,11 @@ impl Machine {
         if matches!(job, Job::Clone { .. }) && !self.has_room() {
             return None;
         }
-        let wants_numbers = matches!(answer, Answer::Pid | Answer::Wait | Answer::Waitid | Answer::Siginfo);
-        let answers = if wants_numbers { self.numbers.answers(k, me) } else { Vec::new() };
+        let answers = match answer {
+            Answer::Pid | Answer::Wait | Answer::Waitid | Answer::Siginfo => self.numbers.answers(k, me),
+            Answer::Ipc(_) => crate::ipc::encode::numbers(k, me, &self.numbers),
+            _ => Vec::new(),
+        };
         let in_initial = k.task_active_pid_ns(me) == k.init.pid_ns;
         let sharers = if matches!(syscall, Syscall::Sigaction { .. }) { self.sharers(k, me) } else { Vec::new() };
         Some(Prepared { nr, slot, job, answer, answers, sharers, in_initial })
@@ -220,6 +223,7 @@ impl Machine {
             Job::Hand { nr, entry } => self.hand(slot, *nr, entry),
             Job::Clone { args, set_tid } => self.clone(slot, *args, set_tid),
             Job::Exec { name } => self.exec(slot, name),
+            Job::Netlink(_) | Job::Listing(_) | Job::Socket { .. } => return self.run_network(prepared, &prepared.job),
         };
         match result {
             None if survives => Reply::Hung,
@@ -229,7 +233,7 @@ impl Machine {
     }
 
     /// One call of one worker: its result, `None` if it does not come in time.
-    fn make(&self, slot: usize, raw: &Raw, opened: Option<i64>) -> Option<i64> {
+    pub fn make(&self, slot: usize, raw: &Raw, opened: Option<i64>) -> Option<i64> {
         self.make_within(slot, raw, opened, self.patience)
     }
 
@@ -363,7 +367,7 @@ impl Machine {
 
     fn reply(&self, prepared: &Prepared, result: i64) -> Reply {
         if let Some(errno) = i32::try_from(-result).ok().filter(|errno| (1..4096).contains(errno)) {
-            return Reply::Done(Err(Errno::from_raw(errno)));
+            return Reply::Done(Err(Errno::from_raw(prepared.answer.errno(errno))));
         }
         let worker = raw::slot(prepared.slot);
         let lab = |nr: i32| prepared.lab_number(nr).map_or_else(|| format!("real:{nr}"), |lab| lab.to_string());
@@ -380,6 +384,7 @@ impl Machine {
             Answer::RawPid => result.to_string(),
             Answer::Wait if result == 0 => "0".to_owned(),
             Answer::Wait => format!("{} {}", lab(result as i32), worker.read_u32(0) as i32),
+            Answer::Ipc(shape) => shape.text(worker, result, &lab),
             Answer::Word => worker.read_u32(0).to_string(),
             Answer::Waitid => waitid_text(worker, lab),
             Answer::Action(signo) => action_text(worker, signo, &prepared.sharers),
@@ -400,24 +405,48 @@ impl Machine {
     /// # Errors
     /// Those of open and read, or of readlink.
     pub fn look(&self, lab: i32, path: &[u8], is_link: bool) -> Result<String, Errno> {
-        let slot = self.slot_of(lab).ok_or(Errno::ESRCH)?;
-        let worker = raw::slot(slot);
         let path = vec![(2048, [path, b"\0"].concat())];
-        let call = |number, args: &[Arg], data| {
-            let result = self.make(slot, &Raw { number, args: args.to_vec(), data }, None).ok_or(Errno::ETIME)?;
-            usize::try_from(result).map_err(|_| Errno::from_raw(-result as i32))
-        };
-        let (text, size) = (Arg::Data(4096), Arg::Value(8192));
-        let length = if is_link {
-            call(libc::SYS_readlink, &[Arg::Data(2048), text, size], path)?
-        } else {
-            let at = Arg::Value(libc::AT_FDCWD as u64);
-            let fd = Arg::Value(call(libc::SYS_openat, &[at, Arg::Data(2048), Arg::Value(0)], path)? as u64);
-            let length = call(libc::SYS_read, &[fd, text, size], Vec::new());
-            call(libc::SYS_close, &[fd], Vec::new())?;
-            length?
-        };
-        Ok(String::from_utf8_lossy(&worker.read_data(4096, length)).into_owned())
+        if is_link {
+            let args = vec![Arg::Data(2048), Arg::Data(TEXT as u64), Arg::Value(TEXT_SIZE)];
+            return self.text_of(lab, &Raw { number: libc::SYS_readlink, args, data: path });
+        }
+        let worker = raw::slot(self.slot_of(lab).ok_or(Errno::ESRCH)?);
+        worker.wait(self.patience).ok_or(Errno::ETIME)?;
+        path.iter().for_each(|(offset, bytes)| worker.write_data(*offset, bytes));
+        worker.post_look(2048, TEXT as u64, TEXT_SIZE);
+        let length = length_of(worker.wait(self.patience))?;
+        Ok(String::from_utf8_lossy(&worker.read_data(TEXT, length)).into_owned())
+    }
+
+    /// The result of a call that a worker makes for the test itself.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn result_of(&self, lab: i32, raw: &Raw) -> Result<usize, Errno> {
+        length_of(self.make(self.slot_of(lab).ok_or(Errno::ESRCH)?, raw, None))
+    }
+
+    /// The bytes such a call writes to offset [`TEXT`], its result being their number.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn bytes_of(&self, lab: i32, raw: &Raw) -> Result<Vec<u8>, Errno> {
+        let slot = self.slot_of(lab).ok_or(Errno::ESRCH)?;
+        Ok(raw::slot(slot).read_data(TEXT, length_of(self.make(slot, raw, None))?))
+    }
+
+    /// The same as text.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn text_of(&self, lab: i32, raw: &Raw) -> Result<String, Errno> {
+        self.bytes_of(lab, raw).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Words of a worker's data; zeros if there is no worker.
+    pub fn words_at<const N: usize>(&self, lab: i32, offset: usize) -> [u32; N] {
+        let worker = self.slot_of(lab).map(raw::slot);
+        std::array::from_fn(|at| worker.map_or(0, |worker| worker.read_u32(offset + 4 * at)))
     }
 
     /// node and domain name as a worker has them.
@@ -502,9 +531,27 @@ impl Prepared {
         matches!(self.job, Job::Clone { .. })
     }
 
+    pub fn is_listing(&self) -> bool {
+        matches!(self.job, Job::Listing(_))
+    }
+
     pub fn nr(&self) -> i32 {
         self.nr
     }
+
+    pub fn slot(&self) -> usize {
+        self.slot
+    }
+}
+
+/// Offset of a text that was read, and the bytes there is room for.
+pub const TEXT: usize = 4096;
+const TEXT_SIZE: u64 = 12_000;
+
+/// What a call came to, if anything.
+fn length_of(result: Option<i64>) -> Result<usize, Errno> {
+    let result = result.ok_or(Errno::ETIME)?;
+    usize::try_from(result).map_err(|_| Errno::from_raw(-result as i32))
 }
 
 fn action_text(worker: &raw::Slot, signo: i32, sharers: &[usize]) -> String {

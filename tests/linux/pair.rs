@@ -12,6 +12,7 @@ use nslab::kernel::{Kernel, NsId, TaskId};
 use nslab::syscall::{Return, Syscall, dispatch};
 
 use crate::machine::{Machine, NPROC, Prepared, Reply};
+use crate::net::listing::masked_listing;
 use crate::observe::{
     Links, MAP_FILES, Status, creation_order, initial_number, is_there, lab_links, lab_ns, lab_status, lab_text,
     real_links, real_status, real_text,
@@ -63,6 +64,8 @@ pub struct Pair {
     patience: Duration,
     /// The process that stands for init is not as it was at the start.
     pub is_init_dirty: bool,
+    /// Seconds since the machine's boot when this was made, and what the lab's clock shows.
+    uptime: u64,
 }
 
 /// After so many calls everything is compared, not only what the call changed.
@@ -87,6 +90,7 @@ impl Pair {
             controller: std::process::id() as i32,
             patience: PATIENCE,
             is_init_dirty: false,
+            uptime: uptime()?,
         };
         pair.reset_lab()?;
         Ok(pair)
@@ -102,6 +106,10 @@ impl Pair {
     pub fn set_patience(&mut self, patience: Duration) {
         self.patience = patience;
         self.machine.patience = patience;
+    }
+
+    pub fn patience(&self) -> Duration {
+        self.patience
     }
 
     pub fn corrupt(&mut self, corruption: Option<Corruption>) {
@@ -142,6 +150,7 @@ impl Pair {
         let names = self.machine.names(1).ok_or("uname of the first worker")?;
         let mut lines = vec![
             words(&format!("prlimit nproc {NPROC}:{NPROC}")),
+            words(&format!("clock +{}s", self.uptime)),
             vec!["sethostname".into(), names.0],
             vec!["setdomainname".into(), names.1],
         ];
@@ -195,12 +204,12 @@ impl Pair {
         let dead = self.inums.extract_if(.., |ns, _| !self.k.namespaces.contains(*ns));
         self.dying.extend(dead.map(|(_, number)| (Wait::start(), number)));
         let survives = self.k.tasks.get(task).is_some_and(|t| t.state == TaskState::Running);
-        let reply = self.run_on_machine(&prepared, survives, lab.is_ok());
+        let mut seen = Seen { result: text_of(syscall, &lab), tasks: Vec::new() };
+        let reply = self.run_on_machine(&prepared, survives, &seen.result);
         let mut touched = self.touched(task);
         if lab.is_ok() && matches!(syscall, Syscall::Exec { .. }) && prepared.nr() != self.k.task_nr(task) {
             self.machine.renumber(prepared.nr(), self.k.task_nr(task));
         }
-        let mut seen = Seen { result: text_of(&lab), tasks: Vec::new() };
         if prepared.is_clone() && lab.is_ok() && matches!(reply, Reply::Done(Ok(_))) {
             let Ok(Return::Num(nr)) = lab else { unreachable!("clone gives a number") };
             self.machine.child_started(nr as i32).map_err(Trouble::Differs)?;
@@ -221,13 +230,15 @@ impl Pair {
         }
     }
 
-    /// Limits of namespaces are given back late on the machine: there, what is refused is tried again.
-    fn run_on_machine(&mut self, prepared: &Prepared, survives: bool, is_ok: bool) -> Reply {
+    /// Limits are given back late on the machine, when namespaces are freed: there, what is refused is tried again. So is
+    /// a listing that differs: states of links change late.
+    fn run_on_machine(&mut self, prepared: &Prepared, survives: bool, lab: &Result<String, Errno>) -> Reply {
         let wait = Wait::start();
         loop {
             let reply = self.machine.run(prepared, survives);
-            let is_refused = is_ok && reply == Reply::Done(Err(Errno::ENOSPC));
-            if !is_refused || wait.is_over(self.patience) {
+            let is_refused = lab.is_ok() && matches!(reply, Reply::Done(Err(Errno::ENOSPC | Errno::EMFILE)));
+            let is_late = prepared.is_listing() && matches!(&reply, Reply::Done(there) if there != lab);
+            if !(is_refused || is_late) || wait.is_over(self.patience) {
                 return reply;
             }
             wait.pause();
@@ -481,12 +492,19 @@ fn sends_signals(syscall: &Syscall) -> bool {
     )
 }
 
-fn text_of(result: &LabResult) -> Result<String, Errno> {
-    result.as_ref().map(ToString::to_string).map_err(|error| error.errno)
+/// The lab's answer as it is compared.
+fn text_of(syscall: &Syscall, result: &LabResult) -> Result<String, Errno> {
+    let text = result.as_ref().map(ToString::to_string).map_err(|error| error.errno);
+    if matches!(syscall, Syscall::Ip(_)) { text.map(|text| masked_listing(&text)) } else { text }
 }
 
 fn word_of(text: &str) -> nslab::control::lex::Word {
     nslab::control::lex::Word { bytes: text.as_bytes().to_vec(), column: 1 }
+}
+
+fn uptime() -> Result<u64, String> {
+    let text = std::fs::read_to_string("/proc/uptime").map_err(|error| format!("/proc/uptime: {error}"))?;
+    text.split('.').next().and_then(|seconds| seconds.parse().ok()).ok_or_else(|| format!("/proc/uptime: {text}"))
 }
 
 fn real_number(path: &str) -> Result<i32, String> {

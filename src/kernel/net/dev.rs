@@ -175,11 +175,11 @@ impl Kernel {
 
     /// Deletes a device; with one end of a veth pair goes the other (`unregister_netdevice`, `veth_dellink`).
     pub(crate) fn unregister_netdevice(&mut self, id: DevId) {
-        let peer = self.net.devices[id].peer();
-        if let Some(peer) = peer {
-            self.net.devices[peer].kind = DevKind::Veth { peer: None };
+        let ends: Vec<DevId> = std::iter::once(id).chain(self.net.devices[id].peer()).collect();
+        for &end in ends.iter().filter(|_| ends.len() > 1) {
+            self.net.devices[end].kind = DevKind::Veth { peer: None };
         }
-        for id in std::iter::once(id).chain(peer) {
+        for id in ends {
             self.dev_close(id);
             self.leave_bridges(id);
             self.unlist_netdevice(id);
@@ -223,6 +223,7 @@ impl Kernel {
         self.unlist_netdevice(id);
         if self.namespaces.contains(from) {
             self.peernet2id_alloc(from, to);
+            self.rtmsg_ifinfo(id);
         }
         let conf = self.namespaces[to].net().conf.of_new_device(self.net.devices[id].kind);
         let dev = &mut self.net.devices[id];
@@ -231,7 +232,7 @@ impl Kernel {
         dev.inet.clear();
         dev.inet6.clear();
         self.list_netdevice(to, id);
-        self.allocate_peer_nsid(id);
+        self.rtmsg_ifinfo(id);
         Ok(())
     }
 }

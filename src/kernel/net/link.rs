@@ -50,7 +50,7 @@ impl Kernel {
         }
     }
 
-    /// Sets a device up: its IPv4 addresses are local, the loopback device has its own (`dev_open`, `inetdev_event`).
+    /// Sets a device up: its subnets are routed, the loopback device has its own address (`dev_open`, `inetdev_event`).
     pub(crate) fn dev_open(&mut self, id: DevId) {
         let dev = &mut self.net.devices[id];
         if dev.is_up {
@@ -59,7 +59,7 @@ impl Kernel {
         dev.is_up = true;
         dev.has_qdisc = true;
         for inet in &mut dev.inet {
-            inet.is_local = true;
+            inet.was_up = true;
         }
         if dev.kind == DevKind::Loopback {
             // It may have the address already.
@@ -68,7 +68,7 @@ impl Kernel {
         self.link_changed(id);
     }
 
-    /// Sets a device down: IPv6 addresses go, IPv4 ones stay but are not local any more (`dev_close`).
+    /// Sets a device down: IPv6 addresses go, IPv4 ones stay, and stay local (`dev_close`).
     pub(crate) fn dev_close(&mut self, id: DevId) {
         let dev = &mut self.net.devices[id];
         if !dev.is_up {
@@ -76,14 +76,16 @@ impl Kernel {
         }
         dev.is_up = false;
         dev.inet6.clear();
-        for inet in &mut dev.inet {
-            inet.is_local = false;
-        }
         self.link_changed(id);
     }
 
-    /// Tells those whom the state of a link concerns: the other end, bridges, IPv6.
+    /// Tells those whom the state of a link concerns: listeners, the other end, bridges, IPv6.
     fn link_changed(&mut self, id: DevId) {
+        self.rtmsg_ifinfo(id);
+        // The carrier of the other end has changed.
+        if let Some(peer) = self.net.devices[id].peer().filter(|&peer| self.net.devices[peer].is_up) {
+            self.rtmsg_ifinfo(peer);
+        }
         for end in std::iter::once(id).chain(self.net.devices[id].peer()) {
             self.addrconf_link_ready(end);
             if let Some(bridge) = self.net.devices[end].master {

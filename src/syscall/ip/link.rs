@@ -3,7 +3,6 @@
 use super::{LinkAdd, LinkSet, Netns, check_admin, find_dev, netns};
 use crate::bail;
 use crate::errno::Result;
-use crate::kernel::net::DevId;
 use crate::kernel::net::dev::{DevKind, LINK_KINDS};
 use crate::kernel::net::name::{ALTNAME_MAX, NAME_MAX};
 use crate::kernel::{Kernel, NsId, TaskId};
@@ -54,7 +53,7 @@ pub(super) fn add(k: &mut Kernel, me: TaskId, net: NsId, add: &LinkAdd) -> Resul
     match k.register_netdevice(target, &named(&add.end.name), add.end.index, *kind) {
         Ok(end) => {
             k.pair_veth(end, peer);
-            k.allocate_peer_nsid(end);
+            k.rtmsg_ifinfo(end);
             Ok(())
         }
         Err(refused) => {
@@ -64,7 +63,7 @@ pub(super) fn add(k: &mut Kernel, me: TaskId, net: NsId, add: &LinkAdd) -> Resul
     }
 }
 
-/// Changes a device, one thing after the other: namespace, name, master, state. What was done before a failure stays
+/// Changes a device, one thing after the other: namespace, name, state, master. What was done before a failure stays
 /// done (`do_setlink`).
 ///
 /// # Errors
@@ -73,8 +72,12 @@ pub(super) fn set(k: &mut Kernel, me: TaskId, net: NsId, set: &LinkSet) -> Resul
     let name = set.name.as_deref().filter(|name| !name.is_empty());
     check_length(name.unwrap_or_default(), NAME_MAX)?;
     let dev = find_dev(k, net, &set.dev)?;
-    let master = set.master.as_ref().map(|master| master.as_ref().map(|name| find_dev(k, net, name)).transpose());
-    let master = master.transpose()?;
+    // ip(8) sends an index, whatever the device with it is where the device has come to.
+    let master = match &set.master {
+        None => None,
+        Some(None) => Some(0),
+        Some(Some(name)) => Some(k.net.devices[find_dev(k, net, name)?].ifindex),
+    };
     let target = other_net(k, me, net, set.netns)?;
     if target != net {
         k.dev_change_net_namespace(dev, target, name, set.index)?;
@@ -82,23 +85,15 @@ pub(super) fn set(k: &mut Kernel, me: TaskId, net: NsId, set: &LinkSet) -> Resul
     if let Some(name) = name {
         k.dev_change_name(dev, name)?;
     }
-    if let Some(master) = master {
-        set_master(k, dev, master)?;
-    }
     match set.up {
         Some(true) => k.dev_open(dev),
         Some(false) => k.dev_close(dev),
         None => {}
     }
-    Ok(())
-}
-
-fn set_master(k: &mut Kernel, dev: DevId, master: Option<DevId>) -> Result<()> {
-    let net = |dev: DevId| k.net.devices[dev].net;
-    if master.is_some_and(|master| net(master) != net(dev)) {
-        bail!(EINVAL, "the master is in another namespace");
+    if let Some(master) = master {
+        k.set_master(dev, master)?;
     }
-    k.set_master(dev, master)
+    Ok(())
 }
 
 /// # Errors

@@ -27,7 +27,7 @@ fn listed(k: &Kernel, net: NsId, dev: Option<&[u8]>) -> Result<Vec<DevId>> {
 pub(super) fn links(k: &mut Kernel, net: NsId, dev: Option<&[u8]>) -> Result<Return> {
     let mut lines = Vec::new();
     for id in listed(k, net, dev)? {
-        let nsid = k.allocate_peer_nsid(id);
+        let nsid = k.rtmsg_ifinfo(id);
         lines.push(link(k, id, nsid));
     }
     Ok(Return::Text(lines.join("\n").into_bytes()))

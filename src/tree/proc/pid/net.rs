@@ -25,7 +25,7 @@ const LISTEN: u8 = 10;
 ///
 /// # Errors
 /// ENOENT: the task is a zombie.
-fn namespace(look: &Look<'_>) -> Result<NsId> {
+pub(super) fn namespace(look: &Look<'_>) -> Result<NsId> {
     match look.bound {
         Some(net) => Ok(net),
         None => bail!(ENOENT, "a zombie has no network namespace"),
@@ -78,8 +78,12 @@ fn word(octets: [u8; 4]) -> String {
     format!("{:08X}", u32::from_le_bytes(octets))
 }
 
+/// Not even a header where no address was ever configured: there is no routing table then (`fib_route_seq_start`).
 pub(super) fn route(look: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
     let net = namespace(look)?;
+    if !look.k.namespaces[net].net().has_local_table {
+        return Ok(Vec::new());
+    }
     let mut out =
         padded("Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT", ROUTE_WIDTH);
     for route in look.k.routes(net) {
