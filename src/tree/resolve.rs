@@ -187,6 +187,7 @@ impl<'k> Walk<'k> {
             let next = match self.follow(found).filter(|_| follows) {
                 None => found,
                 Some(target) => {
+                    self.check_symfollow(found)?;
                     links += 1;
                     if links > LINKS_MAX {
                         bail!(ELOOP, "more than {} links on the way", LINKS_MAX);
@@ -269,7 +270,7 @@ impl<'k> Walk<'k> {
         let object =
             |target: Option<Object>| Some(Ok(Target::Node(Node { view: node.view, place: Place::Struct(target?, 0) })));
         match node.place {
-            Place::Dentry(id) => root::symlink(self.k, id).map(|text| self.follow_symlink(node, text)),
+            Place::Dentry(id) => root::symlink(self.k, id).map(|text| Ok(Target::Path(text.to_vec()))),
             Place::Fixed(row) => match fixed::row(row).kind {
                 fixed::Kind::Link(text) => {
                     Some(self.look(node).and_then(|look| text(&look)).map(|text| Target::Path(text.into_bytes())))
@@ -300,14 +301,16 @@ impl<'k> Walk<'k> {
         }
     }
 
+    /// Whether links of a mount are followed, those of `proc` too.
+    ///
     /// # Errors
     /// ELOOP: the mount has nosymfollow.
-    fn follow_symlink(&self, link: Node, text: &[u8]) -> Result<Target> {
-        let flags = link.path().map_or(MountFlags::empty(), |path| self.k.vfs.mounts[path.mount].flags);
-        if flags.contains(MountFlags::NOSYMFOLLOW) {
+    fn check_symfollow(&self, link: Node) -> Result<()> {
+        let mount = link.path().map(|path| &self.k.vfs.mounts[path.mount]);
+        if mount.is_some_and(|mount| mount.flags.contains(MountFlags::NOSYMFOLLOW)) {
             bail!(ELOOP, "the mount has nosymfollow");
         }
-        Ok(Target::Path(text.to_vec()))
+        Ok(())
     }
 
     fn follow_fd(&self, link: Node, task: TaskId, fd: i32) -> Result<Target> {

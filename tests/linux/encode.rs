@@ -2,17 +2,19 @@
 
 use nslab::kernel::cred::GLOBAL_ROOT_UID;
 use nslab::kernel::file::{FileKind, OpenFlags};
-use nslab::kernel::{Kernel, TaskId};
+use nslab::kernel::node::{Place, View};
+use nslab::kernel::{Kernel, NsId, TaskId};
 use nslab::syscall::ioctl::*;
 use nslab::syscall::ip::Ip;
 use nslab::syscall::{
     CloneArgs, CloneFlags, Prctl, RebootCommand, Resource, SigAction, Syscall, Target, WNOHANG, WaitidWhich,
 };
 
-use nslab::tree::{WriteTarget, write_target};
+use nslab::tree::{WriteTarget, resolve, write_target};
 
 use crate::ipc::decode::Shape;
 use crate::machine::NPROC;
+use crate::mnt::encode::{encode_mount, is_at_the_bottom, is_own_file, tree_path};
 use crate::net::call::{encode_ip, encode_socket};
 use crate::numbers::Numbers;
 use crate::raw::Handler;
@@ -99,6 +101,8 @@ pub enum Answer {
     Siginfo,
     /// A 32-bit word at offset 0.
     Word,
+    /// A text at offset 0; the result is its length with the zero at its end.
+    Text,
     /// A value of its own on each machine: only that it succeeded counts.
     Unlike,
     /// Of a call on System V objects, message queues or clocks.
@@ -135,7 +139,7 @@ pub fn int(value: i32) -> Arg {
     Arg::Value(i64::from(value) as u64)
 }
 
-fn id(value: Option<u32>) -> Arg {
+pub fn id(value: Option<u32>) -> Arg {
     Arg::Value(u64::from(value.unwrap_or(u32::MAX)))
 }
 
@@ -157,6 +161,19 @@ pub struct Context<'a> {
     pub limit: &'a dyn Fn(i32) -> (u64, u64),
     /// The three 64-bit capability sets as they are: effective, permitted, inheritable.
     pub capabilities: &'a dyn Fn() -> [u64; 3],
+    /// No worker can reach a file of the machine outside: calls about mounts and files are safe.
+    pub is_sandboxed: bool,
+}
+
+impl Context<'_> {
+    /// A path in a worker's file tree, with the machine's numbers, and the descriptor it starts from.
+    fn path(&self, own: NsId, path: &[u8]) -> Option<(Arg, Vec<u8>)> {
+        let is_tree_path = path.starts_with(b"/") || path.starts_with(b".") || path.starts_with(b"fd:");
+        if self.is_sandboxed && is_tree_path {
+            return tree_path(self, path);
+        }
+        Some((int(libc::AT_FDCWD), self.numbers.path(self.k, own, path)?))
+    }
 }
 
 /// The job and the form of its answer; `None` for what has no counterpart on a real kernel or would not be safe there.
@@ -170,9 +187,10 @@ pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<(Job, Answer)> {
         Syscall::Clone(args) => encode_clone(c, args).map(|job| (job, Answer::Pid)),
         Syscall::Unshare { flags } => simple(libc::SYS_unshare, &[Arg::Value(*flags)]),
         Syscall::Setns { target, flags } => encode_setns(c, target, *flags).map(|job| (job, Answer::Number)),
-        // The program of a worker is linked dynamically: the loader needs descriptors.
+        // The program of a worker is linked dynamically: the loader needs descriptors and libraries.
         Syscall::Exec { comm, .. } => {
-            (c.k.signal_of(c.me).rlimits.nofile.soft > 64).then(|| (Job::Exec { name: comm.clone() }, Answer::Number))
+            let may_load = c.k.signal_of(c.me).rlimits.nofile.soft > 64 && !c.is_sandboxed;
+            may_load.then(|| (Job::Exec { name: comm.clone() }, Answer::Number))
         }
         Syscall::Exit { code } => simple(libc::SYS_exit, &[int(*code)]),
         Syscall::ExitGroup { code } => simple(libc::SYS_exit_group, &[int(*code)]),
@@ -232,6 +250,7 @@ pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<(Job, Answer)> {
         Syscall::Ip(ip) => encode_ip(c, ip).map(|job| (job, Answer::Number)),
         Syscall::Bind(name) => encode_socket(c, name, false).map(|job| (job, Answer::Number)),
         Syscall::Connect(name) => encode_socket(c, name, true).map(|job| (job, Answer::Number)),
+        _ if c.is_sandboxed => encode_mount(c, syscall),
         // A tracer would have to answer for every signal of its tracee; what a task reads is observed from outside; the
         // rest is not compared.
         _ => crate::ipc::encode::encode(c, syscall),
@@ -327,11 +346,14 @@ fn encode_open(c: &Context<'_>, target: &Target, flags: OpenFlags) -> Option<Job
             Job::Call(call(libc::SYS_pidfd_open, &[int(c.numbers.of_caller(c.k, c.me, *nr)), int(bits)]))
         }
         Target::Path(path) => {
-            if flags.contains(OpenFlags::WRITE) && !is_sysctl_safe(c, path) {
+            let may_change = flags.intersects(OpenFlags::WRITE | OpenFlags::CREAT | OpenFlags::TRUNC);
+            let is_safe =
+                if c.is_sandboxed { is_own_file(c, path) && !is_at_the_bottom(c) } else { is_sysctl_safe(c, path) };
+            if may_change && !is_safe {
                 return None;
             }
-            let path = c.numbers.path(c.k, c.k.init.pid_ns, path)?;
-            let args = [int(libc::AT_FDCWD), IN_ARG, int(open_flags(flags)), Arg::Value(0o666)];
+            let (dir, path) = c.path(c.k.init.pid_ns, path)?;
+            let args = [dir, IN_ARG, int(open_flags(flags)), Arg::Value(0o666)];
             Job::Call(with_data(libc::SYS_openat, &args, zero_ended(&path)))
         }
     })
@@ -532,11 +554,11 @@ fn encode_write(c: &Context<'_>, path: &[u8], bytes: &[u8]) -> Option<Job> {
         }
         return Some(Job::Call(write(int(fd))));
     }
-    if !is_sysctl_safe(c, path) {
+    if !is_sysctl_safe(c, path) || c.is_sandboxed && !is_write_safe(c, path) {
         return None;
     }
-    let path = c.numbers.path(c.k, c.k.task_active_pid_ns(c.me), path)?;
-    let args = [int(libc::AT_FDCWD), IN_ARG, int(libc::O_WRONLY), NULL];
+    let (dir, path) = c.path(c.k.task_active_pid_ns(c.me), path)?;
+    let args = [dir, IN_ARG, int(libc::O_WRONLY), NULL];
     let open = with_data(libc::SYS_openat, &args, zero_ended(&path));
     Some(Job::Through(Opening::Call(open), write(Arg::Opened)))
 }
@@ -545,6 +567,17 @@ fn encode_write(c: &Context<'_>, path: &[u8], bytes: &[u8]) -> Option<Job> {
 fn is_sysctl(c: &Context<'_>, fd: i32) -> bool {
     let file = c.k.file_at(c.me, fd).map(|file| &c.k.open_files[file].kind);
     matches!(file, Some(FileKind::Node { node, .. }) if matches!(write_target(*node), Some(WriteTarget::Sysctl(_))))
+}
+
+/// In a tree of mounts a sysctl may have any path.
+fn is_write_safe(c: &Context<'_>, path: &[u8]) -> bool {
+    let view = View::PidNs(c.k.task_active_pid_ns(c.me));
+    let Ok(node) = resolve(c.k, c.me, view, path, true) else { return true };
+    match write_target(node) {
+        Some(WriteTarget::Sysctl(_)) => path.starts_with(b"/proc/sys/"),
+        Some(_) => true,
+        None => matches!(node.place, Place::Dentry(_)) && !is_at_the_bottom(c),
+    }
 }
 
 /// Sysctls of an initial namespace are the host's.

@@ -6,11 +6,13 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use nslab::errno::Errno;
+use nslab::kernel::ns::ENTRIES;
 use nslab::kernel::{Kernel, TaskId};
 use nslab::syscall::Syscall;
 
 use crate::encode::{Answer, Arg, Context, Job, Opening, Raw, capget, encode, getrlimit};
 use crate::numbers::Numbers;
+use crate::observe::{initial_number, real_links};
 use crate::patience::{PATIENCE, Wait};
 use crate::raw::{self, CONTROL_SIZE, DATA_SIZE, FD_PROGRAM, FD_SOCKET, SLOTS};
 
@@ -39,6 +41,8 @@ pub struct Machine {
     init: i32,
     /// How long a call may take before it counts as hanging.
     pub patience: Duration,
+    /// The process that stands for init is in a mount namespace of its own, whose number stands for the initial one.
+    sandbox: Option<u32>,
 }
 
 /// A call ready to be made: everything that depends on the state before it.
@@ -55,11 +59,11 @@ pub struct Prepared {
 }
 
 impl Machine {
-    /// Starts the process that stands for init.
+    /// Starts the process that stands for init; sandboxed in a mount namespace of its own, of which nothing propagates.
     ///
     /// # Errors
     /// What keeps it from starting.
-    pub fn start(socket: RawFd) -> io::Result<Machine> {
+    pub fn start(socket: RawFd, is_sandboxed: bool) -> io::Result<Machine> {
         raw::beat();
         raw::slot(0).reset();
         let result = raw::spawn(0);
@@ -74,10 +78,47 @@ impl Machine {
             socket,
             init: result as i32,
             patience: PATIENCE,
+            sandbox: None,
         };
         machine.adopt(0, 1).map_err(io::Error::other)?;
         machine.set_up_init().map_err(io::Error::other)?;
+        if is_sandboxed {
+            machine.sandbox = Some(machine.leave_mounts().map_err(io::Error::other)?);
+        }
         Ok(machine)
+    }
+
+    /// Takes the first process out of the mount namespace of the machine, onto one processor: the ids of namespaces, which
+    /// decide what may be mounted where, ascend on each processor only. The number of the new namespace.
+    fn leave_mounts(&mut self) -> Result<u32, String> {
+        let data = raw::slot(0).data_address();
+        let get = self.simple(0, libc::SYS_sched_getaffinity, &[0, 128, data]);
+        let words = raw::slot(0).read_data(0, 128);
+        let first = words.iter().position(|&byte| byte != 0).filter(|_| get > 0).ok_or("no processor")?;
+        let mut one = [0u8; 128];
+        one[first] = words[first] & words[first].wrapping_neg();
+        raw::slot(0).write_data(2048, &one);
+        raw::slot(0).write_data(3072, b"/\0none\0");
+        let flags = libc::MS_REC | libc::MS_PRIVATE;
+        let steps = [
+            self.simple(0, libc::SYS_sched_setaffinity, &[0, 128, data + 2048]),
+            self.simple(0, libc::SYS_unshare, &[libc::CLONE_NEWNS as u64]),
+            self.simple(0, libc::SYS_mount, &[data + 3074, data + 3072, 0, flags, 0]),
+        ];
+        if steps.iter().any(|&result| result < 0) {
+            return Err(format!("no mount namespace of its own: {steps:?}"));
+        }
+        let at = ENTRIES.iter().position(|entry| entry.name == "mnt").expect("an entry of every kind");
+        real_links(self.init)[at].map_err(|errno| format!("ns/mnt of the first process: {errno}"))
+    }
+
+    pub fn is_sandboxed(&self) -> bool {
+        self.sandbox.is_some()
+    }
+
+    /// The number that stands for the initial one of an entry.
+    pub fn initial_number(&self, at: usize) -> u32 {
+        self.sandbox.filter(|_| ENTRIES[at].name == "mnt").unwrap_or_else(|| initial_number(at))
     }
 
     /// Puts the first process into the state a lab boots into, as far as its rights go.
@@ -184,6 +225,7 @@ impl Machine {
             handler: raw::slot(slot).handler(),
             limit: &|resource| self.limit(slot, resource),
             capabilities: &|| self.capabilities(slot),
+            is_sandboxed: self.is_sandboxed(),
         };
         let (job, answer) = encode(&context, syscall)?;
         if matches!(job, Job::Clone { .. }) && !self.has_room() {
@@ -386,6 +428,10 @@ impl Machine {
             Answer::Wait => format!("{} {}", lab(result as i32), worker.read_u32(0) as i32),
             Answer::Ipc(shape) => shape.text(worker, result, &lab),
             Answer::Word => worker.read_u32(0).to_string(),
+            Answer::Text => {
+                let length = usize::try_from(result - 1).unwrap_or(0);
+                String::from_utf8_lossy(&worker.read_data(0, length)).into_owned()
+            }
             Answer::Waitid => waitid_text(worker, lab),
             Answer::Action(signo) => action_text(worker, signo, &prepared.sharers),
             Answer::NewAction(signo) => {

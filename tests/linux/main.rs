@@ -19,6 +19,7 @@ mod cases;
 mod encode;
 mod ipc;
 mod machine;
+mod mnt;
 mod net;
 mod numbers;
 mod observe;
@@ -148,7 +149,9 @@ fn check_cases(pair: &mut Pair, part: &str) -> Result<BTreeMap<String, CaseCount
         if !name.contains(part) {
             continue;
         }
-        let family = families.entry(name.split('-').next().unwrap_or_default().to_owned()).or_default();
+        let family_name = name.split('-').next().unwrap_or_default();
+        let family = families.entry(family_name.to_owned()).or_default();
+        pair.is_sandboxed = matches!(family_name, "mnt" | "pin");
         for case in nslab::script::file::load(&file).map_err(|error| error.to_string())? {
             family.total += 1;
             // What needs a mounted lab is not compared.
@@ -170,7 +173,7 @@ fn check_cases(pair: &mut Pair, part: &str) -> Result<BTreeMap<String, CaseCount
             }
         }
     }
-    pair.is_init_dirty = true;
+    (pair.is_init_dirty, pair.is_sandboxed) = (true, false);
     pair.restart()?;
     let sum = |count: fn(&CaseCounts) -> usize| families.values().map(count).sum::<usize>();
     println!(

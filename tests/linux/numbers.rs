@@ -127,7 +127,7 @@ impl Numbers {
     }
 
     /// A number of `ns` as the machine's `/proc`, which is of the initial namespace, has it.
-    fn path_number(&self, k: &Kernel, ns: NsId, nr: i32) -> i32 {
+    pub fn path_number(&self, k: &Kernel, ns: NsId, nr: i32) -> i32 {
         k.find_pid_ns(nr, ns).map_or(UNUSED, |pid| self.real_or_unused(k.pids[pid].nr()))
     }
 

@@ -12,12 +12,16 @@ use nslab::kernel::{Kernel, NsId, TaskId};
 use nslab::syscall::{Return, Syscall, dispatch};
 
 use crate::machine::{Machine, NPROC, Prepared, Reply};
+use crate::mnt::observe::Known;
+use crate::mnt::sandbox::SANDBOX;
 use crate::net::listing::masked_listing;
 use crate::observe::{
     Links, MAP_FILES, Status, creation_order, initial_number, is_there, lab_links, lab_ns, lab_status, lab_text,
     real_links, real_status, real_text,
 };
 use crate::patience::{PATIENCE, Wait};
+use crate::program::plain_line;
+use crate::run::text_of as text_of_line;
 
 /// Why a call ended a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +70,9 @@ pub struct Pair {
     pub is_init_dirty: bool,
     /// Seconds since the machine's boot when this was made, and what the lab's clock shows.
     uptime: u64,
+    /// Programs change mounts and files: nothing of the machine outside is in reach of any.
+    pub is_sandboxed: bool,
+    pub mounts: Known,
 }
 
 /// After so many calls everything is compared, not only what the call changed.
@@ -77,7 +84,7 @@ impl Pair {
     /// # Errors
     /// What keeps the machine's side from starting.
     pub fn new(socket: RawFd) -> Result<Pair, String> {
-        let machine = Machine::start(socket).map_err(|error| format!("cannot start a worker: {error}"))?;
+        let machine = start(socket, false)?;
         let mut pair = Pair {
             k: Kernel::boot(),
             machine,
@@ -91,6 +98,8 @@ impl Pair {
             patience: PATIENCE,
             is_init_dirty: false,
             uptime: uptime()?,
+            is_sandboxed: false,
+            mounts: Known::default(),
         };
         pair.reset_lab()?;
         Ok(pair)
@@ -176,14 +185,30 @@ impl Pair {
     /// The machine's side cannot start again.
     pub fn restart(&mut self) -> Result<(), String> {
         let is_good = self.machine.end_program() && !std::mem::take(&mut self.is_init_dirty);
-        if !is_good {
+        // Every program leaves its traces in the file systems of a sandbox.
+        if !is_good || self.is_sandboxed || self.machine.is_sandboxed() {
             let socket = self.machine.socket();
             // Both serve slot 0.
             self.machine.retire();
-            self.machine = Machine::start(socket).map_err(|error| format!("cannot start a worker: {error}"))?;
+            self.machine = start(socket, self.is_sandboxed)?;
             self.machine.patience = self.patience;
         }
-        self.reset_lab()
+        self.reset_lab()?;
+        if self.is_sandboxed { self.build_sandbox() } else { Ok(()) }
+    }
+
+    /// Gives both inits a root file system of their own, the same.
+    fn build_sandbox(&mut self) -> Result<(), String> {
+        self.mounts = Known::default();
+        for line in SANDBOX.lines() {
+            let line = plain_line(1, line).ok_or_else(|| format!("{line}: no line"))?;
+            let call = line.call().map_err(|error| format!("{line:?}: {error}"))?;
+            match self.call(self.k.init.task, &call.syscall) {
+                Ok(Ok(_)) => {}
+                other => return Err(format!("the sandbox: {}: {other:?}", text_of_line(&line))),
+            }
+        }
+        Ok(())
     }
 
     /// Makes one call on both sides and compares. What the lab answered comes back in any case.
@@ -369,8 +394,7 @@ impl Pair {
                 (Err(lab), Err(real)) if lab == real => continue,
                 _ => return differ(),
             };
-            let is_initial = |number| number == initial_number(at);
-            if is_initial(lab_number) != is_initial(real_number) {
+            if (lab_number == initial_number(at)) != (real_number == self.machine.initial_number(at)) {
                 return differ();
             }
             // By number, not by the entry: what the files show is what is compared.
@@ -490,6 +514,10 @@ fn sends_signals(syscall: &Syscall) -> bool {
         syscall,
         Syscall::Kill { .. } | Syscall::Tgkill { .. } | Syscall::PidfdSendSignal { .. } | Syscall::Sigprocmask { .. }
     )
+}
+
+fn start(socket: RawFd, is_sandboxed: bool) -> Result<Machine, String> {
+    Machine::start(socket, is_sandboxed).map_err(|error| format!("cannot start a worker: {error}"))
 }
 
 /// The lab's answer as it is compared.

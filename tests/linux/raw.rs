@@ -21,10 +21,11 @@ const SLOT_SIZE: usize = 64 * 1024;
 /// Bytes for arguments and results.
 pub const DATA_SIZE: usize = 16 * 1024;
 /// Descriptors every worker has, out of the way of those a program opens: the region, the executable, the socket on which
-/// descriptors are handed over.
+/// descriptors are handed over, the machine's `proc`.
 pub const FD_REGION: i32 = 1000;
 pub const FD_PROGRAM: i32 = 1001;
 pub const FD_SOCKET: i32 = 1002;
+const FD_PROC: i32 = 1003;
 /// How long an idle worker waits before it looks whether its controller still lives.
 const IDLE: Duration = Duration::from_secs(20);
 
@@ -96,6 +97,9 @@ pub fn create_region() -> std::io::Result<()> {
         let program = check(i64::from(libc::open(c"/proc/self/exe".as_ptr(), libc::O_RDONLY)))? as i32;
         check(i64::from(libc::dup2(program, FD_PROGRAM)))?;
         libc::close(program);
+        let proc = check(i64::from(libc::open(c"/proc".as_ptr(), libc::O_PATH)))? as i32;
+        check(i64::from(libc::dup2(proc, FD_PROC)))?;
+        libc::close(proc);
     }
     map_region()
 }
@@ -332,10 +336,10 @@ fn look([path, text, size, ..]: [u64; 6]) -> i64 {
 fn hello(slot: &Slot) -> i64 {
     slot.handler.store(count_signal as *const () as u64, Ordering::Relaxed);
     slot.restorer.store(restorer as *const () as u64, Ordering::Relaxed);
-    let path = c"/proc/thread-self".as_ptr() as u64;
+    let path = c"thread-self".as_ptr() as u64;
     let text = slot.data_address() + DATA_SIZE as u64 - 64;
     // SAFETY: a valid path and the last 64 bytes of the data.
-    let length = unsafe { syscall(libc::SYS_readlink, [path, text, 64, 0, 0, 0]) };
+    let length = unsafe { syscall(libc::SYS_readlinkat, [FD_PROC as u64, path, text, 64, 0, 0]) };
     slot.hello.store(length, Ordering::Relaxed);
     0
 }

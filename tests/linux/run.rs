@@ -57,6 +57,7 @@ const REPEATS: u32 = 3;
 /// # Errors
 /// The machine's side does not start.
 pub fn run_steps(pair: &mut Pair, area: &Area, steps: &[Step]) -> Result<Outcome, String> {
+    pair.is_sandboxed = area.is_sandboxed;
     pair.restart()?;
     let mut outcome = Outcome::default();
     let prelude = area.prelude.iter().map(|(actor, line)| Next::Line(*actor, line));

@@ -10,17 +10,16 @@ mod steps;
 use nslab::kernel::ns::Slot;
 use nslab::kernel::{Kernel, TaskId};
 
-use crate::area::{Area, SHORT};
+use crate::area::{Area, PLAIN};
 
 pub const AREA: Area = Area {
     name: "ipc",
-    programs: 150,
     length: 120,
-    shrink_patience: SHORT,
     // Nothing is ever done in the initial IPC namespace, which is the host's.
     prelude: &[(1, "clone"), (2, "unshare newipc newuts newtime"), (2, "clone"), (2, "clone newuser newipc")],
     step: steps::step,
     observe: observe::observe,
+    ..PLAIN
 };
 
 /// Whether what the task does to IPC objects stays in a namespace of its own.

@@ -11,7 +11,7 @@ use nslab::kernel::{Kernel, TaskId};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::area::Area;
+use crate::area::{Area, PLAIN};
 use crate::pair::Pair;
 use crate::program::{Step, filled_step, pick_number};
 use call::own_net;
@@ -31,6 +31,7 @@ pub const AREA: Area = Area {
     ],
     step,
     observe: |pair: &mut Pair, _| pair.compare_nets(),
+    ..PLAIN
 };
 
 const NAMES: &[&str] = &[
