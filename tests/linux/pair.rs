@@ -255,15 +255,15 @@ impl Pair {
         }
     }
 
-    /// Limits are given back late on the machine, when namespaces are freed: there, what is refused is tried again. So is
-    /// a listing that differs: states of links change late.
+    /// Limits are given back late on the machine, when namespaces are freed, and others may have processes of the same user
+    /// for a moment: there, what is refused is tried again. So is a listing that differs: states of links change late.
     fn run_on_machine(&mut self, prepared: &Prepared, survives: bool, lab: &Result<String, Errno>) -> Reply {
         let wait = Wait::start();
         loop {
             let reply = self.machine.run(prepared, survives);
-            let is_refused = lab.is_ok() && matches!(reply, Reply::Done(Err(Errno::ENOSPC | Errno::EMFILE)));
-            let is_late = prepared.is_listing() && matches!(&reply, Reply::Done(there) if there != lab);
-            if !(is_refused || is_late) || wait.is_over(self.patience) {
+            let is_limit = matches!(reply, Reply::Done(Err(Errno::ENOSPC | Errno::EMFILE | Errno::EAGAIN)));
+            let differs = matches!(&reply, Reply::Done(there) if there != lab);
+            if !(differs && (is_limit || prepared.is_listing())) || wait.is_over(self.patience) {
                 return reply;
             }
             wait.pause();
