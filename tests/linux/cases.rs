@@ -2,7 +2,7 @@
 
 use nslab::err;
 use nslab::errno::{Errno, Error, Result};
-use nslab::kernel::{Kernel, TaskId};
+use nslab::kernel::TaskId;
 use nslab::script::{Call, Lab};
 use nslab::syscall::{Return, Syscall, dispatch};
 
@@ -122,21 +122,5 @@ impl Pair {
         } else {
             Err(Trouble::Differs(format!("{text}: lab {:?}, machine {there:?}", lab.map(|value| value.to_string()))))
         }
-    }
-}
-
-/// A bare lab that notes where errors were made.
-pub struct Watched {
-    pub k: Kernel,
-    pub sites: std::collections::BTreeSet<String>,
-}
-
-impl Lab for Watched {
-    fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
-        let result = Lab::call(&mut self.k, pid, call);
-        if let Err(error) = &result {
-            self.sites.insert(crate::run::site_of(error));
-        }
-        result
     }
 }

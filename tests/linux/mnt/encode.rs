@@ -1,6 +1,7 @@
 //! Mount calls and calls on files as what a worker of a sandboxed machine does.
 
 use nslab::errno::Result;
+use nslab::kernel::mount::flags::MsFlags;
 use nslab::kernel::mount::propagation::PropagationType;
 use nslab::kernel::mount::sb::fs_type;
 use nslab::kernel::node::{Node, Place};
@@ -164,7 +165,7 @@ fn encode_new(c: &Context<'_>, args: &MountArgs) -> Option<Raw> {
         Some(source) if args.fs_type.is_none() => Some(plain_path(c, source)?),
         source => source.clone(),
     };
-    if args.fs_type.as_deref().is_some_and(|name| !is_own_file_system(c, name)) {
+    if args.fs_type.as_deref().is_some_and(|name| !is_own_file_system(c, name)) || reconfigures_nsfs(c, args) {
         return None;
     }
     let text = |text: &Option<Vec<u8>>| text.clone().map_or(vec![], |text| text);
@@ -178,6 +179,13 @@ fn encode_new(c: &Context<'_>, args: &MountArgs) -> Option<Raw> {
         word(!args.data.is_empty(), &args.data),
     ];
     Some(with_texts(libc::SYS_mount, &words))
+}
+
+/// All namespace files of the machine are of one superblock: made read-only here, it would be so for everybody.
+fn reconfigures_nsfs(c: &Context<'_>, args: &MountArgs) -> bool {
+    let target = tree::resolve_file(c.k, c.me, &args.target, true).ok().and_then(|node| node.path());
+    let sb = target.map(|target| c.k.vfs.sb_of(c.k.topmost(target).mount));
+    args.flags & (MsFlags::REMOUNT | MsFlags::BIND) == MsFlags::REMOUNT && sb == Some(c.k.vfs.sb_of(c.k.vfs.nsfs.id()))
 }
 
 /// A new mount of this type is of a superblock that the machine outside does not use.
