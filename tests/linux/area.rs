@@ -39,6 +39,7 @@ pub const PLAIN: Area = Area {
     observe: |_, _| Ok(()),
 };
 
+/// What tasks do to themselves and each other.
 const CORE: Area = Area { name: "core", programs: 400, ..PLAIN };
 
 /// The areas there are.

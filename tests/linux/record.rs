@@ -9,7 +9,8 @@ use nslab::kernel::ns::ENTRIES;
 use proptest::strategy::ValueTree;
 
 use crate::area::Area;
-use crate::observe::{initial_number, lab_links, lab_status};
+use crate::mnt::sandbox::SANDBOX;
+use crate::observe::{initial_number, lab_links, lab_status, lab_text};
 use crate::pair::Pair;
 use crate::program::program_tree;
 use crate::run::{Outcome, run_steps};
@@ -17,7 +18,7 @@ use crate::run::{Outcome, run_steps};
 /// Programs in one file.
 const PER_FILE: usize = 50;
 /// The areas recorded, the name of their files, and the programs in them.
-const RECORDED: [(&str, &str, usize); 2] = [("core", "programs", 520), ("ipc", "ipc", 80)];
+const RECORDED: [(&str, &str, usize); 3] = [("core", "programs", 520), ("ipc", "ipc", 80), ("mnt", "mnt", 40)];
 /// Programs looked at while choosing.
 const CANDIDATES: u64 = 4000;
 /// The lines of `status` that a recorded program ends with.
@@ -76,6 +77,9 @@ fn case_text(pair: &Pair, area: &Area, index: u64, outcome: &Outcome) -> Result<
         let words: Vec<String> = line.iter().map(|word| quote(word.as_bytes())).collect();
         let _ = writeln!(text, "1 {}", words.join(" "));
     }
+    for line in SANDBOX.lines().filter(|_| area.is_sandboxed) {
+        let _ = writeln!(text, "1 {line}");
+    }
     for ran in &outcome.ran {
         let expected = match &ran.result {
             Ok(value) => format!("= {}", quote(value.as_bytes())),
@@ -97,6 +101,10 @@ fn case_text(pair: &Pair, area: &Area, index: u64, outcome: &Outcome) -> Result<
                     let _ = writeln!(text, "! {} 1 readlink proc/{nr}/ns/{name}", errno_name(errno));
                 }
             }
+        }
+        if area.is_sandboxed && !pair.k.tasks[task].is_dead() {
+            let mounts = lab_text(&pair.k, task, "mountinfo").map_err(errno_name)?;
+            let _ = writeln!(text, "= {} 1 read proc/{nr}/mountinfo", quote(mounts.as_bytes()));
         }
         let lines: Vec<String> = lab_status(&pair.k, task)
             .iter()
