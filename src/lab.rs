@@ -121,14 +121,28 @@ pub fn attr(k: &Kernel, viewer: Viewer, node: Node) -> Result<Attr> {
 /// Whether `viewer` may open `node` this way. Control files are for everybody whom the host lets in.
 ///
 /// # Errors
-/// EACCES: writing usage; ENOENT: the task is gone; those of [`tree::may_open`].
+/// EACCES: writing usage; ENOENT: the task is gone; those of [`may_change`] and [`tree::may_open`].
 pub fn may_open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Result<()> {
+    if flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNC) {
+        may_change(node)?;
+    }
     if !is_control(node.place) {
         return tree::may_open(k, viewer, node, flags);
     }
     let attr = attr(k, viewer, node)?;
     if flags.contains(OpenFlags::WRITE) && attr.mode & 0o200 == 0 {
         bail!(EACCES, "usage is there to be read");
+    }
+    Ok(())
+}
+
+/// Whether the host's programs may change a file or directory, rights aside.
+///
+/// # Errors
+/// EROFS: it is in the file tree of a task, which only tasks change.
+pub fn may_change(node: Node) -> Result<()> {
+    if node.path().is_some() {
+        bail!(EROFS, "the file trees of tasks are read-only from outside: let a task do it by its control files");
     }
     Ok(())
 }

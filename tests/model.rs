@@ -8,6 +8,8 @@ use nslab::kernel::audit::audit;
 use nslab::kernel::ns::{ENTRIES, NS_TABLE, Namespace, NsState, NsType};
 use nslab::kernel::{Kernel, NsProxyId, TaskId};
 use nslab::syscall::ip::{DevAddress, Ip, LinkAdd, LinkEnd, LinkSet, Netns};
+use nslab::syscall::namei::NameCall;
+use nslab::syscall::sem::SemCall;
 use nslab::syscall::socket::SocketName;
 use nslab::syscall::{CloneArgs, Prctl, SigAction, Syscall, Target, WEXITED, WaitidWhich, dispatch};
 use proptest::prelude::*;
@@ -54,6 +56,7 @@ enum Op {
     Freeze(usize, bool),
     Migrate { target: usize, to: usize },
     Ipc(Syscall),
+    Mount(Syscall),
 }
 
 const THREAD: u64 = 0x10f00;
@@ -102,6 +105,65 @@ fn ipc_call() -> impl Strategy<Value = Syscall> {
     })
 }
 
+/// Calls on mounts, files and directories, in a tree of few names, so that they meet.
+fn mount_call() -> impl Strategy<Value = Syscall> {
+    let lines: &[&str] = &[
+        "mount tmpfs a /w",
+        "mount tmpfs b PATH",
+        "mount proc p PATH",
+        "mount mqueue q PATH",
+        "mount sysfs s PATH",
+        "mount --bind PATH PATH",
+        "mount --rbind PATH PATH",
+        "mount --rbind / PATH",
+        "mount --move PATH PATH",
+        "mount --bind /proc/self/ns/net PATH",
+        "mount --bind /proc/2/ns/mnt PATH",
+        "mount --bind /proc/3/ns/mnt PATH",
+        "mount --make-rshared /",
+        "mount --make-shared PATH",
+        "mount --make-rslave PATH",
+        "mount --make-private PATH",
+        "mount --make-unbindable PATH",
+        "mount -o remount,bind,ro PATH",
+        "mount -o remount PATH",
+        "umount PATH",
+        "umount -l PATH",
+        "umount -l /",
+        "pivot_root PATH PATH",
+        "chroot PATH",
+        "chroot .",
+        "chdir PATH",
+        "chdir ..",
+        "fchdir 0",
+        "setns fd:0",
+        "open PATH",
+        "open PATH rdwr creat",
+        "open /proc/2/mountinfo",
+        "open_tree clone PATH",
+        "move_mount fd:0 PATH",
+        "move_mount --beneath fd:0 PATH",
+        "mount_setattr PATH shared",
+        "mkdir PATH",
+        "mkdir PATH",
+        "touch PATH",
+        "symlink ../a PATH",
+        "rmdir PATH",
+        "unlink PATH",
+        "rename PATH PATH",
+        "chown 1000:0 PATH",
+        "write fd:0 text",
+        "getcwd",
+    ];
+    let path =
+        || prop::sample::select(&["/w", "/w/a", "/w/b", "/w/a/a", "/w/a/b", "/w/b/a", "a", "./b", "/proc", "/tmp"][..]);
+    (prop::sample::select(lines), path(), path()).prop_map(|(line, one, other)| {
+        let line = line.replacen("PATH", one, 1).replacen("PATH", other, 1);
+        let (name, rest) = line.split_once(' ').unwrap_or((&line, ""));
+        parse_write(verb(name).unwrap(), rest.as_bytes()).unwrap()
+    })
+}
+
 fn ids() -> impl Strategy<Value = String> {
     prop::sample::select(&["0", "1", "2", "3", "32768"][..]).prop_map(str::to_owned)
 }
@@ -134,6 +196,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any_task().prop_map(Op::Ptrace),
         1 => Just(Op::Reboot),
         25 => ipc_call().prop_map(Op::Ipc),
+        25 => mount_call().prop_map(Op::Mount),
         6 => ip_call().prop_map(Op::Ip),
         1 => socket_name().prop_map(Op::Bind),
         1 => socket_name().prop_map(Op::Connect),
@@ -258,15 +321,15 @@ fn call_of(k: &Kernel, op: &Op) -> Option<Syscall> {
         Op::Ip(call) => Syscall::Ip(call.clone()),
         Op::Bind(name) => Syscall::Bind(name.clone()),
         Op::Connect(name) => Syscall::Connect(name.clone()),
-        Op::Mkdir(at) => Syscall::Mkdir { path: cgroup(*at, "") },
-        Op::Rmdir(at) => Syscall::Rmdir { path: cgroup(*at, "") },
+        Op::Mkdir(at) => Syscall::Name(NameCall::Mkdir { path: cgroup(*at, "") }),
+        Op::Rmdir(at) => Syscall::Name(NameCall::Rmdir { path: cgroup(*at, "") }),
         Op::Freeze(at, on) => {
             Syscall::Write { path: cgroup(*at, "/cgroup.freeze"), bytes: u8::from(*on).to_string().into_bytes() }
         }
         Op::Migrate { target, to } => {
             Syscall::Write { path: cgroup(*to, "/cgroup.procs"), bytes: nr(target).to_string().into_bytes() }
         }
-        Op::Ipc(call) => call.clone(),
+        Op::Ipc(call) | Op::Mount(call) => call.clone(),
         Op::Reboot => Syscall::Reboot { command: nslab::syscall::RebootCommand::Restart, magic: None },
     })
 }
@@ -300,7 +363,7 @@ proptest! {
             }
             if let Err(error) = result {
                 prop_assert!(!error.reason().is_empty());
-                if is_one_change(&call) {
+                if is_one_change(&k, actor, &call) {
                     prop_assert_eq!(before, snapshot(&k), "{:?} was refused with {}", call, error);
                 }
             }
@@ -310,9 +373,15 @@ proptest! {
     }
 }
 
-/// `ip link set` does several things one by one and keeps those before the one that failed.
-fn is_one_change(call: &Syscall) -> bool {
-    !matches!(call, Syscall::Ip(Ip::LinkSet(_)))
+/// `ip link set` does several things one by one and keeps those before the one that failed. As on Linux a semop with
+/// SEM_UNDO leaves the place for what it would have undone, and a clone the marks of the memory it has copied in vain.
+fn is_one_change(k: &Kernel, actor: TaskId, call: &Syscall) -> bool {
+    match call {
+        Syscall::Ip(Ip::LinkSet(_)) => false,
+        Syscall::Sem(SemCall::Op { ops, .. }) => !ops.iter().any(|op| op.undo),
+        Syscall::Clone(_) => k.tasks[actor].mm.as_ref().is_none_or(|mm| k.mms[mm.id()].attachments.is_empty()),
+        _ => true,
+    }
 }
 
 /// What a refused call must not change: everything but the cursors of pid and device numbers, which Linux moves too.
@@ -330,7 +399,27 @@ fn snapshot(k: &Kernel) -> String {
     .concat();
     let devices: Vec<_> = k.net.devices.iter().map(|(id, o)| (id, format!("{o:?}"))).collect();
     let cgroups: Vec<_> = k.cgroup.table.iter().map(|(id, o)| (id, format!("{o:?}"))).collect();
-    format!("{tasks:?}{namespaces:?}{creds:?}{ipc:?}{devices:?}{cgroups:?}{:?}{:?}", k.ucounts, k.inums)
+    format!(
+        "{tasks:?}{namespaces:?}{creds:?}{ipc:?}{devices:?}{cgroups:?}{:?}{:?}{}",
+        k.ucounts,
+        k.inums,
+        file_systems(k)
+    )
+}
+
+fn file_systems(k: &Kernel) -> String {
+    let mounts = k.vfs.mounts.iter().map(|(id, m)| {
+        let place = m.attached.as_ref().map(|attached| (attached.parent, attached.mountpoint.place()));
+        format!(
+            "{id:?}{:?}{:?}",
+            (m.count, m.mnt_id, m.flags, m.tree, m.root.place(), m.writers),
+            (place, m.group, m.master)
+        )
+    });
+    let dentries = k.vfs.dentries.iter().map(|(id, d)| format!("{id:?}{:?}", (d.count, &d.name, d.is_linked, d.uid)));
+    let others = k.vfs.sbs.iter().map(|(id, sb)| format!("{id:?}{:?}", (sb.count, sb.read_only, &sb.options)));
+    let fs = k.fs.iter().map(|(id, fs)| format!("{id:?}{:?}", (fs.root.path(), fs.pwd.path())));
+    mounts.chain(dentries).chain(others).chain(fs).collect()
 }
 
 fn state(ns: &Namespace) -> String {

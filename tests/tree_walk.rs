@@ -90,6 +90,7 @@ impl Walk<'_> {
                 FileType::Directory => self.dir(&path, entry.node),
                 FileType::File => self.file(&path, entry.node, &attr),
                 FileType::Symlink => self.link(&path, dir, entry.node),
+                FileType::Socket => {}
             }
         }
     }

@@ -8,6 +8,7 @@ pub mod ioctl;
 mod ip;
 mod ipc;
 pub mod lex;
+mod mount;
 mod parse;
 pub mod signal;
 pub mod target;
@@ -20,7 +21,7 @@ use crate::errno::{Arg, Error, Result};
 use crate::syscall::Syscall;
 use crate::{bail, err};
 
-pub use verb::{LATER, VERBS, Verb};
+pub use verb::{VERBS, Verb};
 
 /// What may be written to a control file at once, in bytes, the final newline included.
 pub const WRITE_MAX: usize = 4096;
@@ -33,15 +34,12 @@ pub fn verb(name: &str) -> Option<&'static Verb> {
 /// The verb called `name`, or why there is none.
 ///
 /// # Errors
-/// ENOSYS: it belongs to the language but is not built yet. EINVAL: there is no such verb.
+/// EINVAL
 pub fn find_verb(name: &str) -> Result<&'static Verb> {
-    if let Some(verb) = verb(name) {
-        return Ok(verb);
+    match verb(name) {
+        Some(verb) => Ok(verb),
+        None => bail!(EINVAL, "there is no verb {}", lex::quote(name.as_bytes())),
     }
-    if LATER.contains(&name) {
-        bail!(ENOSYS, "{} is not built yet", name.to_owned());
-    }
-    bail!(EINVAL, "there is no verb {}", lex::quote(name.as_bytes()));
 }
 
 /// A verb's line in `usage`, without newline: its name and its arguments.
@@ -137,10 +135,8 @@ mod tests {
     }
 
     #[test]
-    fn verbs_not_built_yet_are_enosys_and_others_einval() {
-        assert_eq!(find_verb("mount").err().unwrap().to_string(), "ENOSYS: mount is not built yet");
+    fn there_are_no_other_verbs() {
         assert_eq!(find_verb("frob").err().unwrap().to_string(), "EINVAL: there is no verb frob");
-        assert!(LATER.iter().all(|name| verb(name).is_none()));
     }
 
     #[test]

@@ -217,12 +217,15 @@ pub(super) fn path(args: &mut Args<'_>) -> Result<Vec<u8>> {
     Ok(args.bytes("PATH")?.to_vec())
 }
 
-/// `UID:GID`, each -1 if it is to stay.
+/// `UID:GID`; an empty id or -1 stays.
 pub(super) fn owner(args: &mut Args<'_>) -> Result<(Option<u32>, Option<u32>)> {
     let word = args.text("UID:GID")?;
     let Some((uid, gid)) = word.split_once(':') else { return Err(unexpected("UID:GID", word)) };
-    let changed = |id: u32| (id != u32::MAX).then_some(id);
-    Ok((changed(id(uid, "UID")?), changed(id(gid, "GID")?)))
+    let changed = |word: &str, what| match word {
+        "" => Ok(None),
+        _ => id(word, what).map(|id| (id != u32::MAX).then_some(id)),
+    };
+    Ok((changed(uid, "UID")?, changed(gid, "GID")?))
 }
 
 /// The items of a list separated by commas.

@@ -1,8 +1,9 @@
 //! [`VERBS`]: THE place where a verb is declared. Control files, `usage`, scripts and the command come from it.
 
 use super::args::Args;
-use super::{ip, ipc, parse};
+use super::{ip, ipc, mount, parse};
 use crate::errno::Result;
+use crate::syscall::namei::NameCall;
 use crate::syscall::{RebootCommand, Resource, SigAction, Syscall};
 
 /// One verb of the control language.
@@ -141,16 +142,40 @@ pub static VERBS: &[Verb] = &[
         Ok(Syscall::Bind(ip::socket_name(args)?))
     }),
     file("connect", "tcp|udp|unix IP:PORT|@name|/path", "unix @x", |args| Ok(Syscall::Connect(ip::socket_name(args)?))),
-    file("mkdir", "PATH", "/sys/fs/cgroup/a", |args| Ok(Syscall::Mkdir { path: parse::path(args)? })),
-    file("rmdir", "PATH", "/sys/fs/cgroup/a", |args| Ok(Syscall::Rmdir { path: parse::path(args)? })),
-    file("touch", "PATH", "/tmp/a", |args| Ok(Syscall::Touch { path: parse::path(args)? })),
-    file("unlink", "PATH", "/tmp/a", |args| Ok(Syscall::Unlink { path: parse::path(args)? })),
-    file("rename", "OLD NEW", "/tmp/a /tmp/b", |args| {
-        Ok(Syscall::Rename { old: parse::path(args)?, new: parse::path(args)? })
+    file(
+        "mount",
+        "TYPE SOURCE TARGET [-o OPTS]|--bind SRC DST|--rbind SRC DST|--move SRC DST|\
+         --make-[r]{shared,slave,private,unbindable} PATH|-o FLAGS [SRC] DST",
+        "tmpfs none /tmp -o ro,size=1m",
+        mount::mount,
+    ),
+    file("umount", "[-l] [-f] [--expire] [--nofollow] PATH", "-l /tmp", mount::umount),
+    file("pivot_root", "NEW PUT_OLD", "/tmp /tmp/old", |args| {
+        Ok(Syscall::PivotRoot { new_root: parse::path(args)?, put_old: parse::path(args)? })
     }),
-    file("chown", "UID:GID PATH", "1000:1000 /sys/fs/cgroup/a", |args| {
+    file("chroot", "PATH", "/tmp", |args| Ok(Syscall::Chroot { path: parse::path(args)? })),
+    file("chdir", "PATH", "/tmp", |args| Ok(Syscall::Chdir { path: parse::path(args)? })),
+    file("fchdir", "FD", "0", |args| Ok(Syscall::Fchdir { fd: args.number("FD")? })),
+    file("getcwd", "", "", |_| Ok(Syscall::Getcwd)),
+    file("open_tree", "clone PATH", "clone /tmp", |args| {
+        args.choice("clone", &[("clone", ())])?;
+        Ok(Syscall::OpenTree { path: parse::path(args)? })
+    }),
+    file("move_mount", "[--beneath] fd:FD|PATH TARGET", "fd:0 /tmp", mount::move_mount),
+    file("mount_setattr", "PATH shared|slave|private|unbindable[,TYPE]", "/tmp shared", mount::mount_setattr),
+    file("mkdir", "PATH", "/tmp/a", |args| Ok(Syscall::Name(NameCall::Mkdir { path: parse::path(args)? }))),
+    file("rmdir", "PATH", "/tmp/a", |args| Ok(Syscall::Name(NameCall::Rmdir { path: parse::path(args)? }))),
+    file("touch", "PATH", "/tmp/a", |args| Ok(Syscall::Name(NameCall::Touch { path: parse::path(args)? }))),
+    file("unlink", "PATH", "/tmp/a", |args| Ok(Syscall::Name(NameCall::Unlink { path: parse::path(args)? }))),
+    file("rename", "OLD NEW", "/tmp/a /tmp/b", |args| {
+        Ok(Syscall::Name(NameCall::Rename { old: parse::path(args)?, new: parse::path(args)? }))
+    }),
+    file("symlink", "TEXT PATH", "a /tmp/b", |args| {
+        Ok(Syscall::Name(NameCall::Symlink { text: args.bytes("TEXT")?.to_vec(), path: parse::path(args)? }))
+    }),
+    file("chown", "UID:GID PATH", "1000:1000 /tmp", |args| {
         let (uid, gid) = parse::owner(args)?;
-        Ok(Syscall::Chown { uid, gid, path: parse::path(args)? })
+        Ok(Syscall::Name(NameCall::Chown { uid, gid, path: parse::path(args)? }))
     }),
     file("msgget", "KEY|private [create] [excl] [MODE]", "42 create 0600", ipc::msgget),
     file("msgsnd", "ID TYPE TEXT|size=N", "0 1 hello", ipc::msgsnd),
@@ -202,21 +227,6 @@ pub static VERBS: &[Verb] = &[
     script("write", "PATH TEXT…", "proc/self/uid_map 0 1000 1", |args| {
         Ok(Syscall::Write { path: parse::path(args)?, bytes: args.rest().join(&b' ') })
     }),
-];
-
-/// Verbs of the language that are not built yet.
-pub static LATER: &[&str] = &[
-    "mount",
-    "umount",
-    "pivot_root",
-    "chroot",
-    "chdir",
-    "fchdir",
-    "getcwd",
-    "open_tree",
-    "move_mount",
-    "mount_setattr",
-    "symlink",
 ];
 
 const SIG_ACTIONS: &[(&str, SigAction)] =

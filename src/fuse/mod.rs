@@ -31,6 +31,7 @@ use fuser::{
 };
 
 use answer::{Caller, Entry, Shared, host_type};
+use fault::Op;
 use handle::State;
 use mutator::{InDir, Job, Work, Write};
 use notify::Notifier;
@@ -39,6 +40,7 @@ use crate::control::VERBS;
 use crate::err;
 use crate::errno::{Errno, Error, Result};
 use crate::kernel::node::Place;
+use crate::lab;
 use crate::script::Call;
 use crate::tree::{DirEntry, FileType};
 
@@ -109,12 +111,31 @@ impl LabFs {
 
     /// A name in a directory where the caller may make and remove directories; `None`: nobody may.
     fn in_dir(&self, req: &Request, parent: INodeNo, name: &OsStr) -> Result<Option<InDir>> {
-        if !matches!(self.shared.identity(parent.0)?.node.place, Place::Cgroup(_, None)) {
+        let dir = self.shared.identity(parent.0)?.node;
+        lab::may_change(dir)?;
+        if !matches!(dir.place, Place::Cgroup(_, None)) {
             return Ok(None);
         }
         let caller = caller(req);
         self.shared.check_writer(caller)?;
         Ok(Some(InDir { caller, dir: parent.0, name: name.to_owned() }))
+    }
+
+    /// Why a name in a directory of the tree cannot change; `otherwise` where the file system would be writable.
+    fn refusal(&self, dir: INodeNo, otherwise: fuser::Errno) -> fuser::Errno {
+        match self.shared.identity(dir.0).and_then(|identity| lab::may_change(identity.node)) {
+            Ok(()) => otherwise,
+            Err(error) => host_errno(&error),
+        }
+    }
+
+    /// Lets those tasks exit that do so after this operation, before the one who asked for it has the answer.
+    fn done(&self, op: Op, ino: u64) {
+        if let Ok((lines, changes)) = caught(|| self.shared.exits_after(op, ino))
+            && !changes.is_empty()
+        {
+            self.send(Job::Exited(lines, changes));
+        }
     }
 
     /// The mutator lives longer than the session; should it not, the dropped reply answers EIO.
@@ -157,7 +178,9 @@ impl Filesystem for LabFs {
     }
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        match caught(|| self.shared.getattr(ino.0)) {
+        let result = caught(|| self.shared.getattr(ino.0));
+        self.done(Op::Stat, ino.0);
+        match result {
             Ok((attr, ttl)) => reply.attr(&ttl, &attr),
             Err(error) => reply.error(host_errno(&error)),
         }
@@ -190,7 +213,9 @@ impl Filesystem for LabFs {
     }
 
     fn readlink(&self, _req: &Request, ino: INodeNo, reply: ReplyData) {
-        match caught(|| self.shared.readlink(ino.0)) {
+        let result = caught(|| self.shared.readlink(ino.0));
+        self.done(Op::Readlink, ino.0);
+        match result {
             Ok(text) => reply.data(&text),
             Err(error) => reply.error(host_errno(&error)),
         }
@@ -204,7 +229,9 @@ impl Filesystem for LabFs {
     }
 
     fn open(&self, req: &Request, ino: INodeNo, flags: fuser::OpenFlags, reply: ReplyOpen) {
-        match caught(|| self.shared.open(caller(req), ino.0, flags.0)) {
+        let result = caught(|| self.shared.open(caller(req), ino.0, flags.0));
+        self.done(Op::Open, ino.0);
+        match result {
             Ok(fh) => reply.opened(FileHandle(fh), FopenFlags::FOPEN_DIRECT_IO),
             Err(error) => reply.error(host_errno(&error)),
         }
@@ -213,7 +240,7 @@ impl Filesystem for LabFs {
     fn read(
         &self,
         _req: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         size: u32,
@@ -221,7 +248,11 @@ impl Filesystem for LabFs {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        match caught(|| self.shared.read(fh.0, offset, size)) {
+        let result = caught(|| self.shared.read(fh.0, offset, size));
+        if offset == 0 {
+            self.done(Op::Read, ino.0);
+        }
+        match result {
             Ok(bytes) => reply.data(&bytes),
             Err(error) => reply.error(host_errno(&error)),
         }
@@ -258,14 +289,20 @@ impl Filesystem for LabFs {
     }
 
     fn opendir(&self, req: &Request, ino: INodeNo, _flags: fuser::OpenFlags, reply: ReplyOpen) {
-        match caught(|| self.shared.opendir(caller(req), ino.0)) {
+        let result = caught(|| self.shared.opendir(caller(req), ino.0));
+        self.done(Op::Open, ino.0);
+        match result {
             Ok(fh) => reply.opened(FileHandle(fh), FopenFlags::empty()),
             Err(error) => reply.error(host_errno(&error)),
         }
     }
 
     fn readdir(&self, _req: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory) {
-        match caught(|| self.shared.readdir(fh.0, offset)) {
+        let result = caught(|| self.shared.readdir(fh.0, offset));
+        if offset == 0 {
+            self.done(Op::Readdir, ino.0);
+        }
+        match result {
             Ok(entries) => self.list(ino.0, &entries, offset, reply),
             Err(error) => reply.error(host_errno(&error)),
         }
@@ -303,27 +340,27 @@ impl Filesystem for LabFs {
     fn create(
         &self,
         _req: &Request,
-        _parent: INodeNo,
+        parent: INodeNo,
         _name: &OsStr,
         _mode: u32,
         _umask: u32,
         _flags: i32,
         reply: ReplyCreate,
     ) {
-        reply.error(fuser::Errno::ENOENT);
+        reply.error(self.refusal(parent, fuser::Errno::ENOENT));
     }
 
     fn mknod(
         &self,
         _req: &Request,
-        _parent: INodeNo,
+        parent: INodeNo,
         _name: &OsStr,
         _mode: u32,
         _umask: u32,
         _rdev: u32,
         reply: ReplyEntry,
     ) {
-        reply.error(fuser::Errno::ENOENT);
+        reply.error(self.refusal(parent, fuser::Errno::ENOENT));
     }
 
     fn mkdir(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
@@ -334,16 +371,16 @@ impl Filesystem for LabFs {
         }
     }
 
-    fn symlink(&self, _req: &Request, _parent: INodeNo, _name: &OsStr, _target: &Path, reply: ReplyEntry) {
-        reply.error(fuser::Errno::ENOENT);
+    fn symlink(&self, _req: &Request, parent: INodeNo, _name: &OsStr, _target: &Path, reply: ReplyEntry) {
+        reply.error(self.refusal(parent, fuser::Errno::ENOENT));
     }
 
-    fn link(&self, _req: &Request, _ino: INodeNo, _newparent: INodeNo, _newname: &OsStr, reply: ReplyEntry) {
-        reply.error(fuser::Errno::ENOENT);
+    fn link(&self, _req: &Request, _ino: INodeNo, newparent: INodeNo, _newname: &OsStr, reply: ReplyEntry) {
+        reply.error(self.refusal(newparent, fuser::Errno::ENOENT));
     }
 
-    fn unlink(&self, _req: &Request, _parent: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
-        reply.error(fuser::Errno::EPERM);
+    fn unlink(&self, _req: &Request, parent: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
+        reply.error(self.refusal(parent, fuser::Errno::EPERM));
     }
 
     fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -364,10 +401,11 @@ impl Filesystem for LabFs {
         _flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        match caught(|| self.shared.find(newparent.0, newname)) {
-            Ok(_) => reply.error(fuser::Errno::EPERM),
-            Err(error) => reply.error(host_errno(&error)),
-        }
+        let otherwise = match caught(|| self.shared.find(newparent.0, newname)) {
+            Ok(_) => fuser::Errno::EPERM,
+            Err(error) => host_errno(&error),
+        };
+        reply.error(self.refusal(newparent, otherwise));
     }
 }
 

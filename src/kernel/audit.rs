@@ -18,7 +18,7 @@ use super::refcount::Held;
 use super::table::Id;
 use super::task::{Mm, TaskState};
 use super::ucounts::{UCOUNT_KINDS, UCOUNT_RLIMITS, UcountRlimit, UcountsId};
-use super::{CredId, FileId, Kernel, MqueueFsId, MqueueId, NsId, NsProxyId, PidId, ShmFileId, SignalId, TaskId};
+use super::{CredId, FileId, Kernel, MqueueFsId, MqueueId, NsId, NsProxyId, PidId, SbId, ShmFileId, SignalId, TaskId};
 
 /// Who has one counted reference to a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +40,8 @@ pub enum Holder {
     /// A file bound to the namespace while it is open (map files, `sysvipc`).
     File(FileId),
     Socket(SocketId),
+    /// A file system whose ids are those of this user namespace, or a `proc` with the numbers of this pid namespace.
+    SuperBlock(SbId),
     /// An attachment of shared memory.
     ShmFile(ShmFileId),
     /// The file system for the queues of an IPC namespace, on the user namespace that owns it.
@@ -73,6 +75,12 @@ pub fn holders(k: &Kernel) -> BTreeMap<NsId, Vec<Holder>> {
         if let FileKind::Node { bound: Some(bound), .. } = &file.kind {
             bound.held().for_each(|ns| note(ns, Holder::File(id)));
         }
+        if let FileKind::Mounts { ns, .. } = &file.kind {
+            note(ns, Holder::File(id));
+        }
+    }
+    for (id, sb) in k.vfs.sbs.iter() {
+        sb.held().for_each(|ns| note(ns, Holder::SuperBlock(id)));
     }
     for (id, socket) in k.net.sockets.iter() {
         note(&socket.net, Holder::Socket(id));
@@ -121,6 +129,7 @@ pub fn audit(k: &Kernel) -> Result<(), Vec<String>> {
     audit_pids(k, &mut wrong);
     audit_ucounts(k, &mut wrong);
     net::audit(k, &mut wrong);
+    super::mount::audit::audit(k, &mut wrong);
     ipc::audit(k, &mut wrong);
     if !k.work.is_empty() {
         wrong.push(format!("work is left: {:?}", k.work));
@@ -128,7 +137,7 @@ pub fn audit(k: &Kernel) -> Result<(), Vec<String>> {
     if wrong.is_empty() { Ok(()) } else { Err(wrong) }
 }
 
-fn differ<T: PartialEq + Debug>(wrong: &mut Vec<String>, what: impl Debug, shown: T, recounted: T) {
+pub(super) fn differ<T: PartialEq + Debug>(wrong: &mut Vec<String>, what: impl Debug, shown: T, recounted: T) {
     if shown != recounted {
         wrong.push(format!("{what:?} shows {shown:?}, its holders are {recounted:?}"));
     }
@@ -136,7 +145,7 @@ fn differ<T: PartialEq + Debug>(wrong: &mut Vec<String>, what: impl Debug, shown
 
 fn audit_namespaces(k: &Kernel, wrong: &mut Vec<String>) {
     let mut holders = holders(k);
-    let mut pins: BTreeMap<NsId, u32> = BTreeMap::new();
+    let mut pins = super::mount::audit::pins(k);
     for (_, file) in k.open_files.iter() {
         if let FileKind::Ns(ns) = file.kind {
             *pins.entry(ns).or_default() += 1;

@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use super::capability::CapSet;
 use super::cgroup::CgroupRoot;
+use super::clock::Clock;
 use super::cred::{Cred, GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Ids, Kgid};
 use super::file::{FilesStruct, FsStruct};
 use super::ipc::shm;
+use super::mount::Vfs;
+use super::mount::site::Path;
 use super::net::Net;
 use super::ns::{NS_TABLE, Namespace, NsCommon, NsType, SLOTS};
 use super::nsproxy::NsProxy;
@@ -30,22 +33,26 @@ pub const THREADS_MAX: u32 = 4_194_304;
 impl Kernel {
     /// A freshly booted kernel: pid 1, all initial namespaces with Linux's inums.
     pub fn boot() -> Kernel {
-        let (user_ns, namespaces) = initial_namespaces();
-        let mut k = Kernel::empty(namespaces, user_ns);
+        let (user_ns, mut namespaces) = initial_namespaces();
+        let vfs = Vfs::boot(&mut namespaces, user_ns);
+        let mut k = Kernel::empty(namespaces, user_ns, vfs);
         let pid_ns = k.initial(NsType::Pid);
         let nsproxy = k.boot_nsproxy();
         k.init.nsproxy = nsproxy.id();
         k.init.pid_ns = pid_ns;
-        k.boot_init(nsproxy);
+        let mnt_ns = k.initial(NsType::Mnt);
+        let root = k.boot_root(mnt_ns);
+        k.boot_init(nsproxy, root);
         for ops in NS_TABLE {
             let (ns, init) = (k.initial(ops.ns_type), k.init.task);
             (ops.setup)(&mut k, ns, init);
         }
+        k.boot_mounts(mnt_ns);
         k.changes.clear();
         k
     }
 
-    fn empty(namespaces: Table<Namespace>, user_ns: NsId) -> Kernel {
+    fn empty(namespaces: Table<Namespace>, user_ns: NsId, vfs: Vfs) -> Kernel {
         Kernel {
             tasks: Table::default(),
             signals: Table::default(),
@@ -72,9 +79,10 @@ impl Kernel {
             namespaces,
             cgroup: CgroupRoot::default(),
             net: Net::default(),
+            vfs,
             inums: LowestFree::starting_at(PROC_DYNAMIC_FIRST + BOOT_PROC_ENTRIES),
             next_ns_id: NS_TABLE.len() as u64 + 1,
-            clock: 0,
+            clock: Clock::default(),
             threads_max: THREADS_MAX,
             work: VecDeque::new(),
             changes: Vec::new(),
@@ -98,10 +106,11 @@ impl Kernel {
         self.nsproxies.insert_held(NsProxy { count: 0, slots })
     }
 
-    fn boot_init(&mut self, nsproxy: Held<NsProxy>) {
+    fn boot_init(&mut self, nsproxy: Held<NsProxy>, root: Path) {
         let init = self.tasks.next_id();
         let signal = self.signals.next_id();
         let cred = self.boot_cred();
+        let fs = FsStruct { users: 0, umask: 0o022, root: self.hold_path(root), pwd: self.hold_path(root) };
         let mm_ns = self.namespaces.hold(self.init.user_ns);
         let thread_pid = self.boot_pid();
         let (pgrp, session) = (self.pids.hold(thread_pid.id()), self.pids.hold(thread_pid.id()));
@@ -124,7 +133,7 @@ impl Kernel {
                 user_ns: mm_ns,
                 attachments: shm::Attachments::new(),
             })),
-            fs: Some(self.fs.insert_held(FsStruct { users: 0, umask: 0o022 })),
+            fs: Some(self.fs.insert_held(fs)),
             files: Some(self.files.insert_held(FilesStruct::default())),
             nsproxy: Some(nsproxy),
             cgroup: self.cgroup.table.hold(self.cgroup.root()),

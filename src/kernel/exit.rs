@@ -3,11 +3,12 @@
 
 use super::change::Change;
 use super::file::FilesStruct;
+use super::mount::umount::Umounting;
 use super::refcount::Held;
 use super::signal::{SIGCHLD, SIGCONT, SIGHUP, SIGKILL, Sender, sigmask};
 use super::task::TaskState;
 use super::ucounts::UcountRlimit;
-use super::{Kernel, NsId, PidId, SignalId, TaskId};
+use super::{Kernel, NsId, PidId, SignalId, TaskId, TreeId};
 
 /// What is left to do before a call returns. Linux does it in other tasks' context or in work items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum Work {
     Exit(TaskId, i32),
     /// A number was given back in a dead pid namespace: its init may be waiting for that.
     ZapProgress(NsId),
+    /// The namespace of these mounts is gone.
+    DropMounts(TreeId),
 }
 
 impl Kernel {
@@ -29,6 +32,7 @@ impl Kernel {
                     }
                 }
                 Work::ZapProgress(ns) => self.finish_zap_if_done(ns),
+                Work::DropMounts(tree) => self.umount_tree(self.vfs.trees[tree].root, Umounting::Namespace),
             }
         }
         self.linkwatch_run();
@@ -86,9 +90,7 @@ impl Kernel {
             self.init.task = task;
             self.tasks[task].real_parent = task;
         } else {
-            let parent = self.tasks[leader].real_parent;
-            self.unlink_child(leader);
-            self.link_child(task, parent);
+            self.replace_child(leader, task);
         }
         let signal = self.tasks[task].signal;
         self.signals[signal].leader = task;
@@ -115,7 +117,7 @@ impl Kernel {
             self.put_files(task, files);
         }
         if let Some(fs) = self.tasks[task].fs.take() {
-            drop(self.fs.release(fs));
+            self.put_fs(fs);
         }
         self.switch_task_namespaces(task, None);
         self.cgroup_exit(task);
@@ -365,6 +367,7 @@ impl Kernel {
         }
         self.signals[signal].threads.retain(|&t| t != task);
         let gone = self.tasks.remove(task).expect("a task is released once");
+        self.detach_mounts_of_task(task);
         self.changes.push(Change::Gone(task));
         if let Some(tracer) = gone.tracer {
             self.tasks[tracer].ptraced.retain(|&t| t != task);

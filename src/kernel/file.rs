@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use super::cred::Cred;
 use super::ipc::mqueue::MqueueFile;
+use super::mount::site::HeldPath;
+use super::mount::umount::Umounting;
 use super::net::SocketId;
 use super::node::Node;
 use super::ns::Namespace;
@@ -21,6 +23,8 @@ pub struct File {
     pub pos: u64,
     /// The opener's credentials (`f_cred`).
     pub cred: Held<Cred>,
+    /// Where it was opened; `None` for what was not opened in the file tree of a task.
+    pub path: Option<HeldPath>,
 }
 
 #[derive(Debug)]
@@ -36,6 +40,13 @@ pub enum FileKind {
     Node {
         node: Node,
         bound: Option<Bound>,
+    },
+    /// `mountinfo` and its siblings, of the mount namespace and below the root directory the task had when it was opened
+    /// (`struct proc_mounts`).
+    Mounts {
+        node: Node,
+        ns: Held<Namespace>,
+        root: HeldPath,
     },
     /// A POSIX message queue.
     Mqueue(MqueueFile),
@@ -88,6 +99,15 @@ bitflags::bitflags! {
         const NONBLOCK = 1 << 9;
         /// PIDFD_THREAD
         const THREAD = 1 << 10;
+        /// The descriptor of open_tree(2): closing it takes its tree away (FMODE_NEED_UNMOUNT).
+        const NEED_UNMOUNT = 1 << 11;
+    }
+}
+
+impl OpenFlags {
+    /// Data may be written through the descriptor.
+    pub fn writes(self) -> bool {
+        self.contains(OpenFlags::WRITE) && !self.contains(OpenFlags::PATH)
     }
 }
 
@@ -109,6 +129,8 @@ pub struct Descriptor {
 pub struct FsStruct {
     pub users: u32,
     pub umask: u32,
+    pub root: HeldPath,
+    pub pwd: HeldPath,
 }
 
 impl Counted for File {
@@ -144,9 +166,28 @@ impl Kernel {
             FileKind::Pidfd { pid, .. } => self.put_pid(pid),
             FileKind::Socket(id) => self.close_socket(id),
             FileKind::Node { bound, .. } => self.unbind(bound),
+            FileKind::Mounts { ns, root, .. } => {
+                self.put_ns(ns);
+                self.put_path(root);
+            }
             FileKind::Mqueue(queue) => self.close_mqueue(queue),
         }
+        if let Some(path) = closed.path {
+            self.close_path(path, closed.flags);
+        }
         self.put_cred(closed.cred);
+    }
+
+    fn close_path(&mut self, path: HeldPath, flags: OpenFlags) {
+        let mount = path.mount.id();
+        if flags.writes() {
+            self.vfs.mounts[mount].writers -= 1;
+        }
+        let tree = self.vfs.mounts[mount].tree.filter(|_| flags.contains(OpenFlags::NEED_UNMOUNT));
+        if tree.is_some_and(|tree| self.vfs.trees[tree].ns.is_none()) {
+            self.umount_tree(mount, Umounting::Connected);
+        }
+        self.put_path(path);
     }
 
     fn unbind(&mut self, bound: Option<Bound>) {

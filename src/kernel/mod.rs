@@ -12,11 +12,13 @@ pub mod boot;
 pub mod capability;
 pub mod cgroup;
 pub mod change;
+pub mod clock;
 pub mod cred;
 pub mod exec;
 pub mod exit;
 pub mod file;
 pub mod ipc;
+pub mod mount;
 pub mod net;
 pub mod node;
 pub mod ns;
@@ -36,11 +38,16 @@ use std::collections::{BTreeMap, VecDeque};
 
 use cgroup::CgroupRoot;
 use change::Change;
+use clock::Clock;
 use cred::Cred;
 use file::{File, FilesStruct, FsStruct};
 use ipc::mqueue::{Mqueue, MqueueFs};
 use ipc::sem::UndoList;
 use ipc::shm::ShmFile;
+use mount::Vfs;
+use mount::dentry::Dentry;
+use mount::sb::SuperBlock;
+use mount::tree::{Mount, MountTree};
 use net::Net;
 use ns::Namespace;
 use nsproxy::NsProxy;
@@ -58,6 +65,10 @@ pub type CredId = Id<Cred>;
 pub type NsId = Id<Namespace>;
 pub type NsProxyId = Id<NsProxy>;
 pub type FileId = Id<File>;
+pub type SbId = Id<SuperBlock>;
+pub type DentryId = Id<Dentry>;
+pub type MountId = Id<Mount>;
+pub type TreeId = Id<MountTree>;
 pub type MmId = Id<Mm>;
 pub type UndoListId = Id<UndoList>;
 pub type ShmFileId = Id<ShmFile>;
@@ -85,6 +96,8 @@ pub struct Kernel {
     pub namespaces: Table<Namespace>,
     /// The live namespaces by inum, which all kinds share.
     pub ns_by_inum: BTreeMap<u32, NsId>,
+    /// File systems and mounts.
+    pub vfs: Vfs,
     /// The objects that exist from boot and never go.
     pub init: InitObjects,
     pub cgroup: CgroupRoot,
@@ -93,8 +106,8 @@ pub struct Kernel {
     pub inums: LowestFree,
     /// The next `ns_id`: never reused, one space for all kinds.
     pub next_ns_id: u64,
-    /// Nanoseconds since boot; moves only when told to.
-    pub clock: u64,
+    /// Moves only when told to.
+    pub clock: Clock,
     /// `/proc/sys/kernel/threads-max`.
     pub threads_max: u32,
     /// What has to happen before the running call returns.

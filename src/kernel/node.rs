@@ -3,9 +3,10 @@
 
 use super::cgroup::CgroupId;
 use super::cgroup::file::CgroupFile;
+use super::mount::site::Path;
 use super::net::DevId;
 use super::net::conf::ConfOf;
-use super::{MqueueId, NsId, NsProxyId, TaskId};
+use super::{DentryId, MountId, MqueueId, NsId, NsProxyId, TaskId};
 
 /// A file of the lab as seen through one view.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -17,6 +18,9 @@ pub struct Node {
 /// Through which instance of `proc` a file is seen, and by whom.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum View {
+    /// Through a mount, in the file tree of some task: numbers are those of the mount's `proc`, if it is one. Seen by
+    /// `viewer` below `as/<pid>/root`, else by whoever asks.
+    Mount { mount: MountId, viewer: Option<TaskId> },
     /// The lab's own `proc`, of the initial pid namespace, seen by whoever asks.
     Caller,
     /// Below `as/<pid>/`: of that task's pid namespace, always seen by that task.
@@ -30,6 +34,8 @@ pub enum View {
 /// What a [`Node`] is. Numbers named "row" index the static tables of [`crate::tree`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Place {
+    /// A file of a plain file system.
+    Dentry(DentryId),
     /// By row, a file or directory that belongs to no object: `proc`, `proc/uptime`, `kernel/ops`.
     Fixed(u16),
     /// `proc/sys/user/max_<kind>_namespaces`, by row of [`super::ns::NS_TABLE`].
@@ -97,12 +103,17 @@ pub enum IpcKind {
     Msg,
     Shm,
 }
+/// The top of `proc`.
+pub const PROC_ROOT: Place = Place::Fixed(1);
+/// The top of `mqueue`.
+pub const MQUEUE_ROOT: Place = Place::Fixed(2);
 
 impl View {
     /// The task that looks, where it is always the same.
     pub fn viewer(self) -> Option<TaskId> {
         match self {
             View::As(task) | View::Attached(task) => Some(task),
+            View::Mount { viewer, .. } => viewer,
             View::Caller | View::PidNs(_) => None,
         }
     }
@@ -111,7 +122,29 @@ impl View {
 impl Node {
     /// The task this file shows, if it is about one: it is stale when that task changes.
     pub fn task(&self) -> Option<TaskId> {
-        match self.place {
+        self.place.task()
+    }
+
+    /// The path, of a file in the file tree of some task.
+    pub fn path(&self) -> Option<Path> {
+        match self.view {
+            View::Mount { mount, .. } => Some(Path { mount, place: self.place }),
+            View::Caller | View::As(_) | View::Attached(_) | View::PidNs(_) => None,
+        }
+    }
+}
+
+impl From<Path> for Node {
+    /// As a task sees it that gets there.
+    fn from(path: Path) -> Node {
+        Node { view: View::Mount { mount: path.mount, viewer: None }, place: path.place }
+    }
+}
+
+impl Place {
+    /// The task a file is about, if it is about one.
+    pub fn task(&self) -> Option<TaskId> {
+        match *self {
             Place::As(task)
             | Place::Pid(task, _)
             | Place::Tid(task, _)
@@ -122,7 +155,8 @@ impl Node {
             | Place::Ctl(task, _)
             | Place::Struct(Object::Task(task), _)
             | Place::StructItem(Object::Task(task), ..) => Some(task),
-            Place::Fixed(_)
+            Place::Dentry(_)
+            | Place::Fixed(_)
             | Place::MaxNamespaces(_)
             | Place::NsFile(_)
             | Place::Mqueue(_)

@@ -37,7 +37,7 @@ impl Call {
     /// Parses the words after the verb called `name`.
     ///
     /// # Errors
-    /// ENOSYS: the verb is not built yet. EINVAL: there is none, or it does not take these words.
+    /// EINVAL: there is none, or it does not take these words.
     pub fn new(name: &str, words: Vec<Word>) -> Result<Call> {
         let verb = control::find_verb(name)?;
         let syscall = control::parse_words(verb, &words)?;

@@ -1,16 +1,18 @@
 //! Descriptors: open of namespace files, pidfds and files of the lab; close, dup, pidfd_getfd.
 
-use super::{Return, Target, find_visible};
+use super::{Return, Target, cwd, find_visible, namei};
 use crate::bail;
-use crate::errno::Result;
+use crate::errno::{Errno, Result};
 use crate::kernel::file::{Bound, Descriptor, File, FileKind, OpenFlags};
 use crate::kernel::ipc::mqueue::MqueueFile;
+use crate::kernel::mount::dentry::Content;
+use crate::kernel::mount::site::Path;
 use crate::kernel::net::SocketId;
 use crate::kernel::node::{Node, Place, View};
 use crate::kernel::ns::NsType;
 use crate::kernel::ptrace::PtraceMode;
 use crate::kernel::refcount::Held;
-use crate::kernel::{FileId, Kernel, NsId, TaskId};
+use crate::kernel::{FileId, Kernel, NsId, PidId, TaskId};
 use crate::tree::{self, Viewer, WriteTarget};
 
 /// What opening a target gives, before it has a descriptor.
@@ -19,7 +21,7 @@ pub enum Opened {
     Ns(NsId),
     /// `task` is `None` when it was reaped since.
     Pidfd {
-        pid: crate::kernel::PidId,
+        pid: PidId,
         thread: bool,
         task: Option<TaskId>,
     },
@@ -47,13 +49,22 @@ pub fn open_target(k: &Kernel, me: TaskId, target: &Target, flags: OpenFlags) ->
         Target::Path(path) => {
             // open(2) takes its descriptor before it looks at the path.
             free_fd(k, me)?;
-            let node = tree::resolve(k, me, View::Caller, path, !flags.contains(OpenFlags::NOFOLLOW))?;
-            tree::may_open(k, Viewer(me), node, flags)?;
-            Ok(match node.place {
-                Place::NsFile(ns) => Opened::Ns(ns),
-                _ => Opened::Node(node),
-            })
+            open_path(k, me, path, flags).map(opened_node)
         }
+    }
+}
+
+/// The file at a path, as the task opens it.
+fn open_path(k: &Kernel, me: TaskId, path: &[u8], flags: OpenFlags) -> Result<Node> {
+    let node = tree::resolve(k, me, View::Caller, path, !flags.contains(OpenFlags::NOFOLLOW))?;
+    tree::may_open(k, Viewer(me), node, flags)?;
+    Ok(node)
+}
+
+fn opened_node(node: Node) -> Opened {
+    match node.place {
+        Place::NsFile(ns) => Opened::Ns(ns),
+        _ => Opened::Node(node),
     }
 }
 
@@ -65,7 +76,7 @@ pub fn opened(k: &Kernel, file: FileId) -> Opened {
             Opened::Pidfd { pid: pid.id(), thread: *thread, task: k.pids[pid.id()].attached.task }
         }
         FileKind::Socket(id) => Opened::Socket(*id),
-        FileKind::Node { node, .. } => Opened::Node(*node),
+        FileKind::Node { node, .. } | FileKind::Mounts { node, .. } => Opened::Node(*node),
         FileKind::Mqueue(open) => Opened::Node(mqueue_node(open)),
     }
 }
@@ -115,7 +126,13 @@ fn pidfd_open(k: &Kernel, me: TaskId, nr: i32, thread: bool) -> Result<Opened> {
 /// # Errors
 /// Those of [`open_target`]; EMFILE.
 pub fn sys_open(k: &mut Kernel, me: TaskId, target: &Target, flags: OpenFlags) -> Result<Return> {
-    let opened = open_target(k, me, target, flags)?;
+    let (opened, path) = match target {
+        Target::Path(path) => {
+            let node = open_or_create(k, me, path, flags)?;
+            (opened_node(node), node.path())
+        }
+        Target::Ns { .. } | Target::Fd(_) | Target::Pidfd(_) => (open_target(k, me, target, flags)?, None),
+    };
     let fd = free_fd(k, me)?;
     let kind = match opened {
         Opened::Ns(ns) => {
@@ -125,11 +142,55 @@ pub fn sys_open(k: &mut Kernel, me: TaskId, target: &Target, flags: OpenFlags) -
         Opened::Pidfd { pid, thread, .. } => FileKind::Pidfd { pid: k.pids.hold(pid), thread },
         Opened::Socket(_) => bail!(ENXIO, "a socket cannot be opened once more"),
         Opened::Node(Node { place: Place::Mqueue(queue), .. }) => FileKind::Mqueue(k.open_mqueue(queue)),
-        Opened::Node(node) => FileKind::Node { node, bound: bind(k, me, node) },
+        Opened::Node(node) => node_kind(k, me, node, flags),
     };
-    let file = new_file(k, me, kind, flags);
+    let file = new_file(k, me, kind, flags, path);
     install_fd(k, me, fd, file, flags.contains(OpenFlags::CLOEXEC) || matches!(opened, Opened::Pidfd { .. }));
     Ok(Return::Num(i64::from(fd)))
+}
+
+/// Opens a pidfd for `me`, close-on-exec (`pidfd_prepare`): its descriptor.
+///
+/// # Errors
+/// EMFILE
+pub(super) fn install_pidfd(k: &mut Kernel, me: TaskId, pid: PidId, thread: bool) -> Result<i32> {
+    let fd = free_fd(k, me)?;
+    let kind = FileKind::Pidfd { pid: k.pids.hold(pid), thread };
+    let file = new_file(k, me, kind, OpenFlags::READ | OpenFlags::WRITE, None);
+    install_fd(k, me, fd, file, true);
+    Ok(fd)
+}
+
+/// The file at a path; with O_CREAT in the task's own file tree it is made if it is missing.
+fn open_or_create(k: &mut Kernel, me: TaskId, path: &[u8], flags: OpenFlags) -> Result<Node> {
+    // open(2) takes its descriptor before it looks at the path.
+    free_fd(k, me)?;
+    let creates = flags.contains(OpenFlags::CREAT) && !flags.contains(OpenFlags::PATH);
+    let follow = !flags.intersects(OpenFlags::NOFOLLOW | OpenFlags::EXCL);
+    if creates
+        && cwd::is_tree_path(path)
+        && tree::resolve_file(k, me, path, follow).is_err_and(|error| error.errno == Errno::ENOENT)
+    {
+        namei::create_file(k, me, path)?;
+        return tree::resolve_file(k, me, path, follow);
+    }
+    let node = open_path(k, me, path, flags)?;
+    namei::use_mount(k, node);
+    Ok(node)
+}
+
+/// A file of the tree with what it is bound to; O_TRUNC empties it.
+fn node_kind(k: &mut Kernel, me: TaskId, node: Node, flags: OpenFlags) -> FileKind {
+    if flags.contains(OpenFlags::PATH) {
+        return FileKind::Node { node, bound: None };
+    }
+    if let (Place::Dentry(dentry), true) = (node.place, flags.contains(OpenFlags::TRUNC)) {
+        k.vfs.dentries[dentry].content = Content::File(Vec::new());
+    }
+    if let Some((ns, root)) = tree::listed_mounts(k, node) {
+        return FileKind::Mounts { node, ns: k.get_ns(ns), root: k.hold_path(root) };
+    }
+    FileKind::Node { node, bound: bind(k, me, node) }
 }
 
 /// What a file of the lab's tree is bound to while `me` has it open.
@@ -151,16 +212,21 @@ pub(super) fn mqueue_node(open: &MqueueFile) -> Node {
     Node { view: View::Caller, place: Place::Mqueue(open.queue.id()) }
 }
 
-pub(super) fn new_file(k: &mut Kernel, me: TaskId, kind: FileKind, flags: OpenFlags) -> Held<File> {
+/// An open file; `path` is where it was opened in a file tree.
+pub(super) fn new_file(k: &mut Kernel, me: TaskId, kind: FileKind, flags: OpenFlags, path: Option<Path>) -> Held<File> {
     let cred = k.creds.hold(k.tasks[me].cred.id());
-    k.open_files.insert_held(File { count: 0, kind, flags, pos: 0, cred })
+    let path = path.map(|path| k.hold_path(path));
+    if let Some(path) = path.as_ref().filter(|_| flags.writes()) {
+        k.vfs.mounts[path.mount.id()].writers += 1;
+    }
+    k.open_files.insert_held(File { count: 0, kind, flags, pos: 0, cred, path })
 }
 
 /// Opens a namespace for `me`: the new descriptor, read-only and close-on-exec.
 pub(super) fn open_ns_fd(k: &mut Kernel, me: TaskId, ns: NsId) -> Result<Return> {
     let fd = free_fd(k, me)?;
     k.pin_ns(ns);
-    let file = new_file(k, me, FileKind::Ns(ns), OpenFlags::READ);
+    let file = new_file(k, me, FileKind::Ns(ns), OpenFlags::READ, None);
     install_fd(k, me, fd, file, true);
     Ok(Return::Num(i64::from(fd)))
 }

@@ -4,6 +4,7 @@ mod cgroup;
 pub mod clock;
 mod clone;
 mod cred;
+mod cwd;
 mod exec;
 mod exit;
 mod fd;
@@ -13,9 +14,11 @@ pub mod ioctl;
 pub mod ip;
 pub mod ipc;
 mod kill;
+pub mod mount;
 pub mod mqueue;
 pub mod msg;
 pub mod namei;
+mod opentree;
 mod path;
 mod prctl;
 mod prlimit;
@@ -30,6 +33,7 @@ pub mod socket;
 mod sysctl;
 mod timens;
 mod trace;
+mod umount;
 mod unshare;
 mod wait;
 pub mod write;
@@ -39,9 +43,13 @@ use bitflags::bitflags;
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::file::OpenFlags;
+use crate::kernel::mount::flags::UmountFlags;
+use crate::kernel::mount::propagation::PropagationType;
 use crate::kernel::ns::NsType;
 use crate::kernel::task::TaskState;
 use crate::kernel::{Kernel, PidId, TaskId};
+use mount::{Beneath, MountArgs};
+use namei::NameCall;
 
 /// One call with its arguments as the task gives them. Pids are numbers of the initial pid namespace; ids are those of
 /// the task's user namespace; `None` among ids is -1, "unchanged".
@@ -86,6 +94,17 @@ pub enum Syscall {
     Dup { fd: i32 },
     PidfdGetfd { pidfd: i32, fd: i32 },
     Ioctl { fd: i32, request: u32, arg: Option<i64> },
+    Mount(MountArgs),
+    Umount { path: Vec<u8>, flags: UmountFlags },
+    PivotRoot { new_root: Vec<u8>, put_old: Vec<u8> },
+    Chroot { path: Vec<u8> },
+    Chdir { path: Vec<u8> },
+    Fchdir { fd: i32 },
+    Getcwd,
+    OpenTree { path: Vec<u8> },
+    MoveMount { from: Vec<u8>, to: Vec<u8>, beneath: Beneath },
+    MountSetattr { path: Vec<u8>, types: Vec<PropagationType> },
+    Name(NameCall),
     Msg(msg::MsgCall),
     Sem(sem::SemCall),
     Shm(shm::ShmCall),
@@ -101,12 +120,6 @@ pub enum Syscall {
     Ip(ip::Ip),
     Bind(socket::SocketName),
     Connect(socket::SocketName),
-    Mkdir { path: Vec<u8> },
-    Rmdir { path: Vec<u8> },
-    Touch { path: Vec<u8> },
-    Unlink { path: Vec<u8> },
-    Rename { old: Vec<u8>, new: Vec<u8> },
-    Chown { uid: Option<u32>, gid: Option<u32>, path: Vec<u8> },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -315,11 +328,20 @@ fn perform(k: &mut Kernel, me: TaskId, call: &Syscall) -> Result<Return> {
         Syscall::Setfsuid { uid } => setid::sys_setfsuid(k, me, *uid),
         Syscall::Setfsgid { gid } => setid::sys_setfsgid(k, me, *gid),
         Syscall::Setgroups { groups } => cred::sys_setgroups(k, me, groups),
-        Syscall::Capset { effective, permitted, inheritable } => {
-            cred::sys_capset(k, me, *effective, *permitted, *inheritable)
-        }
+        Syscall::Capset { effective: e, permitted: p, inheritable: i } => cred::sys_capset(k, me, *e, *p, *i),
         Syscall::PtraceSeize { pid } => ptrace::sys_ptrace_seize(k, me, *pid),
         Syscall::Prlimit { resource, soft, hard } => prlimit::sys_prlimit(k, me, *resource, *soft, *hard),
+        Syscall::Mount(args) => mount::sys_mount(k, me, args),
+        Syscall::Umount { path, flags } => umount::sys_umount(k, me, path, *flags),
+        Syscall::PivotRoot { new_root, put_old } => umount::sys_pivot_root(k, me, new_root, put_old),
+        Syscall::Chroot { path } => cwd::sys_chroot(k, me, path),
+        Syscall::Chdir { path } => cwd::sys_chdir(k, me, path),
+        Syscall::Fchdir { fd } => cwd::sys_fchdir(k, me, *fd),
+        Syscall::Getcwd => cwd::sys_getcwd(k, me),
+        Syscall::OpenTree { path } => opentree::sys_open_tree(k, me, path),
+        Syscall::MoveMount { from, to, beneath } => opentree::sys_move_mount(k, me, from, to, *beneath),
+        Syscall::MountSetattr { path, types } => opentree::sys_mount_setattr(k, me, path, types),
+        Syscall::Name(call) => namei::sys_name(k, me, call),
         Syscall::Read { path } => path::sys_read(k, me, path),
         Syscall::Readlink { path } => path::sys_readlink(k, me, path),
         Syscall::Stat { path, follow } => path::sys_stat(k, me, path, *follow),
@@ -329,12 +351,6 @@ fn perform(k: &mut Kernel, me: TaskId, call: &Syscall) -> Result<Return> {
         Syscall::Ip(call) => ip::sys_ip(k, me, call),
         Syscall::Bind(name) => socket::sys_bind(k, me, name),
         Syscall::Connect(name) => socket::sys_connect(k, me, name),
-        Syscall::Mkdir { path } => namei::sys_mkdir(k, me, path),
-        Syscall::Rmdir { path } => namei::sys_rmdir(k, me, path),
-        Syscall::Touch { path } => namei::sys_touch(k, me, path),
-        Syscall::Unlink { path } => namei::sys_unlink(k, me, path),
-        Syscall::Rename { old, new } => namei::sys_rename(k, me, old, new),
-        Syscall::Chown { uid, gid, path } => namei::sys_chown(k, me, *uid, *gid, path),
         Syscall::Write { path, bytes } => write::sys_write(k, me, path, bytes),
     }
 }

@@ -9,7 +9,9 @@ use crate::errno::Result;
 use crate::kernel::capability::Cap;
 use crate::kernel::file::{FileKind, OpenFlags};
 use crate::kernel::ipc::mqueue::{HARD_MSGMAX, HARD_MSGSIZEMAX, MQ_PRIO_MAX, Mqueue, Notify, NotifyMethod, cost};
+use crate::kernel::mount::sb::Keeps;
 use crate::kernel::node::{Node, Place, View};
+use crate::kernel::refcount::Held;
 use crate::kernel::signal::SIGNAL_MAX;
 use crate::kernel::ucounts::UcountRlimit;
 use crate::kernel::{FileId, Kernel, MqueueFsId, MqueueId, TaskId};
@@ -135,12 +137,12 @@ fn mq_open(k: &mut Kernel, me: TaskId, args: &MqOpen) -> Result<Return> {
             let (maxmsg, msgsize) = check_new(k, me, fs, args.attr)?;
             let fs_struct = k.tasks[me].fs.as_ref().expect("only a live task makes calls");
             let mode = args.mode & 0o7777 & !(k.fs[fs_struct.id()].umask as u16);
-            k.create_mqueue(me, &args.name, mode, maxmsg, msgsize)
+            k.create_mqueue(me, fs, &args.name, mode, maxmsg, msgsize)
         }
     };
     flags.set(OpenFlags::NONBLOCK, args.nonblock);
     let kind = FileKind::Mqueue(k.open_mqueue(queue));
-    let file = new_file(k, me, kind, flags);
+    let file = new_file(k, me, kind, flags, None);
     install_fd(k, me, fd, file, true);
     Ok(Return::Num(i64::from(fd)))
 }
@@ -164,7 +166,8 @@ fn check_new(k: &Kernel, me: TaskId, fs: MqueueFsId, attr: Option<(i64, i64)>) -
     if user.from_kuid(cred.ids.fsuid).is_none() || user.from_kgid(cred.ids.fsgid).is_none() {
         bail!(EOVERFLOW, "the caller's fsuid or fsgid has no mapping in {}", k.ns_arg(user_ns));
     }
-    let ipc = k.ipc(k.ipc_ns_of(me));
+    let Some(ns) = k.mqueue_fs[fs].ns else { bail!(EACCES, "the IPC namespace of the mount is gone") };
+    let ipc = k.ipc(ns);
     let is_privileged = k.ns_capable(me, k.init.user_ns, Cap::SYS_RESOURCE);
     // As in Linux, a negative maximum is a very high one.
     if ipc.mq_queues_count >= ipc.mq_queues_max as u32 && !is_privileged {
@@ -189,7 +192,7 @@ fn check_new(k: &Kernel, me: TaskId, fs: MqueueFsId, attr: Option<(i64, i64)>) -
         bail!(EOVERFLOW, "{} messages of {} bytes are too many to count", maxmsg, msgsize);
     };
     let limit = k.signal_of(me).rlimits.msgqueue.soft;
-    if k.is_rlimit_overlimit(cred.ucounts.id(), UcountRlimit::Msgqueue, limit, bytes) {
+    if k.is_rlimit_overlimit(cred.user_ns.id(), cred.ids.uid, UcountRlimit::Msgqueue, limit, bytes) {
         let used = k.ucounts.table[cred.ucounts.id()].rlimit[UcountRlimit::Msgqueue as usize];
         bail!(EMFILE, "RLIMIT_MSGQUEUE is {}, uid {} uses {}, the queue costs {}", limit, cred.ids.uid.0, used, bytes);
     }
@@ -209,6 +212,41 @@ fn mq_unlink(k: &mut Kernel, me: TaskId, name: &[u8]) -> Result<Return> {
     check_sticky(k, me, fs, &k.mqueues[queue])?;
     k.unlink_mqueue(fs, name);
     Ok(Return::Num(0))
+}
+
+/// The queues of a mounted mqueue file system.
+fn mounted(k: &Kernel, dir: Node) -> Result<MqueueFsId> {
+    let keeps = dir.path().map(|path| &k.vfs.sbs[k.vfs.sb_of(path.mount)].keeps);
+    match keeps {
+        Some(Keeps::Mqueue(queues)) => Ok(queues.id()),
+        _ => bail!(EPERM, "this directory is of no mounted mqueue file system"),
+    }
+}
+
+/// creat(2) in a mount: a queue with default attributes and mode 0666 less the umask (`mqueue_create`).
+///
+/// # Errors
+/// Those of finding room for it; EACCES: the IPC namespace of the mount is gone.
+pub(super) fn create_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8]) -> Result<()> {
+    let fs = mounted(k, dir)?;
+    let (maxmsg, msgsize) = check_new(k, me, fs, None)?;
+    let mode = 0o666 & !(k.fs_of(me).map_or(0, |fs| fs.umask) as u16);
+    k.create_mqueue(me, fs, name, mode, maxmsg, msgsize);
+    Ok(())
+}
+
+/// unlink(2) in a mount (`mqueue_unlink`).
+///
+/// # Errors
+/// ENOENT; EPERM: neither the queue nor the directory is the caller's.
+pub(super) fn unlink_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8]) -> Result<()> {
+    let fs = mounted(k, dir)?;
+    let Some(queue) = k.mqueue_fs[fs].queues.get(name).map(Held::id) else {
+        bail!(ENOENT, "no queue is called {}", String::from_utf8_lossy(name).into_owned());
+    };
+    check_sticky(k, me, fs, &k.mqueues[queue])?;
+    k.unlink_mqueue(fs, name);
+    Ok(())
 }
 
 /// `__check_sticky`

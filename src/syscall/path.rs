@@ -1,7 +1,7 @@
 //! What a task reads by path or descriptor: read(2), readlink(2), stat(2), lstat(2) and getdents(2).
 
 use super::Return;
-use super::fd;
+use super::{cwd, fd, namei};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::cred::OVERFLOW_ID;
@@ -18,12 +18,13 @@ enum Subject {
     Node(Node),
 }
 
-fn subject(k: &Kernel, me: TaskId, path: &[u8], follow: bool) -> Result<Subject> {
+fn subject(k: &mut Kernel, me: TaskId, path: &[u8], follow: bool) -> Result<Subject> {
     match fd::descriptor(path) {
         Some(number) => fd::file_at(k, me, number).map(Subject::File),
         None => {
-            let own = View::PidNs(k.task_active_pid_ns(me));
-            tree::resolve(k, me, own, path, follow).map(Subject::Node)
+            let node = tree::resolve(k, me, cwd::own_view(k, me), path, follow)?;
+            namei::use_mount(k, node);
+            Ok(Subject::Node(node))
         }
     }
 }
@@ -31,8 +32,12 @@ fn subject(k: &Kernel, me: TaskId, path: &[u8], follow: bool) -> Result<Subject>
 /// open(2), read(2) to the end, close(2); of a descriptor read(2) from its position to the end.
 ///
 /// # Errors
-/// Those of [`tree::resolve`], [`tree::may_open`] and [`tree::read`]; EBADF: a descriptor that is not open for reading.
+/// EMFILE at RLIMIT_NOFILE; those of [`tree::resolve`], [`tree::may_open`] and [`tree::read`]; EBADF: a descriptor that is not
+/// open for reading.
 pub fn sys_read(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<Return> {
+    if fd::descriptor(path).is_none() {
+        fd::free_fd(k, me)?;
+    }
     match subject(k, me, path, true)? {
         Subject::File(file) => read_file(k, me, file),
         Subject::Node(node) => {
@@ -57,11 +62,11 @@ fn read_file(k: &mut Kernel, me: TaskId, id: FileId) -> Result<Return> {
 ///
 /// # Errors
 /// Those of [`tree::resolve`] and [`tree::readlink_as_task`].
-pub fn sys_readlink(k: &Kernel, me: TaskId, path: &[u8]) -> Result<Return> {
+pub fn sys_readlink(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<Return> {
     let node = match subject(k, me, path, false)? {
         Subject::Node(node) => node,
         Subject::File(file) => match k.open_files[file].kind {
-            FileKind::Node { node, .. } => node,
+            FileKind::Node { node, .. } | FileKind::Mounts { node, .. } => node,
             FileKind::Ns(_) | FileKind::Pidfd { .. } | FileKind::Mqueue(_) | FileKind::Socket(_) => {
                 bail!(ENOENT, "the descriptor is no symbolic link")
             }
@@ -74,11 +79,11 @@ pub fn sys_readlink(k: &Kernel, me: TaskId, path: &[u8]) -> Result<Return> {
 ///
 /// # Errors
 /// Those of [`tree::resolve`]; ENOENT: the task of an open file is gone.
-pub fn sys_stat(k: &Kernel, me: TaskId, path: &[u8], follow: bool) -> Result<Return> {
+pub fn sys_stat(k: &mut Kernel, me: TaskId, path: &[u8], follow: bool) -> Result<Return> {
     let node = match subject(k, me, path, follow)? {
         Subject::Node(node) => node,
         Subject::File(file) => match &k.open_files[file].kind {
-            FileKind::Node { node, .. } => *node,
+            FileKind::Node { node, .. } | FileKind::Mounts { node, .. } => *node,
             FileKind::Ns(ns) => Node { view: View::Caller, place: Place::NsFile(*ns) },
             FileKind::Mqueue(open) => fd::mqueue_node(open),
             FileKind::Pidfd { pid, .. } => return Ok(pidfd_stat(pid.id().serial())),
@@ -95,6 +100,7 @@ fn stat_line(k: &Kernel, me: TaskId, attr: &Attr, ino: u64) -> String {
         FileType::Directory => "directory",
         FileType::File => "file",
         FileType::Symlink => "symlink",
+        FileType::Socket => "socket",
     };
     let uid = user.from_kuid(attr.uid).unwrap_or(OVERFLOW_ID);
     let gid = user.from_kgid(attr.gid).unwrap_or(OVERFLOW_ID);
@@ -117,7 +123,7 @@ fn socket_stat(k: &Kernel, me: TaskId, socket: &Socket) -> Return {
 ///
 /// # Errors
 /// Those of [`tree::resolve`], [`tree::may_open`] and [`tree::readdir`]; EBADF: a descriptor opened with O_PATH.
-pub fn sys_ls(k: &Kernel, me: TaskId, path: &[u8]) -> Result<Return> {
+pub fn sys_ls(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<Return> {
     let node = match subject(k, me, path, true)? {
         Subject::Node(node) => {
             tree::may_open(k, Viewer(me), node, OpenFlags::READ | OpenFlags::DIRECTORY)?;
@@ -139,7 +145,11 @@ fn listable(k: &Kernel, file: FileId) -> Result<Node> {
     }
     match file.kind {
         FileKind::Node { node, .. } => Ok(node),
-        FileKind::Ns(_) | FileKind::Pidfd { .. } | FileKind::Mqueue(_) | FileKind::Socket(_) => {
+        FileKind::Ns(_)
+        | FileKind::Pidfd { .. }
+        | FileKind::Mqueue(_)
+        | FileKind::Socket(_)
+        | FileKind::Mounts { .. } => {
             bail!(ENOTDIR, "the descriptor is no directory")
         }
     }

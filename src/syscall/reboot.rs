@@ -4,6 +4,7 @@ use super::{RebootCommand, Return};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
+use crate::kernel::exit::Work;
 use crate::kernel::signal::{SIGHUP, SIGINT, SIGKILL, Sender};
 use crate::kernel::{Kernel, TaskId};
 
@@ -11,7 +12,8 @@ const LINUX_REBOOT_MAGIC1: u32 = 0xfee1_dead;
 /// 672274793 and the birthdays of Linus Torvalds' daughters.
 const LINUX_REBOOT_MAGIC2: [u32; 4] = [672_274_793, 85_072_278, 369_367_448, 537_993_216];
 
-/// Kills the init of the caller's pid namespace with the signal that stands for the command.
+/// Kills the init of the caller's pid namespace with the signal that stands for the command, and ends the calling thread
+/// with code 0, which it does before the death of the init reaches it.
 ///
 /// # Errors
 /// EPERM without CAP_SYS_BOOT over the owner of the pid namespace; EINVAL: wrong magic, or a command that a pid namespace
@@ -36,6 +38,7 @@ pub fn sys_reboot(k: &mut Kernel, me: TaskId, command: RebootCommand, magic: Opt
         RebootCommand::CadOn => bail!(EINVAL, "a pid namespace has no Ctrl-Alt-Del"),
     };
     k.namespaces[ns].pid_mut().reboot = status;
+    k.work.push_back(Work::Exit(me, 0));
     if let Some(init) = k.namespaces[ns].pid().child_reaper {
         k.send_signal(Sender::Kernel, init, true, SIGKILL);
     }

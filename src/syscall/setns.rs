@@ -92,4 +92,11 @@ fn commit(k: &mut Kernel, me: TaskId, joins: &Joins) {
         k.namespaces[time].time_mut().frozen_offsets = true;
     }
     k.switch_task_namespaces(me, Some(nsproxy));
+    if let Some(ns) = joined(joins, NsType::Mnt) {
+        // Whatever the root was: also the own namespace is entered at its top.
+        let fs = k.tasks[me].fs.as_ref().expect("only a live task makes calls").id();
+        let top = k.topmost_root(ns);
+        k.set_fs_root(fs, top);
+        k.set_fs_pwd(fs, top);
+    }
 }

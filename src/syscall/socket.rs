@@ -4,18 +4,23 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::fd::{free_fd, install_fd, new_file, open_ns_fd};
-use super::{Return, ioctl::SIOCGSKNS};
+use super::{Return, ioctl::SIOCGSKNS, namei};
 use crate::bail;
-use crate::errno::Result;
+use crate::errno::{Errno, Error, Result};
 use crate::kernel::capability::Cap;
 use crate::kernel::file::{FileKind, OpenFlags};
+use crate::kernel::mount::dentry::Content;
 use crate::kernel::net::SocketId;
 use crate::kernel::net::socket::{Endpoint, Family, Socket};
+use crate::kernel::node::{Node, Place};
 use crate::kernel::ns::Slot;
 use crate::kernel::{Kernel, NsId, TaskId};
+use crate::tree;
 
 /// Ports below this one are privileged (`net.ipv4.ip_unprivileged_port_start`).
 const UNPRIVILEGED_PORT_START: u16 = 1024;
+/// Longest path of a socket file, bytes (`sockaddr_un.sun_path`).
+const PATH_MAX: usize = 108;
 
 /// An address as a task gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +47,7 @@ impl SocketName {
 ///
 /// # Errors
 /// EMFILE; EADDRNOTAVAIL: no address of the caller's network namespace, unless none was ever configured there; EACCES:
-/// a port below 1024 without CAP_NET_BIND_SERVICE; EADDRINUSE; ENOSYS: a socket file.
+/// a port below 1024 without CAP_NET_BIND_SERVICE; EADDRINUSE; those of making a socket file.
 pub fn sys_bind(k: &mut Kernel, me: TaskId, name: &SocketName) -> Result<Return> {
     let fd = free_fd(k, me)?;
     let net = own_net(k, me);
@@ -50,21 +55,61 @@ pub fn sys_bind(k: &mut Kernel, me: TaskId, name: &SocketName) -> Result<Return>
     let local = match name {
         SocketName::Tcp(addr) | SocketName::Udp(addr) => Endpoint::Inet(check_bind(k, me, net, family, *addr)?),
         SocketName::Abstract(name) => Endpoint::Abstract(name.clone()),
-        SocketName::Path(_) => return no_socket_files(),
+        SocketName::Path(path) => return bind_file(k, me, fd, path),
     };
     if k.find_bound(net, family, &local).is_some() {
         bail!(EADDRINUSE, "another socket of {} has this address", k.ns_arg(net));
     }
     let is_listening = family != Family::Udp;
-    Ok(install(k, me, fd, Parts { family, local: Some(local), remote: None, is_listening, server: None }))
+    install(k, me, fd, Parts { family, local: Some(local), remote: None, is_listening, server: None });
+    Ok(Return::Num(i64::from(fd)))
 }
 
 fn own_net(k: &Kernel, me: TaskId) -> NsId {
     k.task_ns(me, Slot::Net).expect("only a live task makes calls")
 }
 
-fn no_socket_files<T>() -> Result<T> {
-    bail!(ENOSYS, "socket files are not built yet")
+/// A listening socket with a file (`unix_bind_bsd`).
+///
+/// # Errors
+/// EINVAL: the path is too long; EADDRINUSE: the file exists; those of making it.
+fn bind_file(k: &mut Kernel, me: TaskId, fd: i32, path: &[u8]) -> Result<Return> {
+    check_path(path)?;
+    let file = namei::create_socket(k, me, path).map_err(|error| match error.errno {
+        Errno::EEXIST => Error { errno: Errno::EADDRINUSE, ..error },
+        _ => error,
+    })?;
+    let local = Some(Endpoint::File(path.to_vec()));
+    let parts = Parts { family: Family::Unix, local, remote: None, is_listening: true, server: None };
+    let socket = install(k, me, fd, parts);
+    k.vfs.dentries[file].content = Content::Socket(Some(socket));
+    Ok(Return::Num(i64::from(fd)))
+}
+
+fn check_path(path: &[u8]) -> Result<()> {
+    if path.len() > PATH_MAX {
+        bail!(EINVAL, "a path of {} bytes, at most {} fit an address", path.len(), PATH_MAX);
+    }
+    Ok(())
+}
+
+/// The socket behind a socket file, whatever network namespace it is of (`unix_find_bsd`).
+///
+/// # Errors
+/// EINVAL: the path is too long; those of finding the file; EACCES: no write access to it; ECONNREFUSED: no socket file,
+/// or its socket is gone.
+fn file_listener(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<SocketId> {
+    check_path(path)?;
+    let node = Node::from(namei::find(k, me, path, true)?);
+    tree::may_write_as(k, k.tasks[me].cred.id(), node)?;
+    match node.place {
+        Place::Dentry(file) => match k.vfs.dentries[file].content {
+            Content::Socket(Some(socket)) if k.net.sockets.contains(socket) => Ok(socket),
+            Content::Socket(_) => bail!(ECONNREFUSED, "the socket of this file is gone"),
+            _ => bail!(ECONNREFUSED, "this is no socket file"),
+        },
+        _ => bail!(ECONNREFUSED, "this is no socket file"),
+    }
 }
 
 /// `__inet_bind`, and `__inet6_bind`, which asks for the port first; port 0 becomes a free one.
@@ -105,7 +150,7 @@ fn check_bind(k: &Kernel, me: TaskId, net: NsId, family: Family, addr: SocketAdd
 /// EMFILE; ENETUNREACH: no route, or TCP to a broadcast address; EACCES: UDP to one; ECONNREFUSED: nobody listens there;
 /// EAGAIN: nobody has the address or answers, which takes Linux seconds to find out; EADDRNOTAVAIL: no port is free, or
 /// no IPv6 address to send from; EINVAL: a link-local address, or the source would be a multicast or broadcast address;
-/// ENOSYS: a socket file.
+/// Those of finding a socket file.
 pub fn sys_connect(k: &mut Kernel, me: TaskId, name: &SocketName) -> Result<Return> {
     let fd = free_fd(k, me)?;
     let net = own_net(k, me);
@@ -117,9 +162,14 @@ pub fn sys_connect(k: &mut Kernel, me: TaskId, name: &SocketName) -> Result<Retu
             let server = Some(listener(k, net, Family::Unix, &remote)?);
             Parts { family: Family::Unix, local: None, remote: Some(remote), is_listening: false, server }
         }
-        SocketName::Path(_) => return no_socket_files(),
+        SocketName::Path(path) => {
+            let server = Some(file_listener(k, me, path)?);
+            let remote = Some(Endpoint::File(path.clone()));
+            Parts { family: Family::Unix, local: None, remote, is_listening: false, server }
+        }
     };
-    Ok(install(k, me, fd, parts))
+    install(k, me, fd, parts);
+    Ok(Return::Num(i64::from(fd)))
 }
 
 fn listener(k: &Kernel, net: NsId, family: Family, remote: &Endpoint) -> Result<SocketId> {
@@ -182,15 +232,15 @@ struct Parts {
     server: Option<SocketId>,
 }
 
-fn install(k: &mut Kernel, me: TaskId, fd: i32, parts: Parts) -> Return {
+fn install(k: &mut Kernel, me: TaskId, fd: i32, parts: Parts) -> SocketId {
     let net = own_net(k, me);
     let net = k.get_ns(net);
     let Parts { family, local, remote, is_listening, server } = parts;
     let uid = k.cred_of(me).ids.fsuid;
     let socket = k.insert_socket(Socket { net, ino: 0, uid, family, local, remote, is_listening, server });
-    let file = new_file(k, me, FileKind::Socket(socket), OpenFlags::READ | OpenFlags::WRITE);
+    let file = new_file(k, me, FileKind::Socket(socket), OpenFlags::READ | OpenFlags::WRITE, None);
     install_fd(k, me, fd, file, false);
-    Return::Num(i64::from(fd))
+    socket
 }
 
 /// ioctl(2) on a socket: SIOCGSKNS opens its network namespace (`sock_ioctl`).

@@ -102,6 +102,18 @@ pub fn write_net(k: &mut Kernel, net: NsId, which: NetSysctl, w: &Writing) -> Re
     Ok(written)
 }
 
+/// `fs.mount-max`, one for the whole machine. Namespaces with more mounts keep them.
+///
+/// # Errors
+/// EINVAL: not an integer from 1 to 2147483647.
+pub fn write_mount_max(k: &mut Kernel, w: &Writing) -> Result<Written> {
+    let (value, written) = integer(w, 1..=i32::MAX)?;
+    if let Some(value) = value {
+        k.vfs.mount_max = value.unsigned_abs();
+    }
+    Ok(written)
+}
+
 /// A sysctl of an IPC namespace. Objects beyond a lowered limit stay.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use crate::bail;
 use crate::errno::Result;
 use crate::kernel::ns::NsType;
 use crate::kernel::nsproxy::nsproxy_flags;
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Kernel, TaskId, TreeId};
 
 /// Gives the calling thread its own copy of what `flags` name.
 ///
@@ -73,6 +73,8 @@ fn commit(k: &mut Kernel, me: TaskId, flags: CloneFlags) {
     });
     let owner = cred.as_ref().map_or_else(|| k.cred_of(me).user_ns.id(), |(_, user_ns)| user_ns.id());
     let asked = flags.bits() & nsproxy_flags();
+    let old_mnt_ns = k.mnt_ns_of(me).expect("only a live task makes calls");
+    let old_tree = k.tree_of(old_mnt_ns);
     let new_nsproxy = (asked != 0).then(|| k.create_new_namespaces(me, asked, owner));
     // Sets and segments of the old namespace cannot be reached from the new one: let go of them first.
     let new_ipc = asked & NsType::Ipc.ops().clone_flag != 0;
@@ -88,8 +90,11 @@ fn commit(k: &mut Kernel, me: TaskId, flags: CloneFlags) {
     if flags.contains(CloneFlags::FS) && k.is_fs_shared(me) {
         let copy = k.copy_fs_struct(me);
         if let Some(old) = k.tasks[me].fs.replace(copy) {
-            drop(k.fs.release(old));
+            k.put_fs(old);
         }
+    }
+    if flags.contains(CloneFlags::NEWNS) {
+        enter_copied_tree(k, me, old_tree);
     }
     if flags.contains(CloneFlags::FILES) {
         k.unshare_files(me);
@@ -98,4 +103,11 @@ fn commit(k: &mut Kernel, me: TaskId, flags: CloneFlags) {
         k.commit_creds(me, cred);
         k.put_ns(user_ns);
     }
+}
+
+/// Root and working directory move into the new mount namespace's copy of the `old` tree.
+fn enter_copied_tree(k: &mut Kernel, me: TaskId, old: TreeId) {
+    let fs = k.tasks[me].fs.as_ref().expect("only a live task makes calls").id();
+    let ns = k.mnt_ns_of(me).expect("only a live task makes calls");
+    k.enter_copied_tree(fs, old, k.tree_of(ns));
 }

@@ -1,12 +1,16 @@
 //! write(2) to files of the lab's tree: each file's own rules are in the module of what it changes.
 
-use super::{Return, cgroup, fd, hostname, idmap, sysctl, timens};
+use super::{Return, cgroup, cwd, fd, hostname, idmap, namei, sysctl, timens};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::file::{Bound, FileKind, OpenFlags};
-use crate::kernel::node::{Node, Place, View};
-use crate::kernel::{CredId, FileId, Kernel, NsId, TaskId};
+use crate::kernel::mount::dentry::Content;
+use crate::kernel::node::{Node, Place};
+use crate::kernel::{CredId, DentryId, FileId, Kernel, NsId, TaskId};
 use crate::tree::{self, Sysctl, Viewer, WriteTarget};
+
+/// Longest plain file, bytes.
+const FILE_MAX: usize = 1 << 20;
 
 /// One write.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +79,7 @@ pub fn write_file(k: &mut Kernel, task: TaskId, file: FileId, bytes: &[u8]) -> R
         FileKind::Mqueue(_) if open.flags.contains(OpenFlags::WRITE) => {
             bail!(EINVAL, "a queue cannot be written: mq_send puts messages into it")
         }
-        FileKind::Ns(_) | FileKind::Node { .. } | FileKind::Mqueue(_) => {
+        FileKind::Ns(_) | FileKind::Node { .. } | FileKind::Mqueue(_) | FileKind::Mounts { .. } => {
             bail!(EBADF, "the descriptor is not open for writing")
         }
     };
@@ -96,7 +100,8 @@ pub fn sys_write(k: &mut Kernel, task: TaskId, path: &[u8], bytes: &[u8]) -> Res
         Some(number) => write_file(k, task, fd::file_at(k, task, number)?, bytes)?,
         None => {
             fd::free_fd(k, task)?;
-            let node = tree::resolve(k, task, View::PidNs(k.task_active_pid_ns(task)), path, true)?;
+            let node = tree::resolve(k, task, cwd::own_view(k, task), path, true)?;
+            namei::use_mount(k, node);
             write_node(k, task, node, 0, bytes)?
         }
     };
@@ -128,6 +133,8 @@ fn perform(k: &mut Kernel, node: Node, bound: Option<NsId>, w: &Writing) -> Resu
             | WriteTarget::Sysctl(Sysctl::PidMax | Sysctl::MaxNamespaces(_) | Sysctl::Net(_) | Sysctl::Ipc(_)),
             None,
         ) => bail!(ESRCH, "the task is gone"),
+        (WriteTarget::Sysctl(Sysctl::MountMax), _) => sysctl::write_mount_max(k, w),
+        (WriteTarget::File(dentry), _) => write_content(k, dentry, w),
         (WriteTarget::Sysctl(Sysctl::NsLastPid), _) => sysctl::write_ns_last_pid(k, w),
         (WriteTarget::Sysctl(Sysctl::Hostname), _) => hostname::write_name(k, hostname::NODENAME, w),
         (WriteTarget::Sysctl(Sysctl::Domainname), _) => hostname::write_name(k, hostname::DOMAINNAME, w),
@@ -136,6 +143,23 @@ fn perform(k: &mut Kernel, node: Node, bound: Option<NsId>, w: &Writing) -> Resu
         (WriteTarget::Comm(thread), _) => write_comm(k, thread, w),
         (WriteTarget::TimensOffsets(process), _) => timens::write_offsets(k, process, w),
     }
+}
+
+/// Writes into a plain file. What lies between its end and the position is zero.
+///
+/// # Errors
+/// EFBIG: beyond [`FILE_MAX`].
+fn write_content(k: &mut Kernel, dentry: DentryId, w: &Writing) -> Result<Written> {
+    let start = usize::try_from(w.pos).unwrap_or(usize::MAX);
+    let end = start.saturating_add(w.bytes.len());
+    if end > FILE_MAX {
+        bail!(EFBIG, "a file has at most {} bytes", FILE_MAX);
+    }
+    if let Content::File(content) = &mut k.vfs.dentries[dentry].content {
+        content.resize(content.len().max(end), 0);
+        content[start..end].copy_from_slice(w.bytes);
+    }
+    Ok(Written::advancing(w.bytes.len()))
 }
 
 /// Names a thread of the writer's own process (`comm_write`).

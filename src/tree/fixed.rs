@@ -82,12 +82,11 @@ const fn sysv_ipc(path: &'static str, render: Render) -> Row {
     Row { path, mode: 0o444, kind: Kind::SysvIpc(render) }
 }
 
-/// The row of `proc`.
-pub(super) const PROC: u16 = 1;
-
 pub(super) static ROWS: &[Row] = &[
     dir("", Dir::Top),
+    // These two are also the tops of file systems: PROC_ROOT and MQUEUE_ROOT.
     dir("proc", Dir::Proc),
+    Row { path: "mqueue", mode: 0o1777, kind: Kind::Dir(Dir::Mqueue) },
     link("proc/self", system::self_link),
     link("proc/thread-self", system::thread_self_link),
     link("proc/net", |_| Ok("self/net".to_owned())),
@@ -95,10 +94,14 @@ pub(super) static ROWS: &[Row] = &[
     file("proc/cgroups", system::cgroups),
     file("proc/cmdline", system::cmdline),
     file("proc/cpuinfo", system::cpuinfo),
+    file("proc/diskstats", system::diskstats),
     file("proc/filesystems", system::filesystems),
     file("proc/loadavg", system::loadavg),
+    file("proc/locks", |_| Ok(Vec::new())),
     file("proc/meminfo", system::meminfo),
+    file("proc/partitions", system::partitions),
     file("proc/stat", system::stat),
+    file("proc/swaps", system::swaps),
     file("proc/uptime", system::uptime),
     file("proc/version", sys::linux_version),
     file("proc/vmstat", system::vmstat),
@@ -137,6 +140,7 @@ pub(super) static ROWS: &[Row] = &[
     ipc("proc/sys/kernel/shmmax", 0o644, IpcSysctl::Shmmax),
     ipc("proc/sys/kernel/shmmni", 0o644, IpcSysctl::Shmmni),
     dir("proc/sys/fs", Dir::Plain),
+    writable("proc/sys/fs/mount-max", 0o644, sys::mount_max, Sysctl::MountMax),
     dir("proc/sys/fs/mqueue", Dir::Plain),
     ipc("proc/sys/fs/mqueue/msg_default", 0o644, IpcSysctl::MqMsgDefault),
     ipc("proc/sys/fs/mqueue/msg_max", 0o644, IpcSysctl::MqMsgMax),
@@ -148,7 +152,6 @@ pub(super) static ROWS: &[Row] = &[
     sysv_ipc("proc/sysvipc/msg", sysvipc::msg),
     sysv_ipc("proc/sysvipc/sem", sysvipc::sem),
     sysv_ipc("proc/sysvipc/shm", sysvipc::shm),
-    Row { path: "mqueue", mode: 0o1777, kind: Kind::Dir(Dir::Mqueue) },
     dir("as", Dir::As),
     dir("kernel", Dir::Plain),
     dir("kernel/task", Dir::Objects(Collection::Tasks)),
@@ -272,4 +275,19 @@ pub(super) fn as_dirs() -> impl Iterator<Item = (u16, &'static str)> {
 /// An index into a table of at most 256 rows.
 pub(super) fn index_u8(index: usize) -> u8 {
     u8::try_from(index).expect("the tables of kinds have less than 256 rows")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::node::{MQUEUE_ROOT, PROC_ROOT};
+
+    #[test]
+    fn the_tops_of_file_systems_are_where_the_kernel_has_them() {
+        let path = |place| match place {
+            Place::Fixed(row) => self::row(row).path,
+            other => panic!("{other:?} is not in the table"),
+        };
+        assert_eq!((path(PROC_ROOT), path(MQUEUE_ROOT)), ("proc", "mqueue"));
+    }
 }

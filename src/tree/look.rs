@@ -1,6 +1,6 @@
 //! Who looks at a file, and what follows from that: numbers, ids and rights.
 
-use super::Viewer;
+use super::{Viewer, root};
 use crate::bail;
 use crate::errno::{Errno, Error, Result};
 use crate::kernel::cred::{Kgid, Kuid, OVERFLOW_ID};
@@ -8,9 +8,10 @@ use crate::kernel::file::{Bound, File, FileKind};
 use crate::kernel::node::{Node, View};
 use crate::kernel::ns::{Slot, UserNamespace};
 use crate::kernel::ptrace::PtraceMode;
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::{Kernel, MountId, NsId, TaskId};
 
 /// One look at a file.
+#[derive(Clone, Copy)]
 pub(super) struct Look<'k> {
     pub k: &'k Kernel,
     /// `current`: the task whose namespaces and rights count at the moment of the read.
@@ -21,6 +22,8 @@ pub(super) struct Look<'k> {
     pub pid_ns: NsId,
     /// What the file was bound to when it was opened, see [`super::bound_ns`].
     pub bound: Option<NsId>,
+    /// The mount it goes through, in the file tree of some task.
+    pub mount: Option<MountId>,
     /// The pid namespace the opener was in, where the file keeps it (`sysvipc`), else the reader's.
     pub opener_pid_ns: NsId,
 }
@@ -35,10 +38,12 @@ impl<'k> Look<'k> {
             View::Caller => (viewer.0, k.init.pid_ns),
             View::As(task) | View::Attached(task) => (task, live_active_pid_ns(k, task)?),
             View::PidNs(ns) => (viewer.0, ns),
+            View::Mount { mount, viewer: by } => (by.unwrap_or(viewer.0), root::pid_ns(k, mount)),
         };
         let opener_pid_ns = live_active_pid_ns(k, reader)?;
         let user_ns = k.cred_of(reader).user_ns.id();
-        let mut look = Look { k, reader, user_ns, pid_ns, bound: None, opener_pid_ns };
+        let mut look =
+            Look { k, reader, user_ns, pid_ns, bound: None, opener_pid_ns, mount: node.path().map(|path| path.mount) };
         look.bound = super::open::bound_ns(&look, node);
         Ok(look)
     }
@@ -54,6 +59,11 @@ impl<'k> Look<'k> {
             }
         }
         Ok(look)
+    }
+
+    /// The same look at a file of another mount, whose numbers may be others.
+    pub fn through(&self, mount: MountId) -> Look<'k> {
+        Look { pid_ns: root::pid_ns(self.k, mount), mount: Some(mount), ..*self }
     }
 
     /// The task's number in this view, 0 if it is outside.

@@ -18,6 +18,7 @@ mod open;
 mod outline;
 mod proc;
 mod resolve;
+mod root;
 mod rows;
 mod structs;
 mod trace;
@@ -30,19 +31,21 @@ use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::file::CgroupFile;
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
 use crate::kernel::file::{Bound, File, FileKind};
+use crate::kernel::mount::dentry::Content;
 use crate::kernel::net::conf::ConfOf;
 use crate::kernel::node::{Node, Object, Place, View};
 use crate::kernel::ns::ipc::IpcSysctl;
 use crate::kernel::ns::{NS_TABLE, NsType};
 use crate::kernel::uid_map::MapKind;
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::{DentryId, Kernel, NsId, TaskId};
 use look::Look;
 use name::Style;
 use proc::pid::{self, TaskDir, fd};
 use proc::sys::{self, Rule};
 
-pub use open::{may_change_dir, may_open, may_write_as, write_target};
-pub use resolve::resolve;
+pub use open::{DirUse, check_writable, listed_mounts, may_access_dir, may_open, may_write_as, write_target};
+pub use resolve::{Last, resolve, resolve_file, resolve_parent};
+pub use root::{getcwd, site};
 pub use trace::lines_after as trace_after;
 
 /// Who looks: ids and rights are this task's. Numbers are those of the view's pid namespace.
@@ -60,6 +63,7 @@ pub enum FileType {
     Directory,
     File,
     Symlink,
+    Socket,
 }
 
 /// `stat` of a file. Owners are kernel ids; a viewer sees them through its user namespace.
@@ -104,6 +108,8 @@ pub enum WriteTarget {
     TimensOffsets(TaskId),
     Sysctl(Sysctl),
     Cgroup(CgroupId, CgroupFile),
+    /// The bytes of a plain file.
+    File(DentryId),
 }
 
 /// A writable file below `proc/sys`.
@@ -116,6 +122,8 @@ pub enum Sysctl {
     NsLastPid,
     /// `max_<kind>_namespaces` of the bound user namespace.
     MaxNamespaces(NsType),
+    /// `fs.mount-max`
+    MountMax,
     /// Of the bound IPC namespace.
     Ipc(IpcSysctl),
     /// Of the bound network namespace.
@@ -145,23 +153,37 @@ pub fn bound_ns(k: &Kernel, viewer: Viewer, node: Node) -> Option<NsId> {
 pub fn lookup(k: &Kernel, viewer: Viewer, dir: Node, name: &[u8]) -> Result<Node> {
     let look = Look::now(k, viewer, dir)?;
     check_dir(&look, dir)?;
-    let place = match dir.place {
+    let found = match dir.place {
         Place::As(task) => return child_of_as(k, task, name),
-        Place::Cgroup(id, None) => cgroup::lookup(k, id, name),
+        place if place == ROOT.place && name == b"root" => root::of_task(k, look.reader, dir.view.viewer()),
+        place => lookup_place(&look, place, name).map(|place| root::topmost(k, Node { view: dir.view, place })),
+    };
+    match found {
+        Some(node) => Ok(node),
+        None => bail!(ENOENT, "no {} in {}", String::from_utf8_lossy(name).into_owned(), name::path(&look, dir.place)),
+    }
+}
+
+/// The same inside one superblock: what is mounted there is not looked at.
+fn lookup_place(look: &Look<'_>, dir: Place, name: &[u8]) -> Option<Place> {
+    match dir {
+        Place::Dentry(dir) => look.k.child_dentry(dir, name).map(Place::Dentry),
+        Place::Cgroup(id, None) => cgroup::lookup(look.k, id, name),
         Place::NetConf(of, None) => {
             net_conf::settings(of).find(|(setting, _)| setting.as_bytes() == name).map(|(_, place)| place)
         }
-        Place::Fixed(row) => fixed::lookup(&look, row, name),
-        Place::Pid(task, row) => TaskDir::process(task).lookup(&look, row, name),
-        Place::Tid(task, row) => TaskDir::thread(task).lookup(&look, row, name),
-        Place::NsKind(kind) => structs::lookup_ns(k, kind, name),
-        Place::Struct(object, row) => structs::lookup(k, object, row, name),
+        Place::Fixed(row) => fixed::lookup(look, row, name),
+        Place::Pid(task, row) => TaskDir::process(task).lookup(look, row, name),
+        Place::Tid(task, row) => TaskDir::thread(task).lookup(look, row, name),
+        Place::NsKind(kind) => structs::lookup_ns(look.k, kind, name),
+        Place::Struct(object, row) => structs::lookup(look.k, object, row, name),
         _ => None,
-    };
-    match place {
-        Some(place) => Ok(Node { view: dir.view, place }),
-        None => bail!(ENOENT, "no {} in {}", String::from_utf8_lossy(name).into_owned(), name::path(&look, dir.place)),
     }
+}
+
+/// The file called `name` in a directory's own superblock, whatever is mounted on it.
+pub fn child_place(k: &Kernel, viewer: Viewer, dir: Node, name: &[u8]) -> Option<Place> {
+    lookup_place(&Look::now(k, viewer, dir).ok()?, dir.place, name)
 }
 
 /// What a directory holds, `.` and `..` left out, in Linux's order where it has one. Asks no rights.
@@ -173,6 +195,7 @@ pub fn readdir(k: &Kernel, viewer: Viewer, dir: Node) -> Result<Vec<DirEntry>> {
     check_dir(&look, dir)?;
     let entries = match dir.place {
         Place::As(task) => return as_entries(k, task),
+        Place::Dentry(id) => root::readdir(k, id),
         Place::Cgroup(id, None) => cgroup::readdir(k, id),
         Place::NetConf(of, None) => net_conf::settings(of).collect(),
         Place::Fixed(row) => fixed::readdir(&look, row),
@@ -182,13 +205,12 @@ pub fn readdir(k: &Kernel, viewer: Viewer, dir: Node) -> Result<Vec<DirEntry>> {
         Place::Struct(object, row) => structs::readdir(k, object, row),
         _ => Vec::new(),
     };
-    Ok(entries
-        .into_iter()
-        .filter_map(|(name, place)| {
-            let node = Node { view: dir.view, place };
-            Some(DirEntry { name, node, file_type: file_type(k, place)? })
-        })
-        .collect())
+    let entries = entries.into_iter().filter_map(|(name, place)| {
+        let node = root::topmost(k, Node { view: dir.view, place });
+        Some(DirEntry { name, node, file_type: file_type(k, node.place)? })
+    });
+    let root = (dir.place == ROOT.place).then(|| root::entry(k, look.reader, dir.view.viewer())).flatten();
+    Ok(entries.chain(root).collect())
 }
 
 /// The trees of `as/<pid>`, as that task sees them.
@@ -203,7 +225,7 @@ fn as_entries(k: &Kernel, task: TaskId) -> Result<Vec<DirEntry>> {
         node: Node { view: View::As(task), place },
         file_type: FileType::Directory,
     });
-    Ok(entries.collect())
+    Ok(entries.chain(root::entry(k, task, Some(task))).collect())
 }
 
 fn child_of_as(k: &Kernel, task: TaskId, name: &[u8]) -> Result<Node> {
@@ -237,6 +259,7 @@ fn attr_of(look: &Look<'_>, node: Node) -> Result<Attr> {
     let Some(file_type) = file_type else { bail!(ENOENT, "this file is gone") };
     let mut attr = Attr { file_type, mode: 0o444, uid: GLOBAL_ROOT_UID, gid: GLOBAL_ROOT_GID, nlink: 1, ino: None };
     match node.place {
+        Place::Dentry(id) => attr = root::attr(k, id),
         Place::Fixed(row) => {
             attr.mode = sys::mode(k, fixed::row(row), look.bound);
             attr.nlink = fixed::nlink(row);
@@ -286,7 +309,7 @@ fn own(k: &Kernel, attr: &mut Attr, task: TaskId, mode: u16) {
 fn struct_mode(file_type: FileType) -> u16 {
     match file_type {
         FileType::Directory => 0o555,
-        FileType::File => 0o444,
+        FileType::File | FileType::Socket => 0o444,
         FileType::Symlink => 0o777,
     }
 }
@@ -294,6 +317,7 @@ fn struct_mode(file_type: FileType) -> u16 {
 /// The type of a file whose object is alive; `None`: it is gone, or no file of this tree.
 fn file_type(k: &Kernel, place: Place) -> Option<FileType> {
     match place {
+        Place::Dentry(id) => k.vfs.dentries.get(id).map(root::file_type),
         Place::Fixed(row) => Some(fixed::row(row).file_type()),
         Place::MaxNamespaces(_) | Place::NsFile(_) | Place::Mqueue(_) => Some(FileType::File),
         Place::As(_) | Place::NsKind(_) => Some(FileType::Directory),
@@ -314,7 +338,8 @@ fn file_type(k: &Kernel, place: Place) -> Option<FileType> {
 
 /// The object a file shows still exists, and the task that looks too where the view names one.
 fn is_alive(k: &Kernel, node: Node) -> bool {
-    let is_seen = node.view.viewer().is_none_or(|task| k.tasks.contains(task));
+    let is_seen = node.view.viewer().is_none_or(|task| k.tasks.contains(task))
+        && node.path().is_none_or(|path| k.vfs.mounts.contains(path.mount));
     let exists = match node.place {
         Place::NsFile(ns) => k.namespaces.contains(ns),
         Place::Cgroup(id, _) => cgroup::is_alive(k, id),
@@ -368,6 +393,11 @@ pub fn read(k: &Kernel, viewer: Viewer, node: Node) -> Result<Vec<u8>> {
 pub fn read_open(k: &Kernel, reader: TaskId, file: &File) -> Result<Vec<u8>> {
     match &file.kind {
         FileKind::Ns(_) | FileKind::Pidfd { .. } => bail!(EINVAL, "namespace files and pidfds cannot be read"),
+        FileKind::Mounts { node, ns, root } => {
+            let look = Look::opened(k, reader, file, *node)?;
+            let format = pid::mounts_format(node.place).unwrap_or(pid::Format::Info);
+            Ok(pid::render_mounts(&look, ns.id(), root.path(), format))
+        }
         FileKind::Socket(_) => bail!(EOPNOTSUPP, "sockets carry no data in a lab"),
         FileKind::Node { node, bound } => {
             if let Some(Bound::Table(ns)) = bound
@@ -390,6 +420,10 @@ fn content(look: &Look<'_>, node: Node) -> Result<Vec<u8>> {
         bail!(EISDIR, "this is a directory");
     }
     let text = match node.place {
+        Place::Dentry(id) => match &k.vfs.dentries[id].content {
+            Content::File(bytes) => Some(bytes.clone()),
+            Content::Directory(_) | Content::Symlink(_) | Content::Socket(_) => None,
+        },
         Place::Fixed(row) => match fixed::row(row).kind {
             fixed::Kind::File(render) | fixed::Kind::SysvIpc(render) | fixed::Kind::Sysctl { render, .. } => {
                 return render(look);
@@ -418,12 +452,19 @@ fn content(look: &Look<'_>, node: Node) -> Result<Vec<u8>> {
 
 /// What a cache may keep of a node.
 pub fn cacheable(node: Node) -> Cacheable {
+    if matches!(node.view, View::Mount { .. }) {
+        // Names and mounts in a file tree change without a task changing.
+        return Cacheable { name: false, attr: false };
+    }
     let (name, attr) = match node.place {
+        Place::Dentry(_) => (false, false),
         Place::Fixed(row) => (true, !fixed::row(row).depends_on_reader() && !is_trace(node)),
         Place::MaxNamespaces(_) | Place::NsKind(_) => (true, true),
         // Its owner is that of the task's network namespace.
         Place::Pid(_, row) | Place::Tid(_, row) if pid::is_net_file(row) => (true, false),
-        Place::As(_) | Place::Pid(..) | Place::Tid(..) | Place::NsLink { .. } => (true, true),
+        // The links into the task's file tree lead elsewhere when that changes.
+        Place::Pid(_, row) | Place::Tid(_, row) => (true, pid::row_at(row).file_type() != FileType::Symlink),
+        Place::As(_) | Place::NsLink { .. } => (true, true),
         Place::CtlRoot | Place::CtlBatch | Place::CtlUsage => (true, true),
         Place::CtlDir(_) | Place::CtlTaskUsage(_) | Place::Ctl(..) => (true, true),
         // A namespace may go without any task changing.
@@ -454,8 +495,6 @@ pub fn is_faults(node: Node) -> bool {
 
 /// The directory is `ns`, whose order of entries is part of what Linux shows.
 pub fn is_ns_dir(node: Node) -> bool {
-    match node.place {
-        Place::Pid(_, row) | Place::Tid(_, row) => matches!(pid::row_at(row).kind, pid::Kind::Dir(pid::Dir::Ns)),
-        _ => false,
-    }
+    let (Place::Pid(_, row) | Place::Tid(_, row)) = node.place else { return false };
+    matches!(pid::row_at(row).kind, pid::Kind::Dir(pid::Dir::Ns))
 }

@@ -3,6 +3,7 @@
 use super::look::Look;
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
 use crate::kernel::ipc::mqueue::{MqueueFs, NotifyMethod};
+use crate::kernel::mount::sb::Keeps;
 use crate::kernel::node::Place;
 use crate::kernel::ns::Slot;
 use crate::kernel::{Kernel, MqueueId, TaskId};
@@ -11,8 +12,12 @@ use crate::kernel::{Kernel, MqueueId, TaskId};
 const SIGEV_SIGNAL: i32 = 0;
 const SIGEV_NONE: i32 = 1;
 
-/// `None`: a zombie, which is in no namespace.
+/// Of the mount it is seen through, else of the reader. `None`: a zombie, which is in no namespace.
 fn fs<'k>(look: &Look<'k>) -> Option<&'k MqueueFs> {
+    let mounted = look.mount.and_then(|mount| look.k.vfs.mounts.get(mount)).map(|mount| &look.k.vfs.sbs[mount.sb.id()]);
+    if let Some(Keeps::Mqueue(queues)) = mounted.map(|sb| &sb.keeps) {
+        return Some(&look.k.mqueue_fs[queues.id()]);
+    }
     let ns = look.k.task_ns(look.reader, Slot::Ipc)?;
     Some(&look.k.mqueue_fs[look.k.mqueue_fs_of(ns)])
 }

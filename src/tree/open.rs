@@ -9,6 +9,8 @@ use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
 use crate::kernel::file::OpenFlags;
+use crate::kernel::mount::flags::MountFlags;
+use crate::kernel::mount::site::Path;
 use crate::kernel::node::{Node, Place};
 use crate::kernel::ns::{NS_TABLE, Slot};
 use crate::kernel::{CredId, Kernel, NsId, TaskId};
@@ -37,6 +39,32 @@ impl Access {
     }
 }
 
+/// Whether `viewer` may use a directory so (`inode_permission`).
+///
+/// # Errors
+/// EACCES
+pub fn may_access_dir(k: &Kernel, viewer: Viewer, dir: Node, writes: DirUse) -> Result<()> {
+    let look = Look::now(k, viewer, dir)?;
+    let access = if writes == DirUse::Change { Access::WRITE | Access::EXEC } else { Access::EXEC };
+    check_access(&look, dir, &attr_of(&look, dir)?, access)
+}
+
+/// What is done with a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DirUse {
+    /// Names in it are looked up.
+    Search,
+    /// Names come and go.
+    Change,
+}
+
+/// The namespace and root directory whose mounts a file lists, of the task it belongs to (`mounts_open_common`).
+pub fn listed_mounts(k: &Kernel, node: Node) -> Option<(NsId, Path)> {
+    pid::mounts_format(node.place)?;
+    let task = node.task().filter(|&task| k.tasks.contains(task))?;
+    Some((k.mnt_ns_of(task)?, k.fs_of(task)?.root.path()))
+}
+
 /// What a write to `node` changes, `None` where Linux has no write operation.
 pub fn write_target(node: Node) -> Option<WriteTarget> {
     match node.place {
@@ -53,6 +81,7 @@ pub fn write_target(node: Node) -> Option<WriteTarget> {
             Some(WriteTarget::Sysctl(Sysctl::Net(NetSysctl::Conf(of, usize::from(row)))))
         }
         Place::Cgroup(id, Some(file)) if file.row().mode & 0o222 != 0 => Some(WriteTarget::Cgroup(id, file)),
+        Place::Dentry(id) => Some(WriteTarget::File(id)),
         _ => None,
     }
 }
@@ -82,7 +111,8 @@ pub(super) fn bound_ns(look: &Look<'_>, node: Node) -> Option<NsId> {
         WriteTarget::Sysctl(Sysctl::PidMax) => Some(look.k.task_active_pid_ns(look.reader)),
         WriteTarget::Sysctl(Sysctl::MaxNamespaces(_)) => Some(look.user_ns),
         WriteTarget::Sysctl(Sysctl::Ipc(_)) => reader_ipc_ns(),
-        WriteTarget::Sysctl(Sysctl::Hostname | Sysctl::Domainname | Sysctl::NsLastPid)
+        WriteTarget::Sysctl(Sysctl::Hostname | Sysctl::Domainname | Sysctl::NsLastPid | Sysctl::MountMax)
+        | WriteTarget::File(_)
         | WriteTarget::Comm(_)
         | WriteTarget::Cgroup(..)
         | WriteTarget::TimensOffsets(_) => None,
@@ -93,6 +123,7 @@ pub(super) fn bound_ns(look: &Look<'_>, node: Node) -> Option<NsId> {
 ///
 /// # Errors
 /// EEXIST: `excl`. EISDIR, ENOTDIR: the type. ELOOP: a link, without `path`. EPERM: a namespace file, to write.
+/// ENXIO: a socket file.
 /// EACCES: mode bits, the rules of sysctl tables, of setgroups, of the memory of another task. ESRCH, EINVAL: the
 /// file of a task that is gone or a zombie.
 pub fn may_open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Result<()> {
@@ -106,11 +137,34 @@ pub fn may_open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Res
         return Ok(());
     }
     check_access(&look, node, &attr, Access::of(flags))?;
+    if flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNC) && !matches!(node.place, Place::NsFile(_)) {
+        check_writable(k, node)?;
+    }
+    if attr.file_type == FileType::Socket {
+        bail!(ENXIO, "socket files are for bind and connect");
+    }
     match node.place {
         Place::Pid(task, row) | Place::Tid(task, row) => check_task_file(&look, task, pid::row_at(row).open, flags),
         Place::Fd { task, info: true, .. } => look.check_ptrace(task),
         _ => Ok(()),
     }
+}
+
+/// Whether the mount a file is seen through lets it be written (`mnt_want_write`).
+///
+/// # Errors
+/// EROFS
+pub fn check_writable(k: &Kernel, node: Node) -> Result<()> {
+    let Some(path) = node.path() else { return Ok(()) };
+    let mount = &k.vfs.mounts[path.mount];
+    if mount.flags.contains(MountFlags::READONLY) {
+        bail!(EROFS, "mount {} is read-only", mount.mnt_id);
+    }
+    let sb = &k.vfs.sbs[mount.sb.id()];
+    if sb.read_only {
+        bail!(EROFS, "the {} file system {}:{} is read-only", sb.fs.name, sb.device.0, sb.device.1);
+    }
+    Ok(())
 }
 
 fn check_type(file_type: FileType, flags: OpenFlags) -> Result<()> {
@@ -163,16 +217,6 @@ pub(super) fn check_access(look: &Look<'_>, node: Node, attr: &Attr, access: Acc
     }
 }
 
-/// Whether `viewer` may add, remove and rename files in a directory (`may_create`, `may_delete`).
-///
-/// # Errors
-/// EACCES; ENOENT: the directory is gone.
-pub fn may_change_dir(k: &Kernel, viewer: Viewer, dir: Node) -> Result<()> {
-    let look = Look::now(k, viewer, dir)?;
-    let attr = attr_of(&look, dir)?;
-    check_access(&look, dir, &attr, Access::WRITE | Access::EXEC)
-}
-
 /// Whether credentials grant writing to a file, by its mode (`inode_permission`).
 ///
 /// # Errors
@@ -223,10 +267,10 @@ fn check_task_file(look: &Look<'_>, task: TaskId, check: OpenCheck, flags: OpenF
         OpenCheck::MmIfAny if k.tasks[task].mm.is_none() => Ok(()),
         OpenCheck::Mm if k.tasks[task].mm.is_none() => bail!(ESRCH, "pid {} has no memory any more", k.task_nr(task)),
         OpenCheck::Mm | OpenCheck::MmIfAny => look.check_ptrace(task),
-        OpenCheck::NsProxy if k.tasks[task].nsproxy.is_none() => {
+        OpenCheck::Mounts(_) if k.tasks[task].nsproxy.is_none() => {
             bail!(EINVAL, "pid {} is a zombie and in no mount namespace", k.task_nr(task))
         }
-        OpenCheck::NsProxy => Ok(()),
+        OpenCheck::Mounts(_) => Ok(()),
         OpenCheck::Setgroups if !flags.contains(OpenFlags::WRITE) => Ok(()),
         OpenCheck::Setgroups => {
             let ns = k.cred_of(task).user_ns.id();

@@ -1,29 +1,101 @@
 //! From a path to its node, as a task walks it: with search rights on each directory and Linux's checks at magic links
 //! (`link_path_walk` in `fs/namei.c`).
 
-use super::fixed::{self, PROC};
+use super::fixed;
 use super::look::{Look, parse_number};
 use super::open::{Access, check_access};
-use super::proc::pid::{self, fd, ns};
-use super::{FileType, ROOT, Viewer, attr_of, cgroup, is_alive, lookup, structs};
+use super::proc::pid::{self, fd, link, ns};
+use super::{FileType, ROOT, Viewer, attr_of, cgroup, is_alive, lookup, root, structs};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::file::FileKind;
-use crate::kernel::node::{Node, Object, Place, View};
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::mount::flags::MountFlags;
+use crate::kernel::mount::site::Path;
+use crate::kernel::node::{MQUEUE_ROOT, Node, Object, PROC_ROOT, Place, View};
+use crate::kernel::{FileId, Kernel, NsId, TaskId};
+
+/// Longest name of a file, bytes.
+const NAME_MAX: usize = 255;
+/// Most links in one walk (`MAXSYMLINKS`).
+const LINKS_MAX: usize = 40;
 
 /// The file a path of `task` leads to; a link at its end is followed if `follow_last`.
 ///
-/// `proc/…` and the short form `<pid>/…` are the `proc` of `view`, whose numbers they use. `/proc/…` is the one mounted
-/// there since boot, of the initial pid namespace. `kernel/…` is the lab's. `fd:<n>/…` starts at a descriptor, and
-/// `..` does not go above it.
+/// `/…`, `./…` and `../…` are in the task's own file tree. `proc/…` and the short form `<pid>/…` are the `proc` of
+/// `view`, whose numbers they use; `kernel/…` is the lab's. `fd:<n>/…` starts at a descriptor; in the lab's view `..`
+/// does not go above the start.
 ///
 /// # Errors
-/// ENOENT: no such file, or a part of the file system that is not simulated; ENOTDIR; EACCES: no right to search a
-/// directory or to follow a link; EBADF: no such descriptor; ESRCH: a directory of a task that is gone.
+/// ENOENT: no such file, or an empty path; ENOTDIR; EACCES: no right to search a directory or to follow a link; EBADF:
+/// no such descriptor; ELOOP: too many links; ENAMETOOLONG; ESRCH: a directory of a task that is gone.
 pub fn resolve(k: &Kernel, task: TaskId, view: View, path: &[u8], follow_last: bool) -> Result<Node> {
-    let (start, rest) = start(k, task, view, path)?;
-    Walk { k, task, follow_last }.run(start, rest)
+    let first = first_name(path);
+    let (start, rest) = match first {
+        b"" | b"." | b".." => start(k, task, path)?,
+        _ if split_fd(path).is_some() => start(k, task, path)?,
+        b"proc" | b"cgroup" | b"mqueue" => (top_of_view(k, task, view, first)?, &path[first.len()..]),
+        b"kernel" => (ROOT, path),
+        _ if parse_number::<i32>(first).is_some() => (Node { view, place: PROC_ROOT }, path),
+        _ => bail!(ENOENT, "no {} in the lab", String::from_utf8_lossy(first).into_owned()),
+    };
+    Walk::new(k, task, follow_last).run(start, rest)
+}
+
+fn first_name(path: &[u8]) -> &[u8] {
+    path.split(|&byte| byte == b'/').next().unwrap_or_default()
+}
+
+fn top_of_view(k: &Kernel, task: TaskId, view: View, name: &[u8]) -> Result<Node> {
+    let place = match name {
+        b"cgroup" => Place::Cgroup(cgroup::root(&Look::now(k, Viewer(task), Node { view, ..ROOT })?), None),
+        b"mqueue" => MQUEUE_ROOT,
+        _ => PROC_ROOT,
+    };
+    Ok(Node { view, place })
+}
+
+/// The file a path in the task's own file tree leads to, or below `proc/`, `cgroup/` or `mqueue/` in the lab's view. One
+/// that starts with neither of these nor `/` nor `fd:<n>` starts at the working directory.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_file(k: &Kernel, task: TaskId, path: &[u8], follow_last: bool) -> Result<Node> {
+    let (start, rest) = file_start(k, task, path)?;
+    Walk::new(k, task, follow_last).run(start, rest)
+}
+
+/// The last part of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Last<'p> {
+    Name(&'p [u8]),
+    Dot,
+    DotDot,
+    /// The path has no names at all: `/`.
+    Root,
+}
+
+/// The directory a path in the task's own file tree leads to but for its last part (`filename_parentat`).
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_parent<'p>(k: &Kernel, task: TaskId, path: &'p [u8]) -> Result<(Node, Last<'p>)> {
+    let (start, rest) = file_start(k, task, path)?;
+    let end = rest.iter().rposition(|&byte| byte != b'/').map_or(0, |at| at + 1);
+    let names = &rest[..end];
+    let (dirs, last) = match names.iter().rposition(|&byte| byte == b'/') {
+        Some(slash) => names.split_at(slash + 1),
+        None => names.split_at(0),
+    };
+    let walk = Walk::new(k, task, true);
+    let dir = walk.run(start, dirs)?;
+    let last = match last {
+        b"" => Last::Root,
+        b"." => Last::Dot,
+        b".." => Last::DotDot,
+        name => Last::Name(name),
+    };
+    walk.check_search(dir)?;
+    Ok((dir, last))
 }
 
 /// The descriptor of `fd:<n>` and what comes after it, if the path has this form.
@@ -33,47 +105,46 @@ fn split_fd(path: &[u8]) -> Option<(i32, &[u8])> {
     parse_number(&path[..end]).map(|fd| (fd, path[end..].strip_prefix(b"/").unwrap_or_default()))
 }
 
-/// Where boot mounted the whole cgroup2 hierarchy.
-const CGROUP_MOUNT: &[u8] = b"/sys/fs/cgroup";
+/// Where a path for [`resolve_file`] starts, and the rest of it.
+fn file_start<'p>(k: &Kernel, task: TaskId, path: &'p [u8]) -> Result<(Node, &'p [u8])> {
+    let first = first_name(path);
+    if matches!(first, b"proc" | b"cgroup" | b"mqueue") && first != path {
+        let view = View::PidNs(k.task_active_pid_ns(task));
+        return Ok((top_of_view(k, task, view, first)?, &path[first.len() + 1..]));
+    }
+    start(k, task, path)
+}
 
-/// Where a path starts, and the rest of it.
-fn start<'p>(k: &Kernel, task: TaskId, view: View, path: &'p [u8]) -> Result<(Node, &'p [u8])> {
-    if let Some((fd, rest)) = split_fd(path) {
-        return Ok((open_file(k, task, fd)?, rest));
+/// Where a path in the task's own file tree starts, and the rest of it.
+fn start<'p>(k: &Kernel, task: TaskId, path: &'p [u8]) -> Result<(Node, &'p [u8])> {
+    if path.is_empty() {
+        bail!(ENOENT, "the path is empty");
     }
-    let proc = Node { view, place: Place::Fixed(PROC) };
-    let cgroup = |id| Node { view, place: Place::Cgroup(id, None) };
-    if let Some(rest) = path.strip_prefix(CGROUP_MOUNT).filter(|rest| rest.is_empty() || rest.starts_with(b"/")) {
-        return Ok((cgroup(k.cgroup.root()), rest));
+    if let Some((number, rest)) = split_fd(path) {
+        let Some(file) = k.file_at(task, number) else { bail!(EBADF, "descriptor {} is not open", number) };
+        return match open_file(k, file) {
+            Some(node) => Ok((node, rest)),
+            None => bail!(ENOTDIR, "descriptor {} is a pidfd or a socket", number),
+        };
     }
-    let (first, rest) = match path.iter().position(|&byte| byte == b'/') {
-        Some(slash) => (&path[..slash], &path[slash + 1..]),
-        None => (path, &b""[..]),
-    };
-    match first {
-        b"" if rest == b"proc" || rest.starts_with(b"proc/") => Ok((ROOT, rest)),
-        b"proc" => Ok((proc, rest)),
-        b"cgroup" => Ok((cgroup(cgroup::root(&Look::now(k, Viewer(task), proc)?)), rest)),
-        b"kernel" => Ok((ROOT, path)),
-        b"mqueue" => Ok((Node { view, place: ROOT.place }, path)),
-        _ if parse_number::<i32>(first).is_some() => Ok((proc, path)),
-        b"" | b"." | b".." => bail!(ENOENT, "only /proc of the task's own file tree is simulated"),
-        _ => bail!(ENOENT, "no {} in the lab", String::from_utf8_lossy(first).into_owned()),
+    let Some(fs) = k.fs_of(task) else { bail!(ESRCH, "pid {} is dead and has no file tree", k.task_nr(task)) };
+    match path.strip_prefix(b"/") {
+        Some(rest) => Ok((Node::from(fs.root.path()), rest)),
+        None => Ok((Node::from(fs.pwd.path()), path)),
     }
 }
 
-/// The file behind a descriptor.
-///
-/// # Errors
-/// EBADF: it is closed. ENOTDIR: a pidfd, which has no place in the tree.
-fn open_file(k: &Kernel, task: TaskId, fd: i32) -> Result<Node> {
-    let Some(file) = k.file_at(task, fd) else { bail!(EBADF, "descriptor {} is not open", fd) };
-    match &k.open_files[file].kind {
-        FileKind::Node { node, .. } => Ok(*node),
-        FileKind::Ns(id) => Ok(Node { view: View::Caller, place: Place::NsFile(*id) }),
-        FileKind::Socket(_) => bail!(ENOTDIR, "descriptor {} is a socket", fd),
-        FileKind::Mqueue(open) => Ok(Node { view: View::Caller, place: Place::Mqueue(open.queue.id()) }),
-        FileKind::Pidfd { .. } => bail!(ENOTDIR, "descriptor {} is a pidfd", fd),
+/// The file that is open; `None`: a pidfd or a socket, which has no place in any tree.
+fn open_file(k: &Kernel, file: FileId) -> Option<Node> {
+    let file = &k.open_files[file];
+    match &file.kind {
+        FileKind::Node { node, .. } | FileKind::Mounts { node, .. } => Some(*node),
+        FileKind::Ns(id) => Some(match &file.path {
+            Some(path) => Node::from(path.path()),
+            None => Node { view: View::Caller, place: Place::NsFile(*id) },
+        }),
+        FileKind::Mqueue(open) => Some(Node { view: View::Caller, place: Place::Mqueue(open.queue.id()) }),
+        FileKind::Pidfd { .. } | FileKind::Socket(_) => None,
     }
 }
 
@@ -86,37 +157,63 @@ struct Walk<'k> {
 /// Where a link leads.
 enum Target {
     Node(Node),
-    /// A path from the directory of the link.
-    Path(String),
+    /// A path from the directory of the link, or from the root directory.
+    Path(Vec<u8>),
 }
 
-impl Walk<'_> {
-    fn run(&self, start: Node, path: &[u8]) -> Result<Node> {
-        let mut way = vec![start];
-        let mut ahead: Vec<Vec<u8>> = components(path);
-        while let Some(name) = ahead.pop() {
-            let here = *way.last().unwrap_or(&start);
-            self.check_search(here)?;
-            match &name[..] {
-                b"" | b"." => {}
-                b".." if way.len() > 1 => drop(way.pop()),
-                b".." => {}
-                _ => {
-                    let found = self.child(here, &name)?;
-                    let follows = self.follow_last || !ahead.is_empty();
-                    match self.follow(found).filter(|_| follows) {
-                        Some(Ok(Target::Path(path))) => ahead.extend(components(path.as_bytes())),
-                        Some(Ok(Target::Node(target))) => way.push(target),
-                        Some(Err(refused)) => return Err(refused),
-                        None => way.push(found),
-                    }
-                }
-            }
-        }
-        Ok(*way.last().unwrap_or(&start))
+impl<'k> Walk<'k> {
+    fn new(k: &'k Kernel, task: TaskId, follow_last: bool) -> Walk<'k> {
+        Walk { k, task, follow_last }
     }
 
-    fn look(&self, node: Node) -> Result<Look<'_>> {
+    fn run(&self, start: Node, path: &[u8]) -> Result<Node> {
+        let mut here = start;
+        // The way back, for the lab's view; mounts and dentries know theirs.
+        let mut way = Vec::new();
+        let mut links = 0;
+        let mut ahead: Vec<Vec<u8>> = components(path);
+        while let Some(name) = ahead.pop() {
+            self.check_search(here)?;
+            match &name[..] {
+                b"" | b"." => continue,
+                b".." => {
+                    here = if here.path().is_some() { self.parent(here)? } else { way.pop().unwrap_or(here) };
+                    continue;
+                }
+                _ => {}
+            }
+            let found = self.child(here, &name)?;
+            let follows = self.follow_last || !ahead.is_empty();
+            let next = match self.follow(found).filter(|_| follows) {
+                None => found,
+                Some(target) => {
+                    self.check_symfollow(found)?;
+                    links += 1;
+                    if links > LINKS_MAX {
+                        bail!(ELOOP, "more than {} links on the way", LINKS_MAX);
+                    }
+                    match target? {
+                        Target::Node(target) => target,
+                        Target::Path(path) => {
+                            if path.starts_with(b"/") {
+                                here = self.root()?;
+                            }
+                            ahead.extend(components(path.strip_prefix(b"/").unwrap_or(&path)));
+                            continue;
+                        }
+                    }
+                }
+            };
+            way.push(std::mem::replace(&mut here, next));
+        }
+        Ok(here)
+    }
+
+    fn root(&self) -> Result<Node> {
+        start(self.k, self.task, b"/").map(|(root, _)| root)
+    }
+
+    fn look(&self, node: Node) -> Result<Look<'k>> {
         Look::now(self.k, Viewer(self.task), node)
     }
 
@@ -135,10 +232,33 @@ impl Walk<'_> {
         check_access(&look, dir, &attr, Access::EXEC)
     }
 
+    /// `..`: not above the task's root directory; from the root of a mount to the directory above its mountpoint; and
+    /// into what covers that (`follow_dotdot`).
+    fn parent(&self, here: Node) -> Result<Node> {
+        let Some(mut path) = here.path() else { return Ok(here) };
+        let root = self.root()?.path();
+        while Some(path) != root {
+            if self.k.is_mount_root(path) {
+                let Some((parent, site)) = self.k.vfs.mounts[path.mount].place_in_tree() else { break };
+                path = Path { mount: parent, place: site.place };
+                continue;
+            }
+            if let Some((_, dir)) = root::step_up(&self.look(Node::from(path))?, path) {
+                path.place = dir;
+            }
+            break;
+        }
+        Ok(Node::from(self.k.topmost(path)))
+    }
+
     /// As [`lookup`], without the hidden namespace files: a task goes through the links and their checks.
     fn child(&self, dir: Node, name: &[u8]) -> Result<Node> {
+        if name.len() > NAME_MAX {
+            bail!(ENAMETOOLONG, "a name of {} bytes, at most {} are possible", name.len(), NAME_MAX);
+        }
+        let is_hidden = matches!(dir.place, Place::Pid(..) | Place::Tid(..));
         match lookup(self.k, Viewer(self.task), dir, name)? {
-            Node { place: Place::NsFile(_), .. } => {
+            Node { place: Place::NsFile(_), .. } if is_hidden => {
                 bail!(ENOENT, "no {} here", String::from_utf8_lossy(name).into_owned())
             }
             node => Ok(node),
@@ -150,17 +270,20 @@ impl Walk<'_> {
         let object =
             |target: Option<Object>| Some(Ok(Target::Node(Node { view: node.view, place: Place::Struct(target?, 0) })));
         match node.place {
+            Place::Dentry(id) => root::symlink(self.k, id).map(|text| Ok(Target::Path(text.to_vec()))),
             Place::Fixed(row) => match fixed::row(row).kind {
-                fixed::Kind::Link(text) => Some(self.look(node).and_then(|look| text(&look)).map(Target::Path)),
+                fixed::Kind::Link(text) => {
+                    Some(self.look(node).and_then(|look| text(&look)).map(|text| Target::Path(text.into_bytes())))
+                }
                 _ => None,
             },
             Place::Pid(task, row) | Place::Tid(task, row) => match pid::row_at(row).kind {
-                pid::Kind::Link(text) => Some(self.follow_into_tree(node, task, text(self.k, task).is_some())),
+                pid::Kind::Link(target) => Some(self.follow_into_tree(node, task, target(self.k, task))),
                 _ => None,
             },
             Place::NsLink { task, entry, .. } => {
-                let place = self.look(node).and_then(|look| ns::follow(&look, task, entry)).map(Place::NsFile);
-                Some(place.map(|place| Target::Node(Node { view: node.view, place })))
+                let ns = self.look(node).and_then(|look| ns::follow(&look, task, entry));
+                Some(ns.map(|ns| Target::Node(self.ns_file(node, ns))))
             }
             Place::Fd { task, fd, info: false, .. } => Some(self.follow_fd(node, task, fd)),
             Place::Struct(from, row) => object(structs::target(self.k, from, row)),
@@ -169,23 +292,44 @@ impl Walk<'_> {
         }
     }
 
-    fn follow_fd(&self, link: Node, task: TaskId, fd: i32) -> Result<Target> {
-        self.look(link)?.check_ptrace(task)?;
-        match &fd::file(self.k, task, fd)?.kind {
-            FileKind::Ns(id) => Ok(Target::Node(Node { view: link.view, place: Place::NsFile(*id) })),
-            FileKind::Node { node, .. } => Ok(Target::Node(*node)),
-            FileKind::Socket(_) => bail!(ENXIO, "descriptor {} is a socket, which has no path", fd),
-            FileKind::Mqueue(open) => Ok(Target::Node(Node { view: link.view, place: Place::Mqueue(open.queue.id()) })),
-            FileKind::Pidfd { .. } => bail!(ENXIO, "descriptor {} is a pidfd, which has no path", fd),
+    /// The file of a namespace: in the file tree of a task it is reached through the kernel's own mount of nsfs.
+    fn ns_file(&self, link: Node, ns: NsId) -> Node {
+        let place = Place::NsFile(ns);
+        match link.path() {
+            Some(_) => Node::from(Path { mount: self.k.vfs.nsfs.id(), place }),
+            None => Node { view: link.view, place },
         }
     }
 
-    fn follow_into_tree(&self, link: Node, task: TaskId, leads_somewhere: bool) -> Result<Target> {
-        self.look(link)?.check_ptrace(task)?;
-        if leads_somewhere {
-            bail!(ENOENT, "the file tree of pid {} is not simulated", self.k.task_nr(task));
+    /// Whether links of a mount are followed, those of `proc` too.
+    ///
+    /// # Errors
+    /// ELOOP: the mount has nosymfollow.
+    fn check_symfollow(&self, link: Node) -> Result<()> {
+        let mount = link.path().map(|path| &self.k.vfs.mounts[path.mount]);
+        if mount.is_some_and(|mount| mount.flags.contains(MountFlags::NOSYMFOLLOW)) {
+            bail!(ELOOP, "the mount has nosymfollow");
         }
-        bail!(ENOENT, "pid {} is dead and has no file tree", self.k.task_nr(task));
+        Ok(())
+    }
+
+    fn follow_fd(&self, link: Node, task: TaskId, fd: i32) -> Result<Target> {
+        self.look(link)?.check_ptrace(task)?;
+        fd::file(self.k, task, fd)?;
+        match self.k.file_at(task, fd).and_then(|file| open_file(self.k, file)) {
+            Some(Node { view: View::Caller, place: Place::NsFile(ns) }) => Ok(Target::Node(self.ns_file(link, ns))),
+            Some(node) => Ok(Target::Node(node)),
+            None => bail!(ENXIO, "descriptor {} is a pidfd or a socket, which has no path", fd),
+        }
+    }
+
+    fn follow_into_tree(&self, link: Node, task: TaskId, target: Option<link::Target>) -> Result<Target> {
+        self.look(link)?.check_ptrace(task)?;
+        match target {
+            Some(link::Target::Path(path)) => Ok(Target::Node(Node::from(path))),
+            Some(link::Target::Program(_)) => bail!(ENOENT, "the programs of tasks are no files of the lab"),
+            None => bail!(ENOENT, "pid {} is dead and has no file tree", self.k.task_nr(task)),
+        }
     }
 }
 

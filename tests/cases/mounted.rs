@@ -75,7 +75,9 @@ fn file_operation(root: &Path, pid: i32, call: &Syscall) -> Option<io::Result<Ve
     let at = |path: &[u8]| host_path(root, pid, path);
     Some(match call {
         Syscall::Read { path } => std::fs::read(at(path)?),
-        Syscall::Readlink { path } => std::fs::read_link(at(path)?).map(|text| text.as_os_str().as_bytes().to_vec()),
+        Syscall::Readlink { path } => {
+            std::fs::read_link(at(path)?).map(|text| in_own_tree(pid, text.as_os_str().as_bytes()))
+        }
         Syscall::Stat { path, follow: true } => std::fs::metadata(at(path)?).map(stat_text),
         Syscall::Stat { path, follow: false } => std::fs::symlink_metadata(at(path)?).map(stat_text),
         Syscall::Ls { path } => list(&at(path)?),
@@ -85,6 +87,17 @@ fn file_operation(root: &Path, pid: i32, call: &Syscall) -> Option<io::Result<Ve
         }
         _ => return None,
     })
+}
+
+/// The path in the task's own file tree that a link of the mount means, which leads there by way of `as/<pid>/root`.
+fn in_own_tree(pid: i32, text: &[u8]) -> Vec<u8> {
+    let root = format!("as/{pid}/root");
+    let below = std::str::from_utf8(text).ok().and_then(|text| text.trim_start_matches("../").strip_prefix(&root));
+    match below {
+        Some("") => b"/".to_vec(),
+        Some(path) if text.starts_with(b"../") => path.as_bytes().to_vec(),
+        _ => text.to_vec(),
+    }
 }
 
 fn write_once(file: &mut File, bytes: &[u8]) -> io::Result<Vec<u8>> {

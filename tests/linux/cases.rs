@@ -70,10 +70,15 @@ impl Pair {
         let text = String::from_utf8_lossy(path).into_owned();
         let name = text.rsplit('/').next().unwrap_or_default();
         let mask = masked_file(&text);
+        let is_own = || crate::ipc::observe::is_compared(&self.k, task, &text);
         let is_compared = if is_link {
             text.contains("/ns/")
         } else {
-            COMPARED.contains(&name) || mask.is_some() || text.contains("proc/sys/net/") || text.contains("cgroup")
+            COMPARED.contains(&name)
+                || mask.is_some()
+                || text.contains("proc/sys/net/")
+                || text.contains("cgroup")
+                || is_own()
         };
         let in_initial = self.k.task_active_pid_ns(task) == self.k.init.pid_ns;
         if !is_compared || name == "status" && !in_initial {
@@ -86,6 +91,7 @@ impl Pair {
         let real_path = real_path.ok_or(Trouble::LabOnly)?;
         let lab = dispatch(&mut self.k, task, syscall);
         let there = self.machine.look(self.k.task_nr(task), &real_path, is_link);
+        let there = there.map(|there| crate::ipc::observe::in_lab_terms(self, task, &text, there));
         // Signals that nobody will take any more are not part of the lab.
         let lines = |text: &str, map: &dyn Fn(i32) -> Option<i32>| {
             let mut lines = status_lines(text, map);

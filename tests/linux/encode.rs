@@ -1,16 +1,22 @@
 //! One [`Syscall`] as what a worker has to do: system call numbers, arguments, bytes in memory, and how to read the answer.
 
+use nslab::kernel::cred::GLOBAL_ROOT_UID;
 use nslab::kernel::file::{FileKind, OpenFlags};
-use nslab::kernel::{Kernel, TaskId};
+use nslab::kernel::node::{Place, View};
+use nslab::kernel::{Kernel, NsId, TaskId};
 use nslab::syscall::ioctl::*;
 use nslab::syscall::ip::Ip;
+use nslab::syscall::namei::NameCall;
 use nslab::syscall::{
     CloneArgs, CloneFlags, Prctl, RebootCommand, Resource, SigAction, Syscall, Target, WNOHANG, WaitidWhich,
 };
 
-use nslab::tree::{WriteTarget, write_target};
+use nslab::tree::{WriteTarget, resolve, write_target};
 
 use crate::cgroup;
+use crate::ipc::decode::Shape;
+use crate::machine::NPROC;
+use crate::mnt::encode::{encode_mount, is_at_the_bottom, is_own_file, tree_path};
 use crate::net::call::{encode_ip, encode_socket};
 use crate::numbers::Numbers;
 use crate::raw::Handler;
@@ -97,14 +103,29 @@ pub enum Answer {
     Siginfo,
     /// A 32-bit word at offset 0.
     Word,
+    /// A text at offset 0; the result is its length with the zero at its end.
+    Text,
     /// A value of its own on each machine: only that it succeeded counts.
     Unlike,
+    /// Of a call on System V objects, message queues or clocks.
+    Ipc(Shape),
+}
+
+impl Answer {
+    /// The errno of the lab: it has one for all calls that would block.
+    pub fn errno(self, errno: i32) -> i32 {
+        match (self, errno) {
+            (Answer::Ipc(Shape::Message { waits: true }), libc::ENOMSG) => libc::EAGAIN,
+            (Answer::Ipc(_), libc::ETIMEDOUT) => libc::EAGAIN,
+            _ => errno,
+        }
+    }
 }
 
 /// Offset of memory that a call writes into.
-const OUT: u64 = 0;
+pub const OUT: u64 = 0;
 /// Offset of what a call reads.
-const IN: usize = 2048;
+pub const IN: usize = 2048;
 /// Offset where nobody looks, for pointers that have to be valid.
 const SCRATCH: u64 = 8192;
 
@@ -112,25 +133,25 @@ pub fn call(number: i64, args: &[Arg]) -> Raw {
     Raw { number, args: args.to_vec(), data: Vec::new() }
 }
 
-fn with_data(number: i64, args: &[Arg], bytes: Vec<u8>) -> Raw {
+pub fn with_data(number: i64, args: &[Arg], bytes: Vec<u8>) -> Raw {
     Raw { number, args: args.to_vec(), data: vec![(IN, bytes)] }
 }
 
-fn int(value: i32) -> Arg {
+pub fn int(value: i32) -> Arg {
     Arg::Value(i64::from(value) as u64)
 }
 
-fn id(value: Option<u32>) -> Arg {
+pub fn id(value: Option<u32>) -> Arg {
     Arg::Value(u64::from(value.unwrap_or(u32::MAX)))
 }
 
-fn zero_ended(text: &[u8]) -> Vec<u8> {
+pub fn zero_ended(text: &[u8]) -> Vec<u8> {
     [text, b"\0"].concat()
 }
 
-const IN_ARG: Arg = Arg::Data(IN as u64);
-const OUT_ARG: Arg = Arg::Data(OUT);
-const NULL: Arg = Arg::Value(0);
+pub const IN_ARG: Arg = Arg::Data(IN as u64);
+pub const OUT_ARG: Arg = Arg::Data(OUT);
+pub const NULL: Arg = Arg::Value(0);
 
 /// What the encoding may look at, all of the moment before the call.
 pub struct Context<'a> {
@@ -142,6 +163,19 @@ pub struct Context<'a> {
     pub limit: &'a dyn Fn(i32) -> (u64, u64),
     /// The three 64-bit capability sets as they are: effective, permitted, inheritable.
     pub capabilities: &'a dyn Fn() -> [u64; 3],
+    /// No worker can reach a file of the machine outside: calls about mounts and files are safe.
+    pub is_sandboxed: bool,
+}
+
+impl Context<'_> {
+    /// A path in a worker's file tree, with the machine's numbers, and the descriptor it starts from.
+    fn path(&self, own: NsId, path: &[u8]) -> Option<(Arg, Vec<u8>)> {
+        let is_tree_path = path.starts_with(b"/") || path.starts_with(b".") || path.starts_with(b"fd:");
+        if self.is_sandboxed && is_tree_path {
+            return tree_path(self, path);
+        }
+        Some((int(libc::AT_FDCWD), self.numbers.path(self.k, own, path)?))
+    }
 }
 
 /// The job and the form of its answer; `None` for what has no counterpart on a real kernel or would not be safe there.
@@ -151,12 +185,14 @@ pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<(Job, Answer)> {
     let is_group_one = |pid: i32| pid < -1 && c.numbers.of_caller(c.k, c.me, pid) == -1;
     let simple = |nr: i64, args: &[Arg]| Some((Job::Call(call(nr, args)), Answer::Number));
     match syscall {
+        Syscall::Clone(CloneArgs { flags, .. }) | Syscall::Unshare { flags } if limits_root(c, *flags) => None,
         Syscall::Clone(args) => encode_clone(c, args).map(|job| (job, Answer::Pid)),
         Syscall::Unshare { flags } => simple(libc::SYS_unshare, &[Arg::Value(*flags)]),
         Syscall::Setns { target, flags } => encode_setns(c, target, *flags).map(|job| (job, Answer::Number)),
-        // The program of a worker is linked dynamically: the loader needs descriptors.
+        // The program of a worker is linked dynamically: the loader needs descriptors and libraries.
         Syscall::Exec { comm, .. } => {
-            (c.k.signal_of(c.me).rlimits.nofile.soft > 64).then(|| (Job::Exec { name: comm.clone() }, Answer::Number))
+            let may_load = c.k.signal_of(c.me).rlimits.nofile.soft > 64 && !c.is_sandboxed;
+            may_load.then(|| (Job::Exec { name: comm.clone() }, Answer::Number))
         }
         Syscall::Exit { code } => simple(libc::SYS_exit, &[int(*code)]),
         Syscall::ExitGroup { code } => simple(libc::SYS_exit_group, &[int(*code)]),
@@ -216,23 +252,29 @@ pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<(Job, Answer)> {
             let answer = if cgroup::real_path(c.k, c.me, path).is_some() { Answer::Unlike } else { Answer::Number };
             encode_write(c, path, bytes).map(|job| (job, answer))
         }
-        Syscall::Mkdir { path } => cgroup_call(c, path, libc::SYS_mkdir, &[IN_ARG, Arg::Value(0o777)]),
-        Syscall::Rmdir { path } => cgroup_call(c, path, libc::SYS_rmdir, &[IN_ARG]),
-        Syscall::Unlink { path } => cgroup_call(c, path, libc::SYS_unlink, &[IN_ARG]),
-        Syscall::Chown { uid, gid, path } => cgroup_call(c, path, libc::SYS_chown, &[IN_ARG, id(*uid), id(*gid)]),
+        Syscall::Name(name) if !c.is_sandboxed => encode_cgroup_name(c, name),
         Syscall::Reboot { command, magic } => encode_reboot(c, *command, *magic),
         Syscall::Ip(ip) => encode_ip(c, ip).map(|job| (job, Answer::Number)),
         Syscall::Bind(name) => encode_socket(c, name, false).map(|job| (job, Answer::Number)),
         Syscall::Connect(name) => encode_socket(c, name, true).map(|job| (job, Answer::Number)),
+        _ if c.is_sandboxed => encode_mount(c, syscall),
         // A tracer would have to answer for every signal of its tracee; what a task reads is observed from outside; the
         // rest is not compared.
-        _ => None,
+        _ => crate::ipc::encode::encode(c, syscall),
     }
 }
 
-fn cgroup_call(c: &Context<'_>, path: &[u8], number: i64, args: &[Arg]) -> Option<(Job, Answer)> {
+/// A change of the directories of cgroups.
+fn encode_cgroup_name(c: &Context<'_>, name: &NameCall) -> Option<(Job, Answer)> {
+    let (path, number, args) = match name {
+        NameCall::Mkdir { path } => (path, libc::SYS_mkdir, vec![IN_ARG, Arg::Value(0o777)]),
+        NameCall::Rmdir { path } => (path, libc::SYS_rmdir, vec![IN_ARG]),
+        NameCall::Unlink { path } => (path, libc::SYS_unlink, vec![IN_ARG]),
+        NameCall::Chown { path, uid, gid } => (path, libc::SYS_chown, vec![IN_ARG, id(*uid), id(*gid)]),
+        NameCall::Touch { .. } | NameCall::Rename { .. } | NameCall::Symlink { .. } => return None,
+    };
     let path = cgroup::real_path(c.k, c.me, path)?;
-    Some((Job::Call(with_data(number, args, zero_ended(path.as_bytes()))), Answer::Number))
+    Some((Job::Call(with_data(number, &args, zero_ended(path.as_bytes()))), Answer::Number))
 }
 
 /// In the initial pid namespace -1 is the whole machine, and the task that stands for init is not protected as init is.
@@ -261,6 +303,16 @@ fn pidfd_at(c: &Context<'_>, fd: i32) -> Option<(i32, OpenFlags)> {
         FileKind::Pidfd { pid, .. } => Some((c.k.pids[pid.id()].nr(), file.flags)),
         _ => None,
     }
+}
+
+/// A new user namespace in which RLIMIT_NPROC would bound all processes of root from then on: the machine has other ones.
+fn limits_root(c: &Context<'_>, flags: u64) -> bool {
+    let cred = c.k.cred_of(c.me);
+    CloneFlags::from_bits_retain(flags).contains(CloneFlags::NEWUSER)
+        && cred.user_ns.id() == c.k.init.user_ns
+        && cred.ids.euid == GLOBAL_ROOT_UID
+        && cred.ids.uid != GLOBAL_ROOT_UID
+        && c.k.signal_of(c.me).rlimits.nproc.soft < NPROC
 }
 
 fn encode_clone(c: &Context<'_>, args: &CloneArgs) -> Option<Job> {
@@ -315,14 +367,17 @@ fn encode_open(c: &Context<'_>, target: &Target, flags: OpenFlags) -> Option<Job
             Job::Call(call(libc::SYS_pidfd_open, &[int(c.numbers.of_caller(c.k, c.me, *nr)), int(bits)]))
         }
         Target::Path(path) => {
-            if flags.contains(OpenFlags::WRITE) && !is_sysctl_safe(c, path) {
+            let may_change = flags.intersects(OpenFlags::WRITE | OpenFlags::CREAT | OpenFlags::TRUNC);
+            let is_safe =
+                if c.is_sandboxed { is_own_file(c, path) && !is_at_the_bottom(c) } else { is_sysctl_safe(c, path) };
+            if may_change && !is_safe {
                 return None;
             }
-            let path = match cgroup::real_path(c.k, c.me, path) {
-                Some(path) => path.into_bytes(),
-                None => c.numbers.path(c.k, c.k.init.pid_ns, path)?,
+            let (dir, path) = match cgroup::real_path(c.k, c.me, path) {
+                Some(path) => (int(libc::AT_FDCWD), path.into_bytes()),
+                None => c.path(c.k.init.pid_ns, path)?,
             };
-            let args = [int(libc::AT_FDCWD), IN_ARG, int(open_flags(flags)), Arg::Value(0o666)];
+            let args = [dir, IN_ARG, int(open_flags(flags)), Arg::Value(0o666)];
             Job::Call(with_data(libc::SYS_openat, &args, zero_ended(&path)))
         }
     })
@@ -523,15 +578,15 @@ fn encode_write(c: &Context<'_>, path: &[u8], bytes: &[u8]) -> Option<Job> {
         }
         return Some(Job::Call(write(int(fd), bytes)));
     }
-    if !is_sysctl_safe(c, path) {
+    if !is_sysctl_safe(c, path) || c.is_sandboxed && !is_write_safe(c, path) {
         return None;
     }
     let text = cgroup::real_text(c, path, bytes)?;
-    let path = match cgroup::real_path(c.k, c.me, path) {
-        Some(path) => path.into_bytes(),
-        None => c.numbers.path(c.k, c.k.task_active_pid_ns(c.me), path)?,
+    let (dir, path) = match cgroup::real_path(c.k, c.me, path) {
+        Some(path) => (int(libc::AT_FDCWD), path.into_bytes()),
+        None => c.path(c.k.task_active_pid_ns(c.me), path)?,
     };
-    let args = [int(libc::AT_FDCWD), IN_ARG, int(libc::O_WRONLY), NULL];
+    let args = [dir, IN_ARG, int(libc::O_WRONLY), NULL];
     let open = with_data(libc::SYS_openat, &args, zero_ended(&path));
     Some(Job::Through(Opening::Call(open), write(Arg::Opened, &text)))
 }
@@ -540,6 +595,17 @@ fn encode_write(c: &Context<'_>, path: &[u8], bytes: &[u8]) -> Option<Job> {
 fn is_sysctl(c: &Context<'_>, fd: i32) -> bool {
     let file = c.k.file_at(c.me, fd).map(|file| &c.k.open_files[file].kind);
     matches!(file, Some(FileKind::Node { node, .. }) if matches!(write_target(*node), Some(WriteTarget::Sysctl(_))))
+}
+
+/// In a tree of mounts a sysctl may have any path.
+fn is_write_safe(c: &Context<'_>, path: &[u8]) -> bool {
+    let view = View::PidNs(c.k.task_active_pid_ns(c.me));
+    let Ok(node) = resolve(c.k, c.me, view, path, true) else { return true };
+    match write_target(node) {
+        Some(WriteTarget::Sysctl(_)) => path.starts_with(b"/proc/sys/"),
+        Some(_) => true,
+        None => matches!(node.place, Place::Dentry(_)) && !is_at_the_bottom(c),
+    }
 }
 
 /// Sysctls of an initial namespace are the host's.
@@ -554,6 +620,7 @@ fn is_sysctl_safe(c: &Context<'_>, path: &[u8]) -> bool {
     match name {
         "kernel/hostname" | "kernel/domainname" => !is_initial("uts"),
         "kernel/pid_max" | "kernel/ns_last_pid" => !is_initial("pid"),
+        _ if crate::ipc::is_sysctl(name) => !is_initial("ipc"),
         _ if name.starts_with("net/") => !is_initial("net"),
         _ => name.starts_with("user/") && !is_initial("user"),
     }

@@ -6,11 +6,13 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use nslab::errno::Errno;
+use nslab::kernel::ns::ENTRIES;
 use nslab::kernel::{Kernel, TaskId};
 use nslab::syscall::Syscall;
 
 use crate::encode::{Answer, Arg, Context, Job, Opening, Raw, capget, encode, getrlimit};
 use crate::numbers::Numbers;
+use crate::observe::{initial_number, real_links};
 use crate::patience::{PATIENCE, Wait};
 use crate::raw::{self, CONTROL_SIZE, DATA_SIZE, FD_PROGRAM, FD_SOCKET, SLOTS};
 
@@ -39,6 +41,8 @@ pub struct Machine {
     init: i32,
     /// How long a call may take before it counts as hanging.
     pub patience: Duration,
+    /// The process that stands for init is in a mount namespace of its own, whose number stands for the initial one.
+    sandbox: Option<u32>,
 }
 
 /// A call ready to be made: everything that depends on the state before it.
@@ -55,11 +59,11 @@ pub struct Prepared {
 }
 
 impl Machine {
-    /// Starts the process that stands for init.
+    /// Starts the process that stands for init; sandboxed in a mount namespace of its own, of which nothing propagates.
     ///
     /// # Errors
     /// What keeps it from starting.
-    pub fn start(socket: RawFd) -> io::Result<Machine> {
+    pub fn start(socket: RawFd, is_sandboxed: bool) -> io::Result<Machine> {
         raw::beat();
         raw::slot(0).reset();
         let result = raw::spawn(0);
@@ -74,10 +78,47 @@ impl Machine {
             socket,
             init: result as i32,
             patience: PATIENCE,
+            sandbox: None,
         };
         machine.adopt(0, 1).map_err(io::Error::other)?;
         machine.set_up_init().map_err(io::Error::other)?;
+        if is_sandboxed {
+            machine.sandbox = Some(machine.leave_mounts().map_err(io::Error::other)?);
+        }
         Ok(machine)
+    }
+
+    /// Takes the first process out of the mount namespace of the machine, onto one processor: the ids of namespaces, which
+    /// decide what may be mounted where, ascend on each processor only. The number of the new namespace.
+    fn leave_mounts(&mut self) -> Result<u32, String> {
+        let data = raw::slot(0).data_address();
+        let get = self.simple(0, libc::SYS_sched_getaffinity, &[0, 128, data]);
+        let words = raw::slot(0).read_data(0, 128);
+        let first = words.iter().position(|&byte| byte != 0).filter(|_| get > 0).ok_or("no processor")?;
+        let mut one = [0u8; 128];
+        one[first] = words[first] & words[first].wrapping_neg();
+        raw::slot(0).write_data(2048, &one);
+        raw::slot(0).write_data(3072, b"/\0none\0");
+        let flags = libc::MS_REC | libc::MS_PRIVATE;
+        let steps = [
+            self.simple(0, libc::SYS_sched_setaffinity, &[0, 128, data + 2048]),
+            self.simple(0, libc::SYS_unshare, &[libc::CLONE_NEWNS as u64]),
+            self.simple(0, libc::SYS_mount, &[data + 3074, data + 3072, 0, flags, 0]),
+        ];
+        if steps.iter().any(|&result| result < 0) {
+            return Err(format!("no mount namespace of its own: {steps:?}"));
+        }
+        let at = ENTRIES.iter().position(|entry| entry.name == "mnt").expect("an entry of every kind");
+        real_links(self.init)[at].map_err(|errno| format!("ns/mnt of the first process: {errno}"))
+    }
+
+    pub fn is_sandboxed(&self) -> bool {
+        self.sandbox.is_some()
+    }
+
+    /// The number that stands for the initial one of an entry.
+    pub fn initial_number(&self, at: usize) -> u32 {
+        self.sandbox.filter(|_| ENTRIES[at].name == "mnt").unwrap_or_else(|| initial_number(at))
     }
 
     /// Puts the first process into the state a lab boots into, as far as its rights go.
@@ -184,13 +225,17 @@ impl Machine {
             handler: raw::slot(slot).handler(),
             limit: &|resource| self.limit(slot, resource),
             capabilities: &|| self.capabilities(slot),
+            is_sandboxed: self.is_sandboxed(),
         };
         let (job, answer) = encode(&context, syscall)?;
         if matches!(job, Job::Clone { .. }) && !self.has_room() {
             return None;
         }
-        let wants_numbers = matches!(answer, Answer::Pid | Answer::Wait | Answer::Waitid | Answer::Siginfo);
-        let answers = if wants_numbers { self.numbers.answers(k, me) } else { Vec::new() };
+        let answers = match answer {
+            Answer::Pid | Answer::Wait | Answer::Waitid | Answer::Siginfo => self.numbers.answers(k, me),
+            Answer::Ipc(_) => crate::ipc::encode::numbers(k, me, &self.numbers),
+            _ => Vec::new(),
+        };
         let in_initial = k.task_active_pid_ns(me) == k.init.pid_ns;
         let sharers = if matches!(syscall, Syscall::Sigaction { .. }) { self.sharers(k, me) } else { Vec::new() };
         Some(Prepared { nr, slot, job, answer, answers, sharers, in_initial })
@@ -317,12 +362,7 @@ impl Machine {
         }
         worker.write_data(1024, &args.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>());
         worker.post_clone(1024, self.next_slot);
-        let result = worker.wait(self.patience)?;
-        if result > 0 && args[1] != 0 {
-            let pidfd = worker.read_u32((args[1] - worker.data_address()) as usize);
-            self.simple(slot, libc::SYS_close, &[u64::from(pidfd)]);
-        }
-        Some(result)
+        worker.wait(self.patience)
     }
 
     /// After a clone that both sides made: the child has this number in the lab.
@@ -371,7 +411,7 @@ impl Machine {
 
     fn reply(&self, prepared: &Prepared, result: i64) -> Reply {
         if let Some(errno) = i32::try_from(-result).ok().filter(|errno| (1..4096).contains(errno)) {
-            return Reply::Done(Err(Errno::from_raw(errno)));
+            return Reply::Done(Err(Errno::from_raw(prepared.answer.errno(errno))));
         }
         let worker = raw::slot(prepared.slot);
         let lab = |nr: i32| prepared.lab_number(nr).map_or_else(|| format!("real:{nr}"), |lab| lab.to_string());
@@ -388,7 +428,12 @@ impl Machine {
             Answer::RawPid => result.to_string(),
             Answer::Wait if result == 0 => "0".to_owned(),
             Answer::Wait => format!("{} {}", lab(result as i32), worker.read_u32(0) as i32),
+            Answer::Ipc(shape) => shape.text(worker, result, &lab),
             Answer::Word => worker.read_u32(0).to_string(),
+            Answer::Text => {
+                let length = usize::try_from(result - 1).unwrap_or(0);
+                String::from_utf8_lossy(&worker.read_data(0, length)).into_owned()
+            }
             Answer::Waitid => waitid_text(worker, lab),
             Answer::Action(signo) => action_text(worker, signo, &prepared.sharers),
             Answer::NewAction(signo) => {
@@ -408,24 +453,48 @@ impl Machine {
     /// # Errors
     /// Those of open and read, or of readlink.
     pub fn look(&self, lab: i32, path: &[u8], is_link: bool) -> Result<String, Errno> {
-        let slot = self.slot_of(lab).ok_or(Errno::ESRCH)?;
-        let worker = raw::slot(slot);
         let path = vec![(2048, [path, b"\0"].concat())];
-        let call = |number, args: &[Arg], data| {
-            let result = self.make(slot, &Raw { number, args: args.to_vec(), data }, None).ok_or(Errno::ETIME)?;
-            usize::try_from(result).map_err(|_| Errno::from_raw(-result as i32))
-        };
-        let (text, size) = (Arg::Data(4096), Arg::Value(8192));
-        let length = if is_link {
-            call(libc::SYS_readlink, &[Arg::Data(2048), text, size], path)?
-        } else {
-            let at = Arg::Value(libc::AT_FDCWD as u64);
-            let fd = Arg::Value(call(libc::SYS_openat, &[at, Arg::Data(2048), Arg::Value(0)], path)? as u64);
-            let length = call(libc::SYS_read, &[fd, text, size], Vec::new());
-            call(libc::SYS_close, &[fd], Vec::new())?;
-            length?
-        };
-        Ok(String::from_utf8_lossy(&worker.read_data(4096, length)).into_owned())
+        if is_link {
+            let args = vec![Arg::Data(2048), Arg::Data(TEXT as u64), Arg::Value(TEXT_SIZE)];
+            return self.text_of(lab, &Raw { number: libc::SYS_readlink, args, data: path });
+        }
+        let worker = raw::slot(self.slot_of(lab).ok_or(Errno::ESRCH)?);
+        worker.wait(self.patience).ok_or(Errno::ETIME)?;
+        path.iter().for_each(|(offset, bytes)| worker.write_data(*offset, bytes));
+        worker.post_look(2048, TEXT as u64, TEXT_SIZE);
+        let length = length_of(worker.wait(self.patience))?;
+        Ok(String::from_utf8_lossy(&worker.read_data(TEXT, length)).into_owned())
+    }
+
+    /// The result of a call that a worker makes for the test itself.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn result_of(&self, lab: i32, raw: &Raw) -> Result<usize, Errno> {
+        length_of(self.make(self.slot_of(lab).ok_or(Errno::ESRCH)?, raw, None))
+    }
+
+    /// The bytes such a call writes to offset [`TEXT`], its result being their number.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn bytes_of(&self, lab: i32, raw: &Raw) -> Result<Vec<u8>, Errno> {
+        let slot = self.slot_of(lab).ok_or(Errno::ESRCH)?;
+        Ok(raw::slot(slot).read_data(TEXT, length_of(self.make(slot, raw, None))?))
+    }
+
+    /// The same as text.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn text_of(&self, lab: i32, raw: &Raw) -> Result<String, Errno> {
+        self.bytes_of(lab, raw).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Words of a worker's data; zeros if there is no worker.
+    pub fn words_at<const N: usize>(&self, lab: i32, offset: usize) -> [u32; N] {
+        let worker = self.slot_of(lab).map(raw::slot);
+        std::array::from_fn(|at| worker.map_or(0, |worker| worker.read_u32(offset + 4 * at)))
     }
 
     /// node and domain name as a worker has them.
@@ -521,6 +590,16 @@ impl Prepared {
     pub fn slot(&self) -> usize {
         self.slot
     }
+}
+
+/// Offset of a text that was read, and the bytes there is room for.
+pub const TEXT: usize = 4096;
+const TEXT_SIZE: u64 = 12_000;
+
+/// What a call came to, if anything.
+fn length_of(result: Option<i64>) -> Result<usize, Errno> {
+    let result = result.ok_or(Errno::ETIME)?;
+    usize::try_from(result).map_err(|_| Errno::from_raw(-result as i32))
 }
 
 fn action_text(worker: &raw::Slot, signo: i32, sharers: &[usize]) -> String {

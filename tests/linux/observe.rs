@@ -61,12 +61,12 @@ pub type Links = [std::result::Result<u32, Errno>; 10];
 pub fn lab_links(k: &Kernel, task: TaskId) -> Links {
     let nr = k.task_nr(task);
     std::array::from_fn(|at| {
-        let text = lab_file(k, &format!("/proc/{nr}/ns/{}", ENTRIES[at].name), true).map_err(|error| error.errno)?;
+        let text = lab_file(k, &format!("proc/{nr}/ns/{}", ENTRIES[at].name), true).map_err(|error| error.errno)?;
         Ok(link_number(&text).expect("a namespace link has a number"))
     })
 }
 
-/// A link or a file as the lab's init sees it.
+/// A link or a file as the lab's init sees it, in the view that no mount hides.
 pub fn lab_file(k: &Kernel, path: &str, is_link: bool) -> Result<Vec<u8>> {
     let node = tree::resolve(k, k.init.task, View::Caller, path.as_bytes(), !is_link)?;
     if is_link { tree::readlink_as_task(k, k.init.task, node) } else { tree::read(k, Viewer(k.init.task), node) }
@@ -88,7 +88,7 @@ pub fn creation_order(ns_type: NsType) -> usize {
 }
 
 pub fn lab_text(k: &Kernel, task: TaskId, file: &str) -> std::result::Result<String, Errno> {
-    let path = format!("/proc/{}/{file}", k.task_nr(task));
+    let path = format!("proc/{}/{file}", k.task_nr(task));
     lab_file(k, &path, false).map(|text| String::from_utf8_lossy(&text).into_owned()).map_err(|error| error.errno)
 }
 

@@ -12,12 +12,16 @@ use nslab::kernel::{Kernel, NsId, TaskId};
 use nslab::syscall::{Return, Syscall, dispatch};
 
 use crate::machine::{Machine, NPROC, Prepared, Reply};
+use crate::mnt::observe::Known;
+use crate::mnt::sandbox::SANDBOX;
 use crate::net::listing::masked_listing;
 use crate::observe::{
     Links, MAP_FILES, Status, creation_order, initial_number, is_there, lab_links, lab_ns, lab_status, lab_text,
     real_links, real_status, real_text,
 };
 use crate::patience::{PATIENCE, Wait};
+use crate::program::plain_line;
+use crate::run::text_of as text_of_line;
 
 /// Why a call ended a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +53,9 @@ pub struct Pair {
     pub machine: Machine,
     /// The real number of each namespace seen, by the lab's id.
     inums: BTreeMap<NsId, u32>,
+    /// Tasks that got another parent by a call that several tasks died of, and which call: the order in which they came to
+    /// that parent is the machine's own.
+    adopted: BTreeMap<i32, u32>,
     /// Real numbers of namespaces that died a moment ago: the machine frees them in its own time.
     dying: Vec<(Wait, u32)>,
     calls: u32,
@@ -58,6 +65,11 @@ pub struct Pair {
     patience: Duration,
     /// The process that stands for init is not as it was at the start.
     pub is_init_dirty: bool,
+    /// Seconds since the machine's boot when this was made, and what the lab's clock shows.
+    uptime: u64,
+    /// Programs change mounts and files: nothing of the machine outside is in reach of any.
+    pub is_sandboxed: bool,
+    pub mounts: Known,
 }
 
 /// After so many calls everything is compared, not only what the call changed.
@@ -69,17 +81,21 @@ impl Pair {
     /// # Errors
     /// What keeps the machine's side from starting.
     pub fn new(socket: RawFd) -> Result<Pair, String> {
-        let machine = Machine::start(socket).map_err(|error| format!("cannot start a worker: {error}"))?;
+        let machine = start(socket, false)?;
         let mut pair = Pair {
             k: Kernel::boot(),
             machine,
             inums: BTreeMap::new(),
+            adopted: BTreeMap::new(),
             dying: Vec::new(),
             calls: 0,
             corruption: None,
             controller: std::process::id() as i32,
             patience: PATIENCE,
             is_init_dirty: false,
+            uptime: uptime()?,
+            is_sandboxed: false,
+            mounts: Known::default(),
         };
         pair.reset_lab()?;
         Ok(pair)
@@ -111,6 +127,7 @@ impl Pair {
         let now = Wait::start();
         self.dying.retain(|(since, _)| !since.is_over(FREEING));
         self.dying.extend(std::mem::take(&mut self.inums).into_values().map(|number| (now, number)));
+        self.adopted.clear();
         self.calls = 0;
         // The host is mounted without it.
         self.k.cgroup.ns_delegate = crate::cgroup::has_ns_delegate();
@@ -139,6 +156,7 @@ impl Pair {
         let names = self.machine.names(1).ok_or("uname of the first worker")?;
         let mut lines = vec![
             words(&format!("prlimit nproc {NPROC}:{NPROC}")),
+            words(&format!("clock +{}s", self.uptime)),
             vec!["sethostname".into(), names.0],
             vec!["setdomainname".into(), names.1],
         ];
@@ -164,15 +182,31 @@ impl Pair {
     /// The machine's side cannot start again.
     pub fn restart(&mut self) -> Result<(), String> {
         let is_good = self.machine.end_program() && !std::mem::take(&mut self.is_init_dirty);
-        if !is_good {
+        // Every program leaves its traces in the file systems of a sandbox.
+        if !is_good || self.is_sandboxed || self.machine.is_sandboxed() {
             let socket = self.machine.socket();
             // Both serve slot 0.
             self.machine.retire();
-            self.machine = Machine::start(socket).map_err(|error| format!("cannot start a worker: {error}"))?;
+            self.machine = start(socket, self.is_sandboxed)?;
             self.machine.patience = self.patience;
         }
         crate::cgroup::clean();
-        self.reset_lab()
+        self.reset_lab()?;
+        if self.is_sandboxed { self.build_sandbox() } else { Ok(()) }
+    }
+
+    /// Gives both inits a root file system of their own, the same.
+    fn build_sandbox(&mut self) -> Result<(), String> {
+        self.mounts = Known::default();
+        for line in SANDBOX.lines() {
+            let line = plain_line(1, line).ok_or_else(|| format!("{line}: no line"))?;
+            let call = line.call().map_err(|error| format!("{line:?}: {error}"))?;
+            match self.call(self.k.init.task, &call.syscall) {
+                Ok(Ok(_)) => {}
+                other => return Err(format!("the sandbox: {}: {other:?}", text_of_line(&line))),
+            }
+        }
+        Ok(())
     }
 
     /// Makes one call on both sides and compares. What the lab answered comes back in any case.
@@ -184,9 +218,13 @@ impl Pair {
             return Err(Trouble::LabOnly);
         }
         let prepared = self.machine.prepare(&self.k, task, syscall).ok_or(Trouble::LabOnly)?;
+        let parents: Vec<(TaskId, TaskId)> =
+            self.k.tasks.iter().map(|(id, _)| (id, self.k.real_parent_of(id))).collect();
         let alive: Vec<TaskId> = self.k.tasks.iter().filter(|(_, t)| !t.is_dead()).map(|(id, _)| id).collect();
         let known: BTreeSet<NsId> = self.k.namespaces.iter().map(|(id, _)| id).collect();
         let lab = dispatch(&mut self.k, task, syscall);
+        let dead = self.inums.extract_if(.., |ns, _| !self.k.namespaces.contains(*ns));
+        self.dying.extend(dead.map(|(_, number)| (Wait::start(), number)));
         let survives = self.k.tasks.get(task).is_some_and(|t| t.state == TaskState::Running);
         let mut seen = Seen { result: text_of(syscall, &lab), tasks: Vec::new() };
         let reply = self.run_on_machine(&prepared, survives, &seen.result);
@@ -204,6 +242,9 @@ impl Pair {
             touched = self.k.tasks.iter().map(|(id, _)| id).collect();
         }
         let died = alive.iter().filter(|&&task| self.k.tasks.get(task).is_none_or(|t| t.is_dead())).count();
+        if died > 1 {
+            self.note_adoptions(&parents);
+        }
         let compared = self.compare_tasks(&touched).and_then(|()| self.compare_order(&known));
         match compared.and_then(|()| self.forget_the_gone()) {
             Err(Trouble::Differs(difference)) if died > 1 => Err(Trouble::Unordered(difference)),
@@ -211,13 +252,13 @@ impl Pair {
         }
     }
 
-    /// Limits of namespaces are given back late on the machine: there, what is refused is tried again. So is a listing
-    /// that differs: states of links change late.
+    /// Limits are given back late on the machine, when namespaces are freed: there, what is refused is tried again. So is
+    /// a listing that differs: states of links change late.
     fn run_on_machine(&mut self, prepared: &Prepared, survives: bool, lab: &Result<String, Errno>) -> Reply {
         let wait = Wait::start();
         loop {
             let reply = self.machine.run(prepared, survives);
-            let is_refused = lab.is_ok() && reply == Reply::Done(Err(Errno::ENOSPC));
+            let is_refused = lab.is_ok() && matches!(reply, Reply::Done(Err(Errno::ENOSPC | Errno::EMFILE)));
             let is_late = prepared.is_listing() && matches!(&reply, Reply::Done(there) if there != lab);
             if !(is_refused || is_late) || wait.is_over(self.patience) {
                 return reply;
@@ -245,7 +286,30 @@ impl Pair {
             (lab, Reply::Done(real)) => lab == real,
             (Err(_), Reply::Unlike) | (_, Reply::Hung) => false,
         };
-        if same { Ok(()) } else { Err(Trouble::Differs(format!("lab {:?}, machine {reply:?}", seen.result))) }
+        let difference = || format!("lab {:?}, machine {reply:?}", seen.result);
+        match (&seen.result, reply) {
+            _ if same => Ok(()),
+            (Ok(lab), Reply::Done(Ok(real))) if self.came_together(lab, real) => Err(Trouble::Unordered(difference())),
+            _ => Err(Trouble::Differs(difference())),
+        }
+    }
+
+    /// Notes who has another parent than before a call that several tasks died of.
+    fn note_adoptions(&mut self, before: &[(TaskId, TaskId)]) {
+        for &(task, parent) in before.iter().filter(|(task, _)| self.k.tasks.contains(*task)) {
+            if self.k.real_parent_of(task) != parent {
+                self.adopted.insert(self.k.task_nr(task), self.calls);
+            }
+        }
+    }
+
+    /// Two answers of wait that name tasks which were adopted by the same call.
+    fn came_together(&self, lab: &str, real: &str) -> bool {
+        let [lab, real] = [lab, real].map(|answer| {
+            let (nr, _status) = answer.split_once(' ')?;
+            self.adopted.get(&nr.parse().ok()?)
+        });
+        lab.is_some() && lab == real
     }
 
     /// Compares tasks until they agree or patience ends: deaths and signals take their time on the machine.
@@ -316,8 +380,7 @@ impl Pair {
                 (Err(lab), Err(real)) if lab == real => continue,
                 _ => return differ(),
             };
-            let is_initial = |number| number == initial_number(at);
-            if is_initial(lab_number) != is_initial(real_number) {
+            if (lab_number == initial_number(at)) != (real_number == self.machine.initial_number(at)) {
                 return differ();
             }
             // By number, not by the entry: what the files show is what is compared.
@@ -330,8 +393,6 @@ impl Pair {
                 None => new.push((ns, real_number)),
             }
         }
-        let dead = self.inums.extract_if(.., |ns, _| !self.k.namespaces.contains(*ns));
-        self.dying.extend(dead.map(|(_, number)| (Wait::start(), number)));
         for (ns, real_number) in new {
             if self.inums.iter().any(|(other, number)| *number == real_number && *other != ns) {
                 return Some(format!("task {nr}: {} is another namespace in the lab", real_number));
@@ -432,6 +493,10 @@ fn sends_signals(syscall: &Syscall) -> bool {
     )
 }
 
+fn start(socket: RawFd, is_sandboxed: bool) -> Result<Machine, String> {
+    Machine::start(socket, is_sandboxed).map_err(|error| format!("cannot start a worker: {error}"))
+}
+
 /// The lab's answer as it is compared.
 fn text_of(syscall: &Syscall, result: &LabResult) -> Result<String, Errno> {
     let text = result.as_ref().map(ToString::to_string).map_err(|error| error.errno);
@@ -440,6 +505,11 @@ fn text_of(syscall: &Syscall, result: &LabResult) -> Result<String, Errno> {
 
 fn word_of(text: &str) -> nslab::control::lex::Word {
     nslab::control::lex::Word { bytes: text.as_bytes().to_vec(), column: 1 }
+}
+
+fn uptime() -> Result<u64, String> {
+    let text = std::fs::read_to_string("/proc/uptime").map_err(|error| format!("/proc/uptime: {error}"))?;
+    text.split('.').next().and_then(|seconds| seconds.parse().ok()).ok_or_else(|| format!("/proc/uptime: {text}"))
 }
 
 fn real_number(path: &str) -> Result<i32, String> {

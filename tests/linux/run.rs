@@ -1,7 +1,6 @@
 //! Runs programs on both sides; makes those that differ as short as they can be.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use nslab::errno::Errno;
 use proptest::strategy::ValueTree;
@@ -77,6 +76,7 @@ const REPEATS: u32 = 3;
 /// # Errors
 /// The machine's side does not start.
 pub fn run_steps(pair: &mut Pair, area: &Area, steps: &[Step]) -> Result<Outcome, String> {
+    pair.is_sandboxed = area.is_sandboxed;
     pair.restart()?;
     let mut outcome = Outcome::default();
     let prelude = area.prelude.iter().map(|(actor, line)| Next::Line(*actor, line));
@@ -153,6 +153,7 @@ fn run_steadily(pair: &mut Pair, area: &Area, steps: &[Step], unsteady: &mut Vec
         let again = run_steps(pair, area, steps)?;
         if again.difference.is_none() {
             let last = outcome.ran.last().map(|ran| text_of(&ran.line)).unwrap_or_default();
+            println!("linux: did not come again: {last}: {difference}");
             unsteady.push(format!("{last}: {difference}"));
         }
         outcome = again;
@@ -209,8 +210,6 @@ pub fn run_programs(
 const PROGRESS_EVERY: u64 = 1000;
 const MAX_DIVERGENCES: usize = 10;
 const SHRINK_RUNS: u32 = 250;
-/// Most runs of a shrinking program differ: waiting long for each would take for ever.
-const SHRINK_PATIENCE: Duration = Duration::from_millis(150);
 
 fn shrink(
     pair: &mut Pair,
@@ -219,7 +218,7 @@ fn shrink(
     mut worst: Outcome,
 ) -> Result<Divergence, String> {
     let runs = std::env::var("NSLAB_LINUX_SHRINK").ok().and_then(|runs| runs.parse().ok()).unwrap_or(SHRINK_RUNS);
-    pair.set_patience(SHRINK_PATIENCE);
+    pair.set_patience(area.shrink_patience);
     let mut may_go_on = runs > 0 && tree.simplify();
     for _ in 0..runs {
         if !may_go_on {

@@ -24,6 +24,8 @@ pub(super) fn audit(k: &Kernel, named: &mut Named, wrong: &mut Vec<String>) {
         }
     }
     for (id, cgroup) in k.cgroup.table.iter() {
+        // Who has these is counted with the mounts.
+        (0..cgroup.paths).for_each(|_| named.bump((Kind::Cgroup, id.serial())));
         if let Some(parent) = &cgroup.parent {
             named.bump((Kind::Cgroup, parent.id().serial()));
         }

@@ -42,7 +42,7 @@ pub(super) fn audit(k: &Kernel, wrong: &mut Vec<String>) {
     differ(wrong, "listed sockets", k.net.sockets.iter().map(|(id, _)| id).collect(), sockets.clone());
     let files = k.open_files.iter().filter_map(|(_, file)| match file.kind {
         FileKind::Socket(id) => Some(id),
-        FileKind::Ns(_) | FileKind::Pidfd { .. } | FileKind::Node { .. } | FileKind::Mqueue(_) => None,
+        _ => None,
     });
     differ(wrong, "sockets with a file", files.collect(), sockets);
 }

@@ -7,6 +7,7 @@ pub mod file;
 use std::collections::BTreeMap;
 
 use super::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
+use super::node::Place;
 use super::refcount::{Counted, Held};
 use super::table::{Id, Table};
 use super::{Kernel, NsId, TaskId};
@@ -38,9 +39,12 @@ const ROOT_OWNER: Owner = Owner { uid: GLOBAL_ROOT_UID, gid: GLOBAL_ROOT_GID };
 /// One cgroup.
 #[derive(Debug)]
 pub struct Cgroup {
-    /// References: the tree's own one while it is not removed, one of each child, of each task in it (zombies too) and
-    /// of each cgroup namespace rooted here.
+    /// References: the tree's own one while it is not removed, one of each child, of each task in it (zombies too), of
+    /// each cgroup namespace rooted here, and [`Self::paths`].
     pub count: u32,
+    /// Those of the references that mounts, root and working directories and open files have. On Linux they keep only
+    /// the names.
+    pub paths: u32,
     /// Empty for the root.
     pub name: Vec<u8>,
     pub parent: Option<Held<Cgroup>>,
@@ -75,6 +79,7 @@ impl Cgroup {
     fn new(name: Vec<u8>, parent: Option<Held<Cgroup>>, mode: u16, owner: Owner) -> Cgroup {
         Cgroup {
             count: 0,
+            paths: 0,
             name,
             parent,
             children: BTreeMap::new(),
@@ -149,7 +154,7 @@ impl Kernel {
 
     /// Removed cgroups below one that something still refers to.
     pub fn dying_cgroups_below(&self, cgroup: CgroupId) -> usize {
-        let dying = self.cgroup.table.iter().filter(|(_, other)| other.is_dead);
+        let dying = self.cgroup.table.iter().filter(|(_, other)| other.is_dead && other.count > other.paths);
         dying.filter(|&(id, _)| id != cgroup && self.is_cgroup_at_or_below(id, cgroup)).count()
     }
 
@@ -195,8 +200,9 @@ impl Kernel {
         self.cgroup.table[parent].children.insert(name.to_vec(), made);
     }
 
-    /// Takes an empty cgroup out of the tree (`cgroup_destroy_locked`).
+    /// Takes an empty cgroup out of the tree (`cgroup_destroy_locked`). What is mounted on its directory is detached.
     pub(crate) fn destroy_cgroup(&mut self, cgroup: CgroupId) {
+        self.detach_mounts(Place::Cgroup(cgroup, None));
         let dying = &mut self.cgroup.table[cgroup];
         dying.is_dead = true;
         let Some(parent) = dying.parent.as_ref().map(Held::id) else { return };

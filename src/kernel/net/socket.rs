@@ -25,6 +25,8 @@ pub enum Endpoint {
     Inet(SocketAddr),
     /// A name without a file, in the namespace's own space.
     Abstract(Vec<u8>),
+    /// A socket file, by the path it was bound with.
+    File(Vec<u8>),
 }
 
 /// `struct sock`

@@ -1,13 +1,21 @@
-//! Mount namespaces (`fs/namespace.c`): identity, ownership and lifetime; mounts come with a later version.
+//! Mount namespaces (`fs/namespace.c`): a tree of mounts and the right to change it.
+
+use std::collections::BTreeMap;
 
 use super::{InstallCtx, NsOps, NsState, NsType, Slot};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::exit::Work;
+use crate::kernel::mount::tree::{Copying, MountTree};
+use crate::kernel::refcount::Held;
+use crate::kernel::{Kernel, NsId, TaskId, TreeId};
 
 #[derive(Debug, Default)]
-pub struct MntNamespace;
+pub struct MntNamespace {
+    /// `None` only while the namespace is made.
+    pub tree: Option<TreeId>,
+}
 
 pub static OPS: NsOps = NsOps {
     ns_type: NsType::Mnt,
@@ -16,7 +24,7 @@ pub static OPS: NsOps = NsOps {
     clone_flag_name: "CLONE_NEWNS",
     init_inum: 4_026_531_832,
     init_ns_id: 4,
-    initial: || NsState::Mnt(MntNamespace),
+    initial: || NsState::Mnt(MntNamespace::default()),
     ucount: 5,
     ucount_name: "max_mnt_namespaces",
     slot: Some(Slot::Mnt),
@@ -25,13 +33,43 @@ pub static OPS: NsOps = NsOps {
     has_parent: false,
     check_create: super::always_creatable,
     create,
-    setup: super::no_setup,
-    teardown: super::no_teardown,
+    setup,
+    teardown,
     check_install,
 };
 
 fn create(_k: &Kernel, _task: TaskId) -> NsState {
-    NsState::Mnt(MntNamespace)
+    NsState::Mnt(MntNamespace::default())
+}
+
+/// Copies the whole tree of the namespace `task` is in (`copy_mnt_ns`): unbindable mounts too, binds of mount namespace
+/// files not. For another owner all is locked, and shared mounts become slaves. The initial one has its tree from boot.
+fn setup(k: &mut Kernel, ns: NsId, task: TaskId) {
+    if k.namespaces[ns].mnt().tree.is_some() {
+        return;
+    }
+    let old = k.mnt_ns_of(task).expect("only a live task makes namespaces");
+    let is_other_owner = k.ns_owner(old) != k.ns_owner(ns);
+    let how = if is_other_owner { Copying::UNBINDABLE | Copying::SHARED_TO_SLAVE } else { Copying::UNBINDABLE };
+    let root = k.vfs.trees[k.tree_of(old)].root;
+    let site = k.vfs.mounts[root].root.site();
+    let plan = k.plan_copy(root, site.place, how);
+    let copies = k.copy_tree(&plan, &site, how);
+    if is_other_owner {
+        k.lock_tree(&copies.iter().map(Held::id).collect::<Vec<_>>());
+    }
+    let tree = MountTree { ns: Some(ns), root: copies[0].id(), mounts: BTreeMap::new(), event: 0 };
+    let tree = k.vfs.trees.insert(tree);
+    k.namespaces[ns].mnt_mut().tree = Some(tree);
+    k.join_tree(tree, copies);
+}
+
+/// The tree goes before the call returns. Not at once: what it holds may be further mount namespaces, as deep as one
+/// likes.
+fn teardown(k: &mut Kernel, _ns: NsId, state: NsState) {
+    let NsState::Mnt(MntNamespace { tree: Some(tree) }) = state else { return };
+    k.vfs.trees[tree].ns = None;
+    k.work.push_back(Work::DropMounts(tree));
 }
 
 /// `mntns_install`.
@@ -48,4 +86,11 @@ fn check_install(k: &Kernel, ctx: &InstallCtx, target: NsId) -> Result<()> {
         bail!(EINVAL, "root and working directory are shared with another task (CLONE_FS)");
     }
     Ok(())
+}
+
+impl Kernel {
+    /// The mount namespace a task is in; `None` for a zombie.
+    pub fn mnt_ns_of(&self, task: TaskId) -> Option<NsId> {
+        self.task_ns(task, Slot::Mnt)
+    }
 }

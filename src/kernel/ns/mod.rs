@@ -246,6 +246,7 @@ state_getters! {
     uts, uts_mut, Uts, UtsNamespace;
     ipc, ipc_mut, Ipc, IpcNamespace;
     time, time_mut, Time, TimeNamespace;
+    mnt, mnt_mut, Mnt, MntNamespace;
     net, net_mut, Net, NetNamespace;
     cgroup, cgroup_mut, Cgroup, CgroupNamespace;
 }

@@ -137,7 +137,8 @@ impl Kernel {
     /// Whether `task` may make a user namespace (`create_user_ns`).
     ///
     /// # Errors
-    /// ENOSPC: nested too deep, or `max_user_namespaces` reached; EPERM: euid or egid is not mapped.
+    /// ENOSPC: nested too deep, or `max_user_namespaces` reached; EPERM: the task is chrooted, euid or egid is not
+    /// mapped.
     pub fn check_create_user_ns(&self, task: TaskId) -> Result<()> {
         let cred = self.cred_of(task);
         let parent = cred.user_ns.id();
@@ -146,6 +147,9 @@ impl Kernel {
             bail!(ENOSPC, "{} is at level {}, user namespaces nest no deeper", self.ns_arg(parent), user.level);
         }
         self.check_ucount(parent, cred.ids.euid, &OPS)?;
+        if self.is_chrooted(task) {
+            bail!(EPERM, "the root directory of the caller is not that of its mount namespace");
+        }
         if user.from_kuid(cred.ids.euid).is_none() {
             bail!(EPERM, "the caller's euid has no mapping in {}", self.ns_arg(parent));
         }
@@ -174,7 +178,7 @@ impl Kernel {
     }
 
     /// RLIMIT_NPROC as it binds `task`: not at all for kuid 0 in the initial user namespace (`enforced_nproc_rlimit`).
-    fn enforced_nproc_rlimit(&self, task: TaskId) -> u64 {
+    pub(crate) fn enforced_nproc_rlimit(&self, task: TaskId) -> u64 {
         let cred = self.cred_of(task);
         if cred.ids.uid == GLOBAL_ROOT_UID && cred.user_ns.id() == self.init.user_ns {
             RLIM_INFINITY

@@ -79,6 +79,10 @@ pub(in crate::tree) fn ns_last_pid(look: &Look<'_>) -> Result<Vec<u8>> {
     number(look.k.namespaces[look.k.task_active_pid_ns(look.reader)].pid().last_pid())
 }
 
+pub(in crate::tree) fn mount_max(look: &Look<'_>) -> Result<Vec<u8>> {
+    number(look.k.vfs.mount_max)
+}
+
 pub(in crate::tree) fn overflow_id(_: &Look<'_>) -> Result<Vec<u8>> {
     number(OVERFLOW_ID)
 }

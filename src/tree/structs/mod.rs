@@ -4,6 +4,7 @@
 
 mod dev;
 mod ipc;
+mod mnt;
 mod ns;
 mod nsproxy;
 mod ops;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::nsproxy::SLOT_NAMES;
-use super::{Field, Item, Struct, dir, ipc, list, objects, pointer, show, task_items, value};
+use super::{Field, Item, Struct, dir, ipc, list, mnt, objects, pointer, show, task_items, value};
 use crate::kernel::audit::{self, Holder};
 use crate::kernel::file::FileKind;
 use crate::kernel::net::dev::DevKind;
@@ -33,7 +33,7 @@ impl Struct for NsId {
             NsState::Cgroup(_) => CGROUP,
             NsState::Net(_) => NET,
             NsState::Ipc(_) => ipc::NAMESPACE,
-            NsState::Mnt(_) => &[],
+            NsState::Mnt(_) => mnt::NAMESPACE,
         };
         [COMMON, own]
     }
@@ -235,6 +235,10 @@ impl Users {
             Holder::Stash => "stashed".to_owned(),
             Holder::File(_) => "open file".to_owned(),
             Holder::Socket(socket) => format!("socket {}", k.net.sockets[socket].ino),
+            Holder::SuperBlock(sb) => {
+                let sb = &k.vfs.sbs[sb];
+                format!("superblock {} {}:{}", sb.fs.name, sb.device.0, sb.device.1)
+            }
             Holder::ShmFile(file) => format!("shm attachment of segment {}", k.shm_files[file].shmid),
             Holder::MqueueFs(fs) => match k.mqueue_fs[fs].ns {
                 Some(ns) => format!("mqueue superblock of {}", k.ns_arg(ns)),
@@ -245,8 +249,8 @@ impl Users {
     }
 }
 
-/// A line for each descriptor that shows the namespace: `fd <pid> <number>`. A table that tasks share is shown of the
-/// first of them.
+/// A line for each descriptor that shows the namespace, `fd <pid> <number>`, and for each bind mount of its file,
+/// `mount <mount namespace> <path>`. A table that tasks share is shown of the first of them.
 fn pins(k: &Kernel, id: NsId) -> String {
     let mut text = String::new();
     let mut seen = BTreeSet::new();
@@ -260,5 +264,5 @@ fn pins(k: &Kernel, id: NsId) -> String {
             }
         }
     }
-    text
+    text + &mnt::pins(k, id)
 }

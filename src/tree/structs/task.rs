@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Field, Item, Struct, dir, dir_if, list, pointer, show, task_items, value};
+use super::{Field, Item, Struct, dir, dir_if, list, mnt, pointer, show, task_items, value};
 use crate::kernel::capability::CapSet;
 use crate::kernel::cred::Cred;
 use crate::kernel::node::Object;
@@ -86,6 +86,8 @@ static FIELDS: &[Field<TaskId>] = &[
     dir_if("fs", |k, id| k.tasks[id].fs.is_some()),
     value("fs/users", |k, id| k.tasks[id].fs.as_ref().and_then(|fs| show(k.fs[fs.id()].users))),
     value("fs/umask", |k, id| k.tasks[id].fs.as_ref().and_then(|fs| show(format_args!("{:04o}", k.fs[fs.id()].umask)))),
+    value("fs/root", |k, id| mnt::task_path(k, id, |fs| &fs.root)),
+    value("fs/pwd", |k, id| mnt::task_path(k, id, |fs| &fs.pwd)),
     dir_if("files", |k, id| k.tasks[id].files.is_some()),
     value("files/count", |k, id| k.tasks[id].files.as_ref().and_then(|files| show(k.files[files.id()].count))),
 ];

@@ -5,12 +5,14 @@ pub mod listing;
 mod netlink;
 pub mod view;
 
+use std::time::Duration;
+
 use nslab::kernel::{Kernel, TaskId};
 use nslab::syscall::Syscall;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::area::Area;
+use crate::area::{Area, PLAIN};
 use crate::pair::Pair;
 use crate::program::{Step, filled_step, pick_number};
 use call::own_net;
@@ -20,6 +22,8 @@ pub const AREA: Area = Area {
     name: "net",
     programs: 25,
     length: 60,
+    // A change of carrier takes up to a second to be told.
+    shrink_patience: Duration::from_millis(1500),
     prelude: &[
         (1, "clone newnet"),
         (2, "clone newnet"),
@@ -35,6 +39,7 @@ pub const AREA: Area = Area {
         let tcp = call.is_none_or(|(_, call)| is_about_sockets(call));
         pair.compare_nets(Slow { state: call.is_none(), tcp })
     },
+    ..PLAIN
 };
 
 const NAMES: &[&str] = &[

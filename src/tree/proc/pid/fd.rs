@@ -44,13 +44,15 @@ pub(in crate::tree) fn info(look: &Look<'_>, task: TaskId, fd: i32) -> Result<Ve
     look.check_ptrace(task)?;
     let k = look.k;
     let file = file(k, task, fd)?;
+    let nsfs = k.vfs.mounts[k.vfs.nsfs.id()].mnt_id;
     let (mnt_id, inode) = match &file.kind {
-        FileKind::Node { node, .. } => (MNT_ID_PROC, ino(*node)),
-        FileKind::Ns(ns) => (MNT_ID_NSFS, u64::from(k.namespaces[*ns].common.inum)),
+        FileKind::Node { node, .. } | FileKind::Mounts { node, .. } => (MNT_ID_PROC, ino(*node)),
+        FileKind::Ns(ns) => (nsfs, u64::from(k.namespaces[*ns].common.inum)),
         FileKind::Pidfd { pid, .. } => (MNT_ID_PIDFS, pid.id().serial()),
         FileKind::Socket(socket) => (MNT_ID_SOCKFS, k.net.sockets[*socket].ino),
         FileKind::Mqueue(open) => (MNT_ID_MQUEUE, open.queue.id().serial()),
     };
+    let mnt_id = file.path.as_ref().map_or(mnt_id, |path| k.vfs.mounts[path.mount.id()].mnt_id);
     let flags = flags_word(file.flags);
     let mut text = format!("pos:\t{}\nflags:\t0{flags:o}\nmnt_id:\t{mnt_id}\nino:\t{inode}\n", file.pos);
     if let FileKind::Pidfd { pid, .. } = &file.kind {
@@ -59,9 +61,9 @@ pub(in crate::tree) fn info(look: &Look<'_>, task: TaskId, fd: i32) -> Result<Ve
     Ok(text.into_bytes())
 }
 
-/// `/proc`; the mounts without a place in any tree come after those of boot.
+/// The first `/proc` of the lab, for files opened in no file tree.
 const MNT_ID_PROC: u32 = 3;
-const MNT_ID_NSFS: u32 = 10;
+/// In no tree; the first number after the mounts of boot and nsfs.
 const MNT_ID_PIDFS: u32 = 11;
 const MNT_ID_MQUEUE: u32 = 12;
 const MNT_ID_SOCKFS: u32 = 13;

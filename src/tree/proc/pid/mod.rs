@@ -7,9 +7,11 @@ mod image;
 mod limits;
 pub(in crate::tree) mod link;
 mod maps;
+mod mounts;
 mod net;
 pub(in crate::tree) mod ns;
 mod smaps;
+mod snmp;
 mod stat;
 pub(in crate::tree) mod status;
 pub(in crate::tree) mod text;
@@ -21,6 +23,8 @@ use crate::kernel::uid_map::MapKind;
 use crate::kernel::{Kernel, TaskId};
 use crate::tree::look::{Look, parse_number};
 use crate::tree::{FileType, WriteTarget, rows};
+
+pub(in crate::tree) use mounts::{Format, line as mount_line, render as render_mounts};
 
 /// One entry.
 pub(in crate::tree) struct Row {
@@ -36,8 +40,8 @@ pub(in crate::tree) struct Row {
 pub(in crate::tree) enum Kind {
     Dir(Dir),
     File(fn(&Look<'_>, TaskId) -> Result<Vec<u8>>),
-    /// A magic link into the task's own file tree: its text there, `None` where there is nothing to point at.
-    Link(fn(&Kernel, TaskId) -> Option<Vec<u8>>),
+    /// A magic link into the task's own file tree, `None` where there is nothing to point at.
+    Link(fn(&Kernel, TaskId) -> Option<link::Target>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,8 +68,8 @@ pub(in crate::tree) enum OpenCheck {
     Mm,
     /// The same, but a task without one has an empty file (`proc_maps_open`).
     MmIfAny,
-    /// A task that still has namespaces (`mounts_open_common`).
-    NsProxy,
+    /// A task that still has a mount namespace, which the open file keeps (`mounts_open_common`).
+    Mounts(Format),
     /// To write, CAP_SYS_ADMIN over the user namespace (`proc_setgroups_open`).
     Setgroups,
 }
@@ -82,8 +86,8 @@ const fn file(path: &'static str, mode: u16, render: fn(&Look<'_>, TaskId) -> Re
     row(path, mode, Kind::File(render))
 }
 
-const fn link(path: &'static str, text: fn(&Kernel, TaskId) -> Option<Vec<u8>>) -> Row {
-    row(path, 0o777, Kind::Link(text))
+const fn link(path: &'static str, target: fn(&Kernel, TaskId) -> Option<link::Target>) -> Row {
+    row(path, 0o777, Kind::Link(target))
 }
 
 impl Row {
@@ -115,9 +119,13 @@ static ROWS: &[Row] = &[
     dir("fdinfo", 0o555, Dir::FdInfo),
     dir("ns", 0o511, Dir::Ns),
     dir("net", 0o555, Dir::Net),
+    file("net/arp", 0o444, snmp::arp),
     file("net/dev", 0o444, net::dev),
     file("net/if_inet6", 0o444, net::if_inet6),
+    file("net/netstat", 0o444, snmp::netstat),
     file("net/route", 0o444, net::route),
+    file("net/snmp", 0o444, snmp::snmp),
+    file("net/sockstat", 0o444, snmp::sockstat),
     file("net/tcp", 0o444, net::tcp),
     file("net/tcp6", 0o444, net::tcp6),
     file("net/udp", 0o444, net::udp),
@@ -136,7 +144,9 @@ static ROWS: &[Row] = &[
     link("cwd", link::cwd),
     link("root", link::root),
     link("exe", link::exe),
-    file("mounts", 0o444, text::mounts).opens_with(OpenCheck::NsProxy),
+    file("mounts", 0o444, mounts::mounts).opens_with(OpenCheck::Mounts(Format::Mounts)),
+    file("mountinfo", 0o444, mounts::mountinfo).opens_with(OpenCheck::Mounts(Format::Info)),
+    file("mountstats", 0o400, mounts::mountstats).opens_with(OpenCheck::Mounts(Format::Stats)).only(Scope::Process),
     file("smaps", 0o444, smaps::render).opens_with(OpenCheck::MmIfAny),
     file("smaps_rollup", 0o444, smaps::render_sum).opens_with(OpenCheck::Mm),
     file("wchan", 0o444, text::wchan),
@@ -252,6 +262,17 @@ impl TaskDir {
 /// A file of `net/`, which is about the task's network namespace.
 pub(in crate::tree) fn is_net_file(row: u16) -> bool {
     row_at(row).path.starts_with("net/")
+}
+
+/// Which list of mounts a file is, if it is one.
+pub(in crate::tree) fn mounts_format(place: Place) -> Option<Format> {
+    match place {
+        Place::Pid(_, row) | Place::Tid(_, row) => match row_at(row).open {
+            OpenCheck::Mounts(format) => Some(format),
+            OpenCheck::Nothing | OpenCheck::Mm | OpenCheck::MmIfAny | OpenCheck::Setgroups => None,
+        },
+        _ => None,
+    }
 }
 
 pub(in crate::tree) fn row_at(row: u16) -> &'static Row {

@@ -25,7 +25,7 @@ const LISTEN: u8 = 10;
 ///
 /// # Errors
 /// ENOENT: the task is a zombie.
-fn namespace(look: &Look<'_>) -> Result<NsId> {
+pub(super) fn namespace(look: &Look<'_>) -> Result<NsId> {
     match look.bound {
         Some(net) => Ok(net),
         None => bail!(ENOENT, "a zombie has no network namespace"),
@@ -132,6 +132,7 @@ pub(super) fn unix(look: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
     let mut line = |refs: u32, flags: u32, state: u8, ino: u64, name: Option<&Endpoint>| {
         let name = match name {
             Some(Endpoint::Abstract(name)) => format!(" @{}", text(name)),
+            Some(Endpoint::File(path)) => format!(" {}", text(path)),
             _ => String::new(),
         };
         let _ = writeln!(out, "{:016x}: {refs:08X} {:08X} {flags:08X} 0001 {state:02X} {ino:5}{name}", 0, 0);
@@ -142,8 +143,9 @@ pub(super) fn unix(look: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
             for _ in look.k.clients_of(id) {
                 line(3, 0, 2, 0, socket.local.as_ref());
             }
-        } else if is_connected(look.k, socket) {
-            line(3, 0, 3, socket.ino, None);
+        } else if socket.server.is_some() {
+            // It stays connected when the other end is gone, which no longer refers to it.
+            line(if is_connected(look.k, socket) { 3 } else { 2 }, 0, 3, socket.ino, None);
         } else {
             line(2, 0, 1, socket.ino, None);
         }
@@ -196,7 +198,7 @@ fn address(addr: &SocketAddr) -> String {
 fn inet(endpoint: Option<&Endpoint>) -> Option<SocketAddr> {
     match endpoint {
         Some(Endpoint::Inet(addr)) => Some(*addr),
-        Some(Endpoint::Abstract(_)) | None => None,
+        Some(Endpoint::Abstract(_) | Endpoint::File(_)) | None => None,
     }
 }
 

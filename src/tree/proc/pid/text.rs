@@ -50,19 +50,6 @@ pub(in crate::tree) fn offset_line(clock: &str, offset: Offset) -> String {
     line
 }
 
-/// The mounts of boot, which nothing changes yet.
-pub(super) fn mounts(_: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
-    Ok(b"/dev/vda / ext4 rw,relatime 0 0\n\
-         proc /proc proc rw,relatime 0 0\n\
-         sysfs /sys sysfs rw,relatime 0 0\n\
-         cgroup2 /sys/fs/cgroup cgroup2 rw,relatime,nsdelegate 0 0\n\
-         devtmpfs /dev devtmpfs rw,relatime 0 0\n\
-         mqueue /dev/mqueue mqueue rw,relatime 0 0\n\
-         tmpfs /run tmpfs rw,relatime 0 0\n\
-         tmpfs /tmp tmpfs rw,relatime 0 0\n"
-        .to_vec())
-}
-
 /// No task waits at an address worth a name.
 pub(super) fn wchan(_: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
     Ok(b"0".to_vec())

@@ -1,0 +1,206 @@
+//! Arguments of the mount calls: the words of mount(8) become the flags and the data of mount(2).
+
+use super::args::{Args, choose, unexpected};
+use crate::errno::Result;
+use crate::kernel::mount::flags::{MsFlags, UmountFlags};
+use crate::kernel::mount::propagation::PropagationType;
+use crate::syscall::Syscall;
+use crate::syscall::mount::{Beneath, MountArgs};
+
+/// A word of `-o`: the flags it sets or clears.
+enum OptionWord {
+    Set(MsFlags),
+    Clear(MsFlags),
+}
+
+use OptionWord::{Clear, Set};
+
+const REC: MsFlags = MsFlags::REC;
+
+/// The words that are flags (mount(8), "FILESYSTEM-INDEPENDENT MOUNT OPTIONS").
+static OPTION_WORDS: &[(&str, OptionWord)] = &[
+    ("defaults", Set(MsFlags::empty())),
+    ("ro", Set(MsFlags::RDONLY)),
+    ("rw", Clear(MsFlags::RDONLY)),
+    ("nosuid", Set(MsFlags::NOSUID)),
+    ("suid", Clear(MsFlags::NOSUID)),
+    ("nodev", Set(MsFlags::NODEV)),
+    ("dev", Clear(MsFlags::NODEV)),
+    ("noexec", Set(MsFlags::NOEXEC)),
+    ("exec", Clear(MsFlags::NOEXEC)),
+    ("sync", Set(MsFlags::SYNCHRONOUS)),
+    ("async", Clear(MsFlags::SYNCHRONOUS)),
+    ("dirsync", Set(MsFlags::DIRSYNC)),
+    ("mand", Set(MsFlags::MANDLOCK)),
+    ("nomand", Clear(MsFlags::MANDLOCK)),
+    ("noatime", Set(MsFlags::NOATIME)),
+    ("atime", Clear(MsFlags::NOATIME)),
+    ("nodiratime", Set(MsFlags::NODIRATIME)),
+    ("diratime", Clear(MsFlags::NODIRATIME)),
+    ("relatime", Set(MsFlags::RELATIME)),
+    ("norelatime", Clear(MsFlags::RELATIME)),
+    ("strictatime", Set(MsFlags::STRICTATIME)),
+    ("nostrictatime", Clear(MsFlags::STRICTATIME)),
+    ("lazytime", Set(MsFlags::LAZYTIME)),
+    ("nolazytime", Clear(MsFlags::LAZYTIME)),
+    ("nosymfollow", Set(MsFlags::NOSYMFOLLOW)),
+    ("symfollow", Clear(MsFlags::NOSYMFOLLOW)),
+    ("silent", Set(MsFlags::SILENT)),
+    ("loud", Clear(MsFlags::SILENT)),
+    ("remount", Set(MsFlags::REMOUNT)),
+    ("bind", Set(MsFlags::BIND)),
+    ("rbind", Set(MsFlags::BIND.union(REC))),
+    ("rec", Set(REC)),
+    ("move", Set(MsFlags::MOVE)),
+    ("shared", Set(MsFlags::SHARED)),
+    ("rshared", Set(MsFlags::SHARED.union(REC))),
+    ("slave", Set(MsFlags::SLAVE)),
+    ("rslave", Set(MsFlags::SLAVE.union(REC))),
+    ("private", Set(MsFlags::PRIVATE)),
+    ("rprivate", Set(MsFlags::PRIVATE.union(REC))),
+    ("unbindable", Set(MsFlags::UNBINDABLE)),
+    ("runbindable", Set(MsFlags::UNBINDABLE.union(REC))),
+];
+
+/// Flags, and the other words as data.
+fn options(text: &str) -> (MsFlags, Vec<u8>) {
+    let (mut flags, mut data) = (MsFlags::empty(), Vec::new());
+    for word in text.split(',').filter(|word| !word.is_empty()) {
+        match OPTION_WORDS.iter().find(|(name, _)| *name == word) {
+            Some((_, Set(set))) => flags |= *set,
+            Some((_, Clear(clear))) => flags -= *clear,
+            None => data.push(word),
+        }
+    }
+    (flags, data.join(",").into_bytes())
+}
+
+pub(super) fn mount(args: &mut Args<'_>) -> Result<Syscall> {
+    let first = args.bytes("TYPE or -o")?;
+    let operation = first.strip_prefix(b"--").and_then(|word| std::str::from_utf8(word).ok());
+    match (first, operation) {
+        (b"-o", _) => flagged(args),
+        (_, Some(word)) => {
+            let flags = operation_flags(word)?;
+            let source = if flags.intersects(MsFlags::TYPES) { None } else { Some(args.bytes("SRC")?.to_vec()) };
+            let target = args.bytes("DST")?.to_vec();
+            Ok(Syscall::Mount(MountArgs { source, target, fs_type: None, flags, data: Vec::new() }))
+        }
+        _ => {
+            let source = Some(args.bytes("SOURCE")?.to_vec());
+            let target = args.bytes("TARGET")?.to_vec();
+            let mut text = args.optional_text()?.unwrap_or_default();
+            if text == "-o" {
+                text = args.text("OPTS")?;
+            }
+            let (flags, data) = options(text);
+            Ok(Syscall::Mount(MountArgs { source, target, fs_type: Some(first.to_vec()), flags, data }))
+        }
+    }
+}
+
+/// `--bind` and its like; `--make-rshared` and its like.
+fn operation_flags(word: &str) -> Result<MsFlags> {
+    let name = match word {
+        "bind" | "rbind" | "move" => Some(word),
+        _ => word.strip_prefix("make-"),
+    };
+    match name.map(options) {
+        Some((flags, data)) if data.is_empty() && !flags.is_empty() => Ok(flags),
+        _ => Err(unexpected("--bind, --rbind, --move or --make-TYPE", word)),
+    }
+}
+
+/// One call with exactly these flags.
+fn flagged(args: &mut Args<'_>) -> Result<Syscall> {
+    let (flags, data) = options(args.text("FLAGS")?);
+    let first = args.bytes("DST")?.to_vec();
+    let (source, target) = match args.optional() {
+        Some(target) => (Some(first), target.to_vec()),
+        None => (None, first),
+    };
+    Ok(Syscall::Mount(MountArgs { source, target, fs_type: None, flags, data }))
+}
+
+pub(super) fn umount(args: &mut Args<'_>) -> Result<Syscall> {
+    const FLAGS: &[(&str, UmountFlags)] = &[
+        ("-l", UmountFlags::DETACH),
+        ("-f", UmountFlags::FORCE),
+        ("--expire", UmountFlags::EXPIRE),
+        ("--nofollow", UmountFlags::NOFOLLOW),
+    ];
+    let mut flags = UmountFlags::empty();
+    loop {
+        let word = args.bytes("PATH")?;
+        match std::str::from_utf8(word).ok().and_then(|word| choose(word, FLAGS)) {
+            Some(flag) => flags |= flag,
+            None => return Ok(Syscall::Umount { path: word.to_vec(), flags }),
+        }
+    }
+}
+
+pub(super) fn move_mount(args: &mut Args<'_>) -> Result<Syscall> {
+    let mut from = args.bytes("fd:FD or PATH")?;
+    let mut beneath = Beneath::No;
+    if from == b"--beneath" {
+        (from, beneath) = (args.bytes("fd:FD or PATH")?, Beneath::Yes);
+    }
+    Ok(Syscall::MoveMount { from: from.to_vec(), to: args.bytes("TARGET")?.to_vec(), beneath })
+}
+
+pub(super) fn mount_setattr(args: &mut Args<'_>) -> Result<Syscall> {
+    const TYPES: &[(&str, PropagationType)] = &[
+        ("shared", PropagationType::Shared),
+        ("slave", PropagationType::Slave),
+        ("private", PropagationType::Private),
+        ("unbindable", PropagationType::Unbindable),
+    ];
+    let path = args.bytes("PATH")?.to_vec();
+    let words = args.text("TYPE")?.split(',');
+    let types = words.map(|word| choose(word, TYPES).ok_or_else(|| unexpected("a type of propagation", word)));
+    Ok(Syscall::MountSetattr { path, types: types.collect::<Result<_>>()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{parse_write, verb};
+    use super::*;
+
+    fn call(line: &str) -> Result<Syscall> {
+        let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
+        parse_write(verb(name).unwrap(), rest.as_bytes())
+    }
+
+    fn mounted(line: &str) -> MountArgs {
+        match call(line).unwrap_or_else(|error| panic!("{line}: {error}")) {
+            Syscall::Mount(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn options_are_flags_or_data() {
+        let args = mounted("mount tmpfs x /d -o ro,size=1m,nosuid,mode=700,rw");
+        assert_eq!((args.flags, &args.data[..]), (MsFlags::NOSUID, &b"size=1m,mode=700"[..]));
+        assert_eq!(mounted("mount tmpfs x /d ro").flags, MsFlags::RDONLY);
+    }
+
+    #[test]
+    fn operations_have_their_flags() {
+        assert_eq!(mounted("mount --rbind /a /b").flags, MsFlags::BIND | MsFlags::REC);
+        let args = mounted("mount --make-rslave /a");
+        assert_eq!((args.flags, args.source, args.target), (MsFlags::SLAVE | MsFlags::REC, None, b"/a".to_vec()));
+        let args = mounted("mount -o bind,shared /a /b");
+        assert_eq!((args.flags, args.fs_type), (MsFlags::BIND | MsFlags::SHARED, None));
+        assert_eq!(mounted("mount -o remount,ro /a").source, None);
+        for line in ["mount --frob /a /b", "mount --make-frob /a", "mount --make- /a", "mount", "mount -o"] {
+            assert!(call(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn umount_takes_its_flags() {
+        let flags = UmountFlags::DETACH | UmountFlags::NOFOLLOW;
+        assert_eq!(call("umount -l --nofollow /a").unwrap(), Syscall::Umount { path: b"/a".to_vec(), flags });
+    }
+}

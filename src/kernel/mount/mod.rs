@@ -1,0 +1,65 @@
+//! The small VFS: superblocks with files, and trees of mounts (`fs/namespace.c`, `fs/pnode.c`, `fs/super.c`).
+//!
+//! A [`Mount`](tree::Mount) shows a superblock, from some directory of it on, at a place in the tree of mounts of a
+//! namespace; its tree holds it, and whoever uses a file through it. [`propagation`] is what makes a change in one place
+//! happen in others; [`umount`] takes mounts away.
+
+pub mod audit;
+pub mod boot;
+pub mod dentry;
+pub mod flags;
+pub mod options;
+pub mod propagation;
+pub mod sb;
+pub mod site;
+pub mod tree;
+pub mod umount;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::node::Place;
+use super::refcount::Held;
+use super::table::{LowestFree, Table};
+use super::{MountId, SbId};
+use dentry::Dentry;
+use sb::{SharedSbs, SuperBlock};
+use tree::{Mount, MountTree};
+
+/// Most mounts in a namespace (`fs.mount-max`).
+const MOUNT_MAX: u32 = 100_000;
+/// The first unique id of a mount (`mnt_id_ctr`).
+const FIRST_UNIQUE_ID: u64 = (1 << 31) + 1;
+
+/// All file systems and mounts.
+#[derive(Debug)]
+pub struct Vfs {
+    pub sbs: Table<SuperBlock>,
+    pub dentries: Table<Dentry>,
+    pub mounts: Table<Mount>,
+    pub trees: Table<MountTree>,
+    /// `fs.mount-max`
+    pub mount_max: u32,
+    /// The kernel's own mount of the namespace files; in no tree.
+    pub nsfs: Held<Mount>,
+    pub(super) shared_sbs: SharedSbs,
+    /// What is mounted on, and by which mounts.
+    pub(super) mountpoints: BTreeMap<Place, BTreeSet<MountId>>,
+    /// Superblocks the kernel keeps for itself.
+    pub(super) kept_sbs: Vec<Held<SuperBlock>>,
+    /// `mnt_id`s.
+    pub(super) mount_ids: LowestFree,
+    /// Peer group ids.
+    pub(super) group_ids: LowestFree,
+    /// Minor numbers of superblocks without a device.
+    pub(super) devices: LowestFree,
+    pub(super) next_unique_id: u64,
+    /// The order of children below their parent.
+    pub(super) next_turn: u64,
+}
+
+impl Vfs {
+    /// The superblock a mount shows.
+    pub fn sb_of(&self, mount: MountId) -> SbId {
+        self.mounts[mount].sb.id()
+    }
+}

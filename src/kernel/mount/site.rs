@@ -1,0 +1,193 @@
+//! Places inside superblocks and in the tree of mounts: names that count nothing, and what keeps them.
+
+use std::sync::Arc;
+
+use super::dentry::Dentry;
+use super::tree::Mount;
+use crate::kernel::cgroup::Cgroup;
+use crate::kernel::cgroup::file::CgroupFile;
+use crate::kernel::file::FsStruct;
+use crate::kernel::node::Place;
+use crate::kernel::refcount::Held;
+use crate::kernel::table::Id;
+use crate::kernel::{Kernel, MountId, TaskId};
+
+/// A file by the mount it is reached through and what it is inside the superblock (`struct path`). Counts nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Path {
+    pub mount: MountId,
+    pub place: Place,
+}
+
+/// A file inside a superblock and the way up from it. Dentries know their way; of other files the directories above are
+/// noted, as their place in the superblock never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    pub place: Place,
+    /// Empty for a dentry.
+    pub above: Arc<[Place]>,
+}
+
+/// A reference to a file inside a superblock; only dentries and cgroups are counted.
+#[derive(Debug)]
+pub enum HeldPlace {
+    Dentry(Held<Dentry>),
+    Cgroup(Held<Cgroup>, Option<CgroupFile>),
+    Other(Place),
+}
+
+/// A path that keeps its mount and its file: a root or working directory, the path of an open file.
+#[derive(Debug)]
+pub struct HeldPath {
+    pub mount: Held<Mount>,
+    pub file: HeldPlace,
+}
+
+/// A site that keeps its file: the root of a mount, or what it is mounted on.
+#[derive(Debug)]
+pub struct HeldSite {
+    pub file: HeldPlace,
+    pub above: Arc<[Place]>,
+}
+
+impl Site {
+    /// A file that has nothing above it in its superblock, or knows what.
+    pub fn of(place: Place) -> Site {
+        Site { place, above: Arc::from([]) }
+    }
+}
+
+impl HeldPlace {
+    pub fn place(&self) -> Place {
+        match self {
+            HeldPlace::Dentry(dentry) => Place::Dentry(dentry.id()),
+            HeldPlace::Cgroup(cgroup, file) => Place::Cgroup(cgroup.id(), *file),
+            HeldPlace::Other(place) => *place,
+        }
+    }
+}
+
+impl HeldPath {
+    pub fn path(&self) -> Path {
+        Path { mount: self.mount.id(), place: self.file.place() }
+    }
+}
+
+impl HeldSite {
+    pub fn place(&self) -> Place {
+        self.file.place()
+    }
+
+    pub fn site(&self) -> Site {
+        Site { place: self.place(), above: Arc::clone(&self.above) }
+    }
+}
+
+impl Kernel {
+    pub(crate) fn hold_place(&mut self, place: Place) -> HeldPlace {
+        match place {
+            Place::Dentry(dentry) => HeldPlace::Dentry(self.vfs.dentries.hold(dentry)),
+            Place::Cgroup(cgroup, file) => {
+                self.cgroup.table[cgroup].paths += 1;
+                HeldPlace::Cgroup(self.cgroup.table.hold(cgroup), file)
+            }
+            other => HeldPlace::Other(other),
+        }
+    }
+
+    pub(crate) fn put_place(&mut self, held: HeldPlace) {
+        match held {
+            HeldPlace::Dentry(dentry) => self.put_dentry(dentry),
+            HeldPlace::Cgroup(cgroup, _) => {
+                self.cgroup.table[cgroup.id()].paths -= 1;
+                self.put_cgroup(cgroup);
+            }
+            HeldPlace::Other(_) => {}
+        }
+    }
+
+    pub(super) fn hold_site(&mut self, site: &Site) -> HeldSite {
+        HeldSite { file: self.hold_place(site.place), above: Arc::clone(&site.above) }
+    }
+
+    pub(crate) fn hold_path(&mut self, path: Path) -> HeldPath {
+        HeldPath { mount: self.vfs.mounts.hold(path.mount), file: self.hold_place(path.place) }
+    }
+
+    pub(crate) fn put_path(&mut self, held: HeldPath) {
+        self.put_place(held.file);
+        self.put_mount(held.mount);
+    }
+
+    /// Whether a site is `top` or below it in their superblock (`is_subdir`).
+    pub fn is_site_below(&self, site: &Site, top: Place) -> bool {
+        match (site.place, top) {
+            (place, top) if place == top => true,
+            (Place::Dentry(dentry), Place::Dentry(top)) => self.is_dentry_below(dentry, top),
+            (_, top) => site.above.contains(&top),
+        }
+    }
+
+    /// Whether `site` of `mount` is `top` or below it in the tree of mounts (`is_path_reachable`).
+    pub fn is_path_reachable(&self, mut mount: MountId, site: &Site, top: Path) -> bool {
+        let mut site = site.clone();
+        while mount != top.mount {
+            let Some((parent, mountpoint)) = self.vfs.mounts[mount].place_in_tree() else { return false };
+            (mount, site) = (parent, mountpoint);
+        }
+        self.is_site_below(&site, top.place)
+    }
+
+    /// What covers a path: the root of the topmost mount stacked on it, or the path itself (`follow_mount`).
+    pub fn topmost(&self, mut path: Path) -> Path {
+        while let Some(&mount) = self.vfs.mounts[path.mount].at.get(&path.place) {
+            path = Path { mount, place: self.vfs.mounts[mount].root.place() };
+        }
+        path
+    }
+
+    /// The path is the root of its mount (`path_mounted`).
+    pub fn is_mount_root(&self, path: Path) -> bool {
+        self.vfs.mounts[path.mount].root.place() == path.place
+    }
+
+    /// A file that has lost its name (`d_unlinked`).
+    pub fn is_unlinked(&self, place: Place) -> bool {
+        match place {
+            Place::Dentry(dentry) => !self.vfs.dentries[dentry].is_linked,
+            Place::Cgroup(cgroup, _) => self.cgroup.table[cgroup].is_dead,
+            _ => false,
+        }
+    }
+
+    /// Root and working directory of a task; `None` for a zombie.
+    pub fn fs_of(&self, task: TaskId) -> Option<&FsStruct> {
+        self.tasks[task].fs.as_ref().map(|fs| &self.fs[fs.id()])
+    }
+
+    /// Whether the root directory of a task is not the topmost one of its mount namespace (`current_chrooted`).
+    pub fn is_chrooted(&self, task: TaskId) -> bool {
+        let (Some(ns), Some(fs)) = (self.mnt_ns_of(task), self.fs_of(task)) else { return false };
+        fs.root.path() != self.topmost_root(ns)
+    }
+
+    pub(crate) fn set_fs_root(&mut self, fs: Id<FsStruct>, path: Path) {
+        let held = self.hold_path(path);
+        let old = std::mem::replace(&mut self.fs[fs].root, held);
+        self.put_path(old);
+    }
+
+    pub(crate) fn set_fs_pwd(&mut self, fs: Id<FsStruct>, path: Path) {
+        let held = self.hold_path(path);
+        let old = std::mem::replace(&mut self.fs[fs].pwd, held);
+        self.put_path(old);
+    }
+
+    /// Drops a reference to a root and working directory.
+    pub(crate) fn put_fs(&mut self, held: Held<FsStruct>) {
+        if let Some(freed) = self.fs.release(held) {
+            self.put_path(freed.root);
+            self.put_path(freed.pwd);
+        }
+    }
+}

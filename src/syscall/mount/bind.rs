@@ -1,0 +1,204 @@
+//! Binding and moving mounts (`do_loopback`, `do_move_mount`).
+
+use super::super::cwd::is_directory;
+use super::super::namei;
+use super::{check_mount_root, check_own, is_own, lock_mount, site_of};
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::mount::flags::MountFlags;
+use crate::kernel::mount::propagation::Attaching;
+use crate::kernel::mount::site::Path;
+use crate::kernel::mount::tree::{Copying, Mount, TreePlan};
+use crate::kernel::node::Place;
+use crate::kernel::refcount::Held;
+use crate::kernel::{Kernel, MountId, TaskId};
+
+/// The source of a bind or move.
+///
+/// # Errors
+/// EINVAL: none is given; those of finding it.
+fn source(k: &mut Kernel, me: TaskId, source: Option<&[u8]>) -> Result<Path> {
+    match source {
+        None | Some(b"") => bail!(EINVAL, "no source is given"),
+        Some(source) => namei::find(k, me, source, true),
+    }
+}
+
+/// Binds `from` to `target` (MS_BIND), with all that is mounted below it if `recursive`.
+///
+/// # Errors
+/// EINVAL: no source, a mount namespace file that is not younger than the caller's namespace, unbindable or of another
+/// namespace, or something locked would be revealed; EPERM: a locked mount cannot be left out; ENOENT: source or target
+/// is gone; ENOTDIR: a directory and a file; ENOSPC: mount-max.
+pub(super) fn bind(k: &mut Kernel, me: TaskId, from: Option<&[u8]>, target: Path, recursive: bool) -> Result<()> {
+    let from = source(k, me, from)?;
+    if is_older_mnt_ns(k, me, from.place) {
+        bail!(EINVAL, "the mount namespace of the file is not younger than the caller's: a loop could come of it");
+    }
+    let target = lock_mount(k, target)?;
+    check_own(k, me, target.mount, "the target")?;
+    let plan = plan_bind(k, me, from, recursive)?;
+    if is_directory(k, me, from)? != is_directory(k, me, target)? {
+        bail!(ENOTDIR, "one of source and target is a directory");
+    }
+    if k.is_unlinked(from.place) {
+        bail!(ENOENT, "the source has been removed");
+    }
+    let site = site_of(k, me, target)?;
+    let is_mnt_ns_file = k.is_mnt_ns_file(from.place);
+    let copied = if recursive { k.plan_copy(from.mount, from.place, Copying::empty()).len() } else { 1 };
+    k.check_attach(target.mount, &site, Attaching { new: plan.len(), copied, is_mnt_ns_file })?;
+    let copies = copy(k, me, from, &plan)?;
+    k.attach_tree(copies[0].id(), copies, target.mount, &site);
+    Ok(())
+}
+
+/// A copy of what is at a path, in no tree.
+fn copy(k: &mut Kernel, me: TaskId, from: Path, plan: &TreePlan) -> Result<Vec<Held<Mount>>> {
+    let root = site_of(k, me, from)?;
+    Ok(k.copy_tree(plan, &root, Copying::MNT_NS_FILES))
+}
+
+/// The mounts of open_tree(OPEN_TREE_CLONE).
+///
+/// # Errors
+/// EINVAL: unbindable or of another namespace, or something locked would be revealed.
+pub(in crate::syscall) fn copy_for_open_tree(k: &mut Kernel, me: TaskId, from: Path) -> Result<Vec<Held<Mount>>> {
+    let plan = plan_bind(k, me, from, false)?;
+    copy(k, me, from, &plan)
+}
+
+/// What a bind copies (`__do_loopback`).
+fn plan_bind(k: &Kernel, me: TaskId, from: Path, recursive: bool) -> Result<TreePlan> {
+    let mount = &k.vfs.mounts[from.mount];
+    if mount.flags.contains(MountFlags::UNBINDABLE) {
+        bail!(EINVAL, "mount {} of the source is unbindable", mount.mnt_id);
+    }
+    if !may_copy(k, me, from) {
+        bail!(EINVAL, "the source is on mount {}, not one of the caller's mount namespace", mount.mnt_id);
+    }
+    let children = |mount: MountId| k.vfs.mounts[mount].children.values().copied();
+    let has_flags = |mount: MountId, flags| k.vfs.mounts[mount].flags.contains(flags);
+    if !recursive {
+        let reveals = |child| has_flags(child, MountFlags::LOCKED) && k.is_child_below(child, from.place);
+        if children(from.mount).any(reveals) {
+            bail!(EINVAL, "a locked mount lies on what would be bound without it");
+        }
+        return Ok(vec![(from.mount, 0)]);
+    }
+    let plan = k.plan_copy(from.mount, from.place, Copying::MNT_NS_FILES);
+    for &(mount, _) in &plan {
+        let below = children(mount).filter(|&child| mount != from.mount || k.is_child_below(child, from.place));
+        if below.into_iter().any(|child| has_flags(child, MountFlags::LOCKED | MountFlags::UNBINDABLE)) {
+            bail!(EPERM, "a mount that is unbindable and locked can neither be bound nor left out");
+        }
+    }
+    Ok(plan)
+}
+
+/// Mounts of the caller's namespace, namespace files, and trees of open_tree(2) (`may_copy_tree`).
+fn may_copy(k: &Kernel, me: TaskId, from: Path) -> bool {
+    let tree = k.vfs.mounts[from.mount].tree;
+    let is_anonymous = tree.is_some_and(|tree| k.vfs.trees[tree].ns.is_none());
+    is_own(k, me, from.mount) || is_anonymous || matches!(from.place, Place::NsFile(_))
+}
+
+/// The file of a mount namespace as old as the caller's or older, by ns_id (`mnt_ns_loop`).
+fn is_older_mnt_ns(k: &Kernel, me: TaskId, place: Place) -> bool {
+    let own = k.mnt_ns_of(me).expect("only a live task makes calls");
+    let ns_id = |ns| k.namespaces[ns].common.ns_id;
+    matches!(place, Place::NsFile(ns) if k.is_mnt_ns_file(place) && ns_id(own) >= ns_id(ns))
+}
+
+/// Moves a mount (MS_MOVE).
+///
+/// # Errors
+/// As [`move_tree`]; EINVAL: no source.
+pub(super) fn move_old(k: &mut Kernel, me: TaskId, from: Option<&[u8]>, target: Path) -> Result<()> {
+    let from = source(k, me, from)?;
+    move_tree(k, me, from, target, Beneath::No)
+}
+
+/// Whether a mount goes below what is mounted at the target (MOVE_MOUNT_BENEATH).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beneath {
+    No,
+    Yes,
+}
+
+/// Moves a mount and all that is on it, or puts the tree of an open_tree(2) descriptor in its place.
+///
+/// # Errors
+/// EINVAL: the source is no mount, has no parent, is locked, its parent is shared, or it is another's; a directory and a
+/// file; the target is another's; an unbindable mount would be shared; ENOENT: the target is gone; ELOOP: the target is
+/// in the tree, or the tree has an older mount namespace's file; ENOSPC: mount-max, for a tree new in the namespace.
+pub(in crate::syscall) fn move_tree(
+    k: &mut Kernel,
+    me: TaskId,
+    from: Path,
+    target: Path,
+    beneath: Beneath,
+) -> Result<()> {
+    check_mount_root(k, from, "the source")?;
+    if is_directory(k, me, from)? != is_directory(k, me, target)? {
+        bail!(EINVAL, "one of source and target is a directory");
+    }
+    let target = lock_mount(k, target)?;
+    let target = if beneath == Beneath::Yes { below_top(k, target)? } else { target };
+    let tree = k.vfs.mounts[from.mount].tree;
+    let is_own_tree = is_own(k, me, from.mount);
+    if is_own_tree {
+        check_movable(k, from.mount)?;
+    } else if !tree.is_some_and(|tree| k.vfs.trees[tree].ns.is_none() && k.vfs.trees[tree].root == from.mount) {
+        bail!(EINVAL, "the source is neither in the caller's mount namespace nor the root of a detached tree");
+    }
+    check_own(k, me, target.mount, "the target")?;
+    let moved = k.subtree(from.mount);
+    check_content(k, me, &moved, target.mount)?;
+    let site = site_of(k, me, target)?;
+    let new = if is_own_tree { 0 } else { moved.len() };
+    let copied = k.plan_copy(from.mount, from.place, Copying::empty()).len();
+    let is_mnt_ns_file = k.is_mnt_ns_file(from.place);
+    k.check_attach(target.mount, &site, Attaching { new, copied, is_mnt_ns_file })?;
+    let fresh = match tree {
+        Some(tree) if !is_own_tree => k.dissolve_tree(tree),
+        _ => Vec::new(),
+    };
+    k.attach_tree(from.mount, fresh, target.mount, &site);
+    Ok(())
+}
+
+/// The place of the mount that lies on top at the target (`can_move_mount_beneath`).
+fn below_top(k: &Kernel, target: Path) -> Result<Path> {
+    check_mount_root(k, target, "the target")?;
+    match k.vfs.mounts[target.mount].place_in_tree() {
+        Some((mount, site)) if k.vfs.mounts[mount].parent().is_some() => Ok(Path { mount, place: site.place }),
+        _ => bail!(EINVAL, "nothing can be mounted beneath the root of the mount namespace"),
+    }
+}
+
+fn check_movable(k: &Kernel, mount: MountId) -> Result<()> {
+    let this = &k.vfs.mounts[mount];
+    let Some(parent) = this.parent() else { bail!(EINVAL, "mount {} has no parent", this.mnt_id) };
+    if this.flags.contains(MountFlags::LOCKED) {
+        bail!(EINVAL, "mount {} is locked: it came from a more privileged mount namespace", this.mnt_id);
+    }
+    if k.vfs.mounts[parent].is_shared() {
+        bail!(EINVAL, "mount {}, the parent of what is moved, is shared", k.vfs.mounts[parent].mnt_id);
+    }
+    Ok(())
+}
+
+fn check_content(k: &Kernel, me: TaskId, moved: &[MountId], target: MountId) -> Result<()> {
+    let is_unbindable = |mount: &MountId| k.vfs.mounts[*mount].flags.contains(MountFlags::UNBINDABLE);
+    if k.vfs.mounts[target].is_shared() && moved.iter().any(is_unbindable) {
+        bail!(EINVAL, "an unbindable mount cannot become shared");
+    }
+    if moved.iter().any(|&mount| is_older_mnt_ns(k, me, k.vfs.mounts[mount].root.place())) {
+        bail!(ELOOP, "the tree has a file of a mount namespace that is not younger than the caller's");
+    }
+    if moved.contains(&target) {
+        bail!(ELOOP, "the target is in what is moved");
+    }
+    Ok(())
+}

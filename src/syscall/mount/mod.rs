@@ -1,0 +1,165 @@
+//! mount(2) (`path_mount` in `fs/namespace.c`): what the flags ask for, with the checks in Linux's order.
+
+mod bind;
+mod new;
+mod remount;
+
+use super::{Return, namei};
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::capability::Cap;
+use crate::kernel::mount::flags::MsFlags;
+use crate::kernel::mount::propagation::PropagationType;
+use crate::kernel::mount::site::{Path, Site};
+use crate::kernel::{Kernel, MountId, TaskId};
+use crate::tree::{self, Viewer};
+
+pub use bind::Beneath;
+pub(super) use bind::{copy_for_open_tree, move_tree};
+
+/// The arguments of mount(2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountArgs {
+    /// `None`: NULL.
+    pub source: Option<Vec<u8>>,
+    pub target: Vec<u8>,
+    pub fs_type: Option<Vec<u8>>,
+    pub flags: MsFlags,
+    pub data: Vec<u8>,
+}
+
+/// Mounts, binds, moves or changes a mount, as the flags say.
+///
+/// # Errors
+/// Those of finding the target; EPERM: CAP_SYS_ADMIN missing over the owner of the caller's mount namespace; then those
+/// of the operation.
+pub fn sys_mount(k: &mut Kernel, me: TaskId, args: &MountArgs) -> Result<Return> {
+    let target = namei::find(k, me, &args.target, true)?;
+    let flags = args.flags;
+    if flags.contains(MsFlags::NOUSER) {
+        bail!(EINVAL, "MS_NOUSER is for the kernel");
+    }
+    check_may_mount(k, me)?;
+    if flags.contains(MsFlags::REMOUNT | MsFlags::BIND) {
+        remount::one_mount(k, me, target, flags)?;
+    } else if flags.contains(MsFlags::REMOUNT) {
+        remount::superblock(k, me, target, flags, &args.data)?;
+    } else if flags.contains(MsFlags::BIND) {
+        bind::bind(k, me, args.source.as_deref(), target, flags.contains(MsFlags::REC))?;
+    } else if flags.intersects(MsFlags::TYPES) {
+        change_type(k, me, target, flags)?;
+    } else if flags.contains(MsFlags::MOVE) {
+        bind::move_old(k, me, args.source.as_deref(), target)?;
+    } else {
+        new::mount(k, me, target, args)?;
+    }
+    Ok(Return::Num(0))
+}
+
+/// The capability every change of a mount takes (`may_mount`).
+///
+/// # Errors
+/// EPERM
+pub(super) fn check_may_mount(k: &Kernel, me: TaskId) -> Result<()> {
+    let ns = k.mnt_ns_of(me).expect("only a live task makes calls");
+    let owner = k.ns_owner(ns).expect("a mount namespace has an owner");
+    if !k.ns_capable(me, owner, Cap::SYS_ADMIN) {
+        bail!(EPERM, "CAP_SYS_ADMIN missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(ns));
+    }
+    Ok(())
+}
+
+/// Whether a mount is in the caller's namespace (`check_mnt`).
+pub(super) fn is_own(k: &Kernel, me: TaskId, mount: MountId) -> bool {
+    let ns = k.mnt_ns_of(me).expect("only a live task makes calls");
+    k.vfs.mounts[mount].tree == Some(k.tree_of(ns))
+}
+
+/// # Errors
+/// EINVAL
+pub(super) fn check_own(k: &Kernel, me: TaskId, mount: MountId, what: &'static str) -> Result<()> {
+    if !is_own(k, me, mount) {
+        bail!(EINVAL, "{} is on mount {}, not one of the caller's mount namespace", what, k.vfs.mounts[mount].mnt_id);
+    }
+    Ok(())
+}
+
+/// # Errors
+/// EINVAL
+pub(super) fn check_mount_root(k: &Kernel, path: Path, what: &'static str) -> Result<()> {
+    if !k.is_mount_root(path) {
+        bail!(EINVAL, "{} is no mount point", what);
+    }
+    Ok(())
+}
+
+/// Where something can be mounted: on top of all that is there already (`lock_mount`).
+///
+/// # Errors
+/// ENOENT: the place has been removed, or its mount has been taken off.
+pub(super) fn lock_mount(k: &Kernel, path: Path) -> Result<Path> {
+    let path = k.topmost(path);
+    if k.is_unlinked(path.place) {
+        bail!(ENOENT, "the target has been removed");
+    }
+    if k.vfs.mounts[path.mount].tree.is_none() && path.mount != k.vfs.nsfs.id() {
+        bail!(ENOENT, "mount {} of the target has been unmounted", k.vfs.mounts[path.mount].mnt_id);
+    }
+    Ok(path)
+}
+
+/// A path as a place inside its superblock.
+pub(super) fn site_of(k: &Kernel, me: TaskId, path: Path) -> Result<Site> {
+    tree::site(k, Viewer(me), path)
+}
+
+/// The type of propagation that flags ask for (`flags_to_propagation_type`).
+///
+/// # Errors
+/// EINVAL: more than one, or other flags with it.
+fn propagation_type(flags: MsFlags) -> Result<PropagationType> {
+    let extra = flags - MsFlags::TYPES - MsFlags::REC - MsFlags::SILENT;
+    if !extra.is_empty() {
+        bail!(EINVAL, "flags {} do not go with a type of propagation", format!("{:#x}", extra.bits()));
+    }
+    match flags & MsFlags::TYPES {
+        MsFlags::SHARED => Ok(PropagationType::Shared),
+        MsFlags::SLAVE => Ok(PropagationType::Slave),
+        MsFlags::PRIVATE => Ok(PropagationType::Private),
+        MsFlags::UNBINDABLE => Ok(PropagationType::Unbindable),
+        _ => bail!(EINVAL, "more than one type of propagation"),
+    }
+}
+
+/// Changes how a mount propagates, or a mount and all on it (`do_change_type`).
+///
+/// # Errors
+/// EINVAL: no mount point, the flags, or a mount of no namespace; EPERM: CAP_SYS_ADMIN missing over the owner of the
+/// mount's namespace.
+fn change_type(k: &mut Kernel, me: TaskId, target: Path, flags: MsFlags) -> Result<()> {
+    check_mount_root(k, target, "the target")?;
+    let new = propagation_type(flags)?;
+    let tree = k.vfs.mounts[target.mount].tree.map(|tree| k.vfs.trees[tree].ns);
+    match tree {
+        None => bail!(EINVAL, "mount {} has been unmounted", k.vfs.mounts[target.mount].mnt_id),
+        Some(None) => {}
+        Some(Some(ns)) => {
+            let owner = k.ns_owner(ns).expect("a mount namespace has an owner");
+            if !k.ns_capable(me, owner, Cap::SYS_ADMIN) {
+                bail!(EPERM, "CAP_SYS_ADMIN missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(ns));
+            }
+        }
+    }
+    set_type(k, target.mount, new, flags.contains(MsFlags::REC));
+    Ok(())
+}
+
+pub(super) fn set_type(k: &mut Kernel, top: MountId, new: PropagationType, recursive: bool) {
+    let mounts = if recursive { k.subtree(top) } else { vec![top] };
+    for mount in mounts {
+        k.set_propagation(mount, new, |_| false);
+        if let Some(tree) = k.vfs.mounts[mount].tree {
+            k.vfs.trees[tree].event += 1;
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A new mount of a file system (`do_new_mount`).
+
+use super::super::cwd::is_directory;
+use super::super::namei;
+use super::{MountArgs, check_own, lock_mount, site_of};
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::capability::Cap;
+use crate::kernel::mount::flags::MountFlags;
+use crate::kernel::mount::propagation::Attaching;
+use crate::kernel::mount::sb::{Asks, FsType, SbPlan, fs_type};
+use crate::kernel::mount::site::Path;
+use crate::kernel::node::Place;
+use crate::kernel::{Kernel, MountId, TaskId};
+
+/// Mounts a file system on `target`.
+///
+/// # Errors
+/// EINVAL: no type, its options, a target in another namespace, a type of the kernel's own; ENODEV: no such type; EPERM:
+/// the capability the type asks for, or a mount that would reveal what is hidden from the caller; ENOENT, ENOTBLK: the
+/// device; ENOENT: the target is gone; EBUSY: the same file system is there already; ENOTDIR: a directory and a file;
+/// ENOSPC: mount-max.
+pub(super) fn mount(k: &mut Kernel, me: TaskId, target: Path, args: &MountArgs) -> Result<()> {
+    let Some(name) = &args.fs_type else { bail!(EINVAL, "a new mount needs a type of file system") };
+    let Some(fs) = fs_type(name) else {
+        bail!(ENODEV, "there is no file system type {}", String::from_utf8_lossy(name).into_owned());
+    };
+    let plan = k.plan_sb(me, fs, &args.data, args.flags)?;
+    if !k.ns_capable(me, plan.user_ns, Cap::SYS_ADMIN) {
+        bail!(EPERM, "CAP_SYS_ADMIN missing in {}, which a mount of {} takes", k.ns_arg(plan.user_ns), fs.name);
+    }
+    if fs.on_device {
+        find_device(k, me, args.source.as_deref())?;
+    }
+    let flags = unrevealing_flags(k, me, &plan, args.flags.mount_flags())?;
+    let target = lock_mount(k, target)?;
+    check_own(k, me, target.mount, "the target")?;
+    check_target(k, me, target, &plan)?;
+    let site = site_of(k, me, target)?;
+    k.check_attach(target.mount, &site, Attaching { new: 1, copied: 1, is_mnt_ns_file: false })?;
+    let options = plan.options.clone();
+    let sb = k.get_sb(plan);
+    k.apply_cgroup_options(me, sb.id(), options);
+    let root = k.root_for(me, sb.id());
+    let source = args.source.as_deref().map(Into::into);
+    let mount = k.new_mount(sb, &root, source, flags);
+    k.attach_tree(mount.id(), vec![mount], target.mount, &site);
+    Ok(())
+}
+
+/// No block device is simulated, so the source is none.
+fn find_device(k: &mut Kernel, me: TaskId, source: Option<&[u8]>) -> Result<()> {
+    let Some(source) = source else { bail!(EINVAL, "the file system is on a device, and no source is given") };
+    namei::find(k, me, source, true)?;
+    bail!(ENOTBLK, "{} is no block device", String::from_utf8_lossy(source).into_owned())
+}
+
+fn check_target(k: &Kernel, me: TaskId, target: Path, plan: &SbPlan) -> Result<()> {
+    if k.is_mount_root(target) && plan.existing == Some(k.vfs.sb_of(target.mount)) {
+        bail!(EBUSY, "this file system is mounted there already");
+    }
+    if plan.fs.asks == Asks::Kernel {
+        bail!(EINVAL, "{} is the kernel's own", plan.fs.name);
+    }
+    if !is_directory(k, me, target)? {
+        bail!(ENOTDIR, "the target is no directory");
+    }
+    Ok(())
+}
+
+/// The flags for a mount of a type that shows much of the kernel: whoever mounts one in a namespace of another owner
+/// than the initial one has to see one already, with nothing hidden (`mount_too_revealing`).
+///
+/// # Errors
+/// EPERM
+fn unrevealing_flags(k: &Kernel, me: TaskId, plan: &SbPlan, flags: MountFlags) -> Result<MountFlags> {
+    let ns = k.mnt_ns_of(me).expect("only a live task makes calls");
+    if !plan.fs.reveals || k.ns_owner(ns) == Some(k.init.user_ns) {
+        return Ok(flags);
+    }
+    let mounts = k.vfs.trees[k.tree_of(ns)].mounts.values();
+    let locks = mounts.map(|mount| mount.id()).find_map(|mount| visible_locks(k, mount, plan.fs, flags));
+    match locks {
+        Some(locks) => Ok(flags | locks),
+        None => bail!(EPERM, "no {} in {} is as visible as the new one would be", plan.fs.name, k.ns_arg(ns)),
+    }
+}
+
+/// The locks a new mount takes over from a visible one; `None`: this one is not fully visible, or has flags the new one
+/// would not have (`mnt_already_visible`).
+fn visible_locks(k: &Kernel, id: MountId, fs: &FsType, new: MountFlags) -> Option<MountFlags> {
+    let mount = &k.vfs.mounts[id];
+    let sb = &k.vfs.sbs[mount.sb.id()];
+    if sb.fs.name != fs.name || mount.root.place() != sb.root.place() {
+        return None;
+    }
+    let mut flags = mount.flags;
+    flags.set(MountFlags::LOCK_READONLY, flags.contains(MountFlags::LOCK_READONLY) || sb.read_only);
+    let reveals_writes = flags.contains(MountFlags::LOCK_READONLY) && !new.contains(MountFlags::READONLY);
+    let other_atime = flags.contains(MountFlags::LOCK_ATIME) && (flags ^ new).intersects(MountFlags::ATIME);
+    let hides = |(place, child): (&Place, &MountId)| {
+        k.vfs.mounts[*child].flags.contains(MountFlags::LOCKED) && !is_mount_stub(k, *place)
+    };
+    let is_visible = !reveals_writes && !other_atime && !mount.at.iter().any(hides);
+    is_visible.then_some(flags & (MountFlags::LOCK_READONLY | MountFlags::LOCK_ATIME))
+}
+
+fn is_mount_stub(k: &Kernel, place: Place) -> bool {
+    matches!(place, Place::Dentry(dentry) if k.vfs.dentries[dentry].is_mount_stub)
+}

@@ -1,0 +1,62 @@
+//! The newer mount calls: open_tree(2), move_mount(2), mount_setattr(2), as far as trees and propagation go.
+
+use std::collections::BTreeMap;
+
+use super::mount::{self, Beneath, check_may_mount, check_mount_root, check_own};
+use super::{Return, fd, namei};
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::file::{FileKind, OpenFlags};
+use crate::kernel::mount::propagation::PropagationType;
+use crate::kernel::mount::site::Path;
+use crate::kernel::mount::tree::MountTree;
+use crate::kernel::node::Node;
+use crate::kernel::{Kernel, TaskId};
+
+/// A descriptor of a copy of what is at a path, in a tree of its own that goes when it is closed (OPEN_TREE_CLONE).
+///
+/// # Errors
+/// EPERM: CAP_SYS_ADMIN missing over the owner of the caller's mount namespace; those of finding the path; EINVAL: it
+/// cannot be bound; EMFILE.
+pub fn sys_open_tree(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<Return> {
+    check_may_mount(k, me)?;
+    let from = namei::find(k, me, path, true)?;
+    let number = fd::free_fd(k, me)?;
+    let copies = mount::copy_for_open_tree(k, me, from)?;
+    let root = copies[0].id();
+    let tree = k.vfs.trees.insert(MountTree { ns: None, root, mounts: BTreeMap::new(), event: 0 });
+    k.join_tree(tree, copies);
+    let path = Path { mount: root, place: from.place };
+    let kind = FileKind::Node { node: Node::from(path), bound: None };
+    let file = fd::new_file(k, me, kind, OpenFlags::PATH | OpenFlags::NEED_UNMOUNT, Some(path));
+    fd::install_fd(k, me, number, file, false);
+    Ok(Return::Num(i64::from(number)))
+}
+
+/// Moves a mount, or the tree of an open_tree(2) descriptor, to a path; with `beneath` below what is mounted there.
+///
+/// # Errors
+/// EPERM: CAP_SYS_ADMIN missing over the owner of the caller's mount namespace; those of finding the two, the target
+/// first; those of moving.
+pub fn sys_move_mount(k: &mut Kernel, me: TaskId, from: &[u8], to: &[u8], beneath: Beneath) -> Result<Return> {
+    check_may_mount(k, me)?;
+    let to = namei::find(k, me, to, true)?;
+    let from = namei::find(k, me, from, true)?;
+    mount::move_tree(k, me, from, to, beneath)?;
+    Ok(Return::Num(0))
+}
+
+/// Changes how a mount propagates.
+///
+/// # Errors
+/// EPERM: CAP_SYS_ADMIN missing over the owner of the caller's mount namespace; EINVAL: not exactly one type, a mount of
+/// another namespace, no mount point; those of finding the path.
+pub fn sys_mount_setattr(k: &mut Kernel, me: TaskId, path: &[u8], types: &[PropagationType]) -> Result<Return> {
+    check_may_mount(k, me)?;
+    let &[new] = types else { bail!(EINVAL, "{} types of propagation, one is possible", types.len()) };
+    let path = namei::find(k, me, path, true)?;
+    check_own(k, me, path.mount, "the path")?;
+    check_mount_root(k, path, "the path")?;
+    mount::set_type(k, path.mount, new, false);
+    Ok(Return::Num(0))
+}
