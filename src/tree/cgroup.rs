@@ -81,7 +81,8 @@ pub(super) fn read(look: &Look<'_>, id: CgroupId, file: CgroupFile) -> Result<Ve
         CgroupFile::Type => format!("{}\n", k.cgroup_type(id)),
         CgroupFile::Procs => processes(look, id)?,
         CgroupFile::Threads => numbers(cgroup.tasks.values().map(|&thread| look.own_nr(thread))),
-        CgroupFile::Controllers | CgroupFile::SubtreeControl => "\n".to_owned(),
+        // Not even a newline where there are none (`cgroup_print_ss_mask`).
+        CgroupFile::Controllers | CgroupFile::SubtreeControl => String::new(),
         CgroupFile::Events => {
             let flag = |set| u8::from(set);
             format!("populated {}\nfrozen {}\n", flag(k.is_cgroup_populated(id)), flag(k.is_cgroup_frozen(id)))

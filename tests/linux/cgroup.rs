@@ -56,7 +56,8 @@ static HOST: LazyLock<Option<(PathBuf, bool)>> = LazyLock::new(|| {
 });
 
 /// The cgroup that stands for [`TOP`] on the host.
-static HOST_TOP: LazyLock<String> = LazyLock::new(|| format!("nslab-test-{}", std::process::id()));
+static HOST_TOP: LazyLock<String> = LazyLock::new(|| format!("{TOP_PREFIX}{}", std::process::id()));
+const TOP_PREFIX: &str = "nslab-test-";
 
 /// Why no cgroup programs can run here.
 pub fn obstacle() -> Option<&'static str> {
@@ -65,6 +66,7 @@ pub fn obstacle() -> Option<&'static str> {
     if !own.lines().any(|line| line == "0::/") {
         return Some("this process is not in the root of the cgroup2 hierarchy, in which a lab begins");
     }
+    remove_stale(mount);
     let top = mount.join(&*HOST_TOP);
     if fs::create_dir(&top).is_err() {
         return Some("cgroups cannot be made");
@@ -85,6 +87,17 @@ pub fn clean() {
     while top.exists() && !wait.is_over(crate::patience::PATIENCE) {
         remove_tree(&top);
         wait.pause();
+    }
+}
+
+/// Removes what runs have left that were killed.
+fn remove_stale(mount: &Path) {
+    for cgroup in children(mount) {
+        let name = cgroup.file_name().unwrap_or_default().to_string_lossy();
+        let pid = name.strip_prefix(TOP_PREFIX).and_then(|pid| pid.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            remove_tree(&cgroup);
+        }
     }
 }
 

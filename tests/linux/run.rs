@@ -1,7 +1,6 @@
 //! Runs programs on both sides; makes those that differ as short as they can be.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use nslab::errno::Errno;
 use proptest::strategy::ValueTree;
@@ -185,8 +184,6 @@ pub fn run_programs(
 const PROGRESS_EVERY: u64 = 1000;
 const MAX_DIVERGENCES: usize = 10;
 const SHRINK_RUNS: u32 = 250;
-/// Most runs of a shrinking program differ: waiting long for each would take for ever.
-const SHRINK_PATIENCE: Duration = Duration::from_millis(150);
 
 fn shrink(
     pair: &mut Pair,
@@ -195,7 +192,7 @@ fn shrink(
     mut worst: Outcome,
 ) -> Result<Divergence, String> {
     let runs = std::env::var("NSLAB_LINUX_SHRINK").ok().and_then(|runs| runs.parse().ok()).unwrap_or(SHRINK_RUNS);
-    pair.set_patience(SHRINK_PATIENCE);
+    pair.set_patience(area.shrink_patience);
     let mut may_go_on = runs > 0 && tree.simplify();
     for _ in 0..runs {
         if !may_go_on {
