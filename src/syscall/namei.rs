@@ -112,7 +112,12 @@ fn check_room_for(k: &Kernel, me: TaskId, dir: Node, name: &[u8]) -> Result<()> 
     if tree::lookup(k, Viewer(me), dir, name).is_ok() {
         bail!(EEXIST, "{} exists", String::from_utf8_lossy(name).into_owned());
     }
-    check_room(k, me, dir)?;
+    check_room(k, me, dir)
+}
+
+/// # Errors
+/// EOVERFLOW
+fn check_ids(k: &Kernel, me: TaskId, dir: Node) -> Result<()> {
     let Place::Dentry(id) = dir.place else { return Ok(()) };
     let ids = &k.cred_of(me).ids;
     let owner = k.namespaces[k.sb_user_ns(k.vfs.dentries[id].sb)].user();
@@ -131,6 +136,7 @@ fn check_room(k: &Kernel, me: TaskId, dir: Node) -> Result<()> {
     if k.is_unlinked(dir.place) {
         bail!(ENOENT, "the directory has been removed");
     }
+    check_ids(k, me, dir)?;
     tree::may_access_dir(k, Viewer(me), dir, DirUse::Change)
 }
 
@@ -207,12 +213,27 @@ fn new_name<'p>(k: &Kernel, me: TaskId, path: &'p [u8]) -> Result<(Node, &'p [u8
 /// What touch(1) does: makes an empty file of mode 0666 less the umask, or does nothing to one that exists.
 ///
 /// # Errors
-/// Those of [`tree::resolve_file`] but ENOENT; EROFS; as [`create_file`].
+/// Those of [`tree::resolve_file`] but ENOENT; EROFS; EACCES: neither the caller's nor for it to write; as
+/// [`create_file`].
 fn touch(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
     match tree::resolve_file(k, me, path, true) {
-        Ok(node) => tree::check_writable(k, node)?,
+        Ok(node) => {
+            tree::check_writable(k, node)?;
+            check_touch(k, me, node)?;
+        }
         Err(error) if error.errno == Errno::ENOENT => create_file(k, me, path)?,
         Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// Who may set the times of a file to now: its owner, and who may write to it (`setattr_prepare`).
+fn check_touch(k: &Kernel, me: TaskId, node: Node) -> Result<()> {
+    if let Place::Dentry(id) = node.place {
+        let (uid, gid) = (k.vfs.dentries[id].uid, k.vfs.dentries[id].gid);
+        if k.cred_of(me).ids.fsuid != uid && !may_on(k, me, (uid, gid), Cap::FOWNER) {
+            return tree::may_write_as(k, k.tasks[me].cred.id(), node);
+        }
     }
     Ok(())
 }
@@ -248,8 +269,7 @@ enum Victim {
 /// A file that may be taken out of its directory (`may_delete`); its place there.
 ///
 /// # Errors
-/// EROFS, ENOENT, EACCES; EPERM: files of `proc`, or of others in a sticky directory; ENOTDIR, EISDIR; EBUSY: something
-/// is mounted on it in the caller's mount namespace.
+/// EROFS, ENOENT, EACCES; EPERM: files of `proc`, or of others in a sticky directory; ENOTDIR, EISDIR.
 fn deletable(k: &Kernel, me: TaskId, dir: Node, name: &[u8], victim: Option<Victim>) -> Result<Place> {
     if !matches!(dir.place, Place::Dentry(_) | Place::Cgroup(_, None)) {
         tree::lookup(k, Viewer(me), dir, name)?;
@@ -269,11 +289,17 @@ fn deletable(k: &Kernel, me: TaskId, dir: Node, name: &[u8], victim: Option<Vict
         Some(Victim::Other) if is_directory => bail!(EISDIR, "this is a directory"),
         _ => {}
     }
+    Ok(place)
+}
+
+/// # Errors
+/// EBUSY: something is mounted on it in the caller's mount namespace.
+fn check_no_mountpoint(k: &Kernel, me: TaskId, place: Place) -> Result<()> {
     let own = k.mnt_ns_of(me).expect("only a live task makes calls");
     if k.is_mountpoint_in(place, k.tree_of(own)) {
         bail!(EBUSY, "something is mounted on it in {}", k.ns_arg(own));
     }
-    Ok(place)
+    Ok(())
 }
 
 /// In a sticky directory only the owners of the file and of the directory delete.
@@ -323,7 +349,9 @@ pub fn rmdir_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8]) -> Result<()
         b".." => bail!(ENOTEMPTY, "the last name is .."),
         _ => {}
     }
-    match deletable(k, me, dir, name, Some(Victim::Directory))? {
+    let place = deletable(k, me, dir, name, Some(Victim::Directory))?;
+    check_no_mountpoint(k, me, place)?;
+    match place {
         Place::Dentry(id) => {
             check_empty(k, id)?;
             k.unlink_dentry(id);
@@ -356,6 +384,7 @@ fn unlink(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
     let Place::Dentry(id) = deletable(k, me, dir, name, Some(Victim::Other))? else {
         bail!(EPERM, "this file system keeps its files");
     };
+    check_no_mountpoint(k, me, Place::Dentry(id))?;
     k.unlink_dentry(id);
     Ok(())
 }
@@ -374,8 +403,9 @@ fn rename(k: &mut Kernel, me: TaskId, old: &[u8], new: &[u8]) -> Result<()> {
     let (Last::Name(old_name), Last::Name(new_name)) = (old_last, new_last) else {
         bail!(EBUSY, "a path ends in no name");
     };
-    let (Some(Place::Dentry(id)), Place::Dentry(dir)) =
-        (tree::child_place(k, Viewer(me), old_dir, old_name), new_dir.place)
+    tree::check_writable(k, old_dir)?;
+    let (Some(Place::Dentry(id)), Place::Dentry(from), Place::Dentry(dir)) =
+        (tree::child_place(k, Viewer(me), old_dir, old_name), old_dir.place, new_dir.place)
     else {
         deletable(k, me, old_dir, old_name, None)?;
         tree::may_access_dir(k, Viewer(me), new_dir, DirUse::Change)?;
@@ -386,22 +416,28 @@ fn rename(k: &mut Kernel, me: TaskId, old: &[u8], new: &[u8]) -> Result<()> {
     }
     let replaced = k.child_dentry(dir, new_name);
     if replaced == Some(id) {
-        return tree::check_writable(k, old_dir);
+        return Ok(());
     }
-    if let (Some(replaced), Place::Dentry(from)) = (replaced, old_dir.place)
-        && k.is_dentry_below(from, replaced)
-    {
+    if replaced.is_some_and(|replaced| k.is_dentry_below(from, replaced)) {
         bail!(ENOTEMPTY, "the target holds what is renamed");
     }
     deletable(k, me, old_dir, old_name, None)?;
+    let is_dir = k.vfs.dentries[id].is_directory();
     match replaced {
         None => check_room_for(k, me, new_dir, new_name)?,
-        Some(replaced) => {
-            let is_dir = k.vfs.dentries[id].is_directory();
+        Some(_) => {
             let victim = if is_dir { Victim::Directory } else { Victim::Other };
             deletable(k, me, new_dir, new_name, Some(victim))?;
-            check_empty(k, replaced)?;
         }
+    }
+    if is_dir && from != dir {
+        // Its `..` changes.
+        tree::may_write_as(k, k.tasks[me].cred.id(), Node { place: Place::Dentry(id), ..old_dir })?;
+    }
+    check_no_mountpoint(k, me, Place::Dentry(id))?;
+    if let Some(replaced) = replaced {
+        check_no_mountpoint(k, me, Place::Dentry(replaced))?;
+        check_empty(k, replaced)?;
     }
     k.rename_dentry(id, dir, new_name);
     Ok(())
@@ -412,11 +448,11 @@ fn rename(k: &mut Kernel, me: TaskId, old: &[u8], new: &[u8]) -> Result<()> {
 /// # Errors
 /// EINVAL: an id without a mapping; EROFS; EPERM: not the caller's to give, or a file of `proc`.
 fn chown(k: &mut Kernel, me: TaskId, path: &[u8], uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+    let node = tree::resolve_file(k, me, path, true)?;
+    tree::check_writable(k, node)?;
     let user = k.namespaces[k.cred_of(me).user_ns.id()].user();
     let uid = uid.map(|uid| user.make_kuid(uid).ok_or_else(|| no_mapping(uid))).transpose()?;
     let gid = gid.map(|gid| user.make_kgid(gid).ok_or_else(|| no_mapping(gid))).transpose()?;
-    let node = tree::resolve_file(k, me, path, true)?;
-    tree::check_writable(k, node)?;
     let owner = match node.place {
         Place::Dentry(id) => (k.vfs.dentries[id].uid, k.vfs.dentries[id].gid),
         Place::Mqueue(id) => (k.mqueues[id].uid, k.mqueues[id].gid),

@@ -136,8 +136,16 @@ pub fn may_open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Res
     if flags.contains(OpenFlags::PATH) {
         return Ok(());
     }
+    let writes = flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNC) && !matches!(node.place, Place::NsFile(_));
+    if writes {
+        // Emptying a file asks the mount first, writing last.
+        if flags.contains(OpenFlags::TRUNC) {
+            check_writable(k, node)?;
+        }
+        check_sb_writable(k, node)?;
+    }
     check_access(&look, node, &attr, Access::of(flags))?;
-    if flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNC) && !matches!(node.place, Place::NsFile(_)) {
+    if writes {
         check_writable(k, node)?;
     }
     if attr.file_type == FileType::Socket {
@@ -160,7 +168,13 @@ pub fn check_writable(k: &Kernel, node: Node) -> Result<()> {
     if mount.flags.contains(MountFlags::READONLY) {
         bail!(EROFS, "mount {} is read-only", mount.mnt_id);
     }
-    let sb = &k.vfs.sbs[mount.sb.id()];
+    check_sb_writable(k, node)
+}
+
+/// `sb_permission`
+fn check_sb_writable(k: &Kernel, node: Node) -> Result<()> {
+    let Some(path) = node.path() else { return Ok(()) };
+    let sb = &k.vfs.sbs[k.vfs.sb_of(path.mount)];
     if sb.read_only {
         bail!(EROFS, "the {} file system {}:{} is read-only", sb.fs.name, sb.device.0, sb.device.1);
     }

@@ -38,6 +38,8 @@ pub struct Attaching {
     pub copied: usize,
     /// Its root is a mount namespace file, of which propagation makes no copies.
     pub is_mnt_ns_file: bool,
+    /// The root of the uppermost mount that covers it as a whole, which what is at the destination may come to lie on.
+    pub top: Place,
 }
 
 impl Kernel {
@@ -100,8 +102,12 @@ impl Kernel {
     /// Whether mounts may be attached at `site` of `dest`, with all that follows elsewhere (`attach_recursive_mnt`).
     ///
     /// # Errors
-    /// ENOSPC: a namespace would have more than mount-max mounts; EINVAL: a mount namespace file would propagate.
+    /// ENOENT: the root of what is attached has been removed; ENOSPC: a namespace would have more than mount-max mounts;
+    /// EINVAL: a mount namespace file would propagate.
     pub fn check_attach(&self, dest: MountId, site: &Site, attaching: Attaching) -> Result<()> {
+        if self.is_unlinked(attaching.top) {
+            bail!(ENOENT, "the root of what is mounted has been removed");
+        }
         let mut counts: BTreeMap<TreeId, usize> = BTreeMap::new();
         self.count_mounts(&mut counts, dest, attaching.new)?;
         if !self.vfs.mounts[dest].is_shared() {

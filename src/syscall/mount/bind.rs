@@ -47,7 +47,7 @@ pub(super) fn bind(k: &mut Kernel, me: TaskId, from: Option<&[u8]>, target: Path
     let site = site_of(k, me, target)?;
     let is_mnt_ns_file = k.is_mnt_ns_file(from.place);
     let copied = if recursive { k.plan_copy(from.mount, from.place, Copying::empty()).len() } else { 1 };
-    k.check_attach(target.mount, &site, Attaching { new: plan.len(), copied, is_mnt_ns_file })?;
+    k.check_attach(target.mount, &site, Attaching { new: plan.len(), copied, is_mnt_ns_file, top: from.place })?;
     let copies = copy(k, me, from, &plan)?;
     k.attach_tree(copies[0].id(), copies, target.mount, &site);
     Ok(())
@@ -163,7 +163,8 @@ pub(in crate::syscall) fn move_tree(
     let new = if is_own_tree { 0 } else { moved.len() };
     let copied = k.plan_copy(from.mount, from.place, Copying::empty()).len();
     let is_mnt_ns_file = k.is_mnt_ns_file(from.place);
-    k.check_attach(target.mount, &site, Attaching { new, copied, is_mnt_ns_file })?;
+    let top = k.topmost(from).place;
+    k.check_attach(target.mount, &site, Attaching { new, copied, is_mnt_ns_file, top })?;
     let fresh = match tree {
         Some(tree) if !is_own_tree => k.dissolve_tree(tree),
         _ => Vec::new(),

@@ -37,7 +37,9 @@ pub(super) fn mount(k: &mut Kernel, me: TaskId, target: Path, args: &MountArgs) 
     check_own(k, me, target.mount, "the target")?;
     check_target(k, me, target, &plan)?;
     let site = site_of(k, me, target)?;
-    k.check_attach(target.mount, &site, Attaching { new: 1, copied: 1, is_mnt_ns_file: false })?;
+    // A root that is not made yet has not been removed.
+    let attaching = Attaching { new: 1, copied: 1, is_mnt_ns_file: false, top: target.place };
+    k.check_attach(target.mount, &site, attaching)?;
     let options = plan.options.clone();
     let sb = k.get_sb(plan);
     k.apply_cgroup_options(me, sb.id(), options);

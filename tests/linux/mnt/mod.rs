@@ -107,7 +107,6 @@ fn line() -> BoxedStrategy<String> {
         25 => prop_oneof![
             8 => at_mount("umount"),
             8 => at_mount("umount -l"),
-            2 => at_mount("umount --expire"),
             1 => at_mount("umount -f"),
             1 => at_mount("umount --nofollow"),
             1 => one("umount"),
