@@ -412,11 +412,11 @@ fn rename(k: &mut Kernel, me: TaskId, old: &[u8], new: &[u8]) -> Result<()> {
 /// # Errors
 /// EINVAL: an id without a mapping; EROFS; EPERM: not the caller's to give, or a file of `proc`.
 fn chown(k: &mut Kernel, me: TaskId, path: &[u8], uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+    let node = tree::resolve_file(k, me, path, true)?;
+    tree::check_writable(k, node)?;
     let user = k.namespaces[k.cred_of(me).user_ns.id()].user();
     let uid = uid.map(|uid| user.make_kuid(uid).ok_or_else(|| no_mapping(uid))).transpose()?;
     let gid = gid.map(|gid| user.make_kgid(gid).ok_or_else(|| no_mapping(gid))).transpose()?;
-    let node = tree::resolve_file(k, me, path, true)?;
-    tree::check_writable(k, node)?;
     let owner = match node.place {
         Place::Dentry(id) => (k.vfs.dentries[id].uid, k.vfs.dentries[id].gid),
         Place::Mqueue(id) => (k.mqueues[id].uid, k.mqueues[id].gid),
