@@ -131,6 +131,11 @@ const DEVIATIONS: &str = "
 | numbers of namespaces are free at once | the machine frees those of user, pid, ipc and net namespaces from a work item, a moment later |
 | ns_id values | the machine gives them out in batches per processor |
 | a call that would block | answers EAGAIN, `wait` 0 |
+| hardware addresses, addresses made of them, ports and inode numbers of sockets | each machine has its own |
+| duplicate address detection, states of links | told a second or two late on the machine: whether the one is over is not compared, the other at the end of a program |
+| TCP connections that were closed | the machine keeps them for a while |
+| dummy devices | `ifb` devices stand for them where the kernel has no others |
+| cgroups | the one below the root of the host's hierarchy has another name; none is frozen, as a frozen worker does not answer |
 
 Made by `NSLAB_LINUX_RUNS=20000 NSLAB_LINUX_REPORT=docs/CONFORMANCE.md cargo test --test linux`, as root on Linux 6.18.
 ";
