@@ -778,6 +778,22 @@ fn privately(script: &str) -> Option<Output> {
     Some(own(script))
 }
 
+/// The device is a copy of the machine's, which everybody may open, as distributions have it.
+#[test]
+fn a_user_without_privileges_mounts_by_fusermount3() {
+    if !nix::unistd::geteuid().is_root() || !["fusermount3", "setpriv"].into_iter().all(has) {
+        return;
+    }
+    let script = r#"cp $nslab $dir/nslab && mkdir $dir/lab && chown 65534:65534 $dir $dir/lab && chmod 755 $dir/nslab || exit
+        mount -t tmpfs dev /dev && mknod -m 666 /dev/fuse c 10 229 && mknod -m 666 /dev/null c 1 3 || exit
+        setpriv --reuid=65534 --regid=65534 --clear-groups sh -c '
+            cd $dir && ./nslab mount lab && readlink lab/proc/1/ns/net && echo net > lab/ctl/1/clone &&
+            cat lab/ctl/1/clone && stat -f -c %T lab && ./nslab umount lab && ls lab'"#;
+    let Some(output) = privately(script) else { return };
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(text, "net:[4026531833]\n2\nfuseblk\n", "{output:?}");
+}
+
 #[test]
 fn programs_that_read_proc_take_the_lab_for_the_machine() {
     if !["lsns", "ps"].into_iter().all(has) {

@@ -116,11 +116,8 @@ fn check_hierarchy_limits(k: &Kernel, parent: CgroupId) -> Result<()> {
 /// Removes a cgroup (`cgroup_rmdir`).
 ///
 /// # Errors
-/// EBUSY: tasks or other cgroups are in it, or it is the root.
+/// EBUSY: tasks or other cgroups are in it.
 pub(super) fn rmdir(k: &mut Kernel, cgroup: CgroupId) -> Result<()> {
-    if k.cgroup.table[cgroup].is_root() {
-        bail!(EBUSY, "the root of the hierarchy is mounted");
-    }
     if k.is_cgroup_populated(cgroup) {
         bail!(EBUSY, "tasks are in the cgroup or below it");
     }

@@ -45,7 +45,7 @@ pub fn sys_clone(k: &mut Kernel, me: TaskId, args: &CloneArgs) -> Result<Return>
     let cgroup = match check_numbered(k, me, &plan, args, flags) {
         Ok(cgroup) => cgroup,
         Err(refusal) => {
-            k.advance_cursors(&plan);
+            k.waste_numbers(&plan);
             drop_copies(k, me, flags);
             freeze_offsets(k, me, flags);
             return Err(refusal);

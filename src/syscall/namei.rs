@@ -437,7 +437,6 @@ fn chown(k: &mut Kernel, me: TaskId, path: &[u8], uid: Option<u32>, gid: Option<
     Ok(())
 }
 
-#[track_caller]
 fn no_mapping(id: u32) -> crate::errno::Error {
     crate::err!(EINVAL, "id {} has no mapping in the caller's user namespace", id)
 }

@@ -150,7 +150,7 @@ fn check_bind(k: &Kernel, me: TaskId, net: NsId, family: Family, addr: SocketAdd
 /// EMFILE; ENETUNREACH: no route, or TCP to a broadcast address; EACCES: UDP to one; ECONNREFUSED: nobody listens there;
 /// EAGAIN: nobody has the address or answers, which takes Linux seconds to find out; EADDRNOTAVAIL: no port is free, or
 /// no IPv6 address to send from; EINVAL: a link-local address, or the source would be a multicast or broadcast address;
-/// Those of finding a socket file.
+/// those of finding a socket file.
 pub fn sys_connect(k: &mut Kernel, me: TaskId, name: &SocketName) -> Result<Return> {
     let fd = free_fd(k, me)?;
     let net = own_net(k, me);

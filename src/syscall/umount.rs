@@ -91,7 +91,7 @@ fn make_read_only(k: &mut Kernel, me: TaskId, mount: MountId) -> Result<()> {
     check_sb_admin(k, me, mount)?;
     let sb = k.vfs.sb_of(mount);
     if !k.vfs.sbs[sb].read_only {
-        k.check_no_writers(sb)?;
+        k.check_unwritten(sb)?;
         k.vfs.sbs[sb].read_only = true;
     }
     Ok(())

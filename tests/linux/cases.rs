@@ -2,12 +2,13 @@
 
 use nslab::err;
 use nslab::errno::{Errno, Error, Result};
-use nslab::kernel::{Kernel, TaskId};
+use nslab::kernel::TaskId;
 use nslab::script::{Call, Lab};
 use nslab::syscall::{Return, Syscall, dispatch};
 
 use crate::cgroup;
 use crate::machine::SYS_RESOURCE;
+use crate::mnt;
 use crate::net::view::{Slow, masked_file};
 use crate::observe::status_lines;
 use crate::pair::{Pair, Trouble};
@@ -26,7 +27,8 @@ impl Lab for Pair {
             self.is_init_dirty |=
                 !matches!(call.syscall, Syscall::Wait { .. } | Syscall::Kill { .. } | Syscall::Read { .. });
         }
-        let answer = match &call.syscall {
+        let mut answer = match &call.syscall {
+            look if self.is_sandboxed && mnt::look::is_about_files(look) => mnt::look::look(self, task, look),
             Syscall::Read { .. } | Syscall::Readlink { .. } => self.look(task, &call.syscall),
             Syscall::Capset { effective, permitted, inheritable } => {
                 // Root of this pair never has it; "all but one" in a case means all but these two.
@@ -39,6 +41,10 @@ impl Lab for Pair {
                 self.compare_nets(Slow { state: false, tcp: false }).map(|()| answer).map_err(Trouble::Differs)
             }),
         };
+        if self.is_sandboxed && answer.is_ok() {
+            let seen = mnt::observe::observe(self, Some((task, &call.syscall)));
+            answer = seen.map_err(Trouble::Differs).and(answer);
+        }
         match answer {
             Ok(result) => result.map(|value| match value {
                 Return::Num(number) => number.to_string().into_bytes(),
@@ -122,21 +128,5 @@ impl Pair {
         } else {
             Err(Trouble::Differs(format!("{text}: lab {:?}, machine {there:?}", lab.map(|value| value.to_string()))))
         }
-    }
-}
-
-/// A bare lab that notes where errors were made.
-pub struct Watched {
-    pub k: Kernel,
-    pub sites: std::collections::BTreeSet<String>,
-}
-
-impl Lab for Watched {
-    fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
-        let result = Lab::call(&mut self.k, pid, call);
-        if let Err(error) = &result {
-            self.sites.insert(crate::run::site_of(error));
-        }
-        result
     }
 }

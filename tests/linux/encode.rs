@@ -174,6 +174,9 @@ impl Context<'_> {
         if self.is_sandboxed && is_tree_path {
             return tree_path(self, path);
         }
+        if let Some(path) = cgroup::real_path(self.k, self.me, path) {
+            return Some((int(libc::AT_FDCWD), path.into_bytes()));
+        }
         Some((int(libc::AT_FDCWD), self.numbers.path(self.k, own, path)?))
     }
 }
@@ -252,29 +255,32 @@ pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<(Job, Answer)> {
             let answer = if cgroup::real_path(c.k, c.me, path).is_some() { Answer::Unlike } else { Answer::Number };
             encode_write(c, path, bytes).map(|job| (job, answer))
         }
-        Syscall::Name(name) if !c.is_sandboxed => encode_cgroup_name(c, name),
         Syscall::Reboot { command, magic } => encode_reboot(c, *command, *magic),
         Syscall::Ip(ip) => encode_ip(c, ip).map(|job| (job, Answer::Number)),
         Syscall::Bind(name) => encode_socket(c, name, false).map(|job| (job, Answer::Number)),
         Syscall::Connect(name) => encode_socket(c, name, true).map(|job| (job, Answer::Number)),
         _ if c.is_sandboxed => encode_mount(c, syscall),
+        Syscall::Name(name) => encode_cgroup(c, name),
         // A tracer would have to answer for every signal of its tracee; what a task reads is observed from outside; the
         // rest is not compared.
         _ => crate::ipc::encode::encode(c, syscall),
     }
 }
 
-/// A change of the directories of cgroups.
-fn encode_cgroup_name(c: &Context<'_>, name: &NameCall) -> Option<(Job, Answer)> {
-    let (path, number, args) = match name {
-        NameCall::Mkdir { path } => (path, libc::SYS_mkdir, vec![IN_ARG, Arg::Value(0o777)]),
-        NameCall::Rmdir { path } => (path, libc::SYS_rmdir, vec![IN_ARG]),
-        NameCall::Unlink { path } => (path, libc::SYS_unlink, vec![IN_ARG]),
-        NameCall::Chown { path, uid, gid } => (path, libc::SYS_chown, vec![IN_ARG, id(*uid), id(*gid)]),
-        NameCall::Touch { .. } | NameCall::Rename { .. } | NameCall::Symlink { .. } => return None,
-    };
+/// What is done to cgroups.
+fn encode_cgroup(c: &Context<'_>, name: &NameCall) -> Option<(Job, Answer)> {
+    match name {
+        NameCall::Mkdir { path } => cgroup_call(c, path, libc::SYS_mkdir, &[IN_ARG, Arg::Value(0o777)]),
+        NameCall::Rmdir { path } => cgroup_call(c, path, libc::SYS_rmdir, &[IN_ARG]),
+        NameCall::Unlink { path } => cgroup_call(c, path, libc::SYS_unlink, &[IN_ARG]),
+        NameCall::Chown { uid, gid, path } => cgroup_call(c, path, libc::SYS_chown, &[IN_ARG, id(*uid), id(*gid)]),
+        _ => None,
+    }
+}
+
+fn cgroup_call(c: &Context<'_>, path: &[u8], number: i64, args: &[Arg]) -> Option<(Job, Answer)> {
     let path = cgroup::real_path(c.k, c.me, path)?;
-    Some((Job::Call(with_data(number, &args, zero_ended(path.as_bytes()))), Answer::Number))
+    Some((Job::Call(with_data(number, args, zero_ended(path.as_bytes()))), Answer::Number))
 }
 
 /// In the initial pid namespace -1 is the whole machine, and the task that stands for init is not protected as init is.
@@ -373,10 +379,7 @@ fn encode_open(c: &Context<'_>, target: &Target, flags: OpenFlags) -> Option<Job
             if may_change && !is_safe {
                 return None;
             }
-            let (dir, path) = match cgroup::real_path(c.k, c.me, path) {
-                Some(path) => (int(libc::AT_FDCWD), path.into_bytes()),
-                None => c.path(c.k.init.pid_ns, path)?,
-            };
+            let (dir, path) = c.path(c.k.init.pid_ns, path)?;
             let args = [dir, IN_ARG, int(open_flags(flags)), Arg::Value(0o666)];
             Job::Call(with_data(libc::SYS_openat, &args, zero_ended(&path)))
         }
@@ -582,10 +585,7 @@ fn encode_write(c: &Context<'_>, path: &[u8], bytes: &[u8]) -> Option<Job> {
         return None;
     }
     let text = cgroup::real_text(c, path, bytes)?;
-    let (dir, path) = match cgroup::real_path(c.k, c.me, path) {
-        Some(path) => (int(libc::AT_FDCWD), path.into_bytes()),
-        None => c.path(c.k.task_active_pid_ns(c.me), path)?,
-    };
+    let (dir, path) = c.path(c.k.task_active_pid_ns(c.me), path)?;
     let args = [dir, IN_ARG, int(libc::O_WRONLY), NULL];
     let open = with_data(libc::SYS_openat, &args, zero_ended(&path));
     Some(Job::Through(Opening::Call(open), write(Arg::Opened, &text)))

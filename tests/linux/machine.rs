@@ -218,16 +218,7 @@ impl Machine {
     pub fn prepare(&self, k: &Kernel, me: TaskId, syscall: &Syscall) -> Option<Prepared> {
         let nr = k.task_nr(me);
         let slot = self.slot_of(nr)?;
-        let context = Context {
-            k,
-            me,
-            numbers: &self.numbers,
-            handler: raw::slot(slot).handler(),
-            limit: &|resource| self.limit(slot, resource),
-            capabilities: &|| self.capabilities(slot),
-            is_sandboxed: self.is_sandboxed(),
-        };
-        let (job, answer) = encode(&context, syscall)?;
+        let (job, answer) = self.in_context(k, me, |context| encode(context, syscall))?;
         if matches!(job, Job::Clone { .. }) && !self.has_room() {
             return None;
         }
@@ -239,6 +230,20 @@ impl Machine {
         let in_initial = k.task_active_pid_ns(me) == k.init.pid_ns;
         let sharers = if matches!(syscall, Syscall::Sigaction { .. }) { self.sharers(k, me) } else { Vec::new() };
         Some(Prepared { nr, slot, job, answer, answers, sharers, in_initial })
+    }
+
+    /// Encodes something against the state there is.
+    pub fn in_context<T>(&self, k: &Kernel, me: TaskId, encode: impl Fn(&Context<'_>) -> Option<T>) -> Option<T> {
+        let slot = self.slot_of(k.task_nr(me))?;
+        encode(&Context {
+            k,
+            me,
+            numbers: &self.numbers,
+            handler: raw::slot(slot).handler(),
+            limit: &|resource| self.limit(slot, resource),
+            capabilities: &|| self.capabilities(slot),
+            is_sandboxed: self.is_sandboxed(),
+        })
     }
 
     fn sharers(&self, k: &Kernel, me: TaskId) -> Vec<usize> {
@@ -448,6 +453,25 @@ impl Machine {
         }))
     }
 
+    /// A call of a worker with a path at offset 2048 of the data.
+    fn at_path(&self, lab: i32, path: &[u8], number: i64, args: &[Arg]) -> Result<usize, Errno> {
+        let slot = self.slot_of(lab).ok_or(Errno::ESRCH)?;
+        let data = vec![(2048, [path, b"\0"].concat())];
+        let result = self.make(slot, &Raw { number, args: args.to_vec(), data }, None).ok_or(Errno::ETIME)?;
+        usize::try_from(result).map_err(|_| Errno::from_raw(-result as i32))
+    }
+
+    /// The bytes a call of a worker gives of a file it opens first; they are at offset 4096.
+    fn of_open_file(&self, lab: i32, path: &[u8], number: i64) -> Result<Vec<u8>, Errno> {
+        let slot = self.slot_of(lab).ok_or(Errno::ESRCH)?;
+        let open = [Arg::Value(libc::AT_FDCWD as u64), Arg::Data(2048), Arg::Value(0)];
+        let fd = Arg::Value(self.at_path(lab, path, libc::SYS_openat, &open)? as u64);
+        let length = self.at_path(lab, b"", number, &[fd, Arg::Data(4096), Arg::Value(8192)]);
+        let bytes = length.map(|length| raw::slot(slot).read_data(4096, length));
+        self.at_path(lab, b"", libc::SYS_close, &[fd])?;
+        bytes
+    }
+
     /// What a worker reads at a path: a file's text, or a link's.
     ///
     /// # Errors
@@ -495,6 +519,45 @@ impl Machine {
     pub fn words_at<const N: usize>(&self, lab: i32, offset: usize) -> [u32; N] {
         let worker = self.slot_of(lab).map(raw::slot);
         std::array::from_fn(|at| worker.map_or(0, |worker| worker.read_u32(offset + 4 * at)))
+    }
+
+    /// The names in a directory as a worker lists them, sorted, one a line.
+    ///
+    /// # Errors
+    /// Those of open and getdents.
+    pub fn list(&self, lab: i32, path: &[u8]) -> Result<String, Errno> {
+        let bytes = self.of_open_file(lab, path, libc::SYS_getdents64)?;
+        let mut names = Vec::new();
+        let mut rest = &bytes[..];
+        // struct linux_dirent64: the length of the entry at 16, the name at 19.
+        while let Some(&[low, high]) = rest.get(16..18) {
+            let (entry, after) = rest.split_at(usize::from(u16::from_ne_bytes([low, high])));
+            let name = entry[19..].split(|&byte| byte == 0).next().unwrap_or_default();
+            names.push(String::from_utf8_lossy(name).into_owned());
+            rest = after;
+        }
+        names.retain(|name| name != "." && name != "..");
+        names.sort_unstable();
+        Ok(names.join("\n"))
+    }
+
+    /// `type mode uid gid` of a file as a worker sees it.
+    ///
+    /// # Errors
+    /// Those of newfstatat.
+    pub fn stat(&self, lab: i32, path: &[u8], follow: bool) -> Result<String, Errno> {
+        let flags = if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW };
+        let args = [Arg::Value(libc::AT_FDCWD as u64), Arg::Data(2048), Arg::Data(4096), Arg::Value(flags as u64)];
+        self.at_path(lab, path, libc::SYS_newfstatat, &args)?;
+        let worker = raw::slot(self.slot_of(lab).ok_or(Errno::ESRCH)?);
+        let [mode, uid, gid] = [24, 28, 32].map(|at| worker.read_u32(4096 + at));
+        let file_type = match mode & libc::S_IFMT {
+            libc::S_IFDIR => "directory",
+            libc::S_IFLNK => "symlink",
+            libc::S_IFSOCK => "socket",
+            _ => "file",
+        };
+        Ok(format!("{file_type} {:04o} {uid} {gid}", mode & 0o7777))
     }
 
     /// node and domain name as a worker has them.

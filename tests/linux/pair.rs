@@ -30,7 +30,8 @@ pub enum Trouble {
     LabOnly,
     /// The two differ.
     Differs(String),
-    /// The two differ after several tasks were told to die at once: in which order they do is the machine's own.
+    /// The two differ in what is the machine's own: the order in which tasks die that were told to at once, the sender of a
+    /// signal from another namespace. The program ends there.
     Unordered(String),
 }
 
@@ -56,6 +57,8 @@ pub struct Pair {
     /// Tasks that got another parent by a call that several tasks died of, and which call: the order in which they came to
     /// that parent is the machine's own.
     adopted: BTreeMap<i32, u32>,
+    /// A signal went to several processes that are in several namespaces.
+    has_crossed: bool,
     /// Real numbers of namespaces that died a moment ago: the machine frees them in its own time.
     dying: Vec<(Wait, u32)>,
     calls: u32,
@@ -87,6 +90,7 @@ impl Pair {
             machine,
             inums: BTreeMap::new(),
             adopted: BTreeMap::new(),
+            has_crossed: false,
             dying: Vec::new(),
             calls: 0,
             corruption: None,
@@ -128,6 +132,7 @@ impl Pair {
         self.dying.retain(|(since, _)| !since.is_over(FREEING));
         self.dying.extend(std::mem::take(&mut self.inums).into_values().map(|number| (now, number)));
         self.adopted.clear();
+        self.has_crossed = false;
         self.calls = 0;
         // The host is mounted without it.
         self.k.cgroup.ns_delegate = crate::cgroup::has_ns_delegate();
@@ -222,6 +227,7 @@ impl Pair {
             self.k.tasks.iter().map(|(id, _)| (id, self.k.real_parent_of(id))).collect();
         let alive: Vec<TaskId> = self.k.tasks.iter().filter(|(_, t)| !t.is_dead()).map(|(id, _)| id).collect();
         let known: BTreeSet<NsId> = self.k.namespaces.iter().map(|(id, _)| id).collect();
+        self.has_crossed |= matches!(syscall, Syscall::Kill { pid: ..=0, .. }) && self.has_several_namespaces();
         let lab = dispatch(&mut self.k, task, syscall);
         let dead = self.inums.extract_if(.., |ns, _| !self.k.namespaces.contains(*ns));
         self.dying.extend(dead.map(|(_, number)| (Wait::start(), number)));
@@ -252,15 +258,15 @@ impl Pair {
         }
     }
 
-    /// Limits are given back late on the machine, when namespaces are freed: there, what is refused is tried again. So is
-    /// a listing that differs: states of links change late.
+    /// Limits are given back late on the machine, when namespaces are freed, and others may have processes of the same user
+    /// for a moment: there, what is refused is tried again. So is a listing that differs: states of links change late.
     fn run_on_machine(&mut self, prepared: &Prepared, survives: bool, lab: &Result<String, Errno>) -> Reply {
         let wait = Wait::start();
         loop {
             let reply = self.machine.run(prepared, survives);
-            let is_refused = lab.is_ok() && matches!(reply, Reply::Done(Err(Errno::ENOSPC | Errno::EMFILE)));
-            let is_late = prepared.is_listing() && matches!(&reply, Reply::Done(there) if there != lab);
-            if !(is_refused || is_late) || wait.is_over(self.patience) {
+            let is_limit = matches!(reply, Reply::Done(Err(Errno::ENOSPC | Errno::EMFILE | Errno::EAGAIN)));
+            let differs = matches!(&reply, Reply::Done(there) if there != lab);
+            if !(differs && (is_limit || prepared.is_listing())) || wait.is_over(self.patience) {
                 return reply;
             }
             wait.pause();
@@ -289,7 +295,11 @@ impl Pair {
         let difference = || format!("lab {:?}, machine {reply:?}", seen.result);
         match (&seen.result, reply) {
             _ if same => Ok(()),
-            (Ok(lab), Reply::Done(Ok(real))) if self.came_together(lab, real) => Err(Trouble::Unordered(difference())),
+            (Ok(lab), Reply::Done(Ok(real)))
+                if self.came_together(lab, real) || self.has_crossed && differ_in_sender(lab, real) =>
+            {
+                Err(Trouble::Unordered(difference()))
+            }
             _ => Err(Trouble::Differs(difference())),
         }
     }
@@ -301,6 +311,13 @@ impl Pair {
                 self.adopted.insert(self.k.task_nr(task), self.calls);
             }
         }
+    }
+
+    /// Whether tasks are in more than one user or pid namespace.
+    fn has_several_namespaces(&self) -> bool {
+        let place = |task| (self.k.cred_of(task).user_ns.id(), self.k.task_active_pid_ns(task));
+        let first = place(self.k.init.task);
+        self.k.tasks.iter().any(|(task, _)| place(task) != first)
     }
 
     /// Two answers of wait that name tasks which were adopted by the same call.
@@ -485,6 +502,15 @@ impl Pair {
 const FREEING: Duration = Duration::from_secs(10);
 /// A net namespace has up to so many numbers after its own.
 const NET_NUMBERS: u32 = 68;
+/// Two answers of sigwaitinfo that are the same but for `pid` and `uid`.
+fn differ_in_sender(lab: &str, real: &str) -> bool {
+    let rest = |answer: &str| {
+        let words = answer.split(' ').filter(|word| !word.starts_with("pid=") && !word.starts_with("uid="));
+        words.map(str::to_owned).collect::<Vec<_>>()
+    };
+    lab.starts_with("signo=") && rest(lab) == rest(real)
+}
+
 /// Signals stop and continue tasks that the lab does not list as changed.
 fn sends_signals(syscall: &Syscall) -> bool {
     matches!(

@@ -8,45 +8,48 @@ use nslab::errno::Errno;
 use nslab::kernel::ns::ENTRIES;
 use proptest::strategy::ValueTree;
 
-use crate::area::AREAS;
-use crate::observe::{initial_number, lab_links, lab_status};
+use crate::area::Area;
+use crate::mnt::sandbox::SANDBOX;
+use crate::observe::{initial_number, lab_links, lab_status, lab_text};
 use crate::pair::Pair;
 use crate::program::program_tree;
 use crate::run::{Outcome, run_steps};
 
-/// Most steps of a recorded program.
-const LENGTH: usize = 36;
 /// Programs in one file.
 const PER_FILE: usize = 50;
-/// Programs recorded.
-pub const PROGRAMS: usize = 520;
+/// The areas recorded, the name of their files, and the programs in them.
+const RECORDED: [(&str, &str, usize); 3] = [("core", "programs", 520), ("ipc", "ipc", 80), ("mnt", "mnt", 40)];
 /// Programs looked at while choosing.
 const CANDIDATES: u64 = 4000;
 /// The lines of `status` that a recorded program ends with.
 const STATUS: [&str; 6] = ["State", "PPid", "Uid", "Gid", "NSpid", "CapEff"];
 
-/// Records programs until there are enough, those first that reach what none before did; the files' texts.
+/// Records programs of an area until there are enough, those first that reach what none before did; the files by name,
+/// and their texts. The programs are half as long as others.
 ///
 /// # Errors
 /// The machine's side does not start, or differs: then there is nothing to record.
-pub fn record(pair: &mut Pair, seed: u64) -> Result<Vec<String>, String> {
-    let core = &AREAS[0];
+pub fn record(pair: &mut Pair, area: &Area, seed: u64) -> Result<Vec<(String, String)>, String> {
+    let Some((_, name, programs)) = RECORDED.into_iter().find(|(recorded, ..)| *recorded == area.name) else {
+        return Ok(Vec::new());
+    };
     let (mut reached, mut chosen, mut others) = (BTreeSet::new(), Vec::new(), Vec::new());
     for index in 0..CANDIDATES {
-        if chosen.len() >= PROGRAMS {
+        if chosen.len() >= programs {
             break;
         }
-        let outcome = run_steps(pair, core, &program_tree(core, seed, index, LENGTH).current())?;
+        let outcome = run_steps(pair, area, &program_tree(area, seed, index, area.length / 2).current())?;
         if outcome.difference.is_some() || outcome.is_unordered {
             continue;
         }
         let new = features(&outcome).into_iter().filter(|feature| reached.insert(feature.clone())).count();
-        let text = case_text(pair, index, &outcome)?;
+        let text = case_text(pair, area, index, &outcome)?;
         if new > 0 { chosen.push(text) } else { others.push(text) }
     }
-    let missing = PROGRAMS.saturating_sub(chosen.len());
+    let missing = programs.saturating_sub(chosen.len());
     chosen.extend(others.into_iter().take(missing));
-    Ok(chosen.chunks(PER_FILE).map(|programs| format!("{HEADER}{}", programs.concat())).collect())
+    let files = chosen.chunks(PER_FILE).enumerate();
+    Ok(files.map(|(at, programs)| (format!("{name}-{at:02}.lab"), format!("{HEADER}{}", programs.concat()))).collect())
 }
 
 const HEADER: &str = "\
@@ -68,11 +71,14 @@ fn features(outcome: &Outcome) -> Vec<String> {
     outcome.sites.iter().cloned().chain(results).collect()
 }
 
-fn case_text(pair: &Pair, index: u64, outcome: &Outcome) -> Result<String, String> {
-    let mut text = format!("\ncase linux-{index:04}\n");
+fn case_text(pair: &Pair, area: &Area, index: u64, outcome: &Outcome) -> Result<String, String> {
+    let mut text = format!("\ncase linux-{}-{index:04}\n", area.name);
     for line in pair.init_lines()? {
         let words: Vec<String> = line.iter().map(|word| quote(word.as_bytes())).collect();
         let _ = writeln!(text, "1 {}", words.join(" "));
+    }
+    for line in SANDBOX.lines().filter(|_| area.is_sandboxed) {
+        let _ = writeln!(text, "1 {line}");
     }
     for ran in &outcome.ran {
         let expected = match &ran.result {
@@ -95,6 +101,10 @@ fn case_text(pair: &Pair, index: u64, outcome: &Outcome) -> Result<String, Strin
                     let _ = writeln!(text, "! {} 1 readlink proc/{nr}/ns/{name}", errno_name(errno));
                 }
             }
+        }
+        if area.is_sandboxed && !pair.k.tasks[task].is_dead() {
+            let mounts = lab_text(&pair.k, task, "mountinfo").map_err(errno_name)?;
+            let _ = writeln!(text, "= {} 1 read proc/{nr}/mountinfo", quote(mounts.as_bytes()));
         }
         let lines: Vec<String> = lab_status(&pair.k, task)
             .iter()

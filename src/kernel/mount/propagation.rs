@@ -8,6 +8,7 @@ use super::site::Site;
 use super::tree::{Copying, Mount};
 use crate::bail;
 use crate::errno::Result;
+use crate::kernel::node::Place;
 use crate::kernel::refcount::Held;
 use crate::kernel::{Kernel, MountId, NsId, TreeId};
 
@@ -84,6 +85,16 @@ impl Kernel {
             let is_in_namespace = mount.tree.is_some_and(|tree| self.vfs.trees[tree].ns.is_some());
             is_in_namespace && self.is_site_below(site, mount.root.place())
         })
+    }
+
+    /// Whether what is attached at `place` of `dest` would cover the whole of `mount`, which receives it
+    /// (`propagation_would_overmount`).
+    pub fn would_overmount(&self, dest: MountId, mount: MountId, place: Place) -> bool {
+        let group = self.vfs.mounts[dest].group;
+        let mut sources = std::iter::successors(Some(mount), |&mount| self.vfs.mounts[mount].master);
+        group != 0
+            && self.vfs.mounts[mount].root.place() == place
+            && sources.any(|source| self.vfs.mounts[source].group == group)
     }
 
     /// Whether mounts may be attached at `site` of `dest`, with all that follows elsewhere (`attach_recursive_mnt`).

@@ -107,12 +107,9 @@ pub(super) fn del(k: &mut Kernel, net: NsId, name: &[u8]) -> Result<()> {
 }
 
 /// # Errors
-/// ENODEV; ERANGE; EINVAL: an empty name; EEXIST.
+/// ENODEV; ERANGE; EEXIST.
 pub(super) fn add_altname(k: &mut Kernel, net: NsId, dev: &[u8], name: &[u8]) -> Result<()> {
     let dev = find_dev(k, net, dev)?;
     check_length(name, ALTNAME_MAX)?;
-    if name.is_empty() {
-        bail!(EINVAL, "an empty name");
-    }
     k.add_altname(dev, name)
 }

@@ -144,6 +144,7 @@ pub(in crate::syscall) fn move_tree(
         bail!(EINVAL, "one of source and target is a directory");
     }
     let target = lock_mount(k, target)?;
+    let top = target.mount;
     let target = if beneath == Beneath::Yes { below_top(k, target)? } else { target };
     let tree = k.vfs.mounts[from.mount].tree;
     let is_own_tree = is_own(k, me, from.mount);
@@ -153,6 +154,9 @@ pub(in crate::syscall) fn move_tree(
         bail!(EINVAL, "the source is neither in the caller's mount namespace nor the root of a detached tree");
     }
     check_own(k, me, target.mount, "the target")?;
+    if beneath == Beneath::Yes {
+        check_beneath(k, me, from.mount, top, target)?;
+    }
     let moved = k.subtree(from.mount);
     check_content(k, me, &moved, target.mount)?;
     let site = site_of(k, me, target)?;
@@ -175,6 +179,29 @@ fn below_top(k: &Kernel, target: Path) -> Result<Path> {
         Some((mount, site)) if k.vfs.mounts[mount].parent().is_some() => Ok(Path { mount, place: site.place }),
         _ => bail!(EINVAL, "nothing can be mounted beneath the root of the mount namespace"),
     }
+}
+
+/// Whether `from` can go below `top`, onto `target` (`can_move_mount_beneath`).
+fn check_beneath(k: &Kernel, me: TaskId, from: MountId, top: MountId, target: Path) -> Result<()> {
+    let this = &k.vfs.mounts[top];
+    if this.flags.contains(MountFlags::LOCKED) {
+        bail!(EINVAL, "mount {}, which would be on top, is locked", this.mnt_id);
+    }
+    let source = &k.vfs.mounts[from];
+    if source.at.contains_key(&source.root.place()) {
+        bail!(EINVAL, "mount {} of the source is covered as a whole", source.mnt_id);
+    }
+    if k.fs_of(me).is_some_and(|fs| fs.root.mount.id() == top) {
+        bail!(EINVAL, "mount {}, which would be on top, is the caller's root", this.mnt_id);
+    }
+    if std::iter::successors(Some(from), |&mount| k.vfs.mounts[mount].parent()).any(|mount| mount == top) {
+        bail!(EINVAL, "the source is on mount {}, which would be on top", this.mnt_id);
+    }
+    let covers = |mount| k.would_overmount(target.mount, mount, target.place);
+    if covers(top) || is_own(k, me, from) && covers(from) {
+        bail!(EINVAL, "a propagated copy would cover the source or mount {}, which would be on top", this.mnt_id);
+    }
+    Ok(())
 }
 
 fn check_movable(k: &Kernel, mount: MountId) -> Result<()> {

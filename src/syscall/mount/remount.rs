@@ -39,8 +39,8 @@ pub(super) fn superblock(k: &mut Kernel, me: TaskId, target: Path, flags: MsFlag
         bail!(EPERM, "CAP_SYS_ADMIN missing in {}, user namespace of the file system", k.ns_arg(owner));
     }
     let read_only = flags.contains(MsFlags::RDONLY);
-    if read_only {
-        k.check_no_writers(id)?;
+    if read_only && !k.vfs.sbs[id].read_only {
+        k.check_unwritten(id)?;
     }
     k.reconfigure_sb(me, id, options, read_only);
     set_flags(k, target.mount, new);
@@ -76,11 +76,14 @@ impl Kernel {
     /// Whether a superblock can become read-only (`sb_prepare_remount_readonly`).
     ///
     /// # Errors
-    /// EBUSY: files are open for writing.
-    pub(in crate::syscall) fn check_no_writers(&self, sb: crate::kernel::SbId) -> Result<()> {
+    /// EBUSY: files are open for writing, or removed and still in use, so that they are yet to be freed.
+    pub(in crate::syscall) fn check_unwritten(&self, sb: crate::kernel::SbId) -> Result<()> {
         let mut mounts = self.vfs.mounts.iter().filter(|(_, mount)| mount.sb.id() == sb);
         match mounts.find(|(_, mount)| mount.writers > 0) {
             Some((_, mount)) => bail!(EBUSY, "files of mount {} are open for writing", mount.mnt_id),
+            None if self.vfs.dentries.iter().any(|(_, dentry)| dentry.sb == sb && !dentry.is_linked) => {
+                bail!(EBUSY, "a removed file of the file system is still in use")
+            }
             None => Ok(()),
         }
     }

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod decode;
 pub mod encode;
 pub mod observe;
+pub mod planted;
 mod queues;
 mod steps;
 

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::SYSCTLS;
-use crate::program::{Step, core_step, filled_step, pick_number};
+use crate::program::{Step, filled_step, pick_number};
 
 pub fn step() -> BoxedStrategy<Step> {
     prop_oneof![
@@ -24,7 +24,6 @@ pub fn step() -> BoxedStrategy<Step> {
         18 => filled_step(fill, queues()),
         8 => filled_step(fill, limits()),
         8 => filled_step(fill, clocks()),
-        6 => core_step(),
     ]
     .boxed()
 }
@@ -92,7 +91,8 @@ fn tasks() -> impl Strategy<Value = String> {
             any_of(&["newipc", "newipc", "newtime", "newipc newtime", "newuser newipc", "newuser newipc newtime"])
                 .prop_map(move |flags| format!("setns pidfd:{task} {flags}"))
         }),
-        1 => hole("task").prop_map(|task| format!("setns /proc/{task}/ns/time_for_children newtime")),
+        2 => (hole("task"), any_of(&["time_for_children newtime", "time newtime", "ipc newipc", "ipc", "user newuser"]))
+            .prop_map(|(task, entry)| format!("setns /proc/{task}/ns/{entry}")),
         2 => any_of(&["exit 0", "exit_group 3"]).prop_map(str::to_owned),
         2 => hole("task").prop_map(|task| format!("kill {task} SIGKILL")),
         1 => Just("exec prog".to_owned()),
@@ -184,6 +184,7 @@ fn messages() -> impl Strategy<Value = String> {
         "size=0 nowait",
         "size=-1",
         "size=3 nowait copy",
+        "size=3 nowait copy noerror",
         "size=9999999",
     ]);
     let qbytes = any_of(&["0", "5", "100", "16384", "16385", "18446744073709551615"]);
@@ -217,6 +218,7 @@ fn semaphores() -> impl Strategy<Value = String> {
             "0,32767,undo",
             "0,-32768",
             "0,-32767,undo",
+            "0,-32767",
             "5,1",
             "65535,0",
             "1,0,undo",
@@ -269,6 +271,8 @@ fn memory() -> impl Strategy<Value = String> {
         "18446744073692774400",
         "18446744073709551615",
         "9223372036854775808",
+        "9223372036854775807",
+        "1125899906842624",
     ]);
     let how = any_of(&[
         "",
@@ -309,7 +313,6 @@ fn queues() -> impl Strategy<Value = String> {
     let access = any_of(&["", "", "", "rdonly", "wronly", "rdwr", "nonblock", "wronly rdwr", "rdonly nonblock"]);
     let create = any_of(&[
         "create 600",
-        "create 600",
         "create 666",
         "create 400",
         "create 020",
@@ -317,6 +320,8 @@ fn queues() -> impl Strategy<Value = String> {
         "",
         "",
         "excl",
+        "create 666 maxmsg=1 msgsize=8",
+        "create 600 maxmsg=1 msgsize=8",
         "create 600 maxmsg=1 msgsize=8",
         "create 600 maxmsg=2 msgsize=16",
         "create 644 maxmsg=10 msgsize=8192",
@@ -327,15 +332,15 @@ fn queues() -> impl Strategy<Value = String> {
         "create 600 maxmsg=-1 msgsize=8",
         "create 600 maxmsg=9223372036854775807 msgsize=9223372036854775807",
     ]);
-    let text = any_of(&["hi", "\"\"", "12345678", "123456789", "size=17", "size=8192", "size=8193", "size=-1"]);
-    let prio = any_of(&["0", "1", "1", "5", "32767", "32768", "4294967295"]);
+    let text = any_of(&["hi", "hi", "\"\"", "12345678", "123456789", "size=17", "size=8192", "size=8193", "size=-1"]);
+    let prio = any_of(&["0", "0", "1", "1", "5", "5", "32767", "32768", "4294967295"]);
     let size = any_of(&["", "", "size=8", "size=7", "size=8192", "size=0", "size=-1", "size=9000"]);
     let notify =
         any_of(&["signal SIGUSR1", "signal SIGCHLD", "signal 0", "signal 65", "none", "off", "signal SIGTERM"]);
     prop_oneof![
         8 => words!(Just("mq_open"), name(), access, create),
         2 => words!(Just("mq_unlink"), name()),
-        7 => words!(Just("mq_send"), hole("queue"), prio, text),
+        10 => words!(Just("mq_send"), hole("queue"), prio, text),
         6 => words!(Just("mq_receive"), hole("queue"), size),
         2 => words!(Just("mq_notify"), hole("queue"), notify),
         2 => words!(Just("mq_getsetattr"), hole("queue"), any_of(&["", "nonblock", "flags=0", "flags=1", "flags=2049"])),
@@ -395,7 +400,7 @@ fn limits() -> impl Strategy<Value = String> {
         3 => (any_of(&["kernel/msgmni", "kernel/shmmni", "fs/mqueue/queues_max"]), any_of(&["0", "1", "2", "3", "32000"]))
             .prop_map(move |(name, text)| write(name, text)),
         2 => (any_of(&["kernel/shmall", "kernel/shmmax", "kernel/msgmax", "kernel/msgmnb"]),
-            any_of(&["0", "1", "10", "30", "5000", "8192"])).prop_map(move |(name, text)| write(name, text)),
+            any_of(&["0", "1", "10", "30", "5000", "8192", "18446744073709551615"])).prop_map(move |(name, text)| write(name, text)),
         2 => words!(Just("write /proc/sys/user/max_ipc_namespaces"), any_of(&["0", "1", "2", "100"])),
     ]
 }
@@ -459,7 +464,11 @@ fn clocks() -> impl Strategy<Value = String> {
             .prop_map(|(task, text)| format!("write /proc/{task}/timens_offsets {}", quote(text.as_bytes()))),
         3 => (hole("self"), select(OFFSETS.to_vec()))
             .prop_map(|(task, text)| format!("write /proc/{task}/timens_offsets {}", quote(text.as_bytes()))),
-        3 => words!(Just("clock_gettime"), clock),
+        1 => (hole("self"), select(vec![4082usize, 4083])).prop_map(|(task, blanks)| {
+            let text = format!("monotonic 1 0{}", " ".repeat(blanks));
+            format!("write /proc/{task}/timens_offsets {}", quote(text.as_bytes()))
+        }),
+        4 => words!(Just("clock_gettime"), clock),
         1 => Just("unshare newtime".to_owned()),
     ]
 }

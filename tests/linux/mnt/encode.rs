@@ -1,6 +1,7 @@
 //! Mount calls and calls on files as what a worker of a sandboxed machine does.
 
 use nslab::errno::Result;
+use nslab::kernel::mount::flags::MsFlags;
 use nslab::kernel::mount::propagation::PropagationType;
 use nslab::kernel::mount::sb::fs_type;
 use nslab::kernel::node::{Node, Place};
@@ -75,7 +76,7 @@ fn number_below(c: &Context<'_>, dir: &str, nr: i32) -> i32 {
 }
 
 /// A path for calls that take no descriptor with it.
-fn plain_path(c: &Context<'_>, path: &[u8]) -> Option<Vec<u8>> {
+pub fn plain_path(c: &Context<'_>, path: &[u8]) -> Option<Vec<u8>> {
     tree_path(c, path).filter(|(dir, _)| *dir == CWD).map(|(_, path)| path)
 }
 
@@ -114,24 +115,23 @@ pub fn encode_mount(c: &Context<'_>, syscall: &Syscall) -> Option<(Job, Answer)>
         Syscall::Getcwd => Some((Job::Call(call(libc::SYS_getcwd, &[Arg::Data(0), Arg::Value(2048)])), Answer::Text)),
         Syscall::OpenTree { path } => {
             let (dir, path) = tree_path(c, path)?;
-            let empty = if path.is_empty() { libc::AT_EMPTY_PATH as u64 } else { 0 };
-            let flags = Arg::Value(OPEN_TREE_CLONE | empty);
+            let flags = Arg::Value(OPEN_TREE_CLONE | empty(dir, &path, libc::AT_EMPTY_PATH as u64));
             done(with_texts(libc::SYS_open_tree, &[Plain(dir), Text(&path), Plain(flags)]))
         }
         Syscall::MoveMount { from, to, beneath } => {
             let ((from_dir, from), (to_dir, to)) = (tree_path(c, from)?, tree_path(c, to)?);
-            let empty = |path: &[u8], flag| if path.is_empty() { flag } else { 0 };
             let beneath = if *beneath == Beneath::Yes { MOVE_MOUNT_BENEATH } else { 0 };
-            let flags = F_SYMLINKS | T_SYMLINKS | empty(&from, F_EMPTY_PATH) | empty(&to, T_EMPTY_PATH) | beneath;
+            let empty = empty(from_dir, &from, F_EMPTY_PATH) | empty(to_dir, &to, T_EMPTY_PATH);
+            let flags = F_SYMLINKS | T_SYMLINKS | empty | beneath;
             let words = [Plain(from_dir), Text(&from), Plain(to_dir), Text(&to), Plain(Arg::Value(flags))];
             done(with_texts(libc::SYS_move_mount, &words))
         }
         Syscall::MountSetattr { path, types } => {
             let (dir, path) = tree_path(c, path)?;
-            let empty = if path.is_empty() { libc::AT_EMPTY_PATH as u64 } else { 0 };
+            let flags = Arg::Value(empty(dir, &path, libc::AT_EMPTY_PATH as u64));
             let propagation = types.iter().fold(0, |all, new| all | type_bits(*new));
             let attr = [0, 0, propagation, 0u64].iter().flat_map(|word| word.to_ne_bytes()).collect();
-            let words = [Plain(dir), Text(&path), Plain(Arg::Value(empty)), Plain(Arg::Data(0)), Plain(Arg::Value(32))];
+            let words = [Plain(dir), Text(&path), Plain(flags), Plain(Arg::Data(0)), Plain(Arg::Value(32))];
             let mut raw = with_texts(libc::SYS_mount_setattr, &words);
             raw.data.push((0, attr));
             done(raw)
@@ -147,6 +147,11 @@ const F_EMPTY_PATH: u64 = 4;
 const T_SYMLINKS: u64 = 0x10;
 const T_EMPTY_PATH: u64 = 0x40;
 const MOVE_MOUNT_BENEATH: u64 = 0x200;
+
+/// The flag that lets a descriptor alone be the path.
+fn empty(dir: Arg, path: &[u8], flag: u64) -> u64 {
+    if path.is_empty() && dir != CWD { flag } else { 0 }
+}
 
 fn type_bits(new: PropagationType) -> u64 {
     match new {
@@ -167,6 +172,9 @@ fn encode_new(c: &Context<'_>, args: &MountArgs) -> Option<Raw> {
     if args.fs_type.as_deref().is_some_and(|name| !is_own_file_system(c, name)) {
         return None;
     }
+    if args.flags.contains(MsFlags::REMOUNT) && !is_own_superblock(c, &args.target) {
+        return None;
+    }
     let text = |text: &Option<Vec<u8>>| text.clone().map_or(vec![], |text| text);
     let (source_text, type_text) = (text(&source), text(&args.fs_type));
     let word = |is_given: bool, text| if is_given { Text(text) } else { Plain(NULL) };
@@ -178,6 +186,12 @@ fn encode_new(c: &Context<'_>, args: &MountArgs) -> Option<Raw> {
         word(!args.data.is_empty(), &args.data),
     ];
     Some(with_texts(libc::SYS_mount, &words))
+}
+
+/// What is mounted there is not of a superblock that the whole machine uses, as that of namespace files is.
+fn is_own_superblock(c: &Context<'_>, path: &[u8]) -> bool {
+    let mount = tree::resolve_file(c.k, c.me, path, true).ok().and_then(|node| node.path()).map(|path| path.mount);
+    mount.is_none_or(|mount| !["nsfs", "rootfs"].contains(&c.k.vfs.sbs[c.k.vfs.sb_of(mount)].fs.name))
 }
 
 /// A new mount of this type is of a superblock that the machine outside does not use.

@@ -1,6 +1,7 @@
 //! Random programs about mounts: propagation above all.
 
 pub mod encode;
+pub mod look;
 pub mod observe;
 pub mod sandbox;
 
@@ -11,12 +12,13 @@ use nslab::tree::{self, FileType, Viewer};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::area::{Area, PLAIN};
+use crate::area::Area;
 use crate::observe::lab_text;
 use crate::program::{Step, filled_step, pick_number};
 
 pub const AREA: Area = Area {
     name: "mnt",
+    programs: 80,
     length: 60,
     prelude: &[
         (1, "clone newns"),
@@ -35,7 +37,6 @@ pub const AREA: Area = Area {
     is_sandboxed: true,
     step,
     observe: observe::observe,
-    ..PLAIN
 };
 
 const TYPES: &[&str] = &["shared", "shared", "slave", "private", "unbindable"];
@@ -202,7 +203,11 @@ fn files(k: &Kernel, me: TaskId) -> Vec<String> {
 /// Paths of the files in the tree of a task, nearest first, and which are directories of plain file systems.
 fn walk(k: &Kernel, me: TaskId) -> Vec<(String, bool)> {
     let Some(root) = k.fs_of(me).map(|fs| fs.root.path()) else { return Vec::new() };
-    let mut found = vec![("/".to_owned(), true)];
+    // The hidden root file system is the whole machine's.
+    if k.vfs.sbs[k.vfs.sb_of(root.mount)].fs.name == "rootfs" {
+        return Vec::new();
+    }
+    let mut found = vec![("/".to_owned(), matches!(root.place, Place::Dentry(_)))];
     let mut at = 0;
     while at < found.len() && found.len() < MOST {
         let (path, is_directory) = found[at].clone();

@@ -17,9 +17,14 @@ use crate::observe::{lab_file, lab_text, real_text};
 use crate::pair::Pair;
 use crate::patience::Wait;
 
-/// Mounts seen, by the id that the lab never uses again: their numbers on the machine.
+/// What was seen last.
 #[derive(Debug, Default)]
-pub struct Known(BTreeMap<u64, u32>);
+pub struct Known {
+    /// Mounts, by the id that the lab never uses again: their numbers on the machine.
+    mounts: BTreeMap<u64, u32>,
+    /// Peer groups: their numbers on both.
+    groups: BTreeMap<u32, u32>,
+}
 
 /// Numbers of the lab and those of the machine they stand for, one to one.
 #[derive(Debug, Default)]
@@ -116,23 +121,34 @@ fn compare(pair: &mut Pair, is_end: bool) -> Result<(), String> {
             compare_files(&pair.k, task, real)?;
         }
     }
-    let mut groups: Vec<(u32, u32)> = moment.groups.numbers().collect();
-    groups.sort_unstable();
-    if !groups.is_sorted_by_key(|(_, real)| *real) {
-        return Err(format!("order of peer groups: {groups:?}"));
-    }
-    pair.mounts.learn(&pair.k, &moment.mounts)
+    pair.mounts.learn_groups(moment.groups.numbers().collect())?;
+    pair.mounts.learn_mounts(&pair.k, &moment.mounts)
 }
 
 impl Known {
+    /// A group keeps its number; those made by one call have ascending ones, in the same order.
+    fn learn_groups(&mut self, now: BTreeMap<u32, u32>) -> Result<(), String> {
+        let before = std::mem::replace(&mut self.groups, now);
+        if let Some((lab, real)) =
+            self.groups.iter().find(|(lab, real)| before.get(lab).is_some_and(|known| known != *real))
+        {
+            return Err(format!("peer group {lab} was {:?} on the machine and is {real} now", before.get(lab)));
+        }
+        let new = self.groups.iter().filter(|(lab, _)| !before.contains_key(lab)).map(|(_, real)| real);
+        if !new.is_sorted() {
+            return Err(format!("order of new peer groups: {before:?}, now {:?}", self.groups));
+        }
+        Ok(())
+    }
+
     /// A mount keeps its number.
-    fn learn(&mut self, k: &Kernel, renaming: &Renaming) -> Result<(), String> {
+    fn learn_mounts(&mut self, k: &Kernel, renaming: &Renaming) -> Result<(), String> {
         let by_id: BTreeMap<u32, u64> = k.vfs.mounts.iter().map(|(_, mount)| (mount.mnt_id, mount.unique_id)).collect();
         let live: BTreeSet<u64> = by_id.values().copied().collect();
-        self.0.retain(|unique, _| live.contains(unique));
+        self.mounts.retain(|unique, _| live.contains(unique));
         for (lab, real) in renaming.numbers() {
             let Some(&unique) = by_id.get(&lab) else { continue };
-            let known = *self.0.entry(unique).or_insert(real);
+            let known = *self.mounts.entry(unique).or_insert(real);
             if known != real {
                 return Err(format!("mount {lab} was {known} on the machine and is {real} now"));
             }

@@ -5,8 +5,6 @@ pub mod listing;
 mod netlink;
 pub mod view;
 
-use std::time::Duration;
-
 use nslab::kernel::{Kernel, TaskId};
 use nslab::syscall::Syscall;
 use proptest::prelude::*;
@@ -22,8 +20,6 @@ pub const AREA: Area = Area {
     name: "net",
     programs: 25,
     length: 60,
-    // A change of carrier takes up to a second to be told.
-    shrink_patience: Duration::from_millis(1500),
     prelude: &[
         (1, "clone newnet"),
         (2, "clone newnet"),
