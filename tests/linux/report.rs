@@ -127,7 +127,10 @@ signal to several namespaces.
 
 Deviations, each with its reason and test, are in [SEMANTICS.md](../SEMANTICS.md). Besides them are not compared:
 `SigPnd` and `ShdPnd` of a zombie, since nobody will take those signals; how long the machine takes to free what is free in a
-lab at once; values of `ns_id`; RLIMIT_NPROC over all processes of the machine's root.
+lab at once; values of `ns_id`; RLIMIT_NPROC over all processes of the machine's root; hardware addresses and what is made of them,
+automatic ports, inode numbers of sockets; whether duplicate address detection is over; what is left of TCP connections
+that were closed; frozen cgroups, as a frozen worker does not answer. Where the kernel has no dummy devices, `ifb` devices
+stand for them.
 ";
 
 fn add_cases(out: &mut String, cases: &BTreeMap<String, CaseCounts>) {

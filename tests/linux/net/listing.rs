@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nslab::errno::Errno;
+use nslab::kernel::net::name::NAME_MAX;
 use nslab::syscall::ip::Ip;
 
 use super::netlink::*;
@@ -117,7 +118,9 @@ impl Net {
             None => Message::link(RTM_GETLINK, NLM_F_DUMP, 0, None),
             Some(name) => {
                 let mut request = Message::link(RTM_GETLINK, NLM_F_ACK, 0, None);
-                request.attribute(IFLA_IFNAME, &zero_ended(name));
+                // As ip(8), which takes what is too long for a name for an altname.
+                let kind = if name.len() > NAME_MAX { IFLA_ALT_IFNAME } else { IFLA_IFNAME };
+                request.attribute(kind, &zero_ended(name));
                 request
             }
         };
