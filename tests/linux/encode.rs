@@ -277,7 +277,7 @@ fn encode_cgroup_name(c: &Context<'_>, name: &NameCall) -> Option<(Job, Answer)>
         NameCall::Touch { .. } | NameCall::Rename { .. } | NameCall::Symlink { .. } => return None,
     };
     let path = cgroup::real_path(c.k, c.me, path)?;
-    Some((Job::Call(with_data(number, args, zero_ended(path.as_bytes()))), Answer::Number))
+    Some((Job::Call(with_data(number, &args, zero_ended(path.as_bytes()))), Answer::Number))
 }
 
 /// In the initial pid namespace -1 is the whole machine, and the task that stands for init is not protected as init is.
