@@ -1,7 +1,8 @@
 //! Layer 3: [`Host`], the only lock around a kernel: one writer or many readers. Nothing is printed, sent or waited
 //! for while it is held; callers render into a buffer, let go, then reply.
 
-use std::sync::RwLock;
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::Instant;
 
 use crate::errno::{Error, Result};
 use crate::kernel::Kernel;
@@ -11,11 +12,28 @@ use crate::kernel::change::Change;
 #[derive(Debug)]
 pub struct Host {
     kernel: RwLock<Kernel>,
+    /// Until when real time has moved the clock of the lab, if it does.
+    ticked: Option<Mutex<Instant>>,
 }
 
 impl Host {
     pub fn new(kernel: Kernel) -> Host {
-        Host { kernel: RwLock::new(kernel) }
+        Host { kernel: RwLock::new(kernel), ticked: None }
+    }
+
+    /// A kernel whose clock goes on with real time, besides what calls move it.
+    pub fn in_real_time(kernel: Kernel) -> Host {
+        Host { kernel: RwLock::new(kernel), ticked: Some(Mutex::new(now())) }
+    }
+
+    /// Moves the clock on to where it is now; at its end it stands still.
+    fn tick(&self, kernel: &Kernel) {
+        let Some(ticked) = &self.ticked else { return };
+        let mut ticked = ticked.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = now();
+        let passed = now.saturating_duration_since(*ticked);
+        let _ = kernel.clock.advance(u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX));
+        *ticked = now;
     }
 
     /// Looks at the kernel.
@@ -24,7 +42,10 @@ impl Host {
     /// EIO once a writer has panicked: a half-made kernel is never shown.
     pub fn read<T>(&self, look: impl FnOnce(&Kernel) -> T) -> Result<T> {
         match self.kernel.read() {
-            Ok(kernel) => Ok(look(&kernel)),
+            Ok(kernel) => {
+                self.tick(&kernel);
+                Ok(look(&kernel))
+            }
             Err(_) => Err(broken()),
         }
     }
@@ -37,12 +58,18 @@ impl Host {
     pub fn write<T>(&self, change: impl FnOnce(&mut Kernel) -> T) -> Result<(T, Vec<Change>)> {
         match self.kernel.write() {
             Ok(mut kernel) => {
+                self.tick(&kernel);
                 let result = change(&mut kernel);
                 Ok((result, kernel.take_changes()))
             }
             Err(_) => Err(broken()),
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "here real time moves the lab's clock, for who asked for it")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 fn broken() -> Error {

@@ -3,9 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
 
 use nix::unistd::geteuid;
 use nslab::fuse::open_device;
@@ -18,9 +22,15 @@ use procfs_core::{
 };
 
 const SCENARIO: &str = include_str!("../fixtures/host.lab");
+/// Mount and network namespaces that live by files alone.
+const PINS: &str = include_str!("../fixtures/snap.lab");
 
 /// The lab, or `None`, said aloud, if this machine cannot show it to `programs`.
 fn lab(programs: &[&str]) -> Option<Lab> {
+    lab_of(SCENARIO, programs)
+}
+
+fn lab_of(scenario: &str, programs: &[&str]) -> Option<Lab> {
     if let Err(error) = open_device() {
         return skip(&error.to_string());
     }
@@ -31,7 +41,7 @@ fn lab(programs: &[&str]) -> Option<Lab> {
     if let Some(program) = programs.iter().find(is_missing) {
         return skip(&format!("no {program}"));
     }
-    Some(Lab::boot(SCENARIO).unwrap())
+    Some(Lab::boot(scenario).unwrap())
 }
 
 fn skip<T>(reason: &str) -> Option<T> {
@@ -39,12 +49,17 @@ fn skip<T>(reason: &str) -> Option<T> {
     None
 }
 
-/// Runs a shell command with the lab's `proc` over `/proc`; no program may take longer than a moment.
+/// Runs a shell command with the lab's `proc` over `/proc`, and its `/run/netns`, if it has one, over that; no program may
+/// take longer than a moment.
 fn run(lab: &Lab, command: &str) -> Output {
-    let script = "mount --bind \"$0\" /proc && eval \"exec timeout 30 $1\"";
+    let script = "mount --bind \"$0/proc\" /proc || exit; \
+                  if [ -d \"$0/root/run/netns\" ]; then \
+                      mount -t tmpfs none /run && mkdir /run/netns && mount --bind \"$0/root/run/netns\" /run/netns || exit; \
+                  fi; \
+                  eval \"exec timeout 30 $1\"";
     Command::new("unshare")
         .args(["-m", "sh", "-c", script])
-        .arg(lab.at("proc"))
+        .arg(lab.path())
         .arg(command)
         .envs([("LC_ALL", "C"), ("TZ", "UTC"), ("COLUMNS", "200"), ("HOME", "/nonexistent")])
         .output()
@@ -110,6 +125,43 @@ fn lsns_lists_the_namespaces_of_one_type() {
     let Some(lab) = lab(&["lsns"]) else { return };
     let listed = output(&lab, "lsns -t net -n -r -o NS,TYPE,NPROCS,PID,NETNSID");
     assert_eq!(listed, "4026531833 net 2 1\n4026532250 net 2 5\n4026532320 net 1 8\n");
+}
+
+#[test]
+fn lsns_shows_the_file_a_network_is_bound_to() {
+    let Some(lab) = lab_of(PINS, &["lsns"]) else { return };
+    let listed = output(&lab, "lsns -t net -n -r -o NS,NPROCS,PID,NSFS");
+    assert_eq!(listed, "4026531833 2 1\n4026532178 1 6 /run/netns/blue\n");
+    assert_eq!(output(&lab, "lsns -t mnt -n -r -o NS,NPROCS,PID"), "4026531832 2 1\n4026532177 1 4\n");
+}
+
+#[test]
+fn findmnt_shows_the_mounts_of_a_process() {
+    let Some(lab) = lab_of(PINS, &["findmnt"]) else { return };
+    let host = output(&lab, "findmnt -N 1 -n -r -o TARGET,SOURCE,FSTYPE,OPTIONS,PROPAGATION");
+    let pins = "/run/netns tmpfs[/netns] tmpfs rw,relatime shared\n\
+                /run/netns/blue nsfs[net:[4026532178]] nsfs rw shared\n";
+    assert!(host.starts_with("/ /dev/vda ext4 rw,relatime shared\n"), "{host}");
+    assert!(host.contains(pins), "{host}");
+    assert!(host.contains("/run/snapd/ns/hello.mnt nsfs[mnt:[4026532177]] nsfs rw private\n"), "{host}");
+    let snap = output(&lab, "findmnt -N 4 -n -r -o TARGET,SOURCE,FSTYPE,PROPAGATION");
+    assert!(snap.starts_with("/host /dev/vda ext4 private,slave\n"), "{snap}");
+    assert!(snap.contains("\n/ snap tmpfs private\n/proc proc proc private,slave\n"), "{snap}");
+    assert!(snap.contains("/host/run/netns/blue nsfs[net:[4026532178]] nsfs private,slave\n"), "{snap}");
+    // The directory is a peer of the mount it was bound from, which has the file too, covered.
+    let files = "/run/snapd/ns/hello.mnt\n/run/netns/blue\n/run/netns/blue\n";
+    assert_eq!(output(&lab, "findmnt -n -r -t nsfs -o TARGET"), files);
+}
+
+#[test]
+fn ip_netns_knows_the_networks_by_their_files() {
+    let Some(lab) = lab_of(PINS, &["ip"]) else { return };
+    assert_eq!(output(&lab, "ip netns identify 6"), "blue\n");
+    assert_eq!(output(&lab, "ip netns identify 1"), "\n");
+    assert_eq!(output(&lab, "ip netns pids blue"), "6\n");
+    // Of the numbers networks have for each other it asks the host, which has none for ours, and says so.
+    let listed = run(&lab, "ip netns list");
+    assert_eq!((listed.status.code(), String::from_utf8_lossy(&listed.stdout).trim_end()), (Some(0), "blue"));
 }
 
 #[test]
@@ -261,9 +313,21 @@ const ABSENT: [&str; 4] = ["/ctty\"", "\"/proc/7/ns/", "\"/proc/7/environ\"", "\
 
 #[test]
 fn programs_find_all_they_ask_for_in_the_lab() {
-    let Some(lab) = lab(&["strace", "ps", "top", "pstree", "pgrep", "lsns", "ipcs"]) else { return };
+    const PROGRAMS: [&str; 10] = [
+        "ps aux",
+        "ps -eLf",
+        "top -b -n1",
+        "pstree -p",
+        "pgrep --ns 5 .",
+        "lsns",
+        "ipcs",
+        "ipcs -l",
+        "findmnt -N 5",
+        "ip netns identify 5",
+    ];
+    let Some(lab) = lab(&["strace", "ps", "top", "pstree", "pgrep", "lsns", "ipcs", "findmnt", "ip"]) else { return };
     let dir = tempfile::tempdir().unwrap();
-    for program in ["ps aux", "ps -eLf", "top -b -n1", "pstree -p", "pgrep --ns 5 .", "lsns", "ipcs", "ipcs -l"] {
+    for program in PROGRAMS {
         let trace = dir.path().join("trace");
         let traced = run(&lab, &format!("strace -f -o {} {program}", trace.display()));
         if !traced.status.success() {
@@ -271,7 +335,8 @@ fn programs_find_all_they_ask_for_in_the_lab() {
         }
         let trace = fs::read_to_string(trace).unwrap();
         for line in trace.lines() {
-            let in_vain = line.contains("\"/proc") && line.contains("= -1 ");
+            // Asking whether something is a link is no search for it.
+            let in_vain = line.contains("\"/proc") && line.contains("= -1 ") && !line.contains("EINVAL");
             let expected = ABSENT.iter().any(|absent| line.contains(absent));
             assert!(!in_vain || expected, "{program}: {line}");
             assert!(!ASKS_THE_HOST.iter().any(|call| line.contains(call)), "{program}: {line}");
@@ -301,6 +366,70 @@ fn the_daemon_never_opens_the_hosts_proc() {
     assert!(serving.next().is_some(), "{trace}");
     let opened: Vec<_> = serving.filter(|line| line.contains("\"/proc")).collect();
     assert!(opened.is_empty(), "{opened:?}");
+}
+
+/// The exporter serves until it is killed.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
+/// What it answers to a request, once it does.
+fn scrape(port: u16) -> Option<String> {
+    for _ in 0..600 {
+        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
+            stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").ok()?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).ok()?;
+            return Some(answer);
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    None
+}
+
+#[test]
+fn node_exporter_reads_the_machine() {
+    const COLLECTORS: [&str; 10] =
+        ["arp", "cpu", "diskstats", "loadavg", "meminfo", "netstat", "processes", "sockstat", "stat", "vmstat"];
+    let program = ["prometheus-node-exporter", "node_exporter"];
+    let is_there = |name: &&&str| Command::new(name).arg("--version").output().is_ok();
+    let Some(program) = program.iter().find(is_there) else { return skip("no node_exporter").unwrap_or_default() };
+    let Some(lab) = lab(&[]) else { return };
+    // Free a moment ago.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let child = Command::new(program)
+        .arg(format!("--path.procfs={}", lab.at("proc").display()))
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+        .arg("--collector.disable-defaults")
+        .args(COLLECTORS.map(|name| format!("--collector.{name}")))
+        .stderr(Stdio::null())
+        .spawn();
+    let _serving = Serving(child.unwrap());
+    let metrics = scrape(port).unwrap();
+    for collector in COLLECTORS {
+        let line = format!("node_scrape_collector_success{{collector=\"{collector}\"}} 1");
+        assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
+    }
+    let expected = [
+        "node_boot_time_seconds 1.7672256e+09",
+        "node_cpu_seconds_total{cpu=\"1\",mode=\"idle\"} 60",
+        "node_forks_total 8",
+        "node_memory_MemTotal_bytes 4.294967296e+09",
+        "node_netstat_Ip_Forwarding 2",
+        "node_processes_max_processes 4.194304e+06",
+        "node_processes_pids 6",
+        "node_processes_state{state=\"S\"} 4",
+        "node_processes_state{state=\"T\"} 1",
+        "node_processes_state{state=\"Z\"} 1",
+        "node_processes_threads 8",
+    ];
+    for line in expected {
+        assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
+    }
 }
 
 /// The Python of an environment with psutil, made on first use.

@@ -64,6 +64,24 @@ fn every_scenario_holds_and_can_be_booted() {
     }
 }
 
+/// The machine that real programs look at is for tests only.
+const MACHINE: &str = "host.lab";
+
+#[test]
+fn every_scenario_has_its_picture() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/scenarios.md")).unwrap();
+    for scenario in files("fixtures", "lab", CASES).iter().filter(|scenario| !scenario.ends_with(MACHINE)) {
+        let name = scenario.file_stem().unwrap().display().to_string();
+        assert!(page.contains(&format!("## {name}\n")), "docs/scenarios.md lacks {name}");
+        let nslab = Command::new(env!("CARGO_BIN_EXE_nslab")).args(["graph", "--boot"]).arg(scenario).output().unwrap();
+        let drawn = String::from_utf8(nslab.stdout).unwrap();
+        let picture = format!("docs/pictures/{name}.svg");
+        let kept = fs::read_to_string(root.join(&picture)).unwrap_or_default();
+        assert!(drawn == kept, "{picture} is old; to draw it anew: nslab graph --boot fixtures/{name}.lab > {picture}");
+    }
+}
+
 /// The example runs `nslab` itself, so its lab is not the shell's; the shell has `nslab` on the path.
 #[test]
 fn the_python_example_passes() {

@@ -459,6 +459,42 @@ fn mount_returns_when_the_lab_is_there() {
 }
 
 #[test]
+fn file_trees_of_tasks_are_read_only_from_outside() {
+    let Some(lab) = lab() else { return };
+    lab.call(1, "mkdir /tmp/d").unwrap();
+    lab.call(1, "touch /tmp/d/f").unwrap();
+    lab.call(1, "symlink f /tmp/d/l").unwrap();
+    assert_eq!(lab.call(1, "bind unix /tmp/d/s").unwrap(), "0");
+    assert_eq!(
+        bash(&lab, "ls -F root/tmp/d; cat root/tmp/d/l; stat -c '%F %s %Y' root/tmp/d/s"),
+        "f\nl@\ns=\nsocket 0 0\n"
+    );
+    let refused = "for call in 'touch root/tmp/x' 'mkdir root/tmp/x' 'rmdir root/tmp/d' 'rm root/tmp/d/f' \
+                   'ln -s a root/tmp/x' 'mv root/tmp/d/f root/tmp/x' 'mkdir root/sys/fs/cgroup/x' \
+                   'eval echo 1 > root/tmp/d/f' 'eval echo x > as/1/root/proc/sys/kernel/hostname'; do
+                       eval \"$call\" 2>&1 | grep -o 'Read-only file system'
+                   done";
+    assert_eq!(bash(&lab, refused), "Read-only file system\n".repeat(9));
+    assert_eq!(bash(&lab, "ls root/tmp; cat root/proc/sys/kernel/hostname"), "d\nnslab\n");
+}
+
+#[test]
+fn the_clock_goes_only_in_real_time() {
+    if !has_fuse() {
+        return;
+    }
+    let (dir, path) = temporary();
+    assert!(nslab(&["mount", "-o", "realtime", &path]).status.success());
+    let uptime = || fs::read_to_string(dir.path().join("proc/uptime")).unwrap();
+    let first = uptime();
+    thread::sleep(std::time::Duration::from_millis(20));
+    assert_ne!(uptime(), first);
+    fs::write(dir.path().join("ctl/1/clock"), "+1000s\n").unwrap();
+    assert!(uptime().split('.').next().unwrap().parse::<u64>().unwrap() >= 1000);
+    assert!(nslab(&["umount", &path]).status.success());
+}
+
+#[test]
 fn mount_8_finds_its_helper() {
     if !has_fuse() {
         return;
@@ -740,6 +776,22 @@ fn privately(script: &str) -> Option<Output> {
         return None;
     }
     Some(own(script))
+}
+
+/// The device is a copy of the machine's, which everybody may open, as distributions have it.
+#[test]
+fn a_user_without_privileges_mounts_by_fusermount3() {
+    if !nix::unistd::geteuid().is_root() || !["fusermount3", "setpriv"].into_iter().all(has) {
+        return;
+    }
+    let script = r#"cp $nslab $dir/nslab && mkdir $dir/lab && chown 65534:65534 $dir $dir/lab && chmod 755 $dir/nslab || exit
+        mount -t tmpfs dev /dev && mknod -m 666 /dev/fuse c 10 229 && mknod -m 666 /dev/null c 1 3 || exit
+        setpriv --reuid=65534 --regid=65534 --clear-groups sh -c '
+            cd $dir && ./nslab mount lab && readlink lab/proc/1/ns/net && echo net > lab/ctl/1/clone &&
+            cat lab/ctl/1/clone && stat -f -c %T lab && ./nslab umount lab && ls lab'"#;
+    let Some(output) = privately(script) else { return };
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(text, "net:[4026531833]\n2\nfuseblk\n", "{output:?}");
 }
 
 #[test]

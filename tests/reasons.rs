@@ -1,32 +1,14 @@
 //! Every refusal says why: each place in the source that makes an error has a reason whose blanks are all filled, and
 //! so has each error that the cases bring about.
 
-use std::collections::BTreeSet;
+#[path = "common/sites.rs"]
+mod sites;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use nslab::errno::{Error, Result};
-use nslab::kernel::Kernel;
-use nslab::script::file::load;
-use nslab::script::run::run_case;
-use nslab::script::{Call, Lab};
-
-fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == extension) {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
-}
+use nslab::errno::Error;
+use sites::{error_sites, files, reached_by_cases, reason};
 
 /// The arguments of the macro call whose text starts after its opening parenthesis.
 fn arguments(text: &str) -> Vec<String> {
@@ -93,23 +75,6 @@ fn each_place_that_makes_an_error_gives_a_reason() {
     assert!(places > 300, "only {places} places were found");
 }
 
-/// A kernel whose refusals are looked at.
-struct Watched {
-    kernel: Kernel,
-    refusals: usize,
-    sites: BTreeSet<String>,
-}
-
-impl Lab for Watched {
-    fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
-        self.kernel.call(pid, call).inspect_err(|error| {
-            check(error);
-            self.refusals += 1;
-            self.sites.insert(error.site.to_string());
-        })
-    }
-}
-
 fn check(error: &Error) {
     let reason = error.reason();
     assert_eq!(error.check.matches("{}").count(), error.args.len(), "{error} at {}", error.site);
@@ -117,15 +82,21 @@ fn check(error: &Error) {
     assert!(error.site.file().ends_with(".rs") && error.site.line() > 0);
 }
 
+/// A refusal that nothing shows to happen may be wrong, or never come about.
 #[test]
-fn each_refusal_of_the_cases_says_why_and_where() {
-    let (mut refusals, mut sites) = (0, BTreeSet::new());
-    for case in files("fixtures/cases", "lab").iter().flat_map(|file| load(file).unwrap()) {
-        let mut lab = Watched { kernel: Kernel::boot(), refusals: 0, sites: BTreeSet::new() };
-        let _ = run_case(&mut lab, &case);
-        refusals += lab.refusals;
-        sites.extend(lab.sites);
-    }
-    println!("{refusals} refusals at {} places", sites.len());
-    assert!(refusals > 500 && sites.len() > 100, "{refusals} at {}", sites.len());
+fn each_place_that_refuses_is_reached_or_has_a_reason() {
+    let mut refusals = 0;
+    let reached = reached_by_cases(&mut |error| {
+        check(error);
+        refusals += 1;
+    });
+    let sites = error_sites();
+    let (with_case, without): (Vec<_>, Vec<_>) = sites.iter().partition(|(site, _)| reached.contains(*site));
+    println!("{refusals} refusals at {} of {} places", with_case.len(), sites.len());
+    assert!(sites.len() > 300, "only {} places were found", sites.len());
+    let missing: Vec<_> = without.iter().filter(|(site, check)| reason(site, check).is_none()).collect();
+    assert!(missing.is_empty(), "no case reaches {} places: {missing:#?}", missing.len());
+    let known: Vec<_> = without.iter().filter_map(|(site, check)| reason(site, check)).collect();
+    let needless: Vec<_> = sites::REASONS.iter().filter(|(.., reason)| !known.contains(reason)).collect();
+    assert!(needless.is_empty(), "reached, or gone: {needless:#?}");
 }

@@ -130,6 +130,35 @@ fn errno(result: std::io::Result<impl std::fmt::Debug>) -> Option<nslab::errno::
     result.err().and_then(|error| error.raw_os_error()).map(nslab::errno::Errno::from_raw)
 }
 
+/// A reader lists `proc`, and a process is gone before it is looked at: each time, at the same point.
+#[test]
+fn a_process_exits_while_a_reader_is_at_it() {
+    use nslab::errno::Errno;
+    let script = "A = 1 clone\n1 sigaction CHLD ignore\nB = 1 clone newpid\nC = $B clone\nD = 1 clone\n";
+    let Some(lab) = lab(script) else { return };
+    let has = |pid: &str| fs::read_dir(lab.at("proc")).unwrap().any(|entry| entry.unwrap().file_name() == *pid);
+    for pid in ["2", "3", "4", "5"] {
+        fs::read_link(lab.at(format!("proc/{pid}/ns/net"))).unwrap();
+        fs::metadata(lab.at(format!("proc/{pid}/status"))).unwrap();
+    }
+    fs::write(lab.at("kernel/faults"), "exit 2 after=readdir\nexit 3 after=readlink\nexit 5 after=open proc/1/comm\n")
+        .unwrap();
+    assert!(has("2"));
+    assert_eq!(errno(fs::metadata(lab.at("proc/2/status"))), Some(Errno::ENOENT));
+    assert!(!has("2"));
+    // The init of a pid namespace takes all in it along.
+    fs::read_link(lab.at("proc/3/ns/pid")).unwrap();
+    assert_eq!(errno(fs::read_link(lab.at("proc/3/ns/net"))), Some(Errno::ENOENT));
+    assert!(!has("4"));
+    assert!(has("5"));
+    fs::read(lab.at("proc/1/comm")).unwrap();
+    assert_eq!(errno(fs::metadata(lab.at("proc/5"))), Some(Errno::ENOENT));
+    let expected = "exit 2 after=readdir hits=1\nexit 3 after=readlink hits=1\nexit 5 after=open proc/1/comm hits=1\n";
+    assert_eq!(lab.read("kernel/faults").unwrap(), expected);
+    assert_eq!(errno(fs::write(lab.at("kernel/faults"), "exit 9 after=read")), Some(Errno::ESRCH));
+    assert_eq!(errno(fs::write(lab.at("kernel/faults"), "exit 1 after=frob")), Some(Errno::EINVAL));
+}
+
 #[test]
 fn faults_are_seen_although_the_real_kernel_caches() {
     use nslab::errno::Errno;

@@ -31,7 +31,7 @@ pub struct Args {
     /// Note each call in this new file, a script to boot from
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
-    /// Mount options: allow_other, ro, nonempty, and those that mount(8) passes on
+    /// Mount options: allow_other, ro, nonempty, realtime (the clock of the lab goes), and those that mount(8) passes on
     #[arg(short, value_name = "OPTS")]
     options: Vec<String>,
     /// How many tasks there may be at once

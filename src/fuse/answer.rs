@@ -16,12 +16,14 @@ use super::stream::Stream;
 use super::viewers::Viewers;
 use crate::errno::Result;
 use crate::host::Host;
+use crate::kernel::change::Change;
 use crate::kernel::cred::OVERFLOW_ID;
 use crate::kernel::file::OpenFlags;
 use crate::kernel::node::{Node, Place, View};
 use crate::kernel::ns::ENTRIES;
 use crate::kernel::{Kernel, TaskId};
 use crate::lab;
+use crate::syscall::{Syscall, dispatch};
 use crate::tree::{self, Attr, DirEntry, FileType, Viewer};
 use crate::{bail, err};
 
@@ -69,11 +71,11 @@ pub(super) struct Entry {
 }
 
 impl Shared {
-    pub(super) fn new(mut kernel: Kernel, owner: u32) -> Shared {
+    pub(super) fn new(mut kernel: Kernel, owner: u32, realtime: bool) -> Shared {
         let init = kernel.init.task;
         kernel.trace.start(TRACE_STEPS);
         Shared {
-            host: Host::new(kernel),
+            host: if realtime { Host::in_real_time(kernel) } else { Host::new(kernel) },
             init,
             inodes: Inodes::new(),
             handles: Handles::default(),
@@ -142,7 +144,7 @@ impl Shared {
         let cacheable = tree::cacheable(node);
         let floating = attr.file_type == FileType::Symlink && !cacheable.attr;
         let text = if floating { tree::readlink(k, viewer, node).ok().map(Arc::from) } else { None };
-        let has_fault = self.faults.is_active(|| path_in(&self.inodes.full_path(name.0), name.1));
+        let has_fault = self.faults.is_active(node.task(), || path_in(&self.inodes.full_path(name.0), name.1));
         let is_salted = has_fault && attr.file_type == FileType::Symlink;
         let salt = if is_salted { self.salts.fetch_add(1, Ordering::Relaxed) + 1 } else { 0 };
         let keeps_name = match name.2 {
@@ -170,7 +172,7 @@ impl Shared {
             let viewer = viewer(k, node)?;
             let attr = lab::attr(k, viewer, node)?;
             let attr = FileAttr { size: self.size(k, node), ..host_attr(k, viewer, &attr, ino) };
-            let has_fault = self.faults.is_active(|| self.inodes.full_path(ino));
+            let has_fault = self.faults.is_active(node.task(), || self.inodes.full_path(ino));
             Ok((attr, ttl(tree::cacheable(node).attr && !has_fault)))
         })?
     }
@@ -196,6 +198,22 @@ impl Shared {
             }
             Ok(text.into())
         })?
+    }
+
+    /// Lets the tasks exit that are to do so when this is done: the lines of the journal for that, and what changed.
+    pub(super) fn exits_after(&self, op: Op, ino: u64) -> Result<(Vec<String>, Vec<Change>)> {
+        let tasks = self.faults.exits_after(op, || self.inodes.full_path(ino));
+        if tasks.is_empty() {
+            return Ok(Default::default());
+        }
+        self.host.write(|k| {
+            let exit = |task| {
+                let is_live = k.tasks.get(task).is_some_and(|task| !task.is_dead());
+                let line = is_live.then(|| format!("{} exit", k.task_nr(task)))?;
+                dispatch(k, task, &Syscall::Exit { code: 0 }).ok().map(|_| line)
+            };
+            tasks.into_iter().filter_map(exit).collect()
+        })
     }
 
     /// Whether `caller` may change the lab.

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use super::handle::lock;
 use crate::errno::{Arg, Errno, Error, Result, errno_from_name};
+use crate::kernel::TaskId;
 use crate::{bail, err};
 
 /// What a reader does to a file, as the host's kernel asks for it.
@@ -23,12 +24,22 @@ const OPS: [(&str, Op); 5] =
 
 const FAULTS_MAX: usize = 1024;
 
+/// What happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    /// The operation fails.
+    Fail(Errno),
+    /// When the operation is done, a task exits.
+    Exit { task: TaskId, nr: i32 },
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Fault {
-    errno: Errno,
+    effect: Effect,
     op: Op,
-    path: String,
-    /// How often it fails; `None`: always.
+    /// `None`: what shows the task that exits, see [`Fault::is_at`].
+    path: Option<String>,
+    /// How often it happens; `None`: always.
     times: Option<u64>,
     /// How often it succeeds before.
     after: u64,
@@ -36,33 +47,42 @@ struct Fault {
     hits: u64,
 }
 
+/// What must not be answered from caches any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Uncached {
+    pub(super) paths: Vec<String>,
+    pub(super) tasks: Vec<TaskId>,
+}
+
 /// The faults set, in the order in which they were.
 #[derive(Debug, Default)]
 pub(super) struct Faults(Mutex<Vec<Fault>>);
 
 impl Faults {
-    /// Does what was written: whole lines, all or none. Gives the paths that must not be answered from caches any more.
+    /// Does what was written: whole lines, all or none. `find` gives the task that has a number.
     ///
     /// # Errors
-    /// EINVAL: a line is none of `ERRNO OP PATH… [times=N] [after=N]` and `clear`. ENOSPC: too many faults.
-    pub(super) fn write(&self, text: &[u8]) -> Result<Vec<String>> {
+    /// EINVAL: a line is none of `ERRNO OP PATH… [times=N] [after=N]`, `exit PID after=OP [PATH…]` and `clear`. ESRCH: no
+    /// such task. ENOSPC: too many faults.
+    pub(super) fn write(&self, text: &[u8], find: impl Fn(i32) -> Option<TaskId>) -> Result<Uncached> {
         let text = std::str::from_utf8(text).map_err(|_| err!(EINVAL, "faults are UTF-8 text"))?;
         let mut faults = lock(&self.0).clone();
-        let mut paths = Vec::new();
+        let mut uncached = Uncached::default();
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             if line == "clear" {
                 faults.clear();
                 continue;
             }
-            let new = parse(line)?;
-            paths.extend(new.iter().map(|fault| fault.path.clone()));
+            let new = parse(line, &find)?;
+            uncached.paths.extend(new.iter().filter_map(|fault| fault.path.clone()));
+            uncached.tasks.extend(new.iter().filter_map(Fault::doomed));
             faults.extend(new);
         }
         if faults.len() > FAULTS_MAX {
             bail!(ENOSPC, "more than {} faults: write clear first", FAULTS_MAX);
         }
         *lock(&self.0) = faults;
-        Ok(paths)
+        Ok(uncached)
     }
 
     /// A line for each fault, as it may be written, with its hits.
@@ -80,29 +100,46 @@ impl Faults {
             return Ok(());
         }
         let path = path();
-        for fault in faults.iter_mut().filter(|fault| fault.op == op && fault.path.as_bytes() == path) {
-            if fault.is_spent() {
-                continue;
-            }
+        for fault in faults.iter_mut().filter(|fault| fault.op == op && !fault.is_spent() && fault.is_at(op, &path)) {
+            let Effect::Fail(errno) = fault.effect else { continue };
             if fault.passed < fault.after {
                 fault.passed += 1;
                 continue;
             }
             fault.hits += 1;
             let reason = "kernel/faults has this fail, {} so far";
-            return Err(Error::new(fault.errno, reason, vec![Arg::from(fault.hits)]));
+            return Err(Error::new(errno, reason, vec![Arg::from(fault.hits)]));
         }
         Ok(())
     }
 
-    /// Whether a fault may still happen at the path.
-    pub(super) fn is_active(&self, path: impl FnOnce() -> Vec<u8>) -> bool {
+    /// The tasks that exit now that this is done; `path` is asked for only if any fault is set.
+    pub(super) fn exits_after(&self, op: Op, path: impl FnOnce() -> Vec<u8>) -> Vec<TaskId> {
+        let mut faults = lock(&self.0);
+        if faults.is_empty() {
+            return Vec::new();
+        }
+        let path = path();
+        let mut exits = Vec::new();
+        for fault in faults.iter_mut().filter(|fault| fault.op == op && !fault.is_spent() && fault.is_at(op, &path)) {
+            if let Effect::Exit { task, .. } = fault.effect {
+                fault.hits += 1;
+                exits.push(task);
+            }
+        }
+        exits
+    }
+
+    /// Whether a fault may still happen at the path, or to the task it shows.
+    pub(super) fn is_active(&self, task: Option<TaskId>, path: impl FnOnce() -> Vec<u8>) -> bool {
         let faults = lock(&self.0);
         if faults.is_empty() {
             return false;
         }
         let path = path();
-        faults.iter().any(|fault| !fault.is_spent() && fault.path.as_bytes() == path)
+        let is_at = |fault: &Fault| fault.path.as_ref().is_some_and(|at| at.as_bytes() == path);
+        let is_about = |fault: &Fault| task.is_some() && fault.doomed() == task;
+        faults.iter().any(|fault| !fault.is_spent() && (is_at(fault) || is_about(fault)))
     }
 }
 
@@ -110,12 +147,39 @@ impl Fault {
     fn is_spent(&self) -> bool {
         self.times.is_some_and(|times| self.hits >= times)
     }
+
+    /// The task that exits.
+    fn doomed(&self) -> Option<TaskId> {
+        match self.effect {
+            Effect::Exit { task, .. } => Some(task),
+            Effect::Fail(_) => None,
+        }
+    }
+
+    /// Whether it happens at a path. An exit without one happens at the directory of the task in `proc` and all that is
+    /// below, and when `proc` itself is listed.
+    fn is_at(&self, op: Op, path: &[u8]) -> bool {
+        match (&self.path, self.effect) {
+            (Some(at), _) => at.as_bytes() == path,
+            (None, Effect::Exit { nr, .. }) => {
+                let dir = format!("proc/{nr}");
+                let below = path.strip_prefix(dir.as_bytes());
+                below.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+                    || op == Op::Readdir && path == b"proc"
+            }
+            (None, Effect::Fail(_)) => false,
+        }
+    }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let op = OPS.iter().find(|(_, op)| *op == self.op).map_or("", |(name, _)| name);
-        write!(f, "{:?} {op} {}", self.errno, self.path)?;
+        let path = self.path.as_ref().map(|path| format!(" {path}")).unwrap_or_default();
+        match self.effect {
+            Effect::Exit { nr, .. } => return writeln!(f, "exit {nr} after={op}{path} hits={}", self.hits),
+            Effect::Fail(errno) => write!(f, "{errno:?} {op}{path}")?,
+        }
         if let Some(times) = self.times {
             write!(f, " times={times}")?;
         }
@@ -123,61 +187,125 @@ impl fmt::Display for Fault {
     }
 }
 
+fn usage() -> Error {
+    err!(
+        EINVAL,
+        "usage: ERRNO stat|readlink|open|read|readdir PATH… [times=N] [after=N], or exit PID after=OP [PATH…], or clear"
+    )
+}
+
+fn op(word: &str) -> Result<Op> {
+    OPS.iter().find(|(name, _)| *name == word).map(|(_, op)| *op).ok_or_else(usage)
+}
+
+fn path(word: &str) -> String {
+    word.trim_matches('/').to_owned()
+}
+
 /// The faults of one line, one for each path.
-fn parse(line: &str) -> Result<Vec<Fault>> {
-    let usage = || err!(EINVAL, "usage: ERRNO stat|readlink|open|read|readdir PATH… [times=N] [after=N], or clear");
+fn parse(line: &str, find: impl Fn(i32) -> Option<TaskId>) -> Result<Vec<Fault>> {
+    match line.split_once(char::is_whitespace) {
+        Some(("exit", words)) => parse_exit(words, find),
+        _ => parse_failure(line),
+    }
+}
+
+/// Each of these happens once.
+fn parse_exit(words: &str, find: impl Fn(i32) -> Option<TaskId>) -> Result<Vec<Fault>> {
+    let mut words = words.split_whitespace();
+    let nr = words.next().and_then(|word| word.parse().ok()).ok_or_else(usage)?;
+    let op = op(words.next().and_then(|word| word.strip_prefix("after=")).ok_or_else(usage)?)?;
+    let Some(task) = find(nr) else { bail!(ESRCH, "no task has the number {}", nr) };
+    let fault =
+        Fault { effect: Effect::Exit { task, nr }, op, path: None, times: Some(1), after: 0, passed: 0, hits: 0 };
+    let at: Vec<Fault> = words.map(|word| Fault { path: Some(path(word)), ..fault.clone() }).collect();
+    Ok(if at.is_empty() { vec![fault] } else { at })
+}
+
+fn parse_failure(line: &str) -> Result<Vec<Fault>> {
     let mut words = line.split_whitespace();
     let errno = words.next().and_then(errno_from_name).ok_or_else(usage)?;
-    let op = words.next().and_then(|word| OPS.iter().find(|(name, _)| *name == word)).ok_or_else(usage)?.1;
+    let op = op(words.next().ok_or_else(usage)?)?;
     let (mut times, mut after, mut paths) = (None, 0, Vec::new());
     for word in words {
         match word.split_once('=') {
             Some(("times", number)) => times = Some(number.parse().map_err(|_| usage())?),
             Some(("after", number)) => after = number.parse().map_err(|_| usage())?,
-            _ => paths.push(word.trim_matches('/').to_owned()),
+            _ => paths.push(path(word)),
         }
     }
     if paths.is_empty() {
         return Err(usage());
     }
-    Ok(paths.into_iter().map(|path| Fault { errno, op, path, times, after, passed: 0, hits: 0 }).collect())
+    let effect = Effect::Fail(errno);
+    let fault = |path| Fault { effect, op, path: Some(path), times, after, passed: 0, hits: 0 };
+    Ok(paths.into_iter().map(fault).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::Kernel;
 
     fn read(faults: &Faults, path: &str) -> Result<()> {
         faults.check(Op::Read, || path.as_bytes().to_vec())
     }
 
+    fn write(faults: &Faults, text: &str) -> Result<Uncached> {
+        faults.write(text.as_bytes(), |_| None)
+    }
+
     #[test]
     fn a_fault_waits_happens_and_ends() {
         let faults = Faults::default();
-        assert_eq!(faults.write(b"EIO read a/b /c times=2 after=1\n").unwrap(), ["a/b", "c"]);
+        assert_eq!(write(&faults, "EIO read a/b /c times=2 after=1\n").unwrap().paths, ["a/b", "c"]);
         let outcomes: Vec<bool> = (0..5).map(|_| read(&faults, "c").is_ok()).collect();
         assert_eq!(outcomes, [true, false, false, true, true]);
-        assert!(!faults.is_active(|| b"c".to_vec()) && faults.is_active(|| b"a/b".to_vec()));
+        assert!(!faults.is_active(None, || b"c".to_vec()) && faults.is_active(None, || b"a/b".to_vec()));
         assert_eq!(faults.text(), "EIO read a/b times=2 after=1 hits=0\nEIO read c times=2 after=1 hits=2\n");
-        faults.write(b"clear\n").unwrap();
+        write(&faults, "clear\n").unwrap();
         assert_eq!(faults.text(), "");
     }
 
     #[test]
     fn a_write_sets_all_faults_or_none() {
         let faults = Faults::default();
-        for text in ["EIO read a\nEFOO read b\n", "EIO frob a", "EIO read", "EIO read a times=x"] {
-            assert_eq!(faults.write(text.as_bytes()).unwrap_err().errno, Errno::EINVAL, "{text}");
+        let bad = [
+            "EIO read a\nEFOO read b\n",
+            "EIO frob a",
+            "EIO read",
+            "EIO read a times=x",
+            "exit 1",
+            "exit x after=read",
+        ];
+        for text in bad {
+            assert_eq!(write(&faults, text).unwrap_err().errno, Errno::EINVAL, "{text}");
         }
+        assert_eq!(write(&faults, "exit 7 after=read").unwrap_err().errno, Errno::ESRCH);
         assert_eq!(faults.text(), "");
     }
 
     #[test]
     fn another_operation_and_another_path_are_not_hit() {
         let faults = Faults::default();
-        faults.write(b"EACCES readlink a").unwrap();
+        write(&faults, "EACCES readlink a").unwrap();
         assert!(read(&faults, "a").is_ok());
         assert!(faults.check(Op::Readlink, || b"b".to_vec()).is_ok());
         assert_eq!(faults.check(Op::Readlink, || b"a".to_vec()).unwrap_err().errno, Errno::EACCES);
+    }
+
+    #[test]
+    fn a_task_exits_once_after_what_shows_it() {
+        let (faults, init) = (Faults::default(), Kernel::boot().init.task);
+        let uncached = faults.write(b"exit 20 after=readdir\nexit 20 after=read a b", |_| Some(init)).unwrap();
+        assert_eq!((uncached.paths, uncached.tasks.len()), (vec!["a".to_owned(), "b".to_owned()], 3));
+        let exits = |op, path: &str| faults.exits_after(op, || path.as_bytes().to_vec()).len();
+        assert_eq!([exits(Op::Readdir, "proc/201"), exits(Op::Open, "proc"), exits(Op::Read, "c")], [0; 3]);
+        assert!(faults.is_active(Some(init), || b"x".to_vec()) && read(&faults, "a").is_ok());
+        assert_eq!([exits(Op::Readdir, "proc"), exits(Op::Readdir, "proc/20"), exits(Op::Read, "a")], [1, 0, 1]);
+        assert_eq!(
+            faults.text(),
+            "exit 20 after=readdir hits=1\nexit 20 after=read a hits=1\nexit 20 after=read b hits=0\n"
+        );
     }
 }

@@ -31,6 +31,7 @@ use fuser::{
 };
 
 use answer::{Caller, Entry, Shared, host_type};
+use fault::Op;
 use handle::State;
 use mutator::{InDir, Job, Work, Write};
 use notify::Notifier;
@@ -128,6 +129,15 @@ impl LabFs {
         }
     }
 
+    /// Lets those tasks exit that do so after this operation, before the one who asked for it has the answer.
+    fn done(&self, op: Op, ino: u64) {
+        if let Ok((lines, changes)) = caught(|| self.shared.exits_after(op, ino))
+            && !changes.is_empty()
+        {
+            self.send(Job::Exited(lines, changes));
+        }
+    }
+
     /// The mutator lives longer than the session; should it not, the dropped reply answers EIO.
     fn send(&self, job: Job) {
         let _ = self.jobs.send(job);
@@ -168,7 +178,9 @@ impl Filesystem for LabFs {
     }
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        match caught(|| self.shared.getattr(ino.0)) {
+        let result = caught(|| self.shared.getattr(ino.0));
+        self.done(Op::Stat, ino.0);
+        match result {
             Ok((attr, ttl)) => reply.attr(&ttl, &attr),
             Err(error) => reply.error(host_errno(&error)),
         }
@@ -201,7 +213,9 @@ impl Filesystem for LabFs {
     }
 
     fn readlink(&self, _req: &Request, ino: INodeNo, reply: ReplyData) {
-        match caught(|| self.shared.readlink(ino.0)) {
+        let result = caught(|| self.shared.readlink(ino.0));
+        self.done(Op::Readlink, ino.0);
+        match result {
             Ok(text) => reply.data(&text),
             Err(error) => reply.error(host_errno(&error)),
         }
@@ -215,7 +229,9 @@ impl Filesystem for LabFs {
     }
 
     fn open(&self, req: &Request, ino: INodeNo, flags: fuser::OpenFlags, reply: ReplyOpen) {
-        match caught(|| self.shared.open(caller(req), ino.0, flags.0)) {
+        let result = caught(|| self.shared.open(caller(req), ino.0, flags.0));
+        self.done(Op::Open, ino.0);
+        match result {
             Ok(fh) => reply.opened(FileHandle(fh), FopenFlags::FOPEN_DIRECT_IO),
             Err(error) => reply.error(host_errno(&error)),
         }
@@ -224,7 +240,7 @@ impl Filesystem for LabFs {
     fn read(
         &self,
         _req: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         size: u32,
@@ -232,7 +248,11 @@ impl Filesystem for LabFs {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        match caught(|| self.shared.read(fh.0, offset, size)) {
+        let result = caught(|| self.shared.read(fh.0, offset, size));
+        if offset == 0 {
+            self.done(Op::Read, ino.0);
+        }
+        match result {
             Ok(bytes) => reply.data(&bytes),
             Err(error) => reply.error(host_errno(&error)),
         }
@@ -269,14 +289,20 @@ impl Filesystem for LabFs {
     }
 
     fn opendir(&self, req: &Request, ino: INodeNo, _flags: fuser::OpenFlags, reply: ReplyOpen) {
-        match caught(|| self.shared.opendir(caller(req), ino.0)) {
+        let result = caught(|| self.shared.opendir(caller(req), ino.0));
+        self.done(Op::Open, ino.0);
+        match result {
             Ok(fh) => reply.opened(FileHandle(fh), FopenFlags::empty()),
             Err(error) => reply.error(host_errno(&error)),
         }
     }
 
     fn readdir(&self, _req: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory) {
-        match caught(|| self.shared.readdir(fh.0, offset)) {
+        let result = caught(|| self.shared.readdir(fh.0, offset));
+        if offset == 0 {
+            self.done(Op::Readdir, ino.0);
+        }
+        match result {
             Ok(entries) => self.list(ino.0, &entries, offset, reply),
             Err(error) => reply.error(host_errno(&error)),
         }
@@ -375,10 +401,11 @@ impl Filesystem for LabFs {
         _flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        match caught(|| self.shared.find(newparent.0, newname)) {
-            Ok(_) => reply.error(self.refusal(newparent, fuser::Errno::EPERM)),
-            Err(error) => reply.error(host_errno(&error)),
-        }
+        let otherwise = match caught(|| self.shared.find(newparent.0, newname)) {
+            Ok(_) => fuser::Errno::EPERM,
+            Err(error) => host_errno(&error),
+        };
+        reply.error(self.refusal(newparent, otherwise));
     }
 }
 

@@ -36,6 +36,8 @@ const LINE_MAX: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) enum Job {
     Write(Write),
+    /// Tasks have exited by `kernel/faults`: the lines of the journal for that, and what changed.
+    Exited(Vec<String>, Vec<Change>),
     Mkdir(InDir, u16, ReplyEntry),
     Rmdir(InDir, ReplyEmpty),
 }
@@ -95,6 +97,12 @@ impl Mutator {
         for job in jobs {
             match job {
                 Job::Write(write) => self.write(write),
+                Job::Exited(lines, changes) => {
+                    if let Some(journal) = &mut self.journal {
+                        lines.iter().for_each(|line| journal.note(line, None));
+                    }
+                    self.forget(&changes);
+                }
                 Job::Mkdir(at, mode, reply) => match self.mkdir(&at, mode) {
                     Ok(entry) => reply_entry(reply, &entry),
                     Err(error) => reply.error(host_errno(&error)),
@@ -131,7 +139,7 @@ impl Mutator {
             calls.perform(line, |k| change(k, viewer(k, node)?.0, node, at.name.as_bytes()))
         });
         let changes = calls.changes;
-        self.notifier.drop_stale(&self.shared.inodes.stale(&changes, self.shared.init));
+        self.forget(&changes);
         result
     }
 
@@ -152,12 +160,7 @@ impl Mutator {
         }
         self.notifier.drop_stale(&stale);
         self.keep_answer(&handle, offset, &outcome);
-        for change in &changes {
-            if let Change::Gone(task) = change {
-                self.shared.results.forget(*task);
-                self.shared.viewers.forget(*task);
-            }
-        }
+        self.forget_gone(&changes);
         let Some(reply) = reply else { return };
         match &outcome.error {
             Some(error) if outcome.written == 0 => reply.error(host_errno(error)),
@@ -165,10 +168,31 @@ impl Mutator {
         }
     }
 
+    /// Makes the host's kernel and the lab itself forget what changes made stale.
+    fn forget(&self, changes: &[Change]) {
+        self.notifier.drop_stale(&self.shared.inodes.stale(changes, self.shared.init));
+        self.forget_gone(changes);
+    }
+
+    fn forget_gone(&self, changes: &[Change]) {
+        for change in changes {
+            if let Change::Gone(task) = change {
+                self.shared.results.forget(*task);
+                self.shared.viewers.forget(*task);
+            }
+        }
+    }
+
     /// Faults hold from the moment the write returns: nothing they are about is cached then.
     fn set_faults(&self, bytes: &[u8], reply: Option<ReplyWrite>) {
-        let outcome = self.shared.faults.write(bytes).map(|paths| {
-            paths.iter().for_each(|path| self.notifier.drop_stale(&self.shared.inodes.stale_at(path)));
+        let outcome = self.shared.host.read(|k| {
+            let find = |nr| k.find_pid_ns(nr, k.init.pid_ns).and_then(|pid| k.pids[pid].attached.task);
+            self.shared.faults.write(bytes, find)
+        });
+        let outcome = outcome.flatten().map(|uncached| {
+            uncached.paths.iter().for_each(|path| self.notifier.drop_stale(&self.shared.inodes.stale_at(path)));
+            let doomed: Vec<_> = uncached.tasks.into_iter().map(Change::Gone).collect();
+            self.notifier.drop_stale(&self.shared.inodes.stale(&doomed, self.shared.init));
         });
         let Some(reply) = reply else { return };
         match outcome {

@@ -9,6 +9,8 @@ pub struct Options {
     pub allow_other: bool,
     /// What is on the directory now may be covered.
     pub nonempty: bool,
+    /// The clock of the lab goes.
+    pub realtime: bool,
     pub(super) flags: MsFlags,
 }
 
@@ -53,7 +55,7 @@ const IGNORED: [&str; 27] = [
 
 impl Default for Options {
     fn default() -> Options {
-        Options { allow_other: false, nonempty: false, flags: MsFlags::MS_NOSUID | MsFlags::MS_NODEV }
+        Options { allow_other: false, nonempty: false, realtime: false, flags: MsFlags::MS_NOSUID | MsFlags::MS_NODEV }
     }
 }
 
@@ -67,6 +69,7 @@ impl Options {
             match word {
                 "allow_other" => self.allow_other = true,
                 "nonempty" => self.nonempty = true,
+                "realtime" => self.realtime = true,
                 "rw" => self.flags.remove(MsFlags::MS_RDONLY),
                 _ => match FLAGS.iter().find(|(name, _)| *name == word) {
                     Some((_, flag)) => self.flags.insert(*flag),

@@ -48,7 +48,7 @@ pub fn mount(kernel: Kernel, dir: &Path, options: &Options, journal: Option<Jour
     let mounts = point::open_mountinfo()?;
     let mut config = Config::default();
     config.n_threads = Some(thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX)));
-    let shared = Arc::new(Shared::new(kernel, geteuid().as_raw()));
+    let shared = Arc::new(Shared::new(kernel, geteuid().as_raw(), options.realtime));
     let device = attach(device, &path, options)?;
     let point = Point::of_new_mount(path, mounts)?;
     match start(shared, device, config, journal) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::capability::CapSet;
 use super::cgroup::CgroupRoot;
+use super::clock::Clock;
 use super::cred::{Cred, GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Ids, Kgid};
 use super::file::{FilesStruct, FsStruct};
 use super::ipc::shm;
@@ -81,7 +82,7 @@ impl Kernel {
             vfs,
             inums: LowestFree::starting_at(PROC_DYNAMIC_FIRST + BOOT_PROC_ENTRIES),
             next_ns_id: NS_TABLE.len() as u64 + 1,
-            clock: 0,
+            clock: Clock::default(),
             threads_max: THREADS_MAX,
             work: VecDeque::new(),
             changes: Vec::new(),

@@ -189,11 +189,14 @@ impl Kernel {
     /// processes than RLIMIT_NPROC allows, unless it is kuid 0 (`flag_nproc_exceeded`).
     pub(crate) fn commit_user_creds(&mut self, task: TaskId, new: NewCred) {
         let cred = self.insert_cred(new);
-        let Cred { ids, ucounts, .. } = &self.creds[cred.id()];
+        let Cred { ids, user_ns, ucounts, .. } = &self.creds[cred.id()];
         let limit = self.signal_of(task).rlimits.nproc.soft;
-        let exceeded =
-            self.is_rlimit_overlimit(ucounts.id(), UcountRlimit::Nproc, limit, 0) && ids.uid != GLOBAL_ROOT_UID;
-        self.tasks[task].nproc_exceeded = exceeded;
+        let exceeded = self.is_rlimit_overlimit(user_ns.id(), ids.uid, UcountRlimit::Nproc, limit, 0)
+            && ids.uid != GLOBAL_ROOT_UID;
+        // A change that keeps the uid keeps the mark.
+        if ucounts.id() != self.cred_of(task).ucounts.id() {
+            self.tasks[task].nproc_exceeded = exceeded;
+        }
         self.install_cred(task, cred);
     }
 

@@ -35,6 +35,7 @@ impl Kernel {
                 Work::DropMounts(tree) => self.umount_tree(self.vfs.trees[tree].root, Umounting::Namespace),
             }
         }
+        self.linkwatch_run();
     }
 
     /// Makes the whole group die with a status word, unless it is dying already (`do_group_exit`,
@@ -89,9 +90,7 @@ impl Kernel {
             self.init.task = task;
             self.tasks[task].real_parent = task;
         } else {
-            let parent = self.tasks[leader].real_parent;
-            self.unlink_child(leader);
-            self.link_child(task, parent);
+            self.replace_child(leader, task);
         }
         let signal = self.tasks[task].signal;
         self.signals[signal].leader = task;

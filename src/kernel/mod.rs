@@ -12,6 +12,7 @@ pub mod boot;
 pub mod capability;
 pub mod cgroup;
 pub mod change;
+pub mod clock;
 pub mod cred;
 pub mod exec;
 pub mod exit;
@@ -37,6 +38,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use cgroup::CgroupRoot;
 use change::Change;
+use clock::Clock;
 use cred::Cred;
 use file::{File, FilesStruct, FsStruct};
 use ipc::mqueue::{Mqueue, MqueueFs};
@@ -104,8 +106,8 @@ pub struct Kernel {
     pub inums: LowestFree,
     /// The next `ns_id`: never reused, one space for all kinds.
     pub next_ns_id: u64,
-    /// Nanoseconds since boot; moves only when told to.
-    pub clock: u64,
+    /// Moves only when told to.
+    pub clock: Clock,
     /// `/proc/sys/kernel/threads-max`.
     pub threads_max: u32,
     /// What has to happen before the running call returns.

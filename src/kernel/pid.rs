@@ -203,7 +203,7 @@ impl Kernel {
     }
 
     /// Moves the cursors past the numbers Linux has taken, also for an allocation that failed in the end.
-    pub(crate) fn advance_cursors(&mut self, plan: &PidPlan) {
+    fn advance_cursors(&mut self, plan: &PidPlan) {
         for planned in plan.levels.iter().filter(|p| p.automatic) {
             self.namespaces[planned.ns].pid_mut().idr.cursor = planned.nr + 1;
         }
@@ -213,6 +213,16 @@ impl Kernel {
             if pid_ns.adding && pid_ns.pid_allocated == 0 {
                 pid_ns.idr.cursor = 0;
             }
+        }
+    }
+
+    /// What a clone leaves that fails once numbers were chosen: they are used up, and a namespace whose first number was given
+    /// and taken back never gets an init (`free_pid`).
+    pub(crate) fn waste_numbers(&mut self, plan: &PidPlan) {
+        self.advance_cursors(plan);
+        if let (Ok(()), Some(innermost)) = (&plan.outcome, plan.levels.first()) {
+            let pid_ns = self.namespaces[innermost.ns].pid_mut();
+            pid_ns.adding &= pid_ns.pid_allocated > 0;
         }
     }
 

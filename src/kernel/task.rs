@@ -203,6 +203,22 @@ impl Kernel {
         self.tasks[parent].children.last = Some(child);
     }
 
+    /// Puts `new` in the place of `old` in the list of its parent, which becomes its real parent.
+    pub(crate) fn replace_child(&mut self, old: TaskId, new: TaskId) {
+        let parent = self.tasks[old].real_parent;
+        let links = std::mem::take(&mut self.tasks[old].sibling);
+        self.tasks[new].real_parent = parent;
+        self.tasks[new].sibling = links;
+        match links.previous {
+            Some(previous) => self.tasks[previous].sibling.next = Some(new),
+            None => self.tasks[parent].children.first = Some(new),
+        }
+        match links.next {
+            Some(next) => self.tasks[next].sibling.previous = Some(new),
+            None => self.tasks[parent].children.last = Some(new),
+        }
+    }
+
     /// Takes `child` out of its parent's list.
     pub(crate) fn unlink_child(&mut self, child: TaskId) {
         let parent = self.tasks[child].real_parent;

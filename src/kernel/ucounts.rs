@@ -95,10 +95,7 @@ impl Kernel {
             if i64::from(used) >= max {
                 bail!(ENOSPC, "{} of {} is {} and uid {} has {}", ops.ucount_name, self.ns_arg(ns), max, uid.0, used);
             }
-            level = self.namespaces[ns].common.ucounts.as_ref().map(|above| {
-                let above = &self.ucounts.table[above.id()];
-                (above.ns.id(), above.uid)
-            });
+            level = self.level_above(ns);
         }
         Ok(())
     }
@@ -131,17 +128,25 @@ impl Kernel {
         }
     }
 
-    /// Whether more of a resource than allowed would be counted with `extra` more: than `rlimit` at `first`, than the
-    /// creator's limit at each user namespace boundary above (`is_rlimit_overlimit`).
-    pub fn is_rlimit_overlimit(&self, first: UcountsId, resource: UcountRlimit, rlimit: u64, extra: u64) -> bool {
-        let mut max = rlimit;
-        for id in self.ucounts_chain(first) {
-            let ucounts = &self.ucounts.table[id];
-            if ucounts.rlimit[resource as usize].saturating_add(extra) > max {
+    /// Whether more of a resource than allowed would be counted with `extra` more: than `rlimit` for (`ns`, `uid`), than
+    /// the creator's limit at each user namespace boundary above (`is_rlimit_overlimit`).
+    pub fn is_rlimit_overlimit(&self, ns: NsId, uid: Kuid, resource: UcountRlimit, rlimit: u64, extra: u64) -> bool {
+        let (mut level, mut max) = (Some((ns, uid)), rlimit);
+        while let Some((ns, uid)) = level {
+            let used =
+                self.ucounts.by_key.get(&(ns, uid)).map_or(0, |&id| self.ucounts.table[id].rlimit[resource as usize]);
+            if used.saturating_add(extra) > max {
                 return true;
             }
-            max = self.namespaces[ucounts.ns.id()].user().rlimit_max[resource as usize];
+            max = self.namespaces[ns].user().rlimit_max[resource as usize];
+            level = self.level_above(ns);
         }
         false
+    }
+
+    /// What the user namespace `ns` is charged to, in the one above.
+    fn level_above(&self, ns: NsId) -> Option<(NsId, Kuid)> {
+        let above = &self.ucounts.table[self.namespaces[ns].common.ucounts.as_ref()?.id()];
+        Some((above.ns.id(), above.uid))
     }
 }

@@ -116,11 +116,8 @@ fn check_hierarchy_limits(k: &Kernel, parent: CgroupId) -> Result<()> {
 /// Removes a cgroup (`cgroup_rmdir`).
 ///
 /// # Errors
-/// EBUSY: tasks or other cgroups are in it, or it is the root.
+/// EBUSY: tasks or other cgroups are in it.
 pub(super) fn rmdir(k: &mut Kernel, cgroup: CgroupId) -> Result<()> {
-    if k.cgroup.table[cgroup].is_root() {
-        bail!(EBUSY, "the root of the hierarchy is mounted");
-    }
     if k.is_cgroup_populated(cgroup) {
         bail!(EBUSY, "tasks are in the cgroup or below it");
     }
@@ -134,10 +131,13 @@ pub(super) fn rmdir(k: &mut Kernel, cgroup: CgroupId) -> Result<()> {
 /// A write to a file of a cgroup, opened in cgroup namespace `ns` (`cgroup_file_write`).
 ///
 /// # Errors
-/// ENODEV: the cgroup is removed. EPERM: a file of the root of `ns` that is not delegated. EINVAL: nothing to write;
-/// then those of the file.
+/// ENODEV: the cgroup is removed. EPERM: a file of the root of `ns` that is not delegated; then those of the
+/// file. Writing nothing is no write.
 pub(super) fn write(k: &mut Kernel, id: CgroupId, file: CgroupFile, ns: NsId, w: &Writing) -> Result<Written> {
     check_live(k, id)?;
+    if w.bytes.is_empty() {
+        return Ok(Written::advancing(0));
+    }
     let is_ns_root = ns != k.initial(NsType::Cgroup) && k.cgroup_ns_root(ns) == id;
     if k.cgroup.ns_delegate && is_ns_root && !file.row().ns_delegatable {
         bail!(EPERM, "{} at the root of {} is not delegated (nsdelegate)", file.row().name, k.ns_arg(ns));

@@ -40,7 +40,6 @@ pub(super) fn chown(k: &mut Kernel, me: TaskId, path: &[u8], uid: Option<u32>, g
     Ok(())
 }
 
-#[track_caller]
 fn no_mapping(id: u32) -> crate::errno::Error {
     crate::err!(EINVAL, "id {} has no mapping in the caller's user namespace", id)
 }

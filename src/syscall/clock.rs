@@ -4,12 +4,10 @@
 use super::Return;
 use crate::bail;
 use crate::errno::Result;
+use crate::kernel::clock::CLOCK_MAX;
 use crate::kernel::ns::Slot;
 use crate::kernel::ns::time::{BOOT_TIME, NSEC_PER_SEC};
 use crate::kernel::{Kernel, TaskId};
-
-/// Latest moment of the lab's clock: half of what a signed 64-bit number of nanoseconds can hold, as for offsets.
-const CLOCK_MAX: u64 = i64::MAX as u64 / 2;
 
 /// Clock ids (`include/uapi/linux/time.h`).
 pub const CLOCKS: &[(&str, i32)] = &[
@@ -35,9 +33,9 @@ pub fn sys_clock_gettime(k: &Kernel, me: TaskId, clock: i32) -> Result<Return> {
     let ns = k.task_ns(me, Slot::Time).expect("only a live task makes calls");
     let offsets = k.namespaces[ns].time();
     let nanos = match clock {
-        0 | 5 | 8 | 11 => BOOT_TIME * NSEC_PER_SEC + k.clock,
-        1 | 4 | 6 => offsets.monotonic.add_to(k.clock),
-        7 | 9 => offsets.boottime.add_to(k.clock),
+        0 | 5 | 8 | 11 => BOOT_TIME * NSEC_PER_SEC + k.clock.now(),
+        1 | 4 | 6 => offsets.monotonic.add_to(k.clock.now()),
+        7 | 9 => offsets.boottime.add_to(k.clock.now()),
         2 | 3 => 0,
         _ => bail!(EINVAL, "{} is no clock", clock),
     };
@@ -48,15 +46,14 @@ pub fn sys_clock_gettime(k: &Kernel, me: TaskId, clock: i32) -> Result<Return> {
 ///
 /// # Errors
 /// EPERM: not by the init of the lab. ERANGE: beyond what a clock can show.
-pub fn sys_clock(k: &mut Kernel, me: TaskId, advance: u64) -> Result<Return> {
+pub fn sys_clock(k: &Kernel, me: TaskId, advance: u64) -> Result<Return> {
     if !k.is_same_thread_group(me, k.init.task) {
         bail!(EPERM, "only pid 1, the init of the lab, moves its clock");
     }
-    match k.clock.checked_add(advance).filter(|&clock| clock <= CLOCK_MAX) {
-        Some(clock) => k.clock = clock,
+    match k.clock.advance(advance) {
+        Some(now) => Ok(time_text(now)),
         None => bail!(ERANGE, "the clock would go beyond {} s", CLOCK_MAX / NSEC_PER_SEC),
     }
-    Ok(time_text(k.clock))
 }
 
 fn time_text(nanos: u64) -> Return {

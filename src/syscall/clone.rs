@@ -1,6 +1,7 @@
 //! clone3(2) (`kernel/fork.c`): the checks in Linux's order, then a child that cannot fail any more.
 
 use super::cgroup::{Moved, check_clone_into};
+use super::fd::{free_fd, install_pidfd};
 use super::{CloneArgs, CloneFlags, Return};
 use crate::bail;
 use crate::errno::Result;
@@ -22,10 +23,10 @@ use crate::kernel::{Kernel, NsId, SignalId, TaskId};
 /// `MAX_PID_NS_LEVEL`: most numbers set_tid may have.
 const SET_TID_MAX: usize = 32;
 
-/// Creates a child or a thread of `me`.
+/// Creates a child or a thread of `me`; with CLONE_PIDFD the caller's lowest free descriptor becomes a pidfd of it.
 ///
 /// # Errors
-/// EINVAL, EPERM, ENOSPC, EAGAIN, EEXIST, ENOMEM as clone(2) has them; EBADF for a cgroup descriptor that is none.
+/// EINVAL, EPERM, ENOSPC, EAGAIN, EEXIST, ENOMEM, EMFILE as clone(2) has them; EBADF for a cgroup descriptor that is none.
 pub fn sys_clone(k: &mut Kernel, me: TaskId, args: &CloneArgs) -> Result<Return> {
     let flags = CloneFlags::from_bits_retain(args.flags);
     check_arguments(args, flags)?;
@@ -36,16 +37,24 @@ pub fn sys_clone(k: &mut Kernel, me: TaskId, args: &CloneArgs) -> Result<Return>
     }
     check_process_limits(k, me, new_user)?;
     let owner = (!new_user).then(|| k.cred_of(me).user_ns.id());
-    check_namespaces(k, me, flags, owner)?;
+    if let Err(refusal) = check_namespaces(k, me, flags, owner) {
+        drop_copies(k, me, flags);
+        return Err(refusal);
+    }
     let plan = plan_pid(k, me, flags, &args.set_tid);
     let cgroup = match check_numbered(k, me, &plan, args, flags) {
         Ok(cgroup) => cgroup,
         Err(refusal) => {
-            k.advance_cursors(&plan);
+            k.waste_numbers(&plan);
+            drop_copies(k, me, flags);
+            freeze_offsets(k, me, flags);
             return Err(refusal);
         }
     };
     let child = copy_process(k, me, args, &plan, cgroup);
+    if flags.contains(CloneFlags::PIDFD) {
+        install_pidfd(k, me, k.pid_of(child), flags.contains(CloneFlags::THREAD))?;
+    }
     Ok(Return::Num(i64::from(k.task_nr(child))))
 }
 
@@ -115,8 +124,13 @@ fn check_combinations(k: &Kernel, me: TaskId, flags: CloneFlags) -> Result<()> {
 fn check_process_limits(k: &Kernel, me: TaskId, new_user: bool) -> Result<()> {
     let cred = k.cred_of(me);
     let limit = k.signal_of(me).rlimits.nproc.soft;
-    // In a user namespace of its own the child is the first; the creator's limit bounds it from above.
-    let over = new_user && limit < 1 || k.is_rlimit_overlimit(cred.ucounts.id(), UcountRlimit::Nproc, limit, 1);
+    let is_over = |uid, limit| k.is_rlimit_overlimit(cred.user_ns.id(), uid, UcountRlimit::Nproc, limit, 1);
+    // In a user namespace of its own the child is the first. That namespace is charged to the creator's euid, and its limit
+    // is the creator's.
+    let over = match new_user {
+        true => limit < 1 || is_over(cred.ids.euid, k.enforced_nproc_rlimit(me)),
+        false => is_over(cred.ids.uid, limit),
+    };
     let init_ns = k.init.user_ns;
     if over
         && cred.ids.uid != GLOBAL_ROOT_UID
@@ -145,14 +159,36 @@ fn check_namespaces(k: &Kernel, me: TaskId, flags: CloneFlags, owner: Option<NsI
     k.check_new_namespaces(me, asked, owner)
 }
 
+/// What stays of a child that is not to be: its copies of descriptors and memory had been made, and were let go in the name
+/// of the caller (`bad_fork_cleanup_files`, `bad_fork_cleanup_mm`).
+fn drop_copies(k: &mut Kernel, me: TaskId, flags: CloneFlags) {
+    if !flags.contains(CloneFlags::FILES) {
+        k.flush_mqueues(me);
+    }
+    if !flags.contains(CloneFlags::VM) {
+        k.drop_attachment_copies(me);
+    }
+}
+
+/// The child was in the time namespace for children already when its number was refused (`timens_on_fork`).
+fn freeze_offsets(k: &mut Kernel, me: TaskId, flags: CloneFlags) {
+    let is_there = !flags.contains(CloneFlags::VM) && flags.bits() & NsType::Time.ops().clone_flag == 0;
+    if let Some(ns) = k.task_ns(me, Slot::TimeForChildren).filter(|_| is_there && k.is_time_switch_due(me)) {
+        k.namespaces[ns].time_mut().frozen_offsets = true;
+    }
+}
+
 fn plan_pid(k: &Kernel, me: TaskId, flags: CloneFlags, set_tid: &[i64]) -> PidPlan {
     let innermost = k.task_ns(me, Slot::PidForChildren).expect("only a live task makes calls");
     k.plan_pid(me, innermost, flags.contains(CloneFlags::NEWPID), set_tid)
 }
 
-/// What may fail after numbers were chosen: the cgroup the child will be in.
+/// What may fail after numbers were chosen: room for a pidfd, the cgroup the child will be in.
 fn check_numbered(k: &Kernel, me: TaskId, plan: &PidPlan, args: &CloneArgs, flags: CloneFlags) -> Result<CgroupId> {
     plan.outcome.clone()?;
+    if flags.contains(CloneFlags::PIDFD) {
+        free_fd(k, me)?;
+    }
     if !flags.contains(CloneFlags::INTO_CGROUP) {
         return Ok(k.cgroup_of(me));
     }
@@ -202,7 +238,7 @@ fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &PidPlan, cg
         nproc_exceeded: false,
         tracer: None,
         ptraced: Vec::new(),
-        start_time: k.clock,
+        start_time: k.clock.now(),
     };
     let child = k.tasks.insert(task);
     join_group(k, me, child, flags);

@@ -16,7 +16,9 @@ use crate::kernel::{Kernel, TaskId};
 /// EAGAIN: a set*id call went over RLIMIT_NPROC and the user still is.
 pub fn sys_exec(k: &mut Kernel, me: TaskId, comm: &[u8], argv: &[Vec<u8>]) -> Result<Return> {
     let limit = k.signal_of(me).rlimits.nproc.soft;
-    if k.tasks[me].nproc_exceeded && k.is_rlimit_overlimit(k.cred_of(me).ucounts.id(), UcountRlimit::Nproc, limit, 0) {
+    let cred = k.cred_of(me);
+    let is_over = k.is_rlimit_overlimit(cred.user_ns.id(), cred.ids.uid, UcountRlimit::Nproc, limit, 0);
+    if k.tasks[me].nproc_exceeded && is_over {
         bail!(EAGAIN, "RLIMIT_NPROC is {} and the set*id call before went over it", limit);
     }
     de_thread(k, me);

@@ -12,7 +12,7 @@ use crate::kernel::node::{Node, Place, View};
 use crate::kernel::ns::NsType;
 use crate::kernel::ptrace::PtraceMode;
 use crate::kernel::refcount::Held;
-use crate::kernel::{FileId, Kernel, NsId, TaskId};
+use crate::kernel::{FileId, Kernel, NsId, PidId, TaskId};
 use crate::tree::{self, Viewer, WriteTarget};
 
 /// What opening a target gives, before it has a descriptor.
@@ -21,7 +21,7 @@ pub enum Opened {
     Ns(NsId),
     /// `task` is `None` when it was reaped since.
     Pidfd {
-        pid: crate::kernel::PidId,
+        pid: PidId,
         thread: bool,
         task: Option<TaskId>,
     },
@@ -152,6 +152,18 @@ pub fn sys_open(k: &mut Kernel, me: TaskId, target: &Target, flags: OpenFlags) -
     let file = new_file(k, me, kind, flags, path);
     install_fd(k, me, fd, file, flags.contains(OpenFlags::CLOEXEC) || matches!(opened, Opened::Pidfd { .. }));
     Ok(Return::Num(i64::from(fd)))
+}
+
+/// Opens a pidfd for `me`, close-on-exec (`pidfd_prepare`): its descriptor.
+///
+/// # Errors
+/// EMFILE
+pub(super) fn install_pidfd(k: &mut Kernel, me: TaskId, pid: PidId, thread: bool) -> Result<i32> {
+    let fd = free_fd(k, me)?;
+    let kind = FileKind::Pidfd { pid: k.pids.hold(pid), thread };
+    let file = new_file(k, me, kind, OpenFlags::READ | OpenFlags::WRITE, None);
+    install_fd(k, me, fd, file, true);
+    Ok(fd)
 }
 
 /// The file at a path; with O_CREAT in the task's own file tree it is made if it is missing.

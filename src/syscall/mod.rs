@@ -329,9 +329,7 @@ fn perform(k: &mut Kernel, me: TaskId, call: &Syscall) -> Result<Return> {
         Syscall::Setfsuid { uid } => setid::sys_setfsuid(k, me, *uid),
         Syscall::Setfsgid { gid } => setid::sys_setfsgid(k, me, *gid),
         Syscall::Setgroups { groups } => cred::sys_setgroups(k, me, groups),
-        Syscall::Capset { effective, permitted, inheritable } => {
-            cred::sys_capset(k, me, *effective, *permitted, *inheritable)
-        }
+        Syscall::Capset { effective: e, permitted: p, inheritable: i } => cred::sys_capset(k, me, *e, *p, *i),
         Syscall::PtraceSeize { pid } => ptrace::sys_ptrace_seize(k, me, *pid),
         Syscall::Prlimit { resource, soft, hard } => prlimit::sys_prlimit(k, me, *resource, *soft, *hard),
         Syscall::Mount(args) => mount::sys_mount(k, me, args),

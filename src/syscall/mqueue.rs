@@ -192,7 +192,7 @@ fn check_new(k: &Kernel, me: TaskId, fs: MqueueFsId, attr: Option<(i64, i64)>) -
         bail!(EOVERFLOW, "{} messages of {} bytes are too many to count", maxmsg, msgsize);
     };
     let limit = k.signal_of(me).rlimits.msgqueue.soft;
-    if k.is_rlimit_overlimit(cred.ucounts.id(), UcountRlimit::Msgqueue, limit, bytes) {
+    if k.is_rlimit_overlimit(cred.user_ns.id(), cred.ids.uid, UcountRlimit::Msgqueue, limit, bytes) {
         let used = k.ucounts.table[cred.ucounts.id()].rlimit[UcountRlimit::Msgqueue as usize];
         bail!(EMFILE, "RLIMIT_MSGQUEUE is {}, uid {} uses {}, the queue costs {}", limit, cred.ids.uid.0, used, bytes);
     }

@@ -8,7 +8,7 @@ use crate::kernel::capability::Cap;
 use crate::kernel::cred::{Kgid, Kuid};
 use crate::kernel::mount::dentry::{Content, NewDentry};
 use crate::kernel::mount::site::Path;
-use crate::kernel::node::{MQUEUE_ROOT, Node, Place};
+use crate::kernel::node::{MQUEUE_ROOT, Node, Place, View};
 use crate::kernel::{DentryId, Kernel, TaskId};
 use crate::tree::{self, DirUse, FileType, Last, Viewer};
 
@@ -66,12 +66,16 @@ pub fn sys_name(k: &mut Kernel, me: TaskId, call: &NameCall) -> Result<Return> {
     .map(|()| Return::Num(0))
 }
 
-/// The path of a file in the task's file tree. Its mount is in use now, as umount2(MNT_EXPIRE) has it.
+/// The path of a file in the task's file tree. Its mount is in use now, as umount2(MNT_EXPIRE) has it. Of the lab's view
+/// only namespace files have a place there: other names that start like it are below the working directory.
 ///
 /// # Errors
 /// Those of [`tree::resolve_file`]; EINVAL: a descriptor that was not opened in a file tree.
 pub(super) fn find(k: &mut Kernel, me: TaskId, path: &[u8], follow: bool) -> Result<Path> {
-    let node = tree::resolve_file(k, me, path, follow)?;
+    let mut node = tree::resolve_file(k, me, path, follow)?;
+    if matches!(node.view, View::PidNs(_)) && !matches!(node.place, Place::NsFile(_)) {
+        node = tree::resolve_file(k, me, &[b"./", path].concat(), follow)?;
+    }
     use_mount(k, node);
     path_of(k, node)
 }

@@ -32,8 +32,12 @@ fn subject(k: &mut Kernel, me: TaskId, path: &[u8], follow: bool) -> Result<Subj
 /// open(2), read(2) to the end, close(2); of a descriptor read(2) from its position to the end.
 ///
 /// # Errors
-/// Those of [`tree::resolve`], [`tree::may_open`] and [`tree::read`]; EBADF: a descriptor that is not open for reading.
+/// EMFILE at RLIMIT_NOFILE; those of [`tree::resolve`], [`tree::may_open`] and [`tree::read`]; EBADF: a descriptor that is not
+/// open for reading.
 pub fn sys_read(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<Return> {
+    if fd::descriptor(path).is_none() {
+        fd::free_fd(k, me)?;
+    }
     match subject(k, me, path, true)? {
         Subject::File(file) => read_file(k, me, file),
         Subject::Node(node) => {

@@ -98,13 +98,19 @@ fn semop(k: &mut Kernel, me: TaskId, id: i32, ops: &[SemOp]) -> Result<Return> {
         bail!(EINVAL, "no operation");
     }
     ipc::check_id(id)?;
+    let undoes = ops.iter().any(|op| op.undo);
+    if undoes {
+        k.ipc_object::<SemSet>(ns, id)?;
+        // Made before the checks, kept whatever they say: the end of its user touches the set (`find_alloc_undo`).
+        let list = k.undo_list_of(me);
+        k.undo_lists[list].sets.entry(id).or_default();
+    }
     let set: &SemSet = k.ipc_object(ns, id)?;
     if let Some(op) = ops.iter().find(|op| usize::from(op.num) >= set.sems.len()) {
         bail!(EFBIG, "semaphore {} of a set of {}", u32::from(op.num), set.sems.len());
     }
     let asked = if ops.iter().any(|op| op.delta != 0) { ACCESS_WRITE } else { ACCESS_READ };
     k.check_ipc_access(me, ns, &set.perm, asked)?;
-    let undoes = ops.iter().any(|op| op.undo);
     let so_far = if undoes { k.adjustments_of(me, id) } else { Adjustments::new() };
     let outcome = set.perform(ops, &so_far)?;
     if undoes {

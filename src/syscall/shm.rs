@@ -7,7 +7,7 @@ use crate::errno::Result;
 use crate::kernel::capability::Cap;
 use crate::kernel::ipc::shm::{PAGE_SIZE, SHM_LOCKED, ShmFile, ShmSegment, TASK_SIZE, pages};
 use crate::kernel::ipc::{ACCESS_READ, ACCESS_WRITE, Perm};
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::{Kernel, MmId, NsId, TaskId};
 
 /// Pages of memory a lab has; one segment cannot have more (`__vm_enough_memory`).
 const TOTAL_PAGES: u64 = 1 << 20;
@@ -76,6 +76,7 @@ fn new_segment(k: &mut Kernel, me: TaskId, ns: NsId, perm: Perm, size: u64) -> R
     if numpages > TOTAL_PAGES {
         bail!(ENOMEM, "{} pages are more than the memory, which has {}", numpages, TOTAL_PAGES);
     }
+    let ipc = k.ipc_mut(ns);
     ipc.shm_ids.check_room(ipc.shm_ctlmni)?;
     let (ctime, cpid) = (k.real_seconds(), k.hold_tgid(me));
     let segment = ShmSegment {
@@ -132,23 +133,37 @@ fn shmat(k: &mut Kernel, me: TaskId, id: i32, place: Place, readonly: bool) -> R
         Place::Anywhere => k.free_range(mm, size),
         Place::At(addr) | Place::Over(addr) => Some(addr).filter(|addr| addr.saturating_add(size) <= TASK_SIZE),
     };
+    let addr = match check_room(k, mm, addr, size, place) {
+        Ok(addr) => addr,
+        Err(refusal) => {
+            // It was counted as attached for a moment, and where that is forced it goes with its last attachment.
+            k.shm_try_destroy(ns, id);
+            return Err(refusal);
+        }
+    };
+    let file = ShmFile { count: 0, ns: k.get_ns(ns), shmid: id, size, readonly };
+    k.attach_shm(me, file, addr);
+    Ok(Return::Text(format!("{addr:#x}").into_bytes()))
+}
+
+fn check_room(k: &Kernel, mm: MmId, addr: Option<u64>, size: u64, place: Place) -> Result<u64> {
     let Some(addr) = addr else { bail!(ENOMEM, "no room for {} bytes", size) };
-    let in_the_way = k.overlaps_of(mm, addr, size);
-    if let (Place::At(_), Some(&other)) = (place, in_the_way.first()) {
+    if let (Place::At(_), Some(other)) = (place, k.overlaps_of(mm, addr, size).first()) {
         bail!(EINVAL, "the attachment at {} is in the way, and SHM_REMAP is not given", format!("{other:#x}"));
     }
-    let file = ShmFile { count: 0, ns: k.get_ns(ns), shmid: id, size, readonly };
-    k.attach_shm(me, file, addr, in_the_way);
-    Ok(Return::Text(format!("{addr:#x}").into_bytes()))
+    Ok(addr)
 }
 
 /// # Errors
 /// EINVAL: nothing is attached there.
 fn shmdt(k: &mut Kernel, me: TaskId, addr: u64) -> Result<Return> {
-    if !k.mms[k.mm_of(me)].attachments.contains_key(&addr) {
+    let attached = k.attached_at(k.mm_of(me), addr);
+    if attached.is_empty() {
         bail!(EINVAL, "no attachment starts at {}", format!("{addr:#x}"));
     }
-    k.detach_shm(me, addr);
+    for start in attached {
+        k.detach_shm(me, start);
+    }
     Ok(Return::Num(0))
 }
 

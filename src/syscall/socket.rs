@@ -112,18 +112,28 @@ fn file_listener(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<SocketId> {
     }
 }
 
-/// `__inet_bind`; port 0 becomes a free one.
+/// `__inet_bind`, and `__inet6_bind`, which asks for the port first; port 0 becomes a free one.
 fn check_bind(k: &Kernel, me: TaskId, net: NsId, family: Family, addr: SocketAddr) -> Result<SocketAddr> {
     let ip = addr.ip();
-    let is_broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
-    let is_virgin = ip.is_ipv4() && !k.namespaces[net].net().has_local_table;
-    if !(ip.is_unspecified() || ip.is_multicast() || is_broadcast || is_virgin) && k.local_source(net, ip).is_none() {
-        bail!(EADDRNOTAVAIL, "{} is no address of {}", ip.to_string(), k.ns_arg(net));
+    let check_address = || {
+        let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast() || k.is_broadcast(net, ip));
+        let is_virgin = ip.is_ipv4() && !k.namespaces[net].net().has_local_table;
+        if !(ip.is_unspecified() || ip.is_multicast() || is_broadcast || is_virgin) && k.local_source(net, ip).is_none()
+        {
+            bail!(EADDRNOTAVAIL, "{} is no address of {}", ip.to_string(), k.ns_arg(net));
+        }
+        Ok(())
+    };
+    if ip.is_ipv4() {
+        check_address()?;
     }
     let owner = k.ns_owner(net).expect("only the initial user namespace has no owner");
     let is_privileged = (1..UNPRIVILEGED_PORT_START).contains(&addr.port());
     if is_privileged && !k.ns_capable(me, owner, Cap::NET_BIND_SERVICE) {
         bail!(EACCES, "CAP_NET_BIND_SERVICE missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(net));
+    }
+    if ip.is_ipv6() {
+        check_address()?;
     }
     if addr.port() != 0 {
         return Ok(addr);
@@ -137,8 +147,10 @@ fn check_bind(k: &Kernel, me: TaskId, net: NsId, family: Family, addr: SocketAdd
 /// A new socket, connected: its descriptor.
 ///
 /// # Errors
-/// EMFILE; ENETUNREACH: no route; ECONNREFUSED: nobody listens there; EAGAIN: nobody has the address, which takes Linux
-/// seconds to find out; EADDRNOTAVAIL: no port is free; EINVAL: a link-local address; those of finding a socket file.
+/// EMFILE; ENETUNREACH: no route, or TCP to a broadcast address; EACCES: UDP to one; ECONNREFUSED: nobody listens there;
+/// EAGAIN: nobody has the address or answers, which takes Linux seconds to find out; EADDRNOTAVAIL: no port is free, or
+/// no IPv6 address to send from; EINVAL: a link-local address, or the source would be a multicast or broadcast address;
+/// those of finding a socket file.
 pub fn sys_connect(k: &mut Kernel, me: TaskId, name: &SocketName) -> Result<Return> {
     let fd = free_fd(k, me)?;
     let net = own_net(k, me);
@@ -176,12 +188,32 @@ fn connect_inet(k: &Kernel, net: NsId, family: Family, addr: SocketAddr) -> Resu
         ip => ip,
     };
     let remote = Endpoint::Inet(SocketAddr::new(ip, addr.port()));
+    if let IpAddr::V4(ip) = ip
+        && k.local_source(net, ip.into()).is_none()
+        && k.is_broadcast(net, ip)
+    {
+        match family {
+            Family::Udp => bail!(EACCES, "{} is a broadcast address", ip.to_string()),
+            Family::Tcp | Family::Unix => bail!(ENETUNREACH, "{} is a broadcast address", ip.to_string()),
+        }
+    }
     let (source, peer_net) = match (k.local_source(net, ip), k.on_link(net, ip)) {
         (Some(source), _) => (source, Some(net)),
         (None, Some((dev, source))) => (source, k.neighbour(dev, ip)),
+        (None, None) if ip.is_ipv6() && !k.devices_of(net).any(|(_, dev)| !dev.inet6.is_empty()) => {
+            bail!(EADDRNOTAVAIL, "{} has no IPv6 address to send from", k.ns_arg(net));
+        }
         (None, None) => bail!(ENETUNREACH, "{} has no route to {}", k.ns_arg(net), ip.to_string()),
     };
+    if let IpAddr::V4(source) = source
+        && (source.is_multicast() || source.is_broadcast())
+    {
+        bail!(EINVAL, "{} is no address to send from", source.to_string());
+    }
     let server = match (family, peer_net) {
+        (Family::Tcp, Some(peer_net)) if peer_net == net && !k.is_loopback_up(net) => {
+            bail!(EAGAIN, "the loopback device, over which a namespace talks to itself, is down");
+        }
         (Family::Tcp, Some(peer_net)) => Some(listener(k, peer_net, family, &remote)?),
         (Family::Tcp, None) => bail!(EAGAIN, "nobody on the link has the address {}", ip.to_string()),
         (Family::Udp | Family::Unix, _) => None,

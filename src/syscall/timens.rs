@@ -48,7 +48,7 @@ pub fn write_offsets(k: &mut Kernel, process: TaskId, w: &Writing) -> Result<Wri
         bail!(EPERM, "the opener had no CAP_SYS_TIME in {}, owner of {}", k.ns_arg(owner), k.ns_arg(ns));
     }
     for (_, offset) in &offsets {
-        check_range(k.clock, offset)?;
+        check_range(k.clock.now(), offset)?;
     }
     if k.namespaces[ns].time().frozen_offsets {
         bail!(EACCES, "a task is or was in {}, its offsets are frozen", k.ns_arg(ns));

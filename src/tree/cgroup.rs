@@ -81,7 +81,8 @@ pub(super) fn read(look: &Look<'_>, id: CgroupId, file: CgroupFile) -> Result<Ve
         CgroupFile::Type => format!("{}\n", k.cgroup_type(id)),
         CgroupFile::Procs => processes(look, id)?,
         CgroupFile::Threads => numbers(cgroup.tasks.values().map(|&thread| look.own_nr(thread))),
-        CgroupFile::Controllers | CgroupFile::SubtreeControl => "\n".to_owned(),
+        // Not even a newline where there are none (`cgroup_print_ss_mask`).
+        CgroupFile::Controllers | CgroupFile::SubtreeControl => String::new(),
         CgroupFile::Events => {
             let flag = |set| u8::from(set);
             format!("populated {}\nfrozen {}\n", flag(k.is_cgroup_populated(id)), flag(k.is_cgroup_frozen(id)))
@@ -109,16 +110,20 @@ fn numbers(numbers: impl Iterator<Item = i32>) -> String {
     })
 }
 
-/// The processes whose leaders are here; a dead leader counts while other threads live (`cgroup_procs_show`). One that
-/// has no number in the reader's pid namespace shows as 0.
+/// The processes whose leaders are here or in threaded cgroups that belong to this domain; a dead leader counts while
+/// other threads live (`cgroup_procs_start`). One that has no number in the reader's pid namespace shows as 0.
 fn processes(look: &Look<'_>, id: CgroupId) -> Result<String> {
     let k = look.k;
     if k.cgroup.table[id].is_threaded {
         bail!(EOPNOTSUPP, "processes are in the domain of this threaded cgroup");
     }
-    let live = k.cgroup.table[id].tasks.values().copied().filter(|&task| k.is_leader(task));
+    let domain = std::iter::once(id).chain(k.cgroup_descendants(id)).filter(|&other| k.cgroup_domain(other) == id);
+    let live = domain.flat_map(|id| k.cgroup.table[id].tasks.values().copied()).filter(|&task| k.is_leader(task));
     let dying = k.tasks.iter().map(|(task, _)| task).filter(|&task| {
-        k.tasks[task].is_dead() && k.is_leader(task) && k.signal_of(task).live > 0 && k.cgroup_of(task) == id
+        k.tasks[task].is_dead()
+            && k.is_leader(task)
+            && k.signal_of(task).live > 0
+            && k.cgroup_domain(k.cgroup_of(task)) == id
     });
     Ok(numbers(live.chain(dying).map(|task| look.own_nr(task))))
 }

@@ -209,14 +209,8 @@ pub fn readdir(k: &Kernel, viewer: Viewer, dir: Node) -> Result<Vec<DirEntry>> {
         let node = root::topmost(k, Node { view: dir.view, place });
         Some(DirEntry { name, node, file_type: file_type(k, node.place)? })
     });
-    let root = (dir.place == ROOT.place).then(|| root_entry(k, look.reader, dir.view.viewer())).flatten();
+    let root = (dir.place == ROOT.place).then(|| root::entry(k, look.reader, dir.view.viewer())).flatten();
     Ok(entries.chain(root).collect())
-}
-
-/// `root`: the file tree of a task, seen by `viewer` or by whoever asks. A zombie has none.
-fn root_entry(k: &Kernel, task: TaskId, viewer: Option<TaskId>) -> Option<DirEntry> {
-    let node = root::of_task(k, task, viewer)?;
-    Some(DirEntry { name: "root".to_owned(), node, file_type: FileType::Directory })
 }
 
 /// The trees of `as/<pid>`, as that task sees them.
@@ -231,7 +225,7 @@ fn as_entries(k: &Kernel, task: TaskId) -> Result<Vec<DirEntry>> {
         node: Node { view: View::As(task), place },
         file_type: FileType::Directory,
     });
-    Ok(entries.chain(root_entry(k, task, Some(task))).collect())
+    Ok(entries.chain(root::entry(k, task, Some(task))).collect())
 }
 
 fn child_of_as(k: &Kernel, task: TaskId, name: &[u8]) -> Result<Node> {
@@ -501,8 +495,6 @@ pub fn is_faults(node: Node) -> bool {
 
 /// The directory is `ns`, whose order of entries is part of what Linux shows.
 pub fn is_ns_dir(node: Node) -> bool {
-    match node.place {
-        Place::Pid(_, row) | Place::Tid(_, row) => matches!(pid::row_at(row).kind, pid::Kind::Dir(pid::Dir::Ns)),
-        _ => false,
-    }
+    let (Place::Pid(_, row) | Place::Tid(_, row)) = node.place else { return false };
+    matches!(pid::row_at(row).kind, pid::Kind::Dir(pid::Dir::Ns))
 }

@@ -29,30 +29,38 @@ const LINKS_MAX: usize = 40;
 /// ENOENT: no such file, or an empty path; ENOTDIR; EACCES: no right to search a directory or to follow a link; EBADF:
 /// no such descriptor; ELOOP: too many links; ENAMETOOLONG; ESRCH: a directory of a task that is gone.
 pub fn resolve(k: &Kernel, task: TaskId, view: View, path: &[u8], follow_last: bool) -> Result<Node> {
-    let first = path.split(|&byte| byte == b'/').next().unwrap_or_default();
+    let first = first_name(path);
     let (start, rest) = match first {
         b"" | b"." | b".." => start(k, task, path)?,
         _ if split_fd(path).is_some() => start(k, task, path)?,
-        b"proc" => (Node { view, place: PROC_ROOT }, &path[first.len()..]),
-        b"cgroup" => {
-            let top = cgroup::root(&Look::now(k, Viewer(task), Node { view, ..ROOT })?);
-            (Node { view, place: Place::Cgroup(top, None) }, &path[first.len()..])
-        }
+        b"proc" | b"cgroup" | b"mqueue" => (top_of_view(k, task, view, first)?, &path[first.len()..]),
         b"kernel" => (ROOT, path),
-        b"mqueue" => (Node { view, place: MQUEUE_ROOT }, &path[first.len()..]),
         _ if parse_number::<i32>(first).is_some() => (Node { view, place: PROC_ROOT }, path),
         _ => bail!(ENOENT, "no {} in the lab", String::from_utf8_lossy(first).into_owned()),
     };
     Walk::new(k, task, follow_last).run(start, rest)
 }
 
-/// The file a path in the task's own file tree leads to. One that starts with neither `/` nor `fd:<n>` starts at the
-/// working directory.
+fn first_name(path: &[u8]) -> &[u8] {
+    path.split(|&byte| byte == b'/').next().unwrap_or_default()
+}
+
+fn top_of_view(k: &Kernel, task: TaskId, view: View, name: &[u8]) -> Result<Node> {
+    let place = match name {
+        b"cgroup" => Place::Cgroup(cgroup::root(&Look::now(k, Viewer(task), Node { view, ..ROOT })?), None),
+        b"mqueue" => MQUEUE_ROOT,
+        _ => PROC_ROOT,
+    };
+    Ok(Node { view, place })
+}
+
+/// The file a path in the task's own file tree leads to, or below `proc/`, `cgroup/` or `mqueue/` in the lab's view. One
+/// that starts with neither of these nor `/` nor `fd:<n>` starts at the working directory.
 ///
 /// # Errors
 /// As [`resolve`].
 pub fn resolve_file(k: &Kernel, task: TaskId, path: &[u8], follow_last: bool) -> Result<Node> {
-    let (start, rest) = start(k, task, path)?;
+    let (start, rest) = file_start(k, task, path)?;
     Walk::new(k, task, follow_last).run(start, rest)
 }
 
@@ -71,7 +79,7 @@ pub enum Last<'p> {
 /// # Errors
 /// As [`resolve`].
 pub fn resolve_parent<'p>(k: &Kernel, task: TaskId, path: &'p [u8]) -> Result<(Node, Last<'p>)> {
-    let (start, rest) = start(k, task, path)?;
+    let (start, rest) = file_start(k, task, path)?;
     let end = rest.iter().rposition(|&byte| byte != b'/').map_or(0, |at| at + 1);
     let names = &rest[..end];
     let (dirs, last) = match names.iter().rposition(|&byte| byte == b'/') {
@@ -95,6 +103,16 @@ fn split_fd(path: &[u8]) -> Option<(i32, &[u8])> {
     let path = path.strip_prefix(b"fd:")?;
     let end = path.iter().position(|&byte| byte == b'/').unwrap_or(path.len());
     parse_number(&path[..end]).map(|fd| (fd, path[end..].strip_prefix(b"/").unwrap_or_default()))
+}
+
+/// Where a path for [`resolve_file`] starts, and the rest of it.
+fn file_start<'p>(k: &Kernel, task: TaskId, path: &'p [u8]) -> Result<(Node, &'p [u8])> {
+    let first = first_name(path);
+    if matches!(first, b"proc" | b"cgroup" | b"mqueue") && first != path {
+        let view = View::PidNs(k.task_active_pid_ns(task));
+        return Ok((top_of_view(k, task, view, first)?, &path[first.len() + 1..]));
+    }
+    start(k, task, path)
 }
 
 /// Where a path in the task's own file tree starts, and the rest of it.

@@ -1,7 +1,7 @@
 //! File trees of tasks: files seen through mounts, and the names they have there.
 
 use super::look::Look;
-use super::{Attr, FileType, cgroup, lookup_place, name};
+use super::{Attr, DirEntry, FileType, cgroup, lookup_place, name};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::mount::dentry::{Content, Dentry};
@@ -14,6 +14,12 @@ use crate::kernel::{DentryId, Kernel, MountId, NsId, TaskId};
 /// The root directory of a task, seen by `viewer`; `None` of a zombie.
 pub(super) fn of_task(k: &Kernel, task: TaskId, viewer: Option<TaskId>) -> Option<Node> {
     k.fs_of(task).map(|fs| node(fs.root.path(), viewer))
+}
+
+/// `root` in the directory of a view.
+pub(super) fn entry(k: &Kernel, task: TaskId, viewer: Option<TaskId>) -> Option<DirEntry> {
+    let node = of_task(k, task, viewer)?;
+    Some(DirEntry { name: "root".to_owned(), node, file_type: FileType::Directory })
 }
 
 pub(super) fn node(path: Path, viewer: Option<TaskId>) -> Node {

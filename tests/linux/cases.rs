@@ -2,12 +2,14 @@
 
 use nslab::err;
 use nslab::errno::{Errno, Error, Result};
-use nslab::kernel::{Kernel, TaskId};
+use nslab::kernel::TaskId;
 use nslab::script::{Call, Lab};
 use nslab::syscall::{Return, Syscall, dispatch};
 
+use crate::cgroup;
 use crate::machine::SYS_RESOURCE;
 use crate::mnt;
+use crate::net::view::{Slow, masked_file};
 use crate::observe::status_lines;
 use crate::pair::{Pair, Trouble};
 
@@ -35,7 +37,9 @@ impl Lab for Pair {
                     [effective, permitted, inheritable].map(|set| set.map(without));
                 Pair::call(self, task, &Syscall::Capset { effective, permitted, inheritable })
             }
-            syscall => Pair::call(self, task, syscall),
+            syscall => Pair::call(self, task, syscall).and_then(|answer| {
+                self.compare_nets(Slow { state: false, tcp: false }).map(|()| answer).map_err(Trouble::Differs)
+            }),
         };
         if self.is_sandboxed && answer.is_ok() {
             let seen = mnt::observe::observe(self, Some((task, &call.syscall)));
@@ -71,15 +75,29 @@ impl Pair {
         };
         let text = String::from_utf8_lossy(path).into_owned();
         let name = text.rsplit('/').next().unwrap_or_default();
-        let is_compared = if is_link { text.contains("/ns/") } else { COMPARED.contains(&name) };
+        let mask = masked_file(&text);
+        let is_own = || crate::ipc::observe::is_compared(&self.k, task, &text);
+        let is_compared = if is_link {
+            text.contains("/ns/")
+        } else {
+            COMPARED.contains(&name)
+                || mask.is_some()
+                || text.contains("proc/sys/net/")
+                || text.contains("cgroup")
+                || is_own()
+        };
         let in_initial = self.k.task_active_pid_ns(task) == self.k.init.pid_ns;
         if !is_compared || name == "status" && !in_initial {
             return Err(Trouble::LabOnly);
         }
-        let real_path =
-            self.machine.numbers.path(&self.k, self.k.task_active_pid_ns(task), path).ok_or(Trouble::LabOnly)?;
+        let real_path = match cgroup::real_path(&self.k, task, path) {
+            Some(path) => Some(path.into_bytes()),
+            None => self.machine.numbers.path(&self.k, self.k.task_active_pid_ns(task), path),
+        };
+        let real_path = real_path.ok_or(Trouble::LabOnly)?;
         let lab = dispatch(&mut self.k, task, syscall);
         let there = self.machine.look(self.k.task_nr(task), &real_path, is_link);
+        let there = there.map(|there| crate::ipc::observe::in_lab_terms(self, task, &text, there));
         // Signals that nobody will take any more are not part of the lab.
         let lines = |text: &str, map: &dyn Fn(i32) -> Option<i32>| {
             let mut lines = status_lines(text, map);
@@ -94,7 +112,15 @@ impl Pair {
             (Ok(lab), Ok(there)) if name == "status" => {
                 lines(&lab.to_string(), &Some) == lines(there, &|nr| self.lab_number(nr))
             }
-            (Ok(lab), Ok(there)) => lab.to_string() == *there,
+            (Ok(lab), Ok(there)) if name == "cgroup" => cgroup::place(&lab.to_string()) == cgroup::place(there),
+            (Ok(lab), Ok(there)) if cgroup::is_list(name) => {
+                let map = |nr| if in_initial { self.lab_number(nr) } else { Some(nr) };
+                cgroup::numbers(&lab.to_string(), &Some) == cgroup::numbers(there, &map)
+            }
+            (Ok(lab), Ok(there)) => {
+                let seen = |text: &str| mask.map_or_else(|| text.to_owned(), |mask| mask(text));
+                seen(&lab.to_string()) == seen(there)
+            }
             _ => false,
         };
         if same {
@@ -102,21 +128,5 @@ impl Pair {
         } else {
             Err(Trouble::Differs(format!("{text}: lab {:?}, machine {there:?}", lab.map(|value| value.to_string()))))
         }
-    }
-}
-
-/// A bare lab that notes where errors were made.
-pub struct Watched {
-    pub k: Kernel,
-    pub sites: std::collections::BTreeSet<String>,
-}
-
-impl Lab for Watched {
-    fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
-        let result = Lab::call(&mut self.k, pid, call);
-        if let Err(error) = &result {
-            self.sites.insert(crate::run::site_of(error));
-        }
-        result
     }
 }

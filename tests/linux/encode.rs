@@ -1,16 +1,23 @@
 //! One [`Syscall`] as what a worker has to do: system call numbers, arguments, bytes in memory, and how to read the answer.
 
+use nslab::kernel::cred::GLOBAL_ROOT_UID;
 use nslab::kernel::file::{FileKind, OpenFlags};
 use nslab::kernel::node::{Place, View};
 use nslab::kernel::{Kernel, NsId, TaskId};
 use nslab::syscall::ioctl::*;
+use nslab::syscall::ip::Ip;
+use nslab::syscall::namei::NameCall;
 use nslab::syscall::{
     CloneArgs, CloneFlags, Prctl, RebootCommand, Resource, SigAction, Syscall, Target, WNOHANG, WaitidWhich,
 };
 
 use nslab::tree::{WriteTarget, resolve, write_target};
 
+use crate::cgroup;
+use crate::ipc::decode::Shape;
+use crate::machine::NPROC;
 use crate::mnt::encode::{encode_mount, is_at_the_bottom, is_own_file, tree_path};
+use crate::net::call::{encode_ip, encode_socket};
 use crate::numbers::Numbers;
 use crate::raw::Handler;
 
@@ -63,6 +70,15 @@ pub enum Job {
     Exec {
         name: Vec<u8>,
     },
+    /// A message to rtnetlink.
+    Netlink(Vec<u8>),
+    /// What ip(8) lists.
+    Listing(Ip),
+    /// A new socket; the calls get it ready.
+    Socket {
+        open: Raw,
+        calls: Vec<Raw>,
+    },
     /// What the library refuses before there is a system call.
     Refused(i32),
 }
@@ -91,12 +107,25 @@ pub enum Answer {
     Text,
     /// A value of its own on each machine: only that it succeeded counts.
     Unlike,
+    /// Of a call on System V objects, message queues or clocks.
+    Ipc(Shape),
+}
+
+impl Answer {
+    /// The errno of the lab: it has one for all calls that would block.
+    pub fn errno(self, errno: i32) -> i32 {
+        match (self, errno) {
+            (Answer::Ipc(Shape::Message { waits: true }), libc::ENOMSG) => libc::EAGAIN,
+            (Answer::Ipc(_), libc::ETIMEDOUT) => libc::EAGAIN,
+            _ => errno,
+        }
+    }
 }
 
 /// Offset of memory that a call writes into.
-const OUT: u64 = 0;
+pub const OUT: u64 = 0;
 /// Offset of what a call reads.
-const IN: usize = 2048;
+pub const IN: usize = 2048;
 /// Offset where nobody looks, for pointers that have to be valid.
 const SCRATCH: u64 = 8192;
 
@@ -104,7 +133,7 @@ pub fn call(number: i64, args: &[Arg]) -> Raw {
     Raw { number, args: args.to_vec(), data: Vec::new() }
 }
 
-fn with_data(number: i64, args: &[Arg], bytes: Vec<u8>) -> Raw {
+pub fn with_data(number: i64, args: &[Arg], bytes: Vec<u8>) -> Raw {
     Raw { number, args: args.to_vec(), data: vec![(IN, bytes)] }
 }
 
@@ -116,13 +145,13 @@ pub fn id(value: Option<u32>) -> Arg {
     Arg::Value(u64::from(value.unwrap_or(u32::MAX)))
 }
 
-fn zero_ended(text: &[u8]) -> Vec<u8> {
+pub fn zero_ended(text: &[u8]) -> Vec<u8> {
     [text, b"\0"].concat()
 }
 
-const IN_ARG: Arg = Arg::Data(IN as u64);
-const OUT_ARG: Arg = Arg::Data(OUT);
-const NULL: Arg = Arg::Value(0);
+pub const IN_ARG: Arg = Arg::Data(IN as u64);
+pub const OUT_ARG: Arg = Arg::Data(OUT);
+pub const NULL: Arg = Arg::Value(0);
 
 /// What the encoding may look at, all of the moment before the call.
 pub struct Context<'a> {
@@ -145,6 +174,9 @@ impl Context<'_> {
         if self.is_sandboxed && is_tree_path {
             return tree_path(self, path);
         }
+        if let Some(path) = cgroup::real_path(self.k, self.me, path) {
+            return Some((int(libc::AT_FDCWD), path.into_bytes()));
+        }
         Some((int(libc::AT_FDCWD), self.numbers.path(self.k, own, path)?))
     }
 }
@@ -156,6 +188,7 @@ pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<(Job, Answer)> {
     let is_group_one = |pid: i32| pid < -1 && c.numbers.of_caller(c.k, c.me, pid) == -1;
     let simple = |nr: i64, args: &[Arg]| Some((Job::Call(call(nr, args)), Answer::Number));
     match syscall {
+        Syscall::Clone(CloneArgs { flags, .. }) | Syscall::Unshare { flags } if limits_root(c, *flags) => None,
         Syscall::Clone(args) => encode_clone(c, args).map(|job| (job, Answer::Pid)),
         Syscall::Unshare { flags } => simple(libc::SYS_unshare, &[Arg::Value(*flags)]),
         Syscall::Setns { target, flags } => encode_setns(c, target, *flags).map(|job| (job, Answer::Number)),
@@ -217,13 +250,34 @@ pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<(Job, Answer)> {
         Syscall::Dup { fd } => simple(libc::SYS_dup, &[int(*fd)]),
         Syscall::PidfdGetfd { pidfd, fd } => simple(libc::SYS_pidfd_getfd, &[int(*pidfd), int(*fd), NULL]),
         Syscall::Ioctl { fd, request, arg } => encode_ioctl(c, *fd, *request, *arg),
-        Syscall::Write { path, bytes } => encode_write(c, path, bytes).map(|job| (job, Answer::Number)),
+        Syscall::Write { path, bytes } => {
+            // Pids have as many digits as they have on each machine.
+            let answer = if cgroup::real_path(c.k, c.me, path).is_some() { Answer::Unlike } else { Answer::Number };
+            encode_write(c, path, bytes).map(|job| (job, answer))
+        }
+        Syscall::Name(name) if !c.is_sandboxed => encode_cgroup_name(c, name),
         Syscall::Reboot { command, magic } => encode_reboot(c, *command, *magic),
+        Syscall::Ip(ip) => encode_ip(c, ip).map(|job| (job, Answer::Number)),
+        Syscall::Bind(name) => encode_socket(c, name, false).map(|job| (job, Answer::Number)),
+        Syscall::Connect(name) => encode_socket(c, name, true).map(|job| (job, Answer::Number)),
         _ if c.is_sandboxed => encode_mount(c, syscall),
         // A tracer would have to answer for every signal of its tracee; what a task reads is observed from outside; the
         // rest is not compared.
-        _ => None,
+        _ => crate::ipc::encode::encode(c, syscall),
     }
+}
+
+/// A change of the directories of cgroups.
+fn encode_cgroup_name(c: &Context<'_>, name: &NameCall) -> Option<(Job, Answer)> {
+    let (path, number, args) = match name {
+        NameCall::Mkdir { path } => (path, libc::SYS_mkdir, vec![IN_ARG, Arg::Value(0o777)]),
+        NameCall::Rmdir { path } => (path, libc::SYS_rmdir, vec![IN_ARG]),
+        NameCall::Unlink { path } => (path, libc::SYS_unlink, vec![IN_ARG]),
+        NameCall::Chown { path, uid, gid } => (path, libc::SYS_chown, vec![IN_ARG, id(*uid), id(*gid)]),
+        NameCall::Touch { .. } | NameCall::Rename { .. } | NameCall::Symlink { .. } => return None,
+    };
+    let path = cgroup::real_path(c.k, c.me, path)?;
+    Some((Job::Call(with_data(number, &args, zero_ended(path.as_bytes()))), Answer::Number))
 }
 
 /// In the initial pid namespace -1 is the whole machine, and the task that stands for init is not protected as init is.
@@ -254,11 +308,22 @@ fn pidfd_at(c: &Context<'_>, fd: i32) -> Option<(i32, OpenFlags)> {
     }
 }
 
+/// A new user namespace in which RLIMIT_NPROC would bound all processes of root from then on: the machine has other ones.
+fn limits_root(c: &Context<'_>, flags: u64) -> bool {
+    let cred = c.k.cred_of(c.me);
+    CloneFlags::from_bits_retain(flags).contains(CloneFlags::NEWUSER)
+        && cred.user_ns.id() == c.k.init.user_ns
+        && cred.ids.euid == GLOBAL_ROOT_UID
+        && cred.ids.uid != GLOBAL_ROOT_UID
+        && c.k.signal_of(c.me).rlimits.nproc.soft < NPROC
+}
+
 fn encode_clone(c: &Context<'_>, args: &CloneArgs) -> Option<Job> {
     let mut flags = CloneFlags::from_bits_retain(args.flags);
     // The parent of a vfork waits for its child, which would wait for its controller.
     flags.remove(CloneFlags::VFORK);
-    if flags.contains(CloneFlags::INTO_CGROUP) && args.cgroup.is_some_and(|fd| c.k.file_at(c.me, fd).is_some()) {
+    let is_other_file = |fd| c.k.file_at(c.me, fd).is_some() && !cgroup::is_directory(c.k, c.me, fd);
+    if flags.contains(CloneFlags::INTO_CGROUP) && args.cgroup.is_some_and(is_other_file) {
         return None;
     }
     let is_sibling = flags.intersects(CloneFlags::THREAD | CloneFlags::PARENT);
@@ -497,7 +562,7 @@ fn encode_ioctl(c: &Context<'_>, fd: i32, request: u32, arg: Option<i64>) -> Opt
 }
 
 fn encode_write(c: &Context<'_>, path: &[u8], bytes: &[u8]) -> Option<Job> {
-    let write = |fd| {
+    let write = |fd, bytes: &[u8]| {
         let args = [fd, Arg::Data(4096), Arg::Value(bytes.len() as u64)];
         let mut write = call(libc::SYS_write, &args);
         write.data.push((4096, bytes.to_vec()));
@@ -508,18 +573,19 @@ fn encode_write(c: &Context<'_>, path: &[u8], bytes: &[u8]) -> Option<Job> {
     }
     if let Some(fd) = path.strip_prefix(b"fd:") {
         let fd = std::str::from_utf8(fd).ok()?.parse().ok()?;
-        if is_sysctl(c, fd) {
+        if is_sysctl(c, fd) || cgroup::is_file(c.k, c.me, fd) {
             return None;
         }
-        return Some(Job::Call(write(int(fd))));
+        return Some(Job::Call(write(int(fd), bytes)));
     }
     if !is_sysctl_safe(c, path) || c.is_sandboxed && !is_write_safe(c, path) {
         return None;
     }
+    let text = cgroup::real_text(c, path, bytes)?;
     let (dir, path) = c.path(c.k.task_active_pid_ns(c.me), path)?;
     let args = [dir, IN_ARG, int(libc::O_WRONLY), NULL];
     let open = with_data(libc::SYS_openat, &args, zero_ended(&path));
-    Some(Job::Through(Opening::Call(open), write(Arg::Opened)))
+    Some(Job::Through(Opening::Call(open), write(Arg::Opened, &text)))
 }
 
 /// Which namespace an open sysctl changes is decided by the write: too late to ask.
@@ -551,6 +617,8 @@ fn is_sysctl_safe(c: &Context<'_>, path: &[u8]) -> bool {
     match name {
         "kernel/hostname" | "kernel/domainname" => !is_initial("uts"),
         "kernel/pid_max" | "kernel/ns_last_pid" => !is_initial("pid"),
+        _ if crate::ipc::is_sysctl(name) => !is_initial("ipc"),
+        _ if name.starts_with("net/") => !is_initial("net"),
         _ => name.starts_with("user/") && !is_initial("user"),
     }
 }

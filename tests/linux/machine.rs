@@ -222,8 +222,11 @@ impl Machine {
         if matches!(job, Job::Clone { .. }) && !self.has_room() {
             return None;
         }
-        let wants_numbers = matches!(answer, Answer::Pid | Answer::Wait | Answer::Waitid | Answer::Siginfo);
-        let answers = if wants_numbers { self.numbers.answers(k, me) } else { Vec::new() };
+        let answers = match answer {
+            Answer::Pid | Answer::Wait | Answer::Waitid | Answer::Siginfo => self.numbers.answers(k, me),
+            Answer::Ipc(_) => crate::ipc::encode::numbers(k, me, &self.numbers),
+            _ => Vec::new(),
+        };
         let in_initial = k.task_active_pid_ns(me) == k.init.pid_ns;
         let sharers = if matches!(syscall, Syscall::Sigaction { .. }) { self.sharers(k, me) } else { Vec::new() };
         Some(Prepared { nr, slot, job, answer, answers, sharers, in_initial })
@@ -258,6 +261,8 @@ impl Machine {
 
     /// Makes the call. `survives` says whether the lab expects the caller to be able to tell.
     pub fn run(&mut self, prepared: &Prepared, survives: bool) -> Reply {
+        // A program may be slow, but it goes on.
+        raw::beat();
         let slot = prepared.slot;
         let patience = if survives { self.patience } else { Duration::ZERO };
         let result = match &prepared.job {
@@ -267,6 +272,7 @@ impl Machine {
             Job::Hand { nr, entry } => self.hand(slot, *nr, entry),
             Job::Clone { args, set_tid } => self.clone(slot, *args, set_tid),
             Job::Exec { name } => self.exec(slot, name),
+            Job::Netlink(_) | Job::Listing(_) | Job::Socket { .. } => return self.run_network(prepared, &prepared.job),
         };
         match result {
             None if survives => Reply::Hung,
@@ -276,7 +282,7 @@ impl Machine {
     }
 
     /// One call of one worker: its result, `None` if it does not come in time.
-    fn make(&self, slot: usize, raw: &Raw, opened: Option<i64>) -> Option<i64> {
+    pub fn make(&self, slot: usize, raw: &Raw, opened: Option<i64>) -> Option<i64> {
         self.make_within(slot, raw, opened, self.patience)
     }
 
@@ -361,12 +367,7 @@ impl Machine {
         }
         worker.write_data(1024, &args.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>());
         worker.post_clone(1024, self.next_slot);
-        let result = worker.wait(self.patience)?;
-        if result > 0 && args[1] != 0 {
-            let pidfd = worker.read_u32((args[1] - worker.data_address()) as usize);
-            self.simple(slot, libc::SYS_close, &[u64::from(pidfd)]);
-        }
-        Some(result)
+        worker.wait(self.patience)
     }
 
     /// After a clone that both sides made: the child has this number in the lab.
@@ -415,7 +416,7 @@ impl Machine {
 
     fn reply(&self, prepared: &Prepared, result: i64) -> Reply {
         if let Some(errno) = i32::try_from(-result).ok().filter(|errno| (1..4096).contains(errno)) {
-            return Reply::Done(Err(Errno::from_raw(errno)));
+            return Reply::Done(Err(Errno::from_raw(prepared.answer.errno(errno))));
         }
         let worker = raw::slot(prepared.slot);
         let lab = |nr: i32| prepared.lab_number(nr).map_or_else(|| format!("real:{nr}"), |lab| lab.to_string());
@@ -432,6 +433,7 @@ impl Machine {
             Answer::RawPid => result.to_string(),
             Answer::Wait if result == 0 => "0".to_owned(),
             Answer::Wait => format!("{} {}", lab(result as i32), worker.read_u32(0) as i32),
+            Answer::Ipc(shape) => shape.text(worker, result, &lab),
             Answer::Word => worker.read_u32(0).to_string(),
             Answer::Text => {
                 let length = usize::try_from(result - 1).unwrap_or(0);
@@ -475,14 +477,48 @@ impl Machine {
     /// # Errors
     /// Those of open and read, or of readlink.
     pub fn look(&self, lab: i32, path: &[u8], is_link: bool) -> Result<String, Errno> {
-        let bytes = if is_link {
-            let args = [Arg::Data(2048), Arg::Data(4096), Arg::Value(8192)];
-            let length = self.at_path(lab, path, libc::SYS_readlink, &args)?;
-            raw::slot(self.slot_of(lab).ok_or(Errno::ESRCH)?).read_data(4096, length)
-        } else {
-            self.of_open_file(lab, path, libc::SYS_read)?
-        };
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        let path = vec![(2048, [path, b"\0"].concat())];
+        if is_link {
+            let args = vec![Arg::Data(2048), Arg::Data(TEXT as u64), Arg::Value(TEXT_SIZE)];
+            return self.text_of(lab, &Raw { number: libc::SYS_readlink, args, data: path });
+        }
+        let worker = raw::slot(self.slot_of(lab).ok_or(Errno::ESRCH)?);
+        worker.wait(self.patience).ok_or(Errno::ETIME)?;
+        path.iter().for_each(|(offset, bytes)| worker.write_data(*offset, bytes));
+        worker.post_look(2048, TEXT as u64, TEXT_SIZE);
+        let length = length_of(worker.wait(self.patience))?;
+        Ok(String::from_utf8_lossy(&worker.read_data(TEXT, length)).into_owned())
+    }
+
+    /// The result of a call that a worker makes for the test itself.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn result_of(&self, lab: i32, raw: &Raw) -> Result<usize, Errno> {
+        length_of(self.make(self.slot_of(lab).ok_or(Errno::ESRCH)?, raw, None))
+    }
+
+    /// The bytes such a call writes to offset [`TEXT`], its result being their number.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn bytes_of(&self, lab: i32, raw: &Raw) -> Result<Vec<u8>, Errno> {
+        let slot = self.slot_of(lab).ok_or(Errno::ESRCH)?;
+        Ok(raw::slot(slot).read_data(TEXT, length_of(self.make(slot, raw, None))?))
+    }
+
+    /// The same as text.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn text_of(&self, lab: i32, raw: &Raw) -> Result<String, Errno> {
+        self.bytes_of(lab, raw).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Words of a worker's data; zeros if there is no worker.
+    pub fn words_at<const N: usize>(&self, lab: i32, offset: usize) -> [u32; N] {
+        let worker = self.slot_of(lab).map(raw::slot);
+        std::array::from_fn(|at| worker.map_or(0, |worker| worker.read_u32(offset + 4 * at)))
     }
 
     /// The names in a directory as a worker lists them, sorted, one a line.
@@ -606,9 +642,27 @@ impl Prepared {
         matches!(self.job, Job::Clone { .. })
     }
 
+    pub fn is_listing(&self) -> bool {
+        matches!(self.job, Job::Listing(_))
+    }
+
     pub fn nr(&self) -> i32 {
         self.nr
     }
+
+    pub fn slot(&self) -> usize {
+        self.slot
+    }
+}
+
+/// Offset of a text that was read, and the bytes there is room for.
+pub const TEXT: usize = 4096;
+const TEXT_SIZE: u64 = 12_000;
+
+/// What a call came to, if anything.
+fn length_of(result: Option<i64>) -> Result<usize, Errno> {
+    let result = result.ok_or(Errno::ETIME)?;
+    usize::try_from(result).map_err(|_| Errno::from_raw(-result as i32))
 }
 
 fn action_text(worker: &raw::Slot, signo: i32, sharers: &[usize]) -> String {

@@ -4,20 +4,24 @@
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `NSLAB_LINUX_AREA` | the one area to run random programs of, see `area.rs`; case files do not run then |
+//! | `NSLAB_LINUX_AREA` | the one area to run random programs of, see `area.rs`; no case files then |
 //! | `NSLAB_LINUX_RUNS` | random programs to run of each area, or a range `FROM..TO` of their numbers |
 //! | `NSLAB_LINUX_CASES` | case files to run, by a part of their name; nothing else runs then |
 //! | `NSLAB_LINUX_SEED` | another series of programs |
+//! | `NSLAB_LINUX_SHRINK` | most runs to make a program that differs shorter, 250 without it |
 //! | `NSLAB_LINUX_REPORT` | the file to write the report to |
-//! | `NSLAB_LINUX_RECORD` | the directory to record programs of the chosen areas into |
+//! | `NSLAB_LINUX_LOGS` | logs of other runs that count in the report, separated by `:` |
+//! | `NSLAB_LINUX_RECORD` | the directory to record programs into |
 #![no_main]
 
 mod area;
 mod cases;
+mod cgroup;
 mod encode;
 mod ipc;
 mod machine;
 mod mnt;
+mod net;
 mod numbers;
 mod observe;
 mod pair;
@@ -28,18 +32,20 @@ mod raw;
 mod record;
 mod report;
 mod run;
+#[path = "../common/sites.rs"]
+mod sites;
 
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::{CStr, c_char, c_int};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use area::Area;
 use nslab::kernel::Kernel;
 use nslab::script::run::{Outcome, run_case};
 use pair::Pair;
-use report::CaseCounts;
+use report::{ByArea, CaseCounts, Counts};
 use run::Tally;
 
 /// Runs all checks. A worker that has just called exec comes here too.
@@ -94,26 +100,31 @@ fn all_checks() -> Result<(), String> {
         return record_into(&mut pair, Path::new(&directory), seed);
     }
     if let Ok(name) = env::var("NSLAB_LINUX_CASES") {
-        let failed: usize = check_cases(&mut pair, &name)?.values().map(|area| area.failed).sum();
+        let failed: usize = check_cases(&mut pair, &name)?.values().map(|family| family.failed).sum();
         return if failed == 0 { Ok(()) } else { Err(format!("linux: {failed} cases failed")) };
     }
     planted::check(&mut pair)?;
+    ipc::planted::check(&mut pair)?;
     println!("linux: planted errors: ok");
     let is_root = raw::call(libc::SYS_geteuid, [0; 6]) == 0;
-    let runs_cases = is_root && env::var_os("NSLAB_LINUX_AREA").is_none();
-    let areas = if runs_cases { check_cases(&mut pair, "")? } else { BTreeMap::new() };
-    let mut tally = Tally::default();
+    let has_cases = is_root && env::var("NSLAB_LINUX_AREA").is_err();
+    let cases = if has_cases { check_cases(&mut pair, "")? } else { BTreeMap::new() };
+    let mut counts = ByArea::new();
     for area in area::chosen()? {
-        tally.absorb(check_programs(&mut pair, area, seed)?);
+        if let Some(obstacle) = cgroup::obstacle().filter(|_| area.name == cgroup::AREA.name) {
+            println!("linux: {}: skipped: {obstacle}", area.name);
+            continue;
+        }
+        counts.insert(area.name.to_owned(), check_programs(&mut pair, area, seed)?);
     }
+    let failed: usize = cases.values().map(|family| family.failed).sum();
+    let differ: u64 = counts.values().map(|area| area.differ).sum();
     if let Ok(file) = env::var("NSLAB_LINUX_REPORT") {
-        let mut reached = report::sites_of_cases(&lab_files("fixtures/cases"));
-        reached.extend(tally.sites.iter().cloned());
-        fs::write(&file, report::text(&tally, &areas, &reached)).map_err(|error| format!("{file}: {error}"))?;
+        report::add_logs(&mut counts, &env::var("NSLAB_LINUX_LOGS").unwrap_or_default())?;
+        fs::write(&file, report::text(&counts, &cases)).map_err(|error| format!("{file}: {error}"))?;
     }
-    let failed: usize = areas.values().map(|area| area.failed).sum();
-    if failed + tally.divergences.len() > 0 {
-        return Err(format!("linux: {failed} cases failed, {} programs differ", tally.divergences.len()));
+    if failed as u64 + differ > 0 {
+        return Err(format!("linux: {failed} cases failed, {differ} programs differ"));
     }
     Ok(())
 }
@@ -122,81 +133,70 @@ fn number(variable: &str) -> Option<u64> {
     env::var(variable).ok()?.parse().ok()
 }
 
-fn check_programs(pair: &mut Pair, area: &Area, seed: u64) -> Result<Tally, String> {
+fn check_programs(pair: &mut Pair, area: &Area, seed: u64) -> Result<Counts, String> {
     let asked = env::var("NSLAB_LINUX_RUNS").unwrap_or_default();
     let (from, to) = asked.split_once("..").unwrap_or(("0", &asked));
     let range = from.parse().unwrap_or(0)..to.parse().unwrap_or(area.programs);
     let mut tally = Tally::default();
     run::run_programs(pair, area, seed, range, &mut tally)?;
-    println!(
-        "linux: {}: {} random programs, {} calls, {} refused, {} places of errors, {} differ, {} unsteady, {} ended early",
-        area.name,
-        tally.programs,
-        tally.operations,
-        tally.refused,
-        tally.sites.len(),
-        tally.divergences.len(),
-        tally.unsteady.len(),
-        tally.unordered
-    );
-    Ok(tally)
-}
-
-fn lab_files(directory: &str) -> Vec<PathBuf> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
-    let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
-    let mut files: Vec<PathBuf> =
-        entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "lab")).collect();
-    files.sort();
-    files
+    let counts = Counts::of(&tally);
+    println!("{}", counts.line(area.name));
+    for difference in &tally.unsteady {
+        println!("linux: {}: once only: {difference}", area.name);
+    }
+    Ok(counts)
 }
 
 /// Runs the case files on both sides; a case that cannot run here stops at the first line that says so.
 fn check_cases(pair: &mut Pair, part: &str) -> Result<BTreeMap<String, CaseCounts>, String> {
-    let mut areas: BTreeMap<String, CaseCounts> = BTreeMap::new();
-    for file in lab_files("fixtures/cases") {
-        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let mut families: BTreeMap<String, CaseCounts> = BTreeMap::new();
+    for file in sites::files("fixtures/cases", "lab") {
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
         if !name.contains(part) {
             continue;
         }
-        let case_file = name.clone();
-        let area = areas.entry(name).or_default();
+        let family_name = name.split('-').next().unwrap_or_default();
+        let family = families.entry(family_name.to_owned()).or_default();
+        pair.is_sandboxed = matches!(family_name, "mnt" | "pin");
         for case in nslab::script::file::load(&file).map_err(|error| error.to_string())? {
-            // What the lab cannot do yet is not compared.
+            family.total += 1;
+            // What needs a mounted lab is not compared.
             if !matches!(run_case(&mut Kernel::boot(), &case), Outcome::Passed) {
-                area.not_here += 1;
+                family.not_here += 1;
                 continue;
             }
-            pair.is_sandboxed = ["mnt-", "pin-"].iter().any(|family| case_file.starts_with(family));
+            family.bare += 1;
             pair.restart()?;
             match run_case(pair, &case) {
-                Outcome::Passed => area.passed += 1,
-                Outcome::NotHere => area.not_here += 1,
+                Outcome::Passed => family.passed += 1,
+                Outcome::NotHere => family.not_here += 1,
                 // Both agree, on something else: the case is about a root that may do more than this one.
-                Outcome::Failed(message) if !message.contains(&format!("{:?}", cases::DIFFERS)) => area.not_here += 1,
+                Outcome::Failed(message) if !message.contains(&format!("{:?}", cases::DIFFERS)) => family.not_here += 1,
                 Outcome::Failed(message) => {
                     println!("{message}");
-                    area.failed += 1;
+                    family.failed += 1;
                 }
             }
         }
     }
     (pair.is_init_dirty, pair.is_sandboxed) = (true, false);
     pair.restart()?;
-    let sum = |count: fn(&CaseCounts) -> usize| areas.values().map(count).sum::<usize>();
+    let sum = |count: fn(&CaseCounts) -> usize| families.values().map(count).sum::<usize>();
     println!(
         "linux: cases: {} passed, {} failed, {} not run here",
         sum(|a| a.passed),
         sum(|a| a.failed),
         sum(|a| a.not_here)
     );
-    Ok(areas)
+    Ok(families)
 }
 
 fn record_into(pair: &mut Pair, directory: &Path, seed: u64) -> Result<(), String> {
     fs::create_dir_all(directory).map_err(|error| error.to_string())?;
-    for (name, text) in record::record(pair, seed)? {
-        fs::write(directory.join(name), text).map_err(|error| error.to_string())?;
+    for area in area::chosen()? {
+        for (name, text) in record::record(pair, area, seed)? {
+            fs::write(directory.join(name), text).map_err(|error| error.to_string())?;
+        }
     }
     Ok(())
 }

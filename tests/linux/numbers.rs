@@ -16,12 +16,15 @@ const UNUSED: i32 = 4_100_000;
 pub struct Numbers {
     to_real: BTreeMap<i32, i32>,
     to_lab: BTreeMap<i32, i32>,
+    /// As `to_real`, with the numbers that identify nothing any more: queues remember who used them last.
+    past: BTreeMap<i32, i32>,
 }
 
 impl Numbers {
     pub fn bind(&mut self, lab: i32, real: i32) {
         self.to_real.insert(lab, real);
         self.to_lab.insert(real, lab);
+        self.past.insert(lab, real);
     }
 
     /// Forgets the numbers that identify nothing in the lab any more.
@@ -42,6 +45,11 @@ impl Numbers {
 
     pub fn lab(&self, real: i32) -> Option<i32> {
         self.to_lab.get(&real).copied()
+    }
+
+    /// The real number of whoever has or had a number in the lab.
+    pub fn past_real(&self, lab: i32) -> Option<i32> {
+        self.past.get(&lab).copied()
     }
 
     fn real_or_unused(&self, lab: i32) -> i32 {

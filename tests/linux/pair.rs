@@ -14,6 +14,7 @@ use nslab::syscall::{Return, Syscall, dispatch};
 use crate::machine::{Machine, NPROC, Prepared, Reply};
 use crate::mnt::observe::Known;
 use crate::mnt::sandbox::SANDBOX;
+use crate::net::listing::masked_listing;
 use crate::observe::{
     Links, MAP_FILES, Status, creation_order, initial_number, is_there, lab_links, lab_ns, lab_status, lab_text,
     real_links, real_status, real_text,
@@ -29,7 +30,8 @@ pub enum Trouble {
     LabOnly,
     /// The two differ.
     Differs(String),
-    /// The two differ after several tasks were told to die at once: in which order they do is the machine's own.
+    /// The two differ in what is the machine's own: the order in which tasks die that were told to at once, the sender of a
+    /// signal from another namespace. The program ends there.
     Unordered(String),
 }
 
@@ -55,6 +57,8 @@ pub struct Pair {
     /// Tasks that got another parent by a call that several tasks died of, and which call: the order in which they came to
     /// that parent is the machine's own.
     adopted: BTreeMap<i32, u32>,
+    /// A signal went to several processes that are in several namespaces.
+    has_crossed: bool,
     /// Real numbers of namespaces that died a moment ago: the machine frees them in its own time.
     dying: Vec<(Wait, u32)>,
     calls: u32,
@@ -64,6 +68,8 @@ pub struct Pair {
     patience: Duration,
     /// The process that stands for init is not as it was at the start.
     pub is_init_dirty: bool,
+    /// Seconds since the machine's boot when this was made, and what the lab's clock shows.
+    uptime: u64,
     /// Programs change mounts and files: nothing of the machine outside is in reach of any.
     pub is_sandboxed: bool,
     pub mounts: Known,
@@ -84,12 +90,14 @@ impl Pair {
             machine,
             inums: BTreeMap::new(),
             adopted: BTreeMap::new(),
+            has_crossed: false,
             dying: Vec::new(),
             calls: 0,
             corruption: None,
             controller: std::process::id() as i32,
             patience: PATIENCE,
             is_init_dirty: false,
+            uptime: uptime()?,
             is_sandboxed: false,
             mounts: Known::default(),
         };
@@ -124,7 +132,10 @@ impl Pair {
         self.dying.retain(|(since, _)| !since.is_over(FREEING));
         self.dying.extend(std::mem::take(&mut self.inums).into_values().map(|number| (now, number)));
         self.adopted.clear();
+        self.has_crossed = false;
         self.calls = 0;
+        // The host is mounted without it.
+        self.k.cgroup.ns_delegate = crate::cgroup::has_ns_delegate();
         let init = self.k.init.task;
         let pid_max = real_number("/proc/sys/kernel/pid_max")?;
         self.k.namespaces[self.k.init.pid_ns].pid_mut().pid_max = pid_max;
@@ -150,6 +161,7 @@ impl Pair {
         let names = self.machine.names(1).ok_or("uname of the first worker")?;
         let mut lines = vec![
             words(&format!("prlimit nproc {NPROC}:{NPROC}")),
+            words(&format!("clock +{}s", self.uptime)),
             vec!["sethostname".into(), names.0],
             vec!["setdomainname".into(), names.1],
         ];
@@ -183,6 +195,7 @@ impl Pair {
             self.machine = start(socket, self.is_sandboxed)?;
             self.machine.patience = self.patience;
         }
+        crate::cgroup::clean();
         self.reset_lab()?;
         if self.is_sandboxed { self.build_sandbox() } else { Ok(()) }
     }
@@ -214,16 +227,17 @@ impl Pair {
             self.k.tasks.iter().map(|(id, _)| (id, self.k.real_parent_of(id))).collect();
         let alive: Vec<TaskId> = self.k.tasks.iter().filter(|(_, t)| !t.is_dead()).map(|(id, _)| id).collect();
         let known: BTreeSet<NsId> = self.k.namespaces.iter().map(|(id, _)| id).collect();
+        self.has_crossed |= matches!(syscall, Syscall::Kill { pid: ..=0, .. }) && self.has_several_namespaces();
         let lab = dispatch(&mut self.k, task, syscall);
         let dead = self.inums.extract_if(.., |ns, _| !self.k.namespaces.contains(*ns));
         self.dying.extend(dead.map(|(_, number)| (Wait::start(), number)));
         let survives = self.k.tasks.get(task).is_some_and(|t| t.state == TaskState::Running);
-        let reply = self.run_on_machine(&prepared, survives, lab.is_ok());
+        let mut seen = Seen { result: text_of(syscall, &lab), tasks: Vec::new() };
+        let reply = self.run_on_machine(&prepared, survives, &seen.result);
         let mut touched = self.touched(task);
         if lab.is_ok() && matches!(syscall, Syscall::Exec { .. }) && prepared.nr() != self.k.task_nr(task) {
             self.machine.renumber(prepared.nr(), self.k.task_nr(task));
         }
-        let mut seen = Seen { result: text_of(&lab), tasks: Vec::new() };
         if prepared.is_clone() && lab.is_ok() && matches!(reply, Reply::Done(Ok(_))) {
             let Ok(Return::Num(nr)) = lab else { unreachable!("clone gives a number") };
             self.machine.child_started(nr as i32).map_err(Trouble::Differs)?;
@@ -244,13 +258,15 @@ impl Pair {
         }
     }
 
-    /// Limits of namespaces are given back late on the machine: there, what is refused is tried again.
-    fn run_on_machine(&mut self, prepared: &Prepared, survives: bool, is_ok: bool) -> Reply {
+    /// Limits are given back late on the machine, when namespaces are freed, and others may have processes of the same user
+    /// for a moment: there, what is refused is tried again. So is a listing that differs: states of links change late.
+    fn run_on_machine(&mut self, prepared: &Prepared, survives: bool, lab: &Result<String, Errno>) -> Reply {
         let wait = Wait::start();
         loop {
             let reply = self.machine.run(prepared, survives);
-            let is_refused = is_ok && reply == Reply::Done(Err(Errno::ENOSPC));
-            if !is_refused || wait.is_over(self.patience) {
+            let is_limit = matches!(reply, Reply::Done(Err(Errno::ENOSPC | Errno::EMFILE | Errno::EAGAIN)));
+            let differs = matches!(&reply, Reply::Done(there) if there != lab);
+            if !(differs && (is_limit || prepared.is_listing())) || wait.is_over(self.patience) {
                 return reply;
             }
             wait.pause();
@@ -279,7 +295,11 @@ impl Pair {
         let difference = || format!("lab {:?}, machine {reply:?}", seen.result);
         match (&seen.result, reply) {
             _ if same => Ok(()),
-            (Ok(lab), Reply::Done(Ok(real))) if self.came_together(lab, real) => Err(Trouble::Unordered(difference())),
+            (Ok(lab), Reply::Done(Ok(real)))
+                if self.came_together(lab, real) || self.has_crossed && differ_in_sender(lab, real) =>
+            {
+                Err(Trouble::Unordered(difference()))
+            }
             _ => Err(Trouble::Differs(difference())),
         }
     }
@@ -291,6 +311,13 @@ impl Pair {
                 self.adopted.insert(self.k.task_nr(task), self.calls);
             }
         }
+    }
+
+    /// Whether tasks are in more than one user or pid namespace.
+    fn has_several_namespaces(&self) -> bool {
+        let place = |task| (self.k.cred_of(task).user_ns.id(), self.k.task_active_pid_ns(task));
+        let first = place(self.k.init.task);
+        self.k.tasks.iter().any(|(task, _)| place(task) != first)
     }
 
     /// Two answers of wait that name tasks which were adopted by the same call.
@@ -475,6 +502,15 @@ impl Pair {
 const FREEING: Duration = Duration::from_secs(10);
 /// A net namespace has up to so many numbers after its own.
 const NET_NUMBERS: u32 = 68;
+/// Two answers of sigwaitinfo that are the same but for `pid` and `uid`.
+fn differ_in_sender(lab: &str, real: &str) -> bool {
+    let rest = |answer: &str| {
+        let words = answer.split(' ').filter(|word| !word.starts_with("pid=") && !word.starts_with("uid="));
+        words.map(str::to_owned).collect::<Vec<_>>()
+    };
+    lab.starts_with("signo=") && rest(lab) == rest(real)
+}
+
 /// Signals stop and continue tasks that the lab does not list as changed.
 fn sends_signals(syscall: &Syscall) -> bool {
     matches!(
@@ -487,12 +523,19 @@ fn start(socket: RawFd, is_sandboxed: bool) -> Result<Machine, String> {
     Machine::start(socket, is_sandboxed).map_err(|error| format!("cannot start a worker: {error}"))
 }
 
-fn text_of(result: &LabResult) -> Result<String, Errno> {
-    result.as_ref().map(ToString::to_string).map_err(|error| error.errno)
+/// The lab's answer as it is compared.
+fn text_of(syscall: &Syscall, result: &LabResult) -> Result<String, Errno> {
+    let text = result.as_ref().map(ToString::to_string).map_err(|error| error.errno);
+    if matches!(syscall, Syscall::Ip(_)) { text.map(|text| masked_listing(&text)) } else { text }
 }
 
 fn word_of(text: &str) -> nslab::control::lex::Word {
     nslab::control::lex::Word { bytes: text.as_bytes().to_vec(), column: 1 }
+}
+
+fn uptime() -> Result<u64, String> {
+    let text = std::fs::read_to_string("/proc/uptime").map_err(|error| format!("/proc/uptime: {error}"))?;
+    text.split('.').next().and_then(|seconds| seconds.parse().ok()).ok_or_else(|| format!("/proc/uptime: {text}"))
 }
 
 fn real_number(path: &str) -> Result<i32, String> {

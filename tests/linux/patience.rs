@@ -19,6 +19,11 @@ impl Wait {
         self.0.elapsed() > patience
     }
 
+    /// What is left of so much time; `None` once it is over.
+    pub fn left(&self, patience: Duration) -> Option<Duration> {
+        patience.checked_sub(self.0.elapsed()).filter(|left| !left.is_zero())
+    }
+
     /// A pause before the next look, longer the longer the wait is.
     pub fn pause(&self) {
         match self.0.elapsed().as_micros() {

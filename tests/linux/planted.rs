@@ -1,6 +1,7 @@
 //! Three planted errors: the comparison has to notice each.
 
 use nslab::errno::Errno;
+use nslab::script::Call;
 
 use crate::pair::{Corruption, Pair, Trouble};
 
@@ -56,12 +57,20 @@ pub fn check(pair: &mut Pair) -> Result<(), String> {
     Ok(())
 }
 
+/// The call of a line.
+///
+/// # Errors
+/// It is none.
+pub fn call_of(text: &str) -> Result<Call, String> {
+    let words = nslab::control::lex::control_words(text).map_err(|error| error.to_string())?;
+    let verb = String::from_utf8_lossy(&words[0].bytes).into_owned();
+    Call::new(&verb, words[1..].to_vec()).map_err(|error| error.to_string())
+}
+
 /// The difference, if any.
 fn run(pair: &mut Pair) -> Result<Option<String>, String> {
     for (actor, text) in LINES.into_iter().chain(THREAD_LINES) {
-        let words = nslab::control::lex::control_words(text).map_err(|error| error.to_string())?;
-        let call = nslab::script::Call::new(&String::from_utf8_lossy(&words[0].bytes), words[1..].to_vec());
-        let call = call.map_err(|error| error.to_string())?;
+        let call = call_of(text)?;
         let task = pair.k.find_task(actor).ok_or_else(|| format!("no task {actor}"))?;
         match pair.call(task, &call.syscall) {
             Ok(_) => {}

@@ -590,6 +590,7 @@ fn pick_actor(k: &Kernel, step: &Step) -> Option<TaskId> {
         Op::Map { .. } => true,
         Op::Named { before, .. } => matches!(*before, "kill " | "wait " | "waitid pid "),
         Op::Plain(line) => line.starts_with("wait"),
+        Op::Filled { line, .. } => line == "clone",
         _ => false,
     };
     if may_be_init && (running.is_empty() || step.actor.is_multiple_of(8)) {

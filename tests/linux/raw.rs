@@ -12,6 +12,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::patience::Wait;
+
 /// Where the region is in every process.
 const BASE: usize = 0x5f00_0000_0000;
 pub const SLOTS: usize = 256;
@@ -36,6 +38,8 @@ enum Kind {
     Call,
     /// clone3 with a child that serves another slot.
     Clone,
+    /// Read a file whole.
+    Look,
 }
 
 /// One worker's mailbox, data and stack.
@@ -168,6 +172,12 @@ impl Slot {
         self.post(Kind::Clone, libc::SYS_clone3, [self.data_address() + offset as u64, 88, child, 0, 0, 0]);
     }
 
+    /// Asks the worker for the text of the file whose path is at `path` of the data: `size` bytes at most, to `text`.
+    pub fn post_look(&self, path: u64, text: u64, size: u64) {
+        let at = self.data_address();
+        self.post(Kind::Look, libc::SYS_read, [at + path, at + text, size, 0, 0, 0]);
+    }
+
     fn post(&self, kind: Kind, number: i64, args: [u64; 6]) {
         assert!(self.is_idle(), "a worker has one command at a time");
         self.kind.store(kind as u32, Ordering::Relaxed);
@@ -192,11 +202,16 @@ impl Slot {
             }
             std::hint::spin_loop();
         }
-        let done = self.done.load(Ordering::Acquire);
-        if done != posted {
-            futex_wait(&self.done, done, time);
+        let start = Wait::start();
+        loop {
+            let done = self.done.load(Ordering::Acquire);
+            if done == posted {
+                return Some(self.result.load(Ordering::Relaxed));
+            }
+            let left = start.left(time)?;
+            // It may end early: with the wake of the command before, which comes after that is seen to be done.
+            futex_wait(&self.done, done, left);
         }
-        self.is_idle().then(|| self.result.load(Ordering::Relaxed))
     }
 
     /// What `/proc/thread-self` is for the worker, as of its start: `TGID/task/TID` of that proc's pid namespace.
@@ -289,11 +304,32 @@ extern "C" fn serve(slot: &'static Slot) -> ! {
             1 => unsafe { syscall(number, args) },
             // SAFETY: the controller gives a slot, and a stack in it, that no worker uses.
             2 => unsafe { clone3(args[0], args[1], &*(args[2] as *const Slot)) },
+            3 => look(args),
             _ => hello(slot),
         };
         slot.result.store(result, Ordering::Relaxed);
         slot.done.store(posted, Ordering::Release);
         futex_wake(&slot.done);
+    }
+}
+
+/// Opens, reads to the end and closes: the length, or the negative errno.
+fn look([path, text, size, ..]: [u64; 6]) -> i64 {
+    // SAFETY: the controller gives pointers into the data of the worker's slot only.
+    unsafe {
+        let fd = syscall(libc::SYS_openat, [libc::AT_FDCWD as u64, path, libc::O_RDONLY as u64, 0, 0, 0]);
+        if fd < 0 {
+            return fd;
+        }
+        let mut used = 0;
+        let end = loop {
+            match syscall(libc::SYS_read, [fd as u64, text + used, size - used, 0, 0, 0]) {
+                length @ 1.. => used += length as u64,
+                end => break end,
+            }
+        };
+        syscall(libc::SYS_close, [fd as u64, 0, 0, 0, 0, 0]);
+        if end < 0 { end } else { used as i64 }
     }
 }
 

@@ -8,48 +8,37 @@ use nslab::errno::Errno;
 use nslab::kernel::ns::ENTRIES;
 use proptest::strategy::ValueTree;
 
-use crate::area::{self, Area, CORE};
-use crate::mnt::{self, sandbox::SANDBOX};
+use crate::area::Area;
+use crate::mnt::sandbox::SANDBOX;
 use crate::observe::{initial_number, lab_links, lab_status, lab_text};
 use crate::pair::Pair;
 use crate::program::program_tree;
 use crate::run::{Outcome, run_steps};
 
-/// Most steps of a recorded program.
-const LENGTH: usize = 36;
 /// Programs in one file.
 const PER_FILE: usize = 50;
-/// Programs recorded of each area.
-const RECORDED: [(&Area, usize); 2] = [(&CORE, 520), (&mnt::AREA, 40)];
-/// For each program recorded so many are looked at.
-const CANDIDATES: u64 = 8;
+/// The areas recorded, the name of their files, and the programs in them.
+const RECORDED: [(&str, &str, usize); 3] = [("core", "programs", 520), ("ipc", "ipc", 80), ("mnt", "mnt", 40)];
+/// Programs looked at while choosing.
+const CANDIDATES: u64 = 4000;
 /// The lines of `status` that a recorded program ends with.
 const STATUS: [&str; 6] = ["State", "PPid", "Uid", "Gid", "NSpid", "CapEff"];
 
-/// Records programs of each area until there are enough, those first that reach what none before did; names and texts of
-/// the files.
+/// Records programs of an area until there are enough, those first that reach what none before did; the files by name,
+/// and their texts. The programs are half as long as others.
 ///
 /// # Errors
 /// The machine's side does not start, or differs: then there is nothing to record.
-pub fn record(pair: &mut Pair, seed: u64) -> Result<Vec<(String, String)>, String> {
-    let mut files = Vec::new();
-    let chosen = area::chosen()?;
-    for (area, wanted) in RECORDED.iter().filter(|(area, _)| chosen.iter().any(|chosen| chosen.name == area.name)) {
-        let programs = record_area(pair, area, seed, *wanted)?;
-        let texts = programs.chunks(PER_FILE).map(|programs| format!("{HEADER}{}", programs.concat()));
-        let prefix = if area.name == CORE.name { "programs" } else { area.name };
-        files.extend(texts.enumerate().map(|(at, text)| (format!("{prefix}-{at:02}.lab"), text)));
-    }
-    Ok(files)
-}
-
-fn record_area(pair: &mut Pair, area: &Area, seed: u64, wanted: usize) -> Result<Vec<String>, String> {
+pub fn record(pair: &mut Pair, area: &Area, seed: u64) -> Result<Vec<(String, String)>, String> {
+    let Some((_, name, programs)) = RECORDED.into_iter().find(|(recorded, ..)| *recorded == area.name) else {
+        return Ok(Vec::new());
+    };
     let (mut reached, mut chosen, mut others) = (BTreeSet::new(), Vec::new(), Vec::new());
-    for index in 0..CANDIDATES * wanted as u64 {
-        if chosen.len() >= wanted {
+    for index in 0..CANDIDATES {
+        if chosen.len() >= programs {
             break;
         }
-        let outcome = run_steps(pair, area, &program_tree(area, seed, index, LENGTH).current())?;
+        let outcome = run_steps(pair, area, &program_tree(area, seed, index, area.length / 2).current())?;
         if outcome.difference.is_some() || outcome.is_unordered {
             continue;
         }
@@ -57,9 +46,10 @@ fn record_area(pair: &mut Pair, area: &Area, seed: u64, wanted: usize) -> Result
         let text = case_text(pair, area, index, &outcome)?;
         if new > 0 { chosen.push(text) } else { others.push(text) }
     }
-    let missing = wanted.saturating_sub(chosen.len());
+    let missing = programs.saturating_sub(chosen.len());
     chosen.extend(others.into_iter().take(missing));
-    Ok(chosen)
+    let files = chosen.chunks(PER_FILE).enumerate();
+    Ok(files.map(|(at, programs)| (format!("{name}-{at:02}.lab"), format!("{HEADER}{}", programs.concat()))).collect())
 }
 
 const HEADER: &str = "\
@@ -82,8 +72,7 @@ fn features(outcome: &Outcome) -> Vec<String> {
 }
 
 fn case_text(pair: &Pair, area: &Area, index: u64, outcome: &Outcome) -> Result<String, String> {
-    let prefix = if area.name == CORE.name { "linux" } else { area.name };
-    let mut text = format!("\ncase {prefix}-{index:04}\n");
+    let mut text = format!("\ncase linux-{}-{index:04}\n", area.name);
     for line in pair.init_lines()? {
         let words: Vec<String> = line.iter().map(|word| quote(word.as_bytes())).collect();
         let _ = writeln!(text, "1 {}", words.join(" "));

@@ -1,7 +1,6 @@
 //! Runs programs on both sides; makes those that differ as short as they can be.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 use nslab::errno::Errno;
 use proptest::strategy::ValueTree;
@@ -45,28 +44,9 @@ pub struct Tally {
     pub refused: u64,
     /// Programs that ended early, where the order of deaths is the machine's own.
     pub unordered: u64,
-    pub sites: BTreeSet<String>,
-    pub errnos: BTreeMap<String, u64>,
-    pub verbs: BTreeMap<String, u64>,
     pub divergences: Vec<Divergence>,
     /// Differences that did not come again: races on the machine.
     pub unsteady: Vec<String>,
-}
-
-impl Tally {
-    /// Counts what another run gave as well.
-    pub fn absorb(&mut self, other: Tally) {
-        self.programs += other.programs;
-        self.operations += other.operations;
-        self.refused += other.refused;
-        self.unordered += other.unordered;
-        self.sites.extend(other.sites);
-        for (mine, others) in [(&mut self.errnos, other.errnos), (&mut self.verbs, other.verbs)] {
-            others.into_iter().for_each(|(name, count)| *mine.entry(name).or_default() += count);
-        }
-        self.divergences.extend(other.divergences);
-        self.unsteady.extend(other.unsteady);
-    }
 }
 
 /// How often a difference has to come in a row to be one.
@@ -137,7 +117,7 @@ fn run_line(pair: &mut Pair, area: &Area, outcome: &mut Outcome, line: Line) -> 
         }
     };
     if let Err(error) = &result {
-        outcome.sites.insert(site_of(error));
+        outcome.sites.insert(crate::sites::site_of(error));
     }
     let is_child = is_init && line.verb == "clone";
     let result = result.map(|value| value.to_string()).map_err(|error| error.errno);
@@ -154,6 +134,7 @@ fn run_steadily(pair: &mut Pair, area: &Area, steps: &[Step], unsteady: &mut Vec
         let again = run_steps(pair, area, steps)?;
         if again.difference.is_none() {
             let last = outcome.ran.last().map(|ran| text_of(&ran.line)).unwrap_or_default();
+            println!("linux: did not come again: {last}: {difference}");
             unsteady.push(format!("{last}: {difference}"));
         }
         outcome = again;
@@ -181,14 +162,7 @@ pub fn run_programs(
         tally.programs += 1;
         tally.unordered += u64::from(outcome.is_unordered);
         tally.operations += outcome.ran.len() as u64;
-        for ran in &outcome.ran {
-            *tally.verbs.entry(ran.line.verb.clone()).or_default() += 1;
-            if let Err(errno) = ran.result {
-                tally.refused += 1;
-                *tally.errnos.entry(format!("{errno:?}")).or_default() += 1;
-            }
-        }
-        tally.sites.extend(outcome.sites.iter().cloned());
+        tally.refused += outcome.ran.iter().filter(|ran| ran.result.is_err()).count() as u64;
         if outcome.difference.is_some() {
             let divergence = shrink(pair, area, &mut tree, outcome)?;
             eprintln!(
@@ -210,8 +184,6 @@ pub fn run_programs(
 const PROGRESS_EVERY: u64 = 1000;
 const MAX_DIVERGENCES: usize = 10;
 const SHRINK_RUNS: u32 = 250;
-/// Most runs of a shrinking program differ: waiting long for each would take for ever.
-const SHRINK_PATIENCE: Duration = Duration::from_millis(150);
 
 fn shrink(
     pair: &mut Pair,
@@ -219,9 +191,10 @@ fn shrink(
     tree: &mut impl ValueTree<Value = Vec<Step>>,
     mut worst: Outcome,
 ) -> Result<Divergence, String> {
-    pair.set_patience(SHRINK_PATIENCE);
-    let mut may_go_on = tree.simplify();
-    for _ in 0..SHRINK_RUNS {
+    let runs = std::env::var("NSLAB_LINUX_SHRINK").ok().and_then(|runs| runs.parse().ok()).unwrap_or(SHRINK_RUNS);
+    pair.set_patience(area.shrink_patience);
+    let mut may_go_on = runs > 0 && tree.simplify();
+    for _ in 0..runs {
         if !may_go_on {
             break;
         }
@@ -242,9 +215,4 @@ fn shrink(
 pub fn text_of(line: &Line) -> String {
     let call = line.call().map(|call| format!("{} {}", call.verb.name, call.line()));
     format!("{} {}", line.actor, call.unwrap_or_default()).trim_end().to_owned()
-}
-
-/// Where an error was made: `file:line`.
-pub fn site_of(error: &nslab::errno::Error) -> String {
-    format!("{}:{}", error.site.file(), error.site.line())
 }

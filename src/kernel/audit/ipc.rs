@@ -34,8 +34,8 @@ pub(super) fn name_all(k: &Kernel, named: &mut Named) {
             named.bump((Kind::MqueueFs, fs.id().serial()));
         }
     }
-    for file in k.mms.iter().flat_map(|(_, mm)| mm.attachments.values()) {
-        named.bump((Kind::ShmFile, file.id().serial()));
+    for attachment in k.mms.iter().flat_map(|(_, mm)| mm.attachments.values()) {
+        named.bump((Kind::ShmFile, attachment.file.id().serial()));
     }
     for queue in k.mqueue_fs.iter().flat_map(|(_, fs)| fs.queues.values()) {
         named.bump((Kind::Mqueue, queue.id().serial()));
@@ -64,8 +64,8 @@ pub(super) fn compare_all(k: &Kernel, named: &mut Named, wrong: &mut Vec<String>
 /// Totals, attachments, creators, and what would be undone.
 pub(super) fn audit(k: &Kernel, wrong: &mut Vec<String>) {
     let mut attached: BTreeMap<(NsId, i32), u64> = BTreeMap::new();
-    for file in k.mms.iter().flat_map(|(_, mm)| mm.attachments.values()) {
-        let file = &k.shm_files[file.id()];
+    for attachment in k.mms.iter().flat_map(|(_, mm)| mm.attachments.values()) {
+        let file = &k.shm_files[attachment.file.id()];
         *attached.entry((file.ns.id(), file.shmid)).or_default() += 1;
     }
     let mut created: BTreeSet<(NsId, i32, TaskId)> = BTreeSet::new();

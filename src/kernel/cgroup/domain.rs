@@ -53,7 +53,7 @@ impl Kernel {
         if self.is_cgroup_populated(cgroup) {
             bail!(EOPNOTSUPP, "tasks are in the cgroup or below it");
         }
-        let Some(parent) = self.cgroup_ancestors(cgroup).nth(1) else { bail!(EOPNOTSUPP, "the root is a domain") };
+        let parent = self.cgroup_ancestors(cgroup).nth(1).expect("the root has no cgroup.type");
         let domain = self.cgroup_domain(parent);
         if !self.is_valid_domain(domain) {
             bail!(EOPNOTSUPP, "the domain above is not valid");

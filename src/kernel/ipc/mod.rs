@@ -105,15 +105,15 @@ impl<T: IpcObject> IpcIds<T> {
     /// Whether one more object fits below `limit` (`ipc_addid`).
     ///
     /// # Errors
-    /// ENOSPC; also when next_id asks for an index from which on none is free, where Linux makes an object whose
-    /// identifier leads nowhere.
-    pub fn check_room(&self, limit: i32) -> Result<()> {
+    /// ENOSPC; also when next_id asks for an index from which on none is free, which uses it up.
+    pub fn check_room(&mut self, limit: i32) -> Result<()> {
         let limit = limit.min(IPC_MNI);
         if self.in_use() as i64 >= i64::from(limit) {
             bail!(ENOSPC, "the namespace has {} {} objects, its limit is {}", self.in_use(), T::NAME, limit);
         }
         if self.next_id >= 0 && self.asked_index().is_none() {
-            bail!(ENOSPC, "no index from {} on is free", index_of(self.next_id));
+            let asked = std::mem::replace(&mut self.next_id, -1);
+            bail!(ENOSPC, "no index from {} on is free", index_of(asked));
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::kernel::cred::{Kgid, Kuid};
+use crate::kernel::file::FileKind;
 use crate::kernel::ns::Namespace;
 use crate::kernel::pid::Pid;
 use crate::kernel::refcount::{Counted, Held};
@@ -236,6 +237,17 @@ impl Kernel {
         let process = self.pid_of(self.leader_of(task));
         if self.mqueues[queue].notify.as_ref().is_some_and(|notify| notify.owner.id() == process) {
             self.remove_notify(queue);
+        }
+    }
+
+    /// As if a copy of all the task's descriptors were closed.
+    pub(crate) fn flush_mqueues(&mut self, task: TaskId) {
+        let Some(files) = &self.tasks[task].files else { return };
+        let open = self.files[files.id()].fds.values().map(|descriptor| &self.open_files[descriptor.file.id()].kind);
+        let queues =
+            open.filter_map(|kind| if let FileKind::Mqueue(open) = kind { Some(open.queue.id()) } else { None });
+        for queue in queues.collect::<Vec<_>>() {
+            self.flush_mqueue(task, queue);
         }
     }
 

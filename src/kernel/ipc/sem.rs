@@ -143,17 +143,19 @@ impl Kernel {
         self.undo_lists.hold(id)
     }
 
-    /// Forgets what anyone would undo on a semaphore, or with `None` on a whole set.
+    /// Zeroes what anyone would undo on a semaphore, or with `None` on all of a set.
     pub(crate) fn clear_adjustments(&mut self, ns: NsId, semid: i32, num: Option<u16>) {
+        self.change_undo(ns, |sets| match (num, sets.get_mut(&semid)) {
+            (Some(num), Some(adjustments)) => drop(adjustments.remove(&num)),
+            (None, Some(adjustments)) => adjustments.clear(),
+            (_, None) => {}
+        });
+    }
+
+    /// Changes all undo lists of a namespace.
+    fn change_undo(&mut self, ns: NsId, change: impl Fn(&mut BTreeMap<i32, Adjustments>)) {
         let lists: Vec<_> = self.undo_lists.iter().filter(|(_, list)| list.ns == ns).map(|(id, _)| id).collect();
-        for list in lists {
-            let sets = &mut self.undo_lists[list].sets;
-            match (num, sets.get_mut(&semid)) {
-                (Some(num), Some(adjustments)) => drop(adjustments.remove(&num)),
-                (None, Some(_)) => drop(sets.remove(&semid)),
-                (_, None) => {}
-            }
-        }
+        lists.into_iter().for_each(|list| change(&mut self.undo_lists[list].sets));
     }
 
     /// The task leaves its undo list; what the last user leaves behind is undone, as far as values go (`exit_sem`).
@@ -176,7 +178,7 @@ impl Kernel {
 
     /// Removes a set and what anyone would undo on it (`freeary`).
     pub(crate) fn remove_sem_set(&mut self, ns: NsId, id: i32) {
-        self.clear_adjustments(ns, id, None);
+        self.change_undo(ns, |sets| drop(sets.remove(&id)));
         if let Some(set) = self.ipc_mut(ns).sem_ids.remove(id) {
             self.ipc_mut(ns).used_sems -= set.sems.len() as i32;
             self.free_sem_set(set);

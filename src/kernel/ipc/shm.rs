@@ -49,8 +49,18 @@ pub struct ShmFile {
     pub readonly: bool,
 }
 
+/// A mapping of an attachment (`struct vm_area_struct`): all of it, or what others mapped over it have left.
+#[derive(Debug)]
+pub struct Attachment {
+    pub file: Held<ShmFile>,
+    /// Bytes.
+    pub size: u64,
+    /// Bytes of the segment in front of it.
+    pub offset: u64,
+}
+
 /// What an address space has attached, by start address.
-pub type Attachments = BTreeMap<u64, Held<ShmFile>>;
+pub type Attachments = BTreeMap<u64, Attachment>;
 
 impl Counted for ShmFile {
     fn count(&mut self) -> &mut u32 {
@@ -87,7 +97,7 @@ impl ShmSegment {
 }
 
 impl Kernel {
-    /// One more attachment, made by `task` (`__shm_open`).
+    /// One more mapping, made by `task` (`__shm_open`).
     fn shm_open(&mut self, task: TaskId, file: ShmFileId) {
         let now = self.real_seconds();
         let pid = self.hold_tgid(task);
@@ -99,7 +109,7 @@ impl Kernel {
         self.put_pids([old]);
     }
 
-    /// One attachment less (`shm_close`); the last one may take the segment along, and lets go of the namespace.
+    /// One mapping less (`shm_close`); the last one may take the segment along, and lets go of the namespace.
     fn shm_close(&mut self, task: TaskId, held: Held<ShmFile>) {
         let now = self.real_seconds();
         let pid = self.hold_tgid(task);
@@ -115,7 +125,8 @@ impl Kernel {
         }
     }
 
-    fn shm_try_destroy(&mut self, ns: NsId, id: i32) {
+    /// Destroys a segment that nobody has attached and that is not to be kept.
+    pub(crate) fn shm_try_destroy(&mut self, ns: NsId, id: i32) {
         let ipc = self.ipc(ns);
         let forced = ipc.shm_rmid_forced != 0;
         if ipc.shm_ids.get(id).is_some_and(|segment| segment.is_to_go(forced)) {
@@ -163,16 +174,31 @@ impl Kernel {
         }
     }
 
-    /// Maps a segment at `addr` in the memory of `task`, in place of the attachments in `over`.
-    pub(crate) fn attach_shm(&mut self, task: TaskId, file: ShmFile, addr: u64, over: Vec<u64>) {
-        let mm = self.mm_of(task);
-        let held = self.shm_files.insert_held(file);
+    /// Maps a segment at `addr` in the memory of `task`, over what is there.
+    pub(crate) fn attach_shm(&mut self, task: TaskId, file: ShmFile, addr: u64) {
+        let (mm, size) = (self.mm_of(task), file.size);
+        let file = self.shm_files.insert_held(file);
         // First counted, so that the segment survives the loss of an attachment in the way.
-        self.shm_open(task, held.id());
-        for other in over {
-            self.detach_shm(task, other);
+        self.shm_open(task, file.id());
+        self.unmap_shm(task, addr, size);
+        self.mms[mm].attachments.insert(addr, Attachment { file, size, offset: 0 });
+    }
+
+    /// Takes what is attached within `size` bytes from `addr` out of the memory of `task`; what sticks out stays, each end
+    /// a mapping of its own (`vms_gather_munmap_vmas`).
+    fn unmap_shm(&mut self, task: TaskId, addr: u64, size: u64) {
+        let (mm, end) = (self.mm_of(task), addr + size);
+        for start in self.overlaps_of(mm, addr, size) {
+            let Some(old) = self.mms[mm].attachments.remove(&start) else { continue };
+            let before = (start, old.offset, addr.saturating_sub(start));
+            let behind = (end, old.offset + end.saturating_sub(start), (start + old.size).saturating_sub(end));
+            for (start, offset, size) in [before, behind].into_iter().filter(|(.., size)| *size > 0) {
+                self.shm_open(task, old.file.id());
+                let file = self.shm_files.hold(old.file.id());
+                self.mms[mm].attachments.insert(start, Attachment { file, size, offset });
+            }
+            self.shm_close(task, old.file);
         }
-        self.mms[mm].attachments.insert(addr, held);
     }
 
     /// The address space of a live task.
@@ -180,19 +206,18 @@ impl Kernel {
         self.tasks[task].mm.as_ref().expect("only a live task makes calls").id()
     }
 
-    /// Where attachments would be in the way of `size` bytes at `addr`.
+    /// The starts of mappings that would be in the way of `size` bytes at `addr`.
     pub fn overlaps_of(&self, mm: MmId, addr: u64, size: u64) -> Vec<u64> {
-        let is_hit =
-            |start: u64, held: &Held<ShmFile>| start < addr + size && addr < start + self.shm_files[held.id()].size;
+        let is_hit = |start: u64, old: &Attachment| start < addr + size && addr < start + old.size;
         let attachments = self.mms[mm].attachments.iter();
-        attachments.filter(|(start, held)| is_hit(**start, held)).map(|(&start, _)| start).collect()
+        attachments.filter(|(start, old)| is_hit(**start, old)).map(|(&start, _)| start).collect()
     }
 
     /// The highest free range of `size` bytes (`vm_unmapped_area`, top down).
     pub fn free_range(&self, mm: MmId, size: u64) -> Option<u64> {
         let mut end = MMAP_BASE;
-        for (&start, held) in self.mms[mm].attachments.iter().rev() {
-            if start + self.shm_files[held.id()].size + size <= end {
+        for (&start, old) in self.mms[mm].attachments.iter().rev() {
+            if start + old.size + size <= end {
                 break;
             }
             end = end.min(start);
@@ -200,30 +225,47 @@ impl Kernel {
         end.checked_sub(size).filter(|&start| start > 0)
     }
 
-    /// Takes one attachment out of an address space.
-    pub(crate) fn detach_shm(&mut self, task: TaskId, addr: u64) {
+    /// The starts of what shmdt(2) at `addr` takes: the first mapping whose attachment began there, and what else there is
+    /// of the same attachment.
+    pub fn attached_at(&self, mm: MmId, addr: u64) -> Vec<u64> {
+        let begun_here = || {
+            self.mms[mm].attachments.range(addr..).filter(|(start, old)| start.checked_sub(old.offset) == Some(addr))
+        };
+        let Some((_, first)) = begun_here().next() else { return Vec::new() };
+        begun_here().filter(|(_, other)| other.file.id() == first.file.id()).map(|(&start, _)| start).collect()
+    }
+
+    /// Takes one mapping out of an address space.
+    pub(crate) fn detach_shm(&mut self, task: TaskId, start: u64) {
         let mm = self.mm_of(task);
-        if let Some(held) = self.mms[mm].attachments.remove(&addr) {
-            self.shm_close(task, held);
+        if let Some(old) = self.mms[mm].attachments.remove(&start) {
+            self.shm_close(task, old.file);
         }
     }
 
     /// Copies of all attachments for the memory of a child (`dup_mmap`).
     pub(crate) fn copy_attachments(&mut self, task: TaskId) -> Attachments {
-        let mm = self.mm_of(task);
-        let originals: Vec<_> = self.mms[mm].attachments.iter().map(|(&addr, held)| (addr, held.id())).collect();
+        let attachments = self.mms[self.mm_of(task)].attachments.iter();
+        let originals: Vec<_> = attachments.map(|(&start, old)| (start, old.file.id(), old.size, old.offset)).collect();
         let mut copies = Attachments::new();
-        for (addr, file) in originals {
+        for (start, file, size, offset) in originals {
             self.shm_open(task, file);
-            copies.insert(addr, self.shm_files.hold(file));
+            copies.insert(start, Attachment { file: self.shm_files.hold(file), size, offset });
         }
         copies
     }
 
+    /// Copies all attachments for a child that is not to be, and detaches the copies.
+    pub(crate) fn drop_attachment_copies(&mut self, task: TaskId) {
+        for copy in self.copy_attachments(task).into_values() {
+            self.shm_close(task, copy.file);
+        }
+    }
+
     /// Detaches all that a freed address space had attached; `task` was its last user.
     pub(crate) fn close_attachments(&mut self, task: TaskId, mm: &mut Mm) {
-        for held in std::mem::take(&mut mm.attachments).into_values() {
-            self.shm_close(task, held);
+        for old in std::mem::take(&mut mm.attachments).into_values() {
+            self.shm_close(task, old.file);
         }
     }
 }

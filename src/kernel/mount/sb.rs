@@ -61,7 +61,7 @@ const MQUEUE: &str = "mqueue";
 const CGROUP2: &str = "cgroup2";
 
 /// The types mount(2) knows.
-static FS_TYPES: [FsType; 12] = [
+pub static FS_TYPES: [FsType; 12] = [
     FsType { on_device: true, ..fs("ext4", Sharing::Never, Asks::Init) },
     FsType { parse: options::tmpfs, ..fs("tmpfs", Sharing::Never, Asks::Own) },
     FsType { parse: options::ramfs, ..fs("ramfs", Sharing::Never, Asks::Own) },

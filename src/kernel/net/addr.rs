@@ -26,8 +26,8 @@ pub struct Inet4 {
     pub scope: Scope,
     /// Not the first one of its subnet.
     pub is_secondary: bool,
-    /// It is in the local routing table: nothing has taken it out since.
-    pub is_local: bool,
+    /// The device has been up since it was added: of the loopback device the whole subnet is local from then on.
+    pub was_up: bool,
     /// The number a rename of the device put behind its label.
     pub label: Option<u32>,
 }
@@ -61,9 +61,9 @@ fn mask6(prefixlen: u8) -> u128 {
 }
 
 impl Inet4 {
-    /// A primary address that is local from the start.
+    /// A primary address.
     pub fn new(local: Ipv4Addr, prefixlen: u8, scope: Scope) -> Inet4 {
-        Inet4 { local, prefixlen, scope, is_secondary: false, is_local: true, label: None }
+        Inet4 { local, prefixlen, scope, is_secondary: false, was_up: false, label: None }
     }
 
     /// The address of its subnet.
@@ -77,6 +77,12 @@ impl Inet4 {
 
     fn is_same_subnet(&self, other: &Inet4) -> bool {
         self.prefixlen == other.prefixlen && self.has(other.local)
+    }
+
+    /// The address of all hosts of its subnet, if that is more than two.
+    fn broadcast(&self) -> Option<Ipv4Addr> {
+        let has_one = !self.is_secondary && self.prefixlen < 31 && self.network().octets()[0] != 0;
+        has_one.then(|| Ipv4Addr::from_bits(self.local.to_bits() | !mask4(self.prefixlen)))
     }
 
     /// It makes a route to its subnet.
@@ -119,6 +125,7 @@ impl Kernel {
             bail!(EINVAL, "the subnet of {} has another scope", inet.local.to_string());
         }
         inet.is_secondary = !subnet.is_empty();
+        inet.was_up = dev.is_up;
         let goes_first = |other: &Inet4| !other.is_secondary && inet.scope <= other.scope;
         let after_last = dev.inet.iter().rposition(goes_first).map_or(0, |last| last + 1);
         let at = if inet.is_secondary { dev.inet.len() } else { after_last };
@@ -131,8 +138,8 @@ impl Kernel {
     /// An address given by a user, who has looked at the settings of the device by that (`inet_rtm_newaddr`).
     ///
     /// # Errors
-    /// As [`Kernel::insert_inet`]; of an IPv6 address EADDRNOTAVAIL: ::1 on another device than the loopback one, EINVAL:
-    /// a multicast address, EEXIST.
+    /// As [`Kernel::insert_inet`]; of an IPv6 address EADDRNOTAVAIL: ::, a multicast address, or ::1 on another device than
+    /// the loopback one; EEXIST.
     pub(crate) fn add_address(&mut self, id: DevId, addr: IpAddr, prefixlen: u8) -> Result<()> {
         match addr {
             IpAddr::V4(local) => {
@@ -145,8 +152,8 @@ impl Kernel {
                 if addr.is_loopback() && !is_loopback {
                     bail!(EADDRNOTAVAIL, "::1 is for the loopback device");
                 }
-                if addr.is_multicast() {
-                    bail!(EINVAL, "a multicast address");
+                if addr.is_multicast() || addr.is_unspecified() {
+                    bail!(EADDRNOTAVAIL, "{} is no address of one device", addr.to_string());
                 }
                 let is_tentative = !self.is_dad_done(id);
                 self.insert_inet6(id, Inet6 { is_tentative, ..Inet6::new(addr, prefixlen) })
@@ -185,13 +192,15 @@ impl Kernel {
         Ok(())
     }
 
-    /// Adds an IPv6 address before others of its scope, behind those of a wider one (`ipv6_link_dev_addr`).
+    /// Adds an IPv6 address before others of its scope, behind those of a wider one; ::1 counts as link-local here
+    /// (`ipv6_link_dev_addr`).
     fn insert_inet6(&mut self, id: DevId, inet: Inet6) -> Result<()> {
         let list = &mut self.net.devices[id].inet6;
         if list.iter().any(|other| other.addr == inet.addr) {
             bail!(EEXIST, "{} is an address of the device already", inet.addr.to_string());
         }
-        let at = list.iter().position(|other| inet.scope <= other.scope).unwrap_or(list.len());
+        let is_before = |other: &Inet6| inet.scope == Scope::Global || other.scope != Scope::Global;
+        let at = list.iter().position(is_before).unwrap_or(list.len());
         list.insert(at, inet);
         Ok(())
     }
@@ -232,7 +241,7 @@ impl Kernel {
         let up = self.devices_of(net).filter(|(_, dev)| dev.is_up && dev.kind != DevKind::Loopback);
         let mut routes: Vec<Route> = up
             .flat_map(|(id, dev)| {
-                let subnets = dev.inet.iter().filter(|inet| inet.is_local && inet.has_subnet());
+                let subnets = dev.inet.iter().filter(|inet| inet.has_subnet());
                 subnets.map(move |inet| Route {
                     dev: id,
                     destination: inet.network(),
@@ -245,13 +254,13 @@ impl Kernel {
         routes
     }
 
-    /// The address of this namespace that `addr` stands for: itself, or on the loopback device the one whose subnet it
-    /// is in (`RTN_LOCAL`).
+    /// The address of this namespace that `addr` stands for: itself, whether its device is up or not, or on the loopback
+    /// device the one whose subnet it is in (`RTN_LOCAL`).
     pub fn local_source(&self, net: NsId, addr: IpAddr) -> Option<IpAddr> {
         self.devices_of(net).find_map(|(_, dev)| match addr {
             IpAddr::V4(addr) => {
                 let stands = |inet: &&Inet4| {
-                    inet.is_local && (inet.local == addr || dev.kind == DevKind::Loopback && inet.has(addr))
+                    inet.local == addr || dev.kind == DevKind::Loopback && inet.was_up && inet.has(addr)
                 };
                 dev.inet.iter().find(stands).map(|inet| IpAddr::V4(inet.local))
             }
@@ -260,6 +269,12 @@ impl Kernel {
                 dev.inet6.iter().find(stands).map(|inet| IpAddr::V6(inet.addr))
             }
         })
+    }
+
+    /// Whether an address stands for all hosts of a subnet on a link that is up (`RTN_BROADCAST`).
+    pub fn is_broadcast(&self, net: NsId, addr: Ipv4Addr) -> bool {
+        let mut up = self.devices_of(net).filter(|(_, dev)| dev.is_up);
+        up.any(|(_, dev)| dev.inet.iter().any(|inet| inet.broadcast() == Some(addr)))
     }
 
     /// The device and source address for what is sent to an address on a link; the narrowest subnet counts.

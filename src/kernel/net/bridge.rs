@@ -13,18 +13,27 @@ impl Kernel {
         ports.filter(|(_, dev)| dev.master == Some(bridge)).map(|(id, _)| id).collect()
     }
 
-    /// Makes a device a port of `master`, or of nothing; it leaves the bridge it was in before (`do_set_master`).
+    /// Makes a device a port of the one with index `master`, 0: of none; it leaves the bridge it was in before
+    /// (`do_set_master`).
     ///
     /// # Errors
-    /// EOPNOTSUPP: the master has no ports. EINVAL: a device without an Ethernet address. ELOOP: a bridge.
-    pub(crate) fn set_master(&mut self, id: DevId, master: Option<DevId>) -> Result<()> {
+    /// EINVAL: there is no such master, or the device has no Ethernet address. EOPNOTSUPP: the master has no ports. ELOOP:
+    /// a bridge.
+    pub(crate) fn set_master(&mut self, id: DevId, master: i32) -> Result<()> {
         let dev = &self.net.devices[id];
-        if dev.master == master {
+        let (kind, net) = (dev.kind, dev.net);
+        if let Some(old) = dev.master {
+            if self.net.devices[old].ifindex == master {
+                return Ok(());
+            }
+            self.leave_bridges(id);
+        }
+        if master == 0 {
             return Ok(());
         }
-        let kind = dev.kind;
-        self.leave_bridges(id);
-        let Some(master) = master else { return Ok(()) };
+        let Some(&master) = self.namespaces[net].net().devices.get(&master) else {
+            bail!(EINVAL, "no device has the index {} in {}", master, self.ns_arg(net));
+        };
         if !matches!(self.net.devices[master].kind, DevKind::Bridge { .. }) {
             bail!(EOPNOTSUPP, "the master is no bridge");
         }
@@ -34,6 +43,7 @@ impl Kernel {
             DevKind::Physical | DevKind::Dummy | DevKind::Veth { .. } => {}
         }
         self.net.devices[id].master = Some(master);
+        self.rtmsg_ifinfo(id);
         self.recalculate_bridge_address(master);
         self.update_bridge(master, Ports::Other);
         Ok(())
@@ -50,6 +60,7 @@ impl Kernel {
         }
         for port in leaving {
             let Some(bridge) = self.net.devices[port].master.take() else { continue };
+            self.rtmsg_ifinfo(port);
             self.recalculate_bridge_address(bridge);
             self.update_bridge(bridge, Ports::Other);
         }
@@ -69,8 +80,9 @@ impl Kernel {
         let live = self.ports_of(bridge).iter().any(forwards);
         if let DevKind::Bridge { carrier } = &mut self.net.devices[bridge].kind
             && (live || carrier.is_some() || ports == Ports::Other)
+            && carrier.replace(live).unwrap_or(true) != live
         {
-            *carrier = Some(live);
+            self.net.linkwatch.push(bridge);
         }
         self.addrconf_link_ready(bridge);
     }

@@ -3,6 +3,7 @@
 use super::DevId;
 use super::addr::{Inet4, Inet6};
 use super::conf::DevConf;
+use super::link::OperState;
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::{Kernel, NsId};
@@ -21,6 +22,8 @@ pub struct NetDevice {
     pub mac: [u8; 6],
     /// IFF_UP
     pub is_up: bool,
+    /// The state of the link after its last change of carrier.
+    pub operstate: OperState,
     /// It has been up since it came into this namespace.
     pub has_qdisc: bool,
     /// The bridge it is a port of.
@@ -130,6 +133,7 @@ impl Kernel {
             kind,
             mac: self.new_mac(kind),
             is_up: false,
+            operstate: if kind == DevKind::Physical { OperState::Up } else { OperState::Unknown },
             has_qdisc: false,
             master: None,
             inet: Vec::new(),
@@ -171,15 +175,16 @@ impl Kernel {
     pub(crate) fn pair_veth(&mut self, a: DevId, b: DevId) {
         self.net.devices[a].kind = DevKind::Veth { peer: Some(b) };
         self.net.devices[b].kind = DevKind::Veth { peer: Some(a) };
+        self.net.linkwatch.extend([b, a]);
     }
 
     /// Deletes a device; with one end of a veth pair goes the other (`unregister_netdevice`, `veth_dellink`).
     pub(crate) fn unregister_netdevice(&mut self, id: DevId) {
-        let peer = self.net.devices[id].peer();
-        if let Some(peer) = peer {
-            self.net.devices[peer].kind = DevKind::Veth { peer: None };
+        let ends: Vec<DevId> = std::iter::once(id).chain(self.net.devices[id].peer()).collect();
+        for &end in ends.iter().filter(|_| ends.len() > 1) {
+            self.net.devices[end].kind = DevKind::Veth { peer: None };
         }
-        for id in std::iter::once(id).chain(peer) {
+        for id in ends {
             self.dev_close(id);
             self.leave_bridges(id);
             self.unlist_netdevice(id);
@@ -223,6 +228,7 @@ impl Kernel {
         self.unlist_netdevice(id);
         if self.namespaces.contains(from) {
             self.peernet2id_alloc(from, to);
+            self.rtmsg_ifinfo(id);
         }
         let conf = self.namespaces[to].net().conf.of_new_device(self.net.devices[id].kind);
         let dev = &mut self.net.devices[id];
@@ -231,7 +237,7 @@ impl Kernel {
         dev.inet.clear();
         dev.inet6.clear();
         self.list_netdevice(to, id);
-        self.allocate_peer_nsid(id);
+        self.rtmsg_ifinfo(id);
         Ok(())
     }
 }

@@ -38,19 +38,42 @@ impl Kernel {
         }
     }
 
-    /// `operstate` as rtnetlink shows it (`rfc2863_policy`).
+    /// `operstate` as rtnetlink shows it.
     pub fn operstate(&self, id: DevId) -> OperState {
         let dev = &self.net.devices[id];
-        match dev.kind {
-            _ if !dev.is_up => OperState::Down,
-            DevKind::Loopback | DevKind::Dummy | DevKind::Bridge { carrier: None } => OperState::Unknown,
-            DevKind::Bridge { carrier: Some(false) } => OperState::Down,
-            DevKind::Veth { .. } if !self.has_carrier(id) => OperState::LowerLayerDown,
-            DevKind::Physical | DevKind::Bridge { .. } | DevKind::Veth { .. } => OperState::Up,
+        if dev.is_up { dev.operstate } else { OperState::Down }
+    }
+
+    /// Works off the changes of carrier: the state of the link follows from what is then, and who listens is told
+    /// (`linkwatch_run_queue`).
+    pub(crate) fn linkwatch_run(&mut self) {
+        for id in std::mem::take(&mut self.net.linkwatch) {
+            if !self.net.devices.contains(id) {
+                continue;
+            }
+            self.net.devices[id].operstate = self.default_operstate(id);
+            if self.net.devices[id].is_up {
+                self.rtmsg_ifinfo(id);
+            }
         }
     }
 
-    /// Sets a device up: its IPv4 addresses are local, the loopback device has its own (`dev_open`, `inetdev_event`).
+    /// A link without carrier blames the one below it, looked for in its own namespace by the index of its peer, wherever
+    /// that is (`default_operstate`).
+    fn default_operstate(&self, id: DevId) -> OperState {
+        let dev = &self.net.devices[id];
+        if self.has_carrier(id) {
+            return OperState::Up;
+        }
+        let iflink = dev.peer().map_or(dev.ifindex, |peer| self.net.devices[peer].ifindex);
+        let below = self.namespaces[dev.net].net().devices.get(&iflink);
+        match below.filter(|_| iflink != dev.ifindex) {
+            Some(&below) if !self.has_carrier(below) => OperState::LowerLayerDown,
+            _ => OperState::Down,
+        }
+    }
+
+    /// Sets a device up: its subnets are routed, the loopback device has its own address (`dev_open`, `inetdev_event`).
     pub(crate) fn dev_open(&mut self, id: DevId) {
         let dev = &mut self.net.devices[id];
         if dev.is_up {
@@ -59,7 +82,7 @@ impl Kernel {
         dev.is_up = true;
         dev.has_qdisc = true;
         for inet in &mut dev.inet {
-            inet.is_local = true;
+            inet.was_up = true;
         }
         if dev.kind == DevKind::Loopback {
             // It may have the address already.
@@ -68,7 +91,7 @@ impl Kernel {
         self.link_changed(id);
     }
 
-    /// Sets a device down: IPv6 addresses go, IPv4 ones stay but are not local any more (`dev_close`).
+    /// Sets a device down: IPv6 addresses go, IPv4 ones stay, and stay local (`dev_close`).
     pub(crate) fn dev_close(&mut self, id: DevId) {
         let dev = &mut self.net.devices[id];
         if !dev.is_up {
@@ -76,14 +99,15 @@ impl Kernel {
         }
         dev.is_up = false;
         dev.inet6.clear();
-        for inet in &mut dev.inet {
-            inet.is_local = false;
-        }
         self.link_changed(id);
     }
 
-    /// Tells those whom the state of a link concerns: the other end, bridges, IPv6.
+    /// Tells those whom the state of a link concerns: listeners, the other end, bridges, IPv6.
     fn link_changed(&mut self, id: DevId) {
+        self.rtmsg_ifinfo(id);
+        if let Some(peer) = self.net.devices[id].peer().filter(|&peer| self.net.devices[peer].is_up) {
+            self.net.linkwatch.extend([id, peer]);
+        }
         for end in std::iter::once(id).chain(self.net.devices[id].peer()) {
             self.addrconf_link_ready(end);
             if let Some(bridge) = self.net.devices[end].master {

@@ -23,6 +23,8 @@ pub type SocketId = Id<Socket>;
 pub struct Net {
     pub devices: Table<NetDevice>,
     pub sockets: Table<Socket>,
+    /// Devices whose carrier has changed.
+    pub linkwatch: Vec<DevId>,
     /// Devices made so far: their hardware addresses count up.
     pub devices_made: u32,
     /// Sockets made so far: their inode numbers count up.

@@ -63,6 +63,7 @@ impl Kernel {
         for (number, inet) in (1..).zip(&mut dev.inet) {
             inet.label = inet.label.or((number > 1).then_some(number));
         }
+        self.rtmsg_ifinfo(id);
         Ok(())
     }
 
@@ -75,6 +76,9 @@ impl Kernel {
             bail!(EEXIST, "the name {} is taken", String::from_utf8_lossy(name).into_owned());
         }
         self.net.devices[id].altnames.push(name.to_vec());
+        if self.net.devices[id].is_up {
+            self.rtmsg_ifinfo(id);
+        }
         Ok(())
     }
 }

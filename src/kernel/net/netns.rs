@@ -45,9 +45,9 @@ impl Kernel {
         Ok(())
     }
 
-    /// A message about a device whose peer is elsewhere names that namespace by an id, which it gets now if it had none
-    /// (`rtnl_fill_link_netnsid`).
-    pub(crate) fn allocate_peer_nsid(&mut self, id: DevId) -> Option<i32> {
+    /// A message about a device, as every change of it sends, whose peer is elsewhere names that namespace by an id, which
+    /// it gets now if it had none (`rtmsg_ifinfo`, `rtnl_fill_link_netnsid`).
+    pub(crate) fn rtmsg_ifinfo(&mut self, id: DevId) -> Option<i32> {
         let net = self.net.devices[id].net;
         let peer_net = self.net.devices[self.net.devices[id].peer()?].net;
         (peer_net != net).then(|| self.peernet2id_alloc(net, peer_net))

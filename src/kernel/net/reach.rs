@@ -8,6 +8,11 @@ use super::dev::DevKind;
 use crate::kernel::{Kernel, NsId};
 
 impl Kernel {
+    /// Whether a namespace hears what it sends to itself.
+    pub fn is_loopback_up(&self, net: NsId) -> bool {
+        self.devices_of(net).any(|(_, dev)| dev.kind == DevKind::Loopback && dev.is_up)
+    }
+
     /// The namespace that has `addr` among those that hear what `from` sends.
     pub fn neighbour(&self, from: DevId, addr: IpAddr) -> Option<NsId> {
         let mut heard = BTreeSet::new();

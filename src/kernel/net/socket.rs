@@ -46,10 +46,14 @@ pub struct Socket {
     pub server: Option<SocketId>,
 }
 
+/// Whether a local address is `other` or stands for all, which of IPv6 includes those of IPv4.
+fn takes(addr: IpAddr, other: IpAddr) -> bool {
+    addr == other || addr.is_unspecified() && (addr.is_ipv6() || other.is_ipv4())
+}
+
 /// Whether two local addresses cannot both be bound to one port: they are equal, or one stands for all.
 fn overlap(a: IpAddr, b: IpAddr) -> bool {
-    let is_any = |addr: IpAddr, other: IpAddr| addr.is_unspecified() && (addr.is_ipv6() || other.is_ipv4());
-    a == b || is_any(a, b) || is_any(b, a)
+    takes(a, b) || takes(b, a)
 }
 
 impl Kernel {
@@ -79,7 +83,7 @@ impl Kernel {
     pub fn find_listener(&self, net: NsId, family: Family, remote: &Endpoint) -> Option<SocketId> {
         let takes = |socket: &Socket| match (&socket.local, remote) {
             (Some(Endpoint::Inet(local)), Endpoint::Inet(remote)) => {
-                local.port() == remote.port() && (local.ip().is_unspecified() || local.ip() == remote.ip())
+                local.port() == remote.port() && takes(local.ip(), remote.ip())
             }
             (local, remote) => local.as_ref() == Some(remote),
         };

@@ -27,7 +27,7 @@ impl Offset {
 impl Kernel {
     /// Wall clock time, seconds since the epoch (`ktime_get_real_seconds`).
     pub fn real_seconds(&self) -> u64 {
-        BOOT_TIME + self.clock / NSEC_PER_SEC
+        BOOT_TIME + self.clock.now() / NSEC_PER_SEC
     }
 }
 

@@ -178,7 +178,7 @@ impl Kernel {
     }
 
     /// RLIMIT_NPROC as it binds `task`: not at all for kuid 0 in the initial user namespace (`enforced_nproc_rlimit`).
-    fn enforced_nproc_rlimit(&self, task: TaskId) -> u64 {
+    pub(crate) fn enforced_nproc_rlimit(&self, task: TaskId) -> u64 {
         let cred = self.cred_of(task);
         if cred.ids.uid == GLOBAL_ROOT_UID && cred.user_ns.id() == self.init.user_ns {
             RLIM_INFINITY

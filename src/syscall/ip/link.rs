@@ -3,7 +3,6 @@
 use super::{LinkAdd, LinkSet, Netns, check_admin, find_dev, netns};
 use crate::bail;
 use crate::errno::Result;
-use crate::kernel::net::DevId;
 use crate::kernel::net::dev::{DevKind, LINK_KINDS};
 use crate::kernel::net::name::{ALTNAME_MAX, NAME_MAX};
 use crate::kernel::{Kernel, NsId, TaskId};
@@ -24,8 +23,7 @@ fn other_net(k: &Kernel, me: TaskId, own: NsId, named: Option<Netns>) -> Result<
     Ok(net)
 }
 
-/// Makes a device. What the caller names must not exist where the caller is, wherever the device will be
-/// (`__rtnl_newlink`).
+/// Makes a device. What the caller names must not exist where the device will be (`__rtnl_newlink`).
 ///
 /// # Errors
 /// ERANGE, EINVAL: a name; EEXIST; EBUSY: an index in use; EOPNOTSUPP: an unknown kind.
@@ -35,11 +33,11 @@ pub(super) fn add(k: &mut Kernel, me: TaskId, net: NsId, add: &LinkAdd) -> Resul
     let peer_net = other_net(k, me, net, add.peer.netns)?;
     let target = other_net(k, me, net, add.end.netns)?;
     let exists = match add.end.index {
-        0 => k.find_dev(net, &add.end.name).is_some(),
-        index => k.namespaces[net].net().devices.contains_key(&index),
+        0 => k.find_dev(target, &add.end.name).is_some(),
+        index => k.namespaces[target].net().devices.contains_key(&index),
     };
     if exists {
-        bail!(EEXIST, "a device with this name or index exists in {}", k.ns_arg(net));
+        bail!(EEXIST, "a device with this name or index exists in {}", k.ns_arg(target));
     }
     let Some((ops, kind)) = LINK_KINDS.iter().find(|(ops, _)| *ops == add.kind) else {
         bail!(EOPNOTSUPP, "there is no kind of device called {}", add.kind.clone());
@@ -54,7 +52,7 @@ pub(super) fn add(k: &mut Kernel, me: TaskId, net: NsId, add: &LinkAdd) -> Resul
     match k.register_netdevice(target, &named(&add.end.name), add.end.index, *kind) {
         Ok(end) => {
             k.pair_veth(end, peer);
-            k.allocate_peer_nsid(end);
+            k.rtmsg_ifinfo(end);
             Ok(())
         }
         Err(refused) => {
@@ -64,7 +62,7 @@ pub(super) fn add(k: &mut Kernel, me: TaskId, net: NsId, add: &LinkAdd) -> Resul
     }
 }
 
-/// Changes a device, one thing after the other: namespace, name, master, state. What was done before a failure stays
+/// Changes a device, one thing after the other: namespace, name, state, master. What was done before a failure stays
 /// done (`do_setlink`).
 ///
 /// # Errors
@@ -73,8 +71,12 @@ pub(super) fn set(k: &mut Kernel, me: TaskId, net: NsId, set: &LinkSet) -> Resul
     let name = set.name.as_deref().filter(|name| !name.is_empty());
     check_length(name.unwrap_or_default(), NAME_MAX)?;
     let dev = find_dev(k, net, &set.dev)?;
-    let master = set.master.as_ref().map(|master| master.as_ref().map(|name| find_dev(k, net, name)).transpose());
-    let master = master.transpose()?;
+    // ip(8) sends an index, whatever the device with it is where the device has come to.
+    let master = match &set.master {
+        None => None,
+        Some(None) => Some(0),
+        Some(Some(name)) => Some(k.net.devices[find_dev(k, net, name)?].ifindex),
+    };
     let target = other_net(k, me, net, set.netns)?;
     if target != net {
         k.dev_change_net_namespace(dev, target, name, set.index)?;
@@ -82,23 +84,15 @@ pub(super) fn set(k: &mut Kernel, me: TaskId, net: NsId, set: &LinkSet) -> Resul
     if let Some(name) = name {
         k.dev_change_name(dev, name)?;
     }
-    if let Some(master) = master {
-        set_master(k, dev, master)?;
-    }
     match set.up {
         Some(true) => k.dev_open(dev),
         Some(false) => k.dev_close(dev),
         None => {}
     }
-    Ok(())
-}
-
-fn set_master(k: &mut Kernel, dev: DevId, master: Option<DevId>) -> Result<()> {
-    let net = |dev: DevId| k.net.devices[dev].net;
-    if master.is_some_and(|master| net(master) != net(dev)) {
-        bail!(EINVAL, "the master is in another namespace");
+    if let Some(master) = master {
+        k.set_master(dev, master)?;
     }
-    k.set_master(dev, master)
+    Ok(())
 }
 
 /// # Errors
@@ -113,12 +107,9 @@ pub(super) fn del(k: &mut Kernel, net: NsId, name: &[u8]) -> Result<()> {
 }
 
 /// # Errors
-/// ENODEV; ERANGE; EINVAL: an empty name; EEXIST.
+/// ENODEV; ERANGE; EEXIST.
 pub(super) fn add_altname(k: &mut Kernel, net: NsId, dev: &[u8], name: &[u8]) -> Result<()> {
     let dev = find_dev(k, net, dev)?;
     check_length(name, ALTNAME_MAX)?;
-    if name.is_empty() {
-        bail!(EINVAL, "an empty name");
-    }
     k.add_altname(dev, name)
 }

@@ -7,6 +7,7 @@ use crate::errno::Result;
 use crate::kernel::net::DevId;
 use crate::kernel::net::addr::Scope;
 use crate::kernel::net::dev::{DevKind, NetDevice};
+use crate::kernel::net::name::NAME_MAX;
 use crate::kernel::{Kernel, NsId};
 
 /// What one-line mode prints for a new line.
@@ -27,7 +28,7 @@ fn listed(k: &Kernel, net: NsId, dev: Option<&[u8]>) -> Result<Vec<DevId>> {
 pub(super) fn links(k: &mut Kernel, net: NsId, dev: Option<&[u8]>) -> Result<Return> {
     let mut lines = Vec::new();
     for id in listed(k, net, dev)? {
-        let nsid = k.allocate_peer_nsid(id);
+        let nsid = k.rtmsg_ifinfo(id);
         lines.push(link(k, id, nsid));
     }
     Ok(Return::Text(lines.join("\n").into_bytes()))
@@ -116,9 +117,9 @@ pub(super) fn addresses(k: &Kernel, net: NsId, dev: Option<&[u8]>) -> Result<Ret
         };
         for inet in &dev.inet {
             let secondary = if inet.is_secondary { "secondary " } else { "" };
-            let number = inet.label.map_or(String::new(), |number| format!(":{number}"));
+            let label = label(&name, inet.label);
             let scope = scope(inet.scope);
-            line("inet", format!("{}/{} scope {scope} {secondary}{name}{number}", inet.local, inet.prefixlen));
+            line("inet", format!("{}/{} scope {scope} {secondary}{label}", inet.local, inet.prefixlen));
         }
         for inet in &dev.inet6 {
             let tentative = if inet.is_tentative { "tentative " } else { "" };
@@ -126,6 +127,13 @@ pub(super) fn addresses(k: &Kernel, net: NsId, dev: Option<&[u8]>) -> Result<Ret
         }
     }
     Ok(Return::Text(lines.join("\n").into_bytes()))
+}
+
+/// The name of the device and the number a rename has put behind it, which takes the place of the end of a long name
+/// (`inetdev_changename`).
+fn label(name: &str, number: Option<u32>) -> String {
+    let end = number.map_or(String::new(), |number| format!(":{number}"));
+    name.chars().take(NAME_MAX.saturating_sub(end.len())).chain(end.chars()).collect()
 }
 
 fn scope(scope: Scope) -> &'static str {

@@ -196,14 +196,14 @@ impl Rule {
     /// EACCES
     pub fn check(self, k: &Kernel, task: TaskId, mode: u16, access: Access) -> Result<()> {
         let bits = match self {
-            Rule::Root => mode_for(k, task, mode, GLOBAL_ROOT_UID, GLOBAL_ROOT_GID),
+            Rule::Root => mode_for(k, task, mode, Some(GLOBAL_ROOT_UID), Some(GLOBAL_ROOT_GID)),
             Rule::PidNs(ns) => pid_ns_mode(k, task, mode, ns),
             Rule::Net(ns) if k.ns_owner(ns).is_some_and(|owner| k.ns_capable(task, owner, Cap::NET_ADMIN)) => mode >> 6,
-            Rule::Net(_) => mode_for(k, task, mode, GLOBAL_ROOT_UID, GLOBAL_ROOT_GID),
+            Rule::Net(_) => mode_for(k, task, mode, Some(GLOBAL_ROOT_UID), Some(GLOBAL_ROOT_GID)),
             Rule::NextId(ns) if k.ns_owner(ns).is_some_and(|owner| k.checkpoint_restore_capable(task, owner)) => 0o6,
             Rule::IpcNs(ns) | Rule::NextId(ns) => {
                 let (uid, gid) = Rule::IpcNs(ns).owner(k);
-                mode_for(k, task, mode, uid, gid)
+                mode_for(k, task, mode, Some(uid), Some(gid))
             }
             Rule::UserNs(ns) if k.ns_capable(task, ns, Cap::SYS_RESOURCE) => mode >> 6,
             Rule::UserNs(_) => mode,
@@ -237,12 +237,12 @@ impl Rule {
     }
 }
 
-/// The mode bits that count for a task, by its effective ids (`test_perm`).
-fn mode_for(k: &Kernel, task: TaskId, mode: u16, uid: Kuid, gid: Kgid) -> u16 {
+/// The mode bits that count for a task, by its effective ids (`test_perm`). `None`: nobody is that owner, or in that group.
+fn mode_for(k: &Kernel, task: TaskId, mode: u16, uid: Option<Kuid>, gid: Option<Kgid>) -> u16 {
     let cred = k.cred_of(task);
-    if cred.ids.euid == uid {
+    if uid == Some(cred.ids.euid) {
         mode >> 6
-    } else if cred.ids.egid == gid || cred.groups.contains(&gid) {
+    } else if gid.is_some_and(|gid| cred.ids.egid == gid || cred.groups.contains(&gid)) {
         mode >> 3
     } else {
         mode
@@ -254,10 +254,8 @@ fn pid_ns_mode(k: &Kernel, task: TaskId, mode: u16, ns: NsId) -> u16 {
     if k.ns_owner(ns).is_some_and(|owner| k.ns_capable(task, owner, Cap::SYS_ADMIN)) {
         return mode >> 6;
     }
-    match ns_root(k, ns) {
-        (Some(uid), Some(gid)) => mode_for(k, task, mode, uid, gid),
-        _ => mode,
-    }
+    let (uid, gid) = ns_root(k, ns);
+    mode_for(k, task, mode, uid, gid)
 }
 
 /// Id 0 of the user namespace that owns `ns`, where it is mapped.

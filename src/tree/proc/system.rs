@@ -6,6 +6,7 @@ use crate::bail;
 use crate::errno::Result;
 use crate::kernel::Kernel;
 use crate::kernel::TaskId;
+use crate::kernel::mount::sb::{FS_TYPES, FsType};
 use crate::kernel::ns::Slot;
 use crate::kernel::ns::time::{BOOT_TIME, NSEC_PER_SEC, Offset};
 use crate::tree::look::Look;
@@ -58,8 +59,23 @@ pub(in crate::tree) fn cpuinfo(_: &Look<'_>) -> Result<Vec<u8>> {
     Ok(text.into_bytes())
 }
 
+/// The one disk, with the root file system, which nobody has read or written.
+pub(in crate::tree) fn diskstats(_: &Look<'_>) -> Result<Vec<u8>> {
+    Ok(format!(" 254       0 vda{}\n", " 0".repeat(17)).into_bytes())
+}
+
+/// As mount(2) knows them (`filesystems_proc_show`).
 pub(in crate::tree) fn filesystems(_: &Look<'_>) -> Result<Vec<u8>> {
-    Ok(b"nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tcgroup2\nnodev\tdevtmpfs\n\text4\nnodev\tmqueue\n".to_vec())
+    let line = |fs: &FsType| format!("{}\t{}\n", if fs.on_device { "" } else { "nodev" }, fs.name);
+    Ok(FS_TYPES.iter().map(line).collect::<String>().into_bytes())
+}
+
+pub(in crate::tree) fn partitions(_: &Look<'_>) -> Result<Vec<u8>> {
+    Ok(b"major minor  #blocks  name\n\n 254        0    8388608 vda\n".to_vec())
+}
+
+pub(in crate::tree) fn swaps(_: &Look<'_>) -> Result<Vec<u8>> {
+    Ok(b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".to_vec())
 }
 
 /// The last field is the last number given out in the reader's own pid namespace, whatever the view
@@ -135,7 +151,7 @@ pub(in crate::tree) fn vmstat(_: &Look<'_>) -> Result<Vec<u8>> {
 
 /// The processors' times are all idle; `btime` is the boot time by the reader's clock (`show_stat`).
 pub(in crate::tree) fn stat(look: &Look<'_>) -> Result<Vec<u8>> {
-    let idle = look.k.clock / NANOS_PER_TICK;
+    let idle = look.k.clock.now() / NANOS_PER_TICK;
     let mut text = format!("cpu  0 0 0 {} 0 0 0 0 0 0\n", idle * CPUS);
     for cpu in 0..CPUS {
         let _ = writeln!(text, "cpu{cpu} 0 0 0 {idle} 0 0 0 0 0 0");
@@ -154,8 +170,8 @@ pub(in crate::tree) fn stat(look: &Look<'_>) -> Result<Vec<u8>> {
 /// Seconds since boot by the reader's clock, and the idle time of all processors, which no offset touches
 /// (`uptime_proc_show`).
 pub(in crate::tree) fn uptime(look: &Look<'_>) -> Result<Vec<u8>> {
-    let up = hundredths(boottime(look.k, look.reader, look.k.clock));
-    let idle = hundredths(look.k.clock * CPUS);
+    let up = hundredths(boottime(look.k, look.reader, look.k.clock.now()));
+    let idle = hundredths(look.k.clock.now() * CPUS);
     Ok(format!("{up} {idle}\n").into_bytes())
 }
 

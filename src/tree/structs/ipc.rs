@@ -2,10 +2,11 @@
 //! object below `ids/<family>/<id>` (`struct sem_array`, `struct msg_queue`, `struct shmid_kernel`).
 
 use super::{Field, Item, Struct, dir, list, pointer, show, table, value};
+use crate::kernel::ipc::mqueue::Mqueue;
 use crate::kernel::ipc::msg::MsgQueue;
 use crate::kernel::ipc::sem::SemSet;
 use crate::kernel::ipc::shm::ShmSegment;
-use crate::kernel::ipc::{IpcIds, IpcObject, Perm};
+use crate::kernel::ipc::{IPC_PRIVATE, IpcIds, IpcObject, Perm};
 use crate::kernel::node::{IpcKind, Object};
 use crate::kernel::pid::Pid;
 use crate::kernel::refcount::Held;
@@ -25,17 +26,23 @@ pub(super) static NAMESPACE: &[Field<NsId>] = &[
     table("ids/0-sem", |k, id| objects(id, IpcKind::Sem, &k.ipc(id).sem_ids)),
     value("ids/0-sem/in_use", |k, id| show(k.ipc(id).sem_ids.in_use())),
     value("ids/0-sem/seq", |k, id| show(k.ipc(id).sem_ids.seq)),
+    value("ids/0-sem/max_idx", |k, id| show(k.ipc(id).sem_ids.objects.highest().unwrap_or(-1))),
     value("ids/0-sem/last_idx", |k, id| show(k.ipc(id).sem_ids.last_idx)),
+    value("ids/0-sem/key_ht", |k, id| Some(keys(&k.ipc(id).sem_ids))),
     value("ids/0-sem/next_id", |k, id| show(k.ipc(id).sem_ids.next_id)),
     table("ids/1-msg", |k, id| objects(id, IpcKind::Msg, &k.ipc(id).msg_ids)),
     value("ids/1-msg/in_use", |k, id| show(k.ipc(id).msg_ids.in_use())),
     value("ids/1-msg/seq", |k, id| show(k.ipc(id).msg_ids.seq)),
+    value("ids/1-msg/max_idx", |k, id| show(k.ipc(id).msg_ids.objects.highest().unwrap_or(-1))),
     value("ids/1-msg/last_idx", |k, id| show(k.ipc(id).msg_ids.last_idx)),
+    value("ids/1-msg/key_ht", |k, id| Some(keys(&k.ipc(id).msg_ids))),
     value("ids/1-msg/next_id", |k, id| show(k.ipc(id).msg_ids.next_id)),
     table("ids/2-shm", |k, id| objects(id, IpcKind::Shm, &k.ipc(id).shm_ids)),
     value("ids/2-shm/in_use", |k, id| show(k.ipc(id).shm_ids.in_use())),
     value("ids/2-shm/seq", |k, id| show(k.ipc(id).shm_ids.seq)),
+    value("ids/2-shm/max_idx", |k, id| show(k.ipc(id).shm_ids.objects.highest().unwrap_or(-1))),
     value("ids/2-shm/last_idx", |k, id| show(k.ipc(id).shm_ids.last_idx)),
+    value("ids/2-shm/key_ht", |k, id| Some(keys(&k.ipc(id).shm_ids))),
     value("ids/2-shm/next_id", |k, id| show(k.ipc(id).shm_ids.next_id)),
     value("sem_ctls", |k, id| show(k.ipc(id).sem_ctls.map(|limit| limit.to_string()).join(" "))),
     value("used_sems", |k, id| show(k.ipc(id).used_sems)),
@@ -49,6 +56,7 @@ pub(super) static NAMESPACE: &[Field<NsId>] = &[
     value("shm_ctlmni", |k, id| show(k.ipc(id).shm_ctlmni)),
     value("shm_tot", |k, id| show(k.ipc(id).shm_tot)),
     value("shm_rmid_forced", |k, id| show(k.ipc(id).shm_rmid_forced)),
+    value("mq_mnt", |k, id| show(queues(k, id))),
     value("mq_queues_count", |k, id| show(k.ipc(id).mq_queues_count)),
     value("mq_queues_max", |k, id| show(k.ipc(id).mq_queues_max)),
     value("mq_msg_max", |k, id| show(k.ipc(id).mq_msg_max)),
@@ -56,6 +64,31 @@ pub(super) static NAMESPACE: &[Field<NsId>] = &[
     value("mq_msg_default", |k, id| show(k.ipc(id).mq_msg_default)),
     value("mq_msgsize_default", |k, id| show(k.ipc(id).mq_msgsize_default)),
 ];
+
+/// The queues of the namespace's file system, a line each.
+fn queues(k: &Kernel, ns: NsId) -> String {
+    let queues = k.mqueue_fs[k.mqueue_fs_of(ns)].queues.values().map(|held| &k.mqueues[held.id()]);
+    let line = |queue: &Mqueue| {
+        format!(
+            "{} mode {:04o} uid {} gid {} mq_maxmsg {} mq_msgsize {} mq_curmsgs {} qsize {}\n",
+            String::from_utf8_lossy(&queue.name),
+            queue.mode,
+            queue.uid.0,
+            queue.gid.0,
+            queue.maxmsg,
+            queue.msgsize,
+            queue.curmsgs(),
+            queue.qsize()
+        )
+    };
+    queues.map(line).collect()
+}
+
+/// The table of keys: each with the identifier of its object.
+fn keys<T: IpcObject>(ids: &IpcIds<T>) -> Vec<u8> {
+    let named = ids.objects.values().map(IpcObject::perm).filter(|perm| perm.key != IPC_PRIVATE);
+    named.map(|perm| format!("{} -> {}\n", perm.key, perm.id)).collect::<String>().into_bytes()
+}
 
 fn objects<T: IpcObject>(ns: NsId, kind: IpcKind, ids: &IpcIds<T>) -> Vec<(u32, Object)> {
     let ids = ids.objects.values().map(|object| object.perm().id);

@@ -79,6 +79,10 @@ static FIELDS: &[Field<TaskId>] = &[
     value("sighand/count", |k, id| show(sighand(k, id).count)),
     value("sighand/ignored", |k, id| show(format_args!("{:016x}", sighand(k, id).ignored))),
     value("sighand/handled", |k, id| show(format_args!("{:016x}", sighand(k, id).handled))),
+    dir("sysvsem"),
+    value("sysvsem/undo_list", undo_list),
+    dir("sysvshm"),
+    value("sysvshm/shm_clist", |k, id| show(created(k, id))),
     dir_if("mm", |k, id| mm(k, id).is_some()),
     value("mm/mm_users", |k, id| mm(k, id).and_then(|mm| show(mm.users))),
     value("mm/dumpable", |k, id| mm(k, id).and_then(|mm| show(u8::from(mm.dumpable)))),
@@ -91,6 +95,25 @@ static FIELDS: &[Field<TaskId>] = &[
     dir_if("files", |k, id| k.tasks[id].files.is_some()),
     value("files/count", |k, id| k.tasks[id].files.as_ref().and_then(|files| show(k.files[files.id()].count))),
 ];
+
+/// `struct sem_undo_list`: its users, then what is added to which semaphore of which set at the exit of the last.
+fn undo_list(k: &Kernel, task: TaskId) -> Option<Vec<u8>> {
+    let list = &k.undo_lists[k.tasks[task].undo_list.as_ref()?.id()];
+    let mut text = format!("refcnt {}\n", list.refcnt);
+    for (semid, adjustments) in &list.sets {
+        let _ = writeln!(text, "semid {semid}");
+        for (num, adjustment) in adjustments {
+            let _ = writeln!(text, "semadj {num} {adjustment}");
+        }
+    }
+    Some(text.into_bytes())
+}
+
+/// The segments the task has made and not left behind: namespace and identifier.
+fn created(k: &Kernel, task: TaskId) -> String {
+    let created = k.tasks[task].shm_created.iter();
+    created.map(|&(ns, id)| format!("{} {id}\n", k.ns_arg(ns))).collect()
+}
 
 fn live_task(k: &Kernel, task: TaskId) -> Option<Object> {
     k.tasks.contains(task).then_some(Object::Task(task))

@@ -1,37 +1,55 @@
 //! Random programs about what IPC and time namespaces hold.
 
-use nslab::kernel::{Kernel, TaskId};
-use proptest::prelude::*;
-use proptest::sample::select;
+pub mod clock;
+pub mod decode;
+pub mod encode;
+pub mod observe;
+pub mod planted;
+mod queues;
+mod steps;
 
-use crate::area::Area;
-use crate::program::{Step, filled_step, pick_number};
+use nslab::kernel::ns::Slot;
+use nslab::kernel::{Kernel, TaskId};
+
+use crate::area::{Area, PLAIN};
 
 pub const AREA: Area = Area {
     name: "ipc",
-    programs: 150,
-    length: 80,
-    prelude: &[(1, "clone"), (2, "unshare newipc newuts newtime"), (2, "clone")],
-    is_sandboxed: false,
-    step,
-    observe: |_, _| Ok(()),
+    length: 120,
+    // Nothing is ever done in the initial IPC namespace, which is the host's.
+    prelude: &[(1, "clone"), (2, "unshare newipc newuts newtime"), (2, "clone"), (2, "clone newuser newipc")],
+    step: steps::step,
+    observe: observe::observe,
+    ..PLAIN
 };
 
-fn step() -> BoxedStrategy<Step> {
-    let who = any::<usize>;
-    let line = prop_oneof![
-        2 => Just("clone".to_owned()),
-        1 => select(vec!["clone newipc", "clone newuser newipc", "clone newtime", "clone newpid"]).prop_map(str::to_owned),
-        1 => select(vec!["unshare newipc", "unshare newuser newipc", "unshare newtime"]).prop_map(str::to_owned),
-        1 => who().prop_map(|task| format!("setns pidfd:{{task:{task}}} newipc")),
-        1 => who().prop_map(|task| format!("kill {{task:{task}}} SIGKILL")),
-    ];
-    filled_step(fill, line).boxed()
+/// Whether what the task does to IPC objects stays in a namespace of its own.
+pub fn is_private(k: &Kernel, task: TaskId) -> bool {
+    k.task_ns(task, Slot::Ipc).is_some_and(|ns| k.namespaces[ns].common.inum != k.namespaces[ns].ops().init_inum)
 }
 
-fn fill(k: &Kernel, _: TaskId, word: &str, index: usize) -> Option<String> {
-    match word {
-        "task" => Some(pick_number(k, index).to_string()),
-        _ => None,
-    }
+/// The sysctls of IPC namespaces below `/proc/sys`.
+const SYSCTLS: [&str; 17] = [
+    "kernel/msgmax",
+    "kernel/msgmnb",
+    "kernel/msgmni",
+    "kernel/auto_msgmni",
+    "kernel/msg_next_id",
+    "kernel/sem",
+    "kernel/sem_next_id",
+    "kernel/shmmax",
+    "kernel/shmall",
+    "kernel/shmmni",
+    "kernel/shm_rmid_forced",
+    "kernel/shm_next_id",
+    "fs/mqueue/queues_max",
+    "fs/mqueue/msg_max",
+    "fs/mqueue/msgsize_max",
+    "fs/mqueue/msg_default",
+    "fs/mqueue/msgsize_default",
+];
+
+/// Whether a path below `/proc/sys` is one of them.
+pub fn is_sysctl(name: &str) -> bool {
+    SYSCTLS.contains(&name)
 }

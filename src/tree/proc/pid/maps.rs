@@ -16,6 +16,8 @@ pub(super) struct Mapping {
     pub start: u64,
     pub end: u64,
     pub access: &'static str,
+    /// Bytes of the file in front of it.
+    offset: u64,
     device: &'static str,
     inode: u64,
     name: String,
@@ -39,8 +41,8 @@ impl Mapping {
 
     /// The line of `maps`.
     pub fn line(&self) -> String {
-        let Mapping { start, end, access, device, inode, name, .. } = self;
-        let text = format!("{start:08x}-{end:08x} {access} 00000000 {device} {inode} ");
+        let Mapping { start, end, access, offset, device, inode, name, .. } = self;
+        let text = format!("{start:08x}-{end:08x} {access} {offset:08x} {device} {inode} ");
         format!("{text:<NAME_COLUMN$}{name}\n")
     }
 }
@@ -54,13 +56,14 @@ pub(super) fn render(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
 pub(super) fn mappings(k: &Kernel, task: TaskId) -> Result<Vec<Mapping>> {
     let Some(mm) = k.tasks[task].mm.as_ref().map(|held| &k.mms[held.id()]) else { return Ok(Vec::new()) };
     let mut mappings = program(String::from_utf8_lossy(&link::program(k, task)).into_owned());
-    for (&start, held) in &mm.attachments {
-        let file = &k.shm_files[held.id()];
+    for (&start, attachment) in &mm.attachments {
+        let file = &k.shm_files[attachment.file.id()];
         let segment: &ShmSegment = k.ipc_object(file.ns.id(), file.shmid)?;
         mappings.push(Mapping {
             start,
-            end: start + file.size,
+            end: start + attachment.size,
             access: if file.readonly { "r--s" } else { "rw-s" },
+            offset: attachment.offset,
             device: "00:01",
             inode: u64::from(file.shmid.unsigned_abs()),
             name: format!("/SYSV{:08x} (deleted)", segment.file_key),
@@ -75,13 +78,14 @@ pub(super) fn mappings(k: &Kernel, task: TaskId) -> Result<Vec<Mapping>> {
 fn program(exe: String) -> Vec<Mapping> {
     let file = |start, end, access| {
         let resident = (end - start) / KIB;
-        Mapping { start, end, access, device: "fe:00", inode: 1, name: exe.clone(), resident }
+        Mapping { start, end, access, offset: 0, device: "fe:00", inode: 1, name: exe.clone(), resident }
     };
     let data = file(image::START_DATA, image::END_DATA, "rw-p");
     let stack = Mapping {
         start: image::START_STACK - image::VM_STACK * KIB,
         end: image::START_STACK + image::PAGE * KIB,
         access: "rw-p",
+        offset: 0,
         device: "00:00",
         inode: 0,
         name: "[stack]".to_owned(),

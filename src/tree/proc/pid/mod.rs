@@ -11,6 +11,7 @@ mod mounts;
 mod net;
 pub(in crate::tree) mod ns;
 mod smaps;
+mod snmp;
 mod stat;
 pub(in crate::tree) mod status;
 pub(in crate::tree) mod text;
@@ -118,9 +119,13 @@ static ROWS: &[Row] = &[
     dir("fdinfo", 0o555, Dir::FdInfo),
     dir("ns", 0o511, Dir::Ns),
     dir("net", 0o555, Dir::Net),
+    file("net/arp", 0o444, snmp::arp),
     file("net/dev", 0o444, net::dev),
     file("net/if_inet6", 0o444, net::if_inet6),
+    file("net/netstat", 0o444, snmp::netstat),
     file("net/route", 0o444, net::route),
+    file("net/snmp", 0o444, snmp::snmp),
+    file("net/sockstat", 0o444, snmp::sockstat),
     file("net/tcp", 0o444, net::tcp),
     file("net/tcp6", 0o444, net::tcp6),
     file("net/udp", 0o444, net::udp),

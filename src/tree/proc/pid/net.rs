@@ -25,7 +25,7 @@ const LISTEN: u8 = 10;
 ///
 /// # Errors
 /// ENOENT: the task is a zombie.
-fn namespace(look: &Look<'_>) -> Result<NsId> {
+pub(super) fn namespace(look: &Look<'_>) -> Result<NsId> {
     match look.bound {
         Some(net) => Ok(net),
         None => bail!(ENOENT, "a zombie has no network namespace"),
@@ -78,8 +78,12 @@ fn word(octets: [u8; 4]) -> String {
     format!("{:08X}", u32::from_le_bytes(octets))
 }
 
+/// Not even a header where no address was ever configured: there is no routing table then (`fib_route_seq_start`).
 pub(super) fn route(look: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
     let net = namespace(look)?;
+    if !look.k.namespaces[net].net().has_local_table {
+        return Ok(Vec::new());
+    }
     let mut out =
         padded("Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT", ROUTE_WIDTH);
     for route in look.k.routes(net) {
@@ -139,8 +143,9 @@ pub(super) fn unix(look: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
             for _ in look.k.clients_of(id) {
                 line(3, 0, 2, 0, socket.local.as_ref());
             }
-        } else if is_connected(look.k, socket) {
-            line(3, 0, 3, socket.ino, None);
+        } else if socket.server.is_some() {
+            // It stays connected when the other end is gone, which no longer refers to it.
+            line(if is_connected(look.k, socket) { 3 } else { 2 }, 0, 3, socket.ino, None);
         } else {
             line(2, 0, 1, socket.ino, None);
         }
@@ -163,6 +168,14 @@ enum Version {
 impl Version {
     fn has(self, addr: &SocketAddr) -> bool {
         addr.is_ipv4() == (self == Version::V4)
+    }
+
+    /// An address as the file has it: an IPv4 client of an IPv6 server has a mapped one.
+    fn shown(self, addr: SocketAddr) -> SocketAddr {
+        match (self, addr.ip()) {
+            (Version::V6, IpAddr::V4(ip)) => SocketAddr::new(IpAddr::V6(ip.to_ipv6_mapped()), addr.port()),
+            _ => addr,
+        }
     }
 
     /// No address and no port.
@@ -226,7 +239,7 @@ fn tcp_lines(look: &Look<'_>, version: Version) -> Result<Vec<String>> {
             for client in clients {
                 let ends = (inet(client.remote.as_ref()), inet(client.local.as_ref()));
                 if let (Some(own), Some(other)) = ends {
-                    connected.push(established(&own, &other, tcp_tail(0, 0, 1)));
+                    connected.push(established(&version.shown(own), &version.shown(other), tcp_tail(0, 0, 1)));
                 }
             }
         } else if let Some(remote) = inet(socket.remote.as_ref()).filter(|_| is_connected(k, socket)) {

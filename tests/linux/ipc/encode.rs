@@ -1,0 +1,305 @@
+//! Calls on System V objects, message queues and clocks as what a worker does. Never in the initial IPC namespace: that is
+//! the host's.
+
+use nslab::kernel::file::FileKind;
+use nslab::kernel::ipc::mqueue::{Mqueue, NotifyMethod};
+use nslab::kernel::ipc::msg::MsgQueue;
+use nslab::kernel::ipc::sem::{SemOp, SemSet};
+use nslab::kernel::ipc::shm::{PAGE_SIZE, ShmSegment, pages};
+use nslab::kernel::ns::Slot;
+use nslab::kernel::pid::Pid;
+use nslab::kernel::refcount::Held;
+use nslab::kernel::{Kernel, NsId, TaskId};
+use nslab::syscall::Syscall;
+use nslab::syscall::ipc::{GetArgs, IpcCtl, Payload, SetArgs};
+use nslab::syscall::mqueue::{MqCall, MqOpen};
+use nslab::syscall::msg::{MsgCall, MsgFlags};
+use nslab::syscall::sem::{SemCall, SemCtl, SemGet};
+use nslab::syscall::shm::{ShmCall, ShmCtl};
+
+use super::clock::Asked;
+use super::decode::{ADDRESS_SHIFT, BUFFER, Family, ROOM, SHIFTED, Shape};
+use crate::encode::{Answer, Arg, Context, IN, IN_ARG, Job, NULL, Raw, call, int, with_data, zero_ended};
+use crate::numbers::Numbers;
+
+const BUFFER_ARG: Arg = Arg::Data(BUFFER as u64);
+
+/// The job and its answer; `None` for what has no counterpart, or belongs to the host.
+pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<(Job, Answer)> {
+    let (raw, shape) = match syscall {
+        Syscall::ClockGettime { clock } => clock_gettime(c, *clock)?,
+        _ if !super::is_private(c.k, c.me) => return None,
+        Syscall::Msg(call) => msg(c, call)?,
+        Syscall::Sem(call) => sem(c, call)?,
+        Syscall::Shm(call) => shm(c, call)?,
+        Syscall::Mq(call) => mq(c, call)?,
+        _ => return None,
+    };
+    Some((Job::Call(raw), Answer::Ipc(shape)))
+}
+
+fn clock_gettime(c: &Context<'_>, clock: i32) -> Option<(Raw, Shape)> {
+    let raw = call(libc::SYS_clock_gettime, &[int(clock), BUFFER_ARG]);
+    // There is no such clock on either side; the alarm clocks need a device.
+    let is_known = (0..=9).contains(&clock) || clock == 11;
+    Some((raw, if is_known { Shape::Clock(Asked::new(c, clock)?) } else { Shape::Number }))
+}
+
+/// What a pid in an answer may be in the lab: the living of the caller's namespace, and whoever used an object last.
+pub fn numbers(k: &Kernel, me: TaskId, numbers: &Numbers) -> Vec<(i32, i32)> {
+    let mut known = numbers.answers(k, me);
+    let own = k.task_active_pid_ns(me);
+    let mut add = |held: Option<&Held<Pid>>| {
+        let Some(pid) = held.map(|held| &k.pids[held.id()]) else { return };
+        let here = if own == k.init.pid_ns { numbers.past_real(pid.nr()) } else { pid.nr_in(own) };
+        known.extend(here.map(|here| (here, pid.nr())));
+    };
+    let Some(ns) = k.task_ns(me, Slot::Ipc) else { return known };
+    let ipc = k.namespaces[ns].ipc();
+    ipc.msg_ids.objects.values().flat_map(|queue| [&queue.lspid, &queue.lrpid]).for_each(|pid| add(pid.as_ref()));
+    ipc.sem_ids.objects.values().flat_map(|set| &set.sems).for_each(|sem| add(sem.pid.as_ref()));
+    ipc.shm_ids.objects.values().flat_map(|segment| [&segment.cpid, &segment.lpid]).for_each(|pid| add(pid.as_ref()));
+    known
+}
+
+fn own_ns(c: &Context<'_>) -> Option<NsId> {
+    c.k.task_ns(c.me, Slot::Ipc)
+}
+
+fn get_flags(args: &GetArgs) -> i32 {
+    let bits = [(args.create, libc::IPC_CREAT), (args.excl, libc::IPC_EXCL)];
+    bits.iter().filter(|(is_set, _)| *is_set).fold(i32::from(args.mode), |all, (_, bit)| all | bit)
+}
+
+/// The bytes of a payload, so far as they may be looked at; `None` where more might be than there is room for.
+fn payload(payload: &Payload, most: i64) -> Option<(i64, Vec<u8>)> {
+    let size = payload.size();
+    match payload {
+        Payload::Text(text) if text.len() <= ROOM => Some((size, text.clone())),
+        Payload::Size(size) if (0..=ROOM as i64).contains(size) => Some((*size, vec![b'x'; *size as usize])),
+        _ => (!(0..=most).contains(&size)).then(|| (size, Vec::new())),
+    }
+}
+
+fn msg(c: &Context<'_>, op: &MsgCall) -> Option<(Raw, Shape)> {
+    Some(match op {
+        MsgCall::Get(args) => (call(libc::SYS_msgget, &[int(args.key), int(get_flags(args))]), Shape::Number),
+        MsgCall::Snd { id, mtype, text } => {
+            let msgmax = c.k.namespaces[own_ns(c)?].ipc().msg_ctlmax;
+            let (size, bytes) = payload(text, i64::from(msgmax))?;
+            let args = [int(*id), BUFFER_ARG, Arg::Value(size as u64), int(libc::IPC_NOWAIT)];
+            (with_buffer(libc::SYS_msgsnd, &args, [&mtype.to_ne_bytes()[..], &bytes].concat()), Shape::Number)
+        }
+        MsgCall::Rcv { id, mtype, size, flags } => {
+            let waits = !flags.contains(MsgFlags::NOWAIT);
+            let mut bits = [
+                (MsgFlags::NOERROR, libc::MSG_NOERROR),
+                (MsgFlags::EXCEPT, libc::MSG_EXCEPT),
+                (MsgFlags::COPY, libc::MSG_COPY),
+            ]
+            .iter()
+            .filter(|(flag, _)| flags.contains(*flag))
+            .fold(0, |all, (_, bit)| all | bit);
+            // Without IPC_NOWAIT a copy is refused before anything could wait.
+            if !waits || !flags.contains(MsgFlags::COPY) {
+                bits |= libc::IPC_NOWAIT;
+            }
+            let size = size.unwrap_or(ROOM as i64);
+            let args = [int(*id), BUFFER_ARG, Arg::Value(size as u64), Arg::Value(*mtype as u64), int(bits)];
+            (call(libc::SYS_msgrcv, &args), Shape::Message { waits })
+        }
+        MsgCall::Ctl { id, op } => ctl(c, Family::Msg, *id, *op)?,
+    })
+}
+
+fn with_buffer(number: i64, args: &[Arg], bytes: Vec<u8>) -> Raw {
+    Raw { number, args: args.to_vec(), data: vec![(BUFFER, bytes)] }
+}
+
+/// A command that all three families have.
+fn ctl(c: &Context<'_>, family: Family, id: i32, op: IpcCtl) -> Option<(Raw, Shape)> {
+    let [stat_index, info, stat_any] = match family {
+        Family::Msg => [11, 12, 13],
+        Family::Sem => [18, 19, 20],
+        Family::Shm => [13, 14, 15],
+    };
+    let stat = |indexed| Shape::Stat { family, indexed, now: c.k.real_seconds() };
+    let (command, shape) = match op {
+        IpcCtl::Rmid => (libc::IPC_RMID, Shape::Number),
+        IpcCtl::Set(_) => (libc::IPC_SET, Shape::Number),
+        IpcCtl::Stat => (libc::IPC_STAT, stat(false)),
+        IpcCtl::StatIndex => (stat_index, stat(true)),
+        IpcCtl::StatAny => (stat_any, stat(true)),
+        IpcCtl::Info => (libc::IPC_INFO, Shape::Limits(family)),
+        IpcCtl::UsageInfo => (info, Shape::Usage(family)),
+        IpcCtl::Unknown(command) if (0..=20).contains(&command) => return None,
+        IpcCtl::Unknown(command) => (command, Shape::Number),
+    };
+    let mut raw = match family {
+        Family::Msg => call(libc::SYS_msgctl, &[int(id), int(command), BUFFER_ARG]),
+        Family::Sem => call(libc::SYS_semctl, &[int(id), NULL, int(command), BUFFER_ARG]),
+        Family::Shm => call(libc::SYS_shmctl, &[int(id), int(command), BUFFER_ARG]),
+    };
+    if let IpcCtl::Set(set) = op {
+        raw.data.push((BUFFER, set_struct(c, family, id, &set)?));
+    }
+    Some((raw, shape))
+}
+
+/// The struct of IPC_SET. What the call of the lab leaves alone has to be in it, too: only the bytes of a queue are.
+fn set_struct(c: &Context<'_>, family: Family, id: i32, set: &SetArgs) -> Option<Vec<u8>> {
+    let (SetArgs { uid: Some(uid), gid: Some(gid), mode: Some(mode), .. }, mut bytes) = (*set, vec![0u8; 128]) else {
+        return None;
+    };
+    bytes[4..8].copy_from_slice(&uid.to_ne_bytes());
+    bytes[8..12].copy_from_slice(&gid.to_ne_bytes());
+    bytes[20..24].copy_from_slice(&u32::from(mode).to_ne_bytes());
+    if family == Family::Msg {
+        let queue = c.k.ipc_object::<MsgQueue>(own_ns(c)?, id);
+        let qbytes = set.qbytes.unwrap_or_else(|| queue.map_or(0, |queue| queue.qbytes));
+        bytes[88..96].copy_from_slice(&qbytes.to_ne_bytes());
+    }
+    Some(bytes)
+}
+
+fn sem(c: &Context<'_>, op: &SemCall) -> Option<(Raw, Shape)> {
+    let control =
+        |id: i32, num: i32, command: i32, arg| call(libc::SYS_semctl, &[int(id), int(num), int(command), arg]);
+    Some(match op {
+        SemCall::Get { args, nsems } => {
+            (call(libc::SYS_semget, &[int(args.key), int(*nsems), int(get_flags(args))]), Shape::Number)
+        }
+        SemCall::Op { id, ops } => {
+            let args = [int(*id), BUFFER_ARG, Arg::Value(ops.len() as u64), IN_ARG];
+            let mut raw = with_buffer(libc::SYS_semtimedop, &args, ops.iter().flat_map(sembuf).collect());
+            // A timeout of nothing: what would wait is refused.
+            raw.data.push((IN, vec![0; 16]));
+            (raw, Shape::Number)
+        }
+        SemCall::Ctl { id, op: SemCtl::Ipc(op) } => ctl(c, Family::Sem, *id, *op)?,
+        SemCall::Ctl { id, op: SemCtl::Setval { num, value } } => (control(*id, *num, 16, int(*value)), Shape::Number),
+        SemCall::Ctl { id, op: SemCtl::Get { num, what } } => match what {
+            SemGet::Value => (control(*id, *num, 12, NULL), Shape::Number),
+            SemGet::Pid => (control(*id, *num, 11, NULL), Shape::Pid),
+            SemGet::Waiters => (control(*id, *num, 14, NULL), Shape::Number),
+        },
+        SemCall::Ctl { id, op: SemCtl::Getall } => {
+            let set = c.k.ipc_object::<SemSet>(own_ns(c)?, *id);
+            let count = set.map_or(0, |set| set.sems.len());
+            (2 * count <= ROOM).then(|| (control(*id, 0, 13, BUFFER_ARG), Shape::Values(count)))?
+        }
+        SemCall::Ctl { id, op: SemCtl::Setall(values) } => {
+            // The number of values is the set's on the machine; negative ones would be others there.
+            let set = c.k.ipc_object::<SemSet>(own_ns(c)?, *id);
+            let fits = set.is_ok_and(|set| set.sems.len() == values.len()) && 2 * values.len() <= ROOM;
+            let bytes: Vec<u8> = values.iter().flat_map(|value| (*value as u16).to_ne_bytes()).collect();
+            let args = [int(*id), NULL, int(17), BUFFER_ARG];
+            fits.then(|| (with_buffer(libc::SYS_semctl, &args, bytes), Shape::Number))?
+        }
+    })
+}
+
+/// `struct sembuf`
+fn sembuf(op: &SemOp) -> [u8; 6] {
+    let flags = if op.nowait { libc::IPC_NOWAIT } else { 0 } | if op.undo { libc::SEM_UNDO } else { 0 };
+    let ([a, b], [c, d], [e, f]) = (op.num.to_ne_bytes(), op.delta.to_ne_bytes(), (flags as u16).to_ne_bytes());
+    [a, b, c, d, e, f]
+}
+
+fn real_address(address: u64) -> u64 {
+    if SHIFTED.contains(&address) { address - ADDRESS_SHIFT } else { address }
+}
+
+fn shm(c: &Context<'_>, op: &ShmCall) -> Option<(Raw, Shape)> {
+    Some(match op {
+        ShmCall::Get { args, size } => {
+            (call(libc::SYS_shmget, &[int(args.key), Arg::Value(*size), int(get_flags(args))]), Shape::Number)
+        }
+        ShmCall::At { id, addr, readonly, remap } => {
+            let address = match addr.filter(|&addr| addr != 0) {
+                Some(address) => address,
+                None if *remap => 0,
+                // Where the lab would put it: the machine has no reason to choose the same.
+                None => match c.k.ipc_object::<ShmSegment>(own_ns(c)?, *id) {
+                    Ok(segment) => {
+                        let mm = c.k.tasks[c.me].mm.as_ref()?.id();
+                        c.k.free_range(mm, pages(segment.segsz) * PAGE_SIZE)?
+                    }
+                    Err(_) => 0,
+                },
+            };
+            let bits = [(*readonly, libc::SHM_RDONLY), (*remap, libc::SHM_REMAP)];
+            let flags = bits.iter().filter(|(is_set, _)| *is_set).fold(0, |all, (_, bit)| all | bit);
+            (call(libc::SYS_shmat, &[int(*id), Arg::Value(real_address(address)), int(flags)]), Shape::Address)
+        }
+        ShmCall::Dt { addr } => (call(libc::SYS_shmdt, &[Arg::Value(real_address(*addr))]), Shape::Number),
+        ShmCall::Ctl { id, op: ShmCtl::Ipc(op) } => ctl(c, Family::Shm, *id, *op)?,
+        ShmCall::Ctl { id, op: ShmCtl::Lock } => (call(libc::SYS_shmctl, &[int(*id), int(11), NULL]), Shape::Number),
+        ShmCall::Ctl { id, op: ShmCtl::Unlock } => (call(libc::SYS_shmctl, &[int(*id), int(12), NULL]), Shape::Number),
+    })
+}
+
+/// The queue behind a descriptor of a task.
+pub fn queue_at(k: &Kernel, me: TaskId, fd: i32) -> Option<&Mqueue> {
+    match &k.open_files[k.file_at(me, fd)?].kind {
+        FileKind::Mqueue(open) => Some(&k.mqueues[open.queue.id()]),
+        _ => None,
+    }
+}
+
+fn mq(c: &Context<'_>, op: &MqCall) -> Option<(Raw, Shape)> {
+    Some(match op {
+        MqCall::Open(args) => (mq_open(args), Shape::Number),
+        MqCall::Unlink { name } => (with_data(libc::SYS_mq_unlink, &[IN_ARG], zero_ended(name)), Shape::Number),
+        MqCall::Send { fd, prio, text } => {
+            let most = queue_at(c.k, c.me, *fd).map_or(0, |queue| queue.msgsize);
+            let (size, bytes) = payload(text, most)?;
+            let args = [int(*fd), BUFFER_ARG, Arg::Value(size as u64), Arg::Value(u64::from(*prio)), IN_ARG];
+            (with_past(with_buffer(libc::SYS_mq_timedsend, &args, bytes)), Shape::Number)
+        }
+        MqCall::Receive { fd, size } => {
+            let most = queue_at(c.k, c.me, *fd).map_or(0, |queue| queue.msgsize);
+            let size = size.unwrap_or(most);
+            let args = [int(*fd), BUFFER_ARG, Arg::Value(size as u64), NULL, IN_ARG];
+            (with_past(call(libc::SYS_mq_timedreceive, &args)), Shape::MqMessage)
+        }
+        MqCall::Notify { fd, method } => {
+            let Some(method) = method else {
+                return Some((call(libc::SYS_mq_notify, &[int(*fd), NULL]), Shape::Number));
+            };
+            let (signo, notify) = match method {
+                NotifyMethod::Signal(signo) => (*signo, libc::SIGEV_SIGNAL),
+                NotifyMethod::None => (0, libc::SIGEV_NONE),
+            };
+            let mut sigevent = vec![0u8; 64];
+            sigevent[8..12].copy_from_slice(&signo.to_ne_bytes());
+            sigevent[12..16].copy_from_slice(&notify.to_ne_bytes());
+            (with_buffer(libc::SYS_mq_notify, &[int(*fd), BUFFER_ARG], sigevent), Shape::Number)
+        }
+        MqCall::Getsetattr { fd, flags } => {
+            let new = if flags.is_some() { IN_ARG } else { NULL };
+            let mut raw = call(libc::SYS_mq_getsetattr, &[int(*fd), new, BUFFER_ARG]);
+            raw.data.extend(flags.map(|flags| (IN, [&flags.to_ne_bytes()[..], &[0; 56]].concat())));
+            (raw, Shape::MqAttr)
+        }
+        MqCall::Close { fd } => (call(libc::SYS_close, &[int(*fd)]), Shape::Number),
+    })
+}
+
+/// A point in time long ago as the timeout: what would wait is refused.
+fn with_past(mut raw: Raw) -> Raw {
+    raw.data.push((IN, vec![0; 16]));
+    raw
+}
+
+fn mq_open(args: &MqOpen) -> Raw {
+    let bits = [(args.create, libc::O_CREAT), (args.excl, libc::O_EXCL), (args.nonblock, libc::O_NONBLOCK)];
+    let flags = bits.iter().filter(|(is_set, _)| *is_set).fold(args.access as i32, |all, (_, bit)| all | bit);
+    let attr = if args.attr.is_some() { BUFFER_ARG } else { NULL };
+    let mode = Arg::Value(u64::from(args.mode));
+    let mut raw = with_data(libc::SYS_mq_open, &[IN_ARG, int(flags), mode, attr], zero_ended(&args.name));
+    if let Some((maxmsg, msgsize)) = args.attr {
+        raw.data.push((BUFFER, [0, maxmsg, msgsize, 0].iter().flat_map(|word| word.to_ne_bytes()).collect()));
+    }
+    raw
+}

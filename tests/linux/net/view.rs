@@ -1,0 +1,189 @@
+//! What can be seen of a network namespace, on both sides as the same texts.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use nslab::errno::Errno;
+use nslab::kernel::TaskId;
+use nslab::kernel::net::DevId;
+use nslab::kernel::net::dev::NetDevice;
+use nslab::kernel::task::TaskState;
+use nslab::syscall::ip::Ip;
+use nslab::syscall::{Syscall, dispatch};
+
+use super::call::own_net;
+use super::listing::{Device, Net, masked_if_inet6, masked_listing};
+use crate::observe::{lab_text, real_text};
+use crate::pair::Pair;
+use crate::patience::Wait;
+
+/// One thing seen: what it is, and its text.
+type Sight = (&'static str, Result<String, Errno>);
+
+/// Makes a file what is compared of it.
+type Mask = fn(&str) -> String;
+
+const FILES: [(&str, Mask); 8] = [
+    ("net/dev", names_only),
+    ("net/route", trimmed),
+    ("net/if_inet6", masked_if_inet6),
+    ("net/unix", unix_lines),
+    ("net/tcp", tcp_lines),
+    ("net/tcp6", tcp_lines),
+    ("net/udp", udp_lines),
+    ("net/udp6", udp_lines),
+];
+
+/// A file of `net` as it is compared; `None` for one that is not.
+pub fn masked_file(path: &str) -> Option<Mask> {
+    FILES.iter().find(|(name, _)| path.ends_with(name)).map(|(_, mask)| *mask)
+}
+
+fn names_only(text: &str) -> String {
+    let names = text.lines().map(|line| line.rsplit_once(": ").map_or(line, |(name, _)| name));
+    names.collect::<Vec<_>>().join("\n")
+}
+
+fn trimmed(text: &str) -> String {
+    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// The lines after the first through `mask`, in an order that does not depend on hashes.
+fn sorted(text: &str, mask: impl Fn(&[&str]) -> Option<String>) -> String {
+    let words = |line: &str| mask(&line.split_whitespace().collect::<Vec<_>>());
+    let mut lines: Vec<String> = text.lines().skip(1).filter_map(words).collect();
+    lines.sort();
+    [text.lines().next().unwrap_or_default().trim_end(), &lines.join("\n")].join("\n")
+}
+
+/// Without the addresses of objects and inode numbers.
+fn unix_lines(text: &str) -> String {
+    sorted(text, |words| {
+        let mut words = words.to_vec();
+        words.remove(0);
+        words.remove(5);
+        Some(words.join(" "))
+    })
+}
+
+/// Ends, state and owner of what listens or is connected. What the machine keeps after a connection is not part of the
+/// lab.
+fn tcp_lines(text: &str) -> String {
+    sorted(text, |words| {
+        let [_, local, remote, state @ ("01" | "0A"), _, _, _, uid, ..] = words else { return None };
+        Some(format!("{} {} {state} {uid}", end(local), end(remote)))
+    })
+}
+
+fn udp_lines(text: &str) -> String {
+    sorted(text, |words| {
+        let [_, local, remote, state, _, _, _, uid, ..] = words else { return None };
+        Some(format!("{} {} {state} {uid}", end(local), end(remote)))
+    })
+}
+
+/// Ports given out automatically are drawn at random.
+fn end(text: &str) -> String {
+    match text.rsplit_once(':') {
+        Some((addr, port)) if u16::from_str_radix(port, 16).is_ok_and(|port| port >= 32768) => format!("{addr}:auto"),
+        _ => text.to_owned(),
+    }
+}
+
+const IFF_UP: u32 = 1;
+const IFF_RUNNING: u32 = 0x40;
+
+/// What takes long to see, and is not looked at after each call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Slow {
+    /// States of devices: they change up to a second late on the machine.
+    pub state: bool,
+    /// TCP sockets: the machine looks for them in tables of its whole self.
+    pub tcp: bool,
+}
+
+impl Slow {
+    fn files(self) -> impl Iterator<Item = (&'static str, Mask)> {
+        FILES.into_iter().filter(move |(file, _)| self.tcp || !file.contains("tcp"))
+    }
+
+    fn device(self, index: i32, name: &str, flags: u32) -> String {
+        let compared = if self.state { IFF_UP | IFF_RUNNING } else { IFF_UP };
+        format!("{index} {name} {:#x}", flags & compared)
+    }
+}
+
+impl Pair {
+    /// Compares every network namespace but the host's that a live task is in, until they agree or patience ends: the
+    /// machine ends namespaces and changes link states in its own time.
+    ///
+    /// # Errors
+    /// The two differ.
+    pub fn compare_nets(&mut self, slow: Slow) -> Result<(), String> {
+        let mut seen = BTreeMap::new();
+        for (id, task) in self.k.tasks.iter().filter(|(_, task)| task.state == TaskState::Running) {
+            if let Some(net) = own_net(&self.k, id).filter(|_| !self.k.is_cgroup_frozen(task.cgroup.id())) {
+                seen.entry(net).or_insert(id);
+            }
+        }
+        for task in seen.into_values() {
+            let lab = self.lab_net(task, slow);
+            let nr = self.k.task_nr(task);
+            let Some(real) = self.machine.numbers.real(nr) else { continue };
+            let wait = Wait::start();
+            while let ControlFlow::Break((what, lab, there)) = difference(&lab, &real_net(real, slow)) {
+                if wait.is_over(self.patience()) {
+                    return Err(format!("{what} of task {nr}: lab {lab:?}, machine {there:?}"));
+                }
+                wait.pause();
+            }
+        }
+        Ok(())
+    }
+
+    fn lab_net(&mut self, task: TaskId, slow: Slow) -> Vec<Sight> {
+        let k = &self.k;
+        let files = slow.files().map(|(file, mask)| (file, lab_text(k, task, file).map(|text| mask(&text))));
+        let mut all: Vec<Sight> = files.collect();
+        let net = own_net(k, task).expect("only other namespaces are looked at");
+        let device = |(id, dev): (DevId, &NetDevice)| {
+            let runs = matches!(k.operstate(id).name(), "UP" | "UNKNOWN");
+            let flags = if dev.is_up { IFF_UP } else { 0 } | if dev.is_up && runs { IFF_RUNNING } else { 0 };
+            slow.device(dev.ifindex, &String::from_utf8_lossy(&dev.name), flags)
+        };
+        all.push(("devices", Ok(k.devices_of(net).map(device).collect::<Vec<_>>().join("\n"))));
+        for (what, call) in LISTINGS {
+            let text = dispatch(&mut self.k, task, &Syscall::Ip(call));
+            all.push((what, text.map(|text| masked_listing(&text.to_string())).map_err(|error| error.errno)));
+        }
+        all
+    }
+}
+
+/// Listings that change nothing on either side.
+const LISTINGS: [(&str, Ip); 2] = [("addresses", Ip::AddrShow { dev: None }), ("namespace ids", Ip::NetnsListId)];
+
+fn real_net(real: i32, slow: Slow) -> Vec<Sight> {
+    let mut all: Vec<Sight> =
+        slow.files().map(|(file, mask)| (file, real_text(real, file).map(|text| mask(&text)))).collect();
+    let net = match Net::of(real) {
+        Ok(net) => net,
+        Err(errno) => return vec![("the namespace", Err(errno))],
+    };
+    let text = |device: &Device| slow.device(device.index, &device.name, device.flags);
+    all.push(("devices", net.devices().map(|all| all.iter().map(text).collect::<Vec<_>>().join("\n"))));
+    all.extend(LISTINGS.map(|(what, call)| (what, net.listing(&call).map(|text| masked_listing(&text)))));
+    all
+}
+
+type Difference = (&'static str, Result<String, Errno>, Option<Result<String, Errno>>);
+
+fn difference(lab: &[Sight], there: &[Sight]) -> ControlFlow<Difference> {
+    for (what, text) in lab {
+        let other = there.iter().find(|(known, _)| known == what).map(|(_, text)| text.clone());
+        if other.as_ref() != Some(text) {
+            return ControlFlow::Break((what, text.clone(), other));
+        }
+    }
+    ControlFlow::Continue(())
+}
