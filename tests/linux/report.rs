@@ -180,7 +180,7 @@ NSLAB_LINUX_RUNS=24000 NSLAB_LINUX_REPORT=docs/CONFORMANCE.md cargo test --relea
 
 runs the case files and so many programs of each area, and writes this page. What was run apart, as
 `NSLAB_LINUX_AREA=core NSLAB_LINUX_RUNS=24000..48000 cargo test --release --test linux >LOG`, counts with
-`NSLAB_LINUX_LOGS=LOG:LOG`. `tests/docs.rs` checks that the README has the same number.
+`NSLAB_LINUX_LOGS=LOG:LOG`. `NSLAB_LINUX_CASES=core-` runs only the case files whose names have that part. `tests/docs.rs` checks that the README has the same number.
 ";
 
 fn date() -> String {
