@@ -121,6 +121,9 @@ pub fn real_text(real: i32, file: &str) -> std::result::Result<String, Errno> {
     let mut text = vec![0u8; 16 * 1024];
     let mut used = 0;
     let read = loop {
+        if used == text.len() {
+            text.resize(2 * used, 0);
+        }
         let args = [fd as u64, text[used..].as_mut_ptr() as u64, (text.len() - used) as u64, 0, 0, 0];
         match check(raw::call(libc::SYS_read, args)) {
             Ok(0) => break Ok(()),

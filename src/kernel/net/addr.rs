@@ -255,13 +255,13 @@ impl Kernel {
     }
 
     /// The address of this namespace that `addr` stands for: itself, whether its device is up or not, or on the loopback
-    /// device the one whose subnet it is in (`RTN_LOCAL`).
+    /// device the one whose subnet it is in, but for the broadcast address (`RTN_LOCAL`).
     pub fn local_source(&self, net: NsId, addr: IpAddr) -> Option<IpAddr> {
         self.devices_of(net).find_map(|(_, dev)| match addr {
             IpAddr::V4(addr) => {
-                let stands = |inet: &&Inet4| {
-                    inet.local == addr || dev.kind == DevKind::Loopback && inet.was_up && inet.has(addr)
-                };
+                let is_broadcast = |inet: &Inet4| dev.is_up && inet.broadcast() == Some(addr);
+                let is_in_subnet = |inet: &Inet4| inet.was_up && inet.has(addr) && !is_broadcast(inet);
+                let stands = |inet: &&Inet4| inet.local == addr || dev.kind == DevKind::Loopback && is_in_subnet(inet);
                 dev.inet.iter().find(stands).map(|inet| IpAddr::V4(inet.local))
             }
             IpAddr::V6(addr) => {
