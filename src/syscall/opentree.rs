@@ -24,7 +24,9 @@ pub fn sys_open_tree(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<Return> 
     let number = fd::free_fd(k, me)?;
     let copies = mount::copy_for_open_tree(k, me, from)?;
     let root = copies[0].id();
-    let tree = k.vfs.trees.insert(MountTree { ns: None, root, mounts: BTreeMap::new(), event: 0 });
+    let source = k.vfs.mounts[from.mount].tree.map(|tree| &k.vfs.trees[tree]);
+    let origin = source.and_then(|tree| tree.ns.or(tree.origin));
+    let tree = k.vfs.trees.insert(MountTree { ns: None, origin, root, mounts: BTreeMap::new(), event: 0 });
     k.join_tree(tree, copies);
     let path = Path { mount: root, place: from.place };
     let kind = FileKind::Node { node: Node::from(path), bound: None };

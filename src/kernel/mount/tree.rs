@@ -75,6 +75,8 @@ impl Counted for Mount {
 pub struct MountTree {
     /// `None`: an anonymous one, which no task is in.
     pub ns: Option<NsId>,
+    /// The namespace an anonymous one was first copied from (`seq_origin`).
+    pub origin: Option<NsId>,
     pub root: MountId,
     /// By unique id.
     pub mounts: BTreeMap<u64, Held<Mount>>,

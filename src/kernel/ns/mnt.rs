@@ -58,7 +58,7 @@ fn setup(k: &mut Kernel, ns: NsId, task: TaskId) {
     if is_other_owner {
         k.lock_tree(&copies.iter().map(Held::id).collect::<Vec<_>>());
     }
-    let tree = MountTree { ns: Some(ns), root: copies[0].id(), mounts: BTreeMap::new(), event: 0 };
+    let tree = MountTree { ns: Some(ns), origin: None, root: copies[0].id(), mounts: BTreeMap::new(), event: 0 };
     let tree = k.vfs.trees.insert(tree);
     k.namespaces[ns].mnt_mut().tree = Some(tree);
     k.join_tree(tree, copies);

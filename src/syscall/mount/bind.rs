@@ -11,7 +11,7 @@ use crate::kernel::mount::site::Path;
 use crate::kernel::mount::tree::{Copying, Mount, TreePlan};
 use crate::kernel::node::Place;
 use crate::kernel::refcount::Held;
-use crate::kernel::{Kernel, MountId, TaskId};
+use crate::kernel::{Kernel, MountId, NsId, TaskId};
 
 /// The source of a bind or move.
 ///
@@ -107,11 +107,12 @@ fn plan_bind(k: &Kernel, me: TaskId, from: Path, recursive: bool) -> Result<Tree
     Ok(plan)
 }
 
-/// Mounts of the caller's namespace, namespace files, and trees of open_tree(2) (`may_copy_tree`).
+/// Mounts of the caller's namespace, namespace files, and trees that open_tree(2) copied from there (`may_copy_tree`).
 fn may_copy(k: &Kernel, me: TaskId, from: Path) -> bool {
-    let tree = k.vfs.mounts[from.mount].tree;
-    let is_anonymous = tree.is_some_and(|tree| k.vfs.trees[tree].ns.is_none());
-    is_own(k, me, from.mount) || is_anonymous || matches!(from.place, Place::NsFile(_))
+    let tree = k.vfs.mounts[from.mount].tree.map(|tree| &k.vfs.trees[tree]);
+    let is_from_own = |origin: Option<NsId>| origin.is_none() || origin == k.mnt_ns_of(me);
+    let is_own_copy = tree.is_some_and(|tree| tree.ns.is_none() && is_from_own(tree.origin));
+    is_own(k, me, from.mount) || is_own_copy || matches!(from.place, Place::NsFile(_))
 }
 
 /// The file of a mount namespace as old as the caller's or older, by ns_id (`mnt_ns_loop`).
