@@ -50,7 +50,7 @@ pub struct Tally {
 }
 
 /// How often a difference has to come in a row to be one.
-const REPEATS: u32 = 3;
+pub const REPEATS: u32 = 3;
 
 /// Runs the steps on both sides.
 ///

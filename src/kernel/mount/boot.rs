@@ -107,7 +107,8 @@ impl Kernel {
     pub(in crate::kernel) fn boot_root(&mut self, ns: NsId) -> Path {
         let hidden = self.boot_mount(&ROOTFS, b"rootfs", b"", MountFlags::empty());
         let root = hidden.id();
-        let tree = self.vfs.trees.insert(MountTree { ns: Some(ns), origin: None, root, mounts: BTreeMap::new(), event: 0 });
+        let tree =
+            self.vfs.trees.insert(MountTree { ns: Some(ns), origin: None, root, mounts: BTreeMap::new(), event: 0 });
         self.namespaces[ns].mnt_mut().tree = Some(tree);
         self.join_tree(tree, vec![hidden]);
         let ext4 = fs_type(b"ext4").expect("it is in the table");

@@ -81,13 +81,18 @@ impl Inet4 {
 
     /// The address of all hosts of its subnet, if that is more than two.
     fn broadcast(&self) -> Option<Ipv4Addr> {
-        let has_one = !self.is_secondary && self.prefixlen < 31 && self.network().octets()[0] != 0;
+        let has_one = self.makes_routes() && self.prefixlen < 31 && self.network().octets()[0] != 0;
         has_one.then(|| Ipv4Addr::from_bits(self.local.to_bits() | !mask4(self.prefixlen)))
     }
 
     /// It makes a route to its subnet.
     fn has_subnet(&self) -> bool {
-        !self.is_secondary && self.prefixlen < 32 && !self.network().is_multicast() && !self.network().is_unspecified()
+        self.makes_routes() && self.prefixlen < 32 && !self.network().is_multicast() && !self.network().is_unspecified()
+    }
+
+    /// What is sent to others has it as its source (`fib_valid_prefsrc`).
+    fn makes_routes(&self) -> bool {
+        !self.is_secondary && !self.local.is_broadcast()
     }
 }
 
