@@ -3,7 +3,7 @@
 
 use super::write::{Writing, Written};
 use crate::bail;
-use crate::errno::Result;
+use crate::errno::{Errno, Error, Result};
 use crate::kernel::cgroup::file::CgroupFile;
 use crate::kernel::cgroup::{CgroupId, Owner};
 use crate::kernel::file::FileKind;
@@ -31,14 +31,14 @@ struct Mover {
 /// The cgroup behind a descriptor, if `me` may clone into it.
 ///
 /// # Errors
-/// EBADF: no descriptor of a cgroup's directory. ENODEV: the cgroup is removed. EACCES: its `cgroup.procs` is not
+/// EBADF: no descriptor of a cgroup's directory. ENOENT: the cgroup is removed (`css_tryget_online_from_dir`). EACCES: its `cgroup.procs` is not
 /// writable; then as for moving a task there.
 pub(super) fn check_clone_into(k: &Kernel, me: TaskId, fd: i32, moved: Moved) -> Result<CgroupId> {
     let kind = k.file_at(me, fd).map(|file| &k.open_files[file].kind);
     let Some(FileKind::Node { node: Node { place: Place::Cgroup(to, None), .. }, .. }) = kind else {
         bail!(EBADF, "descriptor {} is no cgroup directory", fd);
     };
-    check_live(k, *to)?;
+    check_live(k, *to).map_err(|gone| Error { errno: Errno::ENOENT, ..gone })?;
     let mover = Mover { cred: k.tasks[me].cred.id(), ns: own_cgroup_ns(k, me) };
     check_writable(k, *to, mover.cred)?;
     check_attach(k, k.cgroup_of(me), *to, mover, moved)?;
