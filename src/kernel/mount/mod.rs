@@ -1,6 +1,6 @@
 //! The small VFS: superblocks with files, and trees of mounts (`fs/namespace.c`, `fs/pnode.c`, `fs/super.c`).
 //!
-//! A [`Mount`](tree::Mount) shows a superblock, from some directory of it on, at a place in the tree of mounts of a
+//! A [`Mount`] shows a superblock, from some directory of it on, at a place in the tree of mounts of a
 //! namespace; its tree holds it, and whoever uses a file through it. [`propagation`] is what makes a change in one place
 //! happen in others; [`umount`] takes mounts away.
 
