@@ -478,6 +478,18 @@ fn file_trees_of_tasks_are_read_only_from_outside() {
     assert_eq!(bash(&lab, "ls root/tmp; cat root/proc/sys/kernel/hostname"), "d\nnslab\n");
 }
 
+/// The mount holds nothing: a file that is open outside may go.
+#[test]
+fn what_is_removed_while_a_program_has_it_open_is_gone() {
+    let Some(lab) = lab() else { return };
+    lab.call(1, "touch /tmp/f").unwrap();
+    lab.call(1, "mkdir cgroup/a").unwrap();
+    let script = "exec 3<root/tmp/f; echo /tmp/f > ctl/1/unlink; cat <&3 2>&1 | grep -o 'No such file or directory'
+                  cd cgroup/a; echo cgroup/a > ../../ctl/1/rmdir; mkdir x 2>&1 | grep -o 'No such file or directory'";
+    assert_eq!(bash(&lab, script), "No such file or directory\n".repeat(2));
+    lab.call(1, "mkdir cgroup/a").unwrap();
+}
+
 #[test]
 fn the_clock_goes_only_in_real_time() {
     if !has_fuse() {

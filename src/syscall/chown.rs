@@ -8,27 +8,23 @@ use crate::kernel::cgroup::Owner as CgroupOwner;
 use crate::kernel::cred::{Kgid, Kuid};
 use crate::kernel::node::Place;
 use crate::kernel::{Kernel, TaskId};
-use crate::tree;
+use crate::tree::{self, Viewer};
 
 /// chown(2), ids of the caller's user namespace; `None` leaves one as it is.
 ///
 /// # Errors
-/// EINVAL: an id without a mapping; EROFS; EPERM: not the caller's to give, or a file of `proc`.
+/// ENOENT: it is gone; EINVAL: an id without a mapping; EROFS; EPERM: not the caller's to give, or a file of `proc`.
 pub(super) fn chown(k: &mut Kernel, me: TaskId, path: &[u8], uid: Option<u32>, gid: Option<u32>) -> Result<()> {
     let node = tree::resolve_file(k, me, path, true)?;
     tree::check_writable(k, node)?;
     let user = k.namespaces[k.cred_of(me).user_ns.id()].user();
     let uid = uid.map(|uid| user.make_kuid(uid).ok_or_else(|| no_mapping(uid))).transpose()?;
     let gid = gid.map(|gid| user.make_kgid(gid).ok_or_else(|| no_mapping(gid))).transpose()?;
-    let owner = match node.place {
-        Place::Dentry(id) => (k.vfs.dentries[id].uid, k.vfs.dentries[id].gid),
-        Place::Mqueue(id) => (k.mqueues[id].uid, k.mqueues[id].gid),
-        Place::Cgroup(id, file) => {
-            let owner = k.cgroup.table[id].owner(file);
-            (owner.uid, owner.gid)
-        }
-        _ => bail!(EPERM, "this file system keeps its owners"),
-    };
+    let attr = tree::attr(k, Viewer(me), node)?;
+    let owner = (attr.uid, attr.gid);
+    if !matches!(node.place, Place::Dentry(_) | Place::Mqueue(_) | Place::Cgroup(..)) {
+        bail!(EPERM, "this file system keeps its owners");
+    }
     check_chown(k, me, owner, uid, gid)?;
     let new = (uid.unwrap_or(owner.0), gid.unwrap_or(owner.1));
     match node.place {

@@ -341,6 +341,7 @@ fn is_alive(k: &Kernel, node: Node) -> bool {
     let is_seen = node.view.viewer().is_none_or(|task| k.tasks.contains(task))
         && node.path().is_none_or(|path| k.vfs.mounts.contains(path.mount));
     let exists = match node.place {
+        Place::Dentry(id) => k.vfs.dentries.contains(id),
         Place::NsFile(ns) => k.namespaces.contains(ns),
         Place::Cgroup(id, _) => cgroup::is_alive(k, id),
         Place::NetConf(of, _) => net_conf::is_alive(k, of),
@@ -459,7 +460,7 @@ pub fn cacheable(node: Node) -> Cacheable {
     let (name, attr) = match node.place {
         Place::Dentry(_) => (false, false),
         Place::Fixed(row) => (true, !fixed::row(row).depends_on_reader() && !is_trace(node)),
-        Place::MaxNamespaces(_) | Place::NsKind(_) => (true, true),
+        Place::MaxNamespaces(_) | Place::NsKind(_) | Place::Struct(Object::Ops(_), _) => (true, true),
         // Its owner is that of the task's network namespace.
         Place::Pid(_, row) | Place::Tid(_, row) if pid::is_net_file(row) => (true, false),
         // The links into the task's file tree lead elsewhere when that changes.
@@ -470,7 +471,6 @@ pub fn cacheable(node: Node) -> Cacheable {
         // A namespace may go without any task changing.
         Place::NsFile(_) => (false, true),
         Place::Fd { .. } | Place::Cgroup(..) | Place::NetConf(..) | Place::Mqueue(_) => (false, false),
-        Place::Struct(Object::Ops(_), _) => (true, true),
         Place::Struct(..) | Place::StructItem(..) => (false, false),
     };
     Cacheable { name, attr }

@@ -155,7 +155,7 @@ impl Kernel {
     pub fn is_unlinked(&self, place: Place) -> bool {
         match place {
             Place::Dentry(dentry) => !self.vfs.dentries[dentry].is_linked,
-            Place::Cgroup(cgroup, _) => self.cgroup.table[cgroup].is_dead,
+            Place::Cgroup(cgroup, _) => self.cgroup.table.get(cgroup).is_none_or(|cgroup| cgroup.is_dead),
             _ => false,
         }
     }
