@@ -5,7 +5,6 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use nslab::errno::Errno;
-use nslab::kernel::change::Change;
 use nslab::kernel::ns::ENTRIES;
 use nslab::kernel::task::TaskState;
 use nslab::kernel::{Kernel, NsId, TaskId};
@@ -74,9 +73,6 @@ pub struct Pair {
     pub is_sandboxed: bool,
     pub mounts: Known,
 }
-
-/// After so many calls everything is compared, not only what the call changed.
-const FULL_EVERY: u32 = 12;
 
 impl Pair {
     /// A freshly booted lab and a machine whose init is in the same state.
@@ -234,7 +230,6 @@ impl Pair {
         let survives = self.k.tasks.get(task).is_some_and(|t| t.state == TaskState::Running);
         let mut seen = Seen { result: text_of(syscall, &lab), tasks: Vec::new() };
         let reply = self.run_on_machine(&prepared, survives, &seen.result);
-        let mut touched = self.touched(task);
         if lab.is_ok() && matches!(syscall, Syscall::Exec { .. }) && prepared.nr() != self.k.task_nr(task) {
             self.machine.renumber(prepared.nr(), self.k.task_nr(task));
         }
@@ -244,14 +239,11 @@ impl Pair {
         }
         self.compare_results(&mut seen, &reply, prepared.is_clone())?;
         self.calls += 1;
-        if self.calls.is_multiple_of(FULL_EVERY) || sends_signals(syscall) {
-            touched = self.k.tasks.iter().map(|(id, _)| id).collect();
-        }
         let died = alive.iter().filter(|&&task| self.k.tasks.get(task).is_none_or(|t| t.is_dead())).count();
         if died > 1 {
             self.note_adoptions(&parents);
         }
-        let compared = self.compare_tasks(&touched).and_then(|()| self.compare_order(&known));
+        let compared = self.compare_all().and_then(|()| self.compare_order(&known));
         match compared.and_then(|()| self.forget_the_gone()) {
             Err(Trouble::Differs(difference)) if died > 1 => Err(Trouble::Unordered(difference)),
             other => other.map(|()| lab),
@@ -271,14 +263,6 @@ impl Pair {
             }
             wait.pause();
         }
-    }
-
-    /// The caller and every task the call changed.
-    fn touched(&mut self, task: TaskId) -> BTreeSet<TaskId> {
-        let changed = self.k.take_changes().into_iter().map(|change| match change {
-            Change::Born(task) | Change::Links(task) | Change::Attrs(task) | Change::Gone(task) => task,
-        });
-        changed.chain([task]).collect()
     }
 
     fn compare_results(&self, seen: &mut Seen, reply: &Reply, is_clone: bool) -> Result<(), Trouble> {
@@ -509,14 +493,6 @@ fn differ_in_sender(lab: &str, real: &str) -> bool {
         words.map(str::to_owned).collect::<Vec<_>>()
     };
     lab.starts_with("signo=") && rest(lab) == rest(real)
-}
-
-/// Signals stop and continue tasks that the lab does not list as changed.
-fn sends_signals(syscall: &Syscall) -> bool {
-    matches!(
-        syscall,
-        Syscall::Kill { .. } | Syscall::Tgkill { .. } | Syscall::PidfdSendSignal { .. } | Syscall::Sigprocmask { .. }
-    )
 }
 
 fn start(socket: RawFd, is_sandboxed: bool) -> Result<Machine, String> {
