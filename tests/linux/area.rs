@@ -1,7 +1,6 @@
 //! Areas of random programs. Each has its own steps and compares more than the tasks, which every area compares.
 
 use std::env;
-use std::time::Duration;
 
 use nslab::kernel::TaskId;
 use nslab::syscall::Syscall;
@@ -18,9 +17,6 @@ pub struct Area {
     pub programs: u64,
     /// Most steps of a program.
     pub length: usize,
-    /// How long the machine may take while a program is shortened: most runs differ then, and waiting long for each would
-    /// take for ever.
-    pub shrink_patience: Duration,
     /// What each program begins with: the number of a task, and its line.
     pub prelude: &'static [(i32, &'static str)],
     /// Its programs change mounts or files.
@@ -32,15 +28,11 @@ pub struct Area {
 
 pub type Observe = fn(&mut Pair, Option<(TaskId, &Syscall)>) -> Result<(), String>;
 
-/// Shrinking programs of tasks and signals.
-const SHORT: Duration = Duration::from_millis(150);
-
 /// What areas have in common.
 pub const PLAIN: Area = Area {
     name: "",
     programs: 150,
     length: 80,
-    shrink_patience: SHORT,
     prelude: &[],
     is_sandboxed: false,
     step: core_step,

@@ -371,9 +371,8 @@ fn encode_open(c: &Context<'_>, target: &Target, flags: OpenFlags) -> Option<Job
         }
         Target::Path(path) => {
             let may_change = flags.intersects(OpenFlags::WRITE | OpenFlags::CREAT | OpenFlags::TRUNC);
-            let is_safe =
-                if c.is_sandboxed { is_own_file(c, path) && !is_at_the_bottom(c) } else { is_sysctl_safe(c, path) };
-            if may_change && !is_safe {
+            let is_safe = !may_change || if c.is_sandboxed { is_own_file(c, path) } else { is_sysctl_safe(c, path) };
+            if !is_safe || c.is_sandboxed && is_at_the_bottom(c) {
                 return None;
             }
             let (dir, path) = c.path(c.k.init.pid_ns, path)?;

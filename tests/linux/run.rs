@@ -1,6 +1,7 @@
 //! Runs programs on both sides; makes those that differ as short as they can be.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use nslab::errno::Errno;
 use proptest::strategy::ValueTree;
@@ -134,7 +135,7 @@ fn run_steadily(pair: &mut Pair, area: &Area, steps: &[Step], unsteady: &mut Vec
         let again = run_steps(pair, area, steps)?;
         if again.difference.is_none() {
             let last = outcome.ran.last().map(|ran| text_of(&ran.line)).unwrap_or_default();
-            println!("linux: did not come again: {last}: {difference}");
+            println!("linux: did not come again:\n  {}\n  {difference}", lines_of(&outcome).join("\n  "));
             unsteady.push(format!("{last}: {difference}"));
         }
         outcome = again;
@@ -184,6 +185,9 @@ pub fn run_programs(
 const PROGRESS_EVERY: u64 = 1000;
 const MAX_DIVERGENCES: usize = 10;
 const SHRINK_RUNS: u32 = 250;
+/// How long the machine may take while a program is shortened: most runs differ then, and waiting long for each would take
+/// for ever.
+const SHRINK_PATIENCE: Duration = Duration::from_millis(150);
 
 fn shrink(
     pair: &mut Pair,
@@ -192,7 +196,7 @@ fn shrink(
     mut worst: Outcome,
 ) -> Result<Divergence, String> {
     let runs = std::env::var("NSLAB_LINUX_SHRINK").ok().and_then(|runs| runs.parse().ok()).unwrap_or(SHRINK_RUNS);
-    pair.set_patience(area.shrink_patience);
+    pair.set_patience(SHRINK_PATIENCE);
     let mut may_go_on = runs > 0 && tree.simplify();
     for _ in 0..runs {
         if !may_go_on {
@@ -207,8 +211,11 @@ fn shrink(
         };
     }
     pair.set_patience(PATIENCE);
-    let lines = worst.ran.iter().map(|ran| format!("{}    # {:?}", text_of(&ran.line), ran.result)).collect();
-    Ok(Divergence { lines, difference: worst.difference.unwrap_or_default() })
+    Ok(Divergence { lines: lines_of(&worst), difference: worst.difference.unwrap_or_default() })
+}
+
+fn lines_of(outcome: &Outcome) -> Vec<String> {
+    outcome.ran.iter().map(|ran| format!("{}    # {:?}", text_of(&ran.line), ran.result)).collect()
 }
 
 /// A line with plain numbers.

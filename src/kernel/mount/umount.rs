@@ -119,12 +119,37 @@ impl Kernel {
     /// The mounts elsewhere that go with `going`: its counterparts but those with something else on them and those
     /// locked to a mount that stays.
     fn umount_candidates(&self, going: &Going) -> Vec<MountId> {
-        let mut candidates = self.gather_candidates(going);
+        let candidates = self.gather_candidates(going);
         let mut remaining: BTreeSet<MountId> = candidates.iter().copied().collect();
         self.trim_protected(going, &candidates, &mut remaining);
         self.trim_locked(going, &mut remaining);
-        candidates.retain(|mount| remaining.contains(mount));
-        candidates
+        self.in_order_of_leaving(going, &candidates, &remaining)
+    }
+
+    /// What has nothing on it and no lock goes first, the last one found before the others; then each of the rest with
+    /// what it is on (`trim_one`, `handle_locked`). It is the order in which what covers them sinks.
+    fn in_order_of_leaving(
+        &self,
+        going: &Going,
+        candidates: &[MountId],
+        remaining: &BTreeSet<MountId>,
+    ) -> Vec<MountId> {
+        let mut leaving = Going::default();
+        for &mount in candidates.iter().rev().filter(|mount| remaining.contains(mount)) {
+            let this = &self.vfs.mounts[mount];
+            let has_gone = |child: &MountId| going.set.contains(child) || leaving.set.contains(child);
+            if !this.flags.contains(MountFlags::LOCKED) && this.children.values().all(has_gone) {
+                leaving.push(mount);
+            }
+        }
+        for &mount in candidates.iter().rev() {
+            let up = |&below: &MountId| self.vfs.mounts[below].parent();
+            let way = std::iter::successors(Some(mount), up);
+            for mount in way.take_while(|mount| remaining.contains(mount)) {
+                leaving.push(mount);
+            }
+        }
+        leaving.order
     }
 
     fn gather_candidates(&self, going: &Going) -> Vec<MountId> {

@@ -1,11 +1,12 @@
 //! Addresses of devices and the routes that follow from them (`net/ipv4/devinet.c`, `net/ipv4/fib_frontend.c`,
 //! `net/ipv6/addrconf.c`).
 
+use std::cmp::Reverse;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::DevId;
 use super::conf::{ALL_SET, PROMOTE_SECONDARIES};
-use super::dev::DevKind;
+use super::dev::{DevKind, NetDevice};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::{Kernel, NsId};
@@ -255,25 +256,35 @@ impl Kernel {
                 })
             })
             .collect();
-        routes.sort_by_key(|route| (route.destination, std::cmp::Reverse(route.prefixlen)));
+        routes.sort_by_key(|route| (route.destination, Reverse(route.prefixlen)));
         routes
     }
 
-    /// The address of this namespace that `addr` stands for: itself, whether its device is up or not, or on the loopback
-    /// device the one whose subnet it is in, but for the broadcast address (`RTN_LOCAL`).
+    /// The source address for what is sent to this namespace itself: the primary one of the subnet of `addr`, whether its
+    /// device is up or not. On the loopback device whole subnets are local, the narrowest of which counts, but for their
+    /// broadcast addresses (`RTN_LOCAL`, `fib_add_ifaddr`).
     pub fn local_source(&self, net: NsId, addr: IpAddr) -> Option<IpAddr> {
-        self.devices_of(net).find_map(|(_, dev)| match addr {
+        let devices = || self.devices_of(net).map(|(_, dev)| dev);
+        match addr {
             IpAddr::V4(addr) => {
-                let is_broadcast = |inet: &Inet4| dev.is_up && inet.broadcast() == Some(addr);
-                let is_in_subnet = |inet: &Inet4| inet.was_up && inet.has(addr) && !is_broadcast(inet);
-                let stands = |inet: &&Inet4| inet.local == addr || dev.kind == DevKind::Loopback && is_in_subnet(inet);
-                dev.inet.iter().find(stands).map(|inet| IpAddr::V4(inet.local))
+                let has_own = |dev: &NetDevice, first: &Inet4| {
+                    dev.inet.iter().any(|inet| inet.local == addr && first.is_same_subnet(inet))
+                };
+                let mut primary = devices().flat_map(|dev| dev.inet.iter().filter(move |first| has_own(dev, first)));
+                if let Some(primary) = primary.next() {
+                    return Some(IpAddr::V4(primary.local));
+                }
+                let loopback = devices().find(|dev| dev.kind == DevKind::Loopback)?;
+                let is_broadcast = |inet: &Inet4| loopback.is_up && inet.broadcast() == Some(addr);
+                let stands = |inet: &&Inet4| inet.was_up && inet.has(addr) && !is_broadcast(inet);
+                let narrowest = loopback.inet.iter().filter(stands).min_by_key(|inet| Reverse(inet.prefixlen));
+                narrowest.map(|inet| IpAddr::V4(inet.local))
             }
             IpAddr::V6(addr) => {
-                let stands = |inet: &&Inet6| inet.addr == addr && !inet.is_tentative;
-                dev.inet6.iter().find(stands).map(|inet| IpAddr::V6(inet.addr))
+                let is_there = |inet: &Inet6| inet.addr == addr && !inet.is_tentative;
+                devices().any(|dev| dev.inet6.iter().any(is_there)).then_some(IpAddr::V6(addr))
             }
-        })
+        }
     }
 
     /// Whether an address stands for all hosts of a subnet on a link that is up (`RTN_BROADCAST`).

@@ -155,6 +155,9 @@ pub(in crate::syscall) fn move_tree(
     if is_directory(k, me, from)? != is_directory(k, me, target)? {
         bail!(EINVAL, "one of source and target is a directory");
     }
+    if beneath == Beneath::Yes {
+        check_mount_root(k, target, "the target")?;
+    }
     let target = lock_mount(k, target)?;
     let top = target.mount;
     let target = if beneath == Beneath::Yes { below_top(k, target)? } else { target };
@@ -187,7 +190,6 @@ pub(in crate::syscall) fn move_tree(
 
 /// The place of the mount that lies on top at the target (`can_move_mount_beneath`).
 fn below_top(k: &Kernel, target: Path) -> Result<Path> {
-    check_mount_root(k, target, "the target")?;
     match k.vfs.mounts[target.mount].place_in_tree() {
         Some((mount, site)) if k.vfs.mounts[mount].parent().is_some() => Ok(Path { mount, place: site.place }),
         _ => bail!(EINVAL, "nothing can be mounted beneath the root of the mount namespace"),

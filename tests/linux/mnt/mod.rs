@@ -12,7 +12,7 @@ use nslab::tree::{self, FileType, Viewer};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::area::{Area, PLAIN};
+use crate::area::Area;
 use crate::observe::lab_text;
 use crate::program::{Step, filled_step, pick_number};
 
@@ -37,7 +37,6 @@ pub const AREA: Area = Area {
     is_sandboxed: true,
     step,
     observe: observe::observe,
-    ..PLAIN
 };
 
 const TYPES: &[&str] = &["shared", "shared", "slave", "private", "unbindable"];

@@ -100,6 +100,21 @@ impl Net {
             .collect()
     }
 
+    /// Has the machine work off what it still has to do about changes of carrier, as it does when a program asks for one
+    /// device. Ports come before the bridges they are in, whose carrier follows theirs.
+    ///
+    /// # Errors
+    /// The task is gone.
+    pub fn settle_links(&self, indexes: &[i32]) -> Result<(), Errno> {
+        for &index in ["ports", "bridges"].iter().flat_map(|_| indexes) {
+            match dump(&self.socket, &Message::link(RTM_GETLINK, NLM_F_ACK, index, None).finish()) {
+                Ok(_) | Err(Errno::ENODEV) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+
     /// What ip(8) prints for a listing, as far as the lab prints it.
     ///
     /// # Errors

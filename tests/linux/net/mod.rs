@@ -5,8 +5,6 @@ pub mod listing;
 mod netlink;
 pub mod view;
 
-use std::time::Duration;
-
 use nslab::kernel::{Kernel, TaskId};
 use nslab::syscall::Syscall;
 use proptest::prelude::*;
@@ -16,14 +14,12 @@ use crate::area::{Area, PLAIN};
 use crate::pair::Pair;
 use crate::program::{Step, filled_step, pick_number};
 use call::own_net;
-use view::Slow;
+use view::Tcp;
 
 pub const AREA: Area = Area {
     name: "net",
     programs: 25,
     length: 60,
-    // A change of carrier takes up to a second to be told.
-    shrink_patience: Duration::from_millis(1500),
     prelude: &[
         (1, "clone newnet"),
         (2, "clone newnet"),
@@ -36,8 +32,8 @@ pub const AREA: Area = Area {
         let is_about_sockets = |call: &Syscall| {
             matches!(call, Syscall::Bind(_) | Syscall::Connect(_) | Syscall::Close { .. } | Syscall::Exit { .. })
         };
-        let tcp = call.is_none_or(|(_, call)| is_about_sockets(call));
-        pair.compare_nets(Slow { state: call.is_none(), tcp })
+        let is_seen = call.is_none_or(|(_, call)| is_about_sockets(call));
+        pair.compare_nets(if is_seen { Tcp::Seen } else { Tcp::Skipped })
     },
     ..PLAIN
 };

@@ -93,33 +93,28 @@ fn end(text: &str) -> String {
 const IFF_UP: u32 = 1;
 const IFF_RUNNING: u32 = 0x40;
 
-/// What takes long to see, and is not looked at after each call.
+/// Whether TCP sockets are looked at, which takes long: the machine looks for them in tables of its whole self.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Slow {
-    /// States of devices: they change up to a second late on the machine.
-    pub state: bool,
-    /// TCP sockets: the machine looks for them in tables of its whole self.
-    pub tcp: bool,
+pub enum Tcp {
+    Skipped,
+    Seen,
 }
 
-impl Slow {
-    fn files(self) -> impl Iterator<Item = (&'static str, Mask)> {
-        FILES.into_iter().filter(move |(file, _)| self.tcp || !file.contains("tcp"))
-    }
+fn files(tcp: Tcp) -> impl Iterator<Item = (&'static str, Mask)> {
+    FILES.into_iter().filter(move |(file, _)| tcp == Tcp::Seen || !file.contains("tcp"))
+}
 
-    fn device(self, index: i32, name: &str, flags: u32) -> String {
-        let compared = if self.state { IFF_UP | IFF_RUNNING } else { IFF_UP };
-        format!("{index} {name} {:#x}", flags & compared)
-    }
+fn device_line(index: i32, name: &str, flags: u32) -> String {
+    format!("{index} {name} {:#x}", flags & (IFF_UP | IFF_RUNNING))
 }
 
 impl Pair {
     /// Compares every network namespace but the host's that a live task is in, until they agree or patience ends: the
-    /// machine ends namespaces and changes link states in its own time.
+    /// machine ends namespaces in its own time.
     ///
     /// # Errors
     /// The two differ.
-    pub fn compare_nets(&mut self, slow: Slow) -> Result<(), String> {
+    pub fn compare_nets(&mut self, tcp: Tcp) -> Result<(), String> {
         let mut seen = BTreeMap::new();
         for (id, task) in self.k.tasks.iter().filter(|(_, task)| task.state == TaskState::Running) {
             if let Some(net) = own_net(&self.k, id).filter(|_| !self.k.is_cgroup_frozen(task.cgroup.id())) {
@@ -127,11 +122,12 @@ impl Pair {
             }
         }
         for task in seen.into_values() {
-            let lab = self.lab_net(task, slow);
+            let lab = self.lab_net(task, tcp);
             let nr = self.k.task_nr(task);
             let Some(real) = self.machine.numbers.real(nr) else { continue };
+            let links = self.askable_links(task);
             let wait = Wait::start();
-            while let ControlFlow::Break((what, lab, there)) = difference(&lab, &real_net(real, slow)) {
+            while let ControlFlow::Break((what, lab, there)) = difference(&lab, &real_net(real, &links, tcp)) {
                 if wait.is_over(self.patience()) {
                     return Err(format!("{what} of task {nr}: lab {lab:?}, machine {there:?}"));
                 }
@@ -141,15 +137,26 @@ impl Pair {
         Ok(())
     }
 
-    fn lab_net(&mut self, task: TaskId, slow: Slow) -> Vec<Sight> {
+    /// The indexes of the devices in the namespace of a task that can be asked for without a trace: an answer about a device
+    /// whose other end is elsewhere gives that namespace an id if it had none.
+    fn askable_links(&self, task: TaskId) -> Vec<i32> {
+        let Some(net) = own_net(&self.k, task) else { return Vec::new() };
+        let is_known = |dev: &NetDevice| {
+            let other = dev.peer().map_or(net, |peer| self.k.net.devices[peer].net);
+            other == net || self.k.peernet2id(net, other).is_some()
+        };
+        self.k.devices_of(net).filter(|(_, dev)| is_known(dev)).map(|(_, dev)| dev.ifindex).collect()
+    }
+
+    fn lab_net(&mut self, task: TaskId, tcp: Tcp) -> Vec<Sight> {
         let k = &self.k;
-        let files = slow.files().map(|(file, mask)| (file, lab_text(k, task, file).map(|text| mask(&text))));
+        let files = files(tcp).map(|(file, mask)| (file, lab_text(k, task, file).map(|text| mask(&text))));
         let mut all: Vec<Sight> = files.collect();
         let net = own_net(k, task).expect("only other namespaces are looked at");
         let device = |(id, dev): (DevId, &NetDevice)| {
             let runs = matches!(k.operstate(id).name(), "UP" | "UNKNOWN");
             let flags = if dev.is_up { IFF_UP } else { 0 } | if dev.is_up && runs { IFF_RUNNING } else { 0 };
-            slow.device(dev.ifindex, &String::from_utf8_lossy(&dev.name), flags)
+            device_line(dev.ifindex, &String::from_utf8_lossy(&dev.name), flags)
         };
         all.push(("devices", Ok(k.devices_of(net).map(device).collect::<Vec<_>>().join("\n"))));
         for (what, call) in LISTINGS {
@@ -163,14 +170,14 @@ impl Pair {
 /// Listings that change nothing on either side.
 const LISTINGS: [(&str, Ip); 2] = [("addresses", Ip::AddrShow { dev: None }), ("namespace ids", Ip::NetnsListId)];
 
-fn real_net(real: i32, slow: Slow) -> Vec<Sight> {
-    let mut all: Vec<Sight> =
-        slow.files().map(|(file, mask)| (file, real_text(real, file).map(|text| mask(&text)))).collect();
-    let net = match Net::of(real) {
+fn real_net(real: i32, links: &[i32], tcp: Tcp) -> Vec<Sight> {
+    let net = match Net::of(real).and_then(|net| net.settle_links(links).map(|()| net)) {
         Ok(net) => net,
         Err(errno) => return vec![("the namespace", Err(errno))],
     };
-    let text = |device: &Device| slow.device(device.index, &device.name, device.flags);
+    let mut all: Vec<Sight> =
+        files(tcp).map(|(file, mask)| (file, real_text(real, file).map(|text| mask(&text)))).collect();
+    let text = |device: &Device| device_line(device.index, &device.name, device.flags);
     all.push(("devices", net.devices().map(|all| all.iter().map(text).collect::<Vec<_>>().join("\n"))));
     all.extend(LISTINGS.map(|(what, call)| (what, net.listing(&call).map(|text| masked_listing(&text)))));
     all
