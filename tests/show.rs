@@ -42,6 +42,19 @@ fn the_command_shows_what_the_mount_has() {
 }
 
 #[test]
+fn a_user_namespace_says_what_may_be_mounted_in_it() {
+    // One that sees all, one that has no mount namespace of its own, one from which a part of proc is hidden.
+    let script = "A = 1 clone newuser newns\nB = 1 clone newuser\nC = 1 clone newns\n$C mount tmpfs cover /proc/sys\n\
+        D = $C clone newuser newns\n";
+    let Some(lab) = lab(script) else { return };
+    let may_mount = |task: u32, what: &str| {
+        lab.read(format!("kernel/task/{task}/cred/user_ns/may_mount_{what}")).unwrap().trim().to_owned()
+    };
+    let seen = [1, 2, 3, 5].map(|task| ["proc", "sysfs"].map(|what| may_mount(task, what)));
+    assert_eq!(seen, [["1", "1"], ["1", "1"], ["0", "0"], ["0", "1"]]);
+}
+
+#[test]
 fn a_picture_is_of_the_instant_it_is_read() {
     let Some(lab) = lab("") else { return };
     let before = lab.read("kernel/graph.svg").unwrap();

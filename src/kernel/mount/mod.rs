@@ -14,6 +14,7 @@ pub mod sb;
 pub mod site;
 pub mod tree;
 pub mod umount;
+mod visible;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -6,12 +6,10 @@ use super::{MountArgs, check_own, lock_mount, site_of};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
-use crate::kernel::mount::flags::MountFlags;
 use crate::kernel::mount::propagation::Attaching;
-use crate::kernel::mount::sb::{Asks, FsType, SbPlan, fs_type};
+use crate::kernel::mount::sb::{Asks, SbPlan, fs_type};
 use crate::kernel::mount::site::Path;
-use crate::kernel::node::Place;
-use crate::kernel::{Kernel, MountId, TaskId};
+use crate::kernel::{Kernel, TaskId};
 
 /// Mounts a file system on `target`.
 ///
@@ -32,7 +30,10 @@ pub(super) fn mount(k: &mut Kernel, me: TaskId, target: Path, args: &MountArgs) 
     if fs.on_device {
         find_device(k, me, args.source.as_deref())?;
     }
-    let flags = unrevealing_flags(k, me, &plan, args.flags.mount_flags())?;
+    let ns = k.mnt_ns_of(me).expect("only a live task makes calls");
+    let Some(flags) = k.unrevealing_flags(ns, fs, args.flags.mount_flags()) else {
+        bail!(EPERM, "no {} in {} is as visible as the new one would be", fs.name, k.ns_arg(ns));
+    };
     let target = lock_mount(k, target)?;
     check_own(k, me, target.mount, "the target")?;
     check_target(k, me, target, &plan)?;
@@ -68,45 +69,4 @@ fn check_target(k: &Kernel, me: TaskId, target: Path, plan: &SbPlan) -> Result<(
         bail!(ENOTDIR, "the target is no directory");
     }
     Ok(())
-}
-
-/// The flags for a mount of a type that shows much of the kernel: whoever mounts one in a namespace of another owner
-/// than the initial one has to see one already, with nothing hidden (`mount_too_revealing`).
-///
-/// # Errors
-/// EPERM
-fn unrevealing_flags(k: &Kernel, me: TaskId, plan: &SbPlan, flags: MountFlags) -> Result<MountFlags> {
-    let ns = k.mnt_ns_of(me).expect("only a live task makes calls");
-    if !plan.fs.reveals || k.ns_owner(ns) == Some(k.init.user_ns) {
-        return Ok(flags);
-    }
-    let mounts = k.vfs.trees[k.tree_of(ns)].mounts.values();
-    let locks = mounts.map(|mount| mount.id()).find_map(|mount| visible_locks(k, mount, plan.fs, flags));
-    match locks {
-        Some(locks) => Ok(flags | locks),
-        None => bail!(EPERM, "no {} in {} is as visible as the new one would be", plan.fs.name, k.ns_arg(ns)),
-    }
-}
-
-/// The locks a new mount takes over from a visible one; `None`: this one is not fully visible, or has flags the new one
-/// would not have (`mnt_already_visible`).
-fn visible_locks(k: &Kernel, id: MountId, fs: &FsType, new: MountFlags) -> Option<MountFlags> {
-    let mount = &k.vfs.mounts[id];
-    let sb = &k.vfs.sbs[mount.sb.id()];
-    if sb.fs.name != fs.name || mount.root.place() != sb.root.place() {
-        return None;
-    }
-    let mut flags = mount.flags;
-    flags.set(MountFlags::LOCK_READONLY, flags.contains(MountFlags::LOCK_READONLY) || sb.read_only);
-    let reveals_writes = flags.contains(MountFlags::LOCK_READONLY) && !new.contains(MountFlags::READONLY);
-    let other_atime = flags.contains(MountFlags::LOCK_ATIME) && (flags ^ new).intersects(MountFlags::ATIME);
-    let hides = |(place, child): (&Place, &MountId)| {
-        k.vfs.mounts[*child].flags.contains(MountFlags::LOCKED) && !is_mount_stub(k, *place)
-    };
-    let is_visible = !reveals_writes && !other_atime && !mount.at.iter().any(hides);
-    is_visible.then_some(flags & (MountFlags::LOCK_READONLY | MountFlags::LOCK_ATIME))
-}
-
-fn is_mount_stub(k: &Kernel, place: Place) -> bool {
-    matches!(place, Place::Dentry(dentry) if k.vfs.dentries[dentry].is_mount_stub)
 }

@@ -8,6 +8,7 @@ use super::nsproxy::SLOT_NAMES;
 use super::{Field, Item, Struct, dir, ipc, list, mnt, objects, pointer, show, task_items, value};
 use crate::kernel::audit::{self, Holder};
 use crate::kernel::file::FileKind;
+use crate::kernel::mount::sb::fs_type;
 use crate::kernel::net::dev::DevKind;
 use crate::kernel::node::Object;
 use crate::kernel::ns::{
@@ -91,6 +92,8 @@ static USER: &[Field<NsId>] = &[
     value("group", |k, id| show(user(k, id).group.0)),
     value("flags", |k, id| show(if user(k, id).setgroups_allowed { "USERNS_SETGROUPS_ALLOWED" } else { "" })),
     value("parent_could_setfcap", |k, id| show(u8::from(user(k, id).parent_could_setfcap))),
+    value("may_mount_proc", |k, id| show(u8::from(fs_type(b"proc").is_some_and(|fs| k.may_mount(id, fs))))),
+    value("may_mount_sysfs", |k, id| show(u8::from(fs_type(b"sysfs").is_some_and(|fs| k.may_mount(id, fs))))),
     value("ucount_max", |k, id| show(ucount_max(user(k, id)))),
 ];
 
