@@ -131,10 +131,10 @@ fn check_room(k: &Kernel, me: TaskId, dir: Node) -> Result<()> {
     if !matches!(dir.place, Place::Dentry(_) | Place::Cgroup(_, None) | MQUEUE_ROOT) {
         bail!(ENOENT, "this file system makes its own files");
     }
-    tree::check_writable(k, dir)?;
     if k.is_unlinked(dir.place) {
         bail!(ENOENT, "the directory has been removed");
     }
+    tree::check_writable(k, dir)?;
     check_ids(k, me, dir)?;
     tree::may_access_dir(k, Viewer(me), dir, DirUse::Change)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::mount::{self, Beneath, check_may_mount, check_mount_root, check_own};
+use super::mount::{self, Beneath, check_may_mount, check_mount_root, check_own, is_detached_root};
 use super::{Return, fd, namei};
 use crate::bail;
 use crate::errno::Result;
@@ -51,13 +51,15 @@ pub fn sys_move_mount(k: &mut Kernel, me: TaskId, from: &[u8], to: &[u8], beneat
 /// Changes how a mount propagates.
 ///
 /// # Errors
-/// EPERM: CAP_SYS_ADMIN missing over the owner of the caller's mount namespace; EINVAL: not exactly one type, a mount of
-/// another namespace, no mount point; those of finding the path.
+/// EPERM: CAP_SYS_ADMIN missing over the owner of the caller's mount namespace; EINVAL: not exactly one type, a mount that
+/// is neither of the caller's namespace nor the root of a detached tree, no mount point; those of finding the path.
 pub fn sys_mount_setattr(k: &mut Kernel, me: TaskId, path: &[u8], types: &[PropagationType]) -> Result<Return> {
     check_may_mount(k, me)?;
     let &[new] = types else { bail!(EINVAL, "{} types of propagation, one is possible", types.len()) };
     let path = namei::find(k, me, path, true)?;
-    check_own(k, me, path.mount, "the path")?;
+    if !is_detached_root(k, path.mount) {
+        check_own(k, me, path.mount, "the path")?;
+    }
     check_mount_root(k, path, "the path")?;
     mount::set_type(k, path.mount, new, false);
     Ok(Return::Num(0))

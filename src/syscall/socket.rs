@@ -197,7 +197,10 @@ fn connect_inet(k: &Kernel, net: NsId, family: Family, addr: SocketAddr) -> Resu
             Family::Tcp | Family::Unix => bail!(ENETUNREACH, "{} is a broadcast address", ip.to_string()),
         }
     }
-    let (source, peer_net) = match (k.local_source(net, ip), k.on_link(net, ip)) {
+    // No address at all is 127.0.0.1 on both sides, and only on the loopback device.
+    let on_link = if addr.ip() == Ipv4Addr::UNSPECIFIED { None } else { k.on_link(net, ip) };
+    let (source, peer_net) = match (k.local_source(net, ip), on_link) {
+        (Some(_), _) if addr.ip() == Ipv4Addr::UNSPECIFIED => (ip, Some(net)),
         (Some(source), _) => (source, Some(net)),
         (None, Some((dev, source))) => (source, k.neighbour(dev, ip)),
         (None, None) if ip.is_ipv6() && !k.devices_of(net).any(|(_, dev)| !dev.inet6.is_empty()) => {

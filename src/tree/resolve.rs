@@ -79,6 +79,9 @@ pub enum Last<'p> {
 /// # Errors
 /// As [`resolve`].
 pub fn resolve_parent<'p>(k: &Kernel, task: TaskId, path: &'p [u8]) -> Result<(Node, Last<'p>)> {
+    if split_fd(path).is_some_and(|(_, rest)| rest.is_empty()) {
+        bail!(ENOENT, "the path is empty behind the descriptor");
+    }
     let (start, rest) = file_start(k, task, path)?;
     let end = rest.iter().rposition(|&byte| byte != b'/').map_or(0, |at| at + 1);
     let names = &rest[..end];

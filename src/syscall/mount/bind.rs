@@ -2,7 +2,9 @@
 
 use super::super::cwd::is_directory;
 use super::super::namei;
-use super::{check_mount_root, check_own, is_own, lock_mount, site_of};
+use super::{
+    check_mount_root, check_mounted, check_not_removed, check_own, is_detached_root, is_own, lock_mount, site_of,
+};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::mount::flags::MountFlags;
@@ -155,21 +157,19 @@ pub(in crate::syscall) fn move_tree(
     if is_directory(k, me, from)? != is_directory(k, me, target)? {
         bail!(EINVAL, "one of source and target is a directory");
     }
-    if beneath == Beneath::Yes {
-        check_mount_root(k, target, "the target")?;
-    }
-    let target = lock_mount(k, target)?;
-    let top = target.mount;
-    let target = if beneath == Beneath::Yes { below_top(k, target)? } else { target };
+    let (target, top) = match beneath {
+        Beneath::No => (lock_mount(k, target)?, None),
+        Beneath::Yes => below_top(k, target).map(|(below, top)| (below, Some(top)))?,
+    };
     let tree = k.vfs.mounts[from.mount].tree;
     let is_own_tree = is_own(k, me, from.mount);
     if is_own_tree {
         check_movable(k, from.mount)?;
-    } else if !tree.is_some_and(|tree| k.vfs.trees[tree].ns.is_none() && k.vfs.trees[tree].root == from.mount) {
+    } else if !is_detached_root(k, from.mount) {
         bail!(EINVAL, "the source is neither in the caller's mount namespace nor the root of a detached tree");
     }
     check_own(k, me, target.mount, "the target")?;
-    if beneath == Beneath::Yes {
+    if let Some(top) = top {
         check_beneath(k, me, from.mount, top, target)?;
     }
     let moved = k.subtree(from.mount);
@@ -188,10 +188,21 @@ pub(in crate::syscall) fn move_tree(
     Ok(())
 }
 
-/// The place of the mount that lies on top at the target (`can_move_mount_beneath`).
-fn below_top(k: &Kernel, target: Path) -> Result<Path> {
-    match k.vfs.mounts[target.mount].place_in_tree() {
-        Some((mount, site)) if k.vfs.mounts[mount].parent().is_some() => Ok(Path { mount, place: site.place }),
+/// The mount that lies on top at the target, and the place it lies on (`do_lock_mount`, `where_to_mount`).
+///
+/// # Errors
+/// EINVAL: the target is no mount, or the root of a tree or on that lies on top; ENOENT: the target has been unmounted, or
+/// the place below has been removed.
+fn below_top(k: &Kernel, target: Path) -> Result<(Path, MountId)> {
+    check_mount_root(k, target, "the target")?;
+    check_mounted(k, target.mount)?;
+    let top = k.topmost(target).mount;
+    match k.vfs.mounts[top].place_in_tree() {
+        Some((mount, site)) if k.vfs.mounts[mount].parent().is_some() => {
+            let below = Path { mount, place: site.place };
+            check_not_removed(k, below)?;
+            Ok((below, top))
+        }
         _ => bail!(EINVAL, "nothing can be mounted beneath the root of the mount namespace"),
     }
 }

@@ -75,6 +75,12 @@ pub(super) fn is_own(k: &Kernel, me: TaskId, mount: MountId) -> bool {
     k.vfs.mounts[mount].tree == Some(k.tree_of(ns))
 }
 
+/// Whether a mount is the root of a tree that no namespace has (`anon_ns_root`).
+pub(super) fn is_detached_root(k: &Kernel, mount: MountId) -> bool {
+    let tree = k.vfs.mounts[mount].tree.map(|tree| &k.vfs.trees[tree]);
+    tree.is_some_and(|tree| tree.ns.is_none() && tree.root == mount)
+}
+
 /// # Errors
 /// EINVAL
 pub(super) fn check_own(k: &Kernel, me: TaskId, mount: MountId, what: &'static str) -> Result<()> {
@@ -99,13 +105,27 @@ pub(super) fn check_mount_root(k: &Kernel, path: Path, what: &'static str) -> Re
 /// ENOENT: the place has been removed, or its mount has been taken off.
 pub(super) fn lock_mount(k: &Kernel, path: Path) -> Result<Path> {
     let path = k.topmost(path);
+    check_mounted(k, path.mount)?;
+    check_not_removed(k, path)?;
+    Ok(path)
+}
+
+/// # Errors
+/// ENOENT
+fn check_mounted(k: &Kernel, mount: MountId) -> Result<()> {
+    if k.vfs.mounts[mount].tree.is_none() && mount != k.vfs.nsfs.id() {
+        bail!(ENOENT, "mount {} of the target has been unmounted", k.vfs.mounts[mount].mnt_id);
+    }
+    Ok(())
+}
+
+/// # Errors
+/// ENOENT
+fn check_not_removed(k: &Kernel, path: Path) -> Result<()> {
     if k.is_unlinked(path.place) {
         bail!(ENOENT, "the target has been removed");
     }
-    if k.vfs.mounts[path.mount].tree.is_none() && path.mount != k.vfs.nsfs.id() {
-        bail!(ENOENT, "mount {} of the target has been unmounted", k.vfs.mounts[path.mount].mnt_id);
-    }
-    Ok(path)
+    Ok(())
 }
 
 /// A path as a place inside its superblock.

@@ -66,6 +66,12 @@ fn mounted() -> impl Strategy<Value = String> {
     ]
 }
 
+/// A place found from a descriptor, which may be in a tree that no namespace has.
+fn from_descriptor() -> impl Strategy<Value = String> {
+    (0..4u8, select(vec!["", "", "", "/x", "/a", "/x/y", "/f", "/.", "/.."]))
+        .prop_map(|(fd, path)| format!("fd:{fd}{path}"))
+}
+
 fn name() -> impl Strategy<Value = String> {
     let dir = prop_oneof![6 => any::<u16>().prop_map(|index| format!("{{dir:{index}}}/")), 1 => Just(String::new())];
     (dir, select(vec!["a", "b", "x", "y"])).prop_map(|(dir, name)| dir + name)
@@ -114,10 +120,16 @@ fn line() -> BoxedStrategy<String> {
         ],
         15 => prop_oneof![
             3 => one("open_tree clone"),
+            1 => from_descriptor().prop_map(|path| format!("open_tree clone {path}")),
             2 => (0..4u8, place()).prop_map(|(fd, to)| format!("move_mount fd:{fd} {to}")),
+            1 => (from_descriptor(), place()).prop_map(|(from, to)| format!("move_mount {from} {to}")),
+            2 => (mounted(), from_descriptor()).prop_map(|(from, to)| format!("move_mount {from} {to}")),
+            1 => (from_descriptor(), from_descriptor()).prop_map(|(from, to)| format!("move_mount {from} {to}")),
             2 => from_mount("move_mount"),
             2 => from_mount("move_mount --beneath"),
-            1 => (0..4u8, mounted()).prop_map(|(fd, to)| format!("move_mount --beneath fd:{fd} {to}")),
+            1 => (from_descriptor(), mounted()).prop_map(|(from, to)| format!("move_mount --beneath {from} {to}")),
+            1 => (mounted(), from_descriptor()).prop_map(|(from, to)| format!("move_mount --beneath {from} {to}")),
+            1 => (from_descriptor(), select(TYPES.to_vec())).prop_map(|(path, new)| format!("mount_setattr {path} {new}")),
             2 => (mounted(), select(TYPES.to_vec())).prop_map(|(path, new)| format!("mount_setattr {path} {new}")),
             1 => mounted().prop_map(|path| format!("mount_setattr {path} slave,shared")),
             2 => (place(), select(vec!["", "path", "directory", "rdwr", "nofollow"]))
@@ -125,6 +137,8 @@ fn line() -> BoxedStrategy<String> {
             2 => (file(), select(vec!["", "rdwr", "wronly"])).prop_map(|(path, flags)| format!("open {path} {flags}")),
             3 => (0..4u8).prop_map(|fd| format!("close {fd}")),
             1 => (0..4u8).prop_map(|fd| format!("fchdir {fd}")),
+            1 => (from_descriptor(), select(vec!["", "path", "directory"])).prop_map(|(path, flags)| format!("open {path} {flags}")),
+            1 => (select(vec!["mkdir", "rmdir"]), from_descriptor()).prop_map(|(verb, path)| format!("{verb} {path}")),
         ],
         25 => prop_oneof![
             6 => name().prop_map(|path| format!("mkdir {path}")),
