@@ -285,7 +285,8 @@ fn check_task_file(look: &Look<'_>, task: TaskId, check: OpenCheck, flags: OpenF
             bail!(EINVAL, "pid {} is a zombie and in no mount namespace", k.task_nr(task))
         }
         OpenCheck::Mounts(_) => Ok(()),
-        OpenCheck::Setgroups if !flags.contains(OpenFlags::WRITE) => Ok(()),
+        OpenCheck::Setgroups | OpenCheck::NetList if !flags.contains(OpenFlags::WRITE) => Ok(()),
+        OpenCheck::NetList => bail!(EACCES, "lists of a network namespace are not written to"),
         OpenCheck::Setgroups => {
             let ns = k.cred_of(task).user_ns.id();
             if !k.ns_capable(look.reader, ns, Cap::SYS_ADMIN) {
