@@ -8,7 +8,7 @@ pub enum Change {
     Born(TaskId),
     /// Namespace links of the task may read differently.
     Links(TaskId),
-    /// Owners or modes of the task's files may differ (credentials, dumpable, zombie).
+    /// Owners or modes of the task's files may differ, and what it may look at (credentials, dumpable, zombie).
     Attrs(TaskId),
     /// The task is reaped; all that was shown of it is gone.
     Gone(TaskId),

@@ -226,6 +226,8 @@ impl Kernel {
         let fs_owner = |ids: &Ids| (ids.fsuid, ids.fsgid);
         let owner_changes = owner(&old.ids) != owner(&new.ids);
         let user_ns_changes = old.user_ns.id() != new.user_ns.id();
+        let rights = |cred: &Cred| (cred.ids, cred.permitted, cred.effective, Arc::clone(&cred.groups));
+        let rights_change = user_ns_changes || rights(old) != rights(new);
         let is_risky = owner_changes || fs_owner(&old.ids) != fs_owner(&new.ids) || !self.is_cred_subset(new, old);
         let (from, to) = (old.ucounts.id(), new.ucounts.id());
         if from != to {
@@ -243,7 +245,7 @@ impl Kernel {
             self.set_dumpable(task, false);
             self.tasks[task].pdeath_signal = 0;
         }
-        if owner_changes {
+        if rights_change {
             self.changes.push(Change::Attrs(task));
         }
         if user_ns_changes {

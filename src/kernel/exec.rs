@@ -1,7 +1,7 @@
 //! Credentials after execve(2) (`security/commoncap.c`, `fs/exec.c`). No file here has set-id bits or capabilities.
 
 use super::capability::{Cap, CapSet};
-use super::cred::{Kuid, NewCred, SECBIT_KEEP_CAPS, SECBIT_NOROOT};
+use super::cred::{Ids, Kuid, NewCred, SECBIT_KEEP_CAPS, SECBIT_NOROOT};
 use super::{Kernel, TaskId};
 
 /// What an exec that would gain privilege may not keep.
@@ -12,6 +12,15 @@ enum ExecRestraint {
     Caps,
     /// Nor an effective id other than the real one.
     CapsAndIds,
+}
+
+/// A task after an exec.
+#[derive(Debug)]
+pub struct ExecCreds {
+    pub cred: NewCred,
+    pub dumpable: bool,
+    /// It can do more than its real user (`secureexec`).
+    pub is_elevated: bool,
 }
 
 impl NewCred {
@@ -44,13 +53,15 @@ impl NewCred {
 }
 
 impl Kernel {
-    /// Credentials and dumpability after an exec by `task`. The new mm gets the dumpability before the credentials are
-    /// committed: the commit may take it away again (`begin_new_exec`).
-    pub fn exec_creds(&self, task: TaskId) -> (NewCred, bool) {
+    /// What an exec by `task` makes of it. The new mm gets the dumpability before the credentials are committed: the commit
+    /// may take it away again (`begin_new_exec`).
+    pub fn exec_creds(&self, task: TaskId) -> ExecCreds {
         let old = self.prepare_creds(task);
-        let new = old.after_exec(self.root_of(old.user_ns), self.exec_restraint(task));
+        let cred = old.after_exec(self.root_of(old.user_ns), self.exec_restraint(task));
         let dumpable = old.ids.euid == old.ids.uid && old.ids.egid == old.ids.gid;
-        (new, dumpable)
+        let Ids { uid, gid, egid, .. } = old.ids;
+        let is_elevated = (cred.ids.euid, cred.ids.egid) != (uid, gid) || !old.is_in_group(egid);
+        ExecCreds { cred, dumpable, is_elevated }
     }
 
     /// Whether an exec is unsafe for gaining privilege: under no_new_privs, with an fs_struct shared beyond the process,
@@ -78,7 +89,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::kernel::cred::{GLOBAL_ROOT_UID, Ids, Kgid};
+    use crate::kernel::cred::{GLOBAL_ROOT_UID, Kgid};
     use crate::kernel::table::Table;
 
     fn cred(uid: u32, permitted: CapSet) -> NewCred {

@@ -66,6 +66,11 @@ fn check_arguments(args: &CloneArgs, flags: CloneFlags) -> Result<()> {
     if let Some(signo) = args.exit_signal.filter(|&signo| signo > SIGNAL_MAX as u64) {
         bail!(EINVAL, "exit_signal {} is no signal", signo);
     }
+    if flags.contains(CloneFlags::INTO_CGROUP)
+        && let Some(fd) = args.cgroup.filter(|&fd| fd < 0)
+    {
+        bail!(EINVAL, "cgroup {} is no descriptor", fd);
+    }
     let unknown =
         flags.bits() & !(u64::from(u32::MAX) | CloneFlags::CLEAR_SIGHAND.bits() | CloneFlags::INTO_CGROUP.bits());
     if unknown != 0 {

@@ -4,6 +4,7 @@ use super::Return;
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::change::Change;
+use crate::kernel::exec::ExecCreds;
 use crate::kernel::ipc::shm::Attachments;
 use crate::kernel::signal::{SIGCHLD, Sighand};
 use crate::kernel::task::{Mm, TaskState};
@@ -24,11 +25,14 @@ pub fn sys_exec(k: &mut Kernel, me: TaskId, comm: &[u8], argv: &[Vec<u8>]) -> Re
     de_thread(k, me);
     k.unshare_files(me);
     close_on_exec(k, me);
-    let (cred, dumpable) = k.exec_creds(me);
+    let ExecCreds { cred, dumpable, is_elevated } = k.exec_creds(me);
     // As in begin_new_exec: credentials that can do more than before take the dumpability of the new memory away again.
     new_mm(k, me);
     k.set_dumpable(me, dumpable);
     k.commit_creds(me, cred);
+    if is_elevated {
+        k.tasks[me].pdeath_signal = 0;
+    }
     own_handlers(k, me);
     if k.is_time_switch_due(me) {
         enter_time(k, me);

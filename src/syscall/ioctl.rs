@@ -25,6 +25,9 @@ pub const NS_MNT_GET_NEXT: u32 = 0x8010_b70b;
 pub const NS_MNT_GET_PREV: u32 = 0x8010_b70c;
 pub const NS_GET_ID: u32 = 0x8008_b70d;
 
+/// Where a request has the size of its struct (`include/uapi/asm-generic/ioctl.h`).
+const IOC_SIZE_MASK: u32 = 0x3fff << 16;
+
 /// The network namespace of a socket (`include/uapi/linux/sockios.h`).
 pub const SIOCGSKNS: u32 = 0x894c;
 /// The first of the pidfd requests that open a namespace of the task, one per entry of `/proc/<pid>/ns` in the order of
@@ -53,7 +56,7 @@ pub fn sys_ioctl(k: &mut Kernel, me: TaskId, fd: i32, request: u32, arg: Option<
 
 fn ns_ioctl(k: &mut Kernel, me: TaskId, ns: NsId, request: u32, arg: i64) -> Result<Return> {
     let ops = k.namespaces[ns].ops();
-    match request {
+    match base_request(request) {
         NS_GET_USERNS => {
             let owner = visible_owner(k, me, ns)?;
             open_ns_fd(k, me, owner)
@@ -77,11 +80,18 @@ fn ns_ioctl(k: &mut Kernel, me: TaskId, ns: NsId, request: u32, arg: i64) -> Res
             Ok(num(k.namespaces[ns].common.ns_id))
         }
         NS_MNT_GET_NEXT | NS_MNT_GET_PREV => {
-            let found = next_mnt_ns(k, me, ns, request == NS_MNT_GET_NEXT)?;
+            let found = next_mnt_ns(k, me, ns, base_request(request) == NS_MNT_GET_NEXT)?;
             open_ns_fd(k, me, found)
         }
         _ => bail!(ENOTTY, "request {} is none of a namespace file", format!("{request:#x}")),
     }
+}
+
+/// Requests about mounts are the same with a larger struct (`extensible_ioctl_valid`).
+fn base_request(request: u32) -> u32 {
+    let (kind, size) = (request & !IOC_SIZE_MASK, request & IOC_SIZE_MASK);
+    let is_of = |base: &u32| base & !IOC_SIZE_MASK == kind && size >= base & IOC_SIZE_MASK;
+    [NS_MNT_GET_INFO, NS_MNT_GET_NEXT, NS_MNT_GET_PREV].into_iter().find(is_of).unwrap_or(request)
 }
 
 fn num(n: u64) -> Return {
@@ -176,10 +186,10 @@ fn pidfd_ioctl(k: &mut Kernel, me: TaskId, task: Option<TaskId>, request: u32, a
     let Some(entry) = at.and_then(|at| pidfd_entries().get(at as usize).copied()) else {
         bail!(ENOTTY, "request {} is none of a pidfd", format!("{request:#x}"));
     };
+    let Some(task) = task else { bail!(ESRCH, "the task of the pidfd is gone") };
     if arg != 0 {
         bail!(EINVAL, "the argument of {} has to be 0, not {}", entry.name, arg);
     }
-    let Some(task) = task else { bail!(ESRCH, "the task of the pidfd is gone") };
     if k.nsproxy_of(task).is_none() {
         bail!(ESRCH, "pid {} is dead: it has no nsproxy", k.task_nr(task));
     }

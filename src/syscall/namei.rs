@@ -285,12 +285,17 @@ enum Victim {
     Other,
 }
 
+/// A directory whose files are the kernel's.
+fn is_fixed(dir: Node) -> bool {
+    !matches!(dir.place, Place::Dentry(_) | Place::Cgroup(_, None))
+}
+
 /// A file that may be taken out of its directory (`may_delete`); its place there.
 ///
 /// # Errors
 /// EROFS, ENOENT, EACCES; EPERM: files of `proc`, or of others in a sticky directory; ENOTDIR, EISDIR.
 fn deletable(k: &Kernel, me: TaskId, dir: Node, name: &[u8], victim: Option<Victim>) -> Result<Place> {
-    if !matches!(dir.place, Place::Dentry(_) | Place::Cgroup(_, None)) {
+    if is_fixed(dir) {
         tree::lookup(k, Viewer(me), dir, name)?;
         bail!(EPERM, "this file system keeps its files");
     }
@@ -426,6 +431,11 @@ fn rename(k: &mut Kernel, me: TaskId, old: &[u8], new: &[u8]) -> Result<()> {
     let (Some(Place::Dentry(id)), Place::Dentry(from), Place::Dentry(dir)) =
         (tree::child_place(k, Viewer(me), old_dir, old_name), old_dir.place, new_dir.place)
     else {
+        if is_fixed(old_dir) && old_dir.place != MQUEUE_ROOT {
+            // Such a file system finds no name that is not there, not even one that is to be made.
+            tree::lookup(k, Viewer(me), old_dir, old_name)?;
+            tree::lookup(k, Viewer(me), new_dir, new_name)?;
+        }
         deletable(k, me, old_dir, old_name, None)?;
         tree::may_access_dir(k, Viewer(me), new_dir, DirUse::Change)?;
         bail!(EPERM, "this file system renames nothing");

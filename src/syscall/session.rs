@@ -31,8 +31,9 @@ pub fn sys_setsid(k: &mut Kernel, me: TaskId) -> Result<Return> {
 /// leader, or no such group in the session; EACCES: the child has called exec.
 pub fn sys_setpgid(k: &mut Kernel, me: TaskId, pid: i32, pgid: i32) -> Result<Return> {
     let leader = k.leader_of(me);
-    if pgid < 0 {
-        bail!(EINVAL, "{} is no process group", pgid);
+    let group = if pgid == 0 { pid } else { pgid };
+    if group < 0 {
+        bail!(EINVAL, "{} is no process group", group);
     }
     let target = if pid == 0 { Some(leader) } else { find_visible(k, me, pid) };
     let Some(target) = target else { bail!(ESRCH, "pid {} does not exist or is not visible", pid) };

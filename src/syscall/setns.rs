@@ -19,6 +19,8 @@ type Joins = Vec<(&'static NsOps, NsId)>;
 /// EBADF, EINVAL: the descriptor or the flags; ESRCH: the pidfd's task is gone or dead; EPERM: no right to look at it;
 /// then what each kind says.
 pub fn sys_setns(k: &mut Kernel, me: TaskId, target: &Target, flags: u64) -> Result<Return> {
+    // setns takes an int.
+    let flags = flags & u64::from(u32::MAX);
     let joins = match open_target(k, me, target, OpenFlags::READ)? {
         Opened::Ns(ns) => join_one(k, ns, flags)?,
         Opened::Pidfd { task, .. } => join_of_task(k, me, task, flags)?,

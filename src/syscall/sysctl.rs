@@ -62,7 +62,7 @@ pub fn write_ns_last_pid(k: &mut Kernel, w: &Writing) -> Result<Written> {
 /// # Errors
 /// EINVAL: not an integer from 0 to 2147483647.
 pub fn write_max_namespaces(k: &mut Kernel, user_ns: NsId, ns_type: NsType, w: &Writing) -> Result<Written> {
-    let (value, written) = integer(w, 0..=UCOUNT_MAX)?;
+    let (value, written) = unsigned_long(w, 0..=UCOUNT_MAX)?;
     if let Some(value) = value {
         k.namespaces[user_ns].user_mut().ucount_max[ns_type.ops().ucount] = value;
     }
@@ -120,8 +120,8 @@ pub fn write_mount_max(k: &mut Kernel, w: &Writing) -> Result<Written> {
 /// EINVAL: not an integer in its range; of `sem` ERANGE too: SEMMNI out of range, the three before it being set.
 pub fn write_ipc(k: &mut Kernel, ns: NsId, sysctl: IpcSysctl, w: &Writing) -> Result<Written> {
     let written = match k.ipc_mut(ns).sysctl_mut(sysctl) {
-        SysctlPlace::Int(int) => set_integer(int, w, sysctl.range())?,
-        SysctlPlace::Long(long) => set_integer(long, w, 0..=u64::MAX)?,
+        SysctlPlace::Int(int) => set(int, integer(w, sysctl.range())?),
+        SysctlPlace::Long(long) => set(long, unsigned_long(w, 0..=u64::MAX)?),
         SysctlPlace::Vector(limits) => write_sem(limits, w)?,
         SysctlPlace::Nowhere => integer(w, sysctl.range())?.1,
     };
@@ -163,15 +163,22 @@ fn read_vector(places: &mut [i32], text: &[u8]) -> Result<usize> {
     Ok(taken)
 }
 
-fn set_integer<T>(place: &mut T, w: &Writing, range: RangeInclusive<T>) -> Result<Written>
-where
-    T: TryFrom<i128> + Into<i128> + Copy,
-{
-    let (value, written) = integer(w, range)?;
+fn set<T>(place: &mut T, (value, written): (Option<T>, Written)) -> Written {
     if let Some(value) = value {
         *place = value;
     }
-    Ok(written)
+    written
+}
+
+/// As [`integer`], of an unsigned long: it has no sign, and be it that of -0 (`proc_doulongvec_minmax`).
+fn unsigned_long<T>(w: &Writing, range: RangeInclusive<T>) -> Result<(Option<T>, Written)>
+where
+    T: TryFrom<i128> + Into<i128> + Copy,
+{
+    if !w.is_void() && w.bytes.iter().find(|&&byte| !is_space(byte)) == Some(&b'-') {
+        bail!(EINVAL, "a number with a sign");
+    }
+    integer(w, range)
 }
 
 /// The integer of a write, and the bytes taken. Nothing written, or a write that does not start at 0, sets nothing

@@ -120,6 +120,7 @@ fn perform(k: &mut Kernel, node: Node, bound: Option<NsId>, w: &Writing) -> Resu
     {
         bail!(ENOENT, "the sysctl went with its namespace");
     }
+    tree::may_write_sysctl(k, w.task, node, bound)?;
     match (target, bound) {
         (WriteTarget::Map(kind), Some(ns)) => idmap::write_map(k, ns, kind, w),
         (WriteTarget::Setgroups, Some(ns)) => idmap::write_setgroups(k, ns, w),

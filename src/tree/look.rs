@@ -1,5 +1,6 @@
 //! Who looks at a file, and what follows from that: numbers, ids and rights.
 
+use super::open::{Access, bound_ns, check_sysctl_use};
 use super::{Viewer, root};
 use crate::bail;
 use crate::errno::{Errno, Error, Result};
@@ -44,20 +45,29 @@ impl<'k> Look<'k> {
         let user_ns = k.cred_of(reader).user_ns.id();
         let mut look =
             Look { k, reader, user_ns, pid_ns, bound: None, opener_pid_ns, mount: node.path().map(|path| path.mount) };
-        look.bound = super::open::bound_ns(&look, node);
+        look.bound = bound_ns(&look, node);
         Ok(look)
     }
 
     /// Of a task that reads a file opened before, perhaps by another task.
+    ///
+    /// # Errors
+    /// ENOENT: a sysctl whose namespace is gone; EPERM: one that the task may not read.
     pub fn opened(k: &'k Kernel, reader: TaskId, file: &File, node: Node) -> Result<Look<'k>> {
         let mut look = Look::now(k, Viewer(reader), node)?;
         look.user_ns = k.creds[file.cred.id()].user_ns.id();
         if let FileKind::Node { bound, .. } = &file.kind {
+            if let Some(Bound::Table(ns)) = bound
+                && !k.namespaces.contains(*ns)
+            {
+                bail!(ENOENT, "the sysctl went with its namespace");
+            }
             look.bound = bound.as_ref().map(Bound::id);
             if let Some(Bound::SysvIpc { pid_ns, .. }) = bound {
                 look.opener_pid_ns = pid_ns.id();
             }
         }
+        check_sysctl_use(&look, node, Access::READ)?;
         Ok(look)
     }
 

@@ -30,7 +30,7 @@ use crate::errno::Result;
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::file::CgroupFile;
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
-use crate::kernel::file::{Bound, File, FileKind};
+use crate::kernel::file::{File, FileKind};
 use crate::kernel::mount::dentry::Content;
 use crate::kernel::net::conf::ConfOf;
 use crate::kernel::node::{Node, Object, Place, View};
@@ -43,7 +43,9 @@ use name::Style;
 use proc::pid::{self, TaskDir, fd};
 use proc::sys::{self, Rule};
 
-pub use open::{DirUse, check_writable, listed_mounts, may_access_dir, may_open, may_write_as, write_target};
+pub use open::{
+    DirUse, check_writable, listed_mounts, may_access_dir, may_open, may_write_as, may_write_sysctl, write_target,
+};
 pub use resolve::{Last, resolve, resolve_file, resolve_parent};
 pub use root::{getcwd, site};
 pub use trace::lines_after as trace_after;
@@ -199,8 +201,8 @@ pub fn readdir(k: &Kernel, viewer: Viewer, dir: Node) -> Result<Vec<DirEntry>> {
         Place::Cgroup(id, None) => cgroup::readdir(k, id),
         Place::NetConf(of, None) => net_conf::settings(of).collect(),
         Place::Fixed(row) => fixed::readdir(&look, row),
-        Place::Pid(task, row) => TaskDir::process(task).readdir(&look, row),
-        Place::Tid(task, row) => TaskDir::thread(task).readdir(&look, row),
+        Place::Pid(task, row) => TaskDir::process(task).readdir(&look, row)?,
+        Place::Tid(task, row) => TaskDir::thread(task).readdir(&look, row)?,
         Place::NsKind(kind) => structs::readdir_ns(k, kind),
         Place::Struct(object, row) => structs::readdir(k, object, row),
         _ => Vec::new(),
@@ -400,14 +402,7 @@ pub fn read_open(k: &Kernel, reader: TaskId, file: &File) -> Result<Vec<u8>> {
             Ok(pid::render_mounts(&look, ns.id(), root.path(), format))
         }
         FileKind::Socket(_) => bail!(EOPNOTSUPP, "sockets carry no data in a lab"),
-        FileKind::Node { node, bound } => {
-            if let Some(Bound::Table(ns)) = bound
-                && !k.namespaces.contains(*ns)
-            {
-                bail!(ENOENT, "the sysctl went with its namespace");
-            }
-            content(&Look::opened(k, reader, file, *node)?, *node)
-        }
+        FileKind::Node { node, .. } => content(&Look::opened(k, reader, file, *node)?, *node),
         FileKind::Mqueue(open) => Ok(mqueue::text(k, reader, open.queue.id())),
     }
 }

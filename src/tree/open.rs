@@ -6,7 +6,7 @@ use super::proc::pid::{self, Dir, OpenCheck};
 use super::proc::sys::{self, Rule};
 use super::{Attr, FileType, NetSysctl, Sysctl, Viewer, WriteTarget, attr_of, is_alive, net_conf};
 use crate::bail;
-use crate::errno::Result;
+use crate::errno::{Errno, Error, Result};
 use crate::kernel::capability::Cap;
 use crate::kernel::file::OpenFlags;
 use crate::kernel::mount::flags::MountFlags;
@@ -207,15 +207,13 @@ fn check_type(file_type: FileType, flags: OpenFlags) -> Result<()> {
 /// EACCES; EPERM: writing a namespace file; ESRCH: searching the directory of a task that is gone.
 pub(super) fn check_access(look: &Look<'_>, node: Node, attr: &Attr, access: Access) -> Result<()> {
     let (k, reader) = (look.k, look.reader);
+    if let Some(rule) = sysctl_rule(look, node) {
+        return rule.check(k, reader, attr.mode, access);
+    }
     match node.place {
         Place::NsFile(ns) if access.contains(Access::WRITE) => {
             bail!(EPERM, "{} is immutable: namespace files open read-only", k.ns_arg(ns))
         }
-        Place::Fixed(row) if matches!(fixed::row(row).kind, Kind::Sysctl { .. } | Kind::Ipc(_)) => {
-            sys::rule(fixed::row(row), look.bound).check(k, reader, attr.mode, access)
-        }
-        Place::NetConf(_, Some(_)) => look.bound.map_or(Rule::Root, Rule::Net).check(k, reader, attr.mode, access),
-        Place::MaxNamespaces(_) => Rule::UserNs(look.bound.unwrap_or(look.user_ns)).check(k, reader, attr.mode, access),
         Place::Pid(task, row) | Place::Tid(task, row) => {
             let entry = pid::row_at(row);
             let own = k.leader_of(task) == k.leader_of(reader);
@@ -229,6 +227,38 @@ pub(super) fn check_access(look: &Look<'_>, node: Node, attr: &Attr, access: Acc
         }
         _ => check_mode(k, k.tasks[reader].cred.id(), attr, access),
     }
+}
+
+/// The rule of the table a sysctl is in; `None` for other files.
+fn sysctl_rule(look: &Look<'_>, node: Node) -> Option<Rule> {
+    match node.place {
+        Place::Fixed(row) if matches!(fixed::row(row).kind, Kind::Sysctl { .. } | Kind::Ipc(_)) => {
+            Some(sys::rule(fixed::row(row), look.bound))
+        }
+        Place::NetConf(_, Some(_)) => Some(look.bound.map_or(Rule::Root, Rule::Net)),
+        Place::MaxNamespaces(_) => Some(Rule::UserNs(look.bound.unwrap_or(look.user_ns))),
+        _ => None,
+    }
+}
+
+/// Whether the reader may use an open file so, as far as it is a sysctl: that is asked again at each read and write
+/// (`proc_sys_call_handler`).
+///
+/// # Errors
+/// EPERM
+pub(super) fn check_sysctl_use(look: &Look<'_>, node: Node, access: Access) -> Result<()> {
+    let Some(rule) = sysctl_rule(look, node) else { return Ok(()) };
+    let mode = attr_of(look, node)?.mode;
+    rule.check(look.k, look.reader, mode, access).map_err(|refusal| Error { errno: Errno::EPERM, ..refusal })
+}
+
+/// Whether `task` may write now to a sysctl that is open, of the namespace it is bound to.
+///
+/// # Errors
+/// EPERM
+pub fn may_write_sysctl(k: &Kernel, task: TaskId, node: Node, bound: Option<NsId>) -> Result<()> {
+    let look = Look { bound, ..Look::now(k, Viewer(task), node)? };
+    check_sysctl_use(&look, node, Access::WRITE)
 }
 
 /// Whether credentials grant writing to a file, by its mode (`inode_permission`).
@@ -285,7 +315,8 @@ fn check_task_file(look: &Look<'_>, task: TaskId, check: OpenCheck, flags: OpenF
             bail!(EINVAL, "pid {} is a zombie and in no mount namespace", k.task_nr(task))
         }
         OpenCheck::Mounts(_) => Ok(()),
-        OpenCheck::Setgroups if !flags.contains(OpenFlags::WRITE) => Ok(()),
+        OpenCheck::Setgroups | OpenCheck::NetList if !flags.contains(OpenFlags::WRITE) => Ok(()),
+        OpenCheck::NetList => bail!(EACCES, "lists of a network namespace are not written to"),
         OpenCheck::Setgroups => {
             let ns = k.cred_of(task).user_ns.id();
             if !k.ns_capable(look.reader, ns, Cap::SYS_ADMIN) {

@@ -12,7 +12,6 @@ use nslab::script::{Call, Lab};
 
 /// Why a place may stay unreached: its file below `src`, its check, the reason.
 pub const REASONS: &[(&str, &str, &str)] = &[
-    ("kernel/pid.rs", "no number from {} to {} is free in {}", "takes 300 tasks; a unit test of the allocator has it"),
     ("syscall/clone.rs", "threads-max is {}", "takes four million tasks"),
     ("syscall/cred.rs", "{} groups, at most {} are possible", "takes a line of 65537 numbers"),
     ("syscall/socket.rs", "no port is free", "takes 28232 sockets"),

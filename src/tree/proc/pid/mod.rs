@@ -16,6 +16,7 @@ mod stat;
 pub(in crate::tree) mod status;
 pub(in crate::tree) mod text;
 
+use crate::bail;
 use crate::errno::Result;
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
 use crate::kernel::node::Place;
@@ -72,6 +73,8 @@ pub(in crate::tree) enum OpenCheck {
     Mounts(Format),
     /// To write, CAP_SYS_ADMIN over the user namespace (`proc_setgroups_open`).
     Setgroups,
+    /// Nobody writes, whatever the mode says (`seq_open_net`).
+    NetList,
 }
 
 const fn row(path: &'static str, mode: u16, kind: Kind) -> Row {
@@ -119,18 +122,18 @@ static ROWS: &[Row] = &[
     dir("fdinfo", 0o555, Dir::FdInfo),
     dir("ns", 0o511, Dir::Ns),
     dir("net", 0o555, Dir::Net),
-    file("net/arp", 0o444, snmp::arp),
-    file("net/dev", 0o444, net::dev),
-    file("net/if_inet6", 0o444, net::if_inet6),
+    file("net/arp", 0o444, snmp::arp).opens_with(OpenCheck::NetList),
+    file("net/dev", 0o444, net::dev).opens_with(OpenCheck::NetList),
+    file("net/if_inet6", 0o444, net::if_inet6).opens_with(OpenCheck::NetList),
     file("net/netstat", 0o444, snmp::netstat),
-    file("net/route", 0o444, net::route),
+    file("net/route", 0o444, net::route).opens_with(OpenCheck::NetList),
     file("net/snmp", 0o444, snmp::snmp),
     file("net/sockstat", 0o444, snmp::sockstat),
-    file("net/tcp", 0o444, net::tcp),
-    file("net/tcp6", 0o444, net::tcp6),
-    file("net/udp", 0o444, net::udp),
-    file("net/udp6", 0o444, net::udp6),
-    file("net/unix", 0o444, net::unix),
+    file("net/tcp", 0o444, net::tcp).opens_with(OpenCheck::NetList),
+    file("net/tcp6", 0o444, net::tcp6).opens_with(OpenCheck::NetList),
+    file("net/udp", 0o444, net::udp).opens_with(OpenCheck::NetList),
+    file("net/udp6", 0o444, net::udp6).opens_with(OpenCheck::NetList),
+    file("net/unix", 0o444, net::unix).opens_with(OpenCheck::NetList),
     file("environ", 0o400, text::environ).opens_with(OpenCheck::Mm),
     file("status", 0o444, status::render),
     file("limits", 0o444, limits::render),
@@ -225,10 +228,15 @@ impl TaskDir {
     }
 
     /// What the sub-directory at `row` holds, or the directory itself, in Linux's order.
-    pub fn readdir(self, look: &Look<'_>, row: u16) -> Vec<(String, Place)> {
-        let Kind::Dir(dir) = row_at(row).kind else { return Vec::new() };
-        match dir {
-            Dir::Net if look.k.tasks[self.task].nsproxy.is_none() => Vec::new(),
+    ///
+    /// # Errors
+    /// EINVAL: `net` of a zombie (`proc_tgid_net_readdir`).
+    pub fn readdir(self, look: &Look<'_>, row: u16) -> Result<Vec<(String, Place)>> {
+        let Kind::Dir(dir) = row_at(row).kind else { return Ok(Vec::new()) };
+        Ok(match dir {
+            Dir::Net if look.k.tasks[self.task].nsproxy.is_none() => {
+                bail!(EINVAL, "pid {} is a zombie and in no network namespace", look.k.task_nr(self.task))
+            }
             Dir::Task | Dir::Net => {
                 self.rows(row_at(row).path).map(|(row, name)| (name.to_owned(), self.entry(row))).collect()
             }
@@ -241,7 +249,7 @@ impl TaskDir {
                 fds.map(|fd| (fd.to_string(), self.fd(fd, dir == Dir::FdInfo))).collect()
             }
             Dir::Ns => ns::readdir(self),
-        }
+        })
     }
 
     fn fd(self, fd: i32, info: bool) -> Place {
@@ -269,7 +277,7 @@ pub(in crate::tree) fn mounts_format(place: Place) -> Option<Format> {
     match place {
         Place::Pid(_, row) | Place::Tid(_, row) => match row_at(row).open {
             OpenCheck::Mounts(format) => Some(format),
-            OpenCheck::Nothing | OpenCheck::Mm | OpenCheck::MmIfAny | OpenCheck::Setgroups => None,
+            OpenCheck::Nothing | OpenCheck::NetList | OpenCheck::Mm | OpenCheck::MmIfAny | OpenCheck::Setgroups => None,
         },
         _ => None,
     }
