@@ -37,6 +37,7 @@ enum Command {
     Mount(mount::Args),
     /// Unmount a lab, also one whose daemon is gone
     Umount {
+        /// Where the lab is mounted
         dir: PathBuf,
         /// Also when it is in use: it then lives on for those who use it
         #[arg(short, long)]
@@ -46,6 +47,7 @@ enum Command {
     Shell(shell::Args),
     /// Run scripts and case files, without a mount
     Run {
+        /// Scripts, each run on a lab of its own, or files of cases; /dev/stdin is one
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
