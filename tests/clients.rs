@@ -340,6 +340,58 @@ fn machine_wide_tools_find_their_files() {
     assert!(output(&lab, "uptime").contains(" up 1 min,"));
     assert!(output(&lab, "pmap 2").ends_with("total 160K\n"));
     assert_eq!(output(&lab, "pidof boxinit"), "5\n");
+    assert_eq!(output(&lab, "vmstat -m"), "");
+    let settings = output(&lab, "sysctl fs.file-max fs.file-nr kernel.random.boot_id kernel.hostname");
+    assert_eq!(
+        settings,
+        "fs.file-max = 380108\nfs.file-nr = 0 0 380108\nkernel.random.boot_id = 00000000-0000-4000-8000-000000000001\n\
+         kernel.hostname = nslab\n"
+    );
+}
+
+/// Other ways to ask for the same: trees, all columns, single processes.
+#[test]
+fn tools_show_one_process_or_one_namespace() {
+    let Some(lab) = lab(&["lsns", "lsfd", "pstree", "pgrep", "ps"]) else { return };
+    assert_eq!(
+        without_branches(&output(&lab, "lsns -n -r -o PID,PPID,USER,COMMAND 4026532251")),
+        "5 1 100000 boxinit\n6 5 100000 sh\\x20-c\\x20sleep\\x2060\n"
+    );
+    let of_zombie = output(&lab, "lsns -n -r -p 7 -o NS,TYPE");
+    assert_eq!(of_zombie, "4026532246 user\n4026532249 pid\n");
+    assert_eq!(
+        output(&lab, "lsfd -n -r -p 5 -o ASSOC,INODE,NAME | grep ':\\['"),
+        "cgroup 4026532250 cgroup:[4026532250]\n\
+         ipc 4026532248 ipc:[4026532248]\n\
+         mnt 4026532247 mnt:[4026532247]\n\
+         net 4026532251 net:[4026532251]\n\
+         pid 4026532249 pid:[4026532249]\n\
+         pid4c 4026532249 pid:[4026532249]\n\
+         time 4026532320 time:[4026532320]\n\
+         time4c 4026532320 time:[4026532320]\n\
+         user 4026532246 user:[4026532246]\n\
+         uts 4026531838 uts:[4026531838]\n"
+    );
+    assert_eq!(
+        output(&lab, "pstree -Sp"),
+        "init(1)-+-a) b(9,mnt,net)\n\
+         |-boxinit(5,cgroup,ipc,mnt,net,pid,user,time)---sh(6)---job(7)\n\
+         `-web server(2)-+-{web server}(3)\n\
+         `-{web server}(4,net)\n"
+    );
+    let networks = output(&lab, "pstree -N net");
+    assert!(networks.starts_with("[4026531833]\ninit---web server---{web server}\n[4026532321]\na) b\n"), "{networks}");
+    assert_eq!(
+        output(&lab, "ps axjf --no-headers"),
+        "0 1 1 1 ? -1 Ss 0 0:00 init\n\
+         1 2 2 2 ? -1 Ssl 4711 0:00 web server --port 80\n\
+         1 5 1 1 ? -1 S 100000 0:00 boxinit\n\
+         5 6 1 1 ? -1 S 100000 0:00 \\_ sh -c sleep 60\n\
+         6 7 1 1 ? -1 Z 100000 0:00 \\_ [job] <defunct>\n\
+         1 9 1 1 ? -1 T 0 0:00 a) b x y\n"
+    );
+    assert_eq!(output(&lab, "pgrep -a -u 4711"), "2 web server --port 80\n");
+    assert_eq!(output(&lab, "pgrep -f -a sleep"), "6 sh -c sleep 60\n");
 }
 
 /// What a program could ask the host instead: numbers of System V objects, memory and load.
@@ -506,8 +558,22 @@ fn scrape(port: u16) -> Option<String> {
     None
 }
 
-const COLLECTORS: [&str; 10] =
-    ["arp", "cpu", "diskstats", "loadavg", "meminfo", "netstat", "processes", "sockstat", "stat", "vmstat"];
+const COLLECTORS: [&str; 14] = [
+    "arp",
+    "cpu",
+    "diskstats",
+    "entropy",
+    "filefd",
+    "loadavg",
+    "meminfo",
+    "netstat",
+    "pressure",
+    "processes",
+    "sockstat",
+    "softnet",
+    "stat",
+    "vmstat",
+];
 
 fn node_exporter() -> Option<&'static str> {
     let is_there = |name: &&str| Command::new(name).arg("--version").output().is_ok();
@@ -542,6 +608,10 @@ fn node_exporter_reads_the_machine() {
     }
     let expected = [
         "node_boot_time_seconds 1.7672256e+09",
+        "node_entropy_available_bits 256",
+        "node_filefd_allocated 0",
+        "node_pressure_memory_stalled_seconds_total 0",
+        "node_softnet_processed_total{cpu=\"1\"} 0",
         "node_cpu_seconds_total{cpu=\"1\",mode=\"idle\"} 60",
         "node_forks_total 9",
         "node_memory_MemTotal_bytes 4.294967296e+09",

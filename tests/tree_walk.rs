@@ -162,8 +162,8 @@ impl Walk<'_> {
 }
 
 /// Files whose mode allows writing though nothing can be changed by it here.
-const UNWRITTEN: [&str; 7] =
-    ["cad_pid", "overflowgid", "overflowuid", "threads-max", "oom_score_adj", "loginuid", "faults"];
+const UNWRITTEN: [&str; 8] =
+    ["cad_pid", "file-max", "overflowgid", "overflowuid", "threads-max", "oom_score_adj", "loginuid", "faults"];
 
 /// Files that can be written in the initial network namespace only.
 const READ_ONLY_ELSEWHERE: [&str; 1] = ["rmem_max"];
