@@ -104,7 +104,9 @@ fn completions_and_the_manual_come_from_the_arguments() {
     for shell in ["bash", "zsh", "fish"] {
         assert!(text(nslab(&["completions", shell])).contains("doctor"), "{shell}");
     }
-    assert!(text(nslab(&["man"])).contains(".TH nslab"));
+    let manual = text(nslab(&["man"]));
+    assert!(manual.contains(".TH nslab") && manual.contains("Note each call in this new file"), "{manual}");
+    assert!(!manual.contains("nslab\\-mount(1)") && !manual.contains("detached"), "{manual}");
 }
 
 #[test]

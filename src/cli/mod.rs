@@ -2,6 +2,7 @@
 
 mod colour;
 pub mod doctor;
+mod man;
 pub mod mount;
 mod progress;
 mod ps;
@@ -98,13 +99,11 @@ fn run(command: Command) -> Outcome {
             clap_complete::generate(shell, &mut Cli::command(), "nslab", &mut io::stdout());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Man => manual(),
+        Command::Man => {
+            man::render(Cli::command(), &mut io::stdout())?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
-}
-
-fn manual() -> Outcome {
-    clap_mangen::Man::new(Cli::command()).render(&mut io::stdout())?;
-    Ok(ExitCode::SUCCESS)
 }
 
 fn umount(dir: &Path, lazy: Lazy) -> Outcome {
