@@ -56,7 +56,7 @@ enum Command {
     Tree(show::Args),
     /// Draw the kernel's objects as SVG
     Graph(show::GraphArgs),
-    /// Show the kernel's steps, a line each
+    /// Show the kernel's steps since it was mounted, or of a script, a line each
     Trace(show::TraceArgs),
     /// List the tasks
     Ps(show::Args),
