@@ -660,11 +660,13 @@ print(psutil.pids(), psutil.boot_time(), psutil.cpu_times().idle, psutil.virtual
 for p in psutil.process_iter():
     with p.oneshot():
         print(p.pid, p.ppid(), p.name(), p.status(), p.num_threads(), p.uids().effective, p.create_time(), p.memory_info().rss)
-        print(len(p.threads()), p.memory_full_info().uss if p.status() != 'zombie' else None, p.as_dict(['cmdline'])['cmdline'])
+        print(len(p.threads()), p.memory_full_info().uss if p.status() != 'zombie' else None, p.as_dict(['cmdline'])['cmdline'] or None)
 # These it asks the kernel that it runs on, by number.
 of_the_host = {'nice', 'ionice', 'cpu_affinity'}
 for p in psutil.process_iter():
-    p.as_dict(set(psutil._as_dict_attrnames) - of_the_host)
+    # Linux has no environ of a zombie; older psutils take it for gone then.
+    unasked = {'environ'} if p.status() == 'zombie' else set()
+    p.as_dict(set(psutil._as_dict_attrnames) - of_the_host - unasked)
 print(sorted(psutil.net_io_counters(pernic=True)), psutil.net_connections())
 print([p.pid for p in psutil.Process(1).children(recursive=True)])
 ";
