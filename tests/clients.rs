@@ -338,7 +338,7 @@ fn machine_wide_tools_find_their_files() {
     assert!(output(&lab, "free").contains("Mem: 4194304 196608 3932160 4096 148480 3997696\n"));
     assert!(output(&lab, "vmstat").contains("\n1 0 0 3932160 1024 147456 0 0 0 0 0 0 0 0 100 "));
     assert!(output(&lab, "uptime").contains(" up 1 min,"));
-    assert!(output(&lab, "pmap 2").ends_with("total 160K\n"));
+    assert!(output(&lab, "pmap 2").ends_with("total 2920K\n"));
     assert_eq!(output(&lab, "pidof boxinit"), "5\n");
     assert_eq!(output(&lab, "vmstat -m"), "");
     let settings = output(&lab, "sysctl fs.file-max fs.file-nr kernel.random.boot_id kernel.hostname");
@@ -682,17 +682,17 @@ fn psutil_reads_every_process() {
         String::from_utf8_lossy(&output.stdout),
         "[1, 2, 5, 6, 7, 9] 1767225600.0 120.0 4294967296 0\n\
          1 0 init sleeping 1 0 1767225600.0 1785856\n\
-         1 135168 ['init']\n\
+         1 1785856 ['init']\n\
          2 1 web server sleeping 3 4711 1767225610.0 1785856\n\
-         3 135168 ['web server', '--port', '80']\n\
+         3 1785856 ['web server', '--port', '80']\n\
          5 1 boxinit sleeping 1 100000 1767225620.0 1785856\n\
-         1 135168 ['boxinit']\n\
+         1 1785856 ['boxinit']\n\
          6 5 sh sleeping 1 100000 1767225620.0 1785856\n\
-         1 135168 ['sh', '-c', 'sleep 60']\n\
+         1 1785856 ['sh', '-c', 'sleep 60']\n\
          7 6 job zombie 1 100000 1767225620.0 0\n\
          1 None None\n\
          9 1 a) b stopped 1 0 1767225630.5 1785856\n\
-         1 135168 ['a) b', 'x y']\n\
+         1 1785856 ['a) b', 'x y']\n\
          ['eth0', 'lo'] []\n\
          [2, 5, 9, 6, 7]\n"
     );
