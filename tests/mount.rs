@@ -887,6 +887,24 @@ fn a_lab_may_cover_proc() {
     assert_eq!(output.stdout, b"fine\n", "{output:?}");
 }
 
+/// As in a container that Docker makes without being asked for more.
+#[test]
+fn root_who_may_not_mount_is_told_what_is_missing() {
+    if !nix::unistd::geteuid().is_root() || !has("setpriv") {
+        return;
+    }
+    let script =
+        "setpriv --bounding-set -sys_admin --inh-caps -sys_admin sh -c '$nslab mount $dir; $nslab doctor' 2>&1";
+    let Some(output) = privately(script) else { return };
+    let text = String::from_utf8_lossy(&output.stdout);
+    let remedy = "CAP_SYS_ADMIN is missing: start the container with `--cap-add SYS_ADMIN --device /dev/fuse`, \
+                  or put `unshare -Urm` before the command\n";
+    let lines: Vec<_> = text.split_inclusive('\n').collect();
+    assert_eq!(lines[0], format!("nslab: {remedy}"), "{text}");
+    assert!(lines.contains(&format!("missing  privilege: {remedy}").as_str()), "{text}");
+    assert!(lines.contains(&format!("missing  trial: {remedy}").as_str()), "{text}");
+}
+
 #[test]
 fn the_doctor_finds_a_machine_that_mounts_in_order() {
     if !has_fuse() {

@@ -69,8 +69,10 @@ pub enum MountError {
     Mounted(PathBuf),
     NotMounted(PathBuf),
     Busy(PathBuf),
-    /// Neither mount(2) nor fusermount3 may be used.
+    /// mount(2) is not allowed, and fusermount3 is missing.
     NoFusermount,
+    /// Not even root or fusermount3 may use mount(2).
+    NotCapable,
     /// What fusermount3 said.
     Fusermount(String),
     /// Anything else, with the path it was about.
@@ -80,9 +82,9 @@ pub enum MountError {
 impl fmt::Display for MountError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            MountError::NoDevice => {
-                f.write_str("/dev/fuse is missing: run `modprobe fuse`, or pass the device to this container")
-            }
+            MountError::NoDevice => f.write_str(
+                "/dev/fuse is missing: run `modprobe fuse`, or start the container with `--device /dev/fuse`",
+            ),
             MountError::Device(error) => write!(f, "/dev/fuse: {}: run `chmod 666 /dev/fuse` as root", describe(error)),
             MountError::NoDirectory(dir) => write!(f, "{0} does not exist: run `mkdir -p {0}`", dir.display()),
             MountError::NotADirectory(dir) => {
@@ -107,7 +109,14 @@ impl fmt::Display for MountError {
             MountError::NoFusermount => {
                 f.write_str("mounting without privilege needs fusermount3: install the package fuse3, or run as root")
             }
+            MountError::NotCapable => f.write_str(
+                "CAP_SYS_ADMIN is missing: start the container with `--cap-add SYS_ADMIN --device /dev/fuse`, or put \
+                 `unshare -Urm` before the command",
+            ),
             MountError::Fusermount(message) => f.write_str(message),
+            MountError::Io(path, error) if path == Path::new(MOUNTINFO) => {
+                write!(f, "{MOUNTINFO}: {}: mount proc on /proc", describe(error))
+            }
             MountError::Io(path, error) => {
                 write!(f, "{}: {}: `nslab doctor` looks for the cause", path.display(), describe(error))
             }
