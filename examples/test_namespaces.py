@@ -7,7 +7,9 @@ pytest examples/test_namespaces.py      or, without pytest:      python3 example
 import contextlib
 import os
 import pathlib
+import shutil
 import subprocess
+import sys
 import tempfile
 
 SCENARIOS = pathlib.Path(__file__).resolve().parent.parent / "fixtures"
@@ -26,6 +28,8 @@ def shared_namespaces(procfs, kind):
 @contextlib.contextmanager
 def lab(scenario):
     """A mounted lab that has run a scenario."""
+    if not shutil.which("nslab"):
+        sys.exit("nslab is not on the PATH: cargo install --path .")
     with tempfile.TemporaryDirectory(prefix="nslab-") as directory:
         mount = ["nslab", "mount", directory, "--boot", str(SCENARIOS / scenario)]
         subprocess.run(mount, check=True, stdout=subprocess.DEVNULL)

@@ -2,6 +2,7 @@
 //! text only at the edge (control files, scripts, the command).
 
 use std::fmt;
+use std::io;
 use std::panic::Location;
 
 pub use nix::errno::Errno;
@@ -28,6 +29,11 @@ pub enum Arg {
     Text(Box<str>),
     /// A namespace, shown as its link text `type:[inum]`.
     Ns(&'static str, u32),
+}
+
+/// What a system call of our own failed with, in words, without the number.
+pub fn describe(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().to_owned())
 }
 
 impl Error {

@@ -14,9 +14,9 @@ use std::time::Duration;
 use nix::unistd::geteuid;
 use nslab::fuse::open_device;
 use nslab::testing::Lab;
-use procfs_core::net::InterfaceDeviceStatus;
-use procfs_core::process::{Io, LimitValue, Limits, MemoryMaps, ProcState, SmapsRollup, Stat, StatM, Status};
-use procfs_core::{
+use procfs::net::InterfaceDeviceStatus;
+use procfs::process::{LimitValue, ProcState, Process, all_processes_with_root};
+use procfs::{
     CGroupControllers, CpuInfo, ExplicitSystemInfo, FromRead, FromReadSI, KernelStats, LoadAverage, Meminfo, Uptime,
     VmStat,
 };
@@ -86,7 +86,7 @@ fn lsns_lists_each_namespace_with_its_first_process() {
     let listed = output(&lab, "lsns -n -r -o NS,TYPE,NPROCS,PID,UID,COMMAND");
     assert_eq!(
         without_branches(&listed),
-        "4026531832 mnt 5 1 0 init\n\
+        "4026531832 mnt 2 1 0 init\n\
          4026531833 net 2 1 0 init\n\
          4026531834 time 3 1 0 init\n\
          4026531835 cgroup 3 1 0 init\n\
@@ -95,26 +95,28 @@ fn lsns_lists_each_namespace_with_its_first_process() {
          4026531838 uts 5 1 0 init\n\
          4026531839 ipc 3 1 0 init\n\
          4026532246 user 3 5 100000 boxinit\n\
-         4026532247 ipc 2 5 100000 boxinit\n\
-         4026532248 pid 3 5 100000 boxinit\n\
-         4026532249 cgroup 2 5 100000 boxinit\n\
-         4026532250 net 2 5 100000 boxinit\n\
-         4026532319 time 2 5 100000 boxinit\n\
-         4026532320 net 1 8 0 a)\\x20b\\x20x\\x20y\n"
+         4026532247 mnt 2 5 100000 boxinit\n\
+         4026532248 ipc 2 5 100000 boxinit\n\
+         4026532249 pid 3 5 100000 boxinit\n\
+         4026532250 cgroup 2 5 100000 boxinit\n\
+         4026532251 net 2 5 100000 boxinit\n\
+         4026532320 time 2 5 100000 boxinit\n\
+         4026532321 net 1 9 0 a)\\x20b\\x20x\\x20y\n\
+         4026532390 mnt 1 9 0 a)\\x20b\\x20x\\x20y\n"
     );
-    assert_eq!(output(&lab, "lsns").lines().count(), 1 + 15);
+    assert_eq!(output(&lab, "lsns").lines().count(), 1 + 17);
     let of_box = output(&lab, "lsns -n -r -p 5 -o NS");
     assert_eq!(
         of_box.lines().collect::<Vec<_>>(),
         [
-            "4026531832",
             "4026531838",
             "4026532246",
             "4026532247",
             "4026532248",
             "4026532249",
             "4026532250",
-            "4026532319"
+            "4026532251",
+            "4026532320"
         ]
     );
 }
@@ -123,12 +125,14 @@ fn lsns_lists_each_namespace_with_its_first_process() {
 #[test]
 fn lsns_lists_the_namespaces_of_one_type() {
     let Some(lab) = lab(&["lsns"]) else { return };
-    let listed = output(&lab, "lsns -t net -n -r -o NS,TYPE,NPROCS,PID,NETNSID");
-    assert_eq!(listed, "4026531833 net 2 1\n4026532250 net 2 5\n4026532320 net 1 8\n");
+    assert_eq!(
+        output(&lab, "lsns -t net -n -r -o NS,TYPE,NPROCS,PID,NETNSID,NSFS"),
+        "4026531833 net 2 1\n4026532251 net 2 5 /run/netns/box\n4026532321 net 1 9 /run/netns/blue\n"
+    );
 }
 
 #[test]
-fn lsns_shows_the_file_a_network_is_bound_to() {
+fn lsns_shows_namespaces_that_live_by_a_file() {
     let Some(lab) = lab_of(PINS, &["lsns"]) else { return };
     let listed = output(&lab, "lsns -t net -n -r -o NS,NPROCS,PID,NSFS");
     assert_eq!(listed, "4026531833 2 1\n4026532178 1 6 /run/netns/blue\n");
@@ -137,6 +141,26 @@ fn lsns_shows_the_file_a_network_is_bound_to() {
 
 #[test]
 fn findmnt_shows_the_mounts_of_a_process() {
+    let Some(lab) = lab(&["findmnt"]) else { return };
+    let columns = "-n -r -o TARGET,SOURCE,FSTYPE,OPTIONS,PROPAGATION";
+    let of_box = "/ image tmpfs rw,relatime,mode=755,uid=100000,gid=100000 private\n\
+                  /proc proc proc rw,nosuid,nodev,noexec,relatime private\n\
+                  /tmp scratch tmpfs rw,nosuid,nodev,relatime,uid=100000,gid=100000 private\n";
+    assert_eq!(output(&lab, &format!("findmnt -N 5 {columns}")), of_box);
+    assert_eq!(output(&lab, &format!("findmnt -N 6 {columns}")), of_box);
+    let of_daemon = output(&lab, &format!("findmnt -N 2 {columns}"));
+    assert!(of_daemon.starts_with("/ /dev/vda ext4 rw,relatime shared\n"), "{of_daemon}");
+    assert!(of_daemon.contains("/run/netns/box nsfs[net:[4026532251]] nsfs rw shared\n"), "{of_daemon}");
+    assert_eq!(of_daemon, output(&lab, &format!("findmnt -N 4 {columns}")), "a thread has the mounts of its process");
+    let in_blue = output(&lab, &format!("findmnt -N 9 {columns}"));
+    assert!(in_blue.starts_with("/ /dev/vda ext4 rw,relatime private,slave\n"), "{in_blue}");
+    assert!(in_blue.ends_with("/sys blue sysfs rw,relatime private\n"), "{in_blue}");
+    let zombie = run(&lab, "findmnt -N 7");
+    assert_eq!((zombie.status.code(), zombie.stdout.as_slice()), (Some(1), b"".as_slice()), "{zombie:?}");
+}
+
+#[test]
+fn findmnt_shows_mounts_that_keep_namespaces() {
     let Some(lab) = lab_of(PINS, &["findmnt"]) else { return };
     let host = output(&lab, "findmnt -N 1 -n -r -o TARGET,SOURCE,FSTYPE,OPTIONS,PROPAGATION");
     let pins = "/run/netns tmpfs[/netns] tmpfs rw,relatime shared\n\
@@ -155,27 +179,41 @@ fn findmnt_shows_the_mounts_of_a_process() {
 
 #[test]
 fn ip_netns_knows_the_networks_by_their_files() {
-    let Some(lab) = lab_of(PINS, &["ip"]) else { return };
-    assert_eq!(output(&lab, "ip netns identify 6"), "blue\n");
-    assert_eq!(output(&lab, "ip netns identify 1"), "\n");
-    assert_eq!(output(&lab, "ip netns pids blue"), "6\n");
+    let Some(lab) = lab(&["ip"]) else { return };
+    let named = [(1, ""), (2, ""), (4, ""), (5, "box"), (6, "box"), (9, "blue")];
+    for (pid, name) in named {
+        assert_eq!(output(&lab, &format!("ip netns identify {pid}")), format!("{name}\n"), "{pid}");
+    }
+    assert_eq!(output(&lab, "ip netns pids box"), "5\n6\n");
+    assert_eq!(output(&lab, "ip netns pids blue"), "9\n");
+    // A zombie has no network, on Linux too.
+    let zombie = run(&lab, "ip netns identify 7");
+    let message = String::from_utf8_lossy(&zombie.stderr);
+    assert_eq!(message, "Cannot open network namespace: No such file or directory\n");
     // Of the numbers networks have for each other it asks the host, which has none for ours, and says so.
     let listed = run(&lab, "ip netns list");
-    assert_eq!((listed.status.code(), String::from_utf8_lossy(&listed.stdout).trim_end()), (Some(0), "blue"));
+    assert_eq!((listed.status.code(), String::from_utf8_lossy(&listed.stdout).as_ref()), (Some(0), "blue\nbox\n"));
+}
+
+#[test]
+fn ip_netns_knows_the_networks_of_snap_lab() {
+    let Some(lab) = lab_of(PINS, &["ip"]) else { return };
+    assert_eq!(output(&lab, "ip netns identify 6"), "blue\n");
+    assert_eq!(output(&lab, "ip netns pids blue"), "6\n");
 }
 
 #[test]
 fn ps_shows_processes_and_their_namespaces() {
     let Some(lab) = lab(&["ps"]) else { return };
     assert_eq!(
-        output(&lab, "ps -eo pid,ppid,user,stat,comm,pidns,netns,utsns,ipcns,userns"),
-        "PID PPID USER STAT COMMAND PIDNS NETNS UTSNS IPCNS USERNS\n\
-         1 0 root Ss init 4026531836 4026531833 4026531838 4026531839 4026531837\n\
-         2 1 4711 Ssl web server 4026531836 4026531833 4026531838 4026531839 4026531837\n\
-         5 1 100000 S boxinit 4026532248 4026532250 4026531838 4026532247 4026532246\n\
-         6 5 100000 S sh 4026532248 4026532250 4026531838 4026532247 4026532246\n\
-         7 6 100000 Z job 4026532248 - - - 4026532246\n\
-         8 1 root T a) b 4026531836 4026532320 4026531838 4026531839 4026531837\n"
+        output(&lab, "ps -eo pid,ppid,user,stat,comm,pidns,netns,mntns,utsns,ipcns,userns"),
+        "PID PPID USER STAT COMMAND PIDNS NETNS MNTNS UTSNS IPCNS USERNS\n\
+         1 0 root Ss init 4026531836 4026531833 4026531832 4026531838 4026531839 4026531837\n\
+         2 1 4711 Ssl web server 4026531836 4026531833 4026531832 4026531838 4026531839 4026531837\n\
+         5 1 100000 S boxinit 4026532249 4026532251 4026532247 4026531838 4026532248 4026532246\n\
+         6 5 100000 S sh 4026532249 4026532251 4026532247 4026531838 4026532248 4026532246\n\
+         7 6 100000 Z job 4026532249 - - - - 4026532246\n\
+         9 1 root T a) b 4026531836 4026532321 4026532390 4026531838 4026531839 4026531837\n"
     );
 }
 
@@ -192,7 +230,7 @@ fn ps_shows_threads() {
          5 5 1 S boxinit\n\
          6 6 1 S sh\n\
          7 7 1 Z job\n\
-         8 8 1 T a) b\n"
+         9 9 1 T a) b\n"
     );
 }
 
@@ -207,7 +245,7 @@ fn ps_has_one_clock_for_all_times() {
          5 40 Thu Jan 1 00:00:20 2026\n\
          6 40 Thu Jan 1 00:00:20 2026\n\
          7 40 Thu Jan 1 00:00:20 2026\n\
-         8 29 Thu Jan 1 00:00:30 2026\n"
+         9 29 Thu Jan 1 00:00:30 2026\n"
     );
     assert_eq!(lab.read("proc/uptime").unwrap(), "60.00 120.00\n");
 }
@@ -225,7 +263,7 @@ fn ps_aux_shows_memory_state_and_command_line() {
          100000 5 0.0 0.0 2920 1744 ? S 0:00 boxinit\n\
          100000 6 0.0 0.0 2920 1744 ? S 0:00 sh -c sleep 60\n\
          100000 7 0.0 0.0 0 0 ? Z 0:00 [job] <defunct>\n\
-         root 8 0.0 0.0 2920 1744 ? T 0:00 a) b x y\n"
+         root 9 0.0 0.0 2920 1744 ? T 0:00 a) b x y\n"
     );
 }
 
@@ -234,7 +272,7 @@ fn pstree_draws_processes_and_threads() {
     let Some(lab) = lab(&["pstree"]) else { return };
     assert_eq!(
         output(&lab, "pstree -p"),
-        "init(1)-+-a) b(8)\n\
+        "init(1)-+-a) b(9)\n\
          |-boxinit(5)---sh(6)---job(7)\n\
          `-web server(2)-+-{web server}(3)\n\
          `-{web server}(4)\n"
@@ -259,7 +297,7 @@ fn top_counts_tasks_and_memory() {
             "5 100000 20 0 2920 1744 1632 S 0.0 0.0 0:00.00 boxinit",
             "6 100000 20 0 2920 1744 1632 S 0.0 0.0 0:00.00 sh",
             "7 100000 20 0 0 0 0 Z 0.0 0.0 0:00.00 job",
-            "8 root 20 0 2920 1744 1632 T 0.0 0.0 0:00.00 a) b",
+            "9 root 20 0 2920 1744 1632 T 0.0 0.0 0:00.00 a) b",
         ]
     );
 }
@@ -300,8 +338,60 @@ fn machine_wide_tools_find_their_files() {
     assert!(output(&lab, "free").contains("Mem: 4194304 196608 3932160 4096 148480 3997696\n"));
     assert!(output(&lab, "vmstat").contains("\n1 0 0 3932160 1024 147456 0 0 0 0 0 0 0 0 100 "));
     assert!(output(&lab, "uptime").contains(" up 1 min,"));
-    assert!(output(&lab, "pmap 2").ends_with("total 160K\n"));
+    assert!(output(&lab, "pmap 2").ends_with("total 2920K\n"));
     assert_eq!(output(&lab, "pidof boxinit"), "5\n");
+    assert_eq!(output(&lab, "vmstat -m"), "");
+    let settings = output(&lab, "sysctl fs.file-max fs.file-nr kernel.random.boot_id kernel.hostname");
+    assert_eq!(
+        settings,
+        "fs.file-max = 380108\nfs.file-nr = 0 0 380108\nkernel.random.boot_id = 00000000-0000-4000-8000-000000000001\n\
+         kernel.hostname = nslab\n"
+    );
+}
+
+/// Other ways to ask for the same: trees, all columns, single processes.
+#[test]
+fn tools_show_one_process_or_one_namespace() {
+    let Some(lab) = lab(&["lsns", "lsfd", "pstree", "pgrep", "ps"]) else { return };
+    assert_eq!(
+        without_branches(&output(&lab, "lsns -n -r -o PID,PPID,USER,COMMAND 4026532251")),
+        "5 1 100000 boxinit\n6 5 100000 sh\\x20-c\\x20sleep\\x2060\n"
+    );
+    let of_zombie = output(&lab, "lsns -n -r -p 7 -o NS,TYPE");
+    assert_eq!(of_zombie, "4026532246 user\n4026532249 pid\n");
+    assert_eq!(
+        output(&lab, "lsfd -n -r -p 5 -o ASSOC,INODE,NAME | grep ':\\['"),
+        "cgroup 4026532250 cgroup:[4026532250]\n\
+         ipc 4026532248 ipc:[4026532248]\n\
+         mnt 4026532247 mnt:[4026532247]\n\
+         net 4026532251 net:[4026532251]\n\
+         pid 4026532249 pid:[4026532249]\n\
+         pid4c 4026532249 pid:[4026532249]\n\
+         time 4026532320 time:[4026532320]\n\
+         time4c 4026532320 time:[4026532320]\n\
+         user 4026532246 user:[4026532246]\n\
+         uts 4026531838 uts:[4026531838]\n"
+    );
+    assert_eq!(
+        output(&lab, "pstree -Sp"),
+        "init(1)-+-a) b(9,mnt,net)\n\
+         |-boxinit(5,cgroup,ipc,mnt,net,pid,user,time)---sh(6)---job(7)\n\
+         `-web server(2)-+-{web server}(3)\n\
+         `-{web server}(4,net)\n"
+    );
+    let networks = output(&lab, "pstree -N net");
+    assert!(networks.starts_with("[4026531833]\ninit---web server---{web server}\n[4026532321]\na) b\n"), "{networks}");
+    assert_eq!(
+        output(&lab, "ps axjf --no-headers"),
+        "0 1 1 1 ? -1 Ss 0 0:00 init\n\
+         1 2 2 2 ? -1 Ssl 4711 0:00 web server --port 80\n\
+         1 5 1 1 ? -1 S 100000 0:00 boxinit\n\
+         5 6 1 1 ? -1 S 100000 0:00 \\_ sh -c sleep 60\n\
+         6 7 1 1 ? -1 Z 100000 0:00 \\_ [job] <defunct>\n\
+         1 9 1 1 ? -1 T 0 0:00 a) b x y\n"
+    );
+    assert_eq!(output(&lab, "pgrep -a -u 4711"), "2 web server --port 80\n");
+    assert_eq!(output(&lab, "pgrep -f -a sleep"), "6 sh -c sleep 60\n");
 }
 
 /// What a program could ask the host instead: numbers of System V objects, memory and load.
@@ -313,17 +403,21 @@ const ABSENT: [&str; 4] = ["/ctty\"", "\"/proc/7/ns/", "\"/proc/7/environ\"", "\
 
 #[test]
 fn programs_find_all_they_ask_for_in_the_lab() {
-    const PROGRAMS: [&str; 10] = [
+    const PROGRAMS: [&str; 14] = [
         "ps aux",
         "ps -eLf",
+        "ps -eo pid,pidns,netns,mntns,utsns,ipcns,userns,cgroupns,timens",
+        "ps -eLo pid,tid,nlwp,stat,comm",
         "top -b -n1",
         "pstree -p",
         "pgrep --ns 5 .",
         "lsns",
+        "lsns -t net",
         "ipcs",
         "ipcs -l",
         "findmnt -N 5",
         "ip netns identify 5",
+        "ip netns pids box",
     ];
     let Some(lab) = lab(&["strace", "ps", "top", "pstree", "pgrep", "lsns", "ipcs", "findmnt", "ip"]) else { return };
     let dir = tempfile::tempdir().unwrap();
@@ -342,6 +436,79 @@ fn programs_find_all_they_ask_for_in_the_lab() {
             assert!(!ASKS_THE_HOST.iter().any(|call| line.contains(call)), "{program}: {line}");
         }
     }
+}
+
+/// The files of the host's `/proc` in a trace, each once; `PID` is the program itself.
+fn of_the_hosts_proc(trace: &str) -> BTreeSet<String> {
+    let calls: Vec<_> = trace.lines().filter_map(|line| line.split_once(' ')).collect();
+    let pids: BTreeSet<_> = calls.iter().map(|(pid, _)| *pid).collect();
+    let paths = calls.iter().filter_map(|(_, call)| call.split('"').nth(1));
+    let named = paths.map(|path| {
+        let parts = path.split('/').map(|part| if pids.contains(part) { "PID" } else { part });
+        parts.collect::<Vec<_>>().join("/")
+    });
+    named.filter(|path| path == "/proc" || path.starts_with("/proc/")).collect()
+}
+
+/// psutil has to be imported before it can be told where procfs is: what it needs until then is the host's.
+#[test]
+fn psutil_reads_nothing_of_the_hosts_proc_once_it_knows_the_labs() {
+    const ON_IMPORT: [&str; 4] = ["/proc/PID/io", "/proc/PID/smaps", "/proc/PID/smaps_rollup", "/proc/stat"];
+    const KNOWS: &str = "/the/lab/is/known/from/here";
+    let Some(lab) = lab(&["strace"]) else { return };
+    let Some(python) = python_with_psutil() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let trace = dir.path().join("trace");
+    let told = "psutil.PROCFS_PATH = sys.argv[1]\n";
+    let script = PSUTIL.replace(told, &format!("{told}import os; os.path.exists('{KNOWS}')\n"));
+    let mut command = Command::new("timeout");
+    command.args(["60", "strace", "-f", "-e", "trace=%file", "-o"]).arg(&trace).arg(python);
+    let output = command.args(["-c", &script]).arg(lab.at("proc")).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let trace = fs::read_to_string(trace).unwrap();
+    let (before, after) = trace.split_once(KNOWS).unwrap();
+    let on_import = of_the_hosts_proc(before);
+    assert!(on_import.iter().all(|path| ON_IMPORT.contains(&path.as_str())), "{on_import:?}");
+    assert_eq!(of_the_hosts_proc(after), BTreeSet::new());
+    assert!(after.contains(&format!("\"{}/9/status\"", lab.at("proc").display())), "the lab was not read");
+}
+
+/// The trace of a program that has been killed; its tracer notes that at its own pace.
+fn completed(trace: &Path) -> String {
+    for _ in 0..600 {
+        let text = String::from_utf8_lossy(&fs::read(trace).unwrap()).into_owned();
+        if text.trim_end().ends_with("+++ killed by SIGKILL +++") {
+            return text;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{} has no end", trace.display())
+}
+
+/// The exporter measures itself as well, and for that it needs the host: the numbers of the lab are none of its own.
+#[test]
+fn node_exporter_reads_of_the_hosts_proc_only_what_is_about_itself() {
+    const ABOUT_ITSELF: [(&str, &str); 7] = [
+        ("/proc", "is it there, asks the library that measures the exporter's own process"),
+        ("/proc/PID", "likewise"),
+        ("/proc/PID/stat", "its own process time and memory"),
+        ("/proc/PID/fd", "its own descriptors"),
+        ("/proc/PID/limits", "how many of them it may have"),
+        ("/proc/stat", "the host's boot: from there its own start is counted"),
+        ("/proc/self/exe", "its own program"),
+    ];
+    /// Go asks for it before it listens.
+    const TO_LISTEN: &str = "/proc/sys/net/core/somaxconn";
+    let Some(program) = node_exporter() else { return };
+    let Some(lab) = lab(&["strace"]) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let trace = dir.path().join("trace");
+    let metrics = metrics(&lab, program, &["strace", "-D", "-f", "-e", "trace=%file", "-o", trace.to_str().unwrap()]);
+    assert!(metrics.contains("\nnode_processes_pids 6\n"), "{metrics}");
+    let trace = completed(&trace);
+    let is_expected = |path: &str| path == TO_LISTEN || ABOUT_ITSELF.iter().any(|(expected, _)| *expected == path);
+    let read = of_the_hosts_proc(&trace);
+    assert!(read.iter().all(|path| is_expected(path)), "{read:?}");
 }
 
 /// The lab may lie over the host's `/proc`: a daemon that needed one of its files would wait for itself.
@@ -391,17 +558,35 @@ fn scrape(port: u16) -> Option<String> {
     None
 }
 
-#[test]
-fn node_exporter_reads_the_machine() {
-    const COLLECTORS: [&str; 10] =
-        ["arp", "cpu", "diskstats", "loadavg", "meminfo", "netstat", "processes", "sockstat", "stat", "vmstat"];
-    let program = ["prometheus-node-exporter", "node_exporter"];
-    let is_there = |name: &&&str| Command::new(name).arg("--version").output().is_ok();
-    let Some(program) = program.iter().find(is_there) else { return skip("no node_exporter").unwrap_or_default() };
-    let Some(lab) = lab(&[]) else { return };
+const COLLECTORS: [&str; 14] = [
+    "arp",
+    "cpu",
+    "diskstats",
+    "entropy",
+    "filefd",
+    "loadavg",
+    "meminfo",
+    "netstat",
+    "pressure",
+    "processes",
+    "sockstat",
+    "softnet",
+    "stat",
+    "vmstat",
+];
+
+fn node_exporter() -> Option<&'static str> {
+    let is_there = |name: &&str| Command::new(name).arg("--version").output().is_ok();
+    ["prometheus-node-exporter", "node_exporter"].into_iter().find(is_there).or_else(|| skip("no node_exporter"))
+}
+
+/// What it says of the lab, run by `tracer` (none: by itself).
+fn metrics(lab: &Lab, program: &str, tracer: &[&str]) -> String {
     // Free a moment ago.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let child = Command::new(program)
+    let command: Vec<_> = tracer.iter().copied().chain([program]).collect();
+    let child = Command::new(command[0])
+        .args(&command[1..])
         .arg(format!("--path.procfs={}", lab.at("proc").display()))
         .arg(format!("--web.listen-address=127.0.0.1:{port}"))
         .arg("--collector.disable-defaults")
@@ -409,15 +594,26 @@ fn node_exporter_reads_the_machine() {
         .stderr(Stdio::null())
         .spawn();
     let _serving = Serving(child.unwrap());
-    let metrics = scrape(port).unwrap();
+    scrape(port).unwrap()
+}
+
+#[test]
+fn node_exporter_reads_the_machine() {
+    let Some(program) = node_exporter() else { return };
+    let Some(lab) = lab(&[]) else { return };
+    let metrics = metrics(&lab, program, &[]);
     for collector in COLLECTORS {
         let line = format!("node_scrape_collector_success{{collector=\"{collector}\"}} 1");
         assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
     }
     let expected = [
         "node_boot_time_seconds 1.7672256e+09",
+        "node_entropy_available_bits 256",
+        "node_filefd_allocated 0",
+        "node_pressure_memory_stalled_seconds_total 0",
+        "node_softnet_processed_total{cpu=\"1\"} 0",
         "node_cpu_seconds_total{cpu=\"1\",mode=\"idle\"} 60",
-        "node_forks_total 8",
+        "node_forks_total 9",
         "node_memory_MemTotal_bytes 4.294967296e+09",
         "node_netstat_Ip_Forwarding 2",
         "node_processes_max_processes 4.194304e+06",
@@ -455,11 +651,8 @@ fn python_with_psutil() -> Option<&'static Path> {
     PYTHON.get_or_init(find).as_deref().or_else(|| skip("no psutil, and none to be had from pip"))
 }
 
-#[test]
-fn psutil_reads_every_process() {
-    let Some(lab) = lab(&[]) else { return };
-    let Some(python) = python_with_psutil() else { return };
-    let script = "
+/// Reads all it can of the lab whose `proc` is the argument.
+const PSUTIL: &str = "
 import psutil, sys, warnings
 warnings.simplefilter('error')
 psutil.PROCFS_PATH = sys.argv[1]
@@ -467,33 +660,49 @@ print(psutil.pids(), psutil.boot_time(), psutil.cpu_times().idle, psutil.virtual
 for p in psutil.process_iter():
     with p.oneshot():
         print(p.pid, p.ppid(), p.name(), p.status(), p.num_threads(), p.uids().effective, p.create_time(), p.memory_info().rss)
-        print(len(p.threads()), p.memory_full_info().uss if p.status() != 'zombie' else None, p.as_dict(['cmdline'])['cmdline'])
+        print(len(p.threads()), p.memory_full_info().uss if p.status() != 'zombie' else None, p.as_dict(['cmdline'])['cmdline'] or None)
+# These it asks the kernel that it runs on, by number.
+of_the_host = {'nice', 'ionice', 'cpu_affinity'}
 for p in psutil.process_iter():
-    p.as_dict()
+    # Linux has no environ of a zombie; older psutils take it for gone then.
+    unasked = {'environ'} if p.status() == 'zombie' else set()
+    p.as_dict(set(psutil._as_dict_attrnames) - of_the_host - unasked)
 print(sorted(psutil.net_io_counters(pernic=True)), psutil.net_connections())
 print([p.pid for p in psutil.Process(1).children(recursive=True)])
 ";
+
+#[test]
+fn psutil_reads_every_process() {
+    let Some(lab) = lab(&[]) else { return };
+    let Some(python) = python_with_psutil() else { return };
     let mut command = Command::new("timeout");
-    let output = command.arg("30").arg(python).args(["-c", script]).arg(lab.at("proc")).output().unwrap();
+    let output = command.arg("30").arg(python).args(["-c", PSUTIL]).arg(lab.at("proc")).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
-        "[1, 2, 5, 6, 7, 8] 1767225600.0 120.0 4294967296 0\n\
+        "[1, 2, 5, 6, 7, 9] 1767225600.0 120.0 4294967296 0\n\
          1 0 init sleeping 1 0 1767225600.0 1785856\n\
-         1 135168 ['init']\n\
+         1 1785856 ['init']\n\
          2 1 web server sleeping 3 4711 1767225610.0 1785856\n\
-         3 135168 ['web server', '--port', '80']\n\
+         3 1785856 ['web server', '--port', '80']\n\
          5 1 boxinit sleeping 1 100000 1767225620.0 1785856\n\
-         1 135168 ['boxinit']\n\
+         1 1785856 ['boxinit']\n\
          6 5 sh sleeping 1 100000 1767225620.0 1785856\n\
-         1 135168 ['sh', '-c', 'sleep 60']\n\
+         1 1785856 ['sh', '-c', 'sleep 60']\n\
          7 6 job zombie 1 100000 1767225620.0 0\n\
          1 None None\n\
-         8 1 a) b stopped 1 0 1767225630.5 1785856\n\
-         1 135168 ['a) b', 'x y']\n\
+         9 1 a) b stopped 1 0 1767225630.5 1785856\n\
+         1 1785856 ['a) b', 'x y']\n\
          ['eth0', 'lo'] []\n\
-         [2, 5, 8, 6, 7]\n"
+         [2, 5, 9, 6, 7]\n"
     );
+}
+
+/// The crate's processes of the lab, by their numbers.
+fn processes(lab: &Lab) -> Vec<Process> {
+    let mut found: Vec<_> = all_processes_with_root(lab.at("proc")).unwrap().map(Result::unwrap).collect();
+    found.sort_by_key(Process::pid);
+    found
 }
 
 /// Every file the crate knows parses and says the same as its neighbours.
@@ -501,29 +710,87 @@ print([p.pid for p in psutil.Process(1).children(recursive=True)])
 fn the_procfs_crate_parses_every_process() {
     let Some(lab) = lab(&[]) else { return };
     let mut states = Vec::new();
-    for entry in fs::read_dir(lab.at("proc")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        let Ok(pid) = name.parse::<i32>() else { continue };
-        let dir = lab.at("proc").join(&name);
-        let stat = Stat::from_file(dir.join("stat")).unwrap();
-        let status = Status::from_file(dir.join("status")).unwrap();
+    for process in processes(&lab) {
+        let pid = process.pid();
+        let (stat, status) = (process.stat().unwrap(), process.status().unwrap());
         assert_eq!((stat.pid, stat.ppid, &stat.comm), (status.pid, status.ppid, &status.name), "{pid}");
         assert_eq!((stat.pid, stat.num_threads), (pid, i64::try_from(status.threads).unwrap()));
-        states.push((pid, stat.state().unwrap()));
-        let limits = Limits::from_file(dir.join("limits")).unwrap();
+        assert_eq!(process.tasks().unwrap().map(Result::unwrap).count(), usize::try_from(status.threads).unwrap());
+        let state = stat.state().unwrap();
+        let limits = process.limits().unwrap();
         assert!(matches!(limits.max_open_files.soft_limit, LimitValue::Value(1024)), "{limits:?}");
-        let pages = StatM::from_file(dir.join("statm")).unwrap();
-        assert_eq!(pages.resident, stat.rss);
-        Io::from_file(dir.join("io")).unwrap();
-        let mapped = MemoryMaps::from_file(dir.join("smaps")).unwrap();
-        assert_eq!(mapped.len(), MemoryMaps::from_file(dir.join("maps")).unwrap().len());
-        if stat.state().unwrap() != ProcState::Zombie {
-            SmapsRollup::from_file(dir.join("smaps_rollup")).unwrap();
+        assert_eq!(process.statm().unwrap().resident, stat.rss);
+        process.io().unwrap();
+        assert_eq!(process.smaps().unwrap().len(), process.maps().unwrap().len());
+        if state != ProcState::Zombie {
+            process.smaps_rollup().unwrap();
+            assert_eq!(process.mountinfo().unwrap().0.len(), process.mountstats().unwrap().0.len());
         }
+        states.push((pid, status.name, state));
     }
-    states.sort_by_key(|(pid, _)| *pid);
-    let (asleep, zombie, stopped) = (ProcState::Sleeping, ProcState::Zombie, ProcState::Stopped);
-    assert_eq!(states, [(1, asleep), (2, asleep), (5, asleep), (6, asleep), (7, zombie), (8, stopped)]);
+    let listed: Vec<_> = states.iter().map(|(pid, name, state)| (*pid, name.as_str(), *state)).collect();
+    assert_eq!(
+        listed,
+        [
+            (1, "init", ProcState::Sleeping),
+            (2, "web server", ProcState::Sleeping),
+            (5, "boxinit", ProcState::Sleeping),
+            (6, "sh", ProcState::Sleeping),
+            (7, "job", ProcState::Zombie),
+            (9, "a) b", ProcState::Stopped),
+        ]
+    );
+}
+
+#[test]
+fn the_procfs_crate_knows_the_namespaces() {
+    let Some(lab) = lab(&[]) else { return };
+    let inums = |process: &Process| -> Vec<_> {
+        let kinds = process.namespaces().unwrap().0.into_iter();
+        let mut kinds: Vec<_> = kinds.map(|(kind, namespace)| (kind.into_string().unwrap(), namespace)).collect();
+        kinds.retain(|(kind, _)| ["mnt", "net", "pid", "user"].contains(&kind.as_str()));
+        kinds.sort_by(|a, b| a.0.cmp(&b.0));
+        kinds.into_iter().map(|(_, namespace)| namespace.identifier).collect()
+    };
+    // A zombie has but a user namespace; the crate takes the failure of the other links for its own.
+    let living: Vec<_> = processes(&lab).into_iter().filter(|process| process.pid() != 7).collect();
+    let found: Vec<_> = living.iter().map(|process| (process.pid(), inums(process))).collect();
+    let host = vec![4_026_531_832, 4_026_531_833, 4_026_531_836, 4_026_531_837];
+    let in_box = vec![4_026_532_247, 4_026_532_251, 4_026_532_249, 4_026_532_246];
+    let in_blue = vec![4_026_532_390, 4_026_532_321, 4_026_531_836, 4_026_531_837];
+    assert_eq!(found, [(1, host.clone()), (2, host), (5, in_box.clone()), (6, in_box), (9, in_blue)]);
+}
+
+const LAB_TO_READ: &str = "NSLAB_TEST_LAB_TO_READ";
+
+/// For the trace below.
+#[test]
+#[ignore = "reads the lab of another test"]
+fn the_procfs_crate_reads_a_lab() {
+    let proc = std::env::var(LAB_TO_READ).unwrap();
+    for process in all_processes_with_root(proc).unwrap().map(Result::unwrap) {
+        let (_, _) = (process.stat().unwrap(), process.status().unwrap());
+        let (_, _) = (process.namespaces().map(drop), process.mountinfo().map(drop));
+        let (_, _) = (process.maps().map(drop), process.fd().map(|all| all.for_each(drop)));
+    }
+}
+
+#[test]
+fn the_procfs_crate_asks_the_hosts_proc_only_for_the_release_it_runs_on() {
+    let Some(lab) = lab(&["strace"]) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let trace = dir.path().join("trace");
+    let mut command = Command::new("timeout");
+    command.args(["60", "strace", "-f", "-e", "trace=%file", "-o"]).arg(&trace).arg(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", "the_procfs_crate_reads_a_lab"]).env(LAB_TO_READ, lab.at("proc"));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
+    let trace = fs::read_to_string(trace).unwrap();
+    let (_, after) = trace.split_once(lab.at("proc").to_str().unwrap()).unwrap();
+    assert!(after.contains("\"status\""), "the lab was not read: {after}");
+    // How it has to open directories depends on the kernel that it runs on.
+    assert_eq!(of_the_hosts_proc(after), BTreeSet::from(["/proc/sys/kernel/osrelease".to_owned()]));
 }
 
 #[test]
@@ -537,7 +804,7 @@ fn the_procfs_crate_parses_the_files_about_the_machine() {
         is_little_endian: cfg!(target_endian = "little"),
     };
     let kernel = KernelStats::from_file(proc.join("stat"), &system).unwrap();
-    assert_eq!((kernel.btime, kernel.cpu_time.len(), kernel.processes), (1_767_225_600, 2, 8));
+    assert_eq!((kernel.btime, kernel.cpu_time.len(), kernel.processes), (1_767_225_600, 2, 9));
     assert_eq!(Uptime::from_file(proc.join("uptime")).unwrap().uptime, 60.0);
     assert_eq!(LoadAverage::from_file(proc.join("loadavg")).unwrap().max, 8);
     assert_eq!(Meminfo::from_file(proc.join("meminfo")).unwrap().mem_total, 4 << 30);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -563,15 +563,23 @@ fn each_bad_mountpoint_is_one_clear_line() {
     fs::write(at("file"), "x").unwrap();
     let missing = "nslab: DIR/missing does not exist: run `mkdir -p DIR/missing`\n";
     assert_eq!(refused(dir.path(), &["mount", &at("missing")]), (Some(1), missing.to_owned()));
-    let not_a_directory = "nslab: DIR/file is not a directory\n";
+    let not_a_directory = "nslab: DIR/file is not a directory: take an empty one, `mkdir` makes it\n";
     assert_eq!(refused(dir.path(), &["mount", &at("file")]), (Some(1), not_a_directory.to_owned()));
     assert_eq!(refused(dir.path(), &["mount", &at("file/x")]).0, Some(1));
     let full = "nslab: DIR is not empty: take an empty directory, or cover this one with `-o nonempty`\n";
     assert_eq!(refused(dir.path(), &["mount", &path]), (Some(1), full.to_owned()));
     assert_eq!(fs::read_to_string(at("file")).unwrap(), "x");
     let no_boot = refused(dir.path(), &["mount", "--boot", &at("no.lab"), &path]);
-    assert!(no_boot.0 == Some(1) && no_boot.1.starts_with("nslab: DIR/no.lab"), "{no_boot:?}");
-    assert_eq!(refused(dir.path(), &["mount", "-o", "frob", &path]).0, Some(2));
+    let no_script = "nslab: DIR/no.lab: No such file or directory: name a script, such as fixtures/docker.lab\n";
+    assert_eq!(no_boot, (Some(1), no_script.to_owned()));
+    let no_journal = refused(dir.path(), &["mount", "--journal", &at("missing/journal"), "-o", "nonempty", &path]);
+    let no_folder =
+        "nslab: DIR/missing/journal: No such file or directory: name a new file in a directory that exists\n";
+    assert_eq!(no_journal, (Some(1), no_folder.to_owned()));
+    let (code, usage) = refused(dir.path(), &["mount", "-o", "frob", &path]);
+    let options =
+        "there is no mount option frob: take allow_other, nonempty, realtime, ro, or one that mount(8) passes on";
+    assert!(code == Some(2) && usage.contains(options) && usage.contains("nslab mount"), "{usage}");
     assert_eq!(refused(dir.path(), &["mount"]).0, Some(2));
     assert!(!is_lab(dir.path()));
 }
@@ -594,6 +602,8 @@ fn umount_takes_only_labs() {
     let (code, message) = refused(dir.path(), &["umount", &path]);
     assert_eq!((code, message.as_str()), (Some(1), "nslab: no lab is mounted on DIR\n"));
     assert_eq!(refused(dir.path(), &["umount", "/proc"]).0, Some(1));
+    let missing = refused(dir.path(), &["umount", &format!("{path}/missing")]);
+    assert_eq!(missing, (Some(1), "nslab: no lab is mounted on DIR/missing\n".to_owned()));
     assert!(Path::new("/proc/self").exists());
 }
 
@@ -709,6 +719,52 @@ fn a_shell_has_a_lab_of_its_own() {
     assert_eq!(rest, "proc/3\n");
     assert!(!Path::new(path).exists());
     assert_eq!(nslab(&["shell", "-c", "kill -9 $$"]).status.code(), Some(137));
+}
+
+#[test]
+fn a_shell_that_cannot_start_says_what_to_set() {
+    if !has_fuse() {
+        return;
+    }
+    let (dir, path) = temporary();
+    let with = |name: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nslab"));
+        let output = command.args(["shell", "-c", "true"]).env(name, format!("{path}/missing")).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap().replace(&path, "DIR"))
+    };
+    let no_shell = "nslab: DIR/missing: No such file or directory: set SHELL to a shell\n";
+    assert_eq!(with("SHELL"), (Some(1), no_shell.to_owned()));
+    let no_room = "nslab: DIR/missing: No such file or directory: set TMPDIR to a directory that may be written to\n";
+    assert_eq!(with("TMPDIR"), (Some(1), no_room.to_owned()));
+    drop(dir);
+}
+
+/// The first command of the README is `cargo run -- shell`, when no nslab is installed.
+#[test]
+fn the_command_is_on_the_path_of_its_shell() {
+    if !has_fuse() {
+        return;
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nslab"));
+    let output = command.args(["shell", "-c", "nslab ps"]).env("PATH", "/usr/bin:/bin").output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("NSPID"), "{output:?}");
+}
+
+#[test]
+fn a_shell_at_a_terminal_says_where_it_is() {
+    if !has_fuse() || !has("script") {
+        return;
+    }
+    let shell = format!("SHELL=/bin/sh '{}' shell", env!("CARGO_BIN_EXE_nslab"));
+    let mut script = Command::new("timeout");
+    script.args(["30", "script", "-q", "-c", &shell, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = script.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"exit\n").unwrap();
+    let shown = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    let said = shown.lines().find(|line| line.starts_with("nslab: ")).unwrap_or_default();
+    let (place, rest) = said.split_once(" (also $LAB)").unwrap_or_default();
+    assert!(place.starts_with("nslab: a lab in /"), "{shown}");
+    assert_eq!(rest.trim_end(), ": this shell is its task 2; `cat ctl/usage` lists the calls, `exit` takes it down");
 }
 
 #[test]
@@ -829,6 +885,24 @@ fn a_lab_may_cover_proc() {
         [ -d /proc/ctl/1 ] && kill $! && wait $! && [ -d /proc/self ] && rm $dir/out && echo fine";
     let Some(output) = privately(script) else { return };
     assert_eq!(output.stdout, b"fine\n", "{output:?}");
+}
+
+/// As in a container that Docker makes without being asked for more.
+#[test]
+fn root_who_may_not_mount_is_told_what_is_missing() {
+    if !nix::unistd::geteuid().is_root() || !has("setpriv") {
+        return;
+    }
+    let script =
+        "setpriv --bounding-set -sys_admin --inh-caps -sys_admin sh -c '$nslab mount $dir; $nslab doctor' 2>&1";
+    let Some(output) = privately(script) else { return };
+    let text = String::from_utf8_lossy(&output.stdout);
+    let remedy = "CAP_SYS_ADMIN is missing: start the container with `--cap-add SYS_ADMIN --device /dev/fuse`, \
+                  or put `unshare -Urm` before the command\n";
+    let lines: Vec<_> = text.split_inclusive('\n').collect();
+    assert_eq!(lines[0], format!("nslab: {remedy}"), "{text}");
+    assert!(lines.contains(&format!("missing  privilege: {remedy}").as_str()), "{text}");
+    assert!(lines.contains(&format!("missing  trial: {remedy}").as_str()), "{text}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The pictures of a lab: below `kernel/` of a real mount, and by the command.
 
-use std::fs;
-use std::io::{BufRead, BufReader};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Output, Stdio};
 
 use nslab::fuse::open_device;
@@ -117,7 +117,9 @@ fn completions_and_the_manual_come_from_the_arguments() {
     for shell in ["bash", "zsh", "fish"] {
         assert!(text(nslab(&["completions", shell])).contains("doctor"), "{shell}");
     }
-    assert!(text(nslab(&["man"])).contains(".TH nslab"));
+    let manual = text(nslab(&["man"]));
+    assert!(manual.contains(".TH nslab") && manual.contains("Note each call in this new file"), "{manual}");
+    assert!(!manual.contains("nslab\\-mount(1)") && !manual.contains("detached"), "{manual}");
 }
 
 #[test]
@@ -170,6 +172,17 @@ fn a_process_exits_while_a_reader_is_at_it() {
     assert_eq!(lab.read("kernel/faults").unwrap(), expected);
     assert_eq!(errno(fs::write(lab.at("kernel/faults"), "exit 9 after=read")), Some(Errno::ESRCH));
     assert_eq!(errno(fs::write(lab.at("kernel/faults"), "exit 1 after=frob")), Some(Errno::EINVAL));
+    // As a control file, it says why on the same open file.
+    let mut file = File::options().read(true).write(true).open(lab.at("kernel/faults")).unwrap();
+    file.write_all(b"exit 1 after=frob\n").unwrap_err();
+    let mut reason = String::new();
+    file.read_to_string(&mut reason).unwrap();
+    assert_eq!(
+        reason,
+        "EINVAL: usage: ERRNO stat|readlink|open|read|readdir PATH… [times=N] [after=N], or exit PID after=OP [PATH…], \
+         or clear\n"
+    );
+    assert_eq!(lab.read("kernel/faults").unwrap(), expected);
 }
 
 #[test]

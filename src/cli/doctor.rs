@@ -46,7 +46,11 @@ fn device() -> Check {
 
 fn privilege() -> Check {
     let state = if nix::unistd::geteuid().is_root() {
-        State::Good("root may mount".to_owned())
+        if is_capable() {
+            State::Good("root may mount".to_owned())
+        } else {
+            State::Missing(MountError::NotCapable.to_string())
+        }
     } else if let Some(helper) = fuse::find_fusermount() {
         State::Good(format!("{} mounts for other users", helper.display()))
     } else if user_namespaces() {
@@ -55,6 +59,15 @@ fn privilege() -> Check {
         State::Missing(MountError::NoFusermount.to_string())
     };
     Check { what: "privilege", state }
+}
+
+/// Whether this process has CAP_SYS_ADMIN, which root lacks in most containers.
+fn is_capable() -> bool {
+    const CAP_SYS_ADMIN: u32 = 21;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+    effective.is_none_or(|set| set >> CAP_SYS_ADMIN & 1 == 1)
 }
 
 /// Whether Linux lets anybody make user namespaces.

@@ -2,6 +2,7 @@
 
 mod colour;
 pub mod doctor;
+mod man;
 pub mod mount;
 mod progress;
 mod ps;
@@ -37,6 +38,7 @@ enum Command {
     Mount(mount::Args),
     /// Unmount a lab, also one whose daemon is gone
     Umount {
+        /// Where the lab is mounted
         dir: PathBuf,
         /// Also when it is in use: it then lives on for those who use it
         #[arg(short, long)]
@@ -46,6 +48,7 @@ enum Command {
     Shell(shell::Args),
     /// Run scripts and case files, without a mount
     Run {
+        /// Scripts, each run on a lab of its own, or files of cases; /dev/stdin is one
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
@@ -53,7 +56,7 @@ enum Command {
     Tree(show::Args),
     /// Draw the kernel's objects as SVG
     Graph(show::GraphArgs),
-    /// Show the kernel's steps, a line each
+    /// Show the kernel's steps since it was mounted, or of a script, a line each
     Trace(show::TraceArgs),
     /// List the tasks
     Ps(show::Args),
@@ -96,13 +99,11 @@ fn run(command: Command) -> Outcome {
             clap_complete::generate(shell, &mut Cli::command(), "nslab", &mut io::stdout());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Man => manual(),
+        Command::Man => {
+            man::render(Cli::command(), &mut io::stdout())?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
-}
-
-fn manual() -> Outcome {
-    clap_mangen::Man::new(Cli::command()).render(&mut io::stdout())?;
-    Ok(ExitCode::SUCCESS)
 }
 
 fn umount(dir: &Path, lazy: Lazy) -> Outcome {

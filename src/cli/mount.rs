@@ -15,6 +15,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::{Cli, Outcome, boot};
+use crate::errno::describe;
 use crate::fuse::{self, Options, Point};
 use crate::journal::Journal;
 
@@ -104,7 +105,12 @@ fn options(all: &[String]) -> Options {
     let mut options = Options::default();
     for words in all {
         if let Err(word) = options.add(words) {
-            Cli::command().error(ErrorKind::InvalidValue, format!("there is no mount option {word}")).exit();
+            let known = "allow_other, nonempty, realtime, ro, or one that mount(8) passes on";
+            let message = format!("there is no mount option {word}: take {known}");
+            let mut command = Cli::command().bin_name("nslab");
+            command.build();
+            let mount = command.find_subcommand_mut("mount").cloned().unwrap_or(command);
+            mount.clone().error(ErrorKind::InvalidValue, message).exit();
         }
     }
     options
@@ -128,7 +134,8 @@ fn daemonize(args: &Args) -> Outcome {
     if let Some(limit) = args.max_tasks {
         command.args(["--max-tasks", &limit.to_string()]);
     }
-    let mut child = command.arg("--").arg(&args.dir).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let child = command.arg("--").arg(&args.dir).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let mut child = child.map_err(|error| format!("the daemon cannot be started: {}", describe(&error)))?;
     let mut ready = Vec::new();
     if let Some(mut stdout) = child.stdout.take() {
         stdout.read_to_end(&mut ready)?;
@@ -162,8 +169,9 @@ fn serve(args: &Args, options: &Options) -> Outcome {
 /// A new journal in `file`.
 fn journal(file: &Path, boot: Option<&Path>) -> Result<Journal, String> {
     let boot = boot.map(std::path::absolute).transpose();
-    boot.and_then(|boot| Journal::create(file, boot.as_deref()))
-        .map_err(|error| format!("{}: {error}: name a file that does not exist yet", file.display()))
+    boot.and_then(|boot| Journal::create(file, boot.as_deref())).map_err(|error| {
+        format!("{}: {}: name a new file in a directory that exists", file.display(), describe(&error))
+    })
 }
 
 /// A lab that was never mounted leaves no journal, which would be in the way of the next attempt.

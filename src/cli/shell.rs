@@ -1,7 +1,8 @@
 //! `nslab shell`: a shell in a lab of its own, which is gone when the shell ends.
 
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{self, Child, ExitCode, ExitStatus};
@@ -14,6 +15,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::{Outcome, boot};
+use crate::errno::describe;
 use crate::fuse::{self, Options, Point};
 
 #[derive(Debug, clap::Args)]
@@ -28,20 +30,48 @@ pub struct Args {
 
 /// The exit code is that of the shell, or 128 and the number of the signal that ended it.
 pub fn run(args: &Args) -> Outcome {
-    let dir = tempfile::Builder::new().prefix("nslab-").tempdir()?;
+    let dir = tempfile::Builder::new().prefix("nslab-").tempdir().map_err(|error| no_room(&error))?;
     let mounted = fuse::mount(boot(args.boot.as_deref(), None)?, dir.path(), &Options::default(), None)?;
     let point = mounted.point().clone();
     thread::Builder::new().name("session".to_owned()).spawn(move || mounted.serve())?;
-    let status = attach(&point).and_then(|()| run_shell(args, &point));
+    let status = attach(&point).and_then(|task| {
+        greet(args, &point, &task);
+        run_shell(args, &point)
+    });
     point.detach()?;
     dir.close()?;
     Ok(exit_code(status?))
 }
 
-/// Makes this process, and so the shell, the viewer of a fresh child of init.
-fn attach(point: &Point) -> io::Result<()> {
+/// The library that makes the directory has put path and number into the message.
+fn no_room(error: &io::Error) -> String {
+    let (text, room) = (error.to_string(), std::env::temp_dir());
+    let reason = text.split(" (os error").next().unwrap_or_default();
+    format!("{}: {reason}: set TMPDIR to a directory that may be written to", room.display())
+}
+
+/// Makes this process, and so the shell, the viewer of a fresh child of init, and gives its number.
+fn attach(point: &Point) -> io::Result<String> {
     let mut batch = OpenOptions::new().write(true).open(point.path().join("ctl/batch"))?;
-    batch.write_all(format!("SHELL = 1 clone\n$SHELL attach {}\n", process::id()).as_bytes())
+    batch.write_all(format!("SHELL = 1 clone\n$SHELL attach {}\n", process::id()).as_bytes())?;
+    Ok(fs::read_link(point.path().join("proc/self"))?.display().to_string())
+}
+
+/// Who sits at a terminal is told where they are.
+fn greet(args: &Args, point: &Point, task: &str) {
+    if args.command.is_none() && io::stdin().is_terminal() && io::stderr().is_terminal() {
+        eprintln!(
+            "nslab: a lab in {} (also $LAB): this shell is its task {task}; `cat ctl/usage` lists the calls, `exit` takes it down",
+            point.path().display()
+        );
+    }
+}
+
+/// `$PATH` with the folder of this program at its end: `nslab` is found also when it is not installed.
+fn search_path() -> Option<OsString> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let program = std::env::current_exe().ok()?;
+    std::env::join_paths(std::env::split_paths(&path).chain(program.parent().map(PathBuf::from))).ok()
 }
 
 fn run_shell(args: &Args, point: &Point) -> io::Result<ExitStatus> {
@@ -51,9 +81,12 @@ fn run_shell(args: &Args, point: &Point) -> io::Result<ExitStatus> {
     if let Some(line) = &args.command {
         command.arg("-c").arg(line);
     }
-    let spawned = command.env("LAB", point.path()).current_dir(point.path()).spawn();
-    let failed = |error| io::Error::other(format!("{}: {error}", shell.display()));
-    let mut child = spawned.map_err(failed)?;
+    command.env("LAB", point.path()).current_dir(point.path());
+    if let Some(path) = search_path() {
+        command.env("PATH", path);
+    }
+    let failed = |error| format!("{}: {}: set SHELL to a shell", shell.display(), describe(&error));
+    let mut child = command.spawn().map_err(|error| io::Error::other(failed(error)))?;
     let finishing = Arc::new(Mutex::new(()));
     let end = End { point: point.clone(), shell: pid_of(&child), finishing: Arc::clone(&finishing) };
     thread::Builder::new().name("signals".to_owned()).spawn(move || {

@@ -261,6 +261,7 @@ impl Shared {
         let state = match node.place {
             Place::Ctl(..) => State::Control(answer()),
             Place::CtlBatch => State::Batch(answer(), Mutex::default()),
+            _ if tree::is_faults(node) => State::Faults(Mutex::default()),
             _ if tree::is_trace(node) => State::Stream(Mutex::default()),
             _ => State::Content(Mutex::default()),
         };
@@ -287,9 +288,10 @@ impl Shared {
         }
         match &handle.state {
             State::Control(answer) | State::Batch(answer, _) => Ok(lock(answer).read(offset, size)),
-            State::Content(_) if tree::is_faults(handle.node) => {
-                Ok(slice(self.faults.text().as_bytes(), offset, size).to_vec())
-            }
+            State::Faults(refusal) => match &mut *lock(refusal) {
+                Some(reason) => Ok(reason.read(offset, size)),
+                None => Ok(slice(self.faults.text().as_bytes(), offset, size).to_vec()),
+            },
             State::Content(content) => {
                 let picture = self.picture(content, offset, |k, viewer| lab::read(k, viewer, handle.node), &handle)?;
                 Ok(slice(&picture, offset, size).to_vec())
@@ -314,7 +316,7 @@ impl Shared {
             State::Listing(listing) => {
                 self.picture(listing, offset, |k, viewer| lab::readdir(k, viewer, handle.node), &handle)
             }
-            State::Content(_) | State::Stream(_) | State::Control(_) | State::Batch(..) => {
+            State::Content(_) | State::Stream(_) | State::Control(_) | State::Batch(..) | State::Faults(_) => {
                 bail!(ENOTDIR, "not a directory")
             }
         }

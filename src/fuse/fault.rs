@@ -218,7 +218,10 @@ fn parse_exit(words: &str, find: impl Fn(i32) -> Option<TaskId>) -> Result<Vec<F
     let Some(task) = find(nr) else { bail!(ESRCH, "no task has the number {}", nr) };
     let fault =
         Fault { effect: Effect::Exit { task, nr }, op, path: None, times: Some(1), after: 0, passed: 0, hits: 0 };
-    let at: Vec<Fault> = words.map(|word| Fault { path: Some(path(word)), ..fault.clone() }).collect();
+    let at: Vec<Fault> = words
+        .filter(|word| !word.starts_with("hits="))
+        .map(|word| Fault { path: Some(path(word)), ..fault.clone() })
+        .collect();
     Ok(if at.is_empty() { vec![fault] } else { at })
 }
 
@@ -231,6 +234,9 @@ fn parse_failure(line: &str) -> Result<Vec<Fault>> {
         match word.split_once('=') {
             Some(("times", number)) => times = Some(number.parse().map_err(|_| usage())?),
             Some(("after", number)) => after = number.parse().map_err(|_| usage())?,
+            // What a line has when it is read.
+            Some(("hits", _)) => {}
+            Some(_) if !word.contains('/') => return Err(usage()),
             _ => paths.push(path(word)),
         }
     }
@@ -275,6 +281,7 @@ mod tests {
             "EIO frob a",
             "EIO read",
             "EIO read a times=x",
+            "EIO read a time=1",
             "exit 1",
             "exit x after=read",
         ];
@@ -283,6 +290,14 @@ mod tests {
         }
         assert_eq!(write(&faults, "exit 7 after=read").unwrap_err().errno, Errno::ESRCH);
         assert_eq!(faults.text(), "");
+    }
+
+    #[test]
+    fn what_is_read_may_be_written() {
+        let (faults, init) = (Faults::default(), Kernel::boot().init.task);
+        let lines = "EIO read a=b/c times=2 after=1 hits=0\nexit 20 after=readdir hits=0\n";
+        faults.write(lines.as_bytes(), |_| Some(init)).unwrap();
+        assert_eq!(faults.text(), lines);
     }
 
     #[test]

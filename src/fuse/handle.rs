@@ -31,6 +31,8 @@ pub(super) enum State {
     Listing(Mutex<Option<Arc<[DirEntry]>>>),
     /// A control file.
     Control(Mutex<Answer>),
+    /// `kernel/faults`: why what was written last through this file was refused.
+    Faults(Mutex<Option<Answer>>),
     /// `ctl/batch`.
     Batch(Mutex<Answer>, Mutex<Batch>),
 }

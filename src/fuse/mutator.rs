@@ -146,9 +146,9 @@ impl Mutator {
     fn write(&mut self, job: Write) {
         let Write { handle, offset, length, work, reply } = job;
         if let Work::Content(bytes) = &work
-            && tree::is_faults(handle.node)
+            && let State::Faults(refusal) = &handle.state
         {
-            return self.set_faults(bytes, reply);
+            return self.set_faults(bytes, offset, &mut lock(refusal), reply);
         }
         let mut calls = Calls::new(&self.shared, self.journal.as_mut());
         let outcome = caught(|| Ok(calls.apply(&handle, offset, length, work)));
@@ -184,7 +184,7 @@ impl Mutator {
     }
 
     /// Faults hold from the moment the write returns: nothing they are about is cached then.
-    fn set_faults(&self, bytes: &[u8], reply: Option<ReplyWrite>) {
+    fn set_faults(&self, bytes: &[u8], offset: u64, refusal: &mut Option<Answer>, reply: Option<ReplyWrite>) {
         let outcome = self.shared.host.read(|k| {
             let find = |nr| k.find_pid_ns(nr, k.init.pid_ns).and_then(|pid| k.pids[pid].attached.task);
             self.shared.faults.write(bytes, find)
@@ -194,6 +194,8 @@ impl Mutator {
             let doomed: Vec<_> = uncached.tasks.into_iter().map(Change::Gone).collect();
             self.notifier.drop_stale(&self.shared.inodes.stale(&doomed, self.shared.init));
         });
+        let reason = outcome.as_ref().err().map(|error| line(error.to_string().into_bytes()));
+        *refusal = reason.map(|reason| Answer::new(offset, reason.into()));
         let Some(reply) = reply else { return };
         match outcome {
             Ok(()) => reply.written(u32::try_from(bytes.len()).unwrap_or(u32::MAX)),
@@ -205,7 +207,7 @@ impl Mutator {
     fn keep_answer(&self, handle: &Handle, offset: u64, outcome: &Outcome) {
         let answer = match &handle.state {
             State::Control(answer) | State::Batch(answer, _) => answer,
-            State::Content(_) | State::Stream(_) | State::Listing(_) => return,
+            State::Content(_) | State::Stream(_) | State::Listing(_) | State::Faults(_) => return,
         };
         let text: Arc<[u8]> = outcome.answer.as_slice().into();
         self.shared.results.set(handle.node.place, Arc::clone(&text));

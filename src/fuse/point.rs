@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
+
+use crate::errno::{Errno, describe};
 
 /// What mountinfo calls the file system.
 pub(super) const FS_TYPE: &str = "fuse.nslab";
@@ -68,8 +69,10 @@ pub enum MountError {
     Mounted(PathBuf),
     NotMounted(PathBuf),
     Busy(PathBuf),
-    /// Neither mount(2) nor fusermount3 may be used.
+    /// mount(2) is not allowed, and fusermount3 is missing.
     NoFusermount,
+    /// Not even root or fusermount3 may use mount(2).
+    NotCapable,
     /// What fusermount3 said.
     Fusermount(String),
     /// Anything else, with the path it was about.
@@ -79,12 +82,14 @@ pub enum MountError {
 impl fmt::Display for MountError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            MountError::NoDevice => {
-                f.write_str("/dev/fuse is missing: run `modprobe fuse`, or pass the device to this container")
-            }
-            MountError::Device(error) => write!(f, "/dev/fuse: {error}: run `chmod 666 /dev/fuse` as root"),
+            MountError::NoDevice => f.write_str(
+                "/dev/fuse is missing: run `modprobe fuse`, or start the container with `--device /dev/fuse`",
+            ),
+            MountError::Device(error) => write!(f, "/dev/fuse: {}: run `chmod 666 /dev/fuse` as root", describe(error)),
             MountError::NoDirectory(dir) => write!(f, "{0} does not exist: run `mkdir -p {0}`", dir.display()),
-            MountError::NotADirectory(dir) => write!(f, "{} is not a directory", dir.display()),
+            MountError::NotADirectory(dir) => {
+                write!(f, "{} is not a directory: take an empty one, `mkdir` makes it", dir.display())
+            }
             MountError::NotEmpty(dir) => {
                 write!(
                     f,
@@ -104,8 +109,17 @@ impl fmt::Display for MountError {
             MountError::NoFusermount => {
                 f.write_str("mounting without privilege needs fusermount3: install the package fuse3, or run as root")
             }
+            MountError::NotCapable => f.write_str(
+                "CAP_SYS_ADMIN is missing: start the container with `--cap-add SYS_ADMIN --device /dev/fuse`, or put \
+                 `unshare -Urm` before the command",
+            ),
             MountError::Fusermount(message) => f.write_str(message),
-            MountError::Io(path, error) => write!(f, "{}: {error}", path.display()),
+            MountError::Io(path, error) if path == Path::new(MOUNTINFO) => {
+                write!(f, "{MOUNTINFO}: {}: mount proc on /proc", describe(error))
+            }
+            MountError::Io(path, error) => {
+                write!(f, "{}: {}: `nslab doctor` looks for the cause", path.display(), describe(error))
+            }
         }
     }
 }
@@ -140,7 +154,10 @@ pub(super) fn prepare(dir: &Path, nonempty: bool) -> Result<PathBuf, MountError>
 /// # Errors
 /// Nothing of ours is mounted there, it is in use, or the caller may not.
 pub fn unmount(dir: &Path, lazy: Lazy) -> Result<(), MountError> {
-    let point = resolve(dir)?;
+    let point = resolve(dir).map_err(|error| match error {
+        MountError::NoDirectory(dir) | MountError::NotADirectory(dir) => MountError::NotMounted(dir),
+        error => error,
+    })?;
     if !is_lab(&point) {
         return Err(MountError::NotMounted(point));
     }

@@ -74,8 +74,13 @@ impl Mounted {
         let ended = self.session.run();
         // A connection that was aborted leaves a dead mount behind.
         self.point.detach().map_err(io::Error::other)?;
-        ended
+        ended.or_else(|error| if is_unmount(&error) { Ok(()) } else { Err(error) })
     }
+}
+
+/// A thread that is just taking a request when the lab is unmounted gets this instead of ENODEV (`fuse_dev_do_read`).
+fn is_unmount(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::ECONNABORTED as i32)
 }
 
 /// Opens the FUSE device, as a new connection.
@@ -109,7 +114,8 @@ fn attach(device: File, point: &Path, options: &Options) -> Result<File, MountEr
 /// its standard input.
 fn fusermount(point: &Path, options: &Options) -> Result<File, MountError> {
     let failed = |error| MountError::Io(point.to_owned(), error);
-    let helper = point::find_fusermount().ok_or(MountError::NoFusermount)?;
+    let none = if geteuid().is_root() { MountError::NotCapable } else { MountError::NoFusermount };
+    let helper = point::find_fusermount().ok_or(none)?;
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;
     let subtype = FS_TYPE.trim_start_matches("fuse.");
     let mut child = Command::new(helper)
@@ -127,7 +133,8 @@ fn fusermount(point: &Path, options: &Options) -> Result<File, MountError> {
         stderr.read_to_string(&mut message).map_err(failed)?;
     }
     child.wait().map_err(failed)?;
-    device.ok_or_else(|| MountError::Fusermount(message.trim().to_owned()))
+    let is_refused = message.contains(Errno::EPERM.desc());
+    device.ok_or(if is_refused { MountError::NotCapable } else { MountError::Fusermount(message.trim().to_owned()) })
 }
 
 /// The descriptor that comes over `socket`; `None` if it is closed without one.

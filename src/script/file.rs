@@ -1,10 +1,12 @@
 //! Script files: their lines, what they include, and the cases they consist of.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::statement::{self, Statement};
+use crate::errno::describe;
 
 /// One story on one freshly booted lab.
 #[derive(Debug)]
@@ -71,6 +73,14 @@ pub fn load(path: &Path) -> Result<Vec<Case>, FileError> {
     Ok(cases)
 }
 
+/// Why a file cannot be read, and what to do.
+fn no_script(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::InvalidData => "not UTF-8 text: a script is lines such as `A = 1 clone newnet`".to_owned(),
+        _ => format!("{}: name a script, such as fixtures/docker.lab", describe(error)),
+    }
+}
+
 struct Loader {
     cases: Vec<Case>,
     /// The files being read, outermost first.
@@ -80,11 +90,11 @@ struct Loader {
 impl Loader {
     /// Reads a file, which stays on the list of open ones until [`Loader::file`] is through with it.
     fn open(&mut self, path: &Path) -> Result<String, String> {
-        let real = path.canonicalize().map_err(|error| error.to_string())?;
+        let real = path.canonicalize().map_err(|error| no_script(&error))?;
         if self.open.contains(&real) {
             return Err("the file includes itself".to_owned());
         }
-        let text = std::fs::read_to_string(&real).map_err(|error| error.to_string())?;
+        let text = std::fs::read_to_string(&real).map_err(|error| no_script(&error))?;
         self.open.push(real);
         Ok(text)
     }

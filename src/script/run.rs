@@ -56,7 +56,10 @@ pub fn run_case(lab: &mut impl Lab, case: &Case) -> Outcome {
 pub fn run_boot_file(lab: &mut impl Lab, path: &Path) -> Result<(), FileError> {
     let cases = load(path)?;
     if let Some(start) = cases.iter().find_map(|case| case.start.as_ref()) {
-        return Err(FileError { place: start.to_string(), reason: "case is for case files".to_owned() });
+        return Err(FileError {
+            place: start.to_string(),
+            reason: "case is for case files: nslab run executes those".to_owned(),
+        });
     }
     for case in &cases {
         run_lines(lab, &case.lines)
@@ -116,7 +119,7 @@ mod tests {
         with_file("A = 1 clone\n$A clone\n", |path| run_boot_file(&mut lab, path)).unwrap();
         assert_eq!(lab.calls.len(), 2);
         let error = with_file("1 clone\ncase x\n", |path| run_boot_file(&mut lab, path)).unwrap_err();
-        assert!(error.to_string().ends_with(".lab:2: case is for case files"));
+        assert!(error.to_string().ends_with(".lab:2: case is for case files: nslab run executes those"));
         let error = with_file("\n1 kill 2 0\n", |path| run_boot_file(&mut lab, path)).unwrap_err();
         assert!(error.to_string().ends_with(".lab:2: expected success, got EPERM: refused"), "{error}");
     }

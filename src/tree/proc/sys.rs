@@ -79,6 +79,30 @@ pub(in crate::tree) fn ns_last_pid(look: &Look<'_>) -> Result<Vec<u8>> {
     number(look.k.namespaces[look.k.task_active_pid_ns(look.reader)].pid().last_pid())
 }
 
+/// Files the machine may have open: a tenth of its memory, at a kilobyte for each (`files_maxfiles_init`).
+const FILE_MAX: i64 = 380_108;
+
+/// The pool of random bits, in bits, and always full.
+const POOL: i64 = 256;
+
+pub(in crate::tree) fn file_max(_: &Look<'_>) -> Result<Vec<u8>> {
+    number(FILE_MAX)
+}
+
+/// Open files, free ones (never any), and the limit (`proc_nr_files`).
+pub(in crate::tree) fn file_nr(look: &Look<'_>) -> Result<Vec<u8>> {
+    line(format!("{}\t0\t{FILE_MAX}", look.k.open_files.len()).as_bytes())
+}
+
+/// Every boot is the same.
+pub(in crate::tree) fn boot_id(_: &Look<'_>) -> Result<Vec<u8>> {
+    line(b"00000000-0000-4000-8000-000000000001")
+}
+
+pub(in crate::tree) fn entropy(_: &Look<'_>) -> Result<Vec<u8>> {
+    number(POOL)
+}
+
 pub(in crate::tree) fn mount_max(look: &Look<'_>) -> Result<Vec<u8>> {
     number(look.k.vfs.mount_max)
 }

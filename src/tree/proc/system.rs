@@ -149,6 +149,49 @@ pub(in crate::tree) fn vmstat(_: &Look<'_>) -> Result<Vec<u8>> {
     Ok(LINES.iter().map(|(name, count)| format!("{name} {count}\n")).collect::<String>().into_bytes())
 }
 
+/// Columns of the processors (`show_interrupts`, `show_softirqs`).
+fn per_cpu(indent: usize, rows: &[(&str, &str)]) -> Vec<u8> {
+    let mut text = " ".repeat(indent);
+    let columns = |cell: &dyn Fn(u64) -> String| (0..CPUS).map(cell).collect::<String>();
+    text.push_str(&columns(&|cpu| format!("{:<11}", format!("CPU{cpu}"))));
+    text.push('\n');
+    for (name, what) in rows {
+        let _ = writeln!(text, "{name}:{}{what}", columns(&|_| format!(" {:>10}", 0)));
+    }
+    text.into_bytes()
+}
+
+/// Nothing interrupts the machine.
+pub(in crate::tree) fn interrupts(_: &Look<'_>) -> Result<Vec<u8>> {
+    Ok(per_cpu(11, &[("NMI", "   Non-maskable interrupts"), ("LOC", "   Local timer interrupts")]))
+}
+
+pub(in crate::tree) fn softirqs(_: &Look<'_>) -> Result<Vec<u8>> {
+    const NAMES: [&str; 10] =
+        ["HI", "TIMER", "NET_TX", "NET_RX", "BLOCK", "IRQ_POLL", "TASKLET", "SCHED", "HRTIMER", "RCU"];
+    let names = NAMES.map(|name| format!("{name:>12}"));
+    Ok(per_cpu(20, &names.each_ref().map(|name| (name.as_str(), ""))))
+}
+
+/// Nobody ever waits for a processor, memory or a disk (`psi_show`).
+pub(in crate::tree) fn pressure(_: &Look<'_>) -> Result<Vec<u8>> {
+    let line = |who: &str| format!("{who} avg10=0.00 avg60=0.00 avg300=0.00 total=0\n");
+    Ok((line("some") + &line("full")).into_bytes())
+}
+
+/// The header alone: no cache is modelled (`print_slabinfo_header`).
+pub(in crate::tree) fn slabinfo(_: &Look<'_>) -> Result<Vec<u8>> {
+    Ok(b"slabinfo - version: 2.1\n# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : \
+        tunables <limit> <batchcount> <sharedfactor> : slabdata <active_slabs> <num_slabs> <sharedavail>\n"
+        .to_vec())
+}
+
+/// Packets that each processor has handled, a line each (`softnet_seq_show`).
+pub(super) fn softnet_stat() -> Vec<u8> {
+    let line = |cpu| format!("{}{cpu:08x} 00000000 00000000\n", "00000000 ".repeat(12));
+    (0..CPUS).map(line).collect::<String>().into_bytes()
+}
+
 /// The processors' times are all idle; `btime` is the boot time by the reader's clock (`show_stat`).
 pub(in crate::tree) fn stat(look: &Look<'_>) -> Result<Vec<u8>> {
     let idle = look.k.clock.now() / NANOS_PER_TICK;

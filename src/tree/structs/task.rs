@@ -96,9 +96,11 @@ static FIELDS: &[Field<TaskId>] = &[
     value("files/count", |k, id| k.tasks[id].files.as_ref().and_then(|files| show(k.files[files.id()].count))),
 ];
 
-/// `struct sem_undo_list`: its users, then what is added to which semaphore of which set at the exit of the last.
+/// `struct sem_undo_list`: its users, then what is added to which semaphore of which set at the exit of the last. Nothing
+/// where there is none.
 fn undo_list(k: &Kernel, task: TaskId) -> Option<Vec<u8>> {
-    let list = &k.undo_lists[k.tasks[task].undo_list.as_ref()?.id()];
+    let Some(list) = &k.tasks[task].undo_list else { return Some(Vec::new()) };
+    let list = &k.undo_lists[list.id()];
     let mut text = format!("refcnt {}\n", list.refcnt);
     for (semid, adjustments) in &list.sets {
         let _ = writeln!(text, "semid {semid}");

@@ -17,6 +17,9 @@ pub(super) const PAGE: u64 = 4;
 /// Addresses.
 pub(super) const START_CODE: u64 = 0x5555_5555_4000;
 pub(super) const END_CODE: u64 = START_CODE + VM_EXE * 1024;
+pub(super) const END_BRK: u64 = START_BRK + (VM_DATA * 1024 - (END_DATA - START_DATA));
+/// Above all that mmap(2) chooses.
+pub(super) const START_LIB: u64 = 0x7fff_f800_0000;
 pub(super) const START_STACK: u64 = 0x7fff_ffff_e000;
 pub(super) const START_DATA: u64 = 0x5555_5555_b000;
 pub(super) const END_DATA: u64 = 0x5555_5555_c000;

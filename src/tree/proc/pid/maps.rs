@@ -75,28 +75,47 @@ pub(super) fn mappings(k: &Kernel, task: TaskId) -> Result<Vec<Mapping>> {
     Ok(mappings)
 }
 
+/// Program, heap, library and stack, together of the size that `status` gives.
 fn program(exe: String) -> Vec<Mapping> {
     let file = |start, end, access| {
         let resident = (end - start) / KIB;
         Mapping { start, end, access, offset: 0, device: "fe:00", inode: 1, name: exe.clone(), resident }
     };
-    let data = file(image::START_DATA, image::END_DATA, "rw-p");
-    let stack = Mapping {
-        start: image::START_STACK - image::VM_STACK * KIB,
-        end: image::START_STACK + image::PAGE * KIB,
-        access: "rw-p",
-        offset: 0,
+    let anonymous = |start, end, name: &str, resident| Mapping {
         device: "00:00",
         inode: 0,
-        name: "[stack]".to_owned(),
-        resident: image::RSS_ANON - data.resident,
+        name: name.to_owned(),
+        resident,
+        ..file(start, end, "rw-p")
     };
-    vec![file(image::START_CODE, image::END_CODE, "r-xp"), data, stack]
+    let code = file(image::START_CODE, image::END_CODE, "r-xp");
+    let data = file(image::START_DATA, image::END_DATA, "rw-p");
+    let heap = anonymous(image::START_BRK, image::END_BRK, "[heap]", 0);
+    let (bottom, top) = (image::START_STACK - image::VM_STACK * KIB, image::START_STACK + image::PAGE * KIB);
+    let stack = anonymous(bottom, top, "[stack]", image::RSS_ANON - data.resident);
+    let (inode, name) = (2, "/lib/libc.so.6".to_owned());
+    let end = image::START_LIB + image::VM_LIB * KIB;
+    let library = Mapping { inode, name: name.clone(), ..file(image::START_LIB, end, "r-xp") };
+    let rest = image::VM_SIZE - [&code, &data, &heap, &stack, &library].map(Mapping::size).iter().sum::<u64>();
+    let resident = image::RSS_FILE - code.resident - library.resident;
+    let offset = image::VM_LIB * KIB;
+    let constants = Mapping { inode, name, resident, offset, ..file(end, end + rest * KIB, "r--p") };
+    vec![code, data, heap, library, constants, stack]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mappings_add_up_to_what_status_says() {
+        let all = program("/bin/init".to_owned());
+        assert_eq!(all.iter().map(Mapping::size).sum::<u64>(), image::VM_SIZE);
+        assert_eq!(all.iter().map(|mapping| mapping.resident).sum::<u64>(), image::VM_RSS);
+        assert!(
+            all.is_sorted_by_key(|mapping| mapping.end) && all.iter().all(|mapping| mapping.resident <= mapping.size())
+        );
+    }
 
     #[test]
     fn names_stand_in_a_column() {

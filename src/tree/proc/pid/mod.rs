@@ -23,6 +23,7 @@ use crate::kernel::node::Place;
 use crate::kernel::uid_map::MapKind;
 use crate::kernel::{Kernel, TaskId};
 use crate::tree::look::{Look, parse_number};
+use crate::tree::proc::system::softnet_stat;
 use crate::tree::{FileType, WriteTarget, rows};
 
 pub(in crate::tree) use mounts::{Format, line as mount_line, render as render_mounts};
@@ -129,6 +130,7 @@ static ROWS: &[Row] = &[
     file("net/route", 0o444, net::route).opens_with(OpenCheck::NetList),
     file("net/snmp", 0o444, snmp::snmp),
     file("net/sockstat", 0o444, snmp::sockstat),
+    file("net/softnet_stat", 0o444, |look, _| net::namespace(look).map(|_| softnet_stat())),
     file("net/tcp", 0o444, net::tcp).opens_with(OpenCheck::NetList),
     file("net/tcp6", 0o444, net::tcp6).opens_with(OpenCheck::NetList),
     file("net/udp", 0o444, net::udp).opens_with(OpenCheck::NetList),

@@ -127,6 +127,6 @@ mod tests {
     fn a_mapping_has_the_lines_of_linux() {
         let all = text(render);
         assert!(all.contains("\nTHPeligible:           0\nVmFlags: rd ex mr mw me \n"), "{all}");
-        assert_eq!(all.lines().count(), 3 * 25);
+        assert_eq!(all.lines().count(), 6 * 25);
     }
 }
