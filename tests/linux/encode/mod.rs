@@ -1,5 +1,8 @@
 //! One [`Syscall`] as what a worker has to do: system call numbers, arguments, bytes in memory, and how to read the answer.
 
+mod file;
+mod signal;
+
 use nslab::kernel::cred::GLOBAL_ROOT_UID;
 use nslab::kernel::file::{FileKind, OpenFlags};
 use nslab::kernel::node::{Place, View};
@@ -20,6 +23,8 @@ use crate::mnt::encode::{encode_mount, is_at_the_bottom, is_own_file, tree_path}
 use crate::net::call::{encode_ip, encode_socket};
 use crate::numbers::Numbers;
 use crate::raw::Handler;
+use file::{encode_open, encode_write};
+use signal::{encode_sigaction, encode_sigprocmask, encode_sigwaitinfo, encode_waitid, is_kill_safe};
 
 /// An argument of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -280,25 +285,6 @@ fn encode_cgroup_name(c: &Context<'_>, name: &NameCall) -> Option<(Job, Answer)>
     Some((Job::Call(with_data(number, &args, zero_ended(path.as_bytes()))), Answer::Number))
 }
 
-/// In the initial pid namespace -1 is the whole machine, and the task that stands for init is not protected as init is.
-fn is_kill_safe(c: &Context<'_>, pid: i32, signo: i32) -> bool {
-    let in_initial = c.k.task_active_pid_ns(c.me) == c.k.init.pid_ns;
-    let group_of_init = || {
-        let group = if pid == 0 {
-            c.k.signal_of(c.me).pgrp.id()
-        } else {
-            c.k.find_pid_ns(-pid, c.k.init.pid_ns).unwrap_or(c.k.pid_of(c.me))
-        };
-        c.k.pgrp_members(group).contains(&c.k.init.task)
-    };
-    match pid {
-        -1 => !in_initial,
-        1 => signo == 0,
-        i32::MIN | 2.. => true,
-        ..=0 => signo == 0 || !group_of_init(),
-    }
-}
-
 /// The number and the flags of what a pidfd of the caller stands for.
 fn pidfd_at(c: &Context<'_>, fd: i32) -> Option<(i32, OpenFlags)> {
     let file = &c.k.open_files[c.k.file_at(c.me, fd)?];
@@ -355,114 +341,6 @@ fn encode_setns(c: &Context<'_>, target: &Target, flags: u64) -> Option<Job> {
             _ => return None,
         },
     })
-}
-
-fn encode_open(c: &Context<'_>, target: &Target, flags: OpenFlags) -> Option<Job> {
-    Some(match target {
-        Target::Ns { ns_type, inum } => {
-            let (nr, entry) = c.numbers.shown_by(c.k, *ns_type, *inum)?;
-            Job::Hand { nr, entry }
-        }
-        Target::Fd(_) => return None,
-        Target::Pidfd(nr) => {
-            let bits = [(OpenFlags::NONBLOCK, libc::O_NONBLOCK), (OpenFlags::THREAD, libc::O_EXCL)];
-            let bits = bits.iter().filter(|(flag, _)| flags.contains(*flag)).fold(0, |all, (_, bit)| all | bit);
-            Job::Call(call(libc::SYS_pidfd_open, &[int(c.numbers.of_caller(c.k, c.me, *nr)), int(bits)]))
-        }
-        Target::Path(path) => {
-            let may_change = flags.intersects(OpenFlags::WRITE | OpenFlags::CREAT | OpenFlags::TRUNC);
-            let is_safe = !may_change || if c.is_sandboxed { is_own_file(c, path) } else { is_sysctl_safe(c, path) };
-            if !is_safe || c.is_sandboxed && is_at_the_bottom(c) {
-                return None;
-            }
-            let (dir, path) = c.path(c.k.init.pid_ns, path)?;
-            let args = [dir, IN_ARG, int(open_flags(flags)), Arg::Value(0o666)];
-            Job::Call(with_data(libc::SYS_openat, &args, zero_ended(&path)))
-        }
-    })
-}
-
-fn open_flags(flags: OpenFlags) -> i32 {
-    let access = match (flags.contains(OpenFlags::READ), flags.contains(OpenFlags::WRITE)) {
-        (true, true) => libc::O_RDWR,
-        (false, true) => libc::O_WRONLY,
-        _ => libc::O_RDONLY,
-    };
-    let bits = [
-        (OpenFlags::PATH, libc::O_PATH),
-        (OpenFlags::NOFOLLOW, libc::O_NOFOLLOW),
-        (OpenFlags::DIRECTORY, libc::O_DIRECTORY),
-        (OpenFlags::CREAT, libc::O_CREAT),
-        (OpenFlags::EXCL, libc::O_EXCL),
-        (OpenFlags::TRUNC, libc::O_TRUNC),
-        (OpenFlags::CLOEXEC, libc::O_CLOEXEC),
-        (OpenFlags::NONBLOCK, libc::O_NONBLOCK),
-    ];
-    bits.iter().filter(|(flag, _)| flags.contains(*flag)).fold(access, |all, (_, bit)| all | bit)
-}
-
-fn encode_waitid(c: &Context<'_>, which: WaitidWhich, options: u32) -> Job {
-    let number = |nr| int(c.numbers.of_caller(c.k, c.me, nr));
-    // A non-blocking pidfd does not block anyway, and says EAGAIN only if it was not told so once more.
-    let nonblocking = matches!(which, WaitidWhich::Pidfd(fd) if pidfd_at(c, fd).is_some_and(|(_, f)| f.contains(OpenFlags::NONBLOCK)));
-    let options = if nonblocking { options } else { options | WNOHANG };
-    let (idtype, id) = match which {
-        WaitidWhich::All => (0, NULL),
-        WaitidWhich::Pid(pid) => (1, number(pid)),
-        WaitidWhich::Pgid(pgid) => (2, number(pgid)),
-        WaitidWhich::Pidfd(fd) => (3, int(fd)),
-        WaitidWhich::Unknown(idtype) => (idtype, NULL),
-    };
-    let mut wait = call(libc::SYS_waitid, &[int(idtype), id, OUT_ARG, Arg::Value(u64::from(options)), NULL]);
-    wait.data.push((OUT as usize, vec![0; 128]));
-    Job::Call(wait)
-}
-
-fn is_signal(signo: i32) -> bool {
-    (1..=64).contains(&signo)
-}
-
-fn encode_sigaction(c: &Context<'_>, signo: i32, action: Option<SigAction>) -> (Job, Answer) {
-    let Some(action) = action else {
-        let args = [int(signo), NULL, OUT_ARG, Arg::Value(8)];
-        return (Job::Call(call(libc::SYS_rt_sigaction, &args)), Answer::Action(signo));
-    };
-    let handler = match action {
-        SigAction::Default => 0,
-        SigAction::Ignore => 1,
-        SigAction::Handler => c.handler.handler,
-    };
-    const SA_RESTORER: u64 = 0x0400_0000;
-    let action = [handler, SA_RESTORER, c.handler.restorer, 0].iter().flat_map(|word| word.to_ne_bytes()).collect();
-    let args = [int(signo), IN_ARG, NULL, Arg::Value(8)];
-    (
-        Job::Call(with_data(libc::SYS_rt_sigaction, &args, action)),
-        if is_signal(signo) { Answer::NewAction(signo) } else { Answer::Number },
-    )
-}
-
-fn mask(signo: i32) -> Vec<u8> {
-    (1u64 << (signo - 1)).to_ne_bytes().to_vec()
-}
-
-fn encode_sigprocmask(block: bool, signo: i32) -> (Job, Answer) {
-    if !is_signal(signo) {
-        return (Job::Refused(libc::EINVAL), Answer::Number);
-    }
-    let how = if block { libc::SIG_BLOCK } else { libc::SIG_UNBLOCK };
-    let args = [int(how), IN_ARG, NULL, Arg::Value(8)];
-    (Job::Call(with_data(libc::SYS_rt_sigprocmask, &args, mask(signo))), Answer::Number)
-}
-
-fn encode_sigwaitinfo(signo: i32) -> (Job, Answer) {
-    if !is_signal(signo) {
-        return (Job::Refused(libc::EINVAL), Answer::Siginfo);
-    }
-    let timeout = Arg::Data(IN as u64 + 8);
-    let args = [IN_ARG, OUT_ARG, timeout, Arg::Value(8)];
-    let mut wait = with_data(libc::SYS_rt_sigtimedwait, &args, [mask(signo), vec![0; 16]].concat());
-    wait.data.push((OUT as usize, vec![0; 128]));
-    (Job::Call(wait), Answer::Siginfo)
 }
 
 fn encode_prctl(op: &Prctl) -> Raw {
@@ -558,68 +436,6 @@ fn encode_ioctl(c: &Context<'_>, fd: i32, request: u32, arg: Option<i64>) -> Opt
         _ => (value, Answer::Number),
     };
     Some((Job::Call(call(libc::SYS_ioctl, &[int(fd), Arg::Value(u64::from(request)), arg])), answer))
-}
-
-fn encode_write(c: &Context<'_>, path: &[u8], bytes: &[u8]) -> Option<Job> {
-    let write = |fd, bytes: &[u8]| {
-        let args = [fd, Arg::Data(4096), Arg::Value(bytes.len() as u64)];
-        let mut write = call(libc::SYS_write, &args);
-        write.data.push((4096, bytes.to_vec()));
-        write
-    };
-    if bytes.len() > 8192 {
-        return None;
-    }
-    if let Some(fd) = path.strip_prefix(b"fd:") {
-        let fd = std::str::from_utf8(fd).ok()?.parse().ok()?;
-        if is_sysctl(c, fd) || cgroup::is_file(c.k, c.me, fd) {
-            return None;
-        }
-        return Some(Job::Call(write(int(fd), bytes)));
-    }
-    if !is_sysctl_safe(c, path) || c.is_sandboxed && !is_write_safe(c, path) {
-        return None;
-    }
-    let text = cgroup::real_text(c, path, bytes)?;
-    let (dir, path) = c.path(c.k.task_active_pid_ns(c.me), path)?;
-    let args = [dir, IN_ARG, int(libc::O_WRONLY), NULL];
-    let open = with_data(libc::SYS_openat, &args, zero_ended(&path));
-    Some(Job::Through(Opening::Call(open), write(Arg::Opened, &text)))
-}
-
-/// Which namespace an open sysctl changes is decided by the write: too late to ask.
-fn is_sysctl(c: &Context<'_>, fd: i32) -> bool {
-    let file = c.k.file_at(c.me, fd).map(|file| &c.k.open_files[file].kind);
-    matches!(file, Some(FileKind::Node { node, .. }) if matches!(write_target(*node), Some(WriteTarget::Sysctl(_))))
-}
-
-/// In a tree of mounts a sysctl may have any path.
-fn is_write_safe(c: &Context<'_>, path: &[u8]) -> bool {
-    let view = View::PidNs(c.k.task_active_pid_ns(c.me));
-    let Ok(node) = resolve(c.k, c.me, view, path, true) else { return true };
-    match write_target(node) {
-        Some(WriteTarget::Sysctl(_)) => path.starts_with(b"/proc/sys/"),
-        Some(_) => true,
-        None => matches!(node.place, Place::Dentry(_)) && !is_at_the_bottom(c),
-    }
-}
-
-/// Sysctls of an initial namespace are the host's.
-fn is_sysctl_safe(c: &Context<'_>, path: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(path);
-    let Some(name) = text.trim_start_matches('/').strip_prefix("proc/sys/") else { return true };
-    let is_initial = |entry: &str| {
-        let entry = nslab::kernel::ns::ENTRIES.iter().find(|known| known.name == entry);
-        let ns = entry.and_then(|entry| c.k.ns_entry(c.me, entry));
-        ns.is_none_or(|ns| c.k.namespaces[ns].common.inum == c.k.namespaces[ns].ops().init_inum)
-    };
-    match name {
-        "kernel/hostname" | "kernel/domainname" => !is_initial("uts"),
-        "kernel/pid_max" | "kernel/ns_last_pid" => !is_initial("pid"),
-        _ if crate::ipc::is_sysctl(name) => !is_initial("ipc"),
-        _ if name.starts_with("net/") => !is_initial("net"),
-        _ => name.starts_with("user/") && !is_initial("user"),
-    }
 }
 
 /// Only in a pid namespace of its own: elsewhere it is the machine that would restart.

@@ -1,0 +1,109 @@
+//! Opening and writing files, none that the machine outside shares.
+
+use super::*;
+
+pub(super) fn encode_open(c: &Context<'_>, target: &Target, flags: OpenFlags) -> Option<Job> {
+    Some(match target {
+        Target::Ns { ns_type, inum } => {
+            let (nr, entry) = c.numbers.shown_by(c.k, *ns_type, *inum)?;
+            Job::Hand { nr, entry }
+        }
+        Target::Fd(_) => return None,
+        Target::Pidfd(nr) => {
+            let bits = [(OpenFlags::NONBLOCK, libc::O_NONBLOCK), (OpenFlags::THREAD, libc::O_EXCL)];
+            let bits = bits.iter().filter(|(flag, _)| flags.contains(*flag)).fold(0, |all, (_, bit)| all | bit);
+            Job::Call(call(libc::SYS_pidfd_open, &[int(c.numbers.of_caller(c.k, c.me, *nr)), int(bits)]))
+        }
+        Target::Path(path) => {
+            let may_change = flags.intersects(OpenFlags::WRITE | OpenFlags::CREAT | OpenFlags::TRUNC);
+            let is_safe = !may_change || if c.is_sandboxed { is_own_file(c, path) } else { is_sysctl_safe(c, path) };
+            if !is_safe || c.is_sandboxed && is_at_the_bottom(c) {
+                return None;
+            }
+            let (dir, path) = c.path(c.k.init.pid_ns, path)?;
+            let args = [dir, IN_ARG, int(open_flags(flags)), Arg::Value(0o666)];
+            Job::Call(with_data(libc::SYS_openat, &args, zero_ended(&path)))
+        }
+    })
+}
+
+fn open_flags(flags: OpenFlags) -> i32 {
+    let access = match (flags.contains(OpenFlags::READ), flags.contains(OpenFlags::WRITE)) {
+        (true, true) => libc::O_RDWR,
+        (false, true) => libc::O_WRONLY,
+        _ => libc::O_RDONLY,
+    };
+    let bits = [
+        (OpenFlags::PATH, libc::O_PATH),
+        (OpenFlags::NOFOLLOW, libc::O_NOFOLLOW),
+        (OpenFlags::DIRECTORY, libc::O_DIRECTORY),
+        (OpenFlags::CREAT, libc::O_CREAT),
+        (OpenFlags::EXCL, libc::O_EXCL),
+        (OpenFlags::TRUNC, libc::O_TRUNC),
+        (OpenFlags::CLOEXEC, libc::O_CLOEXEC),
+        (OpenFlags::NONBLOCK, libc::O_NONBLOCK),
+    ];
+    bits.iter().filter(|(flag, _)| flags.contains(*flag)).fold(access, |all, (_, bit)| all | bit)
+}
+
+pub(super) fn encode_write(c: &Context<'_>, path: &[u8], bytes: &[u8]) -> Option<Job> {
+    let write = |fd, bytes: &[u8]| {
+        let args = [fd, Arg::Data(4096), Arg::Value(bytes.len() as u64)];
+        let mut write = call(libc::SYS_write, &args);
+        write.data.push((4096, bytes.to_vec()));
+        write
+    };
+    if bytes.len() > 8192 {
+        return None;
+    }
+    if let Some(fd) = path.strip_prefix(b"fd:") {
+        let fd = std::str::from_utf8(fd).ok()?.parse().ok()?;
+        if is_sysctl(c, fd) || cgroup::is_file(c.k, c.me, fd) {
+            return None;
+        }
+        return Some(Job::Call(write(int(fd), bytes)));
+    }
+    if !is_sysctl_safe(c, path) || c.is_sandboxed && !is_write_safe(c, path) {
+        return None;
+    }
+    let text = cgroup::real_text(c, path, bytes)?;
+    let (dir, path) = c.path(c.k.task_active_pid_ns(c.me), path)?;
+    let args = [dir, IN_ARG, int(libc::O_WRONLY), NULL];
+    let open = with_data(libc::SYS_openat, &args, zero_ended(&path));
+    Some(Job::Through(Opening::Call(open), write(Arg::Opened, &text)))
+}
+
+/// Which namespace an open sysctl changes is decided by the write: too late to ask.
+fn is_sysctl(c: &Context<'_>, fd: i32) -> bool {
+    let file = c.k.file_at(c.me, fd).map(|file| &c.k.open_files[file].kind);
+    matches!(file, Some(FileKind::Node { node, .. }) if matches!(write_target(*node), Some(WriteTarget::Sysctl(_))))
+}
+
+/// In a tree of mounts a sysctl may have any path.
+fn is_write_safe(c: &Context<'_>, path: &[u8]) -> bool {
+    let view = View::PidNs(c.k.task_active_pid_ns(c.me));
+    let Ok(node) = resolve(c.k, c.me, view, path, true) else { return true };
+    match write_target(node) {
+        Some(WriteTarget::Sysctl(_)) => path.starts_with(b"/proc/sys/"),
+        Some(_) => true,
+        None => matches!(node.place, Place::Dentry(_)) && !is_at_the_bottom(c),
+    }
+}
+
+/// Sysctls of an initial namespace are the host's.
+fn is_sysctl_safe(c: &Context<'_>, path: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(path);
+    let Some(name) = text.trim_start_matches('/').strip_prefix("proc/sys/") else { return true };
+    let is_initial = |entry: &str| {
+        let entry = nslab::kernel::ns::ENTRIES.iter().find(|known| known.name == entry);
+        let ns = entry.and_then(|entry| c.k.ns_entry(c.me, entry));
+        ns.is_none_or(|ns| c.k.namespaces[ns].common.inum == c.k.namespaces[ns].ops().init_inum)
+    };
+    match name {
+        "kernel/hostname" | "kernel/domainname" => !is_initial("uts"),
+        "kernel/pid_max" | "kernel/ns_last_pid" => !is_initial("pid"),
+        _ if crate::ipc::is_sysctl(name) => !is_initial("ipc"),
+        _ if name.starts_with("net/") => !is_initial("net"),
+        _ => name.starts_with("user/") && !is_initial("user"),
+    }
+}
