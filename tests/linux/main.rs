@@ -22,6 +22,7 @@ mod cases;
 mod cgroup;
 mod encode;
 mod ipc;
+mod look;
 mod machine;
 mod mnt;
 mod net;

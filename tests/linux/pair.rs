@@ -471,7 +471,11 @@ impl Pair {
                 continue;
             }
             let names = self.k.namespaces[ns].uts();
-            let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+            // A zero byte ends a name for all who read it.
+            let text = |name: &[u8]| {
+                let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+                String::from_utf8_lossy(&name[..end]).into_owned()
+            };
             let lab = Some((text(&names.nodename), text(&names.domainname)));
             let there = self.machine.names(self.k.task_nr(task));
             if lab != there {

@@ -85,11 +85,11 @@ impl Machine {
         std::array::from_fn(|at| worker.map_or(0, |worker| worker.read_u32(offset + 4 * at)))
     }
 
-    /// The names in a directory as a worker lists them, sorted, one a line.
+    /// The names in a directory in the order in which a worker reads them.
     ///
     /// # Errors
     /// Those of open and getdents.
-    pub fn list(&self, lab: i32, path: &[u8]) -> Result<String, Errno> {
+    pub fn list(&self, lab: i32, path: &[u8]) -> Result<Vec<String>, Errno> {
         let bytes = self.of_open_file(lab, path, libc::SYS_getdents64)?;
         let mut names = Vec::new();
         let mut rest = &bytes[..];
@@ -101,8 +101,7 @@ impl Machine {
             rest = after;
         }
         names.retain(|name| name != "." && name != "..");
-        names.sort_unstable();
-        Ok(names.join("\n"))
+        Ok(names)
     }
 
     /// `type mode uid gid` of a file as a worker sees it.
@@ -131,7 +130,7 @@ impl Machine {
         self.make(slot, &uname, None).filter(|&result| result == 0)?;
         let field = |at: usize| {
             let bytes = raw::slot(slot).read_data(at * 65, 65);
-            let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+            let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(65);
             String::from_utf8_lossy(&bytes[..end]).into_owned()
         };
         Some((field(1), field(5)))

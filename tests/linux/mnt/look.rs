@@ -57,7 +57,10 @@ pub fn look(pair: &mut Pair, task: TaskId, call: &Syscall) -> Result<LabResult, 
         Syscall::Read { .. } => pair.machine.look(nr, &real_path, false),
         Syscall::Readlink { .. } => pair.machine.look(nr, &real_path, true),
         Syscall::Stat { follow, .. } => pair.machine.stat(nr, &real_path, *follow),
-        _ => pair.machine.list(nr, &real_path),
+        _ => pair.machine.list(nr, &real_path).map(|mut names| {
+            names.sort_unstable();
+            names.join("\n")
+        }),
     };
     let answer = lab.as_ref().map(|value| comparable(call, value)).map_err(|error| error.errno);
     if answer == there {
