@@ -98,9 +98,9 @@ pub fn text(areas: &ByArea, cases: &BTreeMap<String, CaseCounts>) -> String {
     let mut out = format!(
         "# Conformance\n\nWhat the lab does compared with what Linux {} does, call by call: **{} calls of {} random programs, \
          {} divergences**. Generated on {}; the end says how.\n\n\
-         After each call its errno or result is compared, and of all tasks it touched (of all there are every few calls) the \
-         ten namespaces, whose numbers have to be allocated in the same order, and the lines of `status`; at the end of a \
-         program also maps and names. Areas compare what they are about besides.\n\n\
+         After each call its errno or result is compared, and of all tasks the ten namespaces, whose numbers have to be \
+         allocated in the same order, the lines of `status`, the map files and `setgroups`, and the names of all UTS \
+         namespaces. Areas compare what they are about besides.\n\n\
          ## Random programs\n\n| area | programs | calls | of them refused | divergences | not repeated | ended early |\n\
          |---|---|---|---|---|---|---|\n",
         release.trim(),
