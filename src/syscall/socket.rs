@@ -10,8 +10,9 @@ use crate::errno::{Errno, Error, Result};
 use crate::kernel::capability::Cap;
 use crate::kernel::file::{FileKind, OpenFlags};
 use crate::kernel::mount::dentry::Content;
-use crate::kernel::net::SocketId;
+use crate::kernel::net::dev::DevKind;
 use crate::kernel::net::socket::{Endpoint, Family, Socket};
+use crate::kernel::net::{DevId, SocketId};
 use crate::kernel::node::{Node, Place};
 use crate::kernel::ns::Slot;
 use crate::kernel::{Kernel, NsId, TaskId};
@@ -116,7 +117,7 @@ fn file_listener(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<SocketId> {
 fn check_bind(k: &Kernel, me: TaskId, net: NsId, family: Family, addr: SocketAddr) -> Result<SocketAddr> {
     let ip = addr.ip();
     let check_address = || {
-        let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast() || k.is_broadcast(net, ip));
+        let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast() || k.broadcast(net, ip).is_some());
         let is_virgin = ip.is_ipv4() && !k.namespaces[net].net().has_local_table;
         if !(ip.is_unspecified() || ip.is_multicast() || is_broadcast || is_virgin) && k.local_source(net, ip).is_none()
         {
@@ -190,8 +191,9 @@ fn connect_inet(k: &Kernel, net: NsId, family: Family, addr: SocketAddr) -> Resu
     let remote = Endpoint::Inet(SocketAddr::new(ip, addr.port()));
     if let IpAddr::V4(ip) = ip
         && k.local_source(net, ip.into()).is_none()
-        && k.is_broadcast(net, ip)
+        && let Some((dev, source)) = k.broadcast(net, ip)
     {
+        check_source(k, Some(dev), source.into())?;
         match family {
             Family::Udp => bail!(EACCES, "{} is a broadcast address", ip.to_string()),
             Family::Tcp | Family::Unix => bail!(ENETUNREACH, "{} is a broadcast address", ip.to_string()),
@@ -199,20 +201,17 @@ fn connect_inet(k: &Kernel, net: NsId, family: Family, addr: SocketAddr) -> Resu
     }
     // No address at all is 127.0.0.1 on both sides, and only on the loopback device.
     let on_link = if addr.ip() == Ipv4Addr::UNSPECIFIED { None } else { k.on_link(net, ip) };
-    let (source, peer_net) = match (k.local_source(net, ip), on_link) {
-        (Some(_), _) if addr.ip() == Ipv4Addr::UNSPECIFIED => (ip, Some(net)),
-        (Some(source), _) => (source, Some(net)),
-        (None, Some((dev, source))) => (source, k.neighbour(dev, ip)),
+    let (source, dev) = match (k.local_source(net, ip), on_link) {
+        (Some(_), _) if addr.ip() == Ipv4Addr::UNSPECIFIED => (ip, None),
+        (Some(source), _) => (source, None),
+        (None, Some((dev, source))) => (source, Some(dev)),
         (None, None) if ip.is_ipv6() && !k.devices_of(net).any(|(_, dev)| !dev.inet6.is_empty()) => {
             bail!(EADDRNOTAVAIL, "{} has no IPv6 address to send from", k.ns_arg(net));
         }
         (None, None) => bail!(ENETUNREACH, "{} has no route to {}", k.ns_arg(net), ip.to_string()),
     };
-    if let IpAddr::V4(source) = source
-        && (source.is_multicast() || source.is_broadcast())
-    {
-        bail!(EINVAL, "{} is no address to send from", source.to_string());
-    }
+    check_source(k, dev, source)?;
+    let peer_net = dev.map_or(Some(net), |dev| k.neighbour(dev, ip));
     let server = match (family, peer_net) {
         (Family::Tcp, Some(peer_net)) if peer_net == net && !k.is_loopback_up(net) => {
             bail!(EAGAIN, "the loopback device, over which a namespace talks to itself, is down");
@@ -224,6 +223,21 @@ fn connect_inet(k: &Kernel, net: NsId, family: Family, addr: SocketAddr) -> Resu
     let Some(port) = k.free_port(net, family, source) else { bail!(EADDRNOTAVAIL, "no port is free") };
     let local = Some(Endpoint::Inet(SocketAddr::new(source, port)));
     Ok(Parts { family, local, remote: Some(remote), is_listening: false, server })
+}
+
+/// Whether something can be sent from an address, through a device if it is for others (`__mkroute_output`).
+///
+/// # Errors
+/// EINVAL
+fn check_source(k: &Kernel, dev: Option<DevId>, source: IpAddr) -> Result<()> {
+    let IpAddr::V4(source) = source else { return Ok(()) };
+    if source.is_multicast() || source.is_broadcast() {
+        bail!(EINVAL, "{} is no address to send from", source.to_string());
+    }
+    if source.is_loopback() && dev.is_some_and(|dev| k.net.devices[dev].kind != DevKind::Loopback) {
+        bail!(EINVAL, "{} is sent from on the loopback device only", source.to_string());
+    }
+    Ok(())
 }
 
 /// A socket without what it gets when it is made.

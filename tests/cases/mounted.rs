@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nslab::err;
 use nslab::errno::{Arg, Errno, Error, Result};
+use nslab::fuse::open_device;
 use nslab::script::{Call, Lab};
 use nslab::syscall::Syscall;
 
@@ -30,11 +31,7 @@ impl Lab for Mounted {
 
 /// Whether this machine can mount a lab; says so if not.
 pub fn can_mount() -> bool {
-    let has_device = Path::new("/dev/fuse").exists();
-    if !has_device {
-        eprintln!("skipped: /dev/fuse is missing");
-    }
-    has_device
+    open_device().map_err(|error| eprintln!("skipped: {error}")).is_ok()
 }
 
 /// Makes the task `pid` of the lab mounted at `root` do a call.

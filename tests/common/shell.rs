@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::process::Command;
 
+use nslab::fuse::open_device;
+
 /// What `nslab shell [--boot FILE] -c COMMAND` prints, `nslab` being on the path; `None` on a machine without FUSE.
 pub fn in_a_lab(boot: Option<&Path>, command: &str) -> Option<String> {
-    if !Path::new("/dev/fuse").exists() {
-        eprintln!("skipped: /dev/fuse is missing");
+    if let Err(error) = open_device() {
+        eprintln!("skipped: {error}");
         return None;
     }
     let nslab = Path::new(env!("CARGO_BIN_EXE_nslab"));

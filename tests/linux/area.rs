@@ -19,6 +19,8 @@ pub struct Area {
     pub length: usize,
     /// What each program begins with: the number of a task, and its line.
     pub prelude: &'static [(i32, &'static str)],
+    /// Programs begin with what only root may do.
+    pub needs_root: bool,
     /// Its programs change mounts or files.
     pub is_sandboxed: bool,
     pub step: fn() -> BoxedStrategy<Step>,
@@ -34,13 +36,14 @@ pub const PLAIN: Area = Area {
     programs: 150,
     length: 80,
     prelude: &[],
+    needs_root: true,
     is_sandboxed: false,
     step: core_step,
     observe: |_, _| Ok(()),
 };
 
 /// What tasks do to themselves and each other.
-const CORE: Area = Area { name: "core", programs: 400, ..PLAIN };
+const CORE: Area = Area { name: "core", programs: 400, needs_root: false, ..PLAIN };
 
 /// The areas there are.
 pub const AREAS: &[Area] = &[CORE, crate::ipc::AREA, crate::net::AREA, crate::cgroup::AREA, crate::mnt::AREA];

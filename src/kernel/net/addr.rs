@@ -287,10 +287,14 @@ impl Kernel {
         }
     }
 
-    /// Whether an address stands for all hosts of a subnet on a link that is up (`RTN_BROADCAST`).
-    pub fn is_broadcast(&self, net: NsId, addr: Ipv4Addr) -> bool {
+    /// The link that is up and whose subnet has this address for all its hosts, and the source address of what is sent
+    /// there (`RTN_BROADCAST`).
+    pub fn broadcast(&self, net: NsId, addr: Ipv4Addr) -> Option<(DevId, Ipv4Addr)> {
         let mut up = self.devices_of(net).filter(|(_, dev)| dev.is_up);
-        up.any(|(_, dev)| dev.inet.iter().any(|inet| inet.broadcast() == Some(addr)))
+        up.find_map(|(id, dev)| {
+            let inet = dev.inet.iter().find(|inet| inet.broadcast() == Some(addr))?;
+            Some((id, inet.local))
+        })
     }
 
     /// The device and source address for what is sent to an address on a link; the narrowest subnet counts.

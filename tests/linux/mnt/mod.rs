@@ -34,6 +34,7 @@ pub const AREA: Area = Area {
         (2, "clone newns"),
         (2, "clone"),
     ],
+    needs_root: true,
     is_sandboxed: true,
     step,
     observe: observe::observe,
