@@ -13,6 +13,8 @@
 //! | `NSLAB_LINUX_LOGS` | logs of other runs that count in the report, separated by `:` |
 //! | `NSLAB_LINUX_RECORD` | the directory to record programs into |
 //!
+//! Who is not root runs random programs of the area `core` alone; the rest is said to be skipped.
+//!
 //! Programs use the uids 1, 5, 41000, 41001 and 65534, whose processes RLIMIT_NPROC counts: a difference of EAGAIN comes from
 //! others that have some for longer than a moment.
 #![no_main]
