@@ -35,7 +35,12 @@ pub fn sys_clone(k: &mut Kernel, me: TaskId, args: &CloneArgs) -> Result<Return>
     if new_user {
         k.check_create_user_ns(me)?;
     }
-    check_process_limits(k, me, new_user)?;
+    check_nproc(k, me, new_user)?;
+    // The child has been copied already, with the mark of who went over the limit; the caller loses it, come what may.
+    let nproc_exceeded = std::mem::take(&mut k.tasks[me].nproc_exceeded);
+    if k.tasks.len() >= k.threads_max as usize {
+        bail!(EAGAIN, "threads-max is {}", k.threads_max);
+    }
     let owner = (!new_user).then(|| k.cred_of(me).user_ns.id());
     if let Err(refusal) = check_namespaces(k, me, flags, owner) {
         drop_copies(k, me, flags);
@@ -52,6 +57,7 @@ pub fn sys_clone(k: &mut Kernel, me: TaskId, args: &CloneArgs) -> Result<Return>
         }
     };
     let child = copy_process(k, me, args, &plan, cgroup);
+    k.tasks[child].nproc_exceeded = nproc_exceeded;
     if flags.contains(CloneFlags::PIDFD) {
         install_pidfd(k, me, k.pid_of(child), flags.contains(CloneFlags::THREAD))?;
     }
@@ -125,8 +131,8 @@ fn check_combinations(k: &Kernel, me: TaskId, flags: CloneFlags) -> Result<()> {
     Ok(())
 }
 
-/// RLIMIT_NPROC, then threads-max.
-fn check_process_limits(k: &Kernel, me: TaskId, new_user: bool) -> Result<()> {
+/// Whether the caller's user may have one more process.
+fn check_nproc(k: &Kernel, me: TaskId, new_user: bool) -> Result<()> {
     let cred = k.cred_of(me);
     let limit = k.signal_of(me).rlimits.nproc.soft;
     let is_over = |uid, limit| k.is_rlimit_overlimit(cred.user_ns.id(), uid, UcountRlimit::Nproc, limit, 1);
@@ -143,9 +149,6 @@ fn check_process_limits(k: &Kernel, me: TaskId, new_user: bool) -> Result<()> {
         && !k.ns_capable(me, init_ns, Cap::SYS_ADMIN)
     {
         bail!(EAGAIN, "RLIMIT_NPROC is {} and uid {} has that many processes", limit, cred.ids.uid.0);
-    }
-    if k.tasks.len() >= k.threads_max as usize {
-        bail!(EAGAIN, "threads-max is {}", k.threads_max);
     }
     Ok(())
 }
