@@ -254,7 +254,8 @@ fn install(k: &mut Kernel, me: TaskId, fd: i32, parts: Parts) -> SocketId {
     let net = k.get_ns(net);
     let Parts { family, local, remote, is_listening, server } = parts;
     let uid = k.cred_of(me).ids.fsuid;
-    let socket = k.insert_socket(Socket { net, ino: 0, uid, family, local, remote, is_listening, server });
+    let socket =
+        k.insert_socket(Socket { net, ino: 0, uid, family, local, remote, is_listening, server, abandoned: 0 });
     let file = new_file(k, me, FileKind::Socket(socket), OpenFlags::READ | OpenFlags::WRITE, None);
     install_fd(k, me, fd, file, false);
     socket

@@ -97,7 +97,10 @@ pub fn resolve_parent<'p>(k: &Kernel, task: TaskId, path: &'p [u8]) -> Result<(N
         b".." => Last::DotDot,
         name => Last::Name(name),
     };
-    walk.check_search(dir)?;
+    // Nothing is looked up in the directory that a path of slashes leads to.
+    if !matches!(last, Last::Root) {
+        walk.check_search(dir)?;
+    }
     Ok((dir, last))
 }
 

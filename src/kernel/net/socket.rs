@@ -44,6 +44,8 @@ pub struct Socket {
     pub is_listening: bool,
     /// The listening socket it has connected to; that one may be closed since.
     pub server: Option<SocketId>,
+    /// Connections that nobody has accepted and whose clients are closed.
+    pub abandoned: u32,
 }
 
 /// Whether a local address is `other` or stands for all, which of IPv6 includes those of IPv4.
@@ -122,6 +124,9 @@ impl Kernel {
     /// The end of a socket, and perhaps of its namespace.
     pub(crate) fn close_socket(&mut self, id: SocketId) {
         if let Some(closed) = self.net.sockets.remove(id) {
+            if let Some(server) = closed.server.and_then(|server| self.net.sockets.get_mut(server)) {
+                server.abandoned += 1;
+            }
             self.namespaces[closed.net.id()].net_mut().sockets.remove(&id);
             self.put_ns(closed.net);
         }

@@ -143,6 +143,9 @@ pub(super) fn unix(look: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
             for _ in look.k.clients_of(id) {
                 line(3, 0, 2, 0, socket.local.as_ref());
             }
+            for _ in 0..socket.abandoned {
+                line(2, 0, 2, 0, socket.local.as_ref());
+            }
         } else if socket.server.is_some() {
             // It stays connected when the other end is gone, which no longer refers to it.
             line(if is_connected(look.k, socket) { 3 } else { 2 }, 0, 3, socket.ino, None);
