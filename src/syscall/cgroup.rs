@@ -245,10 +245,22 @@ fn kill(k: &mut Kernel, id: CgroupId, text: &[u8], me: TaskId) -> Result<()> {
     }
     let cgroups: Vec<_> = std::iter::once(id).chain(k.cgroup_descendants(id)).collect();
     let victims: Vec<_> = cgroups.iter().flat_map(|&id| k.cgroup.table[id].tasks.values().copied()).collect();
+    for id in cgroups {
+        k.cgroup.table[id].kill_seq += 1;
+    }
     for victim in victims {
         k.send_signal(Sender::Task(me), victim, true, SIGKILL);
     }
     Ok(())
+}
+
+/// Kills a child that was cloned into a cgroup which has been killed more or less often than the caller's: what a kill
+/// during the clone would look like (`cgroup_post_fork`).
+pub(super) fn kill_if_stale(k: &mut Kernel, me: TaskId, child: TaskId) {
+    let kills = |task| k.cgroup.table[k.cgroup_of(task)].kill_seq;
+    if kills(me) != kills(child) {
+        k.send_signal(Sender::Task(me), child, true, SIGKILL);
+    }
 }
 
 /// `max` or a number from 0 (`cgroup_max_depth_write`).

@@ -1,6 +1,6 @@
 //! clone3(2) (`kernel/fork.c`): the checks in Linux's order, then a child that cannot fail any more.
 
-use super::cgroup::{Moved, check_clone_into};
+use super::cgroup::{Moved, check_clone_into, kill_if_stale};
 use super::fd::{free_fd, install_pidfd};
 use super::{CloneArgs, CloneFlags, Return};
 use crate::bail;
@@ -61,7 +61,11 @@ pub fn sys_clone(k: &mut Kernel, me: TaskId, args: &CloneArgs) -> Result<Return>
     if flags.contains(CloneFlags::PIDFD) {
         install_pidfd(k, me, k.pid_of(child), flags.contains(CloneFlags::THREAD))?;
     }
-    Ok(Return::Num(i64::from(k.task_nr(child))))
+    let nr = k.task_nr(child);
+    if flags.contains(CloneFlags::INTO_CGROUP) {
+        kill_if_stale(k, me, child);
+    }
+    Ok(Return::Num(i64::from(nr)))
 }
 
 /// `clone3_args_valid`.

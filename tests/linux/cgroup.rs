@@ -163,6 +163,15 @@ pub fn is_directory(k: &Kernel, me: TaskId, fd: i32) -> bool {
     matches!(node_at(k, me, fd), Some(Node { place: Place::Cgroup(_, None), .. }))
 }
 
+/// Whether a child cloned into the cgroup of a descriptor dies at birth, and cannot report as a worker has to.
+pub fn is_fatal(k: &Kernel, me: TaskId, fd: i32) -> bool {
+    let kills = |cgroup| k.cgroup.table.get(cgroup).map(|cgroup| cgroup.kill_seq);
+    match node_at(k, me, fd) {
+        Some(Node { place: Place::Cgroup(id, None), .. }) => kills(id) != kills(k.cgroup_of(me)),
+        _ => false,
+    }
+}
+
 /// Whether a descriptor is a file of a cgroup.
 pub fn is_file(k: &Kernel, me: TaskId, fd: i32) -> bool {
     matches!(node_at(k, me, fd), Some(Node { place: Place::Cgroup(_, Some(_)), .. }))

@@ -63,6 +63,8 @@ pub struct Cgroup {
     pub max_descendants: Option<i32>,
     /// `cgroup.freeze`
     pub freeze: bool,
+    /// How often all in it were killed, by `cgroup.kill` here or above.
+    pub kill_seq: u32,
     /// `cgroup.pressure`
     pub pressure: bool,
     /// Of the directory, then of each file of [`FILES`].
@@ -90,6 +92,7 @@ impl Cgroup {
             max_depth: None,
             max_descendants: None,
             freeze: false,
+            kill_seq: 0,
             pressure: true,
             owners: [owner; 1 + FILES.len()],
         }

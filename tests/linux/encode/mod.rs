@@ -309,7 +309,8 @@ fn encode_clone(c: &Context<'_>, args: &CloneArgs) -> Option<Job> {
     // The parent of a vfork waits for its child, which would wait for its controller.
     flags.remove(CloneFlags::VFORK);
     let is_other_file = |fd| c.k.file_at(c.me, fd).is_some() && !cgroup::is_directory(c.k, c.me, fd);
-    if flags.contains(CloneFlags::INTO_CGROUP) && args.cgroup.is_some_and(is_other_file) {
+    let is_impossible = |fd: &i32| is_other_file(*fd) || cgroup::is_fatal(c.k, c.me, *fd);
+    if flags.contains(CloneFlags::INTO_CGROUP) && args.cgroup.as_ref().is_some_and(is_impossible) {
         return None;
     }
     let is_sibling = flags.intersects(CloneFlags::THREAD | CloneFlags::PARENT);
