@@ -33,7 +33,7 @@ pub type Observe = fn(&mut Pair, Option<(TaskId, &Syscall)>) -> Result<(), Strin
 /// What areas have in common.
 pub const PLAIN: Area = Area {
     name: "",
-    programs: 150,
+    programs: 90,
     length: 80,
     prelude: &[],
     needs_root: true,
@@ -43,7 +43,7 @@ pub const PLAIN: Area = Area {
 };
 
 /// What tasks do to themselves and each other.
-const CORE: Area = Area { name: "core", programs: 400, needs_root: false, ..PLAIN };
+const CORE: Area = Area { name: "core", programs: 240, needs_root: false, ..PLAIN };
 
 /// The areas there are.
 pub const AREAS: &[Area] = &[CORE, crate::ipc::AREA, crate::net::AREA, crate::cgroup::AREA, crate::mnt::AREA];

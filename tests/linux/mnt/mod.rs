@@ -18,7 +18,7 @@ use crate::program::{Step, filled_step, pick_number};
 
 pub const AREA: Area = Area {
     name: "mnt",
-    programs: 80,
+    programs: 50,
     length: 60,
     prelude: &[
         (1, "clone newns"),
