@@ -31,8 +31,8 @@ struct Mover {
 /// The cgroup behind a descriptor, if `me` may clone into it.
 ///
 /// # Errors
-/// EBADF: no descriptor of a cgroup's directory. ENOENT: the cgroup is removed (`css_tryget_online_from_dir`). EACCES: its `cgroup.procs` is not
-/// writable; then as for moving a task there.
+/// EBADF: no descriptor of a cgroup's directory. ENOENT: the cgroup is removed (`css_tryget_online_from_dir`). EACCES: its
+/// `cgroup.procs` is not writable; then as for moving a task there.
 pub(super) fn check_clone_into(k: &Kernel, me: TaskId, fd: i32, moved: Moved) -> Result<CgroupId> {
     let kind = k.file_at(me, fd).map(|file| &k.open_files[file].kind);
     let Some(FileKind::Node { node: Node { place: Place::Cgroup(to, None), .. }, .. }) = kind else {

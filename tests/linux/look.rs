@@ -139,9 +139,10 @@ impl Pair {
             _ => self.machine.look(nr, &real_path, matches!(call, Syscall::Readlink { .. })),
         };
         let there = there.map(|there| crate::ipc::observe::in_lab_terms(self, task, &text, there));
-        let is_plain = matches!(how, How::Tasks) && own != self.k.init.pid_ns || matches!(how, How::Status);
-        let of_lab = |nr| if is_plain { Some(nr) } else { initial_number(&self.k, task, nr) };
-        let of_machine = |nr| if is_plain && !matches!(how, How::Status) { Some(nr) } else { self.lab_number(nr) };
+        let of_lab = |nr| if matches!(how, How::ProcNumbers) { initial_number(&self.k, task, nr) } else { Some(nr) };
+        // A worker in a pid namespace of its own reads its numbers in lists of cgroups.
+        let is_inner = matches!(how, How::Tasks) && own != self.k.init.pid_ns;
+        let of_machine = |nr| if is_inner { Some(nr) } else { self.lab_number(nr) };
         let same = match (&lab, &there) {
             (Err(lab), Err(there)) => lab.errno == *there,
             (Ok(lab), Ok(there)) => how.seen(&lab.to_string(), &of_lab) == how.seen(there, &of_machine),
