@@ -18,11 +18,9 @@ use crate::control::lex::quote;
 use crate::errno::{Error, Result};
 use crate::journal::Journal;
 use crate::kernel::change::Change;
-use crate::kernel::node::Node;
 use crate::kernel::{Kernel, TaskId};
 use crate::script::{self, Call};
-use crate::syscall::namei::{mkdir_at, rmdir_at};
-use crate::syscall::write::write_node;
+use crate::syscall::node::NodeCall;
 use crate::syscall::{Return, Syscall, dispatch};
 use crate::tree;
 use crate::{bail, err};
@@ -107,7 +105,7 @@ impl Mutator {
                     Ok(entry) => reply_entry(reply, &entry),
                     Err(error) => reply.error(host_errno(&error)),
                 },
-                Job::Rmdir(at, reply) => match self.change_dir(&at, "rmdir", rmdir_at) {
+                Job::Rmdir(at, reply) => match self.change_dir(&at, None) {
                     Ok(()) => reply.ok(),
                     Err(error) => reply.error(host_errno(&error)),
                 },
@@ -116,27 +114,27 @@ impl Mutator {
     }
 
     fn mkdir(&mut self, at: &InDir, mode: u16) -> Result<Entry> {
-        self.change_dir(at, "mkdir", |k, me, dir, name| mkdir_at(k, me, dir, name, mode))?;
+        self.change_dir(at, Some(mode))?;
         caught(|| self.shared.lookup(at.caller, at.dir, &at.name))
     }
 
-    /// The host's kernel holds the directory until it has the answer. No change that is made here makes a name in it
-    /// stale, so that nothing waits for that.
-    fn change_dir(
-        &mut self,
-        at: &InDir,
-        verb: &str,
-        change: impl FnOnce(&mut Kernel, TaskId, Node, &[u8]) -> Result<()>,
-    ) -> Result<()> {
+    /// Makes a directory of a mode, or removes it. The host's kernel holds the directory above until it has the answer.
+    /// No change that is made here makes a name in it stale, so that nothing waits for that.
+    fn change_dir(&mut self, at: &InDir, mode: Option<u16>) -> Result<()> {
         let mut calls = Calls::new(&self.shared, self.journal.as_mut());
         let result = caught(|| {
             let node = calls.shared.identity(at.dir)?.node;
-            let path = [&calls.shared.inodes.path(at.dir)[..], b"/", at.name.as_bytes()].concat();
+            let (name, path) = (at.name.as_bytes().to_vec(), calls.shared.inodes.path(at.dir));
+            let path = quote(&[&path[..], b"/", &name].concat());
+            let (verb, call) = match mode {
+                Some(mode) => ("mkdir", NodeCall::MkdirAt { dir: node, name, mode }),
+                None => ("rmdir", NodeCall::RmdirAt { dir: node, name }),
+            };
             let line = |k: &Kernel| {
                 let pid = viewer(k, node).map_or(0, |viewer| k.task_nr(viewer.0));
-                Some(format!("{pid} {verb} {}", quote(&path)))
+                Some(format!("{pid} {verb} {path}"))
             };
-            calls.perform(line, |k| change(k, viewer(k, node)?.0, node, at.name.as_bytes()))
+            calls.perform(line, |k| dispatch(k, viewer(k, node)?.0, &Syscall::Node(call))).map(drop)
         });
         let changes = calls.changes;
         self.forget(&changes);
@@ -249,7 +247,10 @@ impl<'a> Calls<'a> {
             (Work::Lines(bytes), State::Batch(_, batch)) => self.lines(&mut lock(batch), &bytes),
             (Work::Call(task, call), _) => Outcome::of(length, call.and_then(|call| self.control(task, &call))),
             (Work::Content(bytes) | Work::Lines(bytes), _) => match self.content(handle, offset, &bytes) {
-                Ok(written) => Outcome { written, answer: Vec::new(), error: None },
+                Ok(Return::Num(written)) => {
+                    Outcome { written: usize::try_from(written).unwrap_or(0), answer: Vec::new(), error: None }
+                }
+                Ok(Return::Text(_)) => Outcome { written: bytes.len(), answer: Vec::new(), error: None },
                 Err(error) => Outcome::of(length, Err(error)),
             },
         }
@@ -276,14 +277,15 @@ impl<'a> Calls<'a> {
 
     /// A write to a file below `proc` by its viewer. Only one at the start of the file is a line of the language; the
     /// others, which Linux refuses or ignores nearly everywhere, are not in the journal.
-    fn content(&mut self, handle: &Handle, offset: u64, bytes: &[u8]) -> Result<usize> {
+    fn content(&mut self, handle: &Handle, offset: u64, bytes: &[u8]) -> Result<Return> {
         let position = if handle.appends { 0 } else { offset };
         let path = self.shared.inodes.path(handle.ino);
         let line = |k: &Kernel| {
             let pid = viewer(k, handle.node).map_or(0, |viewer| k.task_nr(viewer.0));
             (position == 0).then(|| format!("{pid} write {} {}", quote(&path), quote(bytes)))
         };
-        self.perform(line, |k| write_node(k, viewer(k, handle.node)?.0, handle.node, position, bytes))
+        let call = NodeCall::WriteAt { file: handle.node, pos: position, bytes: bytes.to_vec() };
+        self.perform(line, |k| dispatch(k, viewer(k, handle.node)?.0, &Syscall::Node(call)))
     }
 
     /// Makes one call; `line` is what the journal notes of it.

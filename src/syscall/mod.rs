@@ -19,6 +19,7 @@ pub mod mount;
 pub mod mqueue;
 pub mod msg;
 pub mod namei;
+pub mod node;
 mod opentree;
 mod path;
 mod prctl;
@@ -37,7 +38,7 @@ mod trace;
 mod umount;
 mod unshare;
 mod wait;
-pub mod write;
+mod write;
 
 use bitflags::bitflags;
 
@@ -51,6 +52,7 @@ use crate::kernel::task::TaskState;
 use crate::kernel::{Kernel, PidId, TaskId};
 use mount::{Beneath, MountArgs};
 use namei::NameCall;
+use node::NodeCall;
 
 /// One call with its arguments as the task gives them. Pids are numbers of the initial pid namespace; ids are those of
 /// the task's user namespace; `None` among ids is -1, "unchanged".
@@ -106,6 +108,7 @@ pub enum Syscall {
     MoveMount { from: Vec<u8>, to: Vec<u8>, beneath: Beneath },
     MountSetattr { path: Vec<u8>, types: Vec<PropagationType> },
     Name(NameCall),
+    Node(NodeCall),
     Msg(msg::MsgCall),
     Sem(sem::SemCall),
     Shm(shm::ShmCall),
@@ -265,7 +268,7 @@ impl Return {
 /// # Errors
 /// What Linux gives, ESRCH if `task` is a zombie or gone.
 pub fn dispatch(k: &mut Kernel, task: TaskId, call: &Syscall) -> Result<Return> {
-    check_caller(k, task)?;
+    check_caller(k, task, call)?;
     trace::enter(k, task, call);
     let result = perform(k, task, call);
     k.run_work();
@@ -274,8 +277,12 @@ pub fn dispatch(k: &mut Kernel, task: TaskId, call: &Syscall) -> Result<Return> 
     result
 }
 
-fn check_caller(k: &Kernel, task: TaskId) -> Result<()> {
+/// # Errors
+/// EAGAIN: the task runs no code now; ESRCH: it never will again.
+fn check_caller(k: &Kernel, task: TaskId, call: &Syscall) -> Result<()> {
+    let is_of_host = matches!(call, Syscall::Node(call) if call.is_of_host());
     match k.tasks.get(task).map(|t| t.state) {
+        Some(TaskState::Running | TaskState::Stopped) if is_of_host => Ok(()),
         Some(TaskState::Running) if k.is_cgroup_frozen(k.cgroup_of(task)) => {
             bail!(EAGAIN, "pid {} is frozen: it runs again when cgroup.freeze is 0", k.task_nr(task))
         }
@@ -343,6 +350,7 @@ fn perform(k: &mut Kernel, me: TaskId, call: &Syscall) -> Result<Return> {
         Syscall::MoveMount { from, to, beneath } => opentree::sys_move_mount(k, me, from, to, *beneath),
         Syscall::MountSetattr { path, types } => opentree::sys_mount_setattr(k, me, path, types),
         Syscall::Name(call) => namei::sys_name(k, me, call),
+        Syscall::Node(call) => node::sys_node(k, me, call),
         Syscall::Read { path } => path::sys_read(k, me, path),
         Syscall::Readlink { path } => path::sys_readlink(k, me, path),
         Syscall::Stat { path, follow } => path::sys_stat(k, me, path, *follow),

@@ -74,7 +74,7 @@ pub struct MqOpen {
 
 /// # Errors
 /// Those of the call.
-pub fn sys_mq(k: &mut Kernel, me: TaskId, call: &MqCall) -> Result<Return> {
+pub(super) fn sys_mq(k: &mut Kernel, me: TaskId, call: &MqCall) -> Result<Return> {
     match call {
         MqCall::Open(args) => mq_open(k, me, args),
         MqCall::Unlink { name } => mq_unlink(k, me, name),

@@ -42,7 +42,7 @@ pub enum SemGet {
 
 /// # Errors
 /// Those of the call.
-pub fn sys_sem(k: &mut Kernel, me: TaskId, call: &SemCall) -> Result<Return> {
+pub(super) fn sys_sem(k: &mut Kernel, me: TaskId, call: &SemCall) -> Result<Return> {
     match call {
         SemCall::Get { args, nsems } => semget(k, me, *args, *nsems),
         SemCall::Op { id, ops } => semop(k, me, *id, ops),

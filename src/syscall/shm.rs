@@ -30,7 +30,7 @@ pub enum ShmCtl {
 
 /// # Errors
 /// Those of the call.
-pub fn sys_shm(k: &mut Kernel, me: TaskId, call: &ShmCall) -> Result<Return> {
+pub(super) fn sys_shm(k: &mut Kernel, me: TaskId, call: &ShmCall) -> Result<Return> {
     match call {
         ShmCall::Get { args, size } => {
             let check = |segment: &ShmSegment| {

@@ -54,21 +54,19 @@ impl Written {
 ///
 /// # Errors
 /// Those of opening the file for writing and of what it changes; EIO or EINVAL where nothing can be written.
-pub fn write_node(k: &mut Kernel, task: TaskId, node: Node, pos: u64, bytes: &[u8]) -> Result<usize> {
+pub(super) fn write_node(k: &mut Kernel, task: TaskId, node: Node, pos: u64, bytes: &[u8]) -> Result<usize> {
     let task = node.view.viewer().unwrap_or(task);
     tree::may_open(k, Viewer(task), node, OpenFlags::WRITE)?;
     let bound = tree::bound_ns(k, Viewer(task), node);
     let writing = Writing { task, opener: k.tasks[task].cred.id(), pos, bytes };
-    let written = perform(k, node, bound, &writing);
-    k.run_work();
-    written.map(|written| written.bytes)
+    perform(k, node, bound, &writing).map(|written| written.bytes)
 }
 
 /// Writes to an open file at its position: the bytes taken.
 ///
 /// # Errors
 /// EBADF: not open for writing; those of what it changes.
-pub fn write_file(k: &mut Kernel, task: TaskId, file: FileId, bytes: &[u8]) -> Result<usize> {
+pub(super) fn write_file(k: &mut Kernel, task: TaskId, file: FileId, bytes: &[u8]) -> Result<usize> {
     let open = &k.open_files[file];
     let (node, bound) = match &open.kind {
         FileKind::Node { node, bound } if open.flags.contains(OpenFlags::WRITE) => {
@@ -95,7 +93,7 @@ pub fn write_file(k: &mut Kernel, task: TaskId, file: FileId, bytes: &[u8]) -> R
 ///
 /// # Errors
 /// EMFILE at RLIMIT_NOFILE; those of finding the file, [`write_node`] and [`write_file`].
-pub fn sys_write(k: &mut Kernel, task: TaskId, path: &[u8], bytes: &[u8]) -> Result<Return> {
+pub(super) fn sys_write(k: &mut Kernel, task: TaskId, path: &[u8], bytes: &[u8]) -> Result<Return> {
     let taken = match fd::descriptor(path) {
         Some(number) => write_file(k, task, fd::file_at(k, task, number)?, bytes)?,
         None => {
