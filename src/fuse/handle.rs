@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use dashmap::DashMap;
 
@@ -10,6 +10,8 @@ use crate::kernel::TaskId;
 use crate::kernel::node::{Node, Place};
 use crate::script::Session;
 use crate::tree::DirEntry;
+
+pub(super) use crate::host::lock;
 
 /// An open file.
 #[derive(Debug)]
@@ -72,11 +74,6 @@ pub(super) fn slice(content: &[u8], offset: u64, size: u32) -> &[u8] {
     let start = usize::try_from(offset).unwrap_or(usize::MAX).min(content.len());
     let end = start.saturating_add(size as usize).min(content.len());
     &content[start..end]
-}
-
-/// A lock whose holders never leave a half-made value, so that a panic of one does not matter to the next.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The open files by the number the kernel has for each. No guard of the map is held while a handle is in use.

@@ -1,5 +1,6 @@
 //! One line of a script: what is asked of whom, what has to come of it, and the name that keeps the result.
 
+use super::setup;
 use crate::control::lex::{Dialect, Template, is_name, split};
 use crate::control::{self};
 use crate::errno::{Errno, Result, errno_from_name};
@@ -9,6 +10,7 @@ use crate::{bail, err};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Statement {
     Call(CallLine),
+    Setup(SetupLine),
     /// `same A B …`, `differ A B …`
     Compare(Relation, Vec<Template>),
     /// `case NAME`
@@ -25,6 +27,14 @@ pub struct CallLine {
     pub name: Option<String>,
     pub pid: Template,
     pub verb: String,
+    pub args: Vec<Template>,
+}
+
+/// `[EXPECT] mkdir|rmdir|write|tick|faults|limits|attach ARGS`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetupLine {
+    pub expect: Expect,
+    pub name: &'static str,
     pub args: Vec<Template>,
 }
 
@@ -59,7 +69,7 @@ pub fn parse(line: &str) -> Result<Option<Statement>> {
         Some(b"differ") => compare(Relation::Differ, rest)?,
         Some(b"case") => Statement::Case(only_word(rest, "case NAME")?),
         Some(b"include") => Statement::Include(only_word(rest, "include FILE")?),
-        _ => Statement::Call(call(&words)?),
+        _ => call_or_setup(&words)?,
     };
     Ok(Some(statement))
 }
@@ -77,8 +87,16 @@ fn only_word(words: &[Template], usage: &'static str) -> Result<String> {
     text(word).ok_or_else(|| err!(EINVAL, "usage: {}", usage))
 }
 
-fn call(words: &[Template]) -> Result<CallLine> {
+fn call_or_setup(words: &[Template]) -> Result<Statement> {
     let (expect, words) = expectation(words)?;
+    let first = words.first().and_then(Template::literal);
+    match first.and_then(setup::name_of) {
+        Some(name) => Ok(Statement::Setup(SetupLine { expect, name, args: words[1..].to_vec() })),
+        None => call(expect, words).map(Statement::Call),
+    }
+}
+
+fn call(expect: Expect, words: &[Template]) -> Result<CallLine> {
     let (name, words) = match words {
         [name, equals, rest @ ..] if equals.literal() == Some(b"=") => (Some(value_name(name)?), rest),
         _ => (None, words),

@@ -46,7 +46,7 @@ pub(super) fn sys_clock_gettime(k: &Kernel, me: TaskId, clock: i32) -> Result<Re
 ///
 /// # Errors
 /// EPERM: not by the init of the lab. ERANGE: beyond what a clock can show.
-pub(super) fn sys_clock(k: &Kernel, me: TaskId, advance: u64) -> Result<Return> {
+pub(super) fn sys_clock(k: &mut Kernel, me: TaskId, advance: u64) -> Result<Return> {
     if !k.is_same_thread_group(me, k.init.task) {
         bail!(EPERM, "only pid 1, the init of the lab, moves its clock");
     }

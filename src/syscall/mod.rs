@@ -9,6 +9,7 @@ mod cwd;
 mod exec;
 mod exit;
 mod fd;
+pub mod host;
 mod hostname;
 mod idmap;
 pub mod ioctl;
@@ -19,7 +20,6 @@ pub mod mount;
 pub mod mqueue;
 pub mod msg;
 pub mod namei;
-pub mod node;
 mod opentree;
 mod path;
 mod prctl;
@@ -50,9 +50,9 @@ use crate::kernel::mount::propagation::PropagationType;
 use crate::kernel::ns::NsType;
 use crate::kernel::task::TaskState;
 use crate::kernel::{Kernel, PidId, TaskId};
+use host::HostCall;
 use mount::{Beneath, MountArgs};
 use namei::NameCall;
-use node::NodeCall;
 
 /// One call with its arguments as the task gives them. Pids are numbers of the initial pid namespace; ids are those of
 /// the task's user namespace; `None` among ids is -1, "unchanged".
@@ -108,7 +108,7 @@ pub enum Syscall {
     MoveMount { from: Vec<u8>, to: Vec<u8>, beneath: Beneath },
     MountSetattr { path: Vec<u8>, types: Vec<PropagationType> },
     Name(NameCall),
-    Node(NodeCall),
+    Host(HostCall),
     Msg(msg::MsgCall),
     Sem(sem::SemCall),
     Shm(shm::ShmCall),
@@ -280,9 +280,10 @@ pub fn dispatch(k: &mut Kernel, task: TaskId, call: &Syscall) -> Result<Return> 
 /// # Errors
 /// EAGAIN: the task runs no code now; ESRCH: it never will again.
 fn check_caller(k: &Kernel, task: TaskId, call: &Syscall) -> Result<()> {
-    let is_of_host = matches!(call, Syscall::Node(call) if call.is_of_host());
-    match k.tasks.get(task).map(|t| t.state) {
-        Some(TaskState::Running | TaskState::Stopped) if is_of_host => Ok(()),
+    let state = k.tasks.get(task).map(|t| t.state);
+    match state {
+        _ if matches!(call, Syscall::Host(HostCall::Tick { .. })) => Ok(()),
+        Some(TaskState::Running | TaskState::Stopped) if matches!(call, Syscall::Host(call) if call.frees()) => Ok(()),
         Some(TaskState::Running) if k.is_cgroup_frozen(k.cgroup_of(task)) => {
             bail!(EAGAIN, "pid {} is frozen: it runs again when cgroup.freeze is 0", k.task_nr(task))
         }
@@ -350,7 +351,7 @@ fn perform(k: &mut Kernel, me: TaskId, call: &Syscall) -> Result<Return> {
         Syscall::MoveMount { from, to, beneath } => opentree::sys_move_mount(k, me, from, to, *beneath),
         Syscall::MountSetattr { path, types } => opentree::sys_mount_setattr(k, me, path, types),
         Syscall::Name(call) => namei::sys_name(k, me, call),
-        Syscall::Node(call) => node::sys_node(k, me, call),
+        Syscall::Host(call) => host::sys_host(k, me, call),
         Syscall::Read { path } => path::sys_read(k, me, path),
         Syscall::Readlink { path } => path::sys_readlink(k, me, path),
         Syscall::Stat { path, follow } => path::sys_stat(k, me, path, *follow),

@@ -31,14 +31,14 @@ fn flags(call: &Syscall) -> u64 {
 }
 
 /// The call's name from that of its variant: `PidfdSendSignal` is `pidfd_send_signal`. The calls of a family have
-/// theirs in front: `msg_get`. Those about a file that was found have their own: `mkdir_at`.
+/// theirs in front: `msg_get`. Those of the host have their own: `mkdir_at`.
 fn name(call: &Syscall) -> Box<str> {
     let mut head = Head(String::new());
     // An error says only that there was more than enough.
     let _ = write!(head, "{call:?}");
     let is_family = matches!(call, Syscall::Msg(_) | Syscall::Sem(_) | Syscall::Shm(_) | Syscall::Mq(_));
     let mut names = head.0.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    if let Syscall::Node(_) = call {
+    if let Syscall::Host(_) = call {
         names.next();
     }
     let words = names.next().into_iter().chain(names.next().filter(|_| is_family));
