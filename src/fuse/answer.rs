@@ -32,7 +32,7 @@ const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 /// The lab as the threads that serve it share it. The order of locks is that of [`crate::host`].
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) lab: Lab,
+    pub(super) lab: Arc<Lab>,
     /// The task whose eyes serve those who have no others.
     pub(super) init: TaskId,
     pub(super) inodes: Inodes,
@@ -71,7 +71,7 @@ impl Shared {
         let init = kernel.init.task;
         kernel.trace.start(TRACE_STEPS);
         Ok(Shared {
-            lab,
+            lab: Arc::new(lab),
             init,
             inodes: Inodes::new(),
             handles: Handles::default(),

@@ -31,6 +31,7 @@ const THREADS_MAX: usize = 8;
 #[derive(Debug)]
 pub struct Mounted {
     point: Point,
+    lab: Arc<Lab>,
     session: Session<LabFs>,
 }
 
@@ -49,10 +50,11 @@ pub fn mount(lab: Lab, dir: &Path, options: &Options) -> Result<Mounted, MountEr
     let lab = if options.realtime { lab.in_real_time() } else { lab };
     let shared = Shared::new(lab, geteuid().as_raw());
     let shared = Arc::new(shared.map_err(|error| MountError::Io(path.clone(), io::Error::other(error)))?);
+    let lab = Arc::clone(&shared.lab);
     let device = attach(device, &path, options)?;
     let point = Point::of_new_mount(path, mounts)?;
     match start(shared, device, config) {
-        Ok(session) => Ok(Mounted { point, session }),
+        Ok(session) => Ok(Mounted { point, lab, session }),
         Err(error) => {
             point.detach()?;
             Err(MountError::Io(point.path().to_owned(), error))
@@ -64,6 +66,11 @@ impl Mounted {
     /// Where the lab is.
     pub fn point(&self) -> &Point {
         &self.point
+    }
+
+    /// What is there.
+    pub fn lab(&self) -> &Arc<Lab> {
+        &self.lab
     }
 
     /// Answers requests until the lab is unmounted and nobody uses it any more.

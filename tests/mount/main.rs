@@ -3,6 +3,7 @@
 mod command;
 mod consistency;
 mod door;
+mod journal;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
