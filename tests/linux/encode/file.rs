@@ -75,8 +75,8 @@ pub(super) fn encode_write(c: &Context<'_>, path: &[u8], bytes: &[u8]) -> Option
 
 /// Which namespace an open sysctl changes is decided by the write: too late to ask.
 fn is_sysctl(c: &Context<'_>, fd: i32) -> bool {
-    let file = c.k.file_at(c.me, fd).map(|file| &c.k.open_files[file].kind);
-    matches!(file, Some(FileKind::Node { node, .. }) if matches!(write_target(*node), Some(WriteTarget::Sysctl(_))))
+    let bound = c.k.file_at(c.me, fd).and_then(|file| c.k.open_files[file].kind.bound());
+    bound.is_some_and(|bound| matches!(write_target(bound.node), Some(WriteTarget::Sysctl(_))))
 }
 
 /// In a tree of mounts a sysctl may have any path.
