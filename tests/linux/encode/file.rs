@@ -1,6 +1,6 @@
 //! Opening and writing files, none that the machine outside shares.
 
-use nslab::kernel::file::{FileKind, OpenFlags};
+use nslab::kernel::file::OpenFlags;
 use nslab::kernel::node::{Place, View};
 use nslab::syscall::Target;
 use nslab::syscall::ioctl::*;
