@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use dashmap::DashMap;
 
 use crate::kernel::TaskId;
-use crate::kernel::node::{Node, Place};
+use crate::kernel::file::Bound;
+use crate::kernel::node::Place;
 use crate::script::Session;
 use crate::tree::DirEntry;
 
@@ -17,7 +18,8 @@ pub(super) use crate::host::lock;
 #[derive(Debug)]
 pub(super) struct Handle {
     pub(super) ino: u64,
-    pub(super) node: Node,
+    /// What the open decided.
+    pub(super) file: Bound,
     /// Opened with O_APPEND: each write is at position 0, where such a file ends for Linux.
     pub(super) appends: bool,
     pub(super) state: State,

@@ -53,7 +53,7 @@ impl Shared {
     /// Does what was written to an open file, and makes the answer readable on it and on those that are opened later.
     pub(super) fn write(&self, handle: &Handle, offset: u64, bytes: &[u8]) -> (Outcome, Stale) {
         let mut calls = Calls { shared: self, stale: Stale::default() };
-        let outcome = match (&handle.state, handle.node.place) {
+        let outcome = match (&handle.state, handle.file.node.place) {
             (State::Faults(refusal), _) => {
                 let outcome = Outcome::of(bytes.len(), calls.faults(bytes).map(|()| Vec::new()));
                 let reason = outcome.error.as_ref().map(|_| Answer::new(offset, outcome.answer.as_slice().into()));
@@ -70,8 +70,8 @@ impl Shared {
         if let State::Control(answer) | State::Batch(answer, _) = &handle.state {
             let text: Arc<[u8]> = outcome.answer.as_slice().into();
             // Not for a task that is gone by this very call.
-            if handle.node.task().is_none_or(|task| self.lab.read(|k| k.tasks.contains(task)).unwrap_or(false)) {
-                self.results.set(handle.node.place, Arc::clone(&text));
+            if handle.file.node.task().is_none_or(|task| self.lab.read(|k| k.tasks.contains(task)).unwrap_or(false)) {
+                self.results.set(handle.file.node.place, Arc::clone(&text));
             }
             *lock(answer) = Answer::new(offset + outcome.written as u64, text);
         }
@@ -180,10 +180,10 @@ impl Calls<'_> {
 
     /// A write to a file below `proc` or `cgroup`.
     fn content(&mut self, handle: &Handle, offset: u64, bytes: &[u8]) -> Outcome {
-        let (file, pos) = (handle.node, if handle.appends { 0 } else { offset });
-        let path = self.shared.path_of(file, handle.ino);
-        let call = HostCall::WriteAt { file, pos, bytes: bytes.to_vec() };
-        match self.host(file, call, &Setup::Write { path, pos, bytes: bytes.to_vec() }) {
+        let (file, pos) = (&handle.file, if handle.appends { 0 } else { offset });
+        let path = self.shared.path_of(file.node, handle.ino);
+        let call = HostCall::WriteAt { file: file.clone(), pos, bytes: bytes.to_vec() };
+        match self.host(file.node, call, &Setup::Write { path, pos, bytes: bytes.to_vec() }) {
             Ok(Return::Num(written)) => {
                 Outcome { written: usize::try_from(written).unwrap_or(0), answer: Vec::new(), error: None }
             }

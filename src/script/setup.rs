@@ -6,6 +6,7 @@ use std::fmt;
 use crate::control::args::Args;
 use crate::control::lex::{Word, quote};
 use crate::errno::Result;
+use crate::kernel::file::OpenFlags;
 use crate::kernel::node::Node;
 use crate::kernel::{Kernel, TaskId};
 use crate::lab;
@@ -79,7 +80,9 @@ impl Setup {
             }
             Setup::Write { path, pos, bytes } => {
                 let file = find(k, path)?;
-                Ok((viewer(k, file), HostCall::WriteAt { file, pos: *pos, bytes: bytes.clone() }))
+                let task = viewer(k, file);
+                let file = lab::open(k, Viewer(task), file, OpenFlags::WRITE)?;
+                Ok((task, HostCall::WriteAt { file, pos: *pos, bytes: bytes.clone() }))
             }
             Setup::Tick { nanos } => Ok((k.init.task, HostCall::Tick { nanos: *nanos })),
             Setup::Faults { .. } | Setup::Limits { .. } | Setup::Attach { .. } => bail!(EINVAL, "this is no call"),

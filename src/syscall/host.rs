@@ -5,6 +5,7 @@ use super::{Return, namei, write};
 use crate::errno::Result;
 use crate::kernel::cgroup::file::CgroupFile;
 use crate::kernel::clock::CLOCK_MAX;
+use crate::kernel::file::Bound;
 use crate::kernel::node::{Node, Place};
 use crate::kernel::{Kernel, TaskId};
 
@@ -21,9 +22,9 @@ pub enum HostCall {
         dir: Node,
         name: Vec<u8>,
     },
-    /// pwrite(2) to a file that is opened for it.
+    /// pwrite(2) to a file that was opened for it.
     WriteAt {
-        file: Node,
+        file: Bound,
         pos: u64,
         bytes: Vec<u8>,
     },
@@ -38,8 +39,8 @@ impl HostCall {
     /// or not. Nobody in the lab could thaw its init.
     pub(super) fn frees(&self) -> bool {
         let HostCall::WriteAt { file, .. } = self else { return false };
-        let is_of_host = file.view.viewer().is_none();
-        is_of_host && matches!(file.place, Place::Cgroup(_, Some(CgroupFile::Freeze | CgroupFile::Kill)))
+        let is_of_host = file.node.view.viewer().is_none();
+        is_of_host && matches!(file.node.place, Place::Cgroup(_, Some(CgroupFile::Freeze | CgroupFile::Kill)))
     }
 }
 
@@ -50,7 +51,7 @@ pub(super) fn sys_host(k: &mut Kernel, me: TaskId, call: &HostCall) -> Result<Re
         HostCall::MkdirAt { dir, name, mode } => namei::mkdir_at(k, me, *dir, name, *mode).map(|()| Return::Num(0)),
         HostCall::RmdirAt { dir, name } => namei::rmdir_at(k, me, *dir, name).map(|()| Return::Num(0)),
         HostCall::WriteAt { file, pos, bytes } => {
-            write::write_node(k, me, *file, *pos, bytes).map(|written| Return::Num(written as i64))
+            write::write_open(k, me, file, *pos, bytes).map(|written| Return::Num(written as i64))
         }
         HostCall::Tick { nanos } => {
             let left = CLOCK_MAX - k.clock.moved();
