@@ -151,6 +151,11 @@ impl Journal {
         Ok(())
     }
 
+    /// The number of lines noted so far.
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+
     /// The file, if it has to be waited for before what was noted is acknowledged.
     pub fn take_unsettled(&mut self) -> Option<Arc<File>> {
         let waits = self.sync == Sync::Disk && std::mem::take(&mut self.is_unsettled);

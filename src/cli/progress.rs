@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::errno::Result;
-use crate::script::{Call, Machine, Setup};
+use crate::script::{Call, Machine, Opened, Setup};
 
 /// Boots that take less say nothing.
 const SILENCE: Duration = Duration::from_millis(500);
@@ -45,6 +45,10 @@ impl<M: Machine> Machine for Progress<'_, M> {
             self.say();
         }
         self.machine.call(pid, call)
+    }
+
+    fn open(&mut self, path: &[u8]) -> Result<Opened> {
+        self.machine.open(path)
     }
 
     fn set(&mut self, setup: &Setup) -> Result<Vec<u8>> {

@@ -205,15 +205,15 @@ impl Shared {
         Ok(())
     }
 
-    /// Opens a file for `caller`, as the viewer.
+    /// Opens a file for `caller`, as the viewer; the number is of the lines that the journal had then.
     ///
     /// # Errors
     /// EACCES: the caller may not write here, or the viewer may not open the file.
-    fn bind(&self, caller: Caller, node: Node, flags: OpenFlags) -> Result<Bound> {
+    fn bind(&self, caller: Caller, node: Node, flags: OpenFlags) -> Result<(Bound, u64)> {
         if flags.contains(OpenFlags::WRITE) {
             self.check_writer(caller)?;
         }
-        self.lab.read(|k| lab::open(k, viewer(k, node)?, node, flags))?
+        self.lab.read(|k| Ok((lab::open(k, viewer(k, node)?, node, flags)?, self.lab.noted())))?
     }
 
     /// access(2): what the viewer and the caller may both do.
@@ -234,7 +234,7 @@ impl Shared {
     pub(super) fn open(&self, caller: Caller, ino: u64, flags: i32) -> Result<u64> {
         let node = self.node(ino)?;
         self.lab.faults.check(Op::Open, || self.inodes.full_path(ino))?;
-        let file = self.bind(caller, node, open_flags(flags))?;
+        let (file, opened) = self.bind(caller, node, open_flags(flags))?;
         let answer = || Mutex::new(Answer::new(0, self.results.get(node.place)));
         let state = match node.place {
             Place::Ctl(..) => State::Control(answer()),
@@ -243,7 +243,7 @@ impl Shared {
             _ if tree::is_trace(node) => State::Stream(Mutex::default()),
             _ => State::Content(Mutex::default()),
         };
-        Ok(self.handles.insert(Handle { ino, file, appends: flags & libc::O_APPEND != 0, state }))
+        Ok(self.handles.insert(Handle { ino, file, opened, appends: flags & libc::O_APPEND != 0, state }))
     }
 
     /// # Errors
@@ -251,8 +251,8 @@ impl Shared {
     pub(super) fn opendir(&self, caller: Caller, ino: u64) -> Result<u64> {
         let node = self.node(ino)?;
         self.lab.faults.check(Op::Open, || self.inodes.full_path(ino))?;
-        let file = self.bind(caller, node, OpenFlags::READ | OpenFlags::DIRECTORY)?;
-        Ok(self.handles.insert(Handle { ino, file, appends: false, state: State::Listing(Mutex::default()) }))
+        let (file, opened) = self.bind(caller, node, OpenFlags::READ | OpenFlags::DIRECTORY)?;
+        Ok(self.handles.insert(Handle { ino, file, opened, appends: false, state: State::Listing(Mutex::default()) }))
     }
 
     /// A read from the start takes a new picture of the file; the reads that follow get the rest of the same one.

@@ -20,6 +20,8 @@ pub(super) struct Handle {
     pub(super) ino: u64,
     /// What the open decided.
     pub(super) file: Bound,
+    /// How many lines the journal had when it was opened.
+    pub(super) opened: u64,
     /// Opened with O_APPEND: each write is at position 0, where such a file ends for Linux.
     pub(super) appends: bool,
     pub(super) state: State,

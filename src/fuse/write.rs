@@ -14,9 +14,10 @@ use crate::errno::{Error, Result};
 use crate::host::fault::Op;
 use crate::host::find_caller;
 use crate::kernel::change::Change;
-use crate::kernel::node::{Node, Place};
+use crate::kernel::file::Bound;
+use crate::kernel::node::{Node, Place, View};
 use crate::kernel::{Kernel, TaskId};
-use crate::script::{Call, Machine, Setup};
+use crate::script::{Call, Machine, Opened, Setup, setup};
 use crate::syscall::host::HostCall;
 use crate::syscall::{Return, Syscall};
 use crate::{err, tree};
@@ -108,7 +109,16 @@ impl Shared {
         let result = self.identity(parent).and_then(|identity| {
             let dir = identity.node;
             let path = [&self.path_of(dir, parent)[..], b"/", name.as_bytes()].concat();
-            calls.host(dir, call(dir), &setup(path))
+            let setup = setup(path);
+            let caller = |k: &Kernel| match setup.host_call(k) {
+                Ok((_, HostCall::MkdirAt { dir: there, .. } | HostCall::RmdirAt { dir: there, .. }))
+                    if there.place != dir.place =>
+                {
+                    Err(err!(ENOENT, "the directory has been removed, and another one made in its place"))
+                }
+                _ => viewer(k, dir).map(|viewer| viewer.0),
+            };
+            calls.perform(caller, &Syscall::Host(call(dir)), |_| setup.to_string())
         });
         (result.map(drop), calls.stale)
     }
@@ -164,26 +174,35 @@ impl Calls<'_> {
         result.map(Return::into_bytes)
     }
 
+    fn perform(
+        &mut self,
+        caller: impl FnOnce(&Kernel) -> Result<TaskId>,
+        call: &Syscall,
+        line: impl FnOnce(&Kernel) -> String,
+    ) -> Result<Return> {
+        let (result, changes) = self.shared.lab.perform(caller, call, |k, _| line(k));
+        self.forget(&changes);
+        result
+    }
+
     fn attach(&mut self, task: impl FnOnce(&Kernel) -> Result<TaskId>, host_pid: u32) -> Result<Vec<u8>> {
         self.shared.lab.attach(task, host_pid, None)?;
         self.stale.expired.extend(tree::VIEWED.map(|name| (ROOT_INO, name.into())));
         Ok(b"0".to_vec())
     }
 
-    /// A call of the host at a file, by its viewer.
-    fn host(&mut self, node: Node, call: HostCall, setup: &Setup) -> Result<Return> {
-        let caller = |k: &Kernel| viewer(k, node).map(|viewer| viewer.0);
-        let (result, changes) = self.shared.lab.perform(caller, &Syscall::Host(call), |_, _| setup.to_string());
-        self.forget(&changes);
-        result
-    }
-
     /// A write to a file below `proc` or `cgroup`.
     fn content(&mut self, handle: &Handle, offset: u64, bytes: &[u8]) -> Outcome {
         let (file, pos) = (&handle.file, if handle.appends { 0 } else { offset });
         let path = self.shared.path_of(file.node, handle.ino);
-        let call = HostCall::WriteAt { file: file.clone(), pos, bytes: bytes.to_vec() };
-        match self.host(file.node, call, &Setup::Write { path, pos, bytes: bytes.to_vec() }) {
+        let call = Syscall::Host(HostCall::WriteAt { file: file.clone(), pos, bytes: bytes.to_vec() });
+        let line = |k: &Kernel| {
+            let again = setup::open(k, &path).is_ok_and(|again| is_same(&again, file));
+            let opened = (!again).then_some(Opened { line: handle.opened, file: None });
+            Setup::Write { path, opened, pos, bytes: bytes.to_vec() }.to_string()
+        };
+        let caller = |k: &Kernel| viewer(k, file.node).map(|viewer| viewer.0);
+        match self.perform(caller, &call, line) {
             Ok(Return::Num(written)) => {
                 Outcome { written: usize::try_from(written).unwrap_or(0), answer: Vec::new(), error: None }
             }
@@ -236,6 +255,16 @@ impl Calls<'_> {
             }
         }
     }
+}
+
+/// Whether a file that is opened now would be the same as one that is open. A path has no word for who is attached to a
+/// task: below `as/<pid>` it is seen with the same eyes.
+fn is_same(now: &Bound, open: &Bound) -> bool {
+    let view = match open.node.view {
+        View::Attached(task) => View::As(task),
+        view => view,
+    };
+    *now == Bound { node: Node { view, ..open.node }, ..open.clone() }
 }
 
 impl Machine for Calls<'_> {

@@ -6,7 +6,7 @@ use crate::err;
 use crate::errno::Result;
 use crate::kernel::change::Change;
 use crate::kernel::{Kernel, TaskId};
-use crate::script::{Call, Machine, Setup};
+use crate::script::{Call, Machine, Opened, Setup, setup};
 use crate::syscall::{Return, Syscall};
 
 /// A lab at which nobody looks yet, as what scripts are run on.
@@ -20,6 +20,10 @@ impl Machine for Booting<'_> {
             return lab.attach(|k| find_caller(k, pid), host_pid, None).map(|()| b"0".to_vec());
         }
         lab.call(|k| find_caller(k, pid), call).0.map(Return::into_bytes)
+    }
+
+    fn open(&mut self, path: &[u8]) -> Result<Opened> {
+        self.0.read(|k| Ok(Opened { line: self.0.noted(), file: Some(setup::open(k, path)?) }))?
     }
 
     fn set(&mut self, setup: &Setup) -> Result<Vec<u8>> {

@@ -16,6 +16,7 @@ mod boot;
 pub mod fault;
 pub mod viewers;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,8 @@ const TEXT_MAX: usize = 64;
 pub struct Lab {
     writers: Mutex<Option<Journal>>,
     kernel: RwLock<Kernel>,
+    /// How many lines the journal has.
+    noted: AtomicU64,
     /// Until when real time has moved the clock of the lab, if it does.
     ticked: Option<Mutex<Instant>>,
     pub faults: Faults,
@@ -53,6 +56,7 @@ impl Lab {
         Lab {
             writers: Mutex::default(),
             kernel: RwLock::new(kernel),
+            noted: AtomicU64::default(),
             ticked: None,
             faults: Faults::default(),
             viewers: Viewers::default(),
@@ -62,7 +66,13 @@ impl Lab {
     /// Notes in `journal` what is done from now on.
     #[must_use]
     pub fn with_journal(self, journal: Option<Journal>) -> Lab {
-        Lab { writers: Mutex::new(journal), ..self }
+        let noted = AtomicU64::new(journal.as_ref().map_or(0, Journal::lines));
+        Lab { writers: Mutex::new(journal), noted, ..self }
+    }
+
+    /// How many lines the journal has: for who looks at the kernel or changes it, those of all that was done before.
+    pub fn noted(&self) -> u64 {
+        self.noted.load(Ordering::Relaxed)
     }
 
     /// Lets the clock of the lab go on with real time from now on, besides what calls move it.
@@ -142,6 +152,7 @@ impl Lab {
         let Ok(mut journal) = self.writers.lock() else { return (Err(broken()), Vec::new()) };
         let Ok(mut kernel) = self.kernel.write() else { return (Err(broken()), Vec::new()) };
         let result = self.tick(&mut kernel, journal.as_mut()).and_then(|()| act(&mut kernel, journal.as_mut()));
+        self.noted.store(journal.as_ref().map_or(0, Journal::lines), Ordering::Relaxed);
         (result, kernel.take_changes())
     }
 

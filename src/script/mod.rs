@@ -4,7 +4,7 @@
 pub mod file;
 pub mod run;
 mod session;
-mod setup;
+pub mod setup;
 pub mod statement;
 
 use crate::control::lex::{Word, quote};
@@ -15,7 +15,7 @@ use crate::syscall::{Return, Syscall, dispatch};
 use crate::{bail, err};
 
 pub use session::{Failure, Session};
-pub use setup::Setup;
+pub use setup::{Opened, Setup};
 
 /// What scripts are run on: a bare kernel, or a lab.
 pub trait Machine {
@@ -24,6 +24,14 @@ pub trait Machine {
     /// # Errors
     /// What the call gives; ESRCH if there is no such task.
     fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>>;
+
+    /// Opens a file for writing, by its path in the mount: what a later line writes to.
+    ///
+    /// # Errors
+    /// Those of [`setup::open`]; EINVAL: no file of lines runs here.
+    fn open(&mut self, path: &[u8]) -> Result<Opened> {
+        bail!(EINVAL, "this is for files only: open {}", quote(path))
+    }
 
     /// Does what a line says that is for files only.
     ///
@@ -79,6 +87,10 @@ impl Machine for Kernel {
     fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
         let task = self.find_task(pid).ok_or_else(|| err!(ESRCH, "no task has the number {}", pid))?;
         dispatch(self, task, &call.syscall).map(Return::into_bytes)
+    }
+
+    fn open(&mut self, path: &[u8]) -> Result<Opened> {
+        Ok(Opened { line: 0, file: Some(setup::open(self, path)?) })
     }
 
     /// Nobody looks at a bare kernel who could meet faults or be attached.

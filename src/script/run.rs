@@ -1,5 +1,6 @@
 //! Runs cases and boot files.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
@@ -70,7 +71,16 @@ pub fn run_boot_file(lab: &mut impl Machine, path: &Path) -> Result<(), FileErro
 
 fn run_lines<'a>(lab: &mut impl Machine, lines: &'a [Line]) -> Result<(), (&'a Line, Failure)> {
     let mut session = Session::default();
-    lines.iter().try_for_each(|line| session.execute(lab, &line.statement).map(drop).map_err(|failure| (line, failure)))
+    let mut opens: BTreeSet<_> = lines.iter().filter_map(|line| line.statement.opened()).collect();
+    for line in lines {
+        while opens.first().is_some_and(|(after, _)| *after < line.place.line as u64) {
+            if let Some((after, path)) = opens.pop_first() {
+                session.open(lab, after, path);
+            }
+        }
+        session.execute(lab, &line.statement).map_err(|failure| (line, failure))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

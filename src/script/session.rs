@@ -6,7 +6,7 @@ use std::fmt;
 use regex::bytes::Regex;
 
 use super::statement::{self, CallLine, Expect, Relation, SetupLine, Statement};
-use super::{Call, Machine, Setup, without_newline};
+use super::{Call, Machine, Opened, Setup, without_newline};
 use crate::control::args::Args;
 use crate::control::lex::{Template, Word, quote};
 use crate::err;
@@ -16,6 +16,8 @@ use crate::errno::{Error, Result};
 #[derive(Debug, Default)]
 pub struct Session {
     values: BTreeMap<String, Vec<u8>>,
+    /// Files that later lines of a journal write to, by the line they were opened after and by path.
+    opened: BTreeMap<(u64, Vec<u8>), Opened>,
 }
 
 /// Why a script stops at a line.
@@ -106,8 +108,21 @@ impl Session {
     fn set(&self, lab: &mut impl Machine, line: &SetupLine) -> std::result::Result<Vec<u8>, Failure> {
         let wanted = self.wanted(&line.expect).map_err(Failure::unexpected)?;
         let words: Result<Vec<_>> = line.args.iter().map(|word| self.expand(word)).collect();
-        let setup = words.and_then(|words| Setup::new(line.name, &words)).map_err(Failure::unexpected)?;
+        let mut setup = words.and_then(|words| Setup::new(line.name, &words)).map_err(Failure::unexpected)?;
+        if let Setup::Write { path, opened: Some(opened), .. } = &mut setup
+            && let Some(found) = self.opened.get(&(opened.line, path.clone()))
+        {
+            *opened = found.clone();
+        }
         wanted.check(lab.set(&setup))
+    }
+
+    /// Opens a file after a line of a journal, as the host's program did that writes to it later.
+    pub fn open(&mut self, lab: &mut impl Machine, line: u64, path: Vec<u8>) {
+        // One that cannot be opened is missing when it is written to.
+        if let Ok(opened) = lab.open(&path) {
+            self.opened.insert((line, path), opened);
+        }
     }
 
     fn words(&self, line: &CallLine) -> Result<(i32, Vec<Word>)> {

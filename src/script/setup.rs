@@ -6,7 +6,7 @@ use std::fmt;
 use crate::control::args::Args;
 use crate::control::lex::{Word, quote};
 use crate::errno::Result;
-use crate::kernel::file::OpenFlags;
+use crate::kernel::file::{Bound, OpenFlags};
 use crate::kernel::node::Node;
 use crate::kernel::{Kernel, TaskId};
 use crate::lab;
@@ -21,8 +21,8 @@ pub enum Setup {
     Mkdir { path: Vec<u8>, mode: u16 },
     /// `rmdir PATH`
     Rmdir { path: Vec<u8> },
-    /// `write PATH [pos=N] TEXT…`
-    Write { path: Vec<u8>, pos: u64, bytes: Vec<u8> },
+    /// `write PATH [opened=N] [pos=N] TEXT…`
+    Write { path: Vec<u8>, opened: Option<Opened>, pos: u64, bytes: Vec<u8> },
     /// `tick NANOSECONDS`: real time has passed.
     Tick { nanos: u64 },
     /// `faults TEXT…`: what is written to `kernel/faults`.
@@ -33,11 +33,20 @@ pub enum Setup {
     Attach { pid: i32, host_pid: u32, start: Option<u64> },
 }
 
+/// When a file was opened that would be another one if it were opened at the time of the write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// The line of the journal after which that was.
+    pub line: u64,
+    /// What the open decided, once it is known.
+    pub file: Option<Bound>,
+}
+
 /// The first words of such lines, and what follows.
 const USAGES: [(&str, &str); 7] = [
     ("mkdir", "PATH [MODE]"),
     ("rmdir", "PATH"),
-    ("write", "PATH [pos=N] TEXT…"),
+    ("write", "PATH [opened=N] [pos=N] TEXT…"),
     ("tick", "NANOSECONDS"),
     ("faults", "TEXT…"),
     ("limits", "tasks=N"),
@@ -78,11 +87,13 @@ impl Setup {
                 let (task, dir, name) = find_parent(k, path)?;
                 Ok((task, HostCall::RmdirAt { dir, name }))
             }
-            Setup::Write { path, pos, bytes } => {
-                let file = find(k, path)?;
-                let task = viewer(k, file);
-                let file = lab::open(k, Viewer(task), file, OpenFlags::WRITE)?;
-                Ok((task, HostCall::WriteAt { file, pos: *pos, bytes: bytes.clone() }))
+            Setup::Write { path, opened, pos, bytes } => {
+                let file = match opened {
+                    None => open(k, path)?,
+                    Some(Opened { file: Some(file), .. }) => file.clone(),
+                    Some(Opened { file: None, .. }) => bail!(EINVAL, "opened=N is for the lines of a journal"),
+                };
+                Ok((viewer(k, file.node), HostCall::WriteAt { file, pos: *pos, bytes: bytes.clone() }))
             }
             Setup::Tick { nanos } => Ok((k.init.task, HostCall::Tick { nanos: *nanos })),
             Setup::Faults { .. } | Setup::Limits { .. } | Setup::Attach { .. } => bail!(EINVAL, "this is no call"),
@@ -100,8 +111,9 @@ fn parse(name: &str, args: &mut Args<'_>) -> Result<Setup> {
         "rmdir" => Setup::Rmdir { path: args.bytes("PATH")?.to_vec() },
         "write" => {
             let path = args.bytes("PATH")?.to_vec();
+            let opened = args.keyed_number("opened=")?.map(|line| Opened { line, file: None });
             let pos = args.keyed_number("pos=")?.unwrap_or(0);
-            Setup::Write { path, pos, bytes: args.rest().join(&b' ') }
+            Setup::Write { path, opened, pos, bytes: args.rest().join(&b' ') }
         }
         "tick" => Setup::Tick { nanos: args.number("NANOSECONDS")? },
         "faults" => Setup::Faults { text: args.rest().join(&b' ') },
@@ -121,6 +133,15 @@ fn octal(word: &[u8]) -> Result<u16> {
     let text = std::str::from_utf8(word).ok();
     let mode = text.and_then(|text| u16::from_str_radix(text, 8).ok()).filter(|mode| *mode <= 0o7777);
     mode.ok_or_else(|| err!(EINVAL, "MODE is an octal number up to 7777"))
+}
+
+/// Opens the file at a path of the mount for writing.
+///
+/// # Errors
+/// What the path leads through; those of [`lab::open`].
+pub fn open(k: &Kernel, path: &[u8]) -> Result<Bound> {
+    let node = find(k, path)?;
+    lab::open(k, Viewer(viewer(k, node)), node, OpenFlags::WRITE)
 }
 
 /// The file at a path of the mount, which leads through no symbolic links.
@@ -146,7 +167,10 @@ impl fmt::Display for Setup {
         match self {
             Setup::Mkdir { path, mode } => write!(f, "mkdir {} {mode:o}", quote(path)),
             Setup::Rmdir { path } => write!(f, "rmdir {}", quote(path)),
-            Setup::Write { path, pos, bytes } => write!(f, "write {} pos={pos} {}", quote(path), quote(bytes)),
+            Setup::Write { path, opened, pos, bytes } => {
+                let opened = opened.as_ref().map_or(String::new(), |opened| format!(" opened={}", opened.line));
+                write!(f, "write {}{opened} pos={pos} {}", quote(path), quote(bytes))
+            }
             Setup::Tick { nanos } => write!(f, "tick {nanos}"),
             Setup::Faults { text } => write!(f, "faults {}", quote(text)),
             Setup::Limits { tasks } => write!(f, "limits tasks={tasks}"),

@@ -50,6 +50,16 @@ pub enum Expect {
     Match(Template),
 }
 
+impl Statement {
+    /// Of a line that writes to a file which was opened earlier: after which line of the journal, and the path it had.
+    pub fn opened(&self) -> Option<(u64, Vec<u8>)> {
+        let Statement::Setup(SetupLine { name: "write", args, .. }) = self else { return None };
+        let [path, opened, ..] = &args[..] else { return None };
+        let line = text(opened)?.strip_prefix("opened=")?.parse().ok()?;
+        Some((line, path.literal()?.to_vec()))
+    }
+}
+
 /// How the values of a comparison have to relate, pairwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
