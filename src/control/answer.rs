@@ -1,5 +1,7 @@
 //! The words for what a call gives: what a control file reads and a script compares.
 
+use std::fmt;
+
 use crate::errno::Result;
 use crate::kernel::signal::{CLD_CONTINUED, CLD_EXITED, CLD_STOPPED, PendingSignal};
 use crate::syscall::outcome::{
@@ -18,7 +20,7 @@ pub fn answer(outcome: Outcome) -> Result<Vec<u8>> {
         Ok(Return::Bytes(bytes) | Return::Message { text: bytes, .. } | Return::MqMessage { text: bytes, .. }) => {
             Ok(bytes)
         }
-        Ok(result) => Ok(text(&result).into_bytes()),
+        Ok(result) => Ok(result.to_string().into_bytes()),
         Err(Stop::Blocked { on: WaitFor::Child, .. }) => Ok(b"0".to_vec()),
         Err(Stop::Blocked { why, .. }) => Err(why),
         Err(Stop::Failed(error)) => Err(error),
@@ -26,7 +28,23 @@ pub fn answer(outcome: Outcome) -> Result<Vec<u8>> {
 }
 
 /// The words for a result; what is not UTF-8 in bytes is replaced.
-pub fn text(result: &Return) -> String {
+impl fmt::Display for Return {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&text(self))
+    }
+}
+
+/// Errno and reason, of a call that would wait those of one that must not.
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stop::Blocked { why, .. } => why.fmt(f),
+            Stop::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+fn text(result: &Return) -> String {
     match result {
         Return::Num(number) => number.to_string(),
         Return::Fd(fd) => fd.to_string(),

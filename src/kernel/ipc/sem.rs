@@ -211,7 +211,8 @@ mod tests {
     #[test]
     fn operations_see_those_before_them() {
         let outcome = set(&[0]).perform(&[op(0, 2), op(0, -2), op(0, 0)], &Adjustments::new()).unwrap();
-        assert_eq!(outcome.values[&0], 0);
+        let SemopOutcome::Done { values, .. } = outcome else { panic!("{outcome:?}") };
+        assert_eq!(values[&0], 0);
     }
 
     #[test]
@@ -219,7 +220,8 @@ mod tests {
         let with_undo = |delta| SemOp { undo: true, ..op(0, delta) };
         let so_far = Adjustments::from([(0, -32767)]);
         let down_by_one = set(&[0]).perform(&[with_undo(1)], &so_far).unwrap();
-        assert_eq!(down_by_one.adjustments[&0], -32768);
+        let SemopOutcome::Done { adjustments, .. } = down_by_one else { panic!("{down_by_one:?}") };
+        assert_eq!(adjustments[&0], -32768);
         assert_eq!(set(&[0]).perform(&[with_undo(2)], &so_far).err().unwrap().errno, Errno::ERANGE);
     }
 }
