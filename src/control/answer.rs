@@ -37,10 +37,7 @@ impl fmt::Display for Return {
 /// Errno and reason, of a call that would wait those of one that must not.
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Stop::Blocked { why, .. } => why.fmt(f),
-            Stop::Failed(error) => error.fmt(f),
-        }
+        self.error().fmt(f)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a call gives: a typed [`Return`], or why it stops ([`Stop`]). The words for both are made in [`crate::control`].
 
-use crate::errno::Error;
+use crate::errno::{Errno, Error};
 use crate::kernel::signal::PendingSignal;
 use crate::kernel::{Kernel, MqueueId, NsId, PidId, TaskId};
 use crate::syscall::SigAction;
@@ -27,13 +27,16 @@ impl From<Error> for Stop {
     }
 }
 
-impl From<Stop> for Error {
-    /// As to a caller that must not sleep.
-    fn from(stop: Stop) -> Error {
-        match stop {
-            Stop::Blocked { why, .. } => why,
-            Stop::Failed(error) => error,
+impl Stop {
+    /// What a caller is told that must not sleep.
+    pub fn error(&self) -> &Error {
+        match self {
+            Stop::Blocked { why: error, .. } | Stop::Failed(error) => error,
         }
+    }
+
+    pub fn errno(&self) -> Errno {
+        self.error().errno
     }
 }
 

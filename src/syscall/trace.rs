@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Outcome, Return, Stop, Syscall};
+use super::{Outcome, Return, Syscall};
 use crate::kernel::trace::Step;
 use crate::kernel::{Kernel, TaskId};
 
@@ -17,7 +17,7 @@ pub(super) fn exit(k: &mut Kernel, call: &Syscall, outcome: &Outcome) {
             Ok(Return::Fd(fd)) => Ok(Some(i64::from(*fd))),
             Ok(Return::Pid(numbers)) => Ok(Some(i64::from(numbers.initial()))),
             Ok(_) => Ok(None),
-            Err(Stop::Failed(error) | Stop::Blocked { why: error, .. }) => Err(error.clone()),
+            Err(stop) => Err(stop.error().clone()),
         };
         Step::Exit { call: name(call), result }
     });
