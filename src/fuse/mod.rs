@@ -33,7 +33,7 @@ use answer::{Caller, Entry, Shared, host_type};
 use handle::State;
 use inode::Stale;
 use notify::{Notice, Notifier};
-use write::Outcome;
+use write::Written;
 
 use crate::err;
 use crate::errno::{Errno, Error, Result};
@@ -99,7 +99,7 @@ impl LabFs {
     ///
     /// # Errors
     /// EBADF; EIO: what was done could not be noted.
-    fn write_file(&self, fh: u64, offset: u64, bytes: &[u8]) -> Result<(Outcome, Stale)> {
+    fn write_file(&self, fh: u64, offset: u64, bytes: &[u8]) -> Result<(Written, Stale)> {
         let done = caught(|| Ok(self.shared.write(&*self.shared.handle(fh)?, offset, bytes)))?;
         self.shared.lab.settle().map(|()| done)
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::answer::{Caller, Entry, Shared, viewer};
 use super::handle::{Answer, Batch, Handle, State, lock};
 use super::inode::{ROOT_INO, Stale};
-use crate::control::VERBS;
+use crate::control::{self, VERBS};
 use crate::errno::{Error, Result};
 use crate::host::fault::Op;
 use crate::host::find_caller;
@@ -19,7 +19,7 @@ use crate::kernel::node::{Node, Place, View};
 use crate::kernel::{Kernel, TaskId};
 use crate::script::{Call, Machine, Opened, Setup, setup};
 use crate::syscall::host::HostCall;
-use crate::syscall::{Return, Syscall};
+use crate::syscall::{Outcome, Return, Syscall};
 use crate::{err, tree};
 
 /// Programs that write through a buffer of this many bytes, or a multiple, cut lines where it is full.
@@ -29,18 +29,18 @@ const LINE_MAX: usize = 1 << 20;
 
 /// What a write did: how many bytes of it, the text that a read then gives, the error if there was one.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(super) struct Written {
     pub(super) written: usize,
     answer: Vec<u8>,
     pub(super) error: Option<Error>,
 }
 
-impl Outcome {
+impl Written {
     /// Of a write that is done whole or not at all.
-    fn of(length: usize, result: Result<Vec<u8>>) -> Outcome {
+    fn of(length: usize, result: Result<Vec<u8>>) -> Written {
         match result {
-            Ok(answer) => Outcome { written: length, answer: line(answer), error: None },
-            Err(error) => Outcome { written: 0, answer: line(error.to_string().into_bytes()), error: Some(error) },
+            Ok(answer) => Written { written: length, answer: line(answer), error: None },
+            Err(error) => Written { written: 0, answer: line(error.to_string().into_bytes()), error: Some(error) },
         }
     }
 }
@@ -52,11 +52,11 @@ fn line(mut text: Vec<u8>) -> Vec<u8> {
 
 impl Shared {
     /// Does what was written to an open file, and makes the answer readable on it and on those that are opened later.
-    pub(super) fn write(&self, handle: &Handle, offset: u64, bytes: &[u8]) -> (Outcome, Stale) {
+    pub(super) fn write(&self, handle: &Handle, offset: u64, bytes: &[u8]) -> (Written, Stale) {
         let mut calls = Calls { shared: self, stale: Stale::default() };
         let outcome = match (&handle.state, handle.file.node.place) {
             (State::Faults(refusal), _) => {
-                let outcome = Outcome::of(bytes.len(), calls.faults(bytes).map(|()| Vec::new()));
+                let outcome = Written::of(bytes.len(), calls.faults(bytes).map(|()| Vec::new()));
                 let reason = outcome.error.as_ref().map(|_| Answer::new(offset, outcome.answer.as_slice().into()));
                 *lock(refusal) = reason;
                 return (outcome, calls.stale);
@@ -64,7 +64,7 @@ impl Shared {
             (State::Batch(_, batch), _) => calls.lines(&mut lock(batch), bytes),
             (State::Control(_), Place::Ctl(task, row)) => {
                 let call = Call::from_write(&VERBS[usize::from(row)], bytes);
-                Outcome::of(bytes.len(), call.and_then(|call| calls.control(task, &call)))
+                Written::of(bytes.len(), call.and_then(|call| calls.control(task, &call)))
             }
             _ => calls.content(handle, offset, bytes),
         };
@@ -118,7 +118,7 @@ impl Shared {
                 }
                 _ => viewer(k, dir).map(|viewer| viewer.0),
             };
-            calls.perform(caller, &Syscall::Host(call(dir)), |_| setup.to_string())
+            control::answer(calls.perform(caller, &Syscall::Host(call(dir)), |_| setup.to_string()))
         });
         (result.map(drop), calls.stale)
     }
@@ -171,7 +171,7 @@ impl Calls<'_> {
     fn by(&mut self, caller: impl FnOnce(&Kernel) -> Result<TaskId>, call: &Call) -> Result<Vec<u8>> {
         let (result, changes) = self.shared.lab.call(caller, call);
         self.forget(&changes);
-        result.map(Return::into_bytes)
+        control::answer(result)
     }
 
     fn perform(
@@ -179,7 +179,7 @@ impl Calls<'_> {
         caller: impl FnOnce(&Kernel) -> Result<TaskId>,
         call: &Syscall,
         line: impl FnOnce(&Kernel) -> String,
-    ) -> Result<Return> {
+    ) -> Outcome {
         let (result, changes) = self.shared.lab.perform(caller, call, |k, _| line(k));
         self.forget(&changes);
         result
@@ -192,7 +192,7 @@ impl Calls<'_> {
     }
 
     /// A write to a file below `proc` or `cgroup`.
-    fn content(&mut self, handle: &Handle, offset: u64, bytes: &[u8]) -> Outcome {
+    fn content(&mut self, handle: &Handle, offset: u64, bytes: &[u8]) -> Written {
         let (file, pos) = (&handle.file, if handle.appends { 0 } else { offset });
         let path = self.shared.path_of(file.node, handle.ino);
         let call = Syscall::Host(HostCall::WriteAt { file: file.clone(), pos, bytes: bytes.to_vec() });
@@ -204,10 +204,10 @@ impl Calls<'_> {
         let caller = |k: &Kernel| viewer(k, file.node).map(|viewer| viewer.0);
         match self.perform(caller, &call, line) {
             Ok(Return::Num(written)) => {
-                Outcome { written: usize::try_from(written).unwrap_or(0), answer: Vec::new(), error: None }
+                Written { written: usize::try_from(written).unwrap_or(0), answer: Vec::new(), error: None }
             }
-            Ok(Return::Text(_)) => Outcome { written: bytes.len(), answer: Vec::new(), error: None },
-            Err(error) => Outcome::of(bytes.len(), Err(error)),
+            Ok(_) => Written { written: bytes.len(), answer: Vec::new(), error: None },
+            Err(stop) => Written::of(bytes.len(), Err(stop.error().clone())),
         }
     }
 
@@ -235,7 +235,7 @@ impl Calls<'_> {
 
     /// Executes the whole lines of what was written so far. A last line without its end is one too, unless the writer
     /// seems to have been cut by a full buffer.
-    fn lines(&mut self, batch: &mut Batch, bytes: &[u8]) -> Outcome {
+    fn lines(&mut self, batch: &mut Batch, bytes: &[u8]) -> Written {
         let held = batch.tail.len();
         let mut text = std::mem::take(&mut batch.tail);
         text.extend(bytes);
@@ -245,13 +245,13 @@ impl Calls<'_> {
         }
         if batch.tail.len() > LINE_MAX {
             batch.tail.clear();
-            return Outcome::of(0, Err(err!(E2BIG, "a line of more than {} bytes", LINE_MAX)));
+            return Written::of(0, Err(err!(E2BIG, "a line of more than {} bytes", LINE_MAX)));
         }
         match batch.session.batch(self, &text) {
-            (_, Ok(answer)) => Outcome { written: bytes.len(), ..Outcome::of(0, Ok(answer)) },
+            (_, Ok(answer)) => Written { written: bytes.len(), ..Written::of(0, Ok(answer)) },
             (done, Err(error)) => {
                 batch.tail.clear();
-                Outcome { written: done.saturating_sub(held), ..Outcome::of(0, Err(error)) }
+                Written { written: done.saturating_sub(held), ..Written::of(0, Err(error)) }
             }
         }
     }

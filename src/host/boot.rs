@@ -2,12 +2,12 @@
 //! by the files of the mount.
 
 use super::{Lab, fault::Uncached};
-use crate::err;
 use crate::errno::Result;
 use crate::kernel::change::Change;
 use crate::kernel::{Kernel, TaskId};
 use crate::script::{Call, Machine, Opened, Setup, setup};
-use crate::syscall::{Return, Syscall};
+use crate::syscall::{Outcome, Syscall};
+use crate::{control, err};
 
 /// A lab at which nobody looks yet, as what scripts are run on.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ impl Machine for Booting<'_> {
         if let Syscall::Attach { host_pid } = call.syscall {
             return lab.attach(|k| find_caller(k, pid), host_pid, None).map(|()| b"0".to_vec());
         }
-        lab.call(|k| find_caller(k, pid), call).0.map(Return::into_bytes)
+        control::answer(lab.call(|k| find_caller(k, pid), call).0)
     }
 
     fn open(&mut self, path: &[u8]) -> Result<Opened> {
@@ -34,10 +34,7 @@ impl Machine for Booting<'_> {
             Setup::Attach { pid, host_pid, start } => lab.attach(|k| find_caller(k, *pid), *host_pid, *start)?,
             Setup::Mkdir { .. } | Setup::Rmdir { .. } | Setup::Write { .. } | Setup::Tick { .. } => {
                 let (task, call) = lab.read(|k| setup.host_call(k))??;
-                return lab
-                    .perform(|_| Ok(task), &Syscall::Host(call), |_, _| setup.to_string())
-                    .0
-                    .map(Return::into_bytes);
+                return control::answer(lab.perform(|_| Ok(task), &Syscall::Host(call), |_, _| setup.to_string()).0);
             }
         }
         Ok(b"0".to_vec())
@@ -49,7 +46,7 @@ impl Lab {
     ///
     /// # Errors
     /// As [`Lab::perform`].
-    pub fn call(&self, caller: impl FnOnce(&Kernel) -> Result<TaskId>, call: &Call) -> (Result<Return>, Vec<Change>) {
+    pub fn call(&self, caller: impl FnOnce(&Kernel) -> Result<TaskId>, call: &Call) -> (Outcome, Vec<Change>) {
         self.perform(caller, &call.syscall, |k, task| call.script_line(number(k, task)))
     }
 

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::control::lex::quote;
+use crate::control::{self, lex::quote};
 use crate::err;
 use crate::errno::{Error, Result};
 use crate::journal::Journal;
@@ -28,7 +28,7 @@ use crate::kernel::change::Change;
 use crate::kernel::{Kernel, TaskId};
 use crate::script::Setup;
 use crate::syscall::host::HostCall;
-use crate::syscall::{Return, Syscall, dispatch};
+use crate::syscall::{Outcome, Syscall, dispatch};
 
 use fault::Faults;
 use viewers::Viewers;
@@ -112,7 +112,7 @@ impl Lab {
         caller: impl FnOnce(&Kernel) -> Result<TaskId>,
         call: &Syscall,
         line: impl FnOnce(&Kernel, TaskId) -> String,
-    ) -> (Result<Return>, Vec<Change>) {
+    ) -> (Outcome, Vec<Change>) {
         self.writer(|kernel, journal| {
             let task = caller(kernel)?;
             noted(kernel, journal, |kernel| line(kernel, task), |kernel| dispatch(kernel, task, call))
@@ -148,10 +148,14 @@ impl Lab {
     }
 
     /// Does something as the one writer, the clock moved on to where it is now.
-    fn writer<T>(&self, act: impl FnOnce(&mut Kernel, Option<&mut Journal>) -> Result<T>) -> (Result<T>, Vec<Change>) {
-        let Ok(mut journal) = self.writers.lock() else { return (Err(broken()), Vec::new()) };
-        let Ok(mut kernel) = self.kernel.write() else { return (Err(broken()), Vec::new()) };
-        let result = self.tick(&mut kernel, journal.as_mut()).and_then(|()| act(&mut kernel, journal.as_mut()));
+    fn writer<T, E: From<Error>>(
+        &self,
+        act: impl FnOnce(&mut Kernel, Option<&mut Journal>) -> std::result::Result<T, E>,
+    ) -> (std::result::Result<T, E>, Vec<Change>) {
+        let Ok(mut journal) = self.writers.lock() else { return (Err(broken().into()), Vec::new()) };
+        let Ok(mut kernel) = self.kernel.write() else { return (Err(broken().into()), Vec::new()) };
+        let ticked = self.tick(&mut kernel, journal.as_mut()).map_err(E::from);
+        let result = ticked.and_then(|()| act(&mut kernel, journal.as_mut()));
         self.noted.store(journal.as_ref().map_or(0, Journal::lines), Ordering::Relaxed);
         (result, kernel.take_changes())
     }
@@ -162,7 +166,9 @@ impl Lab {
         let mut ticked = lock(ticked);
         let nanos = passed(*ticked);
         let (init, call) = (kernel.init.task, Syscall::Host(HostCall::Tick { nanos }));
-        noted(kernel, journal, |_| Setup::Tick { nanos }.to_string(), |kernel| dispatch(kernel, init, &call))?;
+        let done =
+            noted(kernel, journal, |_| Setup::Tick { nanos }.to_string(), |kernel| dispatch(kernel, init, &call));
+        done.map_err(|stop| stop.error().clone())?;
         *ticked += Duration::from_nanos(nanos);
         Ok(())
     }
@@ -173,8 +179,8 @@ fn noted(
     kernel: &mut Kernel,
     journal: Option<&mut Journal>,
     line: impl FnOnce(&Kernel) -> String,
-    call: impl FnOnce(&mut Kernel) -> Result<Return>,
-) -> Result<Return> {
+    call: impl FnOnce(&mut Kernel) -> Outcome,
+) -> Outcome {
     let Some(journal) = journal else { return call(kernel) };
     let line = line(kernel);
     journal.reserve(&line)?;
@@ -184,12 +190,10 @@ fn noted(
 }
 
 /// What the language puts in front of a line for this to come of it. A long text is left out.
-fn outcome(result: &Result<Return>) -> String {
-    match result {
-        Ok(value) => match value.clone().into_bytes() {
-            text if text.len() <= TEXT_MAX => format!("= {} ", quote(&text)),
-            _ => String::new(),
-        },
+fn outcome(outcome: &Outcome) -> String {
+    match control::answer(outcome.clone()) {
+        Ok(text) if text.len() <= TEXT_MAX => format!("= {} ", quote(&text)),
+        Ok(_) => String::new(),
         Err(error) => format!("! {:?} ", error.errno),
     }
 }

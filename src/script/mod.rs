@@ -11,7 +11,7 @@ use crate::control::lex::{Word, quote};
 use crate::control::{self, Verb};
 use crate::errno::Result;
 use crate::kernel::Kernel;
-use crate::syscall::{Return, Syscall, dispatch};
+use crate::syscall::{Syscall, dispatch};
 use crate::{bail, err};
 
 pub use session::{Failure, Session};
@@ -86,7 +86,7 @@ impl Call {
 impl Machine for Kernel {
     fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
         let task = self.find_task(pid).ok_or_else(|| err!(ESRCH, "no task has the number {}", pid))?;
-        dispatch(self, task, &call.syscall).map(Return::into_bytes)
+        control::answer(dispatch(self, task, &call.syscall))
     }
 
     fn open(&mut self, path: &[u8]) -> Result<Opened> {
@@ -100,7 +100,7 @@ impl Machine for Kernel {
             Setup::Faults { .. } | Setup::Attach { .. } => {}
             Setup::Mkdir { .. } | Setup::Rmdir { .. } | Setup::Write { .. } | Setup::Tick { .. } => {
                 let (task, call) = setup.host_call(self)?;
-                return dispatch(self, task, &Syscall::Host(call)).map(Return::into_bytes);
+                return control::answer(dispatch(self, task, &Syscall::Host(call)));
             }
         }
         Ok(b"0".to_vec())

@@ -1,8 +1,7 @@
 //! What the host does to a lab: its programs make directories and write to files in the mount, where the host's kernel has
 //! walked the path, and its time goes on. Calls by path are [`super::namei`] and [`super::write`].
 
-use super::{Return, namei, write};
-use crate::errno::Result;
+use super::{Outcome, Return, namei, write};
 use crate::kernel::cgroup::file::CgroupFile;
 use crate::kernel::clock::CLOCK_MAX;
 use crate::kernel::file::Bound;
@@ -46,17 +45,16 @@ impl HostCall {
 
 /// # Errors
 /// Those of the call; a clock at its end stands still without one.
-pub(super) fn sys_host(k: &mut Kernel, me: TaskId, call: &HostCall) -> Result<Return> {
-    match call {
-        HostCall::MkdirAt { dir, name, mode } => namei::mkdir_at(k, me, *dir, name, *mode).map(|()| Return::Num(0)),
-        HostCall::RmdirAt { dir, name } => namei::rmdir_at(k, me, *dir, name).map(|()| Return::Num(0)),
-        HostCall::WriteAt { file, pos, bytes } => {
-            write::write_open(k, me, file, *pos, bytes).map(|written| Return::Num(written as i64))
-        }
+pub(super) fn sys_host(k: &mut Kernel, me: TaskId, call: &HostCall) -> Outcome {
+    let number = match call {
+        HostCall::MkdirAt { dir, name, mode } => namei::mkdir_at(k, me, *dir, name, *mode).map(|()| 0)?,
+        HostCall::RmdirAt { dir, name } => namei::rmdir_at(k, me, *dir, name).map(|()| 0)?,
+        HostCall::WriteAt { file, pos, bytes } => write::write_open(k, me, file, *pos, bytes)?,
         HostCall::Tick { nanos } => {
             let left = CLOCK_MAX - k.clock.moved();
             k.clock.advance(left.min(*nanos));
-            Ok(Return::Num(0))
+            0
         }
-    }
+    };
+    Ok(Return::Num(number as i64))
 }

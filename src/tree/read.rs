@@ -13,7 +13,6 @@ use crate::kernel::ns::NS_TABLE;
 use crate::kernel::{Kernel, TaskId};
 
 /// The whole content of a file, for a viewer that opens it now. Asks no rights but those Linux asks at each read.
-/// The whole content of a file, for a viewer that opens it now. Asks no rights but those Linux asks at each read.
 ///
 /// # Errors
 /// EISDIR; EINVAL: a namespace file or a link; ESRCH: its task or the viewer is gone; EACCES.
