@@ -89,10 +89,10 @@ pub fn sys_stat(k: &mut Kernel, me: TaskId, path: &[u8], follow: bool) -> Result
         },
     };
     let attr = tree::attr(k, Viewer(me), node)?;
-    Ok(Return::Text(stat_line(k, me, &attr, tree::ino(node)).into_bytes()))
+    Ok(Return::Text(stat_line(k, me, &attr).into_bytes()))
 }
 
-fn stat_line(k: &Kernel, me: TaskId, attr: &Attr, ino: u64) -> String {
+fn stat_line(k: &Kernel, me: TaskId, attr: &Attr) -> String {
     let user = k.namespaces[k.cred_of(me).user_ns.id()].user();
     let file_type = match attr.file_type {
         FileType::Directory => "directory",
@@ -102,7 +102,7 @@ fn stat_line(k: &Kernel, me: TaskId, attr: &Attr, ino: u64) -> String {
     };
     let uid = user.from_kuid(attr.uid).unwrap_or(OVERFLOW_ID);
     let gid = user.from_kgid(attr.gid).unwrap_or(OVERFLOW_ID);
-    format!("{file_type} {:04o} {uid} {gid} {}", attr.mode, attr.ino.unwrap_or(ino))
+    format!("{file_type} {:04o} {uid} {gid} {}", attr.mode, attr.ino)
 }
 
 /// A pidfd is a file of pidfs: mode 0700, of root.
