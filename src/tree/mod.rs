@@ -153,6 +153,7 @@ pub enum NetSysctl {
 /// ENOENT: there is none; ENOTDIR; ESRCH: the viewer is gone.
 pub fn lookup(k: &Kernel, viewer: Viewer, dir: Node, name: &[u8]) -> Result<Node> {
     let look = Look::now(k, viewer, dir)?;
+    check_not_gone(&look, dir)?;
     check_dir(&look, dir)?;
     let found = match dir.place {
         Place::As(task) => return child_of_as(k, task, name),
@@ -238,7 +239,6 @@ fn child_of_as(k: &Kernel, task: TaskId, name: &[u8]) -> Result<Node> {
 }
 
 fn check_dir(look: &Look<'_>, dir: Node) -> Result<()> {
-    check_not_gone(look, dir)?;
     if !is_alive(look.k, dir) {
         bail!(ENOENT, "what this directory shows is gone");
     }
