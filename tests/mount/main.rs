@@ -3,6 +3,7 @@
 mod command;
 mod consistency;
 mod door;
+mod held;
 mod journal;
 
 use std::fs;
