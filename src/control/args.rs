@@ -62,6 +62,14 @@ impl<'a> Args<'a> {
         number(self.text(what)?, what)
     }
 
+    /// The next word as the number of a process, thread or group. In words it is one of the initial pid namespace.
+    ///
+    /// # Errors
+    /// As [`Args::number`].
+    pub fn pid(&mut self, what: &'static str) -> Result<PidArg> {
+        self.number(what).map(PidArg::Initial)
+    }
+
     /// The number behind `key` in the next word, `pos=` for example; `None`, and the word is not taken, if it does not
     /// begin with that.
     ///
@@ -72,14 +80,6 @@ impl<'a> Args<'a> {
         let Some(digits) = next else { return Ok(None) };
         self.optional();
         number(text(digits)?, key).map(Some)
-    }
-
-    /// The next word as the number of a process, thread or group. In words it is one of the initial pid namespace.
-    ///
-    /// # Errors
-    /// As [`Args::number`].
-    pub fn pid(&mut self, what: &'static str) -> Result<PidArg> {
-        self.number(what).map(PidArg::Initial)
     }
 
     /// The next word as a signal: a name with or without SIG, or any number.

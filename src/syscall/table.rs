@@ -150,6 +150,10 @@ calls! {
     "write_at" Syscall::Host(call @ HostCall::WriteAt { file, pos, bytes }), [pos] => host::sys_host(k, me, call),
     "tick" Syscall::Host(call @ HostCall::Tick { nanos }), [nanos] => host::sys_host(k, me, call),
     "bind" Syscall::Bind(name), [] => socket::sys_bind(k, me, name),
+    "mkdir" Syscall::Host(call @ HostCall::MkdirAt { name, .. }), [name] => host::sys_host(k, me, call),
+    "rmdir" Syscall::Host(call @ HostCall::RmdirAt { name, .. }), [name] => host::sys_host(k, me, call),
+    "write" Syscall::Host(call @ HostCall::WriteAt { .. }), [] => host::sys_host(k, me, call),
+    "tick" Syscall::Host(call @ HostCall::Tick { nanos }), [nanos] => host::sys_host(k, me, call),
     "connect" Syscall::Connect(name), [] => socket::sys_connect(k, me, name),
 }
 
