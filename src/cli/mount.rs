@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
+use std::panic;
 use std::path::{Path, PathBuf};
-use std::process::{self, ExitCode, Stdio};
+use std::process::{self, Child, ExitCode, Stdio};
 use std::thread;
 
 use clap::error::ErrorKind;
@@ -36,7 +37,7 @@ pub struct Args {
     #[arg(short, value_name = "OPTS")]
     options: Vec<String>,
     /// How many tasks there may be at once
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_tasks: Option<u32>,
     /// We are the background process: tell of success on standard output, then let go of the terminal
     #[arg(long, hide = true)]
@@ -141,6 +142,7 @@ fn daemonize(args: &Args) -> Outcome {
         stdout.read_to_end(&mut ready)?;
     }
     if !ready.is_empty() {
+        warn_of_loss(&child);
         return Ok(ExitCode::SUCCESS);
     }
     // It has said why.
@@ -148,15 +150,34 @@ fn daemonize(args: &Args) -> Outcome {
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
+/// Says so when nobody will have the lab, as this command was put into namespaces that end with it.
+fn warn_of_loss(daemon: &Child) {
+    let (own, daemon) = (process::id(), daemon.id());
+    let pids: Vec<i32> = [own, daemon].into_iter().flat_map(i32::try_from).collect();
+    if own == 1 {
+        eprintln!(
+            "nslab: the lab ends now: this command is the first of its pid namespace, which ends with it; use --foreground, \
+             or run it from a shell there"
+        );
+    } else if fuse::is_alone_in_mount_namespace(&pids) {
+        eprintln!(
+            "nslab: nobody can see this lab: this command has a mount namespace of its own; run a shell there, as \
+             `unshare -Urm sh`, and mount from it; `kill {daemon}` or `nslab umount --all` ends the lab"
+        );
+    }
+}
+
 /// Mounts and answers requests until the lab is unmounted, which SIGINT, SIGTERM and SIGHUP do.
 fn serve(args: &Args, options: &Options) -> Outcome {
     if args.detached {
         close_inherited();
     }
+    let options = options.clone().booted_with(args.boot.as_deref());
     let kernel = boot(args.boot.as_deref(), args.max_tasks)?;
     let journal = args.journal.as_deref().map(|file| journal(file, args.boot.as_deref())).transpose()?;
-    let mounted = fuse::mount(kernel, &args.dir, options, journal).inspect_err(|_| remove(args.journal.as_deref()))?;
+    let mounted = fuse::mount(kernel, &args.dir, &options, journal).inspect_err(|_| remove(args.journal.as_deref()))?;
     unmount_on_signal(mounted.point())?;
+    watch_panics(mounted.point());
     println!("mounted on {}", mounted.point().path().display());
     io::stdout().flush()?;
     if args.detached {
@@ -201,6 +222,22 @@ fn let_go() -> io::Result<()> {
     dup2_stdout(&null)?;
     dup2_stderr(&null)?;
     Ok(())
+}
+
+/// Makes internal errors known to `nslab list` and `nslab doctor`, as a daemon has no terminal. One that ends a thread
+/// ends the lab: nobody shall wait for that thread.
+pub fn watch_panics(point: &Point) {
+    let (point, print) = (point.clone(), panic::take_hook());
+    panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        let place = panic.location().map(|place| format!(", at {place}")).unwrap_or_default();
+        point.breaks(&format!("{}{place}", panic.payload_as_str().unwrap_or("a panic")));
+        if !fuse::is_caught() {
+            eprintln!("nslab: an internal error: the lab on {} is unmounted", point.path().display());
+            // The end of the process will do the same, should this fail.
+            let _ = point.abort();
+        }
+    }));
 }
 
 /// The first signal takes the lab out of everybody's reach; the process ends when nobody uses it any more, or with the

@@ -16,10 +16,12 @@ use nix::unistd::{getegid, geteuid};
 
 use super::LabFs;
 use super::answer::Shared;
+use super::error::MountError;
+use super::mountinfo::FS_TYPE;
 use super::mutator::Mutator;
 use super::notify::Notifier;
 use super::options::Options;
-use super::point::{self, FS_TYPE, MountError, Point};
+use super::point::{self, Point};
 use crate::journal::Journal;
 use crate::kernel::Kernel;
 
@@ -42,15 +44,14 @@ pub struct Mounted {
 /// The directory or the machine will not do; nothing is left mounted then.
 pub fn mount(kernel: Kernel, dir: &Path, options: &Options, journal: Option<Journal>) -> Result<Mounted, MountError> {
     let device = open_device()?;
-    let path = point::prepare(dir, options.nonempty)?;
+    let (path, _claim) = point::prepare(dir, options.nonempty)?;
     // The lab may cover `/proc`, which nobody answers for until the lab does. Counting the cores looks there, and so
     // do the tables of `Shared`.
-    let mounts = point::open_mountinfo()?;
     let mut config = Config::default();
     config.n_threads = Some(thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX)));
     let shared = Arc::new(Shared::new(kernel, geteuid().as_raw(), options.realtime));
     let device = attach(device, &path, options)?;
-    let point = Point::of_new_mount(path, mounts)?;
+    let point = Point::of_new_mount(path, options.boot.as_deref())?;
     match start(shared, device, config, journal) {
         Ok(session) => Ok(Mounted { point, session }),
         Err(error) => {
@@ -72,8 +73,7 @@ impl Mounted {
     /// The connection failed.
     pub fn serve(self) -> io::Result<()> {
         let ended = self.session.run();
-        // A connection that was aborted leaves a dead mount behind.
-        self.point.detach().map_err(io::Error::other)?;
+        self.point.clean_up().map_err(io::Error::other)?;
         ended.or_else(|error| if is_unmount(&error) { Ok(()) } else { Err(error) })
     }
 }
