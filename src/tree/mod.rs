@@ -30,21 +30,21 @@ use crate::errno::Result;
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::file::CgroupFile;
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
-use crate::kernel::file::{File, FileKind};
+use crate::kernel::file::{About, Bound, FileKind, OpenFlags};
 use crate::kernel::mount::dentry::Content;
 use crate::kernel::net::conf::ConfOf;
 use crate::kernel::node::{Node, Object, Place, View};
 use crate::kernel::ns::ipc::IpcSysctl;
 use crate::kernel::ns::{NS_TABLE, NsType};
 use crate::kernel::uid_map::MapKind;
-use crate::kernel::{DentryId, Kernel, NsId, TaskId};
+use crate::kernel::{DentryId, Kernel, TaskId};
 use look::Look;
 use name::Style;
 use proc::pid::{self, TaskDir, fd};
 use proc::sys::{self, Rule};
 
 pub use open::{
-    DirUse, check_writable, listed_mounts, may_access_dir, may_open, may_write_as, may_write_sysctl, write_target,
+    DirUse, bind, check_writable, may_access_dir, may_open, may_write_as, may_write_sysctl, open, write_target,
 };
 pub use resolve::{Last, resolve, resolve_file, resolve_parent};
 pub use root::{getcwd, site};
@@ -97,7 +97,7 @@ pub struct DirEntry {
     pub file_type: FileType,
 }
 
-/// What a write to a file changes. Which namespace is meant is fixed at open: [`bound_ns`].
+/// What a write to a file changes. Which namespace is meant is fixed at open: [`bind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteTarget {
     /// A map of the bound user namespace.
@@ -140,12 +140,6 @@ pub enum NetSysctl {
     RmemMax,
     /// By row of [`SETTINGS`](crate::kernel::net::conf::SETTINGS).
     Conf(ConfOf, usize),
-}
-
-/// The namespace `node` addresses when `viewer` opens it now, where that is fixed at open: the user namespace of a map
-/// or setgroups file, the table of a sysctl.
-pub fn bound_ns(k: &Kernel, viewer: Viewer, node: Node) -> Option<NsId> {
-    Look::now(k, viewer, node).ok()?.bound
 }
 
 /// The file called `name` in a directory. Asks no rights: [`resolve`] does.
@@ -385,24 +379,36 @@ fn link_text(k: &Kernel, viewer: Viewer, node: Node, style: Style) -> Result<Vec
 /// # Errors
 /// EISDIR; EINVAL: a namespace file or a link; ESRCH: its task or the viewer is gone; EACCES.
 pub fn read(k: &Kernel, viewer: Viewer, node: Node) -> Result<Vec<u8>> {
-    content(&Look::now(k, viewer, node)?, node)
+    read_open(k, viewer, &bind(k, viewer, node, OpenFlags::READ)?)
 }
 
-/// The whole content of a file that is open: ids as the opener's user namespace has them, of the namespace it was
-/// bound to, at the time of the read.
+/// The whole content of a file that is open, at the time of the read: ids as the opener's user namespace has them, of
+/// the namespace it is about.
 ///
 /// # Errors
-/// As [`read`].
-pub fn read_open(k: &Kernel, reader: TaskId, file: &File) -> Result<Vec<u8>> {
-    match &file.kind {
-        FileKind::Ns(_) | FileKind::Pidfd { .. } => bail!(EINVAL, "namespace files and pidfds cannot be read"),
-        FileKind::Mounts { node, ns, root } => {
-            let look = Look::opened(k, reader, file, *node)?;
-            let format = pid::mounts_format(node.place).unwrap_or(pid::Format::Info);
-            Ok(pid::render_mounts(&look, ns.id(), root.path(), format))
+/// As [`read`]; ENOENT: a sysctl whose namespace is gone; EPERM: one that the reader may not read.
+pub fn read_open(k: &Kernel, reader: Viewer, bound: &Bound) -> Result<Vec<u8>> {
+    let look = Look::opened(k, reader, bound)?;
+    match bound.about {
+        About::Mounts { ns, root } if k.namespaces.contains(ns) && k.vfs.mounts.contains(root.mount) => {
+            let format = pid::mounts_format(bound.node.place).unwrap_or(pid::Format::Info);
+            Ok(pid::render_mounts(&look, ns, root, format))
         }
+        About::Itself | About::Ns(_) | About::Table(_) | About::SysvIpc { .. } | About::Mounts { .. } => {
+            content(&look, bound.node)
+        }
+    }
+}
+
+/// The whole content of a file that a descriptor is open for.
+///
+/// # Errors
+/// As [`read_open`]; EINVAL, EOPNOTSUPP: it cannot be read.
+pub fn read_file(k: &Kernel, reader: TaskId, file: &FileKind) -> Result<Vec<u8>> {
+    match file {
+        FileKind::Ns(_) | FileKind::Pidfd { .. } => bail!(EINVAL, "namespace files and pidfds cannot be read"),
         FileKind::Socket(_) => bail!(EOPNOTSUPP, "sockets carry no data in a lab"),
-        FileKind::Node { node, .. } => content(&Look::opened(k, reader, file, *node)?, *node),
+        FileKind::Node { bound, .. } => read_open(k, Viewer(reader), bound),
         FileKind::Mqueue(open) => Ok(mqueue::text(k, reader, open.queue.id())),
     }
 }
