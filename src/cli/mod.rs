@@ -4,6 +4,7 @@ mod colour;
 pub mod doctor;
 mod list;
 mod man;
+pub mod memory;
 pub mod mount;
 mod progress;
 mod ps;

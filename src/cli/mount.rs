@@ -15,7 +15,7 @@ use nix::unistd::{close, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::{Cli, Outcome, boot};
+use super::{Cli, Outcome, boot, memory};
 use crate::errno::describe;
 use crate::fuse::{self, Options, Point};
 use crate::journal::Journal;
@@ -178,6 +178,7 @@ fn serve(args: &Args, options: &Options) -> Outcome {
     let mounted = fuse::mount(kernel, &args.dir, &options, journal).inspect_err(|_| remove(args.journal.as_deref()))?;
     unmount_on_signal(mounted.point())?;
     watch_panics(mounted.point());
+    memory::guard(mounted.point());
     println!("mounted on {}", mounted.point().path().display());
     io::stdout().flush()?;
     if args.detached {
