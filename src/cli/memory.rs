@@ -7,6 +7,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::mount::give_up;
 use crate::fuse::Point;
 
 /// The lab that this process serves.
@@ -23,22 +24,19 @@ pub fn guard(point: &Point) {
     let _ = LAB.set(point.clone());
 }
 
-/// Called without memory: a small piece may still be had, and if not, this fails and the mount stays, dead.
+/// Called without memory: a small piece may still be had, and if not, the mount stays, dead.
 #[cold]
-fn give_up(size: usize) {
+fn end(size: usize) {
     if let Some(lab) = LAB.get()
         && !IS_ENDING.swap(true, Ordering::SeqCst)
     {
-        eprintln!("nslab: no memory for {size} bytes: the lab on {} is unmounted", lab.path().display());
-        if let Err(error) = lab.abort() {
-            eprintln!("nslab: {error}");
-        }
+        give_up(lab, &format!("no memory for {size} bytes"));
     }
 }
 
 fn checked(memory: *mut u8, size: usize) -> *mut u8 {
     if memory.is_null() {
-        give_up(size);
+        end(size);
     }
     memory
 }

@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::panic;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, ExitCode, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use clap::error::ErrorKind;
@@ -19,6 +20,9 @@ use super::{Cli, Outcome, boot, memory};
 use crate::errno::describe;
 use crate::fuse::{self, Options, Point};
 use crate::journal::Journal;
+
+/// The lab of this process has ended against its will.
+static HAS_GIVEN_UP: AtomicBool = AtomicBool::new(false);
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -185,7 +189,7 @@ fn serve(args: &Args, options: &Options) -> Outcome {
         let_go()?;
     }
     mounted.serve()?;
-    Ok(ExitCode::SUCCESS)
+    Ok(if HAS_GIVEN_UP.load(Ordering::SeqCst) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// A new journal in `file`.
@@ -234,11 +238,19 @@ pub fn watch_panics(point: &Point) {
         let place = panic.location().map(|place| format!(", at {place}")).unwrap_or_default();
         point.breaks(&format!("{}{place}", panic.payload_as_str().unwrap_or("a panic")));
         if !fuse::is_caught() {
-            eprintln!("nslab: an internal error: the lab on {} is unmounted", point.path().display());
-            // The end of the process will do the same, should this fail.
-            let _ = point.abort();
+            give_up(&point, "an internal error");
         }
     }));
+}
+
+/// Ends a lab that cannot go on; its users get errors.
+pub fn give_up(point: &Point, why: &str) {
+    HAS_GIVEN_UP.store(true, Ordering::SeqCst);
+    eprintln!("nslab: {why}: the lab on {} is unmounted", point.path().display());
+    // Should this fail, the mount stays, dead.
+    if let Err(error) = point.abort() {
+        eprintln!("nslab: {error}");
+    }
 }
 
 /// The first signal takes the lab out of everybody's reach; the process ends when nobody uses it any more, or with the

@@ -161,7 +161,7 @@ fn kept_flags(flags: OpenFlags) -> OpenFlags {
     if flags.contains(OpenFlags::PATH) {
         return flags & (OpenFlags::PATH | OpenFlags::NOFOLLOW | OpenFlags::DIRECTORY);
     }
-    flags - (OpenFlags::CREAT | OpenFlags::EXCL | OpenFlags::TRUNC | OpenFlags::CLOEXEC) | OpenFlags::LARGEFILE
+    (flags - (OpenFlags::CREAT | OpenFlags::EXCL | OpenFlags::TRUNC | OpenFlags::CLOEXEC)) | OpenFlags::LARGEFILE
 }
 
 /// Those of a pidfd (`pidfs_alloc_file`).

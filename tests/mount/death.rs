@@ -1,7 +1,7 @@
 //! What becomes of a lab whose daemon is stopped, killed or out of reach, and of those who use it.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -282,6 +282,48 @@ fn a_lab_that_nobody_can_reach_is_told_of_and_ended() {
     } else {
         assert!(nslab(&["umount", &point]).status.success());
     }
+}
+
+/// It gets no more address space than it has and a little.
+#[test]
+fn a_daemon_without_memory_says_so_and_unmounts() {
+    if !has_fuse() || !has("prlimit") {
+        return;
+    }
+    const SPARE: u64 = 64 << 20;
+    const WRITE: usize = 200 * 4096;
+    let (dir, path) = temporary();
+    let mut command = Command::new(NSLAB);
+    let mut daemon =
+        command.args(["mount", "-f", &path]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(daemon.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+    let kib: u64 = size.trim().trim_end_matches(" kB").parse().unwrap();
+    let limit = format!("--as={}", kib * 1024 + SPARE);
+    assert!(Command::new("prlimit").args(["--pid", &daemon.id().to_string(), &limit]).status().unwrap().success());
+    // Each open file keeps a line that has no end yet.
+    let mut kept = Vec::new();
+    let error = loop {
+        let written = fs::OpenOptions::new().write(true).open(dir.path().join("ctl/batch")).and_then(|mut file| {
+            file.write_all(&[b'#'; WRITE])?;
+            Ok(file)
+        });
+        match written {
+            Ok(file) => kept.push(file),
+            Err(error) => break error,
+        }
+    };
+    assert!(kept.len() < 1000, "{error}");
+    drop(kept);
+    let output = daemon.wait_with_output().unwrap();
+    let said = stderr(&output);
+    assert!(
+        said.contains("nslab: no memory for ") && said.contains(&format!("the lab on {path} is unmounted")),
+        "{said}"
+    );
+    assert!(!output.status.success() && !is_lab(dir.path()), "{output:?}");
 }
 
 /// What to do instead stands in the line.
