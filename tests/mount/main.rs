@@ -3,6 +3,7 @@
 mod command;
 mod consistency;
 mod death;
+mod held;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
