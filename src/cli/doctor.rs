@@ -7,6 +7,7 @@ use std::thread;
 
 use super::Outcome;
 use crate::fuse::{self, Health, MountError, Options};
+use crate::host::Lab;
 use crate::kernel::Kernel;
 
 /// Says how the lab on `dir` is, and what to do. The exit code is 1 unless it serves.
@@ -123,7 +124,7 @@ fn trial() -> Check {
 
 fn try_to_mount() -> Result<(), Box<dyn std::error::Error>> {
     let dir = tempfile::tempdir()?;
-    let mounted = fuse::mount(Kernel::boot(), dir.path(), &Options::default(), None)?;
+    let mounted = fuse::mount(Lab::new(Kernel::boot()), dir.path(), &Options::default())?;
     let point = mounted.point().clone();
     thread::spawn(move || mounted.serve());
     let seen = fs::metadata(dir.path());

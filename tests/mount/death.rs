@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use nslab::errno::Errno;
 use nslab::fuse::{self, Health, Options, is_lab};
+use nslab::host::Lab;
 use nslab::kernel::Kernel;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -208,7 +209,7 @@ fn an_internal_error_is_told_by_the_doctor() {
         return;
     }
     let (dir, path) = temporary();
-    let mounted = fuse::mount(Kernel::boot(), dir.path(), &Options::default(), None).unwrap();
+    let mounted = fuse::mount(Lab::new(Kernel::boot()), dir.path(), &Options::default()).unwrap();
     let point = mounted.point().clone();
     let session = thread::spawn(move || mounted.serve());
     let of_lab = || fuse::find_lab(dir.path()).unwrap();
@@ -290,7 +291,8 @@ fn a_daemon_without_memory_says_so_and_unmounts() {
     if !has_fuse() || !has("prlimit") {
         return;
     }
-    const SPARE: u64 = 64 << 20;
+    // What its threads still take to start, and room for some hundred lines.
+    const SPARE: u64 = 256 << 20;
     const WRITE: usize = 200 * 4096;
     let (dir, path) = temporary();
     let mut command = Command::new(NSLAB);

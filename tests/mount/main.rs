@@ -3,7 +3,9 @@
 mod command;
 mod consistency;
 mod death;
+mod door;
 mod held;
+mod journal;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
