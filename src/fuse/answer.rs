@@ -430,7 +430,7 @@ fn open_flags(flags: i32) -> OpenFlags {
 /// `attr` as the host shows it: owners as the viewer sees them. All times are the start of the lab's clock, so that
 /// nothing a cache holds grows old.
 fn host_attr(k: &Kernel, viewer: Viewer, attr: &Attr, nodeid: u64) -> FileAttr {
-    let user_ns = k.namespaces[k.cred_of(viewer.0).user_ns.id()].user();
+    let user_ns = &k.namespaces[k.cred_of(viewer.0).user_ns.id()];
     FileAttr {
         ino: INodeNo(attr.ino.unwrap_or(nodeid)),
         size: 0,

@@ -363,7 +363,7 @@ mod tests {
     #[test]
     fn the_next_namespace_with_an_inum_is_another_generation() {
         let kernel = Kernel::boot();
-        let [first, second] = [kernel.ns_owner(kernel.init.pid_ns), Some(kernel.init.pid_ns)].map(Option::unwrap);
+        let [first, second] = [kernel.init.user_ns.any(), kernel.init.pid_ns.any()];
         let inodes = Inodes::new();
         let inum = Some(4_026_532_177);
         let name = (7, OsStr::new("net:[4026532177]"), Name::Passing);
@@ -389,7 +389,7 @@ mod tests {
         let namespace = Kernel::boot().init.pid_ns;
         let inum = Some(4_026_531_836);
         inodes.insert(
-            identity(Place::NsFile(namespace)),
+            identity(Place::NsFile(namespace.any())),
             FileType::File,
             inum,
             (ns, OsStr::new("pid:[4026531836]"), Name::Linked),

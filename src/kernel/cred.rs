@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::capability::{Cap, CapSet};
 use super::change::Change;
-use super::ns::Namespace;
+use super::ns::UserNamespace;
 use super::refcount::{Counted, Held};
 use super::task::Task;
 use super::trace::Step;
 use super::ucounts::{UcountRlimit, Ucounts};
-use super::{CredId, Kernel, NsId, TaskId};
+use super::{CredId, Kernel, TaskId, UserNsId};
 
 /// A user id as the kernel stores it: in the initial user namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,7 +47,7 @@ pub struct Cred {
     pub effective: CapSet,
     pub bset: CapSet,
     pub ambient: CapSet,
-    pub user_ns: Held<Namespace>,
+    pub user_ns: Held<UserNamespace>,
     /// Where processes of (user_ns, uid) are counted.
     pub ucounts: Held<Ucounts>,
 }
@@ -76,13 +76,13 @@ pub struct NewCred {
     pub effective: CapSet,
     pub bset: CapSet,
     pub ambient: CapSet,
-    pub user_ns: NsId,
+    pub user_ns: UserNsId,
 }
 
 impl NewCred {
     /// The same ids in user namespace `ns`, newly made or joined: all capabilities there, nothing inheritable or
     /// ambient, default securebits (`set_cred_user_ns`).
-    pub fn in_user_ns(self, ns: NsId) -> NewCred {
+    pub fn in_user_ns(self, ns: UserNsId) -> NewCred {
         NewCred {
             securebits: 0,
             inheritable: CapSet::EMPTY,
@@ -113,26 +113,26 @@ impl Counted for Cred {
 
 impl Kernel {
     /// Whether `task` has `cap` over user namespace `ns`, by its effective set (`ns_capable`).
-    pub fn ns_capable(&self, task: TaskId, ns: NsId, cap: Cap) -> bool {
+    pub fn ns_capable(&self, task: TaskId, ns: UserNsId, cap: Cap) -> bool {
         self.cred_capable(self.tasks[task].cred.id(), ns, cap)
     }
 
     /// Whether `cred` has `cap` over user namespace `ns` (`cap_capable`): from `ns` upwards, the set decides in the
     /// cred's own namespace, and the owner of a child of it has all capabilities there and below.
-    pub fn cred_capable(&self, cred: CredId, ns: NsId, cap: Cap) -> bool {
+    pub fn cred_capable(&self, cred: CredId, ns: UserNsId, cap: Cap) -> bool {
         let cred = &self.creds[cred];
         self.owner_rule(cred, ns).unwrap_or_else(|| cred.effective.has(cap))
     }
 
     /// The walk of `cap_capable`: `None` when the capability set of `cred` decides.
-    fn owner_rule(&self, cred: &Cred, mut ns: NsId) -> Option<bool> {
+    fn owner_rule(&self, cred: &Cred, mut ns: UserNsId) -> Option<bool> {
         let own = cred.user_ns.id();
-        let own_level = self.namespaces[own].user().level;
+        let own_level = self.namespaces[own].level;
         loop {
             if ns == own {
                 return None;
             }
-            let user = self.namespaces[ns].user();
+            let user = &self.namespaces[ns];
             if user.level <= own_level {
                 return Some(false);
             }
@@ -161,8 +161,8 @@ impl Kernel {
     }
 
     /// The kuid of id 0 in a user namespace, if mapped.
-    pub fn root_of(&self, user_ns: NsId) -> Option<Kuid> {
-        self.namespaces[user_ns].user().make_kuid(0)
+    pub fn root_of(&self, user_ns: UserNsId) -> Option<Kuid> {
+        self.namespaces[user_ns].make_kuid(0)
     }
 
     /// The credentials of a new thread of `task`: the same object, one more process counted (`copy_creds`).
@@ -261,7 +261,7 @@ impl Kernel {
             return new.permitted.is_subset(old.permitted);
         }
         std::iter::successors(Some(new.user_ns.id()), |&ns| self.ns_parent(ns))
-            .any(|ns| self.ns_parent(ns) == Some(old_ns) && self.namespaces[ns].user().owner == old.ids.euid)
+            .any(|ns| self.ns_parent(ns) == Some(old_ns) && self.namespaces[ns].owner == old.ids.euid)
     }
 
     /// Whether the task's mm is dumpable (`get_dumpable`).

@@ -8,7 +8,7 @@ use super::mount::site::HeldPath;
 use super::mount::umount::Umounting;
 use super::net::SocketId;
 use super::node::Node;
-use super::ns::Namespace;
+use super::ns::{IpcNamespace, MntNamespace, Namespace, PidNamespace};
 use super::pid::Pid;
 use super::refcount::{Counted, Held};
 use super::{FileId, Kernel, NsId, TaskId};
@@ -45,7 +45,7 @@ pub enum FileKind {
     /// (`struct proc_mounts`).
     Mounts {
         node: Node,
-        ns: Held<Namespace>,
+        ns: Held<MntNamespace>,
         root: HeldPath,
     },
     /// A POSIX message queue.
@@ -60,24 +60,25 @@ pub enum Bound {
     /// The namespace of a table of sysctls, which goes with the namespace.
     Table(NsId),
     /// Of a file below `sysvipc` the opener's IPC and pid namespace; both live as long as the file is open.
-    SysvIpc { ipc_ns: Held<Namespace>, pid_ns: Held<Namespace> },
+    SysvIpc { ipc_ns: Held<IpcNamespace>, pid_ns: Held<PidNamespace> },
 }
 
 impl Bound {
     /// The namespace the file is about.
     pub fn id(&self) -> NsId {
         match self {
-            Bound::Ns(ns) | Bound::SysvIpc { ipc_ns: ns, .. } => ns.id(),
+            Bound::Ns(ns) => ns.id(),
+            Bound::SysvIpc { ipc_ns, .. } => ipc_ns.id().any(),
             Bound::Table(id) => *id,
         }
     }
 
     /// The references in it.
-    pub fn held(&self) -> impl Iterator<Item = &Held<Namespace>> {
+    pub fn held(&self) -> impl Iterator<Item = NsId> {
         match self {
-            Bound::Ns(ns) => [Some(ns), None],
+            Bound::Ns(ns) => [Some(ns.id()), None],
             Bound::Table(_) => [None, None],
-            Bound::SysvIpc { ipc_ns, pid_ns } => [Some(ipc_ns), Some(pid_ns)],
+            Bound::SysvIpc { ipc_ns, pid_ns } => [Some(ipc_ns.id().any()), Some(pid_ns.id().any())],
         }
         .into_iter()
         .flatten()

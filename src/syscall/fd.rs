@@ -9,7 +9,6 @@ use crate::kernel::mount::dentry::Content;
 use crate::kernel::mount::site::Path;
 use crate::kernel::net::SocketId;
 use crate::kernel::node::{Node, Place, View};
-use crate::kernel::ns::NsType;
 use crate::kernel::ptrace::PtraceMode;
 use crate::kernel::refcount::Held;
 use crate::kernel::{FileId, Kernel, NsId, PidId, TaskId};
@@ -201,15 +200,16 @@ fn node_kind(k: &mut Kernel, me: TaskId, node: Node, flags: OpenFlags) -> FileKi
 /// What a file of the lab's tree is bound to while `me` has it open.
 fn bind(k: &mut Kernel, me: TaskId, node: Node) -> Option<Bound> {
     let ns = tree::bound_ns(k, Viewer(me), node)?;
-    Some(match (tree::write_target(node), node.place) {
-        (Some(WriteTarget::Sysctl(_)), _) | (None, Place::NetConf(..)) => Bound::Table(ns),
-        // Of the files of IPC namespaces that cannot be written only those of System V IPC are bound to anything.
-        (None, _) if k.namespaces[ns].ns_type() == NsType::Ipc => {
-            let pid_ns = k.task_active_pid_ns(me);
-            Bound::SysvIpc { ipc_ns: k.get_ns(ns), pid_ns: k.get_ns(pid_ns) }
-        }
-        _ => Bound::Ns(k.get_ns(ns)),
-    })
+    match (tree::write_target(node), node.place) {
+        (Some(WriteTarget::Sysctl(_)), _) | (None, Place::NetConf(..)) => return Some(Bound::Table(ns)),
+        _ => {}
+    }
+    // Of the files of IPC namespaces that cannot be written only those of System V IPC are bound to anything.
+    if let Some(ipc_ns) = k.namespaces.typed(ns) {
+        let pid_ns = k.task_active_pid_ns(me);
+        return Some(Bound::SysvIpc { ipc_ns: k.get_ns(ipc_ns), pid_ns: k.get_ns(pid_ns) });
+    }
+    Some(Bound::Ns(k.get_ns(ns)))
 }
 
 /// An open queue as a file of the lab's tree.

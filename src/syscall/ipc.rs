@@ -6,7 +6,7 @@ use crate::kernel::cred::{Kgid, Kuid, OVERFLOW_ID};
 use crate::kernel::ipc::{ACCESS_READ, IPC_PRIVATE, IpcObject, MODE_BITS, Perm};
 use crate::kernel::pid::Pid;
 use crate::kernel::refcount::Held;
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::{IpcNsId, Kernel, TaskId};
 use crate::{bail, err};
 
 /// Bytes of one message the lab keeps; Linux has no memory for more either, sooner or later.
@@ -91,7 +91,7 @@ pub fn get<T: IpcObject>(
     me: TaskId,
     args: GetArgs,
     check: impl Fn(&T) -> Result<()>,
-    create: impl FnOnce(&mut Kernel, NsId, Perm) -> Result<i32>,
+    create: impl FnOnce(&mut Kernel, IpcNsId, Perm) -> Result<i32>,
 ) -> Result<Return> {
     let ns = k.ipc_ns_of(me);
     if args.key != IPC_PRIVATE {
@@ -155,7 +155,7 @@ pub fn find_for_stat<T: IpcObject>(k: &Kernel, me: TaskId, id: i32, op: IpcCtl) 
 
 /// What stat shows of owner and mode; the identifier too where that is the call's result.
 pub fn perm_text(k: &Kernel, me: TaskId, perm: &Perm, op: IpcCtl) -> String {
-    let user = k.namespaces[k.cred_of(me).user_ns.id()].user();
+    let user = &k.namespaces[k.cred_of(me).user_ns.id()];
     let uid = |kuid: Kuid| user.from_kuid(kuid).unwrap_or(OVERFLOW_ID);
     let gid = |kgid: Kgid| user.from_kgid(kgid).unwrap_or(OVERFLOW_ID);
     let id = if op == IpcCtl::Stat { String::new() } else { format!("id={} ", perm.id) };
@@ -181,7 +181,7 @@ pub fn visible_nr(k: &Kernel, me: TaskId, pid: Option<&Held<Pid>>) -> i32 {
 ///
 /// # Errors
 /// EINVAL: there is none; EPERM: not the caller's.
-pub fn find_for_change<T: IpcObject>(k: &Kernel, me: TaskId, ns: NsId, id: i32) -> Result<&T> {
+pub fn find_for_change<T: IpcObject>(k: &Kernel, me: TaskId, ns: IpcNsId, id: i32) -> Result<&T> {
     let object: &T = k.ipc_object(ns, id)?;
     k.check_ipc_owner(me, ns, object.perm())?;
     Ok(object)
@@ -193,7 +193,7 @@ pub fn find_for_change<T: IpcObject>(k: &Kernel, me: TaskId, ns: NsId, id: i32) 
 /// EINVAL: an id the caller's user namespace does not map.
 pub fn updated_perm(k: &Kernel, me: TaskId, perm: &Perm, set: &SetArgs) -> Result<Perm> {
     let user_ns = k.cred_of(me).user_ns.id();
-    let user = k.namespaces[user_ns].user();
+    let user = &k.namespaces[user_ns];
     let mut new = perm.clone();
     if let Some(uid) = set.uid {
         let Some(kuid) = user.make_kuid(uid) else {
@@ -214,6 +214,6 @@ pub fn updated_perm(k: &Kernel, me: TaskId, perm: &Perm, set: &SetArgs) -> Resul
 }
 
 /// The highest index in use, 0 if there is none: the result of the info commands.
-pub fn max_idx<T: IpcObject>(k: &Kernel, ns: NsId) -> i32 {
+pub fn max_idx<T: IpcObject>(k: &Kernel, ns: IpcNsId) -> i32 {
     T::ids(k.ipc(ns)).objects.highest().unwrap_or(0)
 }

@@ -162,7 +162,7 @@ fn check_existing(k: &Kernel, me: TaskId, queue: MqueueId, args: &MqOpen, flags:
 fn check_new(k: &Kernel, me: TaskId, fs: MqueueFsId, attr: Option<(i64, i64)>) -> Result<(i64, i64)> {
     let cred = k.cred_of(me);
     let user_ns = k.mqueue_fs[fs].user_ns.id();
-    let user = k.namespaces[user_ns].user();
+    let user = &k.namespaces[user_ns];
     if user.from_kuid(cred.ids.fsuid).is_none() || user.from_kgid(cred.ids.fsgid).is_none() {
         bail!(EOVERFLOW, "the caller's fsuid or fsgid has no mapping in {}", k.ns_arg(user_ns));
     }
@@ -256,7 +256,7 @@ fn check_sticky(k: &Kernel, me: TaskId, fs: MqueueFsId, queue: &Mqueue) -> Resul
         return Ok(());
     }
     let user_ns = cred.user_ns.id();
-    let user = k.namespaces[user_ns].user();
+    let user = &k.namespaces[user_ns];
     let is_mapped = user.from_kuid(queue.uid).is_some() && user.from_kgid(queue.gid).is_some();
     if !is_mapped || !k.ns_capable(me, user_ns, Cap::FOWNER) {
         bail!(EPERM, "the queue is kuid {}'s, and CAP_FOWNER over it is missing in {}", queue.uid.0, k.ns_arg(user_ns));

@@ -9,7 +9,7 @@ use crate::errno::Result;
 use crate::kernel::capability::Cap;
 use crate::kernel::ipc::msg::{Message, MsgQueue, Search};
 use crate::kernel::ipc::{ACCESS_READ, ACCESS_WRITE, Perm};
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::{IpcNsId, Kernel, TaskId};
 
 /// Constants of IPC_INFO, without a meaning for long (`include/uapi/linux/msg.h`).
 const MSGPOOL: u32 = 512_000;
@@ -50,7 +50,7 @@ pub fn sys_msg(k: &mut Kernel, me: TaskId, call: &MsgCall) -> Result<Return> {
 }
 
 /// `newque`
-fn new_queue(k: &mut Kernel, ns: NsId, perm: Perm) -> Result<i32> {
+fn new_queue(k: &mut Kernel, ns: IpcNsId, perm: Perm) -> Result<i32> {
     let ctime = k.real_seconds();
     let ipc = k.ipc_mut(ns);
     ipc.msg_ids.check_room(ipc.msg_ctlmni)?;
@@ -175,7 +175,7 @@ fn msgctl(k: &mut Kernel, me: TaskId, id: i32, op: IpcCtl) -> Result<Return> {
     }
 }
 
-fn msg_set(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, set: &SetArgs) -> Result<Return> {
+fn msg_set(k: &mut Kernel, me: TaskId, ns: IpcNsId, id: i32, set: &SetArgs) -> Result<Return> {
     let queue: &MsgQueue = ipc::find_for_change(k, me, ns, id)?;
     let qbytes = set.qbytes.unwrap_or(queue.qbytes);
     let msgmnb = u64::from(k.ipc(ns).msg_ctlmnb.unsigned_abs());
@@ -212,7 +212,7 @@ fn stat(k: &Kernel, me: TaskId, queue: &MsgQueue, op: IpcCtl) -> Return {
 }
 
 /// `struct msginfo`, and the highest index in use.
-fn info(k: &Kernel, ns: NsId, op: IpcCtl) -> Return {
+fn info(k: &Kernel, ns: IpcNsId, op: IpcCtl) -> Return {
     let ipc = k.ipc(ns);
     let (pool, map, tql) = match op {
         IpcCtl::UsageInfo => {

@@ -119,7 +119,7 @@ fn check_room_for(k: &Kernel, me: TaskId, dir: Node, name: &[u8]) -> Result<()> 
 fn check_ids(k: &Kernel, me: TaskId, dir: Node) -> Result<()> {
     let Place::Dentry(id) = dir.place else { return Ok(()) };
     let ids = &k.cred_of(me).ids;
-    let owner = k.namespaces[k.sb_user_ns(k.vfs.dentries[id].sb)].user();
+    let owner = &k.namespaces[k.sb_user_ns(k.vfs.dentries[id].sb)];
     if owner.from_kuid(ids.fsuid).is_none() || owner.from_kgid(ids.fsgid).is_none() {
         bail!(EOVERFLOW, "the user namespace of the file system does not map the caller's ids");
     }
@@ -343,7 +343,7 @@ fn check_sticky(k: &Kernel, me: TaskId, parent: DentryId, id: DentryId) -> Resul
 /// A capability in the caller's user namespace, if that maps the owners of the file (`capable_wrt_inode_uidgid`).
 pub(super) fn may_on(k: &Kernel, me: TaskId, (uid, gid): Owner, cap: Cap) -> bool {
     let ns = k.cred_of(me).user_ns.id();
-    let user = k.namespaces[ns].user();
+    let user = &k.namespaces[ns];
     user.from_kuid(uid).is_some() && user.from_kgid(gid).is_some() && k.ns_capable(me, ns, cap)
 }
 

@@ -95,7 +95,7 @@ pub fn sys_stat(k: &mut Kernel, me: TaskId, path: &[u8], follow: bool) -> Result
 }
 
 fn stat_line(k: &Kernel, me: TaskId, attr: &Attr, ino: u64) -> String {
-    let user = k.namespaces[k.cred_of(me).user_ns.id()].user();
+    let user = &k.namespaces[k.cred_of(me).user_ns.id()];
     let file_type = match attr.file_type {
         FileType::Directory => "directory",
         FileType::File => "file",
@@ -114,7 +114,7 @@ fn pidfd_stat(ino: u64) -> Return {
 
 /// A socket belongs to its maker.
 fn socket_stat(k: &Kernel, me: TaskId, socket: &Socket) -> Return {
-    let user = k.namespaces[k.cred_of(me).user_ns.id()].user();
+    let user = &k.namespaces[k.cred_of(me).user_ns.id()];
     let uid = user.from_kuid(socket.uid).unwrap_or(OVERFLOW_ID);
     Return::Text(format!("socket 0777 {uid} 0 {}", socket.ino).into_bytes())
 }

@@ -6,7 +6,7 @@ use crate::bail;
 use crate::errno::Result;
 use crate::kernel::ipc::sem::{Adjustments, SEMAEM, SEMVMX, Sem, SemOp, SemSet};
 use crate::kernel::ipc::{ACCESS_READ, ACCESS_WRITE, Perm};
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::{IpcNsId, Kernel, TaskId};
 
 /// Constants of IPC_INFO (`include/uapi/linux/sem.h`).
 const SEMMAP: i32 = 1_024_000_000;
@@ -67,7 +67,7 @@ fn semget(k: &mut Kernel, me: TaskId, args: GetArgs, nsems: i32) -> Result<Retur
 }
 
 /// `newary`
-fn new_set(k: &mut Kernel, ns: NsId, perm: Perm, nsems: i32) -> Result<i32> {
+fn new_set(k: &mut Kernel, ns: IpcNsId, perm: Perm, nsems: i32) -> Result<i32> {
     let ctime = k.real_seconds();
     let ipc = k.ipc_mut(ns);
     let [_, semmns, _, semmni] = ipc.sem_ctls;
@@ -125,7 +125,7 @@ fn semop(k: &mut Kernel, me: TaskId, id: i32, ops: &[SemOp]) -> Result<Return> {
 }
 
 /// Sets a value and who did it.
-fn set_value(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, num: u16, value: i32) {
+fn set_value(k: &mut Kernel, me: TaskId, ns: IpcNsId, id: i32, num: u16, value: i32) {
     let pid = k.hold_tgid(me);
     let sem = &mut k.ipc_found::<SemSet>(ns, id).sems[usize::from(num)];
     sem.value = value;
@@ -158,7 +158,7 @@ fn semctl(k: &mut Kernel, me: TaskId, id: i32, op: &SemCtl) -> Result<Return> {
     }
 }
 
-fn readable(k: &Kernel, me: TaskId, ns: NsId, id: i32) -> Result<&SemSet> {
+fn readable(k: &Kernel, me: TaskId, ns: IpcNsId, id: i32) -> Result<&SemSet> {
     let set: &SemSet = k.ipc_object(ns, id)?;
     k.check_ipc_access(me, ns, &set.perm, ACCESS_READ)?;
     Ok(set)
@@ -179,7 +179,7 @@ fn check_value(value: i32) -> Result<()> {
 }
 
 /// SETVAL: nobody undoes anything on this semaphore any more (`semctl_setval`).
-fn semctl_setval(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, num: i32, value: i32) -> Result<Return> {
+fn semctl_setval(k: &mut Kernel, me: TaskId, ns: IpcNsId, id: i32, num: i32, value: i32) -> Result<Return> {
     check_value(value)?;
     let set: &SemSet = k.ipc_object(ns, id)?;
     let num = check_num(set, num)?;
@@ -190,7 +190,7 @@ fn semctl_setval(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, num: i32, value:
     Ok(Return::Num(0))
 }
 
-fn semctl_setall(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, values: &[i32]) -> Result<Return> {
+fn semctl_setall(k: &mut Kernel, me: TaskId, ns: IpcNsId, id: i32, values: &[i32]) -> Result<Return> {
     let set: &SemSet = k.ipc_object(ns, id)?;
     k.check_ipc_access(me, ns, &set.perm, ACCESS_WRITE)?;
     if values.len() != set.sems.len() {
@@ -205,7 +205,7 @@ fn semctl_setall(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, values: &[i32]) 
     Ok(Return::Num(0))
 }
 
-fn sem_ipc_ctl(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, op: IpcCtl) -> Result<Return> {
+fn sem_ipc_ctl(k: &mut Kernel, me: TaskId, ns: IpcNsId, id: i32, op: IpcCtl) -> Result<Return> {
     match op {
         IpcCtl::Info | IpcCtl::UsageInfo => return Ok(info(k, ns, op)),
         IpcCtl::Stat | IpcCtl::StatIndex | IpcCtl::StatAny => {
@@ -231,7 +231,7 @@ fn sem_ipc_ctl(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, op: IpcCtl) -> Res
 }
 
 /// `struct seminfo`, and the highest index in use.
-fn info(k: &Kernel, ns: NsId, op: IpcCtl) -> Return {
+fn info(k: &Kernel, ns: IpcNsId, op: IpcCtl) -> Return {
     let ipc = k.ipc(ns);
     let [semmsl, semmns, semopm, semmni] = ipc.sem_ctls;
     let (semusz, semaem) = match op {

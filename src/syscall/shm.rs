@@ -7,7 +7,7 @@ use crate::errno::Result;
 use crate::kernel::capability::Cap;
 use crate::kernel::ipc::shm::{PAGE_SIZE, SHM_LOCKED, ShmFile, ShmSegment, TASK_SIZE, pages};
 use crate::kernel::ipc::{ACCESS_READ, ACCESS_WRITE, Perm};
-use crate::kernel::{Kernel, MmId, NsId, TaskId};
+use crate::kernel::{IpcNsId, Kernel, MmId, TaskId};
 
 /// Pages of memory a lab has; one segment cannot have more (`__vm_enough_memory`).
 const TOTAL_PAGES: u64 = 1 << 20;
@@ -51,7 +51,7 @@ pub fn sys_shm(k: &mut Kernel, me: TaskId, call: &ShmCall) -> Result<Return> {
 }
 
 /// `newseg`
-fn new_segment(k: &mut Kernel, me: TaskId, ns: NsId, perm: Perm, size: u64) -> Result<i32> {
+fn new_segment(k: &mut Kernel, me: TaskId, ns: IpcNsId, perm: Perm, size: u64) -> Result<i32> {
     let ipc = k.ipc(ns);
     if size == 0 || size > ipc.shm_ctlmax {
         bail!(EINVAL, "{} bytes, shmmax is {}", size.to_string(), ipc.shm_ctlmax.to_string());
@@ -204,9 +204,9 @@ fn shmctl(k: &mut Kernel, me: TaskId, id: i32, op: ShmCtl) -> Result<Return> {
 }
 
 /// `shmctl_do_lock`
-fn check_lock(k: &Kernel, me: TaskId, ns: NsId, id: i32) -> Result<()> {
+fn check_lock(k: &Kernel, me: TaskId, ns: IpcNsId, id: i32) -> Result<()> {
     let segment: &ShmSegment = k.ipc_object(ns, id)?;
-    let owner = k.ns_owner(ns).expect("an ipc namespace has an owner");
+    let owner = k.owner_of(ns);
     let euid = k.cred_of(me).ids.euid;
     if euid != segment.perm.uid && euid != segment.perm.cuid && !k.ns_capable(me, owner, Cap::IPC_LOCK) {
         bail!(
@@ -236,7 +236,7 @@ fn stat(k: &Kernel, me: TaskId, segment: &ShmSegment, op: IpcCtl) -> Return {
 }
 
 /// `struct shminfo`, and the highest index in use.
-fn limits(k: &Kernel, ns: NsId) -> Return {
+fn limits(k: &Kernel, ns: IpcNsId) -> Return {
     let ipc = k.ipc(ns);
     let (max, mni, all) = (ipc.shm_ctlmax, ipc.shm_ctlmni, ipc.shm_ctlall);
     let max_idx = ipc::max_idx::<ShmSegment>(k, ns);
@@ -245,7 +245,7 @@ fn limits(k: &Kernel, ns: NsId) -> Return {
 }
 
 /// `struct shm_info`: nobody ever touches a page.
-fn usage(k: &Kernel, ns: NsId) -> Return {
+fn usage(k: &Kernel, ns: IpcNsId) -> Return {
     let ipc = k.ipc(ns);
     let text = format!(
         "used_ids={} shm_tot={} shm_rss=0 shm_swp=0 swap_attempts=0 swap_successes=0 max_idx={}",

@@ -7,9 +7,11 @@ use crate::errno::{Errno, Error, Result};
 use crate::kernel::cred::{Kgid, Kuid, OVERFLOW_ID};
 use crate::kernel::file::{Bound, File, FileKind};
 use crate::kernel::node::{Node, View};
-use crate::kernel::ns::{Slot, UserNamespace};
+use crate::kernel::ns::{NsKind, UserNamespace};
+use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::ptrace::PtraceMode;
-use crate::kernel::{Kernel, MountId, NsId, TaskId};
+use crate::kernel::table::Id;
+use crate::kernel::{Kernel, MountId, NetNsId, NsId, PidNsId, TaskId, UserNsId};
 
 /// One look at a file.
 #[derive(Clone, Copy)]
@@ -18,15 +20,15 @@ pub(super) struct Look<'k> {
     /// `current`: the task whose namespaces and rights count at the moment of the read.
     pub reader: TaskId,
     /// The opener's user namespace (`seq_user_ns`): ids are shown as it maps them.
-    pub user_ns: NsId,
+    pub user_ns: UserNsId,
     /// The pid namespace of this instance of `proc`: numbers are those of this namespace.
-    pub pid_ns: NsId,
+    pub pid_ns: PidNsId,
     /// What the file was bound to when it was opened, see [`super::bound_ns`].
     pub bound: Option<NsId>,
     /// The mount it goes through, in the file tree of some task.
     pub mount: Option<MountId>,
     /// The pid namespace the opener was in, where the file keeps it (`sysvipc`), else the reader's.
-    pub opener_pid_ns: NsId,
+    pub opener_pid_ns: PidNsId,
 }
 
 impl<'k> Look<'k> {
@@ -81,9 +83,14 @@ impl<'k> Look<'k> {
         self.k.task_nr_ns(task, self.pid_ns)
     }
 
+    /// What the file was bound to, as a namespace of the kind it is about.
+    pub fn bound_to<S: NsKind>(&self) -> Option<Id<S>> {
+        self.bound.and_then(|ns| self.k.namespaces.typed(ns))
+    }
+
     /// The network namespace the file is about, or the reader's; `None` of a zombie.
-    pub fn net_ns(&self) -> Option<NsId> {
-        self.bound.or_else(|| self.k.task_ns(self.reader, Slot::Net))
+    pub fn net_ns(&self) -> Option<NetNsId> {
+        self.bound_to().or_else(|| self.k.nsproxy_of(self.reader).map(NsProxy::net_ns))
     }
 
     /// The task's number in the pid namespace of the reader, whatever the view; 0 if it is outside (`task_pid_vnr`).
@@ -99,7 +106,7 @@ impl<'k> Look<'k> {
     /// The task, thread or not, that a name of this view's `proc` means.
     pub fn find(&self, name: &[u8]) -> Option<TaskId> {
         let nr = parse_number(name)?;
-        let pid = self.k.namespaces.get(self.pid_ns)?.pid().idr.get(nr)?;
+        let pid = self.k.namespaces.state(self.pid_ns)?.idr.get(nr)?;
         self.k.pids[pid].attached.task
     }
 
@@ -114,7 +121,7 @@ impl<'k> Look<'k> {
     }
 
     fn opener_ns(&self) -> &UserNamespace {
-        self.k.namespaces[self.user_ns].user()
+        &self.k.namespaces[self.user_ns]
     }
 
     /// Whether the reader may look into `target` as procfs asks it.
@@ -128,7 +135,7 @@ impl<'k> Look<'k> {
     }
 }
 
-fn live_active_pid_ns(k: &Kernel, task: TaskId) -> Result<NsId> {
+fn live_active_pid_ns(k: &Kernel, task: TaskId) -> Result<PidNsId> {
     if !k.tasks.contains(task) {
         bail!(ESRCH, "the task that looks is gone");
     }

@@ -13,7 +13,7 @@ use crate::kernel::mount::flags::MountFlags;
 use crate::kernel::mount::site::Path;
 use crate::kernel::node::{Node, Place};
 use crate::kernel::ns::{NS_TABLE, Slot};
-use crate::kernel::{CredId, Kernel, NsId, TaskId};
+use crate::kernel::{CredId, Kernel, MntNsId, NsId, TaskId};
 
 bitflags::bitflags! {
     /// What is done with a file, as the bits of a mode.
@@ -59,7 +59,7 @@ pub enum DirUse {
 }
 
 /// The namespace and root directory whose mounts a file lists, of the task it belongs to (`mounts_open_common`).
-pub fn listed_mounts(k: &Kernel, node: Node) -> Option<(NsId, Path)> {
+pub fn listed_mounts(k: &Kernel, node: Node) -> Option<(MntNsId, Path)> {
     pid::mounts_format(node.place)?;
     let task = node.task().filter(|&task| k.tasks.contains(task))?;
     Some((k.mnt_ns_of(task)?, k.fs_of(task)?.root.path()))
@@ -105,11 +105,11 @@ pub(super) fn bound_ns(look: &Look<'_>, node: Node) -> Option<NsId> {
     match write_target(node)? {
         WriteTarget::Map(_) | WriteTarget::Setgroups => {
             let task = node.task().filter(|&task| look.k.tasks.contains(task))?;
-            Some(look.k.cred_of(task).user_ns.id())
+            Some(look.k.cred_of(task).user_ns.id().any())
         }
         WriteTarget::Sysctl(Sysctl::Net(_)) => look.k.task_ns(look.reader, Slot::Net),
-        WriteTarget::Sysctl(Sysctl::PidMax) => Some(look.k.task_active_pid_ns(look.reader)),
-        WriteTarget::Sysctl(Sysctl::MaxNamespaces(_)) => Some(look.user_ns),
+        WriteTarget::Sysctl(Sysctl::PidMax) => Some(look.k.task_active_pid_ns(look.reader).any()),
+        WriteTarget::Sysctl(Sysctl::MaxNamespaces(_)) => Some(look.user_ns.any()),
         WriteTarget::Sysctl(Sysctl::Ipc(_)) => reader_ipc_ns(),
         WriteTarget::Sysctl(Sysctl::Hostname | Sysctl::Domainname | Sysctl::NsLastPid | Sysctl::MountMax)
         | WriteTarget::File(_)
@@ -233,10 +233,10 @@ pub(super) fn check_access(look: &Look<'_>, node: Node, attr: &Attr, access: Acc
 fn sysctl_rule(look: &Look<'_>, node: Node) -> Option<Rule> {
     match node.place {
         Place::Fixed(row) if matches!(fixed::row(row).kind, Kind::Sysctl { .. } | Kind::Ipc(_)) => {
-            Some(sys::rule(fixed::row(row), look.bound))
+            Some(sys::rule(look, fixed::row(row)))
         }
-        Place::NetConf(_, Some(_)) => Some(look.bound.map_or(Rule::Root, Rule::Net)),
-        Place::MaxNamespaces(_) => Some(Rule::UserNs(look.bound.unwrap_or(look.user_ns))),
+        Place::NetConf(_, Some(_)) => Some(look.bound_to().map_or(Rule::Root, Rule::Net)),
+        Place::MaxNamespaces(_) => Some(Rule::UserNs(look.bound_to().unwrap_or(look.user_ns))),
         _ => None,
     }
 }
@@ -285,7 +285,7 @@ fn check_mode(k: &Kernel, cred_id: CredId, attr: &Attr, access: Access) -> Resul
         return Ok(());
     }
     let ns = cred.user_ns.id();
-    let user = k.namespaces[ns].user();
+    let user = &k.namespaces[ns];
     let is_mapped = user.from_kuid(attr.uid).is_some() && user.from_kgid(attr.gid).is_some();
     let capable = |cap| is_mapped && k.cred_capable(cred_id, ns, cap);
     let is_dir = attr.file_type == FileType::Directory;

@@ -6,7 +6,7 @@ mod signal;
 use nslab::kernel::cred::GLOBAL_ROOT_UID;
 use nslab::kernel::file::{FileKind, OpenFlags};
 use nslab::kernel::node::{Place, View};
-use nslab::kernel::{Kernel, NsId, TaskId};
+use nslab::kernel::{Kernel, PidNsId, TaskId};
 use nslab::syscall::ioctl::*;
 use nslab::syscall::ip::Ip;
 use nslab::syscall::namei::NameCall;
@@ -174,7 +174,7 @@ pub struct Context<'a> {
 
 impl Context<'_> {
     /// A path in a worker's file tree, with the machine's numbers, and the descriptor it starts from.
-    fn path(&self, own: NsId, path: &[u8]) -> Option<(Arg, Vec<u8>)> {
+    fn path(&self, own: PidNsId, path: &[u8]) -> Option<(Arg, Vec<u8>)> {
         let is_tree_path = path.starts_with(b"/") || path.starts_with(b".") || path.starts_with(b"fd:");
         if self.is_sandboxed && is_tree_path {
             return tree_path(self, path);
