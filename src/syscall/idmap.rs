@@ -30,7 +30,7 @@ pub fn write_map(k: &mut Kernel, ns: UserNsId, kind: MapKind, w: &Writing) -> Re
     if !k.namespaces[ns].map(kind).is_empty() {
         bail!(EPERM, "this map of {} is set already", k.ns_arg(ns));
     }
-    if setid_cap(kind).is_some() && !k.cred_capable(w.opener, ns, Cap::SYS_ADMIN) {
+    if setid_cap(kind).is_some() && !k.cred_capable(w.opener.rights(), ns, Cap::SYS_ADMIN) {
         bail!(EPERM, "the opener had no CAP_SYS_ADMIN in {}", k.ns_arg(ns));
     }
     let extents = parse_map(w.bytes)?;
@@ -45,7 +45,7 @@ pub fn write_map(k: &mut Kernel, ns: UserNsId, kind: MapKind, w: &Writing) -> Re
 
 /// The file was opened from the namespace itself or from its parent.
 fn check_opener(k: &Kernel, ns: UserNsId, parent: UserNsId, w: &Writing) -> Result<()> {
-    let opener_ns = k.creds[w.opener].user_ns.id();
+    let opener_ns = w.opener.user_ns;
     if opener_ns != ns && opener_ns != parent {
         bail!(
             EPERM,
@@ -97,7 +97,7 @@ fn check_permitted(
     if !k.ns_capable(w.task, parent, cap) {
         bail!(EPERM, "not just the owner's own id, and the writer has no {} in {}", cap.name(), k.ns_arg(parent));
     }
-    if !k.cred_capable(w.opener, parent, cap) {
+    if !k.cred_capable(w.opener.rights(), parent, cap) {
         bail!(EPERM, "not just the owner's own id, and the opener had no {} in {}", cap.name(), k.ns_arg(parent));
     }
     Ok(())
@@ -106,11 +106,11 @@ fn check_permitted(
 /// Mapping id 0 of the parent takes CAP_SETFCAP there: of the creator when written from inside, else of the opener
 /// (`verify_root_map`).
 fn check_root_map(k: &Kernel, ns: UserNsId, parent: UserNsId, w: &Writing) -> Result<()> {
-    if k.creds[w.opener].user_ns.id() == ns {
+    if w.opener.user_ns == ns {
         if !k.namespaces[ns].parent_could_setfcap {
             bail!(EPERM, "maps id 0 of {}, and the creator of {} had no CAP_SETFCAP", k.ns_arg(parent), k.ns_arg(ns));
         }
-    } else if !k.cred_capable(w.opener, parent, Cap::SETFCAP) {
+    } else if !k.cred_capable(w.opener.rights(), parent, Cap::SETFCAP) {
         bail!(EPERM, "maps id 0 and the opener had no CAP_SETFCAP in {}", k.ns_arg(parent));
     }
     Ok(())
@@ -120,7 +120,7 @@ fn check_root_map(k: &Kernel, ns: UserNsId, parent: UserNsId, w: &Writing) -> Re
 fn is_own_id(k: &Kernel, ns: UserNsId, parent: UserNsId, kind: MapKind, extents: &[Extent], w: &Writing) -> bool {
     let [Extent { lower_first, count: 1, .. }] = *extents else { return false };
     let (user, parent) = (&k.namespaces[ns], &k.namespaces[parent]);
-    let ids = &k.creds[w.opener].ids;
+    let ids = &w.opener.ids;
     if user.owner != ids.euid {
         return false;
     }
