@@ -43,7 +43,7 @@ pub fn write_offsets(k: &mut Kernel, process: TaskId, w: &Writing) -> Result<Wri
     let Some(ns) = k.tasks.get(process).and_then(|_| k.nsproxy_of(process)).map(NsProxy::time_ns_for_children) else {
         bail!(ESRCH, "the process is dead and has no namespaces");
     };
-    let owner = k.ns_owner(ns).expect("only the initial user namespace has no owner");
+    let owner = k.owner_of(ns);
     if !k.cred_capable(w.opener.rights(), owner, Cap::SYS_TIME) {
         bail!(EPERM, "the opener had no CAP_SYS_TIME in {}, owner of {}", k.ns_arg(owner), k.ns_arg(ns));
     }

@@ -1,6 +1,8 @@
 //! write(2) to files of the lab's tree: each file's own rules are in the module of what it changes.
 
-use super::{Return, cgroup, cwd, fd, hostname, idmap, namei, sysctl, timens};
+use super::{Outcome, Return, cgroup, cwd, fd, hostname, idmap, namei, sysctl, timens};
+use crate::bail;
+use crate::err;
 use crate::errno::Result;
 use crate::kernel::cred::NewCred;
 use crate::kernel::file::{Bound, FileKind, OpenFlags};
@@ -10,7 +12,6 @@ use crate::kernel::ns::NsKind;
 use crate::kernel::table::Id;
 use crate::kernel::{DentryId, FileId, Kernel, NsId, TaskId};
 use crate::tree::{self, Sysctl, Viewer, WriteTarget};
-use crate::{bail, err};
 
 /// Longest plain file, bytes.
 const FILE_MAX: usize = 1 << 20;
@@ -103,7 +104,7 @@ pub fn write_file(k: &mut Kernel, task: TaskId, file: FileId, bytes: &[u8]) -> R
 ///
 /// # Errors
 /// EMFILE at RLIMIT_NOFILE; those of finding the file, [`write_node`] and [`write_file`].
-pub fn sys_write(k: &mut Kernel, task: TaskId, path: &[u8], bytes: &[u8]) -> Result<Return> {
+pub fn sys_write(k: &mut Kernel, task: TaskId, path: &[u8], bytes: &[u8]) -> Outcome {
     let taken = match fd::descriptor(path) {
         Some(number) => write_file(k, task, fd::file_at(k, task, number)?, bytes)?,
         None => {

@@ -6,13 +6,14 @@ mod show;
 
 use std::net::IpAddr;
 
-use super::{Return, find_visible};
+use super::{Outcome, PidArg, Return};
+use crate::bail;
+use crate::err;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
 use crate::kernel::file::FileKind;
 use crate::kernel::net::DevId;
 use crate::kernel::{Kernel, NetNsId, TaskId};
-use crate::{bail, err};
 
 /// A command of ip(8). Names are as given: too long ones too.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,11 +37,11 @@ pub enum Ip {
     },
     /// Below 0: the lowest free id.
     NetnsSet {
-        pid: i32,
+        pid: PidArg,
         id: i32,
     },
     NetnsGet {
-        pid: i32,
+        pid: PidArg,
     },
     NetnsListId,
 }
@@ -75,10 +76,10 @@ pub struct LinkSet {
     pub master: Option<Option<Vec<u8>>>,
 }
 
-/// A network namespace by a process in it (number of the initial pid namespace) or by a descriptor.
+/// A network namespace by a process in it or by a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Netns {
-    Pid(i32),
+    Pid(PidArg),
     Fd(i32),
 }
 
@@ -94,7 +95,7 @@ pub struct DevAddress {
 /// # Errors
 /// EPERM: CAP_NET_ADMIN is missing over the owner of the caller's or another namespace concerned; ENODEV: no such
 /// device; ESRCH, EBADF, EINVAL: no such namespace; then those of the change.
-pub fn sys_ip(k: &mut Kernel, me: TaskId, call: &Ip) -> Result<Return> {
+pub fn sys_ip(k: &mut Kernel, me: TaskId, call: &Ip) -> Outcome {
     let net = k.current_nsproxy(me).net_ns();
     match call {
         Ip::LinkShow { dev } => return show::links(k, net, dev.as_deref()),
@@ -126,7 +127,7 @@ pub fn sys_ip(k: &mut Kernel, me: TaskId, call: &Ip) -> Result<Return> {
         }
         Ip::LinkShow { .. } | Ip::AddrShow { .. } | Ip::NetnsGet { .. } | Ip::NetnsListId => {}
     }
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 fn check_admin(k: &Kernel, me: TaskId, net: NetNsId) -> Result<()> {
@@ -140,11 +141,11 @@ fn check_admin(k: &Kernel, me: TaskId, net: NetNsId) -> Result<()> {
 /// The namespace a message names (`rtnl_link_get_net_ifla`).
 fn netns(k: &Kernel, me: TaskId, named: Netns) -> Result<NetNsId> {
     match named {
-        Netns::Pid(nr) => {
-            let task = find_visible(k, me, nr);
+        Netns::Pid(pid) => {
+            let task = pid.find_task(k, me);
             match task.and_then(|task| k.nsproxy_of(task)) {
                 Some(nsproxy) => Ok(nsproxy.net_ns()),
-                None => bail!(ESRCH, "pid {} does not exist, is not visible or is a zombie", nr),
+                None => bail!(ESRCH, "pid {} does not exist, is not visible or is a zombie", pid.number()),
             }
         }
         Netns::Fd(fd) => {
