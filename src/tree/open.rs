@@ -316,9 +316,10 @@ fn check_mode(k: &Kernel, cred: Rights<'_>, attr: &Attr, access: Access) -> Resu
         return Ok(());
     }
     let ns = cred.user_ns;
-    let Some(user) = k.namespaces.state(ns) else { bail!(EACCES, "the user namespace of the opener is gone") };
-    let is_mapped = user.from_kuid(attr.uid).is_some() && user.from_kgid(attr.gid).is_some();
-    let capable = |cap| is_mapped && k.cred_capable(cred, ns, cap);
+    if !k.namespaces.contains(ns.any()) {
+        bail!(EACCES, "the user namespace of the opener is gone");
+    }
+    let capable = |cap| k.capable_wrt_inode_uidgid(cred, (attr.uid, attr.gid), cap);
     let is_dir = attr.file_type == FileType::Directory;
     let only_reads = access == Access::READ || is_dir && !access.contains(Access::WRITE);
     let may_execute = is_dir || !access.contains(Access::EXEC) || attr.mode & 0o111 != 0;
