@@ -2,7 +2,7 @@
 
 use crate::errno::{Errno, Error};
 use crate::kernel::signal::PendingSignal;
-use crate::kernel::{Kernel, MqueueId, NsId, PidId, TaskId};
+use crate::kernel::{IpcNsId, Kernel, MqueueId, PidId, TaskId};
 use crate::syscall::SigAction;
 use crate::tree::FileType;
 
@@ -46,11 +46,11 @@ pub enum WaitFor {
     /// A child of the caller's process to die, stop or continue.
     Child,
     /// A message in this System V queue.
-    Message { ns: NsId, id: i32 },
+    Message { ns: IpcNsId, id: i32 },
     /// Room in this System V queue.
-    MessageRoom { ns: NsId, id: i32 },
+    MessageRoom { ns: IpcNsId, id: i32 },
     /// Another value of this semaphore.
-    Semaphore { ns: NsId, id: i32, num: u16 },
+    Semaphore { ns: IpcNsId, id: i32, num: u16 },
     /// A message in this POSIX queue.
     MqMessage(MqueueId),
     /// Room in this POSIX queue.
