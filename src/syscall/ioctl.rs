@@ -1,6 +1,7 @@
 //! ioctl(2) on namespace files (`fs/nsfs.c`) and pidfds (`fs/pidfs.c`).
 
 use super::fd::{Opened, open_ns_fd, opened, usable_file_at};
+pub use super::socket::SIOCGSKNS;
 use super::socket::socket_ioctl;
 use super::{Outcome, Return};
 use crate::bail;
@@ -28,8 +29,6 @@ pub const NS_GET_ID: u32 = 0x8008_b70d;
 /// Where a request has the size of its struct (`include/uapi/asm-generic/ioctl.h`).
 const IOC_SIZE_MASK: u32 = 0x3fff << 16;
 
-/// The network namespace of a socket (`include/uapi/linux/sockios.h`).
-pub const SIOCGSKNS: u32 = 0x894c;
 /// The first of the pidfd requests that open a namespace of the task, one per entry of `/proc/<pid>/ns` in the order of
 /// the alphabet (`include/uapi/linux/pidfd.h`).
 pub const PIDFD_GET_NAMESPACE_FIRST: u32 = 0xff01;

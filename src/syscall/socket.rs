@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::fd::{free_fd, install_fd, new_file, open_ns_fd};
 use super::outcome::{Stop, WaitFor};
-use super::{Outcome, Return, ioctl::SIOCGSKNS, namei};
+use super::{Outcome, Return, namei};
 use crate::errno::{Errno, Error, Result};
 use crate::kernel::capability::Cap;
 use crate::kernel::file::{FileKind, OpenFlags};
@@ -21,6 +21,8 @@ use crate::{bail, err};
 
 /// Ports below this one are privileged (`net.ipv4.ip_unprivileged_port_start`).
 const UNPRIVILEGED_PORT_START: u16 = 1024;
+/// The network namespace of a socket (`include/uapi/linux/sockios.h`).
+pub const SIOCGSKNS: u32 = 0x894c;
 /// Longest path of a socket file, bytes (`sockaddr_un.sun_path`).
 const PATH_MAX: usize = 108;
 
