@@ -40,7 +40,7 @@ use crate::control::VERBS;
 use crate::err;
 use crate::errno::{Errno, Error, Result};
 use crate::kernel::node::Place;
-use crate::lab;
+use crate::lab::{self, Control};
 use crate::script::Call;
 use crate::tree::{DirEntry, FileType};
 
@@ -93,8 +93,8 @@ impl LabFs {
     fn submit(&self, fh: u64, offset: u64, bytes: &[u8], reply: ReplyWrite) {
         let work = caught(|| {
             let handle = self.shared.handle(fh)?;
-            let work = match (&handle.state, handle.file.node.place) {
-                (State::Control(_), Place::Ctl(task, row)) => {
+            let work = match (&handle.state, Control::of(handle.file.node.place)) {
+                (State::Control(_), Some(Control::Verb(task, row))) => {
                     Work::Call(task, Call::from_write(&VERBS[usize::from(row)], bytes))
                 }
                 (State::Batch(..), _) => Work::Lines(bytes.to_vec()),

@@ -6,8 +6,8 @@ mod signal;
 mod task;
 
 use nslab::kernel::{Kernel, NsId, TaskId};
-use nslab::syscall::{PidArg, Syscall};
 use nslab::syscall::ip::Ip;
+use nslab::syscall::{PidArg, Syscall};
 
 use crate::cgroup;
 use crate::ipc::decode::Shape;
