@@ -101,7 +101,7 @@ impl Control {
     fn list(self, k: &Kernel) -> Result<Vec<(String, Control)>> {
         match self {
             Control::Root => {
-                let pids = k.namespaces[k.init.pid_ns].pid().idr.iter();
+                let pids = k.namespaces[k.init.pid_ns].idr.iter();
                 let tasks = pids.filter_map(|(number, pid)| Some((number, k.pids[pid].attached.task?)));
                 let tasks = tasks.map(|(number, task)| (number.to_string(), Control::Task(task)));
                 Ok(AT_TOP.iter().map(|(name, file)| ((*name).to_owned(), *file)).chain(tasks).collect())
