@@ -20,8 +20,8 @@ use crate::kernel::file::{Bound, OpenFlags};
 use crate::kernel::node::{Node, Place, View};
 use crate::kernel::ns::ENTRIES;
 use crate::kernel::{Kernel, TaskId};
-use crate::lab;
-use crate::tree::{self, Attr, DirEntry, FileType, Viewer};
+use crate::lab::{self, Control};
+use crate::tree::{self, Attr, DirEntry, FileType, Special, Viewer};
 use crate::{bail, err};
 
 /// Steps that `kernel/trace` keeps. A step costs far less than the request that made it.
@@ -93,7 +93,7 @@ impl Shared {
     /// ENOENT, and what the tree says.
     pub(super) fn lookup(&self, caller: Caller, parent: u64, name: &OsStr) -> Result<Entry> {
         let dir = self.node(parent)?;
-        let is_viewed = dir == tree::ROOT && tree::VIEWED.iter().any(|viewed| *viewed == name);
+        let is_viewed = lab::is_viewed(dir, name.as_bytes());
         let attached = if is_viewed { self.lab.viewers.viewer(caller.tid) } else { None };
         let found = self.lab.read(|k| {
             let dir = match attached.filter(|task| k.tasks.contains(*task)) {
@@ -136,7 +136,7 @@ impl Shared {
         let viewer = viewer(k, node)?;
         let attr = lab::attr(k, viewer, node)?;
         let file_type = attr.file_type;
-        let cacheable = tree::cacheable(node);
+        let cacheable = lab::cacheable(node);
         let floating = attr.file_type == FileType::Symlink && !cacheable.attr;
         let has_fault = self.lab.faults.is_active(node.task(), || path_in(&self.inodes.full_path(name.0), name.1));
         let is_salted = has_fault && attr.file_type == FileType::Symlink;
@@ -181,13 +181,13 @@ impl Shared {
                 (Err(error), _) => return Err(error),
             };
             let has_fault = self.lab.faults.is_active(node.task(), || self.inodes.full_path(ino));
-            Ok((attr, ttl(tree::cacheable(node).attr && !has_fault && !is_gone)))
+            Ok((attr, ttl(lab::cacheable(node).attr && !has_fault && !is_gone)))
         })?
     }
 
     /// What `stat` says of a file's size: 0 of all but the trace, whose growth tells `tail -f` to read on.
     fn size(&self, k: &Kernel, node: Node) -> u64 {
-        if tree::is_trace(node) { lock(&self.trace).update(k).end() } else { 0 }
+        if tree::special(node) == Some(Special::Trace) { lock(&self.trace).update(k).end() } else { 0 }
     }
 
     /// # Errors
@@ -196,10 +196,10 @@ impl Shared {
         let node = self.node(ino)?;
         self.lab.faults.check(Op::Readlink, || self.inodes.full_path(ino))?;
         self.lab.read(|k| {
-            if !tree::cacheable(node).attr {
+            if !lab::cacheable(node).attr {
                 self.inodes.link_is_read(ino);
             }
-            tree::readlink(k, viewer(k, node)?, node)
+            lab::readlink(k, viewer(k, node)?, node)
         })?
     }
 
@@ -245,12 +245,12 @@ impl Shared {
         self.lab.faults.check(Op::Open, || self.inodes.full_path(ino))?;
         let (file, opened) = self.bind(caller, node, open_flags(flags))?;
         let answer = || Mutex::new(Answer::new(0, self.results.get(node.place)));
-        let state = match node.place {
-            Place::Ctl(..) => State::Control(answer()),
-            Place::CtlBatch => State::Batch(answer(), Mutex::default()),
-            _ if tree::is_faults(node) => State::Faults(Mutex::default()),
-            _ if tree::is_trace(node) => State::Stream(Mutex::default()),
-            _ => State::Content(Mutex::default()),
+        let state = match (Control::of(node.place), tree::special(node)) {
+            (Some(Control::Verb(..)), _) => State::Control(answer()),
+            (Some(Control::Batch), _) => State::Batch(answer(), Mutex::default()),
+            (_, Some(Special::Faults)) => State::Faults(Mutex::default()),
+            (_, Some(Special::Trace)) => State::Stream(Mutex::default()),
+            (_, None) => State::Content(Mutex::default()),
         };
         Ok(self.handles.insert(Handle { ino, file, opened, appends: flags & libc::O_APPEND != 0, state }))
     }

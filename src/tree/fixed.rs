@@ -4,7 +4,7 @@ use super::look::Look;
 use super::mqueue;
 use super::proc::{sys, system, sysvipc};
 use super::structs::Collection;
-use super::{FileType, NetSysctl, Sysctl, cgroup, graph, json, net_conf, outline, rows, trace};
+use super::{FileType, NetSysctl, Special, Sysctl, cgroup, graph, json, net_conf, outline, rows, trace};
 use crate::errno::Result;
 use crate::kernel::TaskId;
 use crate::kernel::node::Place;
@@ -30,6 +30,8 @@ pub(super) enum Kind {
     Ipc(IpcSysctl),
     /// A table of System V objects, of the IPC namespace the opener was in.
     SysvIpc(Render),
+    /// Its content is that of whoever serves the tree; what it has here is for those who have only the tree.
+    Special(Special, Render),
 }
 
 pub(super) type Render = fn(&Look<'_>) -> Result<Vec<u8>>;
@@ -173,8 +175,8 @@ pub(super) static ROWS: &[Row] = &[
     dir("kernel/nsproxy", Dir::Objects(Collection::NsProxies)),
     dir("kernel/ns", Dir::Objects(Collection::NsKinds)),
     dir("kernel/ops", Dir::Objects(Collection::Ops)),
-    file("kernel/trace", trace::render),
-    Row { path: "kernel/faults", mode: 0o644, kind: Kind::File(|_| Ok(Vec::new())) },
+    Row { path: "kernel/trace", mode: 0o444, kind: Kind::Special(Special::Trace, trace::render) },
+    Row { path: "kernel/faults", mode: 0o644, kind: Kind::Special(Special::Faults, |_| Ok(Vec::new())) },
     file("kernel/tree", outline::render),
     file("kernel/tree.json", json::render),
     file("kernel/graph.dot", graph::dot),
@@ -200,14 +202,14 @@ impl Row {
         match self.kind {
             Kind::Link(_) | Kind::Ipc(_) | Kind::Dir(Dir::Mqueue) => true,
             Kind::Sysctl { write, .. } => matches!(write, Some(Sysctl::PidMax | Sysctl::Net(_))),
-            Kind::Dir(_) | Kind::File(_) | Kind::SysvIpc(_) => false,
+            Kind::Dir(_) | Kind::File(_) | Kind::SysvIpc(_) | Kind::Special(..) => false,
         }
     }
 
     pub fn file_type(&self) -> FileType {
         match self.kind {
             Kind::Dir(_) => FileType::Directory,
-            Kind::File(_) | Kind::Sysctl { .. } | Kind::Ipc(_) | Kind::SysvIpc(_) => FileType::File,
+            Kind::File(_) | Kind::Sysctl { .. } | Kind::Ipc(_) | Kind::SysvIpc(_) | Kind::Special(..) => FileType::File,
             Kind::Link(_) => FileType::Symlink,
         }
     }

@@ -69,7 +69,10 @@ fn content(look: &Look<'_>, node: Node) -> Result<Vec<u8>> {
             Content::Directory(_) | Content::Symlink(_) | Content::Socket(_) => None,
         },
         Place::Fixed(row) => match fixed::row(row).kind {
-            fixed::Kind::File(render) | fixed::Kind::SysvIpc(render) | fixed::Kind::Sysctl { render, .. } => {
+            fixed::Kind::File(render)
+            | fixed::Kind::SysvIpc(render)
+            | fixed::Kind::Special(_, render)
+            | fixed::Kind::Sysctl { render, .. } => {
                 return render(look);
             }
             fixed::Kind::Ipc(sysctl) => return sys::ipc(look, sysctl),
