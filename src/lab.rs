@@ -5,7 +5,7 @@ use crate::errno::Result;
 use crate::kernel::file::OpenFlags;
 use crate::kernel::node::{Node, Place};
 use crate::kernel::{Kernel, TaskId};
-use crate::tree::{self, Attr, DirEntry, FileType, Viewer};
+use crate::tree::{self, Attr, DirEntry, FileType, Rendering, Viewer};
 use crate::{bail, err};
 
 /// The file called `name` in a directory.
@@ -152,17 +152,26 @@ pub fn may_change(node: Node) -> Result<()> {
 /// # Errors
 /// Those of [`tree::read`]; EISDIR; ESRCH: its task is gone.
 pub fn read(k: &Kernel, viewer: Viewer, node: Node) -> Result<Vec<u8>> {
-    match node.place {
-        place if !is_control(place) => tree::read(k, viewer, node),
+    take(k, viewer, node).map(Rendering::into_text)
+}
+
+/// The same, to be drawn later if it is a picture.
+///
+/// # Errors
+/// As [`read`].
+pub fn take(k: &Kernel, viewer: Viewer, node: Node) -> Result<Rendering> {
+    let text = match node.place {
+        place if !is_control(place) => return Rendering::take(k, viewer, node),
         _ if node.task().is_some_and(|task| !k.tasks.contains(task)) => bail!(ESRCH, "the task is gone"),
         Place::CtlRoot | Place::CtlDir(_) => bail!(EISDIR, "this is a directory"),
-        Place::CtlUsage => Ok(usage(|_| true)),
+        Place::CtlUsage => usage(|_| true),
         Place::CtlTaskUsage(task) => {
             let names: Vec<_> = files(k, task).map(|(name, _)| name).collect();
-            Ok(usage(|name| names.contains(&name)))
+            usage(|name| names.contains(&name))
         }
-        _ => Ok(Vec::new()),
-    }
+        _ => Vec::new(),
+    };
+    Ok(Rendering::Text(text))
 }
 
 /// A line for each control file that `is_shown`.

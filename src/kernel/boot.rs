@@ -154,7 +154,7 @@ impl Kernel {
             forked_no_exec: false,
             nproc_exceeded: false,
             tracer: None,
-            ptraced: Vec::new(),
+            ptraced: BTreeSet::new(),
             start_time: 0,
         };
         self.tasks.insert(task);

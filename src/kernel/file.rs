@@ -1,7 +1,5 @@
 //! Open files, descriptor tables and the fs_struct (root, cwd, umask).
 
-use std::collections::BTreeMap;
-
 use super::cred::Cred;
 use super::ipc::mqueue::MqueueFile;
 use super::mount::site::HeldPath;
@@ -11,6 +9,7 @@ use super::node::Node;
 use super::ns::Namespace;
 use super::pid::Pid;
 use super::refcount::{Counted, Held};
+use super::table::Cyclic;
 use super::{FileId, Kernel, NsId, TaskId};
 
 /// An open file description (`struct file`).
@@ -115,7 +114,7 @@ impl OpenFlags {
 #[derive(Debug, Default)]
 pub struct FilesStruct {
     pub count: u32,
-    pub fds: BTreeMap<i32, Descriptor>,
+    pub fds: Cyclic<Descriptor>,
 }
 
 #[derive(Debug)]
@@ -153,7 +152,7 @@ impl Kernel {
     /// The open file behind descriptor `fd` of a task.
     pub fn file_at(&self, task: TaskId, fd: i32) -> Option<FileId> {
         let files = self.tasks[task].files.as_ref()?;
-        self.files[files.id()].fds.get(&fd).map(|d| d.file.id())
+        self.files[files.id()].fds.peek(fd).map(|d| d.file.id())
     }
 }
 

@@ -38,6 +38,7 @@ use crate::kernel::ns::ipc::IpcSysctl;
 use crate::kernel::ns::{NS_TABLE, NsType};
 use crate::kernel::uid_map::MapKind;
 use crate::kernel::{DentryId, Kernel, NsId, TaskId};
+pub use census::{Census, Rendering};
 use look::Look;
 use name::Style;
 use proc::pid::{self, TaskDir, fd};
@@ -424,6 +425,7 @@ fn content(look: &Look<'_>, node: Node) -> Result<Vec<u8>> {
             fixed::Kind::File(render) | fixed::Kind::SysvIpc(render) | fixed::Kind::Sysctl { render, .. } => {
                 return render(look);
             }
+            fixed::Kind::Picture(draw) => return Ok(draw(&Census::take(k))),
             fixed::Kind::Ipc(sysctl) => return sys::ipc(look, sysctl),
             fixed::Kind::Dir(_) | fixed::Kind::Link(_) => None,
         },
