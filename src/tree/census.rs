@@ -5,7 +5,7 @@ use super::{Viewer, fixed};
 use crate::errno::Result;
 use crate::kernel::Kernel;
 use crate::kernel::cred::Cred;
-use crate::kernel::node::Node;
+use crate::kernel::file::Bound;
 use crate::kernel::ns::{ENTRIES, NsEntry, NsType, SLOTS, Slot, Source};
 use crate::kernel::table::Id;
 use crate::kernel::task::{COMM_MAX, TaskState};
@@ -31,14 +31,14 @@ pub enum Rendering {
 }
 
 impl Rendering {
-    /// The content of a file, for a viewer that opens it now.
+    /// The content of an open file.
     ///
     /// # Errors
-    /// As [`read`](super::read).
-    pub fn take(k: &Kernel, viewer: Viewer, node: Node) -> Result<Rendering> {
-        match fixed::drawn_by(node.place) {
+    /// As [`read_open`](super::read_open).
+    pub fn take(k: &Kernel, viewer: Viewer, file: &Bound) -> Result<Rendering> {
+        match fixed::drawn_by(file.node.place) {
             Some(draw) => Ok(Rendering::Picture(Box::new(Census::take(k)), draw)),
-            None => super::read(k, viewer, node).map(Rendering::Text),
+            None => super::read_open(k, viewer, file).map(Rendering::Text),
         }
     }
 

@@ -72,6 +72,8 @@ pub struct Pair {
     /// Programs change mounts and files: nothing of the machine outside is in reach of any.
     pub is_sandboxed: bool,
     pub mounts: Known,
+    /// The verbs whose calls were compared.
+    pub compared: BTreeSet<&'static str>,
 }
 
 impl Pair {
@@ -96,6 +98,7 @@ impl Pair {
             uptime: uptime()?,
             is_sandboxed: false,
             mounts: Known::default(),
+            compared: BTreeSet::new(),
         };
         pair.reset_lab()?;
         Ok(pair)

@@ -117,6 +117,7 @@ fn run_line(pair: &mut Pair, area: &Area, outcome: &mut Outcome, line: Line) -> 
             return Ok(None);
         }
     };
+    pair.compared.insert(call.verb.name);
     if let Err(error) = &result {
         outcome.sites.insert(crate::sites::site_of(error));
     }
