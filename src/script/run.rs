@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
-use super::file::{Case, FileError, Line, load};
+use super::file::{Case, FileError, Line, Lines};
+use super::statement::Statement;
 use super::{Failure, Lab, Session};
 use crate::errno::{Errno, Error};
 
@@ -54,16 +55,14 @@ pub fn run_case(lab: &mut impl Lab, case: &Case) -> Outcome {
 /// # Errors
 /// The file cannot be read or has cases, or a line failed; the reason says what came.
 pub fn run_boot_file(lab: &mut impl Lab, path: &Path) -> Result<(), FileError> {
-    let cases = load(path)?;
-    if let Some(start) = cases.iter().find_map(|case| case.start.as_ref()) {
-        return Err(FileError {
-            place: start.to_string(),
-            reason: "case is for case files: nslab run executes those".to_owned(),
-        });
-    }
-    for case in &cases {
-        run_lines(lab, &case.lines)
-            .map_err(|(line, failure)| FileError { place: line.place.to_string(), reason: failure.to_string() })?;
+    let mut session = Session::default();
+    for line in Lines::of(path)? {
+        let line = line?;
+        if let Statement::Case(_) = line.statement {
+            let reason = "case is for case files: nslab run executes those";
+            return Err(FileError::at(&line.place, reason.to_owned()));
+        }
+        session.execute(lab, &line.statement).map_err(|failure| FileError::at(&line.place, failure.to_string()))?;
     }
     Ok(())
 }
@@ -75,6 +74,7 @@ fn run_lines<'a>(lab: &mut impl Lab, lines: &'a [Line]) -> Result<(), (&'a Line,
 
 #[cfg(test)]
 mod tests {
+    use super::super::file::load;
     use super::super::testing::FakeLab;
     use super::*;
 
