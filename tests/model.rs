@@ -363,7 +363,7 @@ proptest! {
                 prop_assert_eq!(audit(&k), Ok(()), "after {:?}", call);
             }
             if let Err(error) = result {
-                prop_assert!(!error.reason().is_empty());
+                prop_assert!(!error.to_string().is_empty());
                 if is_one_change {
                     prop_assert_eq!(before, snapshot(&k), "{:?} was refused with {}", call, error);
                 }

@@ -20,6 +20,7 @@ pub mod mqueue;
 pub mod msg;
 pub mod namei;
 mod opentree;
+pub mod outcome;
 mod path;
 mod prctl;
 mod prlimit;
@@ -51,6 +52,7 @@ use crate::kernel::task::TaskState;
 use crate::kernel::{Kernel, PidId, TaskId};
 use mount::{Beneath, MountArgs};
 use namei::NameCall;
+pub use outcome::{Numbers, Outcome, Return, Stop, WaitFor};
 
 /// One call with its arguments as the task gives them. Pids are numbers of the initial pid namespace; ids are those of
 /// the task's user namespace; `None` among ids is -1, "unchanged".
@@ -241,30 +243,12 @@ bitflags! {
     }
 }
 
-/// The result of a call that succeeded; its [`Display`](std::fmt::Display) is what a control file reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Return {
-    Num(i64),
-    /// What a read, readlink, ls or stat gives, and other texts.
-    Text(Vec<u8>),
-}
-
-impl Return {
-    /// What a control file reads, without the newline.
-    pub fn into_bytes(self) -> Vec<u8> {
-        match self {
-            Return::Num(number) => number.to_string().into_bytes(),
-            Return::Text(text) => text,
-        }
-    }
-}
-
 /// Executes one call made by `task`. All or nothing: an error changes nothing, except where Linux itself uses up a pid
 /// number on the way.
 ///
 /// # Errors
-/// What Linux gives, ESRCH if `task` is a zombie or gone.
-pub fn dispatch(k: &mut Kernel, task: TaskId, call: &Syscall) -> Result<Return> {
+/// What Linux gives, ESRCH if `task` is a zombie or gone; what it would wait for, where it would.
+pub fn dispatch(k: &mut Kernel, task: TaskId, call: &Syscall) -> Outcome {
     check_caller(k, task)?;
     trace::enter(k, task, call);
     let result = perform(k, task, call);
@@ -286,7 +270,7 @@ fn check_caller(k: &Kernel, task: TaskId) -> Result<()> {
     }
 }
 
-fn perform(k: &mut Kernel, me: TaskId, call: &Syscall) -> Result<Return> {
+fn perform(k: &mut Kernel, me: TaskId, call: &Syscall) -> Outcome {
     match call {
         Syscall::Clone(args) => clone::sys_clone(k, me, args),
         Syscall::Unshare { flags } => unshare::sys_unshare(k, me, *flags),
@@ -365,13 +349,4 @@ fn find_visible_pid(k: &Kernel, me: TaskId, nr: i32) -> Option<PidId> {
 /// The task with an initial-namespace number, if `me` can see it from its pid namespace.
 fn find_visible(k: &Kernel, me: TaskId, nr: i32) -> Option<TaskId> {
     k.pids[find_visible_pid(k, me, nr)?].attached.task
-}
-
-impl std::fmt::Display for Return {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Return::Num(n) => write!(f, "{n}"),
-            Return::Text(text) => f.write_str(&String::from_utf8_lossy(text)),
-        }
-    }
 }

@@ -1,18 +1,17 @@
 //! ptrace(2), the attaching (`ptrace_attach` in `kernel/ptrace.c`).
 
 use crate::bail;
-use crate::errno::Result;
 use crate::kernel::ptrace::PtraceMode;
 use crate::kernel::task::TaskState;
 use crate::kernel::{Kernel, TaskId};
-use crate::syscall::{Return, find_visible};
+use crate::syscall::{Outcome, Return, find_visible};
 
 /// PTRACE_SEIZE of the thread with initial-namespace number `pid`.
 ///
 /// # Errors
 /// ESRCH: no such task in the caller's pid namespace; EPERM: a thread of the caller's own process, no access, dead, or
 /// traced already.
-pub fn sys_ptrace_seize(k: &mut Kernel, task: TaskId, pid: i32) -> Result<Return> {
+pub fn sys_ptrace_seize(k: &mut Kernel, task: TaskId, pid: i32) -> Outcome {
     let Some(target) = find_visible(k, task, pid) else {
         bail!(ESRCH, "no task {} in {}", pid, k.ns_arg(k.task_active_pid_ns(task)));
     };
@@ -28,5 +27,5 @@ pub fn sys_ptrace_seize(k: &mut Kernel, task: TaskId, pid: i32) -> Result<Return
     }
     k.tasks[target].tracer = Some(task);
     k.tasks[task].ptraced.insert(target);
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }

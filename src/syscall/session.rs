@@ -1,6 +1,6 @@
 //! Sessions and process groups (`kernel/sys.c`).
 
-use super::{Return, find_visible, find_visible_pid};
+use super::{Numbers, Outcome, Return, find_visible, find_visible_pid};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::{Kernel, TaskId};
@@ -9,7 +9,7 @@ use crate::kernel::{Kernel, TaskId};
 ///
 /// # Errors
 /// EPERM: the caller leads its session, or a process group has its number.
-pub fn sys_setsid(k: &mut Kernel, me: TaskId) -> Result<Return> {
+pub fn sys_setsid(k: &mut Kernel, me: TaskId) -> Outcome {
     let own = k.pid_of(k.leader_of(me));
     let signal = k.signal_of(me);
     if signal.session.id() == own {
@@ -21,7 +21,7 @@ pub fn sys_setsid(k: &mut Kernel, me: TaskId) -> Result<Return> {
     let signal = k.tasks[me].signal;
     k.change_session(signal, own);
     k.change_pgrp(signal, own);
-    Ok(Return::Num(i64::from(k.pids[own].nr())))
+    Ok(Return::Pid(Numbers::of(k, me, own)))
 }
 
 /// setpgid(2). `pid` 0 is the caller's process, `pgid` 0 the process itself.
@@ -29,7 +29,7 @@ pub fn sys_setsid(k: &mut Kernel, me: TaskId) -> Result<Return> {
 /// # Errors
 /// EINVAL: negative group, or `pid` is a thread; ESRCH: neither the caller nor a child; EPERM: another session, a session
 /// leader, or no such group in the session; EACCES: the child has called exec.
-pub fn sys_setpgid(k: &mut Kernel, me: TaskId, pid: i32, pgid: i32) -> Result<Return> {
+pub fn sys_setpgid(k: &mut Kernel, me: TaskId, pid: i32, pgid: i32) -> Outcome {
     let leader = k.leader_of(me);
     let group = if pgid == 0 { pid } else { pgid };
     if group < 0 {
@@ -53,7 +53,7 @@ pub fn sys_setpgid(k: &mut Kernel, me: TaskId, pid: i32, pgid: i32) -> Result<Re
         _ => bail!(EPERM, "no process group {} in the session", pgid),
     };
     k.change_pgrp(k.tasks[target].signal, group);
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 fn check_setpgid_target(k: &Kernel, leader: TaskId, target: TaskId, pid: i32) -> Result<()> {
@@ -75,18 +75,18 @@ fn check_setpgid_target(k: &Kernel, leader: TaskId, target: TaskId, pid: i32) ->
 ///
 /// # Errors
 /// ESRCH
-pub fn sys_getpgid(k: &Kernel, me: TaskId, pid: i32) -> Result<Return> {
+pub fn sys_getpgid(k: &Kernel, me: TaskId, pid: i32) -> Outcome {
     let signal = k.signal_of(process(k, me, pid)?);
-    Ok(visible_nr(k, me, signal.pgrp.id()))
+    Ok(Return::Pid(Numbers::of(k, me, signal.pgrp.id())))
 }
 
 /// See [`sys_getpgid`].
 ///
 /// # Errors
 /// ESRCH
-pub fn sys_getsid(k: &Kernel, me: TaskId, pid: i32) -> Result<Return> {
+pub fn sys_getsid(k: &Kernel, me: TaskId, pid: i32) -> Outcome {
     let signal = k.signal_of(process(k, me, pid)?);
-    Ok(visible_nr(k, me, signal.session.id()))
+    Ok(Return::Pid(Numbers::of(k, me, signal.session.id())))
 }
 
 fn process(k: &Kernel, me: TaskId, pid: i32) -> Result<TaskId> {
@@ -94,9 +94,4 @@ fn process(k: &Kernel, me: TaskId, pid: i32) -> Result<TaskId> {
         Some(task) => Ok(task),
         None => bail!(ESRCH, "pid {} does not exist or is not visible", pid),
     }
-}
-
-fn visible_nr(k: &Kernel, me: TaskId, pid: crate::kernel::PidId) -> Return {
-    let visible = k.pids[pid].nr_in(k.task_active_pid_ns(me)).is_some();
-    Return::Num(if visible { i64::from(k.pids[pid].nr()) } else { 0 })
 }

@@ -1,11 +1,13 @@
-//! wait4(2) and waitid(2) (`kernel/exit.c`). They never block: where Linux would wait, the answer is 0.
+//! wait4(2) and waitid(2) (`kernel/exit.c`).
 
 use super::fd::{Opened, file_at, opened};
+use super::outcome::{ChildInfo, Waited};
 use super::*;
-use crate::bail;
 use crate::kernel::PidId;
+use crate::kernel::cred::{Kuid, OVERFLOW_ID};
 use crate::kernel::file::OpenFlags;
-use crate::kernel::signal::{SIGCHLD, SIGCONT};
+use crate::kernel::signal::{CLD_CONTINUED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, SIGCHLD, SIGCONT};
+use crate::{bail, err};
 
 /// Which children a wait is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,10 +18,10 @@ enum Which {
 }
 
 /// What a wait found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Report {
-    /// Initial-namespace number.
-    pid: i32,
+    pid: Numbers,
+    uid: Kuid,
     event: Event,
 }
 
@@ -31,11 +33,11 @@ enum Event {
     Continued,
 }
 
-/// wait4(2): `PID STATUS`, or 0.
+/// wait4(2).
 ///
 /// # Errors
-/// EINVAL: unknown options; ESRCH: pid INT_MIN; ECHILD: no such child.
-pub fn sys_wait(k: &mut Kernel, me: TaskId, pid: i32, options: u32) -> Result<Return> {
+/// EINVAL: unknown options; ESRCH: pid INT_MIN; ECHILD: no such child. Blocks: nothing to report.
+pub fn sys_wait(k: &mut Kernel, me: TaskId, pid: i32, options: u32) -> Outcome {
     let known = WNOHANG | WUNTRACED | WCONTINUED | WNOTHREAD | WCLONE | WALL;
     if options & !known != 0 {
         bail!(EINVAL, "options {} are unknown", format!("{:#x}", options & !known));
@@ -50,22 +52,26 @@ pub fn sys_wait(k: &mut Kernel, me: TaskId, pid: i32, options: u32) -> Result<Re
         1.. => Which::Pid(find_visible_pid(k, me, pid)),
     };
     let report = do_wait(k, me, which, options | WEXITED)?;
-    Ok(report.map_or(Return::Num(0), |Report { pid, event }| {
+    let waited = report.map(|Report { pid, event, .. }| {
         let status = match event {
             Event::Dead(status) => status,
             Event::Stopped(signo) => signo << 8 | 0x7f,
             Event::Continued => 0xffff,
         };
-        Return::Text(format!("{pid} {status}").into_bytes())
-    }))
+        Waited { pid, status }
+    });
+    if waited.is_none() && options & WNOHANG == 0 {
+        return Err(no_report_yet());
+    }
+    Ok(Return::Wait(waited))
 }
 
-/// waitid(2): `PID exited|killed|stopped|continued N`, or 0.
+/// waitid(2).
 ///
 /// # Errors
 /// EINVAL: unknown options, none of WEXITED, WSTOPPED, WCONTINUED, a bad id; EBADF: no pidfd; ECHILD: no such child;
-/// EAGAIN: a non-blocking pidfd and nothing to report.
-pub fn sys_waitid(k: &mut Kernel, me: TaskId, which: WaitidWhich, options: u32) -> Result<Return> {
+/// EAGAIN: a non-blocking pidfd and nothing to report. Blocks: nothing to report.
+pub fn sys_waitid(k: &mut Kernel, me: TaskId, which: WaitidWhich, options: u32) -> Outcome {
     let known = WNOHANG | WNOWAIT | WEXITED | WUNTRACED | WCONTINUED | WNOTHREAD | WCLONE | WALL;
     if options & !known != 0 {
         bail!(EINVAL, "options {} are unknown", format!("{:#x}", options & !known));
@@ -76,17 +82,24 @@ pub fn sys_waitid(k: &mut Kernel, me: TaskId, which: WaitidWhich, options: u32) 
     let (which, nonblocking) = waitid_target(k, me, which)?;
     match do_wait(k, me, which, options)? {
         None if nonblocking => bail!(EAGAIN, "nothing to report and the pidfd is non-blocking"),
-        None => Ok(Return::Num(0)),
-        Some(Report { pid, event }) => {
-            let (word, number) = match event {
-                Event::Dead(status) if status & 0x7f == 0 => ("exited", status >> 8 & 0xff),
-                Event::Dead(status) => ("killed", status & 0x7f),
-                Event::Stopped(signo) => ("stopped", signo),
-                Event::Continued => ("continued", SIGCONT),
+        None if options & WNOHANG == 0 => Err(no_report_yet()),
+        None => Ok(Return::Waitid(None)),
+        Some(Report { pid, uid, event }) => {
+            let (code, status) = match event {
+                Event::Dead(status) if status & 0x7f == 0 => (CLD_EXITED, status >> 8 & 0xff),
+                Event::Dead(status) => (CLD_KILLED, status & 0x7f),
+                Event::Stopped(signo) => (CLD_STOPPED, signo),
+                Event::Continued => (CLD_CONTINUED, SIGCONT),
             };
-            Ok(Return::Text(format!("{pid} {word} {number}").into_bytes()))
+            let user = k.namespaces[k.cred_of(me).user_ns.id()].user();
+            let uid = user.from_kuid(uid).unwrap_or(OVERFLOW_ID);
+            Ok(Return::Waitid(Some(ChildInfo { pid, uid, code, status })))
         }
     }
+}
+
+fn no_report_yet() -> Stop {
+    Stop::Blocked { on: WaitFor::Child, why: err!(EAGAIN, "no child has anything to report yet: the call would block") }
 }
 
 fn waitid_target(k: &Kernel, me: TaskId, which: WaitidWhich) -> Result<(Which, bool)> {
@@ -130,7 +143,7 @@ fn do_wait(k: &mut Kernel, me: TaskId, which: Which, options: u32) -> Result<Opt
             if !is_eligible(k, child, which, options) {
                 continue;
             }
-            if let Some(report) = consider(k, child, options) {
+            if let Some(report) = consider(k, me, child, options) {
                 return Ok(Some(report));
             }
             // One that only waits to be reaped has nothing else to report any more (`wait_consider_task`).
@@ -161,9 +174,10 @@ fn is_eligible(k: &Kernel, child: TaskId, which: Which, options: u32) -> bool {
 }
 
 /// What there is to report of one child; reports it once unless WNOWAIT.
-fn consider(k: &mut Kernel, child: TaskId, options: u32) -> Option<Report> {
+fn consider(k: &mut Kernel, me: TaskId, child: TaskId, options: u32) -> Option<Report> {
     let keep = options & WNOWAIT != 0;
-    let pid = k.task_nr(child);
+    let pid = Numbers::of(k, me, k.pid_of(child));
+    let uid = k.cred_of(child).ids.uid;
     if k.is_reapable(child) {
         if options & WEXITED == 0 {
             return None;
@@ -172,17 +186,17 @@ fn consider(k: &mut Kernel, child: TaskId, options: u32) -> Option<Report> {
         if !keep {
             k.release_task(child);
         }
-        return Some(Report { pid, event });
+        return Some(Report { pid, uid, event });
     }
     let signal = k.tasks[child].signal;
     let group = &mut k.signals[signal];
     if options & WUNTRACED != 0 && group.stop_unreported {
         group.stop_unreported = keep;
-        return group.stop_signal.map(|signo| Report { pid, event: Event::Stopped(signo) });
+        return group.stop_signal.map(|signo| Report { pid, uid, event: Event::Stopped(signo) });
     }
     if options & WCONTINUED != 0 && group.continued {
         group.continued = keep;
-        return Some(Report { pid, event: Event::Continued });
+        return Some(Report { pid, uid, event: Event::Continued });
     }
     None
 }

@@ -6,7 +6,7 @@ mod show;
 
 use std::net::IpAddr;
 
-use super::{Return, find_visible};
+use super::{Outcome, Return, find_visible};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
@@ -95,7 +95,7 @@ pub struct DevAddress {
 /// # Errors
 /// EPERM: CAP_NET_ADMIN is missing over the owner of the caller's or another namespace concerned; ENODEV: no such
 /// device; ESRCH, EBADF, EINVAL: no such namespace; then those of the change.
-pub fn sys_ip(k: &mut Kernel, me: TaskId, call: &Ip) -> Result<Return> {
+pub fn sys_ip(k: &mut Kernel, me: TaskId, call: &Ip) -> Outcome {
     let net = k.task_ns(me, Slot::Net).expect("only a live task makes calls");
     match call {
         Ip::LinkShow { dev } => return show::links(k, net, dev.as_deref()),
@@ -127,7 +127,7 @@ pub fn sys_ip(k: &mut Kernel, me: TaskId, call: &Ip) -> Result<Return> {
         }
         Ip::LinkShow { .. } | Ip::AddrShow { .. } | Ip::NetnsGet { .. } | Ip::NetnsListId => {}
     }
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 fn check_admin(k: &Kernel, me: TaskId, net: NsId) -> Result<()> {
