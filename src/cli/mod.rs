@@ -111,13 +111,15 @@ fn umount(dir: &Path, lazy: Lazy) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A kernel in the boot state, changed by the lines of `file`, with at most `max_tasks` tasks.
+/// A kernel in the boot state, changed by the lines of `file`, with at most `max_tasks` tasks and
+/// `max_memory` bytes of objects.
 ///
 /// # Errors
 /// The file cannot be read, or one of its lines fails.
-fn boot(file: Option<&Path>, max_tasks: Option<u32>) -> Result<Kernel, Box<dyn Error>> {
+fn boot(file: Option<&Path>, max_tasks: Option<u32>, max_memory: Option<u64>) -> Result<Kernel, Box<dyn Error>> {
     let mut kernel = Kernel::boot();
     kernel.threads_max = max_tasks.unwrap_or(kernel.threads_max);
+    kernel.memory.max = max_memory.unwrap_or(kernel.memory.max);
     boot_on(kernel, file)
 }
 

@@ -38,6 +38,9 @@ pub struct Args {
     /// How many tasks there may be at once
     #[arg(long, value_name = "N")]
     max_tasks: Option<u32>,
+    /// How much memory the objects of the lab may take, such as 512M or 4G
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    max_memory: Option<u64>,
     /// We are the background process: tell of success on standard output, then let go of the terminal
     #[arg(long, hide = true)]
     detached: bool,
@@ -73,6 +76,21 @@ pub fn run(args: &Args) -> Outcome {
     if args.foreground || args.detached { serve(args, &options) } else { daemonize(args) }
 }
 
+/// A number of bytes, or one with K, M, G or T behind it.
+fn bytes(word: &str) -> Result<u64, String> {
+    let number = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &word[number.len()..] {
+        "" => 1,
+        "K" | "k" => 1 << 10,
+        "M" | "m" => 1 << 20,
+        "G" | "g" => 1 << 30,
+        "T" | "t" => 1 << 40,
+        _ => 0,
+    };
+    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).filter(|&bytes| bytes > 0);
+    bytes.ok_or_else(|| "a size is a number, or one with K, M, G or T behind it, such as 512M".to_owned())
+}
+
 /// What mount(8) asks for. What is mounted has no source: that field says nothing.
 pub fn run_helper(helper: &Helper) -> Outcome {
     let args = helper.args();
@@ -96,7 +114,16 @@ impl Helper {
                 _ => options.push(word.to_owned()),
             }
         }
-        Args { dir: self.dir.clone(), options, foreground: false, boot, journal, max_tasks: None, detached: false }
+        Args {
+            dir: self.dir.clone(),
+            options,
+            foreground: false,
+            boot,
+            journal,
+            max_tasks: None,
+            max_memory: None,
+            detached: false,
+        }
     }
 }
 
@@ -134,6 +161,9 @@ fn daemonize(args: &Args) -> Outcome {
     if let Some(limit) = args.max_tasks {
         command.args(["--max-tasks", &limit.to_string()]);
     }
+    if let Some(limit) = args.max_memory {
+        command.args(["--max-memory", &limit.to_string()]);
+    }
     let child = command.arg("--").arg(&args.dir).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| format!("the daemon cannot be started: {}", describe(&error)))?;
     let mut ready = Vec::new();
@@ -153,7 +183,7 @@ fn serve(args: &Args, options: &Options) -> Outcome {
     if args.detached {
         close_inherited();
     }
-    let kernel = boot(args.boot.as_deref(), args.max_tasks)?;
+    let kernel = boot(args.boot.as_deref(), args.max_tasks, args.max_memory)?;
     let journal = args.journal.as_deref().map(|file| journal(file, args.boot.as_deref())).transpose()?;
     let mounted = fuse::mount(kernel, &args.dir, options, journal).inspect_err(|_| remove(args.journal.as_deref()))?;
     unmount_on_signal(mounted.point())?;

@@ -31,7 +31,7 @@ pub struct Args {
 /// The exit code is that of the shell, or 128 and the number of the signal that ended it.
 pub fn run(args: &Args) -> Outcome {
     let dir = tempfile::Builder::new().prefix("nslab-").tempdir().map_err(|error| no_room(&error))?;
-    let mounted = fuse::mount(boot(args.boot.as_deref(), None)?, dir.path(), &Options::default(), None)?;
+    let mounted = fuse::mount(boot(args.boot.as_deref(), None, None)?, dir.path(), &Options::default(), None)?;
     let point = mounted.point().clone();
     thread::Builder::new().name("session".to_owned()).spawn(move || mounted.serve())?;
     let status = attach(&point).and_then(|task| {

@@ -15,6 +15,7 @@ pub mod ioctl;
 pub mod ip;
 pub mod ipc;
 mod kill;
+mod memory;
 pub mod mount;
 pub mod mqueue;
 pub mod msg;
@@ -251,7 +252,7 @@ bitflags! {
 pub fn dispatch(k: &mut Kernel, task: TaskId, call: &Syscall) -> Outcome {
     check_caller(k, task)?;
     trace::enter(k, task, call);
-    let result = perform(k, task, call);
+    let result = memory::check_room(k, task, call).map_err(Into::into).and_then(|()| perform(k, task, call));
     k.run_work();
     trace::exit(k, call, &result);
     debug_assert_eq!(crate::kernel::audit::audit(k), Ok(()), "after {call:?}");
