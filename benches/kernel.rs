@@ -97,7 +97,7 @@ fn real_unshare() -> Option<Duration> {
 fn lab_fork() -> Duration {
     let mut k = Kernel::boot();
     let init = k.init.task;
-    let wait = Syscall::Wait { pid: -1, options: 0 };
+    let wait = Syscall::Wait { pid: nslab::syscall::PidArg::Own(-1), options: 0 };
     per_call(100_000, || {
         let task = child(&mut k);
         make(&mut k, task, &Syscall::Exit { code: 0 });

@@ -164,13 +164,13 @@ mod tests {
             "1 ip link add d%d type dummy",
             "1 mount --bind /tmp /tmp",
             "1 clone newns",
-            "1 write /tmp/file xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+            &format!("1 write /tmp/file {}", "x".repeat(4000)),
         ] {
-            let mut k = kernel_with_room(1 << 18);
+            let mut k = kernel_with_room(1 << 16);
             run(&mut k, "1 msgget 1 create 0600\n1 prlimit nofile 100000:100000\n1 touch /tmp/file\n1 clone").unwrap();
             run(&mut k, "1 write proc/sys/kernel/msgmnb 100000000\n1 msgctl 0 set qbytes=100000000").unwrap();
-            let ended = (0..20_000).find_map(|_| run(&mut k, line).err());
-            let over = k.memory_used() as u64 > k.memory.max + (1 << 15);
+            let ended = (0..2_000).find_map(|_| run(&mut k, line).err());
+            let over = k.memory_used() as u64 > k.memory.max + (1 << 13);
             assert!(ended == Some(Errno::ENOMEM) && !over, "{line}: {ended:?}");
             run(&mut k, "1 read proc/meminfo\n1 kill 2 SIGKILL\n1 wait 2").unwrap();
         }
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn what_is_given_back_can_be_used_again() {
-        let mut k = kernel_with_room(1 << 18);
+        let mut k = kernel_with_room(1 << 16);
         while run(&mut k, "1 clone").is_ok() {}
         let made = k.tasks.len();
         run(&mut k, "1 sigaction SIGCHLD ignore\n1 kill -1 SIGKILL").unwrap();

@@ -1,6 +1,6 @@
 //! Descriptors: open of namespace files, pidfds and files of the lab; close, dup, pidfd_getfd.
 
-use super::{Outcome, Return, Target, cwd, find_visible, namei};
+use super::{Outcome, PidArg, Return, Target, cwd, namei};
 use crate::bail;
 use crate::errno::{Errno, Result};
 use crate::kernel::file::{Descriptor, File, FileKind, OpenFlags};
@@ -114,11 +114,12 @@ pub fn descriptor(path: &[u8]) -> Option<i32> {
 }
 
 /// `pidfd_open(2)`.
-fn pidfd_open(k: &Kernel, me: TaskId, nr: i32, thread: bool) -> Result<Opened> {
+fn pidfd_open(k: &Kernel, me: TaskId, pid: PidArg, thread: bool) -> Result<Opened> {
+    let nr = pid.number();
     if nr <= 0 {
         bail!(EINVAL, "{} is no pid", nr);
     }
-    let Some(task) = find_visible(k, me, nr) else { bail!(ESRCH, "pid {} does not exist or is not visible", nr) };
+    let Some(task) = pid.find_task(k, me) else { bail!(ESRCH, "pid {} does not exist or is not visible", nr) };
     if !thread && !k.is_leader(task) {
         bail!(ENOENT, "{} is a thread, not the leader of its group (the flag thread opens one)", nr);
     }
@@ -148,9 +149,24 @@ pub fn sys_open(k: &mut Kernel, me: TaskId, target: &Target, flags: OpenFlags) -
         Opened::Node(Node { place: Place::Mqueue(queue), .. }) => FileKind::Mqueue(k.open_mqueue(queue)),
         Opened::Node(node) => node_kind(k, me, node, flags)?,
     };
-    let file = new_file(k, me, kind, flags, path);
-    install_fd(k, me, fd, file, flags.contains(OpenFlags::CLOEXEC) || matches!(opened, Opened::Pidfd { .. }));
+    let is_pidfd = matches!(opened, Opened::Pidfd { .. });
+    let kept = if is_pidfd { pidfd_flags(flags) } else { kept_flags(flags) };
+    let file = new_file(k, me, kind, kept, path);
+    install_fd(k, me, fd, file, flags.contains(OpenFlags::CLOEXEC) || is_pidfd);
     Ok(Return::Fd(fd))
+}
+
+/// What an open file keeps of the flags of open(2) (`do_dentry_open`): close-on-exec is the descriptor's.
+fn kept_flags(flags: OpenFlags) -> OpenFlags {
+    if flags.contains(OpenFlags::PATH) {
+        return flags & (OpenFlags::PATH | OpenFlags::NOFOLLOW | OpenFlags::DIRECTORY);
+    }
+    flags - (OpenFlags::CREAT | OpenFlags::EXCL | OpenFlags::TRUNC | OpenFlags::CLOEXEC) | OpenFlags::LARGEFILE
+}
+
+/// Those of a pidfd (`pidfs_alloc_file`).
+fn pidfd_flags(flags: OpenFlags) -> OpenFlags {
+    OpenFlags::READ | OpenFlags::WRITE | flags & (OpenFlags::NONBLOCK | OpenFlags::THREAD)
 }
 
 /// Opens a pidfd for `me`, close-on-exec (`pidfd_prepare`): its descriptor.
@@ -160,7 +176,8 @@ pub fn sys_open(k: &mut Kernel, me: TaskId, target: &Target, flags: OpenFlags) -
 pub(super) fn install_pidfd(k: &mut Kernel, me: TaskId, pid: PidId, thread: bool) -> Result<i32> {
     let fd = free_fd(k, me)?;
     let kind = FileKind::Pidfd { pid: k.pids.hold(pid), thread };
-    let file = new_file(k, me, kind, OpenFlags::READ | OpenFlags::WRITE, None);
+    let flags = if thread { OpenFlags::THREAD } else { OpenFlags::empty() };
+    let file = new_file(k, me, kind, pidfd_flags(flags), None);
     install_fd(k, me, fd, file, true);
     Ok(fd)
 }

@@ -1,7 +1,7 @@
 //! Sending signals and arranging for them: kill, tgkill, pidfd_send_signal, sigaction, sigprocmask, sigwaitinfo.
 
 use super::fd::{Opened, file_at, opened};
-use super::{Outcome, Return, SigAction, Stop, WaitFor, find_visible, find_visible_pid};
+use super::{Outcome, PidArg, Return, SigAction, Stop, WaitFor};
 use crate::errno::{Error, Result};
 use crate::kernel::signal::{SIGKILL, SIGNAL_MAX, SIGSTOP, Sender, sigmask};
 use crate::kernel::{Kernel, TaskId};
@@ -11,20 +11,20 @@ use crate::{bail, err};
 ///
 /// # Errors
 /// ESRCH: nobody there; EINVAL: no signal; EPERM: nobody who lets the caller.
-pub fn sys_kill(k: &mut Kernel, me: TaskId, pid: i32, signo: i32) -> Outcome {
-    if pid == i32::MIN {
-        bail!(ESRCH, "{} names no process group", pid);
+pub fn sys_kill(k: &mut Kernel, me: TaskId, pid: PidArg, signo: i32) -> Outcome {
+    if pid.number() == i32::MIN {
+        bail!(ESRCH, "{} names no process group", pid.number());
     }
-    match pid {
+    match pid.number() {
         -1 => kill_all(k, me, signo)?,
         0 => k.kill_pgrp(me, k.signal_of(me).pgrp.id(), signo)?,
-        ..-1 => match find_visible_pid(k, me, -pid) {
+        group @ ..-1 => match pid.negated().find(k, me) {
             Some(pgrp) => k.kill_pgrp(me, pgrp, signo)?,
-            None => bail!(ESRCH, "process group {} does not exist or is not visible", -pid),
+            None => bail!(ESRCH, "process group {} does not exist or is not visible", -group),
         },
-        1.. => match find_visible(k, me, pid) {
+        number @ 1.. => match pid.find_task(k, me) {
             Some(target) => k.kill_task(me, target, signo)?,
-            None => bail!(ESRCH, "pid {} does not exist or is not visible", pid),
+            None => bail!(ESRCH, "pid {} does not exist or is not visible", number),
         },
     }
     Ok(Return::DONE)
@@ -54,12 +54,14 @@ fn kill_all(k: &mut Kernel, me: TaskId, signo: i32) -> Result<()> {
 ///
 /// # Errors
 /// EINVAL: numbers below 1, no signal; ESRCH: no such thread in that process; EPERM.
-pub fn sys_tgkill(k: &mut Kernel, me: TaskId, tgid: i32, tid: i32, signo: i32) -> Outcome {
-    if tgid <= 0 || tid <= 0 {
-        bail!(EINVAL, "{} and {} have to be thread group and thread numbers", tgid, tid);
+pub fn sys_tgkill(k: &mut Kernel, me: TaskId, tgid: PidArg, tid: PidArg, signo: i32) -> Outcome {
+    let (tgid_nr, tid_nr) = (tgid.number(), tid.number());
+    if tgid_nr <= 0 || tid_nr <= 0 {
+        bail!(EINVAL, "{} and {} have to be thread group and thread numbers", tgid_nr, tid_nr);
     }
-    let thread = find_visible(k, me, tid).filter(|&t| k.task_nr(k.leader_of(t)) == tgid);
-    let Some(thread) = thread else { bail!(ESRCH, "{} is no visible thread of process {}", tid, tgid) };
+    let group = tgid.find(k, me);
+    let thread = tid.find_task(k, me).filter(|&t| Some(k.pid_of(k.leader_of(t))) == group);
+    let Some(thread) = thread else { bail!(ESRCH, "{} is no visible thread of process {}", tid_nr, tgid_nr) };
     k.check_kill(me, thread, signo)?;
     if signo != 0 {
         k.send_signal(Sender::Task(me), thread, false, signo);

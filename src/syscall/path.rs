@@ -90,14 +90,14 @@ pub fn sys_stat(k: &mut Kernel, me: TaskId, path: &[u8], follow: bool) -> Outcom
         },
     };
     let attr = tree::attr(k, Viewer(me), node)?;
-    Ok(Return::Stat(stat_of(k, me, &attr, tree::ino(node))))
+    Ok(Return::Stat(stat_of(k, me, &attr)))
 }
 
-fn stat_of(k: &Kernel, me: TaskId, attr: &Attr, ino: u64) -> Stat {
+fn stat_of(k: &Kernel, me: TaskId, attr: &Attr) -> Stat {
     let user = k.namespaces[k.cred_of(me).user_ns.id()].user();
     let uid = user.from_kuid(attr.uid).unwrap_or(OVERFLOW_ID);
     let gid = user.from_kgid(attr.gid).unwrap_or(OVERFLOW_ID);
-    Stat { file_type: attr.file_type, mode: attr.mode, uid, gid, ino: attr.ino.unwrap_or(ino) }
+    Stat { file_type: attr.file_type, mode: attr.mode, uid, gid, ino: attr.ino }
 }
 
 /// A pidfd is a file of pidfs: mode 0700, of root.

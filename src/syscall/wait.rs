@@ -37,19 +37,19 @@ enum Event {
 ///
 /// # Errors
 /// EINVAL: unknown options; ESRCH: pid INT_MIN; ECHILD: no such child. Blocks: nothing to report.
-pub fn sys_wait(k: &mut Kernel, me: TaskId, pid: i32, options: u32) -> Outcome {
+pub fn sys_wait(k: &mut Kernel, me: TaskId, pid: PidArg, options: u32) -> Outcome {
     let known = WNOHANG | WUNTRACED | WCONTINUED | WNOTHREAD | WCLONE | WALL;
     if options & !known != 0 {
         bail!(EINVAL, "options {} are unknown", format!("{:#x}", options & !known));
     }
-    if pid == i32::MIN {
-        bail!(ESRCH, "{} names no process group", pid);
+    if pid.number() == i32::MIN {
+        bail!(ESRCH, "{} names no process group", pid.number());
     }
-    let which = match pid {
+    let which = match pid.number() {
         -1 => Which::All,
         0 => Which::Group(Some(k.signal_of(me).pgrp.id())),
-        ..-1 => Which::Group(find_visible_pid(k, me, -pid)),
-        1.. => Which::Pid(find_visible_pid(k, me, pid)),
+        ..-1 => Which::Group(pid.negated().find(k, me)),
+        1.. => Which::Pid(pid.find(k, me)),
     };
     let report = do_wait(k, me, which, options | WEXITED)?;
     let waited = report.map(|Report { pid, event, .. }| {
@@ -105,17 +105,16 @@ fn no_report_yet() -> Stop {
 fn waitid_target(k: &Kernel, me: TaskId, which: WaitidWhich) -> Result<(Which, bool)> {
     Ok(match which {
         WaitidWhich::All => (Which::All, false),
-        WaitidWhich::Pid(pid) if pid > 0 => (Which::Pid(find_visible_pid(k, me, pid)), false),
-        WaitidWhich::Pgid(0) => (Which::Group(Some(k.signal_of(me).pgrp.id())), false),
-        WaitidWhich::Pgid(pgid) if pgid > 0 => (Which::Group(find_visible_pid(k, me, pgid)), false),
+        WaitidWhich::Pid(pid) if pid.number() > 0 => (Which::Pid(pid.find(k, me)), false),
+        WaitidWhich::Pgid(pgid) if pgid.number() == 0 => (Which::Group(Some(k.signal_of(me).pgrp.id())), false),
+        WaitidWhich::Pgid(pgid) if pgid.number() > 0 => (Which::Group(pgid.find(k, me)), false),
         WaitidWhich::Pidfd(fd) if fd >= 0 => {
             let file = file_at(k, me, fd)?;
             let Opened::Pidfd { pid, .. } = opened(k, file) else { bail!(EBADF, "descriptor {} is no pidfd", fd) };
             (Which::Pid(Some(pid)), k.open_files[file].flags.contains(OpenFlags::NONBLOCK))
         }
-        WaitidWhich::Pid(id) | WaitidWhich::Pgid(id) | WaitidWhich::Pidfd(id) => {
-            bail!(EINVAL, "id {} is out of range", id)
-        }
+        WaitidWhich::Pid(id) | WaitidWhich::Pgid(id) => bail!(EINVAL, "id {} is out of range", id.number()),
+        WaitidWhich::Pidfd(fd) => bail!(EINVAL, "id {} is out of range", fd),
         WaitidWhich::Unknown(idtype) => bail!(EINVAL, "idtype {} is unknown", idtype),
     })
 }

@@ -227,7 +227,8 @@ impl Pair {
             self.k.tasks.iter().map(|(id, _)| (id, self.k.real_parent_of(id))).collect();
         let alive: Vec<TaskId> = self.k.tasks.iter().filter(|(_, t)| !t.is_dead()).map(|(id, _)| id).collect();
         let known: BTreeSet<NsId> = self.k.namespaces.iter().map(|(id, _)| id).collect();
-        self.has_crossed |= matches!(syscall, Syscall::Kill { pid: ..=0, .. }) && self.has_several_namespaces();
+        self.has_crossed |=
+            matches!(syscall, Syscall::Kill { pid, .. } if pid.number() <= 0) && self.has_several_namespaces();
         let lab = dispatch(&mut self.k, task, syscall);
         let dead = self.inums.extract_if(.., |ns, _| !self.k.namespaces.contains(*ns));
         self.dying.extend(dead.map(|(_, number)| (Wait::start(), number)));

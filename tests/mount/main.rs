@@ -2,6 +2,7 @@
 
 mod command;
 mod consistency;
+mod held;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};

@@ -6,7 +6,7 @@ mod show;
 
 use std::net::IpAddr;
 
-use super::{Outcome, Return, find_visible};
+use super::{Outcome, PidArg, Return};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
@@ -37,11 +37,11 @@ pub enum Ip {
     },
     /// Below 0: the lowest free id.
     NetnsSet {
-        pid: i32,
+        pid: PidArg,
         id: i32,
     },
     NetnsGet {
-        pid: i32,
+        pid: PidArg,
     },
     NetnsListId,
 }
@@ -76,10 +76,10 @@ pub struct LinkSet {
     pub master: Option<Option<Vec<u8>>>,
 }
 
-/// A network namespace by a process in it (number of the initial pid namespace) or by a descriptor.
+/// A network namespace by a process in it or by a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Netns {
-    Pid(i32),
+    Pid(PidArg),
     Fd(i32),
 }
 
@@ -141,11 +141,11 @@ fn check_admin(k: &Kernel, me: TaskId, net: NsId) -> Result<()> {
 /// The namespace a message names (`rtnl_link_get_net_ifla`).
 fn netns(k: &Kernel, me: TaskId, named: Netns) -> Result<NsId> {
     match named {
-        Netns::Pid(nr) => {
-            let task = find_visible(k, me, nr);
+        Netns::Pid(pid) => {
+            let task = pid.find_task(k, me);
             match task.and_then(|task| k.task_ns(task, Slot::Net)) {
                 Some(net) => Ok(net),
-                None => bail!(ESRCH, "pid {} does not exist, is not visible or is a zombie", nr),
+                None => bail!(ESRCH, "pid {} does not exist, is not visible or is a zombie", pid.number()),
             }
         }
         Netns::Fd(fd) => match k.file_at(me, fd).map(|file| &k.open_files[file].kind) {

@@ -122,7 +122,7 @@ fn check_mounted(k: &Kernel, mount: MountId) -> Result<()> {
 /// # Errors
 /// ENOENT
 fn check_not_removed(k: &Kernel, path: Path) -> Result<()> {
-    if k.is_unlinked(path.place) {
+    if k.is_cut_off(path.place) {
         bail!(ENOENT, "the target has been removed");
     }
     Ok(())
