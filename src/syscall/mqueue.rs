@@ -256,10 +256,8 @@ fn check_sticky(k: &Kernel, me: TaskId, fs: MqueueFsId, queue: &Mqueue) -> Resul
     if cred.ids.fsuid == queue.uid || cred.ids.fsuid == k.mqueue_fs[fs].root_uid {
         return Ok(());
     }
-    let user_ns = cred.user_ns.id();
-    let user = k.namespaces[user_ns].user();
-    let is_mapped = user.from_kuid(queue.uid).is_some() && user.from_kgid(queue.gid).is_some();
-    if !is_mapped || !k.ns_capable(me, user_ns, Cap::FOWNER) {
+    if !k.capable_wrt_inode_uidgid(cred.rights(), (queue.uid, queue.gid), Cap::FOWNER) {
+        let user_ns = cred.user_ns.id();
         bail!(EPERM, "the queue is kuid {}'s, and CAP_FOWNER over it is missing in {}", queue.uid.0, k.ns_arg(user_ns));
     }
     Ok(())

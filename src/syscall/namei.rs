@@ -230,7 +230,9 @@ fn touch(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
 fn check_touch(k: &Kernel, me: TaskId, node: Node) -> Result<()> {
     if let Place::Dentry(id) = node.place {
         let (uid, gid) = (k.vfs.dentries[id].uid, k.vfs.dentries[id].gid);
-        if k.cred_of(me).ids.fsuid != uid && !may_on(k, me, (uid, gid), Cap::FOWNER) {
+        if k.cred_of(me).ids.fsuid != uid
+            && !k.capable_wrt_inode_uidgid(k.cred_of(me).rights(), (uid, gid), Cap::FOWNER)
+        {
             return tree::may_write_as(k, k.cred_of(me).rights(), node);
         }
     }
@@ -334,17 +336,13 @@ fn check_sticky(k: &Kernel, me: TaskId, parent: DentryId, id: DentryId) -> Resul
     let (above, dentry) = (&k.vfs.dentries[parent], &k.vfs.dentries[id]);
     let fsuid = k.cred_of(me).ids.fsuid;
     let is_others = fsuid != dentry.uid && fsuid != above.uid;
-    if above.mode & STICKY != 0 && is_others && !may_on(k, me, (dentry.uid, dentry.gid), Cap::FOWNER) {
+    if above.mode & STICKY != 0
+        && is_others
+        && !k.capable_wrt_inode_uidgid(k.cred_of(me).rights(), (dentry.uid, dentry.gid), Cap::FOWNER)
+    {
         bail!(EPERM, "the directory is sticky and neither it nor the file is the caller's");
     }
     Ok(())
-}
-
-/// A capability in the caller's user namespace, if that maps the owners of the file (`capable_wrt_inode_uidgid`).
-pub(super) fn may_on(k: &Kernel, me: TaskId, (uid, gid): Owner, cap: Cap) -> bool {
-    let ns = k.cred_of(me).user_ns.id();
-    let user = k.namespaces[ns].user();
-    user.from_kuid(uid).is_some() && user.from_kgid(gid).is_some() && k.ns_capable(me, ns, cap)
 }
 
 pub(super) type Owner = (Kuid, Kgid);
