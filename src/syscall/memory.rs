@@ -80,7 +80,7 @@ fn task_growth(k: &Kernel, me: TaskId) -> usize {
     let task = &k.tasks[me];
     let argv: usize = task.argv.iter().map(|word| word.len() + OBJECT / 8).sum();
     let attached = task.mm.as_ref().map_or(0, |mm| k.mms[mm.id()].attachments.len());
-    size_of::<Task>() + OBJECT + argv + OBJECT / 8 * attached + descriptors(k, me)
+    size_of::<Task>() + 3 * OBJECT + argv + OBJECT / 8 * attached + descriptors(k, me)
 }
 
 fn descriptors(k: &Kernel, me: TaskId) -> usize {
@@ -91,7 +91,7 @@ fn descriptors(k: &Kernel, me: TaskId) -> usize {
 fn namespaces_growth(k: &Kernel, me: TaskId, flags: u64) -> usize {
     let kinds = NS_TABLE.iter().filter(|ops| flags & ops.clone_flag != 0).count();
     let copied = if flags & CloneFlags::NEWNS.bits() != 0 { MOUNT * mounts(k, me) } else { 0 };
-    kinds * (size_of::<Namespace>() + OBJECT) + copied
+    kinds * (size_of::<Namespace>() + 2 * OBJECT) + copied
 }
 
 /// How many mounts the caller sees.
