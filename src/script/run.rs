@@ -1,11 +1,11 @@
 //! Runs cases and boot files.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
-use super::file::{Case, FileError, Line, Lines};
-use super::statement::Statement;
-use super::{Failure, Lab, Session};
+use super::file::{Case, FileError, Line, load};
+use super::{Failure, Machine, Session};
 use crate::errno::{Errno, Error};
 
 /// How a case went.
@@ -42,7 +42,7 @@ impl fmt::Display for Summary {
 }
 
 /// Runs a case on a freshly booted lab, up to its first line that fails.
-pub fn run_case(lab: &mut impl Lab, case: &Case) -> Outcome {
+pub fn run_case(lab: &mut impl Machine, case: &Case) -> Outcome {
     match run_lines(lab, &case.lines) {
         Ok(()) => Outcome::Passed,
         Err((_, Failure { got: Err(Error { errno: Errno::ENOSYS, .. }), .. })) => Outcome::NotHere,
@@ -54,22 +54,33 @@ pub fn run_case(lab: &mut impl Lab, case: &Case) -> Outcome {
 ///
 /// # Errors
 /// The file cannot be read or has cases, or a line failed; the reason says what came.
-pub fn run_boot_file(lab: &mut impl Lab, path: &Path) -> Result<(), FileError> {
-    let mut session = Session::default();
-    for line in Lines::of(path)? {
-        let line = line?;
-        if let Statement::Case(_) = line.statement {
-            let reason = "case is for case files: nslab run executes those";
-            return Err(FileError::at(&line.place, reason.to_owned()));
-        }
-        session.execute(lab, &line.statement).map_err(|failure| FileError::at(&line.place, failure.to_string()))?;
+pub fn run_boot_file(lab: &mut impl Machine, path: &Path) -> Result<(), FileError> {
+    let cases = load(path)?;
+    if let Some(start) = cases.iter().find_map(|case| case.start.as_ref()) {
+        return Err(FileError {
+            place: start.to_string(),
+            reason: "case is for case files: nslab run executes those".to_owned(),
+        });
+    }
+    for case in &cases {
+        run_lines(lab, &case.lines)
+            .map_err(|(line, failure)| FileError { place: line.place.to_string(), reason: failure.to_string() })?;
     }
     Ok(())
 }
 
-fn run_lines<'a>(lab: &mut impl Lab, lines: &'a [Line]) -> Result<(), (&'a Line, Failure)> {
+fn run_lines<'a>(lab: &mut impl Machine, lines: &'a [Line]) -> Result<(), (&'a Line, Failure)> {
     let mut session = Session::default();
-    lines.iter().try_for_each(|line| session.execute(lab, &line.statement).map(drop).map_err(|failure| (line, failure)))
+    let mut opens: BTreeSet<_> = lines.iter().filter_map(|line| line.statement.opened()).collect();
+    for line in lines {
+        while opens.first().is_some_and(|(after, _)| *after < line.place.line as u64) {
+            if let Some((after, path)) = opens.pop_first() {
+                session.open(lab, after, path);
+            }
+        }
+        session.execute(lab, &line.statement).map_err(|failure| (line, failure))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

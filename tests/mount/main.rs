@@ -2,7 +2,9 @@
 
 mod command;
 mod consistency;
+mod door;
 mod held;
+mod journal;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
