@@ -6,7 +6,7 @@ use crate::errno::Result;
 use crate::kernel::Kernel;
 use crate::kernel::cred::Cred;
 use crate::kernel::file::Bound;
-use crate::kernel::ns::{ENTRIES, NsEntry, NsType, SLOTS, Slot, Source};
+use crate::kernel::ns::{ENTRIES, NsEntry, NsState, NsType, SLOTS, Slot, Source};
 use crate::kernel::table::Id;
 use crate::kernel::task::{COMM_MAX, TaskState};
 
@@ -135,7 +135,7 @@ impl Census {
         let namespaces = k.ns_by_inum.values().map(|&ns| {
             let namespace = &k.namespaces[ns];
             let common = &namespace.common;
-            let is_shown = namespace.ns_type() != NsType::Pid || namespace.pid().child_reaper.is_some();
+            let is_shown = !matches!(&namespace.state, NsState::Pid(pid_ns) if pid_ns.child_reaper.is_none());
             NsRow {
                 slot: ns.index(),
                 ns_type: namespace.ns_type(),
