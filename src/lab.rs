@@ -5,7 +5,7 @@ use crate::errno::Result;
 use crate::kernel::file::{Bound, OpenFlags};
 use crate::kernel::node::{Node, Place};
 use crate::kernel::{Kernel, TaskId};
-use crate::tree::{self, Attr, Cacheable, DirEntry, FileType, Viewer};
+use crate::tree::{self, Attr, Cacheable, DirEntry, FileType, Rendering, Viewer};
 use crate::{bail, err};
 
 /// A file of `ctl/`.
@@ -253,10 +253,18 @@ pub fn may_change(node: Node) -> Result<()> {
 /// # Errors
 /// Those of [`tree::read_open`]; EISDIR; ESRCH: its task is gone.
 pub fn read(k: &Kernel, viewer: Viewer, file: &Bound) -> Result<Vec<u8>> {
+    take(k, viewer, file).map(Rendering::into_text)
+}
+
+/// The same, to be drawn later if it is a picture.
+///
+/// # Errors
+/// As [`read`].
+pub fn take(k: &Kernel, viewer: Viewer, file: &Bound) -> Result<Rendering> {
     match Control::of(file.node.place) {
-        None => tree::read_open(k, viewer, file),
+        None => Rendering::take(k, viewer, file),
         Some(_) if file.node.task().is_some_and(|task| !k.tasks.contains(task)) => bail!(ESRCH, "the task is gone"),
-        Some(control) => control.read(k),
+        Some(control) => control.read(k).map(Rendering::Text),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::kernel::node::{Node, Place, View};
 use crate::kernel::ns::ENTRIES;
 use crate::kernel::{Kernel, TaskId};
 use crate::lab::{self, Control};
-use crate::tree::{self, Attr, DirEntry, FileType, Special, Viewer};
+use crate::tree::{self, Attr, DirEntry, FileType, Rendering, Special, Viewer};
 use crate::{bail, err};
 
 /// Steps that `kernel/trace` keeps. A step costs far less than the request that made it.
@@ -280,7 +280,8 @@ impl Shared {
                 None => Ok(slice(self.lab.faults.text().as_bytes(), offset, size).to_vec()),
             },
             State::Content(content) => {
-                let picture = self.picture(content, offset, |k, viewer| lab::read(k, viewer, &handle.file), &handle)?;
+                let take = |k: &Kernel, viewer| lab::take(k, viewer, &handle.file);
+                let picture = self.picture(content, offset, take, Rendering::into_text, &handle)?;
                 Ok(slice(&picture, offset, size).to_vec())
             }
             State::Stream(start) => {
@@ -301,7 +302,8 @@ impl Shared {
         }
         match &handle.state {
             State::Listing(listing) => {
-                self.picture(listing, offset, |k, viewer| lab::readdir(k, viewer, handle.file.node), &handle)
+                let take = |k: &Kernel, viewer| lab::readdir(k, viewer, handle.file.node);
+                self.picture(listing, offset, take, |entries| entries, &handle)
             }
             State::Content(_) | State::Stream(_) | State::Control(_) | State::Batch(..) | State::Faults(_) => {
                 bail!(ENOTDIR, "not a directory")
@@ -309,18 +311,20 @@ impl Shared {
         }
     }
 
-    fn picture<T>(
+    /// `take` needs the state, `finish` may take its time.
+    fn picture<T, P>(
         &self,
         kept: &Mutex<Option<Arc<[T]>>>,
         offset: u64,
-        take: impl FnOnce(&Kernel, Viewer) -> Result<Vec<T>>,
+        take: impl FnOnce(&Kernel, Viewer) -> Result<P>,
+        finish: impl FnOnce(P) -> Vec<T>,
         handle: &Handle,
     ) -> Result<Arc<[T]>> {
         let old = lock(kept).clone();
         match old {
             Some(old) if offset > 0 => Ok(old),
             _ => {
-                let new: Arc<[T]> = self.lab.read(|k| take(k, viewer(k, handle.file.node)?))??.into();
+                let new: Arc<[T]> = finish(self.lab.read(|k| take(k, viewer(k, handle.file.node)?))??).into();
                 *lock(kept) = Some(Arc::clone(&new));
                 Ok(new)
             }

@@ -1,5 +1,6 @@
 //! The files that belong to no object: the directories at the top, `proc/*` and `proc/sys/**`.
 
+use super::census::Census;
 use super::look::Look;
 use super::mqueue;
 use super::proc::{sys, system, sysvipc};
@@ -21,6 +22,8 @@ pub(super) struct Row {
 pub(super) enum Kind {
     Dir(Dir),
     File(Render),
+    /// A picture of the whole lab, drawn without the kernel.
+    Picture(fn(&Census) -> Vec<u8>),
     Link(fn(&Look<'_>) -> Result<String>),
     Sysctl {
         render: Render,
@@ -62,6 +65,10 @@ const fn dir(path: &'static str, dir: Dir) -> Row {
 
 const fn file(path: &'static str, render: Render) -> Row {
     Row { path, mode: 0o444, kind: Kind::File(render) }
+}
+
+const fn picture(path: &'static str, draw: fn(&Census) -> Vec<u8>) -> Row {
+    Row { path, mode: 0o444, kind: Kind::Picture(draw) }
 }
 
 const fn link(path: &'static str, text: fn(&Look<'_>) -> Result<String>) -> Row {
@@ -177,10 +184,10 @@ pub(super) static ROWS: &[Row] = &[
     dir("kernel/ops", Dir::Objects(Collection::Ops)),
     Row { path: "kernel/trace", mode: 0o444, kind: Kind::Special(Special::Trace, trace::render) },
     Row { path: "kernel/faults", mode: 0o644, kind: Kind::Special(Special::Faults, |_| Ok(Vec::new())) },
-    file("kernel/tree", outline::render),
-    file("kernel/tree.json", json::render),
-    file("kernel/graph.dot", graph::dot),
-    file("kernel/graph.svg", graph::svg),
+    picture("kernel/tree", outline::draw),
+    picture("kernel/tree.json", json::draw),
+    picture("kernel/graph.dot", graph::dot),
+    picture("kernel/graph.svg", graph::svg),
 ];
 
 fn paths() -> impl Iterator<Item = &'static str> {
@@ -189,6 +196,15 @@ fn paths() -> impl Iterator<Item = &'static str> {
 
 pub(super) fn row(row: u16) -> &'static Row {
     &ROWS[usize::from(row)]
+}
+
+/// How a picture of the whole lab is drawn, if the file is one.
+pub(super) fn drawn_by(place: Place) -> Option<fn(&Census) -> Vec<u8>> {
+    let Place::Fixed(row) = place else { return None };
+    match self::row(row).kind {
+        Kind::Picture(draw) => Some(draw),
+        _ => None,
+    }
 }
 
 impl Row {
@@ -202,14 +218,19 @@ impl Row {
         match self.kind {
             Kind::Link(_) | Kind::Ipc(_) | Kind::Dir(Dir::Mqueue) => true,
             Kind::Sysctl { write, .. } => matches!(write, Some(Sysctl::PidMax | Sysctl::Net(_))),
-            Kind::Dir(_) | Kind::File(_) | Kind::SysvIpc(_) | Kind::Special(..) => false,
+            Kind::Dir(_) | Kind::File(_) | Kind::Picture(_) | Kind::SysvIpc(_) | Kind::Special(..) => false,
         }
     }
 
     pub fn file_type(&self) -> FileType {
         match self.kind {
             Kind::Dir(_) => FileType::Directory,
-            Kind::File(_) | Kind::Sysctl { .. } | Kind::Ipc(_) | Kind::SysvIpc(_) | Kind::Special(..) => FileType::File,
+            Kind::File(_)
+            | Kind::Picture(_)
+            | Kind::Sysctl { .. }
+            | Kind::Ipc(_)
+            | Kind::SysvIpc(_)
+            | Kind::Special(..) => FileType::File,
             Kind::Link(_) => FileType::Symlink,
         }
     }

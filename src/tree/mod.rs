@@ -38,6 +38,7 @@ use crate::kernel::ns::NsType;
 use crate::kernel::ns::ipc::IpcSysctl;
 use crate::kernel::uid_map::MapKind;
 use crate::kernel::{DentryId, Kernel, TaskId};
+pub use census::{Census, Rendering};
 use look::Look;
 use name::Style;
 use proc::pid::{self, TaskDir, fd};
@@ -451,6 +452,7 @@ pub fn special(node: Node) -> Option<Special> {
         fixed::Kind::Special(special, _) => Some(special),
         fixed::Kind::Dir(_)
         | fixed::Kind::File(_)
+        | fixed::Kind::Picture(_)
         | fixed::Kind::Link(_)
         | fixed::Kind::Sysctl { .. }
         | fixed::Kind::Ipc(_)
