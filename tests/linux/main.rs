@@ -23,6 +23,8 @@ mod area;
 mod cases;
 mod cgroup;
 mod encode;
+#[path = "../common/files.rs"]
+mod files;
 mod ipc;
 mod look;
 mod machine;
@@ -165,7 +167,7 @@ fn check_programs(pair: &mut Pair, area: &Area, seed: u64) -> Result<Counts, Str
 /// Runs the case files on both sides; a case that cannot run here stops at the first line that says so.
 fn check_cases(pair: &mut Pair, part: &str) -> Result<BTreeMap<String, CaseCounts>, String> {
     let mut families: BTreeMap<String, CaseCounts> = BTreeMap::new();
-    for file in sites::files("fixtures/cases", "lab") {
+    for file in files::files("fixtures/cases", "lab") {
         let name = file.file_stem().unwrap_or_default().to_string_lossy();
         if !name.contains(part) {
             continue;
