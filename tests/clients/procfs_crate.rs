@@ -99,7 +99,7 @@ fn the_procfs_crate_asks_the_hosts_proc_only_for_the_release_it_runs_on() {
     let trace = dir.path().join("trace");
     let mut command = Command::new("timeout");
     command.args(["60", "strace", "-f", "-e", "trace=%file", "-o"]).arg(&trace).arg(std::env::current_exe().unwrap());
-    let this = "the_procfs_crate_asks_the_hosts_proc_only_for_the_release_it_runs_on";
+    let this = "procfs_crate::the_procfs_crate_asks_the_hosts_proc_only_for_the_release_it_runs_on";
     command.args(["--exact", this]).env(LAB_TO_READ, lab.at("proc"));
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");

@@ -22,6 +22,7 @@
 mod area;
 mod cases;
 mod cgroup;
+mod draw;
 mod encode;
 #[path = "../common/files.rs"]
 mod files;
@@ -35,6 +36,7 @@ mod observe;
 mod pair;
 mod patience;
 mod planted;
+#[path = "../common/program/mod.rs"]
 mod program;
 mod raw;
 mod record;
