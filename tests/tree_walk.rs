@@ -7,7 +7,7 @@ mod files;
 
 use std::collections::BTreeSet;
 
-use nslab::errno::Errno;
+use nslab::errno::{Errno, Result};
 use nslab::kernel::file::OpenFlags;
 use nslab::kernel::node::{Node, Place, View};
 use nslab::kernel::{Kernel, TaskId};
@@ -103,11 +103,9 @@ impl Walk<'_> {
     }
 
     fn file(&self, path: &str, node: Node, attr: &Attr) {
-        let opened = lab::may_open(self.k, self.viewer, node, OpenFlags::READ);
-        let result = opened.and_then(|()| lab::read(self.k, self.viewer, node));
-        match result {
+        match read(self.k, self.viewer, node) {
             Ok(text) if leaf(path) == "holders" => {
-                let count = lab::read(self.k, self.viewer, self.follow(path, "count")).unwrap();
+                let count = read(self.k, self.viewer, self.follow(path, "count")).unwrap();
                 let lines = text.iter().filter(|&&byte| byte == b'\n').count();
                 assert_eq!(format!("{lines}\n").into_bytes(), count, "{path}");
             }
@@ -218,6 +216,10 @@ fn all_nodes(k: &Kernel) -> Vec<Node> {
     found
 }
 
+fn read(k: &Kernel, viewer: Viewer, node: Node) -> Result<Vec<u8>> {
+    lab::read(k, viewer, &lab::open(k, viewer, node, OpenFlags::READ)?)
+}
+
 #[test]
 fn stale_nodes_give_errors() {
     let mut k = scene();
@@ -231,7 +233,7 @@ fn stale_nodes_give_errors() {
         let is_gone = lab::attr(&k, viewer, node).is_err();
         gone += usize::from(is_gone);
         for errno in [
-            lab::read(&k, viewer, node).err(),
+            read(&k, viewer, node).err(),
             tree::readlink(&k, viewer, node).err(),
             lab::readdir(&k, viewer, node).err(),
             lab::lookup(&k, viewer, node, b"x").err(),
@@ -249,7 +251,7 @@ fn a_view_shows_its_own_numbers() {
     let inner = k.find_task(2).unwrap();
     let view = |path: &[u8]| {
         let node = tree::resolve(&k, inner, View::PidNs(k.task_active_pid_ns(inner)), path, true).unwrap();
-        String::from_utf8(lab::read(&k, Viewer(inner), node).unwrap()).unwrap()
+        String::from_utf8(read(&k, Viewer(inner), node).unwrap()).unwrap()
     };
     assert!(view(b"proc/self/status").contains("\nPid:\t1\nPPid:\t0\n"));
     assert!(view(b"/proc/self/status").contains("\nPid:\t2\nPPid:\t1\n"));

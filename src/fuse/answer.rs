@@ -18,7 +18,7 @@ use crate::errno::Result;
 use crate::host::Host;
 use crate::kernel::change::Change;
 use crate::kernel::cred::OVERFLOW_ID;
-use crate::kernel::file::OpenFlags;
+use crate::kernel::file::{Bound, OpenFlags};
 use crate::kernel::node::{Node, Place, View};
 use crate::kernel::ns::ENTRIES;
 use crate::kernel::{Kernel, TaskId};
@@ -227,36 +227,36 @@ impl Shared {
         Ok(())
     }
 
-    /// Whether `caller` may use a file this way.
+    /// Opens a file for `caller`, as the viewer.
     ///
     /// # Errors
     /// EACCES: the caller may not write here, or the viewer may not open the file.
-    pub(super) fn check(&self, caller: Caller, node: Node, flags: OpenFlags) -> Result<()> {
+    fn bind(&self, caller: Caller, node: Node, flags: OpenFlags) -> Result<Bound> {
         if flags.contains(OpenFlags::WRITE) {
             self.check_writer(caller)?;
         }
-        self.host.read(|k| lab::may_open(k, viewer(k, node)?, node, flags))?
+        self.host.read(|k| lab::open(k, viewer(k, node)?, node, flags))?
     }
 
     /// access(2): what the viewer and the caller may both do.
     ///
     /// # Errors
-    /// As [`Shared::check`].
+    /// As [`Shared::bind`].
     pub(super) fn access(&self, caller: Caller, ino: u64, mask: AccessFlags) -> Result<()> {
         let mut flags = OpenFlags::empty();
         flags.set(OpenFlags::READ, mask.contains(AccessFlags::R_OK));
         flags.set(OpenFlags::WRITE, mask.contains(AccessFlags::W_OK));
-        if flags.is_empty() { Ok(()) } else { self.check(caller, self.node(ino)?, flags) }
+        if flags.is_empty() { Ok(()) } else { self.bind(caller, self.node(ino)?, flags).map(drop) }
     }
 
     /// Opens a file for `caller`; gives the handle's number.
     ///
     /// # Errors
-    /// As [`Shared::check`].
+    /// As [`Shared::bind`].
     pub(super) fn open(&self, caller: Caller, ino: u64, flags: i32) -> Result<u64> {
         let node = self.node(ino)?;
         self.faults.check(Op::Open, || self.inodes.full_path(ino))?;
-        self.check(caller, node, open_flags(flags))?;
+        let file = self.bind(caller, node, open_flags(flags))?;
         let answer = || Mutex::new(Answer::new(0, self.results.get(node.place)));
         let state = match node.place {
             Place::Ctl(..) => State::Control(answer()),
@@ -265,7 +265,7 @@ impl Shared {
             _ if tree::is_trace(node) => State::Stream(Mutex::default()),
             _ => State::Content(Mutex::default()),
         };
-        Ok(self.handles.insert(Handle { ino, node, appends: flags & libc::O_APPEND != 0, state }))
+        Ok(self.handles.insert(Handle { ino, file, appends: flags & libc::O_APPEND != 0, state }))
     }
 
     /// # Errors
@@ -273,8 +273,8 @@ impl Shared {
     pub(super) fn opendir(&self, caller: Caller, ino: u64) -> Result<u64> {
         let node = self.node(ino)?;
         self.faults.check(Op::Open, || self.inodes.full_path(ino))?;
-        self.check(caller, node, OpenFlags::READ | OpenFlags::DIRECTORY)?;
-        Ok(self.handles.insert(Handle { ino, node, appends: false, state: State::Listing(Mutex::default()) }))
+        let file = self.bind(caller, node, OpenFlags::READ | OpenFlags::DIRECTORY)?;
+        Ok(self.handles.insert(Handle { ino, file, appends: false, state: State::Listing(Mutex::default()) }))
     }
 
     /// A read from the start takes a new picture of the file; the reads that follow get the rest of the same one.
@@ -293,7 +293,7 @@ impl Shared {
                 None => Ok(slice(self.faults.text().as_bytes(), offset, size).to_vec()),
             },
             State::Content(content) => {
-                let picture = self.picture(content, offset, |k, viewer| lab::read(k, viewer, handle.node), &handle)?;
+                let picture = self.picture(content, offset, |k, viewer| lab::read(k, viewer, &handle.file), &handle)?;
                 Ok(slice(&picture, offset, size).to_vec())
             }
             State::Stream(start) => {
@@ -314,7 +314,7 @@ impl Shared {
         }
         match &handle.state {
             State::Listing(listing) => {
-                self.picture(listing, offset, |k, viewer| lab::readdir(k, viewer, handle.node), &handle)
+                self.picture(listing, offset, |k, viewer| lab::readdir(k, viewer, handle.file.node), &handle)
             }
             State::Content(_) | State::Stream(_) | State::Control(_) | State::Batch(..) | State::Faults(_) => {
                 bail!(ENOTDIR, "not a directory")
@@ -333,7 +333,7 @@ impl Shared {
         match old {
             Some(old) if offset > 0 => Ok(old),
             _ => {
-                let new: Arc<[T]> = self.host.read(|k| take(k, viewer(k, handle.node)?))??.into();
+                let new: Arc<[T]> = self.host.read(|k| take(k, viewer(k, handle.file.node)?))??.into();
                 *lock(kept) = Some(Arc::clone(&new));
                 Ok(new)
             }

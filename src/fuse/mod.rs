@@ -92,7 +92,7 @@ impl LabFs {
     fn submit(&self, fh: u64, offset: u64, bytes: &[u8], reply: ReplyWrite) {
         let work = caught(|| {
             let handle = self.shared.handle(fh)?;
-            let work = match (&handle.state, handle.node.place) {
+            let work = match (&handle.state, handle.file.node.place) {
                 (State::Control(_), Place::Ctl(task, row)) => {
                     Work::Call(task, Call::from_write(&VERBS[usize::from(row)], bytes))
                 }

@@ -22,7 +22,7 @@ use crate::kernel::node::Node;
 use crate::kernel::{Kernel, TaskId};
 use crate::script::{self, Call};
 use crate::syscall::namei::{mkdir_at, rmdir_at};
-use crate::syscall::write::write_node;
+use crate::syscall::write::write_open;
 use crate::syscall::{Return, Syscall, dispatch};
 use crate::tree;
 use crate::{bail, err};
@@ -210,7 +210,7 @@ impl Mutator {
             State::Content(_) | State::Stream(_) | State::Listing(_) | State::Faults(_) => return,
         };
         let text: Arc<[u8]> = outcome.answer.as_slice().into();
-        self.shared.results.set(handle.node.place, Arc::clone(&text));
+        self.shared.results.set(handle.file.node.place, Arc::clone(&text));
         *lock(answer) = Answer::new(offset + outcome.written as u64, text);
     }
 }
@@ -280,10 +280,10 @@ impl<'a> Calls<'a> {
         let position = if handle.appends { 0 } else { offset };
         let path = self.shared.inodes.path(handle.ino);
         let line = |k: &Kernel| {
-            let pid = viewer(k, handle.node).map_or(0, |viewer| k.task_nr(viewer.0));
+            let pid = viewer(k, handle.file.node).map_or(0, |viewer| k.task_nr(viewer.0));
             (position == 0).then(|| format!("{pid} write {} {}", quote(&path), quote(bytes)))
         };
-        self.perform(line, |k| write_node(k, viewer(k, handle.node)?.0, handle.node, position, bytes))
+        self.perform(line, |k| write_open(k, viewer(k, handle.file.node)?.0, &handle.file, position, bytes))
     }
 
     /// Makes one call; `line` is what the journal notes of it.

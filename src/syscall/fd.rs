@@ -3,17 +3,16 @@
 use super::{Return, Target, cwd, find_visible, namei};
 use crate::bail;
 use crate::errno::{Errno, Result};
-use crate::kernel::file::{Bound, Descriptor, File, FileKind, OpenFlags};
+use crate::kernel::file::{Descriptor, File, FileKind, OpenFlags};
 use crate::kernel::ipc::mqueue::MqueueFile;
 use crate::kernel::mount::dentry::Content;
 use crate::kernel::mount::site::Path;
 use crate::kernel::net::SocketId;
 use crate::kernel::node::{Node, Place, View};
-use crate::kernel::ns::NsType;
 use crate::kernel::ptrace::PtraceMode;
 use crate::kernel::refcount::Held;
 use crate::kernel::{FileId, Kernel, NsId, PidId, TaskId};
-use crate::tree::{self, Viewer, WriteTarget};
+use crate::tree::{self, Viewer};
 
 /// What opening a target gives, before it has a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +80,7 @@ pub fn opened(k: &Kernel, file: FileId) -> Opened {
             Opened::Pidfd { pid: pid.id(), thread: *thread, task: k.pids[pid.id()].attached.task }
         }
         FileKind::Socket(id) => Opened::Socket(*id),
-        FileKind::Node { node, .. } | FileKind::Mounts { node, .. } => Opened::Node(*node),
+        FileKind::Node { bound, .. } => Opened::Node(bound.node),
         FileKind::Mqueue(open) => Opened::Node(mqueue_node(open)),
     }
 }
@@ -147,7 +146,7 @@ pub fn sys_open(k: &mut Kernel, me: TaskId, target: &Target, flags: OpenFlags) -
         Opened::Pidfd { pid, thread, .. } => FileKind::Pidfd { pid: k.pids.hold(pid), thread },
         Opened::Socket(_) => bail!(ENXIO, "a socket cannot be opened once more"),
         Opened::Node(Node { place: Place::Mqueue(queue), .. }) => FileKind::Mqueue(k.open_mqueue(queue)),
-        Opened::Node(node) => node_kind(k, me, node, flags),
+        Opened::Node(node) => node_kind(k, me, node, flags)?,
     };
     let file = new_file(k, me, kind, flags, path);
     install_fd(k, me, fd, file, flags.contains(OpenFlags::CLOEXEC) || matches!(opened, Opened::Pidfd { .. }));
@@ -184,32 +183,18 @@ fn open_or_create(k: &mut Kernel, me: TaskId, path: &[u8], flags: OpenFlags) -> 
     Ok(node)
 }
 
-/// A file of the tree with what it is bound to; O_TRUNC empties it.
-fn node_kind(k: &mut Kernel, me: TaskId, node: Node, flags: OpenFlags) -> FileKind {
-    if flags.contains(OpenFlags::PATH) {
-        return FileKind::Node { node, bound: None };
-    }
-    if let (Place::Dentry(dentry), true) = (node.place, flags.contains(OpenFlags::TRUNC)) {
+/// A file of the tree with what it is about; O_TRUNC empties it.
+///
+/// # Errors
+/// Those of [`tree::bind`].
+pub(super) fn node_kind(k: &mut Kernel, me: TaskId, node: Node, flags: OpenFlags) -> Result<FileKind> {
+    let bound = tree::bind(k, Viewer(me), node, flags)?;
+    let truncates = flags.contains(OpenFlags::TRUNC) && !flags.contains(OpenFlags::PATH);
+    if let (Place::Dentry(dentry), true) = (node.place, truncates) {
         k.vfs.dentries[dentry].content = Content::File(Vec::new());
     }
-    if let Some((ns, root)) = tree::listed_mounts(k, node) {
-        return FileKind::Mounts { node, ns: k.get_ns(ns), root: k.hold_path(root) };
-    }
-    FileKind::Node { node, bound: bind(k, me, node) }
-}
-
-/// What a file of the lab's tree is bound to while `me` has it open.
-fn bind(k: &mut Kernel, me: TaskId, node: Node) -> Option<Bound> {
-    let ns = tree::bound_ns(k, Viewer(me), node)?;
-    Some(match (tree::write_target(node), node.place) {
-        (Some(WriteTarget::Sysctl(_)), _) | (None, Place::NetConf(..)) => Bound::Table(ns),
-        // Of the files of IPC namespaces that cannot be written only those of System V IPC are bound to anything.
-        (None, _) if k.namespaces[ns].ns_type() == NsType::Ipc => {
-            let pid_ns = k.task_active_pid_ns(me);
-            Bound::SysvIpc { ipc_ns: k.get_ns(ns), pid_ns: k.get_ns(pid_ns) }
-        }
-        _ => Bound::Ns(k.get_ns(ns)),
-    })
+    let kept = k.keep(bound.about);
+    Ok(FileKind::Node { bound, kept })
 }
 
 /// An open queue as a file of the lab's tree.

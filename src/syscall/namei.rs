@@ -231,7 +231,7 @@ fn check_touch(k: &Kernel, me: TaskId, node: Node) -> Result<()> {
     if let Place::Dentry(id) = node.place {
         let (uid, gid) = (k.vfs.dentries[id].uid, k.vfs.dentries[id].gid);
         if k.cred_of(me).ids.fsuid != uid && !may_on(k, me, (uid, gid), Cap::FOWNER) {
-            return tree::may_write_as(k, k.tasks[me].cred.id(), node);
+            return tree::may_write_as(k, k.cred_of(me).rights(), node);
         }
     }
     Ok(())
@@ -461,7 +461,7 @@ fn rename(k: &mut Kernel, me: TaskId, old: &[u8], new: &[u8]) -> Result<()> {
     }
     if is_dir && from != dir {
         // Its `..` changes.
-        tree::may_write_as(k, k.tasks[me].cred.id(), Node { place: Place::Dentry(id), ..old_dir })?;
+        tree::may_write_as(k, k.cred_of(me).rights(), Node { place: Place::Dentry(id), ..old_dir })?;
     }
     check_no_mountpoint(k, me, Place::Dentry(id))?;
     if let Some(replaced) = replaced {

@@ -6,7 +6,7 @@ use super::mount::{self, Beneath, check_may_mount, check_mount_root, check_own, 
 use super::{Return, fd, namei};
 use crate::bail;
 use crate::errno::Result;
-use crate::kernel::file::{FileKind, OpenFlags};
+use crate::kernel::file::OpenFlags;
 use crate::kernel::mount::propagation::PropagationType;
 use crate::kernel::mount::site::Path;
 use crate::kernel::mount::tree::MountTree;
@@ -29,8 +29,9 @@ pub fn sys_open_tree(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<Return> 
     let tree = k.vfs.trees.insert(MountTree { ns: None, origin, root, mounts: BTreeMap::new(), event: 0 });
     k.join_tree(tree, copies);
     let path = Path { mount: root, place: from.place };
-    let kind = FileKind::Node { node: Node::from(path), bound: None };
-    let file = fd::new_file(k, me, kind, OpenFlags::PATH | OpenFlags::NEED_UNMOUNT, Some(path));
+    let flags = OpenFlags::PATH | OpenFlags::NEED_UNMOUNT;
+    let kind = fd::node_kind(k, me, Node::from(path), flags)?;
+    let file = fd::new_file(k, me, kind, flags, Some(path));
     fd::install_fd(k, me, number, file, false);
     Ok(Return::Num(i64::from(number)))
 }

@@ -32,7 +32,7 @@ fn subject(k: &mut Kernel, me: TaskId, path: &[u8], follow: bool) -> Result<Subj
 /// open(2), read(2) to the end, close(2); of a descriptor read(2) from its position to the end.
 ///
 /// # Errors
-/// EMFILE at RLIMIT_NOFILE; those of [`tree::resolve`], [`tree::may_open`] and [`tree::read`]; EBADF: a descriptor that is not
+/// EMFILE at RLIMIT_NOFILE; those of [`tree::resolve`], [`tree::open`] and [`tree::read_open`]; EBADF: a descriptor that is not
 /// open for reading.
 pub fn sys_read(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<Return> {
     if fd::descriptor(path).is_none() {
@@ -41,8 +41,8 @@ pub fn sys_read(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<Return> {
     match subject(k, me, path, true)? {
         Subject::File(file) => read_file(k, me, file),
         Subject::Node(node) => {
-            tree::may_open(k, Viewer(me), node, OpenFlags::READ)?;
-            tree::read(k, Viewer(me), node).map(Return::Text)
+            let bound = tree::open(k, Viewer(me), node, OpenFlags::READ)?;
+            tree::read_open(k, Viewer(me), &bound).map(Return::Text)
         }
     }
 }
@@ -52,7 +52,7 @@ fn read_file(k: &mut Kernel, me: TaskId, id: FileId) -> Result<Return> {
     if !file.flags.contains(OpenFlags::READ) || file.flags.contains(OpenFlags::PATH) {
         bail!(EBADF, "the descriptor is not open for reading");
     }
-    let content = tree::read_open(k, me, file)?;
+    let content = tree::read_file(k, me, &file.kind)?;
     let start = usize::try_from(file.pos).unwrap_or(usize::MAX).min(content.len());
     k.open_files[id].pos = file.pos.max(content.len() as u64);
     Ok(Return::Text(content[start..].to_vec()))
@@ -65,11 +65,9 @@ fn read_file(k: &mut Kernel, me: TaskId, id: FileId) -> Result<Return> {
 pub fn sys_readlink(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<Return> {
     let node = match subject(k, me, path, false)? {
         Subject::Node(node) => node,
-        Subject::File(file) => match k.open_files[file].kind {
-            FileKind::Node { node, .. } | FileKind::Mounts { node, .. } => node,
-            FileKind::Ns(_) | FileKind::Pidfd { .. } | FileKind::Mqueue(_) | FileKind::Socket(_) => {
-                bail!(ENOENT, "the descriptor is no symbolic link")
-            }
+        Subject::File(file) => match k.open_files[file].kind.bound() {
+            Some(bound) => bound.node,
+            None => bail!(ENOENT, "the descriptor is no symbolic link"),
         },
     };
     tree::readlink_as_task(k, me, node).map(Return::Text)
@@ -83,7 +81,7 @@ pub fn sys_stat(k: &mut Kernel, me: TaskId, path: &[u8], follow: bool) -> Result
     let node = match subject(k, me, path, follow)? {
         Subject::Node(node) => node,
         Subject::File(file) => match &k.open_files[file].kind {
-            FileKind::Node { node, .. } | FileKind::Mounts { node, .. } => *node,
+            FileKind::Node { bound, .. } => bound.node,
             FileKind::Ns(ns) => Node { view: View::Caller, place: Place::NsFile(*ns) },
             FileKind::Mqueue(open) => fd::mqueue_node(open),
             FileKind::Pidfd { pid, .. } => return Ok(pidfd_stat(pid.id().serial())),
@@ -143,14 +141,8 @@ fn listable(k: &Kernel, file: FileId) -> Result<Node> {
     if file.flags.contains(OpenFlags::PATH) {
         bail!(EBADF, "the descriptor was opened with O_PATH");
     }
-    match file.kind {
-        FileKind::Node { node, .. } => Ok(node),
-        FileKind::Ns(_)
-        | FileKind::Pidfd { .. }
-        | FileKind::Mqueue(_)
-        | FileKind::Socket(_)
-        | FileKind::Mounts { .. } => {
-            bail!(ENOTDIR, "the descriptor is no directory")
-        }
+    match file.kind.bound() {
+        Some(bound) => Ok(bound.node),
+        None => bail!(ENOTDIR, "the descriptor is no directory"),
     }
 }

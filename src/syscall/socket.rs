@@ -102,7 +102,7 @@ fn check_path(path: &[u8]) -> Result<()> {
 fn file_listener(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<SocketId> {
     check_path(path)?;
     let node = Node::from(namei::find(k, me, path, true)?);
-    tree::may_write_as(k, k.tasks[me].cred.id(), node)?;
+    tree::may_write_as(k, k.cred_of(me).rights(), node)?;
     match node.place {
         Place::Dentry(file) => match k.vfs.dentries[file].content {
             Content::Socket(Some(socket)) if k.net.sockets.contains(socket) => Ok(socket),

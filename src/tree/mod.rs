@@ -17,6 +17,7 @@ mod net_conf;
 mod open;
 mod outline;
 mod proc;
+mod read;
 mod resolve;
 mod root;
 mod rows;
@@ -30,22 +31,21 @@ use crate::errno::Result;
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::file::CgroupFile;
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
-use crate::kernel::file::{File, FileKind};
-use crate::kernel::mount::dentry::Content;
 use crate::kernel::net::conf::ConfOf;
 use crate::kernel::node::{Node, Object, Place, View};
+use crate::kernel::ns::NsType;
 use crate::kernel::ns::ipc::IpcSysctl;
-use crate::kernel::ns::{NS_TABLE, NsType};
 use crate::kernel::uid_map::MapKind;
-use crate::kernel::{DentryId, Kernel, NsId, TaskId};
+use crate::kernel::{DentryId, Kernel, TaskId};
 use look::Look;
 use name::Style;
 use proc::pid::{self, TaskDir, fd};
 use proc::sys::{self, Rule};
 
 pub use open::{
-    DirUse, check_writable, listed_mounts, may_access_dir, may_open, may_write_as, may_write_sysctl, write_target,
+    DirUse, bind, check_writable, may_access_dir, may_open, may_write_as, may_write_sysctl, open, write_target,
 };
+pub use read::{read, read_file, read_open};
 pub use resolve::{Last, resolve, resolve_file, resolve_parent};
 pub use root::{getcwd, site};
 pub use trace::lines_after as trace_after;
@@ -97,7 +97,7 @@ pub struct DirEntry {
     pub file_type: FileType,
 }
 
-/// What a write to a file changes. Which namespace is meant is fixed at open: [`bound_ns`].
+/// What a write to a file changes. Which namespace is meant is fixed at open: [`bind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteTarget {
     /// A map of the bound user namespace.
@@ -140,12 +140,6 @@ pub enum NetSysctl {
     RmemMax,
     /// By row of [`SETTINGS`](crate::kernel::net::conf::SETTINGS).
     Conf(ConfOf, usize),
-}
-
-/// The namespace `node` addresses when `viewer` opens it now, where that is fixed at open: the user namespace of a map
-/// or setgroups file, the table of a sysctl.
-pub fn bound_ns(k: &Kernel, viewer: Viewer, node: Node) -> Option<NsId> {
-    Look::now(k, viewer, node).ok()?.bound
 }
 
 /// The file called `name` in a directory. Asks no rights: [`resolve`] does.
@@ -378,72 +372,6 @@ fn link_text(k: &Kernel, viewer: Viewer, node: Node, style: Style) -> Result<Vec
         bail!(EACCES, "the task this link belongs to is gone");
     }
     name::link_text(&look, node, style)
-}
-
-/// The whole content of a file, for a viewer that opens it now. Asks no rights but those Linux asks at each read.
-///
-/// # Errors
-/// EISDIR; EINVAL: a namespace file or a link; ESRCH: its task or the viewer is gone; EACCES.
-pub fn read(k: &Kernel, viewer: Viewer, node: Node) -> Result<Vec<u8>> {
-    content(&Look::now(k, viewer, node)?, node)
-}
-
-/// The whole content of a file that is open: ids as the opener's user namespace has them, of the namespace it was
-/// bound to, at the time of the read.
-///
-/// # Errors
-/// As [`read`].
-pub fn read_open(k: &Kernel, reader: TaskId, file: &File) -> Result<Vec<u8>> {
-    match &file.kind {
-        FileKind::Ns(_) | FileKind::Pidfd { .. } => bail!(EINVAL, "namespace files and pidfds cannot be read"),
-        FileKind::Mounts { node, ns, root } => {
-            let look = Look::opened(k, reader, file, *node)?;
-            let format = pid::mounts_format(node.place).unwrap_or(pid::Format::Info);
-            Ok(pid::render_mounts(&look, ns.id(), root.path(), format))
-        }
-        FileKind::Socket(_) => bail!(EOPNOTSUPP, "sockets carry no data in a lab"),
-        FileKind::Node { node, .. } => content(&Look::opened(k, reader, file, *node)?, *node),
-        FileKind::Mqueue(open) => Ok(mqueue::text(k, reader, open.queue.id())),
-    }
-}
-
-fn content(look: &Look<'_>, node: Node) -> Result<Vec<u8>> {
-    let k = look.k;
-    if !is_alive(k, node) {
-        bail!(ESRCH, "what this file shows is gone");
-    }
-    if file_type(k, node.place) == Some(FileType::Directory) {
-        bail!(EISDIR, "this is a directory");
-    }
-    let text = match node.place {
-        Place::Dentry(id) => match &k.vfs.dentries[id].content {
-            Content::File(bytes) => Some(bytes.clone()),
-            Content::Directory(_) | Content::Symlink(_) | Content::Socket(_) => None,
-        },
-        Place::Fixed(row) => match fixed::row(row).kind {
-            fixed::Kind::File(render) | fixed::Kind::SysvIpc(render) | fixed::Kind::Sysctl { render, .. } => {
-                return render(look);
-            }
-            fixed::Kind::Ipc(sysctl) => return sys::ipc(look, sysctl),
-            fixed::Kind::Dir(_) | fixed::Kind::Link(_) => None,
-        },
-        Place::MaxNamespaces(kind) => return sys::max_namespaces(look, NS_TABLE[usize::from(kind)]),
-        Place::Pid(task, row) | Place::Tid(task, row) => match pid::row_at(row).kind {
-            pid::Kind::File(render) => return render(look, task),
-            pid::Kind::Dir(_) | pid::Kind::Link(_) => None,
-        },
-        Place::Fd { task, fd, info: true, .. } => return fd::info(look, task, fd),
-        Place::Cgroup(id, Some(file)) => return cgroup::read(look, id, file),
-        Place::NetConf(of, Some(row)) => return net_conf::read(look, of, row),
-        Place::Mqueue(queue) => Some(mqueue::text(k, look.reader, queue)),
-        Place::Struct(object, row) => structs::read(k, object, row),
-        Place::StructItem(object, row, key) => structs::read_item(k, object, row, key),
-        _ => None,
-    };
-    match text {
-        Some(text) => Ok(text),
-        None => bail!(EINVAL, "this file cannot be read"),
-    }
 }
 
 /// What a cache may keep of a node.

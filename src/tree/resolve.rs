@@ -144,7 +144,7 @@ fn start<'p>(k: &Kernel, task: TaskId, path: &'p [u8]) -> Result<(Node, &'p [u8]
 fn open_file(k: &Kernel, file: FileId) -> Option<Node> {
     let file = &k.open_files[file];
     match &file.kind {
-        FileKind::Node { node, .. } | FileKind::Mounts { node, .. } => Some(*node),
+        FileKind::Node { bound, .. } => Some(bound.node),
         FileKind::Ns(id) => Some(match &file.path {
             Some(path) => Node::from(path.path()),
             None => Node { view: View::Caller, place: Place::NsFile(*id) },

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use nslab::errno::Errno;
-use nslab::kernel::file::FileKind;
 use nslab::kernel::node::{Node, Place};
 use nslab::kernel::ns::{NsType, Slot};
 use nslab::kernel::task::TaskState;
@@ -150,10 +149,7 @@ pub fn real_text(c: &Context<'_>, path: &[u8], bytes: &[u8]) -> Option<Vec<u8>> 
 }
 
 fn node_at(k: &Kernel, me: TaskId, fd: i32) -> Option<Node> {
-    match k.open_files[k.file_at(me, fd)?].kind {
-        FileKind::Node { node, .. } => Some(node),
-        _ => None,
-    }
+    k.open_files[k.file_at(me, fd)?].kind.bound().map(|bound| bound.node)
 }
 
 /// Whether a descriptor is the directory of a cgroup.

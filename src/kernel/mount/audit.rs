@@ -85,8 +85,8 @@ fn count(k: &Kernel) -> Counts {
                 *counts.writers.entry(path.mount.id()).or_default() += 1;
             }
         }
-        if let FileKind::Mounts { root, .. } = &file.kind {
-            counts.path(root);
+        if let FileKind::Node { kept, .. } = &file.kind {
+            kept.root.iter().for_each(|root| counts.path(root));
         }
     }
     for (_, mount) in k.vfs.mounts.iter() {

@@ -1,6 +1,6 @@
 //! Opening and writing files, none that the machine outside shares.
 
-use nslab::kernel::file::{FileKind, OpenFlags};
+use nslab::kernel::file::OpenFlags;
 use nslab::kernel::node::{Place, View};
 use nslab::syscall::Target;
 use nslab::syscall::ioctl::*;
@@ -89,8 +89,8 @@ fn write_job(c: &Context<'_>, path: &[u8], bytes: &[u8]) -> Option<Job> {
 
 /// Which namespace an open sysctl changes is decided by the write: too late to ask.
 fn is_sysctl(c: &Context<'_>, fd: i32) -> bool {
-    let file = c.k.file_at(c.me, fd).map(|file| &c.k.open_files[file].kind);
-    matches!(file, Some(FileKind::Node { node, .. }) if matches!(write_target(*node), Some(WriteTarget::Sysctl(_))))
+    let bound = c.k.file_at(c.me, fd).and_then(|file| c.k.open_files[file].kind.bound());
+    bound.is_some_and(|bound| matches!(write_target(bound.node), Some(WriteTarget::Sysctl(_))))
 }
 
 /// In a tree of mounts a sysctl may have any path.

@@ -46,7 +46,7 @@ pub(in crate::tree) fn info(look: &Look<'_>, task: TaskId, fd: i32) -> Result<Ve
     let file = file(k, task, fd)?;
     let nsfs = k.vfs.mounts[k.vfs.nsfs.id()].mnt_id;
     let (mnt_id, inode) = match &file.kind {
-        FileKind::Node { node, .. } | FileKind::Mounts { node, .. } => (MNT_ID_PROC, ino(*node)),
+        FileKind::Node { bound, .. } => (MNT_ID_PROC, ino(bound.node)),
         FileKind::Ns(ns) => (nsfs, u64::from(k.namespaces[*ns].common.inum)),
         FileKind::Pidfd { pid, .. } => (MNT_ID_PIDFS, pid.id().serial()),
         FileKind::Socket(socket) => (MNT_ID_SOCKFS, k.net.sockets[*socket].ino),
