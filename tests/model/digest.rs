@@ -145,6 +145,8 @@ pub fn left_behind(k: &Kernel, actor: TaskId, call: &Syscall) -> &'static [&'sta
     match call {
         // It does several things one by one, and keeps those before the one that failed.
         Syscall::Ip(Ip::LinkSet(_)) => &["namespaces", "net"],
+        // The device of one end is made, and goes when that of the other cannot be.
+        Syscall::Ip(Ip::LinkAdd(add)) if add.kind == "veth" => &["namespaces", "net"],
         // The place for what it would have undone.
         Syscall::Sem(SemCall::Op { ops, .. }) if ops.iter().any(|op| op.undo) => &["tasks", "undo_lists"],
         // The numbers before the one that is wrong.
