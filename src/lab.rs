@@ -73,7 +73,7 @@ pub fn readdir(k: &Kernel, viewer: Viewer, dir: Node) -> Result<Vec<DirEntry>> {
     };
     let entries = entries.into_iter().map(|(name, place)| {
         let file_type = file_type(place);
-        DirEntry { name, node: Node { view: dir.view, place }, file_type }
+        DirEntry { name, node: Node { view: dir.view, place }, file_type, ino: tree::ino(k, place) }
     });
     let others = if is_control(dir.place) { Vec::new() } else { tree::readdir(k, viewer, dir)? };
     Ok(entries.chain(others).collect())
@@ -115,7 +115,7 @@ pub fn attr(k: &Kernel, viewer: Viewer, node: Node) -> Result<Attr> {
         Place::CtlBatch | Place::Ctl(..) => (0o644, 1),
         _ => (0o444, 1),
     };
-    Ok(Attr { file_type: file_type(node.place), mode, nlink, ino: None, ..owned_as })
+    Ok(Attr { file_type: file_type(node.place), mode, nlink, ino: tree::ino(k, node.place), ..owned_as })
 }
 
 /// Whether `viewer` may open `node` this way. Control files are for everybody whom the host lets in.
@@ -128,6 +128,9 @@ pub fn may_open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Res
     }
     if !is_control(node.place) {
         return tree::may_open(k, viewer, node, flags);
+    }
+    if node.task().is_some_and(|task| !k.tasks.contains(task)) {
+        bail!(ENOENT, "the task of this file is gone");
     }
     let attr = attr(k, viewer, node)?;
     if flags.contains(OpenFlags::WRITE) && attr.mode & 0o200 == 0 {

@@ -2,6 +2,7 @@
 //!
 //! A line becomes words ([`lex`]), the verb's row in [`VERBS`] turns the words after the verb into a call.
 
+pub mod answer;
 pub mod args;
 pub mod flags;
 pub mod ioctl;
@@ -21,6 +22,7 @@ use crate::errno::{Arg, Error, Result};
 use crate::syscall::Syscall;
 use crate::{bail, err};
 
+pub use answer::answer;
 pub use verb::{VERBS, Verb};
 
 /// What may be written to a control file at once, in bytes, the final newline included.

@@ -10,7 +10,7 @@ use fuser::{AccessFlags, FileAttr, INodeNo};
 
 use super::fault::{Faults, Op};
 use super::handle::{Answer, Handle, Handles, Results, State, lock, slice};
-use super::inode::{Identity, Inodes, Name};
+use super::inode::{Identity, Inodes, Name, Told};
 use super::ioctl;
 use super::stream::Stream;
 use super::viewers::Viewers;
@@ -141,9 +141,9 @@ impl Shared {
         let node = shared(node);
         let viewer = viewer(k, node)?;
         let attr = lab::attr(k, viewer, node)?;
+        let file_type = attr.file_type;
         let cacheable = tree::cacheable(node);
         let floating = attr.file_type == FileType::Symlink && !cacheable.attr;
-        let text = if floating { tree::readlink(k, viewer, node).ok().map(Arc::from) } else { None };
         let has_fault = self.faults.is_active(node.task(), || path_in(&self.inodes.full_path(name.0), name.1));
         let is_salted = has_fault && attr.file_type == FileType::Symlink;
         let salt = if is_salted { self.salts.fetch_add(1, Ordering::Relaxed) + 1 } else { 0 };
@@ -152,28 +152,42 @@ impl Shared {
             Name::Linked => true,
             Name::Viewed | Name::Passing => false,
         };
-        let nodeid = if has_own_eyes(node) { None } else { attr.ino };
-        let (nodeid, generation) = self.inodes.insert(Identity { node, text, salt }, attr.file_type, nodeid, name);
+        let attr = FileAttr { size: self.size(k, node), ..host_attr(k, viewer, &attr) };
+        let (nodeid, generation) = self.inodes.insert(Identity { node, salt }, told(file_type, &attr), name);
         Ok(Entry {
             nodeid,
-            attr: FileAttr { size: self.size(k, node), ..host_attr(k, viewer, &attr, nodeid) },
+            attr,
             generation,
             name_ttl: ttl(keeps_name && !has_fault),
             attr_ttl: ttl(cacheable.attr && !has_fault),
         })
     }
 
+    /// A file whose task is gone stays what it was for those who have it open; its directories belong to root then.
+    ///
     /// # Errors
-    /// ESRCH: the task it shows is gone. ESTALE: a number the kernel should not have.
+    /// ENOENT: it is gone. ESTALE: a number the kernel should not have.
     pub(super) fn getattr(&self, ino: u64) -> Result<(FileAttr, Duration)> {
         let node = self.node(ino)?;
         self.faults.check(Op::Stat, || self.inodes.full_path(ino))?;
         self.host.read(|k| {
             let viewer = viewer(k, node)?;
-            let attr = lab::attr(k, viewer, node)?;
-            let attr = FileAttr { size: self.size(k, node), ..host_attr(k, viewer, &attr, ino) };
+            let is_gone = node.task().is_some_and(|task| !k.tasks.contains(task));
+            let attr = match (lab::attr(k, viewer, node), self.inodes.told(ino)) {
+                (Ok(attr), Some(told)) if is_gone && attr.file_type != FileType::Directory => {
+                    FileAttr { perm: told.mode, uid: told.uid, gid: told.gid, ..host_attr(k, viewer, &attr) }
+                }
+                (Ok(attr), _) => {
+                    let file_type = attr.file_type;
+                    let attr = FileAttr { size: self.size(k, node), ..host_attr(k, viewer, &attr) };
+                    self.inodes.tell(ino, told(file_type, &attr));
+                    attr
+                }
+                (Err(_), Some(told)) if tree::is_descriptor(node) => told_attr(told),
+                (Err(error), _) => return Err(error),
+            };
             let has_fault = self.faults.is_active(node.task(), || self.inodes.full_path(ino));
-            Ok((attr, ttl(tree::cacheable(node).attr && !has_fault)))
+            Ok((attr, ttl(tree::cacheable(node).attr && !has_fault && !is_gone)))
         })?
     }
 
@@ -183,20 +197,15 @@ impl Shared {
     }
 
     /// # Errors
-    /// What the tree says; ESTALE makes the kernel look the name up again.
-    pub(super) fn readlink(&self, ino: u64) -> Result<Arc<[u8]>> {
-        let Identity { node, text, .. } = self.identity(ino)?;
+    /// What the tree says.
+    pub(super) fn readlink(&self, ino: u64) -> Result<Vec<u8>> {
+        let node = self.node(ino)?;
         self.faults.check(Op::Readlink, || self.inodes.full_path(ino))?;
-        if let Some(text) = text {
-            return Ok(text);
-        }
         self.host.read(|k| {
-            let text = tree::readlink(k, viewer(k, node)?, node)?;
-            // The kernel would keep this text, and it was not yet there when the name was looked up.
             if !tree::cacheable(node).attr {
-                bail!(ESTALE, "the link was not readable when it was looked up");
+                self.inodes.link_is_read(ino);
             }
-            Ok(text.into())
+            tree::readlink(k, viewer(k, node)?, node)
         })?
     }
 
@@ -340,11 +349,6 @@ impl Shared {
         }
     }
 
-    /// The number a directory entry shows: of a file the kernel does not know, the one it will have.
-    pub(super) fn entry_number(&self, entry: &DirEntry) -> u64 {
-        self.inodes.number(&Identity { node: shared(entry.node), text: None, salt: 0 }, None)
-    }
-
     /// # Errors
     /// ENOTTY, and what nsfs gives.
     pub(super) fn ioctl(&self, ino: u64, request: u32) -> Result<ioctl::Answer> {
@@ -380,15 +384,14 @@ fn path_in(dir: &[u8], name: &OsStr) -> Vec<u8> {
 /// The task whose eyes `node` is seen with.
 ///
 /// # Errors
-/// ESRCH: that task, or the one the file shows, is gone.
+/// ESRCH: that task, or the namespace whose file it is, is gone.
 pub(super) fn viewer(k: &Kernel, node: Node) -> Result<Viewer> {
     let viewer = node.view.viewer().unwrap_or(k.init.task);
     let namespace = match node.place {
         Place::NsFile(ns) => Some(ns),
         _ => None,
     };
-    let is_live = |task| k.tasks.contains(task);
-    if !is_live(viewer) || !node.task().is_none_or(is_live) || !namespace.is_none_or(|ns| k.namespaces.contains(ns)) {
+    if !k.tasks.contains(viewer) || !namespace.is_none_or(|ns| k.namespaces.contains(ns)) {
         bail!(ESRCH, "what this file shows is gone");
     }
     Ok(Viewer(viewer))
@@ -400,12 +403,6 @@ fn shared(node: Node) -> Node {
         Place::NsFile(_) if node.view.viewer().is_none() => Node { view: View::Caller, place: node.place },
         _ => node,
     }
-}
-
-/// A namespace file as a certain task sees it: the same number, but its owner is shown as mapped there, so it is another
-/// inode for the host's kernel.
-fn has_own_eyes(node: Node) -> bool {
-    matches!(node.place, Place::NsFile(_)) && node.view.viewer().is_some()
 }
 
 /// What `name`, which leads from `dir` to `node`, is for it.
@@ -429,21 +426,32 @@ fn open_flags(flags: i32) -> OpenFlags {
 
 /// `attr` as the host shows it: owners as the viewer sees them. All times are the start of the lab's clock, so that
 /// nothing a cache holds grows old.
-fn host_attr(k: &Kernel, viewer: Viewer, attr: &Attr, nodeid: u64) -> FileAttr {
+fn host_attr(k: &Kernel, viewer: Viewer, attr: &Attr) -> FileAttr {
     let user_ns = k.namespaces[k.cred_of(viewer.0).user_ns.id()].user();
+    let uid = user_ns.from_kuid(attr.uid).unwrap_or(OVERFLOW_ID);
+    let gid = user_ns.from_kgid(attr.gid).unwrap_or(OVERFLOW_ID);
+    let told = Told { file_type: attr.file_type, mode: attr.mode, uid, gid, ino: attr.ino };
+    FileAttr { nlink: attr.nlink, ..told_attr(told) }
+}
+
+fn told(file_type: FileType, attr: &FileAttr) -> Told {
+    Told { file_type, mode: attr.perm, uid: attr.uid, gid: attr.gid, ino: attr.ino.0 }
+}
+
+fn told_attr(told: Told) -> FileAttr {
     FileAttr {
-        ino: INodeNo(attr.ino.unwrap_or(nodeid)),
+        ino: INodeNo(told.ino),
         size: 0,
         blocks: 0,
         atime: UNIX_EPOCH,
         mtime: UNIX_EPOCH,
         ctime: UNIX_EPOCH,
         crtime: UNIX_EPOCH,
-        kind: host_type(attr.file_type),
-        perm: attr.mode,
-        nlink: attr.nlink,
-        uid: user_ns.from_kuid(attr.uid).unwrap_or(OVERFLOW_ID),
-        gid: user_ns.from_kgid(attr.gid).unwrap_or(OVERFLOW_ID),
+        kind: host_type(told.file_type),
+        perm: told.mode,
+        nlink: 1,
+        uid: told.uid,
+        gid: told.gid,
         rdev: 0,
         blksize: 4096,
         flags: 0,

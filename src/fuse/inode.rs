@@ -1,15 +1,13 @@
 //! The inodes the host's kernel knows, so that each can be found again when what it shows changes.
 //!
-//! A namespace file's number is its inum. Every other number is a hash of what the inode shows, 2^52 or more, so a
-//! file keeps its number for as long as it lives, whether the kernel remembers it or not, and a file that comes later
-//! has another one: what it is made from ([`Node`]) is never used again. Should two live files collide, the later one
-//! takes the next number.
+//! The kernel calls an inode by the number its file has for users ([`tree::ino`]). Where one file is several inodes, as
+//! different tasks see it, and should two files collide, the others get numbers of their own; users see the file's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::kernel::TaskId;
 use crate::kernel::change::Change;
@@ -17,17 +15,15 @@ use crate::kernel::node::{Node, Place, View};
 use crate::tree::{self, FileType};
 
 /// The number of the top directory (`FUSE_ROOT_ID`).
-pub(super) const ROOT_INO: u64 = 1;
+pub(super) const ROOT_INO: u64 = tree::ROOT_INO;
 const HASHED: u64 = 1 << 52;
 
 /// What an inode shows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Identity {
     pub(super) node: Node,
-    /// The text of a symlink that may lead elsewhere at any time. The host's kernel keeps a link's text for as long as
-    /// it knows the inode, so such a link is another inode for each text it has had.
-    pub(super) text: Option<Arc<[u8]>>,
-    /// Makes a link with a fault another inode at each lookup, for the same reason; 0 of all others.
+    /// Makes a link with a fault another inode at each lookup, as the host's kernel keeps a link's text for as long as it
+    /// knows the inode; 0 of all others.
     pub(super) salt: u64,
 }
 
@@ -56,6 +52,18 @@ struct Inode {
     name: Option<(u64, OsString)>,
     /// Names of kind [`Name::Linked`] in this directory.
     linked: BTreeSet<OsString>,
+    /// What was last told of it, which holds on once its task is gone.
+    told: Option<Told>,
+}
+
+/// What an inode keeps when the file behind it is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) file_type: FileType,
+    pub(super) mode: u16,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) ino: u64,
 }
 
 /// Names: each a directory and a name in it.
@@ -83,12 +91,14 @@ struct Table {
     inodes: BTreeMap<u64, Inode>,
     /// The inodes that show something of a task or are seen through its eyes.
     by_task: BTreeSet<(TaskId, u64)>,
+    /// Links that may lead elsewhere after any change, and whose text the kernel may have.
+    read_links: BTreeSet<u64>,
 }
 
 impl Inodes {
     pub(super) fn new() -> Inodes {
         let mut table = Table::default();
-        let identity = Identity { node: tree::ROOT, text: None, salt: 0 };
+        let identity = Identity { node: tree::ROOT, salt: 0 };
         table.inodes.insert(ROOT_INO, Inode::new(identity, true));
         Inodes(Mutex::new(table))
     }
@@ -102,9 +112,22 @@ impl Inodes {
         self.table().inodes.get(&ino).map(|inode| inode.identity.clone())
     }
 
-    /// The number `identity` has or would get; `fixed` is the one it must have.
-    pub(super) fn number(&self, identity: &Identity, fixed: Option<u64>) -> u64 {
-        self.table().number(identity, fixed)
+    /// Notes that the kernel gets the text of a link that the next change may make stale. Called under the state's read
+    /// lock, so that whoever changes the state afterwards finds it.
+    pub(super) fn link_is_read(&self, ino: u64) {
+        self.table().read_links.insert(ino);
+    }
+
+    /// Notes what an inode was told to be.
+    pub(super) fn tell(&self, ino: u64, told: Told) {
+        if let Some(inode) = self.table().inodes.get_mut(&ino) {
+            inode.told = Some(told);
+        }
+    }
+
+    /// What an inode was last told to be.
+    pub(super) fn told(&self, ino: u64) -> Option<Told> {
+        self.table().inodes.get(&ino).and_then(|inode| inode.told)
     }
 
     /// The number of the directory that `ino` has its own name in.
@@ -144,25 +167,25 @@ impl Inodes {
         stale
     }
 
-    /// Counts one more answer that tells the kernel of `identity` under `name` in `parent`; gives the number, which is
-    /// `fixed` if that is given, and the generation to reply.
+    /// Counts one more answer that tells the kernel of `identity` under `name` in `parent`, and what it is told; gives the
+    /// number the kernel has for it and the generation to reply.
     pub(super) fn insert(
         &self,
         identity: Identity,
-        file_type: FileType,
-        fixed: Option<u64>,
+        told: Told,
         (parent, name, kind): (u64, &OsStr, Name),
     ) -> (u64, u64) {
         let mut table = self.table();
-        let ino = table.number(&identity, fixed);
+        let ino = table.number(&identity, told.ino);
         table.by_task.extend(tasks_of(&identity.node).map(|task| (task, ino)));
-        let is_dir = file_type == FileType::Directory;
+        let is_dir = told.file_type == FileType::Directory;
         let inode = table.inodes.entry(ino).or_insert_with(|| Inode::new(identity.clone(), is_dir));
         if inode.identity != identity {
             inode.identity = identity;
             inode.generation += 1;
         }
         inode.lookups += 1;
+        inode.told = Some(told);
         let generation = inode.generation;
         match kind {
             Name::Own | Name::Viewed => inode.name = Some((parent, name.to_owned())),
@@ -184,6 +207,7 @@ impl Inodes {
         if inode.lookups > 0 {
             return;
         }
+        table.read_links.remove(&ino);
         if let Some(inode) = table.inodes.remove(&ino) {
             for task in tasks_of(&inode.identity.node) {
                 table.by_task.remove(&(task, ino));
@@ -194,7 +218,7 @@ impl Inodes {
     /// What `changes` made stale. `init` is the task whose eyes serve those who have no others.
     pub(super) fn stale(&self, changes: &[Change], init: TaskId) -> Stale {
         let mut table = self.table();
-        let mut stale = Stale::default();
+        let mut stale = Stale { inodes: std::mem::take(&mut table.read_links), ..Stale::default() };
         for change in changes {
             match *change {
                 Change::Born(_) => {}
@@ -215,7 +239,7 @@ impl Inodes {
 
 impl Inode {
     fn new(identity: Identity, is_dir: bool) -> Inode {
-        Inode { identity, is_dir, lookups: 0, generation: 0, name: None, linked: BTreeSet::new() }
+        Inode { identity, is_dir, lookups: 0, generation: 0, name: None, linked: BTreeSet::new(), told: None }
     }
 
     fn take_linked(&mut self, ino: u64, stale: &mut Stale) {
@@ -224,18 +248,18 @@ impl Inode {
 }
 
 impl Table {
-    fn number(&self, identity: &Identity, fixed: Option<u64>) -> u64 {
-        if let Some(ino) = fixed {
-            return ino;
+    /// The number the kernel has or gets for an inode: the file's own unless another inode of the file has it.
+    fn number(&self, identity: &Identity, file: u64) -> u64 {
+        if matches!(identity.node.place, Place::NsFile(_)) && identity.node.view == View::Caller {
+            // An inum may be used again: then the number gets another generation.
+            return file;
         }
-        if identity.node == tree::ROOT {
-            return ROOT_INO;
-        }
+        let is_own = !matches!(identity.node.place, Place::NsFile(_)) && identity.salt == 0;
         let mut hasher = DefaultHasher::new();
         identity.hash(&mut hasher);
-        let mut ino = HASHED | hasher.finish() >> 12;
+        let mut ino = if is_own { file } else { HASHED | hasher.finish() >> 12 };
         while self.inodes.get(&ino).is_some_and(|other| other.identity != *identity) {
-            ino = HASHED | (ino + 1);
+            ino = HASHED | ino.wrapping_add(1);
         }
         ino
     }
@@ -311,16 +335,27 @@ mod tests {
     use crate::kernel::Kernel;
 
     fn identity(place: Place) -> Identity {
-        Identity { node: Node { view: View::Caller, place }, text: None, salt: 0 }
+        Identity { node: Node { view: View::Caller, place }, salt: 0 }
+    }
+
+    fn told(file_type: FileType, ino: u64) -> Told {
+        Told { file_type, mode: 0o444, uid: 0, gid: 0, ino }
+    }
+
+    /// The number of a file other than a namespace's.
+    fn number(place: Place) -> u64 {
+        tree::ino(&Kernel::boot(), place)
     }
 
     fn dir(inodes: &Inodes, place: Place, parent: u64, name: &str) -> u64 {
-        inodes.insert(identity(place), FileType::Directory, None, (parent, OsStr::new(name), Name::Own)).0
+        inodes
+            .insert(identity(place), told(FileType::Directory, number(place)), (parent, OsStr::new(name), Name::Own))
+            .0
     }
 
     fn link(inodes: &Inodes, task: TaskId, parent: u64) -> u64 {
         let place = Place::NsLink { task, entry: 0, thread: false };
-        inodes.insert(identity(place), FileType::Symlink, None, (parent, OsStr::new("net"), Name::Own)).0
+        inodes.insert(identity(place), told(FileType::Symlink, number(place)), (parent, OsStr::new("net"), Name::Own)).0
     }
 
     fn names(names: &[(u64, &str)]) -> Names {
@@ -340,7 +375,7 @@ mod tests {
     fn a_file_keeps_its_number_while_forgotten() {
         let inodes = Inodes::new();
         let first = dir(&inodes, Place::Pid(init(), 0), ROOT_INO, "1");
-        assert_eq!(inodes.number(&identity(Place::Pid(init(), 0)), None), first);
+        assert_eq!(number(Place::Pid(init(), 0)), first);
         inodes.forget(first, 1);
         assert_eq!(inodes.get(first), None);
         assert_eq!(dir(&inodes, Place::Pid(init(), 0), ROOT_INO, "1"), first);
@@ -365,19 +400,41 @@ mod tests {
         let kernel = Kernel::boot();
         let [first, second] = [kernel.ns_owner(kernel.init.pid_ns), Some(kernel.init.pid_ns)].map(Option::unwrap);
         let inodes = Inodes::new();
-        let inum = Some(4_026_532_177);
+        let file = told(FileType::File, 4_026_532_177);
         let name = (7, OsStr::new("net:[4026532177]"), Name::Passing);
-        assert_eq!(inodes.insert(identity(Place::NsFile(first)), FileType::File, inum, name), (4_026_532_177, 0));
-        assert_eq!(inodes.insert(identity(Place::NsFile(first)), FileType::File, inum, name), (4_026_532_177, 0));
-        assert_eq!(inodes.insert(identity(Place::NsFile(second)), FileType::File, inum, name), (4_026_532_177, 1));
+        assert_eq!(inodes.insert(identity(Place::NsFile(first)), file, name), (4_026_532_177, 0));
+        assert_eq!(inodes.insert(identity(Place::NsFile(first)), file, name), (4_026_532_177, 0));
+        assert_eq!(inodes.insert(identity(Place::NsFile(second)), file, name), (4_026_532_177, 1));
         assert_eq!(inodes.get(4_026_532_177), Some(identity(Place::NsFile(second))));
     }
 
     #[test]
-    fn a_link_with_another_text_is_another_inode() {
+    fn the_texts_of_links_that_were_read_are_dropped_at_any_change() {
         let inodes = Inodes::new();
-        let with = |text: &[u8]| Identity { text: Some(text.into()), ..identity(Place::Fixed(9)) };
-        assert_ne!(inodes.number(&with(b"1"), None), inodes.number(&with(b"2"), None));
+        let net = link(&inodes, init(), 78);
+        inodes.link_is_read(net);
+        assert_eq!(inodes.stale(&[], init()), Stale { inodes: [net].into(), ..Stale::default() });
+        assert_eq!(inodes.stale(&[], init()), Stale::default());
+    }
+
+    #[test]
+    fn one_file_is_as_many_inodes_as_there_are_ways_to_see_it() {
+        let inodes = Inodes::new();
+        let place = Place::Pid(init(), 0);
+        let file = told(FileType::Directory, number(place));
+        let views = [View::Caller, View::As(other()), View::As(init())];
+        let numbers: BTreeSet<u64> = views
+            .map(|view| {
+                inodes
+                    .insert(
+                        Identity { node: Node { view, place }, salt: 0 },
+                        file,
+                        (ROOT_INO, OsStr::new("1"), Name::Own),
+                    )
+                    .0
+            })
+            .into();
+        assert_eq!((numbers.len(), numbers.contains(&file.ino)), (3, true));
     }
 
     #[test]
@@ -387,11 +444,9 @@ mod tests {
         let net = link(&inodes, other(), ns);
         link(&inodes, init(), 78);
         let namespace = Kernel::boot().init.pid_ns;
-        let inum = Some(4_026_531_836);
         inodes.insert(
             identity(Place::NsFile(namespace)),
-            FileType::File,
-            inum,
+            told(FileType::File, 4_026_531_836),
             (ns, OsStr::new("pid:[4026531836]"), Name::Linked),
         );
         let stale = inodes.stale(&[Change::Links(other())], init());
@@ -423,8 +478,9 @@ mod tests {
     fn what_a_changed_viewer_sees_is_stale_too() {
         let inodes = Inodes::new();
         let node = Node { view: View::As(other()), place: Place::Pid(init(), 0) };
-        let identity = Identity { node, text: None, salt: 0 };
-        let (ino, _) = inodes.insert(identity, FileType::Directory, None, (77, OsStr::new("1"), Name::Own));
+        let identity = Identity { node, salt: 0 };
+        let file = told(FileType::Directory, number(node.place));
+        let (ino, _) = inodes.insert(identity, file, (77, OsStr::new("1"), Name::Own));
         assert_eq!(inodes.stale(&[Change::Attrs(other())], init()).inodes, [ino].into());
     }
 

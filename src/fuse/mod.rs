@@ -25,9 +25,9 @@ use std::sync::mpsc::Sender;
 use std::time::SystemTime;
 
 use fuser::{
-    AccessFlags, BsdFileFlags, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, IoctlFlags,
-    KernelConfig, LockOwner, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry,
-    ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
+    AccessFlags, BsdFileFlags, FileAttr, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    IoctlFlags, KernelConfig, LockOwner, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
+    ReplyEntry, ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 
 use answer::{Caller, Entry, Shared, host_type};
@@ -78,9 +78,10 @@ fn host_errno(error: &Error) -> fuser::Errno {
     }
 }
 
-/// Answers with an inode whose number is the one the kernel has for it.
+/// Answers with an inode under the number the kernel has for it.
 fn reply_entry(reply: ReplyEntry, entry: &Entry) {
-    reply.entry_with_ttls(&entry.attr_ttl, &entry.name_ttl, &entry.attr, Generation(entry.generation));
+    let attr = FileAttr { ino: INodeNo(entry.nodeid), ..entry.attr };
+    reply.entry_with_ttls(&entry.attr_ttl, &entry.name_ttl, &attr, Generation(entry.generation));
 }
 
 fn caller(req: &Request) -> Caller {
@@ -419,7 +420,7 @@ impl LabFs {
                 1 => (self.shared.inodes.parent(ino), FileType::Directory, ".."),
                 _ => {
                     let entry = &entries[index - 2];
-                    (self.shared.entry_number(entry), entry.file_type, entry.name.as_str())
+                    (entry.ino, entry.file_type, entry.name.as_str())
                 }
             };
             if reply.add(INodeNo(number), index as u64 + 1, host_type(file_type), name) {

@@ -14,7 +14,7 @@ use super::handle::{Answer, Batch, Handle, State, lock};
 use super::inode::ROOT_INO;
 use super::notify::Notifier;
 use super::{caught, host_errno, reply_entry};
-use crate::control::lex::quote;
+use crate::control::{self, lex::quote};
 use crate::errno::{Error, Result};
 use crate::journal::Journal;
 use crate::kernel::change::Change;
@@ -23,7 +23,7 @@ use crate::kernel::{Kernel, TaskId};
 use crate::script::{self, Call};
 use crate::syscall::namei::{mkdir_at, rmdir_at};
 use crate::syscall::write::write_open;
-use crate::syscall::{Return, Syscall, dispatch};
+use crate::syscall::{Syscall, dispatch};
 use crate::tree;
 use crate::{bail, err};
 
@@ -261,7 +261,7 @@ impl<'a> Calls<'a> {
             return self.attach(task, host_pid);
         }
         let pid = |k: &Kernel| if k.tasks.contains(task) { k.task_nr(task) } else { 0 };
-        self.perform(|k| Some(call.script_line(pid(k))), |k| dispatch(k, task, &call.syscall)).map(Return::into_bytes)
+        self.perform(|k| Some(call.script_line(pid(k))), |k| control::answer(dispatch(k, task, &call.syscall)))
     }
 
     /// Host processes have no place in the journal, which is to give the same lab on any host.

@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
+use fuser::FileType;
+
 use super::answer::Entry;
 use super::inode::Stale;
 
@@ -17,8 +19,19 @@ const EXPIRE_ONLY: u32 = 1;
 /// Before the fields of a message: its length, its code, and the request it answers.
 const HEADER_LEN: usize = 16;
 const NOT_AN_ANSWER: u64 = 0;
-/// The mode of a regular file.
-const S_IFREG: u32 = 0o100_000;
+
+/// The type of a file as its mode has it.
+fn type_bits(kind: FileType) -> u32 {
+    match kind {
+        FileType::NamedPipe => 0o010_000,
+        FileType::CharDevice => 0o020_000,
+        FileType::Directory => 0o040_000,
+        FileType::BlockDevice => 0o060_000,
+        FileType::RegularFile => 0o100_000,
+        FileType::Symlink => 0o120_000,
+        FileType::Socket => 0o140_000,
+    }
+}
 
 /// A second handle on the connection.
 #[derive(Debug)]
@@ -82,7 +95,7 @@ impl Notifier {
         }
         // Three times, in seconds and in nanoseconds: the start of the lab's clock.
         fields.extend([0; 36]);
-        let mode = u32::from(attr.perm) | S_IFREG;
+        let mode = u32::from(attr.perm) | type_bits(attr.kind);
         for word in [mode, attr.nlink, attr.uid, attr.gid, attr.rdev, attr.blksize, attr.flags] {
             fields.extend(word.to_ne_bytes());
         }

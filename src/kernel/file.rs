@@ -115,6 +115,8 @@ bitflags::bitflags! {
         const THREAD = 1 << 10;
         /// The descriptor of open_tree(2): closing it takes its tree away (FMODE_NEED_UNMOUNT).
         const NEED_UNMOUNT = 1 << 11;
+        /// O_LARGEFILE: open(2) adds it, what makes descriptors otherwise does not.
+        const LARGEFILE = 1 << 12;
     }
 }
 
@@ -164,10 +166,14 @@ impl Counted for FsStruct {
 }
 
 impl Kernel {
+    pub fn descriptor_at(&self, task: TaskId, fd: i32) -> Option<&Descriptor> {
+        let files = self.tasks[task].files.as_ref()?;
+        self.files[files.id()].fds.get(&fd)
+    }
+
     /// The open file behind descriptor `fd` of a task.
     pub fn file_at(&self, task: TaskId, fd: i32) -> Option<FileId> {
-        let files = self.tasks[task].files.as_ref()?;
-        self.files[files.id()].fds.get(&fd).map(|d| d.file.id())
+        self.descriptor_at(task, fd).map(|descriptor| descriptor.file.id())
     }
 }
 

@@ -20,7 +20,9 @@ pub mod mqueue;
 pub mod msg;
 pub mod namei;
 mod opentree;
+pub mod outcome;
 mod path;
+mod pid_arg;
 mod prctl;
 mod prlimit;
 mod ptrace;
@@ -48,12 +50,14 @@ use crate::kernel::mount::flags::UmountFlags;
 use crate::kernel::mount::propagation::PropagationType;
 use crate::kernel::ns::NsType;
 use crate::kernel::task::TaskState;
-use crate::kernel::{Kernel, PidId, TaskId};
+use crate::kernel::{Kernel, TaskId};
 use mount::{Beneath, MountArgs};
 use namei::NameCall;
+pub use outcome::{Numbers, Outcome, Return, Stop, WaitFor};
+pub use pid_arg::PidArg;
 
-/// One call with its arguments as the task gives them. Pids are numbers of the initial pid namespace; ids are those of
-/// the task's user namespace; `None` among ids is -1, "unchanged".
+/// One call with its arguments as the task gives them. Ids are those of the task's user namespace; `None` among them is
+/// -1, "unchanged".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Syscall {
     Clone(CloneArgs),
@@ -62,18 +66,18 @@ pub enum Syscall {
     Exec { comm: Vec<u8>, argv: Vec<Vec<u8>> },
     Exit { code: i32 },
     ExitGroup { code: i32 },
-    Kill { pid: i32, signo: i32 },
-    Tgkill { tgid: i32, tid: i32, signo: i32 },
+    Kill { pid: PidArg, signo: i32 },
+    Tgkill { tgid: PidArg, tid: PidArg, signo: i32 },
     PidfdSendSignal { fd: i32, signo: i32 },
-    Wait { pid: i32, options: u32 },
+    Wait { pid: PidArg, options: u32 },
     Waitid { which: WaitidWhich, options: u32 },
     Sigaction { signo: i32, action: Option<SigAction> },
     Sigprocmask { block: bool, signo: i32 },
     Sigwaitinfo { signo: i32 },
     Setsid,
-    Setpgid { pid: i32, pgid: i32 },
-    Getsid { pid: i32 },
-    Getpgid { pid: i32 },
+    Setpgid { pid: PidArg, pgid: PidArg },
+    Getsid { pid: PidArg },
+    Getpgid { pid: PidArg },
     Prctl(Prctl),
     Setuid { uid: Option<u32> },
     Setgid { gid: Option<u32> },
@@ -85,7 +89,7 @@ pub enum Syscall {
     Setfsgid { gid: Option<u32> },
     Setgroups { groups: Vec<u32> },
     Capset { effective: Option<u64>, permitted: Option<u64>, inheritable: Option<u64> },
-    PtraceSeize { pid: i32 },
+    PtraceSeize { pid: PidArg },
     Reboot { command: RebootCommand, magic: Option<(u32, u32)> },
     Prlimit { resource: Resource, soft: u64, hard: Option<u64> },
     Sethostname { name: Vec<u8> },
@@ -144,7 +148,7 @@ pub enum Target {
     },
     Fd(i32),
     /// A pidfd of the process with this number.
-    Pidfd(i32),
+    Pidfd(PidArg),
     /// A path the task opens itself; see [`crate::tree::resolve`].
     Path(Vec<u8>),
 }
@@ -152,8 +156,8 @@ pub enum Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitidWhich {
     All,
-    Pid(i32),
-    Pgid(i32),
+    Pid(PidArg),
+    Pgid(PidArg),
     Pidfd(i32),
     /// An idtype waitid does not know.
     Unknown(i32),
@@ -241,30 +245,12 @@ bitflags! {
     }
 }
 
-/// The result of a call that succeeded; its [`Display`](std::fmt::Display) is what a control file reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Return {
-    Num(i64),
-    /// What a read, readlink, ls or stat gives, and other texts.
-    Text(Vec<u8>),
-}
-
-impl Return {
-    /// What a control file reads, without the newline.
-    pub fn into_bytes(self) -> Vec<u8> {
-        match self {
-            Return::Num(number) => number.to_string().into_bytes(),
-            Return::Text(text) => text,
-        }
-    }
-}
-
 /// Executes one call made by `task`. All or nothing: an error changes nothing, except where Linux itself uses up a pid
 /// number on the way.
 ///
 /// # Errors
-/// What Linux gives, ESRCH if `task` is a zombie or gone.
-pub fn dispatch(k: &mut Kernel, task: TaskId, call: &Syscall) -> Result<Return> {
+/// What Linux gives, ESRCH if `task` is a zombie or gone; what it would wait for, where it would.
+pub fn dispatch(k: &mut Kernel, task: TaskId, call: &Syscall) -> Outcome {
     check_caller(k, task)?;
     trace::enter(k, task, call);
     let result = perform(k, task, call);
@@ -286,7 +272,7 @@ fn check_caller(k: &Kernel, task: TaskId) -> Result<()> {
     }
 }
 
-fn perform(k: &mut Kernel, me: TaskId, call: &Syscall) -> Result<Return> {
+fn perform(k: &mut Kernel, me: TaskId, call: &Syscall) -> Outcome {
     match call {
         Syscall::Clone(args) => clone::sys_clone(k, me, args),
         Syscall::Unshare { flags } => unshare::sys_unshare(k, me, *flags),
@@ -353,25 +339,5 @@ fn perform(k: &mut Kernel, me: TaskId, call: &Syscall) -> Result<Return> {
         Syscall::Bind(name) => socket::sys_bind(k, me, name),
         Syscall::Connect(name) => socket::sys_connect(k, me, name),
         Syscall::Write { path, bytes } => write::sys_write(k, me, path, bytes),
-    }
-}
-
-/// The struct pid with an initial-namespace number, if `me` can see it from its pid namespace.
-fn find_visible_pid(k: &Kernel, me: TaskId, nr: i32) -> Option<PidId> {
-    let pid = k.find_pid_ns(nr, k.init.pid_ns)?;
-    k.pids[pid].nr_in(k.task_active_pid_ns(me)).map(|_| pid)
-}
-
-/// The task with an initial-namespace number, if `me` can see it from its pid namespace.
-fn find_visible(k: &Kernel, me: TaskId, nr: i32) -> Option<TaskId> {
-    k.pids[find_visible_pid(k, me, nr)?].attached.task
-}
-
-impl std::fmt::Display for Return {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Return::Num(n) => write!(f, "{n}"),
-            Return::Text(text) => f.write_str(&String::from_utf8_lossy(text)),
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! Files and directories in the file tree of a task: mkdir(2), rmdir(2), unlink(2), rename(2), symlink(2), chown(2), and
 //! what open(2) does with O_CREAT (`fs/namei.c`).
 
-use super::{Return, cgroup, chown, mqueue};
+use super::{Outcome, Return, cgroup, chown, mqueue};
 use crate::bail;
 use crate::errno::{Errno, Result};
 use crate::kernel::capability::Cap;
@@ -53,7 +53,7 @@ pub enum NameCall {
 
 /// # Errors
 /// Those of the call.
-pub fn sys_name(k: &mut Kernel, me: TaskId, call: &NameCall) -> Result<Return> {
+pub fn sys_name(k: &mut Kernel, me: TaskId, call: &NameCall) -> Outcome {
     match call {
         NameCall::Mkdir { path } => mkdir(k, me, path),
         NameCall::Rmdir { path } => rmdir(k, me, path),
@@ -62,8 +62,8 @@ pub fn sys_name(k: &mut Kernel, me: TaskId, call: &NameCall) -> Result<Return> {
         NameCall::Rename { old, new } => rename(k, me, old, new),
         NameCall::Symlink { text, path } => symlink(k, me, text, path),
         NameCall::Chown { path, uid, gid } => chown::chown(k, me, path, *uid, *gid),
-    }
-    .map(|()| Return::Num(0))
+    }?;
+    Ok(Return::DONE)
 }
 
 /// The path of a file in the task's file tree. Its mount is in use now, as umount2(MNT_EXPIRE) has it. Of the lab's view

@@ -2,8 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Return, Syscall};
-use crate::errno::Result;
+use super::{Outcome, Return, Syscall};
 use crate::kernel::trace::Step;
 use crate::kernel::{Kernel, TaskId};
 
@@ -11,12 +10,14 @@ pub(super) fn enter(k: &mut Kernel, task: TaskId, call: &Syscall) {
     k.record_enter(task, || Step::Enter { call: name(call), flags: flags(call) });
 }
 
-pub(super) fn exit(k: &mut Kernel, call: &Syscall, result: &Result<Return>) {
+pub(super) fn exit(k: &mut Kernel, call: &Syscall, outcome: &Outcome) {
     k.record(|_| {
-        let result = match result {
+        let result = match outcome {
             Ok(Return::Num(number)) => Ok(Some(*number)),
-            Ok(Return::Text(_)) => Ok(None),
-            Err(error) => Err(error.clone()),
+            Ok(Return::Fd(fd)) => Ok(Some(i64::from(*fd))),
+            Ok(Return::Pid(numbers)) => Ok(Some(i64::from(numbers.initial()))),
+            Ok(_) => Ok(None),
+            Err(stop) => Err(stop.error().clone()),
         };
         Step::Exit { call: name(call), result }
     });

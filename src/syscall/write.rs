@@ -1,6 +1,6 @@
 //! write(2) to files of the lab's tree: each file's own rules are in the module of what it changes.
 
-use super::{Return, cgroup, cwd, fd, hostname, idmap, namei, sysctl, timens};
+use super::{Outcome, Return, cgroup, cwd, fd, hostname, idmap, namei, sysctl, timens};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::cred::NewCred;
@@ -101,7 +101,7 @@ pub fn write_file(k: &mut Kernel, task: TaskId, file: FileId, bytes: &[u8]) -> R
 ///
 /// # Errors
 /// EMFILE at RLIMIT_NOFILE; those of finding the file, [`write_node`] and [`write_file`].
-pub fn sys_write(k: &mut Kernel, task: TaskId, path: &[u8], bytes: &[u8]) -> Result<Return> {
+pub fn sys_write(k: &mut Kernel, task: TaskId, path: &[u8], bytes: &[u8]) -> Outcome {
     let taken = match fd::descriptor(path) {
         Some(number) => write_file(k, task, fd::file_at(k, task, number)?, bytes)?,
         None => {

@@ -80,7 +80,7 @@ impl<'k> Look<'k> {
 
     /// The task's number in this view, 0 if it is outside.
     pub fn nr(&self, task: TaskId) -> i32 {
-        self.k.task_nr_ns(task, self.pid_ns)
+        self.k.named_nr(task, self.pid_ns)
     }
 
     /// The network namespace the file is about, or the reader's; `None` of a zombie.
@@ -95,7 +95,7 @@ impl<'k> Look<'k> {
 
     /// The number of the task's process in this view, 0 if it is outside.
     pub fn tgid(&self, task: TaskId) -> i32 {
-        self.k.task_tgid_nr_ns(task, self.pid_ns)
+        self.k.named_tgid(task, self.pid_ns)
     }
 
     /// The task, thread or not, that a name of this view's `proc` means.

@@ -6,7 +6,9 @@ use super::fixed::{self, Kind};
 use super::look::Look;
 use super::proc::pid::{self, Dir, OpenCheck};
 use super::proc::sys::{self, Rule};
-use super::{Attr, FileType, NetSysctl, Sysctl, Viewer, WriteTarget, attr_of, is_alive, net_conf};
+use super::{
+    Attr, FileType, NetSysctl, Sysctl, Viewer, WriteTarget, attr_of, check_not_gone, is_alive, is_task_gone, net_conf,
+};
 use crate::bail;
 use crate::errno::{Errno, Error, Result};
 use crate::kernel::capability::Cap;
@@ -47,6 +49,7 @@ impl Access {
 /// EACCES
 pub fn may_access_dir(k: &Kernel, viewer: Viewer, dir: Node, writes: DirUse) -> Result<()> {
     let look = Look::now(k, viewer, dir)?;
+    check_not_gone(&look, dir)?;
     let access = if writes == DirUse::Change { Access::WRITE | Access::EXEC } else { Access::EXEC };
     check_access(&look, dir, &attr_of(&look, dir)?, access)
 }
@@ -150,13 +153,18 @@ pub fn open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Result<
 /// file of a task that is gone or a zombie.
 pub fn may_open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Result<()> {
     let look = Look::now(k, viewer, node)?;
-    if !is_alive(k, node) {
+    let is_gone = is_task_gone(k, node);
+    if !is_gone && !is_alive(k, node) {
         bail!(ENOENT, "the task of this file is gone");
     }
     let attr = attr_of(&look, node)?;
     check_type(attr.file_type, flags)?;
     if flags.contains(OpenFlags::PATH) {
         return Ok(());
+    }
+    check_not_gone(&look, node)?;
+    if is_gone {
+        return check_gone_file(&look, node, &attr, flags);
     }
     let writes = flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNC) && !matches!(node.place, Place::NsFile(_));
     if writes {
@@ -236,7 +244,7 @@ pub(super) fn check_access(look: &Look<'_>, node: Node, attr: &Attr, access: Acc
         Place::NsFile(ns) if access.contains(Access::WRITE) => {
             bail!(EPERM, "{} is immutable: namespace files open read-only", k.ns_arg(ns))
         }
-        Place::Pid(task, row) | Place::Tid(task, row) => {
+        Place::Pid(task, row) | Place::Tid(task, row) if k.tasks.contains(task) => {
             let entry = pid::row_at(row);
             let own = k.leader_of(task) == k.leader_of(reader);
             let is_tid = matches!(node.place, Place::Tid(..));
@@ -325,6 +333,24 @@ fn check_mode(k: &Kernel, cred: Rights<'_>, attr: &Attr, access: Access) -> Resu
         attr.gid.0,
         k.ns_arg(ns),
     )
+}
+
+/// What of a task that is gone can still be opened: by a mount of it, or from what was open before.
+///
+/// # Errors
+/// EACCES; EINVAL, ENXIO, ESRCH: a file that is about what the task had.
+fn check_gone_file(look: &Look<'_>, node: Node, attr: &Attr, flags: OpenFlags) -> Result<()> {
+    check_access(look, node, attr, Access::of(flags))?;
+    if let Place::Pid(_, row) | Place::Tid(_, row) = node.place
+        && attr.file_type == FileType::File
+    {
+        match pid::row_at(row).open {
+            OpenCheck::Mounts(_) | OpenCheck::Setgroups => bail!(EINVAL, "the task is gone, and what it had"),
+            OpenCheck::NetList => bail!(ENXIO, "the task is gone and in no network namespace"),
+            OpenCheck::Nothing | OpenCheck::Mm | OpenCheck::MmIfAny => bail!(ESRCH, "the task of this file is gone"),
+        }
+    }
+    Ok(())
 }
 
 fn check_task_file(look: &Look<'_>, task: TaskId, check: OpenCheck, flags: OpenFlags) -> Result<()> {

@@ -3,7 +3,7 @@
 use super::look::Look;
 use super::proc::pid::{self, fd};
 use super::proc::sys;
-use super::{FileType, Viewer, bind, cgroup, file_type, fixed, is_alive, mqueue, net_conf, structs};
+use super::{FileType, Viewer, bind, cgroup, file_type, fixed, is_alive, is_task_gone, mqueue, net_conf, structs};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::file::{About, Bound, FileKind, OpenFlags};
@@ -28,13 +28,14 @@ pub fn read(k: &Kernel, viewer: Viewer, node: Node) -> Result<Vec<u8>> {
 pub fn read_open(k: &Kernel, reader: Viewer, bound: &Bound) -> Result<Vec<u8>> {
     let look = Look::opened(k, reader, bound)?;
     match bound.about {
-        About::Mounts { ns, root } if k.namespaces.contains(ns) && k.vfs.mounts.contains(root.mount) => {
+        About::Mounts { root, .. } if !k.vfs.mounts.contains(root.mount) => {
+            bail!(ESRCH, "the root directory this file is about is gone")
+        }
+        About::Mounts { ns, root } => {
             let format = pid::mounts_format(bound.node.place).unwrap_or(pid::Format::Info);
             Ok(pid::render_mounts(&look, ns, root, format))
         }
-        About::Itself | About::Ns(_) | About::Table(_) | About::SysvIpc { .. } | About::Mounts { .. } => {
-            content(&look, bound.node)
-        }
+        About::Itself | About::Ns(_) | About::Table(_) | About::SysvIpc { .. } => content(&look, bound.node),
     }
 }
 
@@ -53,8 +54,11 @@ pub fn read_file(k: &Kernel, reader: TaskId, file: &FileKind) -> Result<Vec<u8>>
 
 fn content(look: &Look<'_>, node: Node) -> Result<Vec<u8>> {
     let k = look.k;
-    if !is_alive(k, node) {
-        bail!(ESRCH, "what this file shows is gone");
+    if !is_alive(k, node) && !is_task_gone(k, node) {
+        match node.place {
+            Place::Fd { .. } => bail!(ENOENT, "the task of this descriptor is gone"),
+            _ => bail!(ESRCH, "what this file shows is gone"),
+        }
     }
     if file_type(k, node.place) == Some(FileType::Directory) {
         bail!(EISDIR, "this is a directory");
@@ -73,7 +77,10 @@ fn content(look: &Look<'_>, node: Node) -> Result<Vec<u8>> {
         },
         Place::MaxNamespaces(kind) => return sys::max_namespaces(look, NS_TABLE[usize::from(kind)]),
         Place::Pid(task, row) | Place::Tid(task, row) => match pid::row_at(row).kind {
-            pid::Kind::File(render) => return render(look, task),
+            // What it is about was fixed at the open and may outlive the task.
+            pid::Kind::File(render) if k.tasks.contains(task) || look.bound.is_some() => return render(look, task),
+            pid::Kind::File(_) if pid::row_at(row).is_empty_when_gone => return Ok(Vec::new()),
+            pid::Kind::File(_) => bail!(ESRCH, "the task of this file is gone"),
             pid::Kind::Dir(_) | pid::Kind::Link(_) => None,
         },
         Place::Fd { task, fd, info: true, .. } => return fd::info(look, task, fd),

@@ -226,7 +226,7 @@ impl Pair {
                 None => lab_text(&self.k, task, "cgroup"),
                 Some(reader) => dispatch(&mut self.k, reader, &Syscall::Read { path: path.into_bytes() })
                     .map(|text| text.to_string())
-                    .map_err(|error| error.errno),
+                    .map_err(|stop| stop.errno()),
             };
             seen.push(format!("{at} {:?}", text.map(|text| place(&text))));
         }

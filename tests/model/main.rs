@@ -87,7 +87,7 @@ impl Model {
             assert_eq!(audit(&self.k), Ok(()), "after {call:?}");
         }
         if let Err(error) = result {
-            assert!(!error.reason().is_empty());
+            assert!(!error.to_string().is_empty());
             let changed = before.changed(&self.digest, left);
             assert!(changed.is_empty(), "{} {} changed {changed:?}, refused with {error}", call.verb.name, call.line());
         }

@@ -2,6 +2,7 @@
 
 mod command;
 mod consistency;
+mod held;
 #[path = "../common/needs.rs"]
 mod needs;
 mod rights;

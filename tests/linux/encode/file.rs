@@ -17,10 +17,10 @@ pub(super) fn encode_open(c: &Context<'_>, target: &Target, flags: OpenFlags) ->
             Job::Hand { nr, entry }
         }
         Target::Fd(_) => return None,
-        Target::Pidfd(nr) => {
+        Target::Pidfd(pid) => {
             let bits = [(OpenFlags::NONBLOCK, libc::O_NONBLOCK), (OpenFlags::THREAD, libc::O_EXCL)];
             let bits = bits.iter().filter(|(flag, _)| flags.contains(*flag)).fold(0, |all, (_, bit)| all | bit);
-            Job::Call(call(libc::SYS_pidfd_open, &[int(c.numbers.of_caller(c.k, c.me, *nr)), int(bits)]))
+            Job::Call(call(libc::SYS_pidfd_open, &[c.number(*pid), int(bits)]))
         }
         Target::Path(path) => {
             let may_change = flags.intersects(OpenFlags::WRITE | OpenFlags::CREAT | OpenFlags::TRUNC);

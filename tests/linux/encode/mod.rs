@@ -6,8 +6,8 @@ mod signal;
 mod task;
 
 use nslab::kernel::{Kernel, NsId, TaskId};
-use nslab::syscall::Syscall;
 use nslab::syscall::ip::Ip;
+use nslab::syscall::{PidArg, Syscall};
 
 use crate::cgroup;
 use crate::ipc::decode::Shape;
@@ -167,9 +167,9 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// A number of the initial pid namespace as the caller's.
-    fn number(&self, nr: i32) -> Arg {
-        int(self.numbers.of_caller(self.k, self.me, nr))
+    /// A number of the initial pid namespace as the caller's. Programs in words have no others.
+    fn number(&self, pid: PidArg) -> Arg {
+        int(self.numbers.of_caller(self.k, self.me, pid.number()))
     }
 
     /// A path in a worker's file tree, with the machine's numbers, and the descriptor it starts from.

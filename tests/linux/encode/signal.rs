@@ -1,7 +1,7 @@
 //! Signals and waiting for children.
 
 use nslab::kernel::file::{FileKind, OpenFlags};
-use nslab::syscall::{SigAction, WNOHANG, WaitidWhich};
+use nslab::syscall::{PidArg, SigAction, WNOHANG, WaitidWhich};
 
 use super::*;
 
@@ -25,17 +25,17 @@ fn is_kill_safe(c: &Context<'_>, pid: i32, signo: i32) -> bool {
 }
 
 /// A group whose number is 1 for the caller cannot be named with a minus sign: -1 is everybody.
-fn is_group_one(c: &Context<'_>, pid: i32) -> bool {
-    pid < -1 && c.numbers.of_caller(c.k, c.me, pid) == -1
+fn is_group_one(c: &Context<'_>, pid: PidArg) -> bool {
+    pid.number() < -1 && c.number(pid) == int(-1)
 }
 
-pub(super) fn encode_kill(c: &Context<'_>, pid: i32, signo: i32) -> Option<Encoded> {
-    let may_be_made = !is_group_one(c, pid) && is_kill_safe(c, pid, signo);
+pub(super) fn encode_kill(c: &Context<'_>, pid: PidArg, signo: i32) -> Option<Encoded> {
+    let may_be_made = !is_group_one(c, pid) && is_kill_safe(c, pid.number(), signo);
     may_be_made.then(|| number(libc::SYS_kill, &[c.number(pid), int(signo)])).flatten()
 }
 
-pub(super) fn encode_tgkill(c: &Context<'_>, tgid: i32, tid: i32, signo: i32) -> Option<Encoded> {
-    let is_safe = tid != 1 || signo == 0;
+pub(super) fn encode_tgkill(c: &Context<'_>, tgid: PidArg, tid: PidArg, signo: i32) -> Option<Encoded> {
+    let is_safe = tid.number() != 1 || signo == 0;
     is_safe.then(|| number(libc::SYS_tgkill, &[c.number(tgid), c.number(tid), int(signo)])).flatten()
 }
 
@@ -45,7 +45,7 @@ pub(super) fn encode_pidfd_send_signal(c: &Context<'_>, fd: i32, signo: i32) -> 
     is_safe.then(|| number(libc::SYS_pidfd_send_signal, &[int(fd), int(signo), NULL, NULL])).flatten()
 }
 
-pub(super) fn encode_wait(c: &Context<'_>, pid: i32, options: u32) -> Option<Encoded> {
+pub(super) fn encode_wait(c: &Context<'_>, pid: PidArg, options: u32) -> Option<Encoded> {
     if is_group_one(c, pid) {
         return None;
     }
