@@ -146,6 +146,8 @@ mod tests {
         for verb in VERBS {
             parse_write(verb, verb.example.as_bytes()).unwrap_or_else(|error| panic!("{}: {error}", verb.name));
             assert_eq!(verb.usage, verb.usage.trim());
+            // Usage, reasons and the journal have the verb's name, a trace has the call's: they are the same.
+            assert_eq!(parse_write(verb, verb.example.as_bytes()).unwrap().name(), verb.name);
         }
     }
 

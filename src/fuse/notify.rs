@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::mpsc::Receiver;
 
 use fuser::FileType;
 
@@ -33,6 +34,25 @@ fn type_bits(kind: FileType) -> u32 {
     }
 }
 
+/// What the host's kernel has to drop, and what is done when no reader can get any of it from a cache any more: the answer
+/// to the request that made it stale.
+pub(super) struct Notice {
+    pub(super) stale: Stale,
+    pub(super) then: Box<dyn FnOnce() + Send>,
+}
+
+impl Stale {
+    pub(super) fn is_empty(&self) -> bool {
+        self.dropped.is_empty() && self.expired.is_empty() && self.inodes.is_empty()
+    }
+
+    pub(super) fn extend(&mut self, other: Stale) {
+        self.dropped.extend(other.dropped);
+        self.expired.extend(other.expired);
+        self.inodes.extend(other.inodes);
+    }
+}
+
 /// A second handle on the connection.
 #[derive(Debug)]
 pub(super) struct Notifier {
@@ -44,11 +64,18 @@ impl Notifier {
         Notifier { device }
     }
 
+    /// What the one thread that notifies does, until nobody is left to send. It holds no lock of the lab, and no other
+    /// thread waits for it: what it waits for in the host's kernel are requests that the session's threads answer.
+    pub(super) fn run(&self, notices: &Receiver<Notice>) {
+        for Notice { stale, then } in notices {
+            self.drop_stale(&stale);
+            then();
+        }
+    }
+
     /// Returns once no reader can get any of this from a cache. Names first: that waits for lookups on their way, so
     /// that the inodes they make known are there to be invalidated.
-    ///
-    /// Only the mutator may call this: it waits for requests that the session's threads have to answer.
-    pub(super) fn drop_stale(&self, stale: &Stale) {
+    fn drop_stale(&self, stale: &Stale) {
         for (parent, name) in &stale.dropped {
             self.entry(*parent, name, 0);
         }

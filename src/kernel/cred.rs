@@ -146,6 +146,14 @@ impl Kernel {
         self.owner_rule(cred, ns).unwrap_or_else(|| cred.effective.has(cap))
     }
 
+    /// Whether `cred` has `cap` over a file with these owners: in its own user namespace, if that maps them
+    /// (`capable_wrt_inode_uidgid`).
+    pub fn capable_wrt_inode_uidgid(&self, cred: Rights<'_>, (uid, gid): (Kuid, Kgid), cap: Cap) -> bool {
+        let Some(user) = self.namespaces.get(cred.user_ns).map(Namespace::user) else { return false };
+        let is_mapped = user.from_kuid(uid).is_some() && user.from_kgid(gid).is_some();
+        is_mapped && self.cred_capable(cred, cred.user_ns, cap)
+    }
+
     /// The walk of `cap_capable`: `None` when the capability set of `cred` decides. Whose user namespace is gone has no
     /// rights in others.
     fn owner_rule(&self, cred: Rights<'_>, mut ns: NsId) -> Option<bool> {

@@ -161,7 +161,8 @@ fn kept_flags(flags: OpenFlags) -> OpenFlags {
     if flags.contains(OpenFlags::PATH) {
         return flags & (OpenFlags::PATH | OpenFlags::NOFOLLOW | OpenFlags::DIRECTORY);
     }
-    flags - (OpenFlags::CREAT | OpenFlags::EXCL | OpenFlags::TRUNC | OpenFlags::CLOEXEC) | OpenFlags::LARGEFILE
+    let for_open_alone = OpenFlags::CREAT | OpenFlags::EXCL | OpenFlags::TRUNC | OpenFlags::CLOEXEC;
+    flags.difference(for_open_alone) | OpenFlags::LARGEFILE
 }
 
 /// Those of a pidfd (`pidfs_alloc_file`).

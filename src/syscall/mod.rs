@@ -9,6 +9,7 @@ mod cwd;
 mod exec;
 mod exit;
 mod fd;
+pub mod host;
 mod hostname;
 mod idmap;
 pub mod ioctl;
@@ -34,12 +35,13 @@ mod setns;
 pub mod shm;
 pub mod socket;
 mod sysctl;
+mod table;
 mod timens;
 mod trace;
 mod umount;
 mod unshare;
 mod wait;
-pub mod write;
+mod write;
 
 use bitflags::bitflags;
 
@@ -51,6 +53,7 @@ use crate::kernel::mount::propagation::PropagationType;
 use crate::kernel::ns::NsType;
 use crate::kernel::task::TaskState;
 use crate::kernel::{Kernel, TaskId};
+use host::HostCall;
 use mount::{Beneath, MountArgs};
 use namei::NameCall;
 pub use outcome::{Numbers, Outcome, Return, Stop, WaitFor};
@@ -110,6 +113,7 @@ pub enum Syscall {
     MoveMount { from: Vec<u8>, to: Vec<u8>, beneath: Beneath },
     MountSetattr { path: Vec<u8>, types: Vec<PropagationType> },
     Name(NameCall),
+    Host(HostCall),
     Msg(msg::MsgCall),
     Sem(sem::SemCall),
     Shm(shm::ShmCall),
@@ -251,17 +255,22 @@ bitflags! {
 /// # Errors
 /// What Linux gives, ESRCH if `task` is a zombie or gone; what it would wait for, where it would.
 pub fn dispatch(k: &mut Kernel, task: TaskId, call: &Syscall) -> Outcome {
-    check_caller(k, task)?;
+    check_caller(k, task, call)?;
     trace::enter(k, task, call);
-    let result = perform(k, task, call);
+    let outcome = table::perform(k, task, call);
     k.run_work();
-    trace::exit(k, call, &result);
+    trace::exit(k, call, &outcome);
     debug_assert_eq!(crate::kernel::audit::audit(k), Ok(()), "after {call:?}");
-    result
+    outcome
 }
 
-fn check_caller(k: &Kernel, task: TaskId) -> Result<()> {
-    match k.tasks.get(task).map(|t| t.state) {
+/// # Errors
+/// EAGAIN: the task runs no code now; ESRCH: it never will again.
+fn check_caller(k: &Kernel, task: TaskId, call: &Syscall) -> Result<()> {
+    let state = k.tasks.get(task).map(|t| t.state);
+    match state {
+        _ if matches!(call, Syscall::Host(HostCall::Tick { .. })) => Ok(()),
+        Some(TaskState::Running | TaskState::Stopped) if matches!(call, Syscall::Host(call) if call.frees()) => Ok(()),
         Some(TaskState::Running) if k.is_cgroup_frozen(k.cgroup_of(task)) => {
             bail!(EAGAIN, "pid {} is frozen: it runs again when cgroup.freeze is 0", k.task_nr(task))
         }
@@ -269,75 +278,5 @@ fn check_caller(k: &Kernel, task: TaskId) -> Result<()> {
         Some(TaskState::Stopped) => bail!(EAGAIN, "pid {} is stopped: it runs again after SIGCONT", k.task_nr(task)),
         Some(TaskState::Zapping | TaskState::Zombie) => bail!(ESRCH, "pid {} is dead", k.task_nr(task)),
         None => bail!(ESRCH, "the task is gone"),
-    }
-}
-
-fn perform(k: &mut Kernel, me: TaskId, call: &Syscall) -> Outcome {
-    match call {
-        Syscall::Clone(args) => clone::sys_clone(k, me, args),
-        Syscall::Unshare { flags } => unshare::sys_unshare(k, me, *flags),
-        Syscall::Setns { target, flags } => setns::sys_setns(k, me, target, *flags),
-        Syscall::Exec { comm, argv } => exec::sys_exec(k, me, comm, argv),
-        Syscall::Exit { code } => exit::sys_exit(k, me, *code),
-        Syscall::ExitGroup { code } => exit::sys_exit_group(k, me, *code),
-        Syscall::Kill { pid, signo } => kill::sys_kill(k, me, *pid, *signo),
-        Syscall::Tgkill { tgid, tid, signo } => kill::sys_tgkill(k, me, *tgid, *tid, *signo),
-        Syscall::PidfdSendSignal { fd, signo } => kill::sys_pidfd_send_signal(k, me, *fd, *signo),
-        Syscall::Wait { pid, options } => wait::sys_wait(k, me, *pid, *options),
-        Syscall::Waitid { which, options } => wait::sys_waitid(k, me, *which, *options),
-        Syscall::Sigaction { signo, action } => kill::sys_sigaction(k, me, *signo, *action),
-        Syscall::Sigprocmask { block, signo } => kill::sys_sigprocmask(k, me, *block, *signo),
-        Syscall::Sigwaitinfo { signo } => kill::sys_sigwaitinfo(k, me, *signo),
-        Syscall::Setsid => session::sys_setsid(k, me),
-        Syscall::Setpgid { pid, pgid } => session::sys_setpgid(k, me, *pid, *pgid),
-        Syscall::Getsid { pid } => session::sys_getsid(k, me, *pid),
-        Syscall::Getpgid { pid } => session::sys_getpgid(k, me, *pid),
-        Syscall::Reboot { command, magic } => reboot::sys_reboot(k, me, *command, *magic),
-        Syscall::Open { target, flags } => fd::sys_open(k, me, target, *flags),
-        Syscall::Close { fd } => fd::sys_close(k, me, *fd),
-        Syscall::Dup { fd } => fd::sys_dup(k, me, *fd),
-        Syscall::PidfdGetfd { pidfd, fd } => fd::sys_pidfd_getfd(k, me, *pidfd, *fd),
-        Syscall::Ioctl { fd, request, arg } => ioctl::sys_ioctl(k, me, *fd, *request, *arg),
-        Syscall::Msg(call) => msg::sys_msg(k, me, call),
-        Syscall::Sem(call) => sem::sys_sem(k, me, call),
-        Syscall::Shm(call) => shm::sys_shm(k, me, call),
-        Syscall::Mq(call) => mqueue::sys_mq(k, me, call),
-        Syscall::ClockGettime { clock } => clock::sys_clock_gettime(k, me, *clock),
-        Syscall::Clock { advance } => clock::sys_clock(k, me, *advance),
-        Syscall::Attach { .. } => bail!(EOPNOTSUPP, "only a mounted lab has host processes to attach"),
-        Syscall::Prctl(op) => prctl::sys_prctl(k, me, op),
-        Syscall::Setuid { uid } => setid::sys_setuid(k, me, *uid),
-        Syscall::Setgid { gid } => setid::sys_setgid(k, me, *gid),
-        Syscall::Setreuid { ruid, euid } => setid::sys_setreuid(k, me, *ruid, *euid),
-        Syscall::Setregid { rgid, egid } => setid::sys_setregid(k, me, *rgid, *egid),
-        Syscall::Setresuid { ruid, euid, suid } => setid::sys_setresuid(k, me, [*ruid, *euid, *suid]),
-        Syscall::Setresgid { rgid, egid, sgid } => setid::sys_setresgid(k, me, [*rgid, *egid, *sgid]),
-        Syscall::Setfsuid { uid } => setid::sys_setfsuid(k, me, *uid),
-        Syscall::Setfsgid { gid } => setid::sys_setfsgid(k, me, *gid),
-        Syscall::Setgroups { groups } => cred::sys_setgroups(k, me, groups),
-        Syscall::Capset { effective: e, permitted: p, inheritable: i } => cred::sys_capset(k, me, *e, *p, *i),
-        Syscall::PtraceSeize { pid } => ptrace::sys_ptrace_seize(k, me, *pid),
-        Syscall::Prlimit { resource, soft, hard } => prlimit::sys_prlimit(k, me, *resource, *soft, *hard),
-        Syscall::Mount(args) => mount::sys_mount(k, me, args),
-        Syscall::Umount { path, flags } => umount::sys_umount(k, me, path, *flags),
-        Syscall::PivotRoot { new_root, put_old } => umount::sys_pivot_root(k, me, new_root, put_old),
-        Syscall::Chroot { path } => cwd::sys_chroot(k, me, path),
-        Syscall::Chdir { path } => cwd::sys_chdir(k, me, path),
-        Syscall::Fchdir { fd } => cwd::sys_fchdir(k, me, *fd),
-        Syscall::Getcwd => cwd::sys_getcwd(k, me),
-        Syscall::OpenTree { path } => opentree::sys_open_tree(k, me, path),
-        Syscall::MoveMount { from, to, beneath } => opentree::sys_move_mount(k, me, from, to, *beneath),
-        Syscall::MountSetattr { path, types } => opentree::sys_mount_setattr(k, me, path, types),
-        Syscall::Name(call) => namei::sys_name(k, me, call),
-        Syscall::Read { path } => path::sys_read(k, me, path),
-        Syscall::Readlink { path } => path::sys_readlink(k, me, path),
-        Syscall::Stat { path, follow } => path::sys_stat(k, me, path, *follow),
-        Syscall::Ls { path } => path::sys_ls(k, me, path),
-        Syscall::Sethostname { name } => hostname::sys_sethostname(k, me, name),
-        Syscall::Setdomainname { name } => hostname::sys_setdomainname(k, me, name),
-        Syscall::Ip(call) => ip::sys_ip(k, me, call),
-        Syscall::Bind(name) => socket::sys_bind(k, me, name),
-        Syscall::Connect(name) => socket::sys_connect(k, me, name),
-        Syscall::Write { path, bytes } => write::sys_write(k, me, path, bytes),
     }
 }

@@ -75,7 +75,7 @@ pub struct MqOpen {
 
 /// # Errors
 /// Those of the call.
-pub fn sys_mq(k: &mut Kernel, me: TaskId, call: &MqCall) -> Outcome {
+pub(super) fn sys_mq(k: &mut Kernel, me: TaskId, call: &MqCall) -> Outcome {
     match call {
         MqCall::Open(args) => mq_open(k, me, args),
         MqCall::Unlink { name } => mq_unlink(k, me, name),
@@ -256,10 +256,8 @@ fn check_sticky(k: &Kernel, me: TaskId, fs: MqueueFsId, queue: &Mqueue) -> Resul
     if cred.ids.fsuid == queue.uid || cred.ids.fsuid == k.mqueue_fs[fs].root_uid {
         return Ok(());
     }
-    let user_ns = cred.user_ns.id();
-    let user = k.namespaces[user_ns].user();
-    let is_mapped = user.from_kuid(queue.uid).is_some() && user.from_kgid(queue.gid).is_some();
-    if !is_mapped || !k.ns_capable(me, user_ns, Cap::FOWNER) {
+    if !k.capable_wrt_inode_uidgid(cred.rights(), (queue.uid, queue.gid), Cap::FOWNER) {
+        let user_ns = cred.user_ns.id();
         bail!(EPERM, "the queue is kuid {}'s, and CAP_FOWNER over it is missing in {}", queue.uid.0, k.ns_arg(user_ns));
     }
     Ok(())

@@ -53,7 +53,7 @@ pub enum NameCall {
 
 /// # Errors
 /// Those of the call.
-pub fn sys_name(k: &mut Kernel, me: TaskId, call: &NameCall) -> Outcome {
+pub(super) fn sys_name(k: &mut Kernel, me: TaskId, call: &NameCall) -> Outcome {
     match call {
         NameCall::Mkdir { path } => mkdir(k, me, path),
         NameCall::Rmdir { path } => rmdir(k, me, path),
@@ -169,7 +169,7 @@ fn mkdir(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// EEXIST, ENOENT, EROFS, EACCES, EOVERFLOW; of a cgroup: EINVAL, EAGAIN.
-pub fn mkdir_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8], mode: u16) -> Result<()> {
+pub(super) fn mkdir_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8], mode: u16) -> Result<()> {
     check_room_for(k, me, dir, name)?;
     match dir.place {
         Place::Cgroup(parent, None) => cgroup::mkdir(k, me, parent, name, mode),
@@ -230,7 +230,9 @@ fn touch(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
 fn check_touch(k: &Kernel, me: TaskId, node: Node) -> Result<()> {
     if let Place::Dentry(id) = node.place {
         let (uid, gid) = (k.vfs.dentries[id].uid, k.vfs.dentries[id].gid);
-        if k.cred_of(me).ids.fsuid != uid && !may_on(k, me, (uid, gid), Cap::FOWNER) {
+        if k.cred_of(me).ids.fsuid != uid
+            && !k.capable_wrt_inode_uidgid(k.cred_of(me).rights(), (uid, gid), Cap::FOWNER)
+        {
             return tree::may_write_as(k, k.cred_of(me).rights(), node);
         }
     }
@@ -334,17 +336,13 @@ fn check_sticky(k: &Kernel, me: TaskId, parent: DentryId, id: DentryId) -> Resul
     let (above, dentry) = (&k.vfs.dentries[parent], &k.vfs.dentries[id]);
     let fsuid = k.cred_of(me).ids.fsuid;
     let is_others = fsuid != dentry.uid && fsuid != above.uid;
-    if above.mode & STICKY != 0 && is_others && !may_on(k, me, (dentry.uid, dentry.gid), Cap::FOWNER) {
+    if above.mode & STICKY != 0
+        && is_others
+        && !k.capable_wrt_inode_uidgid(k.cred_of(me).rights(), (dentry.uid, dentry.gid), Cap::FOWNER)
+    {
         bail!(EPERM, "the directory is sticky and neither it nor the file is the caller's");
     }
     Ok(())
-}
-
-/// A capability in the caller's user namespace, if that maps the owners of the file (`capable_wrt_inode_uidgid`).
-pub(super) fn may_on(k: &Kernel, me: TaskId, (uid, gid): Owner, cap: Cap) -> bool {
-    let ns = k.cred_of(me).user_ns.id();
-    let user = k.namespaces[ns].user();
-    user.from_kuid(uid).is_some() && user.from_kgid(gid).is_some() && k.ns_capable(me, ns, cap)
 }
 
 pub(super) type Owner = (Kuid, Kgid);
@@ -367,7 +365,7 @@ fn rmdir(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// EINVAL: `.`; ENOTEMPTY: `..`, or the directory is not empty; EROFS, ENOENT, EACCES, EPERM, ENOTDIR, EBUSY.
-pub fn rmdir_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8]) -> Result<()> {
+pub(super) fn rmdir_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8]) -> Result<()> {
     match name {
         b"." => bail!(EINVAL, "the last name is ."),
         b".." => bail!(ENOTEMPTY, "the last name is .."),

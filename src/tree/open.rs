@@ -16,7 +16,7 @@ use crate::kernel::cred::Rights;
 use crate::kernel::file::{About, Bound, OpenFlags};
 use crate::kernel::mount::flags::MountFlags;
 use crate::kernel::node::{Node, Place};
-use crate::kernel::ns::{NS_TABLE, Namespace, Slot};
+use crate::kernel::ns::{NS_TABLE, Slot};
 use crate::kernel::{Kernel, NsId, TaskId};
 
 bitflags::bitflags! {
@@ -314,11 +314,10 @@ fn check_mode(k: &Kernel, cred: Rights<'_>, attr: &Attr, access: Access) -> Resu
         return Ok(());
     }
     let ns = cred.user_ns;
-    let Some(user) = k.namespaces.get(ns).map(Namespace::user) else {
-        bail!(EACCES, "the user namespace of the opener is gone")
-    };
-    let is_mapped = user.from_kuid(attr.uid).is_some() && user.from_kgid(attr.gid).is_some();
-    let capable = |cap| is_mapped && k.cred_capable(cred, ns, cap);
+    if !k.namespaces.contains(ns) {
+        bail!(EACCES, "the user namespace of the opener is gone");
+    }
+    let capable = |cap| k.capable_wrt_inode_uidgid(cred, (attr.uid, attr.gid), cap);
     let is_dir = attr.file_type == FileType::Directory;
     let only_reads = access == Access::READ || is_dir && !access.contains(Access::WRITE);
     let may_execute = is_dir || !access.contains(Access::EXEC) || attr.mode & 0o111 != 0;

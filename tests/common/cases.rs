@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use nslab::script::Lab;
+use nslab::script::Machine;
 use nslab::script::file::{Case, load};
 use nslab::script::run::{Outcome, run_case};
 
@@ -14,7 +14,7 @@ pub fn load_all(files: &[PathBuf]) -> Vec<Case> {
 }
 
 /// Runs each case on a lab of its own, in which it has to pass; `look` sees what each lab came to.
-pub fn check<L: Lab>(cases: &[Case], boot: impl Fn() -> L, mut look: impl FnMut(&L)) {
+pub fn check<L: Machine>(cases: &[Case], boot: impl Fn() -> L, mut look: impl FnMut(&L)) {
     let failures = cases.iter().filter_map(|case| {
         let mut lab = boot();
         let outcome = run_case(&mut lab, case);

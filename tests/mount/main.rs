@@ -2,7 +2,9 @@
 
 mod command;
 mod consistency;
+mod door;
 mod held;
+mod journal;
 #[path = "../common/needs.rs"]
 mod needs;
 mod rights;
