@@ -398,7 +398,7 @@ mod tests {
     #[test]
     fn the_next_namespace_with_an_inum_is_another_generation() {
         let kernel = Kernel::boot();
-        let [first, second] = [kernel.ns_owner(kernel.init.pid_ns), Some(kernel.init.pid_ns)].map(Option::unwrap);
+        let [first, second] = [kernel.init.user_ns.any(), kernel.init.pid_ns.any()];
         let inodes = Inodes::new();
         let file = told(FileType::File, 4_026_532_177);
         let name = (7, OsStr::new("net:[4026532177]"), Name::Passing);
@@ -443,7 +443,7 @@ mod tests {
         let ns = dir(&inodes, Place::Pid(other(), 3), 77, "ns");
         let net = link(&inodes, other(), ns);
         link(&inodes, init(), 78);
-        let namespace = Kernel::boot().init.pid_ns;
+        let namespace = Kernel::boot().init.pid_ns.any();
         inodes.insert(
             identity(Place::NsFile(namespace)),
             told(FileType::File, 4_026_531_836),
