@@ -1,6 +1,7 @@
 //! Steps about network namespaces: devices, addresses, ids, sockets.
 
-use nslab::kernel::ns::{NsType, Slot};
+use nslab::kernel::ns::NetNsId;
+use nslab::kernel::nsproxy::NsProxy;
 use nslab::kernel::{Kernel, TaskId};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -163,10 +164,14 @@ fn fill(k: &Kernel, me: TaskId, word: &str, index: usize) -> Option<String> {
     match word {
         "task" => Some(pick_number(k, index).to_string()),
         "dev" => {
-            let net = k.task_ns(me, Slot::Net).filter(|&net| net != k.initial(NsType::Net))?;
-            let names: Vec<_> = k.devices_of(net).map(|(_, dev)| dev.name.clone()).collect();
+            let names: Vec<_> = k.devices_of(own_net(k, me)?).map(|(_, dev)| dev.name.clone()).collect();
             Some(String::from_utf8_lossy(names.get(index % names.len().max(1))?).into_owned())
         }
         _ => None,
     }
+}
+
+/// The network namespace of a task, unless it is the initial one: that is the host's, and no call is made there.
+pub fn own_net(k: &Kernel, task: TaskId) -> Option<NetNsId> {
+    k.nsproxy_of(task).map(NsProxy::net_ns).filter(|&net| net != k.init_ns())
 }
