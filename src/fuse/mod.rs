@@ -162,7 +162,7 @@ impl LabFs {
     /// Lets those tasks exit that do so after this operation, before the one who asked for it has the answer. It does not
     /// wait for caches: the one who asked may hold what that waits for.
     fn done(&self, op: Op, ino: u64) {
-        if let Ok(stale) = caught(|| Ok(self.shared.exits_after(op, ino))) {
+        if let Ok(Some(stale)) = caught(|| Ok(self.shared.exits_after(op, ino))) {
             let _ = self.shared.lab.settle();
             self.after(stale, || ());
         }

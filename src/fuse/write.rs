@@ -123,14 +123,14 @@ impl Shared {
         (result.map(drop), calls.stale)
     }
 
-    /// Lets those tasks exit that are to do so after this operation.
-    pub(super) fn exits_after(&self, op: Op, ino: u64) -> Stale {
+    /// Lets those tasks exit that are to do so after this operation; `None`: there are none.
+    pub(super) fn exits_after(&self, op: Op, ino: u64) -> Option<Stale> {
         let tasks = self.lab.faults.exits_after(op, || self.inodes.full_path(ino));
-        let mut calls = Calls { shared: self, stale: Stale::default() };
         if tasks.is_empty() {
-            return calls.stale;
+            return None;
         }
-        let Ok(exit) = Call::new("exit", Vec::new()) else { return calls.stale };
+        let mut calls = Calls { shared: self, stale: Stale::default() };
+        let exit = Call::new("exit", Vec::new()).ok()?;
         for task in tasks {
             let live = |k: &Kernel| match k.tasks.get(task) {
                 Some(found) if !found.is_dead() => Ok(task),
@@ -139,7 +139,7 @@ impl Shared {
             // Who asked gets an answer whether the task could exit or not.
             let _ = calls.by(live, &exit);
         }
-        calls.stale
+        Some(calls.stale)
     }
 
     /// A file's path from the top of the lab, `as/<pid>` in front where it is seen with the eyes of a task.
