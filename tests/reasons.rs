@@ -1,14 +1,17 @@
 //! Every refusal says why: each place in the source that makes an error has a reason whose blanks are all filled, and
 //! so has each error that the cases bring about.
 
+#[path = "common/files.rs"]
+mod files;
 #[path = "common/sites.rs"]
 mod sites;
 
 use std::fs;
 use std::path::Path;
 
+use files::files;
 use nslab::errno::Error;
-use sites::{error_sites, files, reached_by_cases, reason};
+use sites::{error_sites, reached_by_cases, reason};
 
 /// The arguments of the macro call whose text starts after its opening parenthesis.
 fn arguments(text: &str) -> Vec<String> {
