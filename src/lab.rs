@@ -104,6 +104,9 @@ pub fn attr(k: &Kernel, viewer: Viewer, node: Node) -> Result<Attr> {
         let ctl = u32::from(node == tree::ROOT);
         return Ok(Attr { nlink: attr.nlink + ctl, ..attr });
     }
+    if matches!(node.place, Place::Ctl(task, _) if k.tasks[task].is_dead()) {
+        bail!(ENOENT, "the dead have no control files");
+    }
     let owned_as = match node.task() {
         Some(task) => Node { view: node.view, place: Place::Pid(task, 0) },
         None => tree::ROOT,

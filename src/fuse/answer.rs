@@ -20,7 +20,6 @@ use crate::kernel::change::Change;
 use crate::kernel::cred::OVERFLOW_ID;
 use crate::kernel::file::OpenFlags;
 use crate::kernel::node::{Node, Place, View};
-use crate::kernel::ns::ENTRIES;
 use crate::kernel::{Kernel, TaskId};
 use crate::lab;
 use crate::syscall::{Syscall, dispatch};
@@ -108,7 +107,7 @@ impl Shared {
             };
             let viewer = viewer(k, dir).map_err(|_| err!(ENOENT, "the task is gone"))?;
             let node = lab::lookup(k, viewer, dir, name.as_bytes())?;
-            let kind = if is_viewed && self.viewers.is_any() { Name::Viewed } else { name_kind(k, dir, node) };
+            let kind = if is_viewed && self.viewers.is_any() { Name::Viewed } else { name_kind(dir, node) };
             self.entry(k, node, (parent, name, kind))
         })?;
         match found {
@@ -388,8 +387,12 @@ pub(super) fn viewer(k: &Kernel, node: Node) -> Result<Viewer> {
         _ => None,
     };
     let is_live = |task| k.tasks.contains(task);
-    if !is_live(viewer) || !node.task().is_none_or(is_live) || !namespace.is_none_or(|ns| k.namespaces.contains(ns)) {
+    if !is_live(viewer) || !node.task().is_none_or(is_live) {
         bail!(ESRCH, "what this file shows is gone");
+    }
+    // Its name may lead to another one with this number now: the host's kernel asks for the name anew.
+    if !namespace.is_none_or(|ns| k.namespaces.contains(ns)) {
+        bail!(ESTALE, "the namespace of this file is gone");
     }
     Ok(Viewer(viewer))
 }
@@ -408,11 +411,13 @@ fn has_own_eyes(node: Node) -> bool {
     matches!(node.place, Place::NsFile(_)) && node.view.viewer().is_some()
 }
 
-/// What `name`, which leads from `dir` to `node`, is for it.
-fn name_kind(k: &Kernel, dir: Node, node: Node) -> Name {
-    let Place::NsFile(ns) = node.place else { return Name::Own };
-    let linked = |task| ENTRIES.iter().any(|entry| k.ns_entry(task, entry) == Some(ns));
-    if dir.task().is_some_and(linked) { Name::Linked } else { Name::Passing }
+/// What a name that leads from `dir` to `node` is for it.
+fn name_kind(dir: Node, node: Node) -> Name {
+    match node.place {
+        Place::NsFile(_) if dir.task().is_some() => Name::Linked,
+        Place::NsFile(_) => Name::Passing,
+        _ => Name::Own,
+    }
 }
 
 fn ttl(keep: bool) -> Duration {

@@ -58,10 +58,8 @@ struct LabFs {
 }
 
 /// Capabilities of the FUSE connection that are used where the host's kernel has them.
-const WANTED: InitFlags = InitFlags::FUSE_CACHE_SYMLINKS
-    .union(InitFlags::FUSE_PARALLEL_DIROPS)
-    .union(InitFlags::FUSE_ATOMIC_O_TRUNC)
-    .union(InitFlags::FUSE_HAS_EXPIRE_ONLY);
+const WANTED: InitFlags =
+    InitFlags::FUSE_CACHE_SYMLINKS.union(InitFlags::FUSE_PARALLEL_DIROPS).union(InitFlags::FUSE_ATOMIC_O_TRUNC);
 
 /// Runs `answer`; a panic in it, which is an error of ours, becomes EIO for the one who asked.
 fn caught<T>(answer: impl FnOnce() -> Result<T>) -> Result<T> {

@@ -11,7 +11,7 @@ use fuser::{ReplyEmpty, ReplyEntry, ReplyWrite};
 
 use super::answer::{Caller, Entry, Shared, viewer};
 use super::handle::{Answer, Batch, Handle, State, lock};
-use super::inode::ROOT_INO;
+use super::inode::Stale;
 use super::notify::Notifier;
 use super::{caught, host_errno, reply_entry};
 use crate::control::lex::quote;
@@ -24,7 +24,6 @@ use crate::script::{self, Call};
 use crate::syscall::namei::{mkdir_at, rmdir_at};
 use crate::syscall::write::write_node;
 use crate::syscall::{Return, Syscall, dispatch};
-use crate::tree;
 use crate::{bail, err};
 
 /// Programs that write through a buffer of this many bytes, or a multiple, cut lines where it is full.
@@ -156,9 +155,9 @@ impl Mutator {
         let Calls { changes, attached, .. } = calls;
         let mut stale = self.shared.inodes.stale(&changes, self.shared.init);
         if attached {
-            stale.expired.extend(tree::VIEWED.map(|name| (ROOT_INO, name.into())));
+            stale.names = true;
         }
-        self.notifier.drop_stale(&stale);
+        self.notifier.drop_stale(&self.shared.inodes, &stale);
         self.keep_answer(&handle, offset, &outcome);
         self.forget_gone(&changes);
         let Some(reply) = reply else { return };
@@ -170,7 +169,7 @@ impl Mutator {
 
     /// Makes the host's kernel and the lab itself forget what changes made stale.
     fn forget(&self, changes: &[Change]) {
-        self.notifier.drop_stale(&self.shared.inodes.stale(changes, self.shared.init));
+        self.notifier.drop_stale(&self.shared.inodes, &self.shared.inodes.stale(changes, self.shared.init));
         self.forget_gone(changes);
     }
 
@@ -190,9 +189,13 @@ impl Mutator {
             self.shared.faults.write(bytes, find)
         });
         let outcome = outcome.flatten().map(|uncached| {
-            uncached.paths.iter().for_each(|path| self.notifier.drop_stale(&self.shared.inodes.stale_at(path)));
-            let doomed: Vec<_> = uncached.tasks.into_iter().map(Change::Gone).collect();
-            self.notifier.drop_stale(&self.shared.inodes.stale(&doomed, self.shared.init));
+            uncached
+                .paths
+                .iter()
+                .for_each(|path| self.notifier.drop_stale(&self.shared.inodes, &self.shared.inodes.stale_at(path)));
+            let doomed: Vec<_> = uncached.tasks.into_iter().map(Change::Attrs).collect();
+            let stale = Stale { names: true, ..self.shared.inodes.stale(&doomed, self.shared.init) };
+            self.notifier.drop_stale(&self.shared.inodes, &stale);
         });
         let reason = outcome.as_ref().err().map(|error| line(error.to_string().into_bytes()));
         *refusal = reason.map(|reason| Answer::new(offset, reason.into()));

@@ -2,18 +2,28 @@
 //! has cached, names that expire included (`fuse_notify_*_out`), and an answer to a lookup whose inode has one number for
 //! the kernel and another for users (`fuse_entry_out`).
 
-use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Write;
-use std::os::unix::ffi::OsStrExt;
+use std::io::{self, Write};
+use std::time::Duration;
 
 use super::answer::Entry;
-use super::inode::Stale;
+use super::inode::{Inodes, Stale};
 
 const NOTIFY_INVAL_INODE: i32 = 2;
-const NOTIFY_INVAL_ENTRY: i32 = 3;
-/// Keep the name, ask again at its next use.
-const EXPIRE_ONLY: u32 = 1;
+const NOTIFY_INC_EPOCH: i32 = 8;
+const NOTIFY_PRUNE: i32 = 9;
+/// What of an inode is dropped: its attributes, or all, the text of a link included.
+const ATTRIBUTES: i64 = -1;
+const ALL: i64 = 0;
+const PAUSE: Duration = Duration::from_millis(1);
+const TRIES: usize = 20;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    Yes,
+    No,
+}
+
 /// Before the fields of a message: its length, its code, and the request it answers.
 const HEADER_LEN: usize = 16;
 const NOT_AN_ANSWER: u64 = 0;
@@ -31,41 +41,67 @@ impl Notifier {
         Notifier { device }
     }
 
-    /// Returns once no reader can get any of this from a cache. Names first: that waits for lookups on their way, so
-    /// that the inodes they make known are there to be invalidated.
+    /// Returns once no reader can get any of this from a cache.
     ///
     /// Only the mutator may call this: it waits for requests that the session's threads have to answer.
-    pub(super) fn drop_stale(&self, stale: &Stale) {
-        for (parent, name) in &stale.dropped {
-            self.entry(*parent, name, 0);
+    pub(super) fn drop_stale(&self, inodes: &Inodes, stale: &Stale) {
+        let mut is_sure = !stale.names;
+        if !stale.gone.is_empty() {
+            self.prune(&stale.gone);
+            for ino in &stale.tops {
+                is_sure &= self.settle(inodes, *ino, ATTRIBUTES, Known::No);
+            }
         }
-        for (parent, name) in &stale.expired {
-            self.entry(*parent, name, EXPIRE_ONLY);
+        for (inos, offset) in [(&stale.attrs, ATTRIBUTES), (&stale.links, ALL)] {
+            for ino in inos {
+                is_sure &= self.settle(inodes, *ino, offset, Known::Yes);
+            }
         }
-        for ino in &stale.inodes {
-            self.inode(*ino);
+        if !is_sure {
+            self.send_or_log(NOTIFY_INC_EPOCH, &[]);
         }
     }
 
-    fn entry(&self, parent: u64, name: &OsStr, flags: u32) {
-        let length = u32::try_from(name.len()).expect("a name that was looked up is at most 255 bytes");
-        let mut fields = Vec::with_capacity(name.len() + 17);
-        fields.extend(parent.to_ne_bytes());
-        fields.extend(length.to_ne_bytes());
-        fields.extend(flags.to_ne_bytes());
-        fields.extend(name.as_bytes());
-        fields.push(0);
-        self.send(NOTIFY_INVAL_ENTRY, &fields);
+    fn settle(&self, inodes: &Inodes, ino: u64, offset: i64, wanted: Known) -> bool {
+        for _ in 0..TRIES {
+            if inodes.wait_forgotten(ino, Duration::ZERO) {
+                return true;
+            }
+            match self.inode(ino, offset) {
+                Ok(()) => return wanted == Known::Yes,
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return true,
+                Err(_) => {}
+            }
+            if inodes.wait_forgotten(ino, PAUSE) {
+                return true;
+            }
+        }
+        false
     }
 
-    /// Attributes and the whole content.
-    fn inode(&self, ino: u64) {
-        let (offset, length) = (0_i64, 0_i64);
+    fn prune(&self, inos: &[u64]) {
+        let mut fields = Vec::with_capacity(16 + inos.len() * 8);
+        fields.extend(u32::try_from(inos.len()).unwrap_or(u32::MAX).to_ne_bytes());
+        fields.extend([0; 12]);
+        for ino in inos {
+            fields.extend(ino.to_ne_bytes());
+        }
+        self.send_or_log(NOTIFY_PRUNE, &fields);
+    }
+
+    fn send_or_log(&self, code: i32, fields: &[u8]) {
+        if let Err(error) = self.send(code, fields) {
+            eprintln!("notify {code}: {error}");
+        }
+    }
+
+    fn inode(&self, ino: u64, offset: i64) -> io::Result<()> {
+        let length = 0_i64;
         let mut fields = Vec::with_capacity(24);
         fields.extend(ino.to_ne_bytes());
         fields.extend(offset.to_ne_bytes());
         fields.extend(length.to_ne_bytes());
-        self.send(NOTIFY_INVAL_INODE, &fields);
+        self.send(NOTIFY_INVAL_INODE, &fields)
     }
 
     /// Answers the lookup with number `unique`.
@@ -86,22 +122,21 @@ impl Notifier {
         for word in [mode, attr.nlink, attr.uid, attr.gid, attr.rdev, attr.blksize, attr.flags] {
             fields.extend(word.to_ne_bytes());
         }
-        self.send_to(unique, 0, &fields);
+        // An error says that the lab is unmounted.
+        let _ = self.send_to(unique, 0, &fields);
     }
 
-    fn send(&self, code: i32, fields: &[u8]) {
-        self.send_to(NOT_AN_ANSWER, code, fields);
+    fn send(&self, code: i32, fields: &[u8]) -> io::Result<()> {
+        self.send_to(NOT_AN_ANSWER, code, fields)
     }
 
-    /// An error says that the kernel has no such name or inode any more, or that the lab is unmounted: nothing is
-    /// cached then, which is what was asked for.
-    fn send_to(&self, unique: u64, code: i32, fields: &[u8]) {
+    fn send_to(&self, unique: u64, code: i32, fields: &[u8]) -> io::Result<()> {
         let length = u32::try_from(HEADER_LEN + fields.len()).expect("messages are short");
         let mut message = Vec::with_capacity(HEADER_LEN + fields.len());
         message.extend(length.to_ne_bytes());
         message.extend(code.to_ne_bytes());
         message.extend(unique.to_ne_bytes());
         message.extend(fields);
-        let _ = (&self.device).write(&message);
+        (&self.device).write(&message).map(drop)
     }
 }
