@@ -72,8 +72,8 @@ fn make(k: &mut Kernel, task: TaskId, call: &Syscall) -> Return {
 fn child(k: &mut Kernel) -> TaskId {
     let parent = k.init.task;
     match make(k, parent, &Syscall::Clone(CloneArgs::default())) {
-        Return::Num(nr) => k.find_task(nr as i32).expect("clone gives the child's number"),
-        Return::Text(_) => unreachable!("clone gives a number"),
+        Return::Pid(numbers) => k.find_task(numbers.initial()).expect("clone gives the child's number"),
+        other => unreachable!("clone gives a number, not {other}"),
     }
 }
 
@@ -97,7 +97,7 @@ fn real_unshare() -> Option<Duration> {
 fn lab_fork() -> Duration {
     let mut k = Kernel::boot();
     let init = k.init.task;
-    let wait = Syscall::Wait { pid: -1, options: 0 };
+    let wait = Syscall::Wait { pid: nslab::syscall::PidArg::Own(-1), options: 0 };
     per_call(100_000, || {
         let task = child(&mut k);
         make(&mut k, task, &Syscall::Exit { code: 0 });
@@ -125,8 +125,8 @@ fn lab_setns() -> Duration {
     let target = Target::Ns { ns_type: uts, inum: uts.ops().init_inum };
     let open = Syscall::Open { target, flags: nslab::kernel::file::OpenFlags::READ };
     let fd = match make(&mut k, task, &open) {
-        Return::Num(fd) => fd as i32,
-        Return::Text(_) => unreachable!("open gives a descriptor"),
+        Return::Fd(fd) => fd,
+        other => unreachable!("open gives a descriptor, not {other}"),
     };
     let call = Syscall::Setns { target: Target::Fd(fd), flags: 0 };
     per_call(100_000, || {

@@ -119,7 +119,7 @@ macro_rules! err {
 #[macro_export]
 macro_rules! bail {
     ($($tokens:tt)*) => {
-        return Err($crate::err!($($tokens)*))
+        return Err($crate::err!($($tokens)*).into())
     };
 }
 

@@ -2,7 +2,7 @@
 
 use crate::control::{self, VERBS};
 use crate::errno::Result;
-use crate::kernel::file::OpenFlags;
+use crate::kernel::file::{Bound, OpenFlags};
 use crate::kernel::node::{Node, Place};
 use crate::kernel::{Kernel, TaskId};
 use crate::tree::{self, Attr, DirEntry, FileType, Viewer};
@@ -73,7 +73,7 @@ pub fn readdir(k: &Kernel, viewer: Viewer, dir: Node) -> Result<Vec<DirEntry>> {
     };
     let entries = entries.into_iter().map(|(name, place)| {
         let file_type = file_type(place);
-        DirEntry { name, node: Node { view: dir.view, place }, file_type }
+        DirEntry { name, node: Node { view: dir.view, place }, file_type, ino: tree::ino(k, place) }
     });
     let others = if is_control(dir.place) { Vec::new() } else { tree::readdir(k, viewer, dir)? };
     Ok(entries.chain(others).collect())
@@ -118,7 +118,7 @@ pub fn attr(k: &Kernel, viewer: Viewer, node: Node) -> Result<Attr> {
         Place::CtlBatch | Place::Ctl(..) => (0o644, 1),
         _ => (0o444, 1),
     };
-    Ok(Attr { file_type: file_type(node.place), mode, nlink, ino: None, ..owned_as })
+    Ok(Attr { file_type: file_type(node.place), mode, nlink, ino: tree::ino(k, node.place), ..owned_as })
 }
 
 /// Whether `viewer` may open `node` this way. Control files are for everybody whom the host lets in.
@@ -132,11 +132,23 @@ pub fn may_open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Res
     if !is_control(node.place) {
         return tree::may_open(k, viewer, node, flags);
     }
+    if node.task().is_some_and(|task| !k.tasks.contains(task)) {
+        bail!(ENOENT, "the task of this file is gone");
+    }
     let attr = attr(k, viewer, node)?;
     if flags.contains(OpenFlags::WRITE) && attr.mode & 0o200 == 0 {
         bail!(EACCES, "usage is there to be read");
     }
     Ok(())
+}
+
+/// Opens `node` for `viewer`.
+///
+/// # Errors
+/// Those of [`may_open`].
+pub fn open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Result<Bound> {
+    may_open(k, viewer, node, flags)?;
+    tree::bind(k, viewer, node, flags)
 }
 
 /// Whether the host's programs may change a file or directory, rights aside.
@@ -150,13 +162,14 @@ pub fn may_change(node: Node) -> Result<()> {
     Ok(())
 }
 
-/// The whole content of a file. A control file has none of its own.
+/// The whole content of an open file. A control file has none of its own.
 ///
 /// # Errors
-/// Those of [`tree::read`]; EISDIR; ESRCH: its task is gone.
-pub fn read(k: &Kernel, viewer: Viewer, node: Node) -> Result<Vec<u8>> {
+/// Those of [`tree::read_open`]; EISDIR; ESRCH: its task is gone.
+pub fn read(k: &Kernel, viewer: Viewer, file: &Bound) -> Result<Vec<u8>> {
+    let node = file.node;
     match node.place {
-        place if !is_control(place) => tree::read(k, viewer, node),
+        place if !is_control(place) => tree::read_open(k, viewer, file),
         _ if node.task().is_some_and(|task| !k.tasks.contains(task)) => bail!(ESRCH, "the task is gone"),
         Place::CtlRoot | Place::CtlDir(_) => bail!(EISDIR, "this is a directory"),
         Place::CtlUsage => Ok(usage(|_| true)),
@@ -191,6 +204,11 @@ mod tests {
         path.split('/').try_fold(tree::ROOT, |dir, name| lookup(k, viewer, dir, name.as_bytes()))
     }
 
+    fn content(k: &Kernel, viewer: Viewer, path: &str) -> Vec<u8> {
+        let file = open(k, viewer, find(k, viewer, path).unwrap(), OpenFlags::READ).unwrap();
+        read(k, viewer, &file).unwrap()
+    }
+
     fn names(k: &Kernel, viewer: Viewer, path: &str) -> Vec<String> {
         let dir = find(k, viewer, path).unwrap();
         readdir(k, viewer, dir).unwrap().into_iter().map(|entry| entry.name).collect()
@@ -202,7 +220,7 @@ mod tests {
         assert_eq!(names(&k, viewer, "ctl"), ["batch", "usage", "1", "2"]);
         assert_eq!(names(&k, viewer, "ctl/2"), ["usage"]);
         assert_eq!(find(&k, viewer, "ctl/2/clone").unwrap_err().errno, crate::errno::Errno::ENOENT);
-        assert_eq!(read(&k, viewer, find(&k, viewer, "ctl/2/usage").unwrap()).unwrap(), b"");
+        assert_eq!(content(&k, viewer, "ctl/2/usage"), b"");
     }
 
     #[test]
@@ -220,8 +238,8 @@ mod tests {
     #[test]
     fn usage_has_a_line_for_each_control_file() {
         let (k, viewer) = lab();
-        let usage = read(&k, viewer, find(&k, viewer, "ctl/1/usage").unwrap()).unwrap();
-        assert_eq!(usage, read(&k, viewer, find(&k, viewer, "ctl/usage").unwrap()).unwrap());
+        let usage = content(&k, viewer, "ctl/1/usage");
+        assert_eq!(usage, content(&k, viewer, "ctl/usage"));
         let verbs = String::from_utf8(usage).unwrap();
         let verbs: Vec<_> = verbs.lines().map(|line| line.split(' ').next().unwrap()).collect();
         assert_eq!([verbs, vec!["usage"]].concat(), names(&k, viewer, "ctl/1"));

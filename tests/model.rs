@@ -11,7 +11,7 @@ use nslab::syscall::ip::{DevAddress, Ip, LinkAdd, LinkEnd, LinkSet, Netns};
 use nslab::syscall::namei::NameCall;
 use nslab::syscall::sem::SemCall;
 use nslab::syscall::socket::SocketName;
-use nslab::syscall::{CloneArgs, Prctl, SigAction, Syscall, Target, WEXITED, WaitidWhich, dispatch};
+use nslab::syscall::{CloneArgs, PidArg, Prctl, SigAction, Syscall, Target, WEXITED, WaitidWhich, dispatch};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -220,7 +220,7 @@ fn dev_name() -> impl Strategy<Value = Vec<u8>> {
 
 /// The namespace of a task, by its number: few are alive, so low numbers are.
 fn netns() -> impl Strategy<Value = Option<Netns>> {
-    prop_oneof![2 => Just(None), 2 => (1..9i32).prop_map(|pid| Some(Netns::Pid(pid))), 1 => (0..3i32).prop_map(|fd| Some(Netns::Fd(fd)))]
+    prop_oneof![2 => Just(None), 2 => (1..9i32).prop_map(|pid| Some(Netns::Pid(PidArg::Initial(pid)))), 1 => (0..3i32).prop_map(|fd| Some(Netns::Fd(fd)))]
 }
 
 fn link_end() -> impl Strategy<Value = LinkEnd> {
@@ -255,7 +255,7 @@ fn ip_call() -> impl Strategy<Value = Ip> {
         1 => Just(Ip::AddrShow { dev: None }),
         2 => dev_address().prop_map(Ip::AddrAdd),
         1 => dev_address().prop_map(Ip::AddrDel),
-        1 => (1..9i32, -1..3i32).prop_map(|(pid, id)| Ip::NetnsSet { pid, id }),
+        1 => (1..9i32, -1..3i32).prop_map(|(pid, id)| Ip::NetnsSet { pid: PidArg::Initial(pid), id }),
     ]
 }
 
@@ -284,6 +284,7 @@ fn ns_of(k: &Kernel, task: TaskId, entry: usize) -> Option<(NsType, u32)> {
 
 fn call_of(k: &Kernel, op: &Op) -> Option<Syscall> {
     let nr = |index: &usize| k.task_nr(pick(k, *index));
+    let pid = |index: &usize| PidArg::Initial(nr(index));
     Some(match op {
         Op::Clone(flags) => Syscall::Clone(CloneArgs { flags: *flags, ..CloneArgs::default() }),
         Op::Unshare(flags) => Syscall::Unshare { flags: *flags },
@@ -292,23 +293,23 @@ fn call_of(k: &Kernel, op: &Op) -> Option<Syscall> {
             let flags = if *flags { ns_type.ops().clone_flag } else { 0 };
             Syscall::Setns { target: Target::Ns { ns_type, inum }, flags }
         }
-        Op::SetnsPidfd { target, flags } => Syscall::Setns { target: Target::Pidfd(nr(target)), flags: *flags },
+        Op::SetnsPidfd { target, flags } => Syscall::Setns { target: Target::Pidfd(pid(target)), flags: *flags },
         Op::OpenNs { target, entry } => {
             let (ns_type, inum) = ns_of(k, pick(k, *target), *entry)?;
             Syscall::Open { target: Target::Ns { ns_type, inum }, flags: Default::default() }
         }
-        Op::OpenPidfd(target) => Syscall::Open { target: Target::Pidfd(nr(target)), flags: Default::default() },
+        Op::OpenPidfd(target) => Syscall::Open { target: Target::Pidfd(pid(target)), flags: Default::default() },
         Op::Close(fd) => Syscall::Close { fd: *fd },
         Op::Dup(fd) => Syscall::Dup { fd: *fd },
         Op::Ioctl(fd, request) => Syscall::Ioctl { fd: *fd, request: *request, arg: None },
         Op::SetnsFd(fd, flags) => Syscall::Setns { target: Target::Fd(*fd), flags: *flags },
         Op::Exit(code) => Syscall::Exit { code: *code },
         Op::ExitGroup(code) => Syscall::ExitGroup { code: *code },
-        Op::Kill(target, signo) => Syscall::Kill { pid: nr(target), signo: *signo },
+        Op::Kill(target, signo) => Syscall::Kill { pid: pid(target), signo: *signo },
         Op::Wait => Syscall::Waitid { which: WaitidWhich::All, options: WEXITED },
         Op::Exec => Syscall::Exec { comm: b"prog".to_vec(), argv: Vec::new() },
         Op::Setsid => Syscall::Setsid,
-        Op::Setpgid(pid, pgid) => Syscall::Setpgid { pid: nr(pid), pgid: nr(pgid) },
+        Op::Setpgid(target, pgid) => Syscall::Setpgid { pid: pid(target), pgid: pid(pgid) },
         Op::Setuid(uid) => Syscall::Setuid { uid: Some(*uid) },
         Op::Subreaper(on) => Syscall::Prctl(Prctl::SetChildSubreaper(u64::from(*on))),
         Op::IgnoreChildren(on) => {
@@ -317,7 +318,7 @@ fn call_of(k: &Kernel, op: &Op) -> Option<Syscall> {
         }
         Op::Sethostname => Syscall::Sethostname { name: b"name".to_vec() },
         Op::Capset(bits) => Syscall::Capset { effective: Some(*bits), permitted: Some(*bits), inheritable: Some(0) },
-        Op::Ptrace(target) => Syscall::PtraceSeize { pid: nr(target) },
+        Op::Ptrace(target) => Syscall::PtraceSeize { pid: pid(target) },
         Op::Ip(call) => Syscall::Ip(call.clone()),
         Op::Bind(name) => Syscall::Bind(name.clone()),
         Op::Connect(name) => Syscall::Connect(name.clone()),
@@ -363,7 +364,7 @@ proptest! {
                 prop_assert_eq!(audit(&k), Ok(()), "after {:?}", call);
             }
             if let Err(error) = result {
-                prop_assert!(!error.reason().is_empty());
+                prop_assert!(!error.to_string().is_empty());
                 if is_one_change {
                     prop_assert_eq!(before, snapshot(&k), "{:?} was refused with {}", call, error);
                 }

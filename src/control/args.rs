@@ -4,6 +4,7 @@ use super::lex::{Word, quote};
 use super::{flags, signal};
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
+use crate::syscall::PidArg;
 use crate::{bail, err};
 
 /// A cursor over the words of one call.
@@ -59,6 +60,14 @@ impl<'a> Args<'a> {
     /// EINVAL: there is none, it is no number, or it does not fit.
     pub fn number<T: TryFrom<i128>>(&mut self, what: &'static str) -> Result<T> {
         number(self.text(what)?, what)
+    }
+
+    /// The next word as the number of a process, thread or group. In words it is one of the initial pid namespace.
+    ///
+    /// # Errors
+    /// As [`Args::number`].
+    pub fn pid(&mut self, what: &'static str) -> Result<PidArg> {
+        self.number(what).map(PidArg::Initial)
     }
 
     /// The next word as a signal: a name with or without SIG, or any number.

@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use super::args::{Args, number, unexpected};
 use crate::bail;
 use crate::errno::Result;
-use crate::syscall::Syscall;
 use crate::syscall::ip::{DevAddress, Ip, LinkAdd, LinkEnd, LinkSet, Netns};
 use crate::syscall::socket::SocketName;
+use crate::syscall::{PidArg, Syscall};
 
 pub(super) const USAGE: &str = "link add [NAME] [index N] [netns PID] type dummy|bridge|veth [peer name P [index N] \
     [netns PID]]|link set D [up|down] [name N] [index N] [netns PID|fd:FD] [master BR|nomaster]|link property add dev D \
@@ -110,7 +110,7 @@ fn netns(args: &mut Args<'_>) -> Result<Netns> {
     let word = args.text("PID or fd:FD")?;
     match word.strip_prefix("fd:") {
         Some(fd) => number(fd, "the number of fd:FD").map(Netns::Fd),
-        None => number(word, "PID").map(Netns::Pid),
+        None => number(word, "PID").map(PidArg::Initial).map(Netns::Pid),
     }
 }
 
@@ -141,11 +141,11 @@ fn dev_address(args: &mut Args<'_>) -> Result<DevAddress> {
 fn namespace(args: &mut Args<'_>) -> Result<Ip> {
     Ok(match args.text("set, get or list-id")? {
         "set" => {
-            let pid = args.number("PID")?;
+            let pid = args.pid("PID")?;
             let word = args.text("N or auto")?;
             Ip::NetnsSet { pid, id: if word == "auto" { -1 } else { number(word, "N or auto")? } }
         }
-        "get" => Ip::NetnsGet { pid: args.number("PID")? },
+        "get" => Ip::NetnsGet { pid: args.pid("PID")? },
         "list-id" => Ip::NetnsListId,
         word => return Err(unexpected("set, get or list-id", word)),
     })
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn a_veth_has_two_ends() {
         let line = "link add v0 index 5 netns 2 type veth peer name v1 index 6 netns fd:3";
-        let end = LinkEnd { name: b"v0".to_vec(), index: 5, netns: Some(Netns::Pid(2)) };
+        let end = LinkEnd { name: b"v0".to_vec(), index: 5, netns: Some(Netns::Pid(PidArg::Initial(2))) };
         let peer = LinkEnd { name: b"v1".to_vec(), index: 6, netns: Some(Netns::Fd(3)) };
         assert_eq!(ip(line).unwrap(), Ip::LinkAdd(LinkAdd { end, kind: "veth".to_owned(), peer }));
         assert!(ip("link add type veth").is_ok() && ip("link add d0 type dummy").is_ok());

@@ -2,6 +2,7 @@
 //!
 //! A line becomes words ([`lex`]), the verb's row in [`VERBS`] turns the words after the verb into a call.
 
+pub mod answer;
 pub mod args;
 pub mod flags;
 pub mod ioctl;
@@ -21,6 +22,7 @@ use crate::errno::{Arg, Error, Result};
 use crate::syscall::Syscall;
 use crate::{bail, err};
 
+pub use answer::answer;
 pub use verb::{VERBS, Verb};
 
 /// What may be written to a control file at once, in bytes, the final newline included.
@@ -144,6 +146,8 @@ mod tests {
         for verb in VERBS {
             parse_write(verb, verb.example.as_bytes()).unwrap_or_else(|error| panic!("{}: {error}", verb.name));
             assert_eq!(verb.usage, verb.usage.trim());
+            // Usage, reasons and the journal have the verb's name, a trace has the call's: they are the same.
+            assert_eq!(parse_write(verb, verb.example.as_bytes()).unwrap().name(), verb.name);
         }
     }
 

@@ -7,7 +7,7 @@ use crate::errno::Result;
 use crate::kernel::capability::{Cap, CapSet};
 use crate::kernel::file::OpenFlags;
 use crate::syscall::{
-    CloneArgs, Prctl, Syscall, WALL, WCLONE, WCONTINUED, WEXITED, WNOTHREAD, WNOWAIT, WUNTRACED, WaitidWhich,
+    CloneArgs, PidArg, Prctl, Syscall, WALL, WCLONE, WCONTINUED, WEXITED, WNOTHREAD, WNOWAIT, WUNTRACED, WaitidWhich,
 };
 
 pub(super) fn clone(args: &mut Args<'_>) -> Result<Syscall> {
@@ -62,14 +62,15 @@ pub(super) fn wait(args: &mut Args<'_>) -> Result<Syscall> {
         Some(option) => (-1, option),
         None => (number(first, "PID")?, 0),
     };
+    let pid = PidArg::Initial(pid);
     Ok(Syscall::Wait { pid, options: options | wait_options(args)? })
 }
 
 pub(super) fn waitid(args: &mut Args<'_>) -> Result<Syscall> {
     let which = match args.text("all, pid, pgid or pidfd")? {
         "all" => WaitidWhich::All,
-        "pid" => WaitidWhich::Pid(args.number("PID")?),
-        "pgid" => WaitidWhich::Pgid(args.number("PGID")?),
+        "pid" => WaitidWhich::Pid(args.pid("PID")?),
+        "pgid" => WaitidWhich::Pgid(args.pid("PGID")?),
         "pidfd" => WaitidWhich::Pidfd(args.number("FD")?),
         idtype => {
             let idtype = number(idtype, "all, pid, pgid or pidfd")?;
@@ -83,8 +84,8 @@ pub(super) fn waitid(args: &mut Args<'_>) -> Result<Syscall> {
 fn numbered_idtype(idtype: i32, id: i32) -> WaitidWhich {
     match idtype {
         0 => WaitidWhich::All,
-        1 => WaitidWhich::Pid(id),
-        2 => WaitidWhich::Pgid(id),
+        1 => WaitidWhich::Pid(PidArg::Initial(id)),
+        2 => WaitidWhich::Pgid(PidArg::Initial(id)),
         3 => WaitidWhich::Pidfd(id),
         _ => WaitidWhich::Unknown(idtype),
     }
@@ -290,10 +291,10 @@ mod tests {
 
     #[test]
     fn wait_takes_a_pid_and_options_both_optional() {
-        assert_eq!(call("wait"), Syscall::Wait { pid: -1, options: 0 });
-        assert_eq!(call("wait -2147483648"), Syscall::Wait { pid: i32::MIN, options: 0 });
-        assert_eq!(call("wait -1 0x10"), Syscall::Wait { pid: -1, options: 0x10 });
-        assert_eq!(call("wait untraced all"), Syscall::Wait { pid: -1, options: WUNTRACED | WALL });
+        assert_eq!(call("wait"), Syscall::Wait { pid: PidArg::Initial(-1), options: 0 });
+        assert_eq!(call("wait -2147483648"), Syscall::Wait { pid: PidArg::Initial(i32::MIN), options: 0 });
+        assert_eq!(call("wait -1 0x10"), Syscall::Wait { pid: PidArg::Initial(-1), options: 0x10 });
+        assert_eq!(call("wait untraced all"), Syscall::Wait { pid: PidArg::Initial(-1), options: WUNTRACED | WALL });
         assert!(try_call("wait 2147483648").is_err());
         assert!(try_call("wait 1 frob").is_err());
     }
@@ -378,7 +379,10 @@ mod tests {
             Syscall::Open { target, flags } => (target, flags),
             other => panic!("{other:?}"),
         };
-        assert_eq!(open("open pidfd:-1 thread"), (Target::Pidfd(-1), OpenFlags::READ | OpenFlags::THREAD));
+        assert_eq!(
+            open("open pidfd:-1 thread"),
+            (Target::Pidfd(PidArg::Initial(-1)), OpenFlags::READ | OpenFlags::THREAD)
+        );
         let path = Target::Path(b"proc/2/ns/net".to_vec());
         assert_eq!(open("open proc/2/ns/net path nofollow"), (path.clone(), OpenFlags::PATH | OpenFlags::NOFOLLOW));
         assert_eq!(open("open proc/2/ns/net rdwr"), (path, OpenFlags::READ | OpenFlags::WRITE));

@@ -4,7 +4,7 @@ use super::args::number;
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::ns::NsType;
-use crate::syscall::Target;
+use crate::syscall::{PidArg, Target};
 
 /// Reads a TARGET or PATH. Whatever is not of another form is a path, which the call resolves.
 ///
@@ -13,7 +13,7 @@ use crate::syscall::Target;
 pub fn parse(word: &[u8]) -> Result<Target> {
     let Ok(text) = std::str::from_utf8(word) else { return Ok(Target::Path(word.to_vec())) };
     if let Some(pid) = text.strip_prefix("pidfd:") {
-        return Ok(Target::Pidfd(number(pid, "the PID of pidfd:PID")?));
+        return Ok(Target::Pidfd(PidArg::Initial(number(pid, "the PID of pidfd:PID")?)));
     }
     if let Some(fd) = text.strip_prefix("fd:")
         && !fd.contains('/')
@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn the_form_of_the_text_decides() {
         assert_eq!(parse(b"fd:-1").unwrap(), Target::Fd(-1));
-        assert_eq!(parse(b"pidfd:7").unwrap(), Target::Pidfd(7));
+        assert_eq!(parse(b"pidfd:7").unwrap(), Target::Pidfd(PidArg::Initial(7)));
         assert_eq!(parse(b"net:[4026531833]").unwrap(), Target::Ns { ns_type: NsType::Net, inum: 4026531833 });
         for path in ["fd:3/ns/net", "7/ns/net", "/proc/7/ns/net", "/tmp/a:[1]", "./fd:3", "", "fd"] {
             assert_eq!(parse(path.as_bytes()).unwrap(), Target::Path(path.into()), "{path}");

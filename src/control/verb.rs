@@ -47,9 +47,9 @@ pub static VERBS: &[Verb] = &[
     }),
     file("exit", "[CODE]", "3", |args| Ok(Syscall::Exit { code: parse::exit_code(args)? })),
     file("exit_group", "[CODE]", "3", |args| Ok(Syscall::ExitGroup { code: parse::exit_code(args)? })),
-    file("kill", "PID SIG", "1 SIGTERM", |args| Ok(Syscall::Kill { pid: args.number("PID")?, signo: args.signal()? })),
+    file("kill", "PID SIG", "1 SIGTERM", |args| Ok(Syscall::Kill { pid: args.pid("PID")?, signo: args.signal()? })),
     file("tgkill", "TGID TID SIG", "1 1 SIGTERM", |args| {
-        Ok(Syscall::Tgkill { tgid: args.number("TGID")?, tid: args.number("TID")?, signo: args.signal()? })
+        Ok(Syscall::Tgkill { tgid: args.pid("TGID")?, tid: args.pid("TID")?, signo: args.signal()? })
     }),
     file("pidfd_send_signal", "FD SIG", "0 SIGTERM", |args| {
         Ok(Syscall::PidfdSendSignal { fd: args.number("FD")?, signo: args.signal()? })
@@ -70,11 +70,9 @@ pub static VERBS: &[Verb] = &[
     }),
     file("sigwaitinfo", "SIG", "SIGCHLD", |args| Ok(Syscall::Sigwaitinfo { signo: args.signal()? })),
     file("setsid", "", "", |_| Ok(Syscall::Setsid)),
-    file("setpgid", "PID PGID", "0 0", |args| {
-        Ok(Syscall::Setpgid { pid: args.number("PID")?, pgid: args.number("PGID")? })
-    }),
-    file("getsid", "PID", "0", |args| Ok(Syscall::Getsid { pid: args.number("PID")? })),
-    file("getpgid", "PID", "0", |args| Ok(Syscall::Getpgid { pid: args.number("PID")? })),
+    file("setpgid", "PID PGID", "0 0", |args| Ok(Syscall::Setpgid { pid: args.pid("PID")?, pgid: args.pid("PGID")? })),
+    file("getsid", "PID", "0", |args| Ok(Syscall::Getsid { pid: args.pid("PID")? })),
+    file("getpgid", "PID", "0", |args| Ok(Syscall::Getpgid { pid: args.pid("PID")? })),
     file(
         "prctl",
         "name X|child_subreaper 0|1|no_new_privs 1|keepcaps 0|1|dumpable 0|1|get_dumpable|securebits N|get_securebits|\
@@ -107,7 +105,7 @@ pub static VERBS: &[Verb] = &[
     ),
     file("ptrace", "seize PID", "seize 2", |args| {
         args.choice("seize", &[("seize", ())])?;
-        Ok(Syscall::PtraceSeize { pid: args.number("PID")? })
+        Ok(Syscall::PtraceSeize { pid: args.pid("PID")? })
     }),
     file("reboot", "restart|restart2|halt|power_off|cad_on [magic=M1,M2]", "restart", |args| {
         Ok(Syscall::Reboot { command: args.choice("COMMAND", REBOOT_COMMANDS)?, magic: parse::magic(args)? })

@@ -10,7 +10,7 @@ use fuser::{AccessFlags, FileAttr, INodeNo};
 
 use super::fault::{Faults, Op};
 use super::handle::{Answer, Handle, Handles, Results, State, lock, slice};
-use super::inode::{Identity, Inodes, Name};
+use super::inode::{Identity, Inodes, Name, Told};
 use super::ioctl;
 use super::stream::Stream;
 use super::viewers::Viewers;
@@ -18,7 +18,7 @@ use crate::errno::Result;
 use crate::host::Host;
 use crate::kernel::change::Change;
 use crate::kernel::cred::OVERFLOW_ID;
-use crate::kernel::file::OpenFlags;
+use crate::kernel::file::{Bound, OpenFlags};
 use crate::kernel::node::{Node, Place, View};
 use crate::kernel::{Kernel, TaskId};
 use crate::lab;
@@ -140,9 +140,9 @@ impl Shared {
         let node = shared(node);
         let viewer = viewer(k, node)?;
         let attr = lab::attr(k, viewer, node)?;
+        let file_type = attr.file_type;
         let cacheable = tree::cacheable(node);
         let floating = attr.file_type == FileType::Symlink && !cacheable.attr;
-        let text = if floating { tree::readlink(k, viewer, node).ok().map(Arc::from) } else { None };
         let has_fault = self.faults.is_active(node.task(), || path_in(&self.inodes.full_path(name.0), name.1));
         let is_salted = has_fault && attr.file_type == FileType::Symlink;
         let salt = if is_salted { self.salts.fetch_add(1, Ordering::Relaxed) + 1 } else { 0 };
@@ -150,29 +150,43 @@ impl Shared {
             Name::Own => cacheable.name && !floating,
             Name::Linked => true,
             Name::Viewed | Name::Passing => false,
-        };
-        let nodeid = if has_own_eyes(node) { None } else { attr.ino };
-        let (nodeid, generation) = self.inodes.insert(Identity { node, text, salt }, attr.file_type, nodeid, name);
+        } && self.inodes.keeps_names();
+        let attr = FileAttr { size: self.size(k, node), ..host_attr(k, viewer, &attr) };
+        let (nodeid, generation) = self.inodes.insert(Identity { node, salt }, told(file_type, &attr), name);
         Ok(Entry {
             nodeid,
-            attr: FileAttr { size: self.size(k, node), ..host_attr(k, viewer, &attr, nodeid) },
+            attr,
             generation,
             name_ttl: ttl(keeps_name && !has_fault),
             attr_ttl: ttl(cacheable.attr && !has_fault),
         })
     }
 
+    /// A file whose task is gone stays what it was for those who have it open; its directories belong to root then.
+    ///
     /// # Errors
-    /// ESRCH: the task it shows is gone. ESTALE: a number the kernel should not have.
+    /// ENOENT: it is gone. ESTALE: a number the kernel should not have.
     pub(super) fn getattr(&self, ino: u64) -> Result<(FileAttr, Duration)> {
         let node = self.node(ino)?;
         self.faults.check(Op::Stat, || self.inodes.full_path(ino))?;
         self.host.read(|k| {
             let viewer = viewer(k, node)?;
-            let attr = lab::attr(k, viewer, node)?;
-            let attr = FileAttr { size: self.size(k, node), ..host_attr(k, viewer, &attr, ino) };
+            let is_gone = node.task().is_some_and(|task| !k.tasks.contains(task));
+            let attr = match (lab::attr(k, viewer, node), self.inodes.told(ino)) {
+                (Ok(attr), Some(told)) if is_gone && attr.file_type != FileType::Directory => {
+                    FileAttr { perm: told.mode, uid: told.uid, gid: told.gid, ..host_attr(k, viewer, &attr) }
+                }
+                (Ok(attr), _) => {
+                    let file_type = attr.file_type;
+                    let attr = FileAttr { size: self.size(k, node), ..host_attr(k, viewer, &attr) };
+                    self.inodes.tell(ino, told(file_type, &attr));
+                    attr
+                }
+                (Err(_), Some(told)) if tree::is_descriptor(node) => told_attr(told),
+                (Err(error), _) => return Err(error),
+            };
             let has_fault = self.faults.is_active(node.task(), || self.inodes.full_path(ino));
-            Ok((attr, ttl(tree::cacheable(node).attr && !has_fault)))
+            Ok((attr, ttl(tree::cacheable(node).attr && !has_fault && !is_gone)))
         })?
     }
 
@@ -182,20 +196,15 @@ impl Shared {
     }
 
     /// # Errors
-    /// What the tree says; ESTALE makes the kernel look the name up again.
-    pub(super) fn readlink(&self, ino: u64) -> Result<Arc<[u8]>> {
-        let Identity { node, text, .. } = self.identity(ino)?;
+    /// What the tree says.
+    pub(super) fn readlink(&self, ino: u64) -> Result<Vec<u8>> {
+        let node = self.node(ino)?;
         self.faults.check(Op::Readlink, || self.inodes.full_path(ino))?;
-        if let Some(text) = text {
-            return Ok(text);
-        }
         self.host.read(|k| {
-            let text = tree::readlink(k, viewer(k, node)?, node)?;
-            // The kernel would keep this text, and it was not yet there when the name was looked up.
             if !tree::cacheable(node).attr {
-                bail!(ESTALE, "the link was not readable when it was looked up");
+                self.inodes.link_is_read(ino);
             }
-            Ok(text.into())
+            tree::readlink(k, viewer(k, node)?, node)
         })?
     }
 
@@ -226,36 +235,36 @@ impl Shared {
         Ok(())
     }
 
-    /// Whether `caller` may use a file this way.
+    /// Opens a file for `caller`, as the viewer.
     ///
     /// # Errors
     /// EACCES: the caller may not write here, or the viewer may not open the file.
-    pub(super) fn check(&self, caller: Caller, node: Node, flags: OpenFlags) -> Result<()> {
+    fn bind(&self, caller: Caller, node: Node, flags: OpenFlags) -> Result<Bound> {
         if flags.contains(OpenFlags::WRITE) {
             self.check_writer(caller)?;
         }
-        self.host.read(|k| lab::may_open(k, viewer(k, node)?, node, flags))?
+        self.host.read(|k| lab::open(k, viewer(k, node)?, node, flags))?
     }
 
     /// access(2): what the viewer and the caller may both do.
     ///
     /// # Errors
-    /// As [`Shared::check`].
+    /// As [`Shared::bind`].
     pub(super) fn access(&self, caller: Caller, ino: u64, mask: AccessFlags) -> Result<()> {
         let mut flags = OpenFlags::empty();
         flags.set(OpenFlags::READ, mask.contains(AccessFlags::R_OK));
         flags.set(OpenFlags::WRITE, mask.contains(AccessFlags::W_OK));
-        if flags.is_empty() { Ok(()) } else { self.check(caller, self.node(ino)?, flags) }
+        if flags.is_empty() { Ok(()) } else { self.bind(caller, self.node(ino)?, flags).map(drop) }
     }
 
     /// Opens a file for `caller`; gives the handle's number.
     ///
     /// # Errors
-    /// As [`Shared::check`].
+    /// As [`Shared::bind`].
     pub(super) fn open(&self, caller: Caller, ino: u64, flags: i32) -> Result<u64> {
         let node = self.node(ino)?;
         self.faults.check(Op::Open, || self.inodes.full_path(ino))?;
-        self.check(caller, node, open_flags(flags))?;
+        let file = self.bind(caller, node, open_flags(flags))?;
         let answer = || Mutex::new(Answer::new(0, self.results.get(node.place)));
         let state = match node.place {
             Place::Ctl(..) => State::Control(answer()),
@@ -264,7 +273,7 @@ impl Shared {
             _ if tree::is_trace(node) => State::Stream(Mutex::default()),
             _ => State::Content(Mutex::default()),
         };
-        Ok(self.handles.insert(Handle { ino, node, appends: flags & libc::O_APPEND != 0, state }))
+        Ok(self.handles.insert(Handle { ino, file, appends: flags & libc::O_APPEND != 0, state }))
     }
 
     /// # Errors
@@ -272,8 +281,8 @@ impl Shared {
     pub(super) fn opendir(&self, caller: Caller, ino: u64) -> Result<u64> {
         let node = self.node(ino)?;
         self.faults.check(Op::Open, || self.inodes.full_path(ino))?;
-        self.check(caller, node, OpenFlags::READ | OpenFlags::DIRECTORY)?;
-        Ok(self.handles.insert(Handle { ino, node, appends: false, state: State::Listing(Mutex::default()) }))
+        let file = self.bind(caller, node, OpenFlags::READ | OpenFlags::DIRECTORY)?;
+        Ok(self.handles.insert(Handle { ino, file, appends: false, state: State::Listing(Mutex::default()) }))
     }
 
     /// A read from the start takes a new picture of the file; the reads that follow get the rest of the same one.
@@ -292,7 +301,7 @@ impl Shared {
                 None => Ok(slice(self.faults.text().as_bytes(), offset, size).to_vec()),
             },
             State::Content(content) => {
-                let picture = self.picture(content, offset, |k, viewer| lab::read(k, viewer, handle.node), &handle)?;
+                let picture = self.picture(content, offset, |k, viewer| lab::read(k, viewer, &handle.file), &handle)?;
                 Ok(slice(&picture, offset, size).to_vec())
             }
             State::Stream(start) => {
@@ -313,7 +322,7 @@ impl Shared {
         }
         match &handle.state {
             State::Listing(listing) => {
-                self.picture(listing, offset, |k, viewer| lab::readdir(k, viewer, handle.node), &handle)
+                self.picture(listing, offset, |k, viewer| lab::readdir(k, viewer, handle.file.node), &handle)
             }
             State::Content(_) | State::Stream(_) | State::Control(_) | State::Batch(..) | State::Faults(_) => {
                 bail!(ENOTDIR, "not a directory")
@@ -332,16 +341,11 @@ impl Shared {
         match old {
             Some(old) if offset > 0 => Ok(old),
             _ => {
-                let new: Arc<[T]> = self.host.read(|k| take(k, viewer(k, handle.node)?))??.into();
+                let new: Arc<[T]> = self.host.read(|k| take(k, viewer(k, handle.file.node)?))??.into();
                 *lock(kept) = Some(Arc::clone(&new));
                 Ok(new)
             }
         }
-    }
-
-    /// The number a directory entry shows: of a file the kernel does not know, the one it will have.
-    pub(super) fn entry_number(&self, entry: &DirEntry) -> u64 {
-        self.inodes.number(&Identity { node: shared(entry.node), text: None, salt: 0 }, None)
     }
 
     /// # Errors
@@ -379,16 +383,15 @@ fn path_in(dir: &[u8], name: &OsStr) -> Vec<u8> {
 /// The task whose eyes `node` is seen with.
 ///
 /// # Errors
-/// ESRCH: that task, or the one the file shows, is gone.
+/// ESRCH: that task is gone. ESTALE: the namespace whose file it is.
 pub(super) fn viewer(k: &Kernel, node: Node) -> Result<Viewer> {
     let viewer = node.view.viewer().unwrap_or(k.init.task);
     let namespace = match node.place {
         Place::NsFile(ns) => Some(ns),
         _ => None,
     };
-    let is_live = |task| k.tasks.contains(task);
-    if !is_live(viewer) || !node.task().is_none_or(is_live) {
-        bail!(ESRCH, "what this file shows is gone");
+    if !k.tasks.contains(viewer) {
+        bail!(ESRCH, "who looks is gone");
     }
     // Its name may lead to another one with this number now: the host's kernel asks for the name anew.
     if !namespace.is_none_or(|ns| k.namespaces.contains(ns)) {
@@ -403,12 +406,6 @@ fn shared(node: Node) -> Node {
         Place::NsFile(_) if node.view.viewer().is_none() => Node { view: View::Caller, place: node.place },
         _ => node,
     }
-}
-
-/// A namespace file as a certain task sees it: the same number, but its owner is shown as mapped there, so it is another
-/// inode for the host's kernel.
-fn has_own_eyes(node: Node) -> bool {
-    matches!(node.place, Place::NsFile(_)) && node.view.viewer().is_some()
 }
 
 /// What a name that leads from `dir` to `node` is for it.
@@ -434,21 +431,32 @@ fn open_flags(flags: i32) -> OpenFlags {
 
 /// `attr` as the host shows it: owners as the viewer sees them. All times are the start of the lab's clock, so that
 /// nothing a cache holds grows old.
-fn host_attr(k: &Kernel, viewer: Viewer, attr: &Attr, nodeid: u64) -> FileAttr {
+fn host_attr(k: &Kernel, viewer: Viewer, attr: &Attr) -> FileAttr {
     let user_ns = k.namespaces[k.cred_of(viewer.0).user_ns.id()].user();
+    let uid = user_ns.from_kuid(attr.uid).unwrap_or(OVERFLOW_ID);
+    let gid = user_ns.from_kgid(attr.gid).unwrap_or(OVERFLOW_ID);
+    let told = Told { file_type: attr.file_type, mode: attr.mode, uid, gid, ino: attr.ino };
+    FileAttr { nlink: attr.nlink, ..told_attr(told) }
+}
+
+fn told(file_type: FileType, attr: &FileAttr) -> Told {
+    Told { file_type, mode: attr.perm, uid: attr.uid, gid: attr.gid, ino: attr.ino.0 }
+}
+
+fn told_attr(told: Told) -> FileAttr {
     FileAttr {
-        ino: INodeNo(attr.ino.unwrap_or(nodeid)),
+        ino: INodeNo(told.ino),
         size: 0,
         blocks: 0,
         atime: UNIX_EPOCH,
         mtime: UNIX_EPOCH,
         ctime: UNIX_EPOCH,
         crtime: UNIX_EPOCH,
-        kind: host_type(attr.file_type),
-        perm: attr.mode,
-        nlink: attr.nlink,
-        uid: user_ns.from_kuid(attr.uid).unwrap_or(OVERFLOW_ID),
-        gid: user_ns.from_kgid(attr.gid).unwrap_or(OVERFLOW_ID),
+        kind: host_type(told.file_type),
+        perm: told.mode,
+        nlink: 1,
+        uid: told.uid,
+        gid: told.gid,
         rdev: 0,
         blksize: 4096,
         flags: 0,

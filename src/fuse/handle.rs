@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use dashmap::DashMap;
 
 use crate::kernel::TaskId;
-use crate::kernel::node::{Node, Place};
+use crate::kernel::file::Bound;
+use crate::kernel::node::Place;
 use crate::script::Session;
 use crate::tree::DirEntry;
 
@@ -15,7 +16,8 @@ use crate::tree::DirEntry;
 #[derive(Debug)]
 pub(super) struct Handle {
     pub(super) ino: u64,
-    pub(super) node: Node,
+    /// What the open decided.
+    pub(super) file: Bound,
     /// Opened with O_APPEND: each write is at position 0, where such a file ends for Linux.
     pub(super) appends: bool,
     pub(super) state: State,

@@ -1,35 +1,32 @@
 //! The inodes the host's kernel knows, so that each can be found again when what it shows changes.
 //!
-//! A namespace file's number is its inum. Every other number is a hash of what the inode shows, 2^52 or more, so a
-//! file keeps its number for as long as it lives, whether the kernel remembers it or not, and a file that comes later
-//! has another one: what it is made from ([`Node`]) is never used again. Should two live files collide, the later one
-//! takes the next number.
+//! The kernel calls an inode by the number its file has for users ([`tree::ino`]). Where one file is several inodes, as
+//! different tasks see it, and should two files collide, the others get numbers of their own; users see the file's.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::kernel::change::Change;
-use crate::kernel::node::{Node, Place};
+use crate::kernel::node::{Node, Place, View};
 use crate::kernel::{NsId, TaskId};
 use crate::tree::{self, FileType};
 
 /// The number of the top directory (`FUSE_ROOT_ID`).
-pub(super) const ROOT_INO: u64 = 1;
+pub(super) const ROOT_INO: u64 = tree::ROOT_INO;
 const HASHED: u64 = 1 << 52;
 
 /// What an inode shows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Identity {
     pub(super) node: Node,
-    /// The text of a symlink that may lead elsewhere at any time. The host's kernel keeps a link's text for as long as
-    /// it knows the inode, so such a link is another inode for each text it has had.
-    pub(super) text: Option<Arc<[u8]>>,
-    /// Makes a link with a fault another inode at each lookup, for the same reason; 0 of all others.
+    /// Makes a link with a fault another inode at each lookup, as the host's kernel keeps a link's text for as long as it
+    /// knows the inode; 0 of all others.
     pub(super) salt: u64,
 }
 
@@ -49,7 +46,6 @@ pub(super) enum Name {
 #[derive(Debug)]
 struct Inode {
     identity: Identity,
-    file_type: FileType,
     /// How often the kernel was told of it and has not yet forgotten.
     lookups: u64,
     /// Counts the files that had this number while the kernel knew it.
@@ -58,6 +54,18 @@ struct Inode {
     name: Option<(u64, OsString)>,
     /// The directories in which it has a name of kind [`Name::Linked`].
     linked_in: BTreeSet<u64>,
+    /// What was last told of it, which holds on once its task is gone.
+    told: Told,
+}
+
+/// What an inode keeps when the file behind it is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) file_type: FileType,
+    pub(super) mode: u16,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) ino: u64,
 }
 
 /// What the caches of the host's kernel have to be told.
@@ -90,6 +98,8 @@ pub(super) struct Inodes {
     table: Mutex<Table>,
     /// Told whenever the kernel has forgotten an inode.
     forgotten: Condvar,
+    /// The kernel may keep names: it can be made to drop them without waiting (Linux 6.18).
+    keeps_names: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -99,18 +109,35 @@ struct Table {
     by_subject: BTreeSet<(Subject, u64)>,
     /// Directories, and inodes that have a name of kind [`Name::Linked`] there.
     linked: BTreeSet<(u64, u64)>,
+    /// Links that may lead elsewhere after any change, and whose text the kernel may have.
+    read_links: BTreeSet<u64>,
 }
 
 impl Inodes {
     pub(super) fn new() -> Inodes {
         let mut table = Table::default();
-        let identity = Identity { node: tree::ROOT, text: None, salt: 0 };
-        table.inodes.insert(ROOT_INO, Inode::new(identity, FileType::Directory));
-        Inodes { table: Mutex::new(table), forgotten: Condvar::new() }
+        let identity = Identity { node: tree::ROOT, salt: 0 };
+        let told = Told { file_type: FileType::Directory, mode: 0o555, uid: 0, gid: 0, ino: ROOT_INO };
+        table.inodes.insert(ROOT_INO, Inode::new(identity, told));
+        Inodes { table: Mutex::new(table), forgotten: Condvar::new(), keeps_names: AtomicBool::new(false) }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on the kernel may keep names.
+    pub(super) fn keep_names(&self) {
+        self.keeps_names.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn keeps_names(&self) -> bool {
+        self.keeps_names.load(Ordering::Relaxed)
+    }
+
+    /// Whether the kernel was told of `ino` and has not said that it forgot it.
+    pub(super) fn is_known(&self, ino: u64) -> bool {
+        self.table().inodes.contains_key(&ino)
     }
 
     /// What number `ino` shows, `None` if the kernel should not know it.
@@ -118,9 +145,22 @@ impl Inodes {
         self.table().inodes.get(&ino).map(|inode| inode.identity.clone())
     }
 
-    /// The number `identity` has or would get; `fixed` is the one it must have.
-    pub(super) fn number(&self, identity: &Identity, fixed: Option<u64>) -> u64 {
-        self.table().number(identity, fixed)
+    /// Notes that the kernel gets the text of a link that the next change may make stale. Called under the state's read
+    /// lock, so that whoever changes the state afterwards finds it.
+    pub(super) fn link_is_read(&self, ino: u64) {
+        self.table().read_links.insert(ino);
+    }
+
+    /// Notes what an inode was told to be.
+    pub(super) fn tell(&self, ino: u64, told: Told) {
+        if let Some(inode) = self.table().inodes.get_mut(&ino) {
+            inode.told = told;
+        }
+    }
+
+    /// What an inode was last told to be.
+    pub(super) fn told(&self, ino: u64) -> Option<Told> {
+        self.table().inodes.get(&ino).map(|inode| inode.told)
     }
 
     /// The number of the directory that `ino` has its own name in.
@@ -160,30 +200,34 @@ impl Inodes {
         stale
     }
 
-    /// Counts one more answer that tells the kernel of `identity` under `name` in `parent`; gives the number, which is
-    /// `fixed` if that is given, and the generation to reply.
+    /// Counts one more answer that tells the kernel of `identity` under `name` in `parent`, and what it is told; gives the
+    /// number the kernel has for it and the generation to reply.
     pub(super) fn insert(
         &self,
         identity: Identity,
-        file_type: FileType,
-        fixed: Option<u64>,
+        told: Told,
         (parent, name, kind): (u64, &OsStr, Name),
     ) -> (u64, u64) {
         let mut table = self.table();
-        let ino = table.number(&identity, fixed);
-        table.by_subject.extend(subjects(&identity.node).map(|subject| (subject, ino)));
-        let inode = table.inodes.entry(ino).or_insert_with(|| Inode::new(identity.clone(), file_type));
+        let ino = table.number(&identity, told.ino);
+        let Table { inodes, by_subject, linked, .. } = &mut *table;
+        let inode = inodes.entry(ino).or_insert_with(|| Inode::new(identity.clone(), told));
         if inode.identity != identity {
+            for subject in subjects(&inode.identity.node) {
+                by_subject.remove(&(subject, ino));
+            }
             inode.identity = identity;
             inode.generation += 1;
         }
+        by_subject.extend(subjects(&inode.identity.node).map(|subject| (subject, ino)));
         inode.lookups += 1;
+        inode.told = told;
         let generation = inode.generation;
         match kind {
             Name::Own | Name::Viewed => inode.name = Some((parent, name.to_owned())),
             Name::Linked => {
                 inode.linked_in.insert(parent);
-                table.linked.insert((parent, ino));
+                linked.insert((parent, ino));
             }
             Name::Passing => {}
         }
@@ -198,6 +242,7 @@ impl Inodes {
         if inode.lookups > 0 {
             return;
         }
+        table.read_links.remove(&ino);
         if let Some(inode) = table.inodes.remove(&ino) {
             for subject in subjects(&inode.identity.node) {
                 table.by_subject.remove(&(subject, ino));
@@ -210,17 +255,16 @@ impl Inodes {
         self.forgotten.notify_all();
     }
 
-    /// Waits for the kernel to forget `ino`, for so long; gives whether it has.
-    pub(super) fn wait_forgotten(&self, ino: u64, time: Duration) -> bool {
+    /// Waits for the kernel to forget `ino`, for so long.
+    pub(super) fn wait_forgotten(&self, ino: u64, time: Duration) {
         let is_known = |table: &mut Table| table.inodes.contains_key(&ino);
-        let waited = self.forgotten.wait_timeout_while(self.table(), time, is_known);
-        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+        drop(self.forgotten.wait_timeout_while(self.table(), time, is_known));
     }
 
     /// What `changes` made stale. `init` is the task whose eyes serve those who have no others.
     pub(super) fn stale(&self, changes: &[Change], init: TaskId) -> Stale {
-        let table = self.table();
-        let mut stale = Stale::default();
+        let mut table = self.table();
+        let mut stale = Stale { links: std::mem::take(&mut table.read_links), ..Stale::default() };
         for change in changes {
             match *change {
                 Change::Born(_) => {}
@@ -235,24 +279,24 @@ impl Inodes {
 }
 
 impl Inode {
-    fn new(identity: Identity, file_type: FileType) -> Inode {
-        Inode { identity, file_type, lookups: 0, generation: 0, name: None, linked_in: BTreeSet::new() }
+    fn new(identity: Identity, told: Told) -> Inode {
+        Inode { identity, lookups: 0, generation: 0, name: None, linked_in: BTreeSet::new(), told }
     }
 }
 
 impl Table {
-    fn number(&self, identity: &Identity, fixed: Option<u64>) -> u64 {
-        if let Some(ino) = fixed {
-            return ino;
+    /// The number the kernel has or gets for an inode: the file's own unless another inode of the file has it.
+    fn number(&self, identity: &Identity, file: u64) -> u64 {
+        if matches!(identity.node.place, Place::NsFile(_)) && identity.node.view == View::Caller {
+            // An inum may be used again: then the number gets another generation.
+            return file;
         }
-        if identity.node == tree::ROOT {
-            return ROOT_INO;
-        }
+        let is_own = !matches!(identity.node.place, Place::NsFile(_)) && identity.salt == 0;
         let mut hasher = DefaultHasher::new();
         identity.hash(&mut hasher);
-        let mut ino = HASHED | hasher.finish() >> 12;
+        let mut ino = if is_own { file } else { HASHED | hasher.finish() >> 12 };
         while self.inodes.get(&ino).is_some_and(|other| other.identity != *identity) {
-            ino = HASHED | (ino + 1);
+            ino = HASHED | ino.wrapping_add(1);
         }
         ino
     }
@@ -290,7 +334,7 @@ impl Table {
 
     fn changed(&self, inos: &[u64], stale: &mut Stale) {
         for (ino, inode) in inos.iter().filter_map(|ino| Some((*ino, self.inodes.get(ino)?))) {
-            let inos = if inode.file_type == FileType::Symlink { &mut stale.links } else { &mut stale.attrs };
+            let inos = if inode.told.file_type == FileType::Symlink { &mut stale.links } else { &mut stale.attrs };
             inos.insert(ino);
         }
     }
@@ -337,20 +381,27 @@ mod tests {
     use crate::kernel::Kernel;
 
     fn identity(place: Place) -> Identity {
-        Identity { node: Node { view: View::Caller, place }, text: None, salt: 0 }
+        Identity { node: Node { view: View::Caller, place }, salt: 0 }
+    }
+
+    fn told(file_type: FileType, ino: u64) -> Told {
+        Told { file_type, mode: 0o444, uid: 0, gid: 0, ino }
+    }
+
+    /// The number of a file other than a namespace's.
+    fn number(place: Place) -> u64 {
+        tree::ino(&Kernel::boot(), place)
     }
 
     fn dir(inodes: &Inodes, place: Place, parent: u64, name: &str) -> u64 {
-        inodes.insert(identity(place), FileType::Directory, None, (parent, OsStr::new(name), Name::Own)).0
+        inodes
+            .insert(identity(place), told(FileType::Directory, number(place)), (parent, OsStr::new(name), Name::Own))
+            .0
     }
 
     fn link(inodes: &Inodes, task: TaskId, parent: u64) -> u64 {
         let place = Place::NsLink { task, entry: 0, thread: false };
-        inodes.insert(identity(place), FileType::Symlink, None, (parent, OsStr::new("net"), Name::Own)).0
-    }
-
-    fn names(names: &[(u64, &str)]) -> Names {
-        names.iter().map(|(parent, name)| (*parent, OsString::from(name))).collect()
+        inodes.insert(identity(place), told(FileType::Symlink, number(place)), (parent, OsStr::new("net"), Name::Own)).0
     }
 
     fn init() -> TaskId {
@@ -366,7 +417,7 @@ mod tests {
     fn a_file_keeps_its_number_while_forgotten() {
         let inodes = Inodes::new();
         let first = dir(&inodes, Place::Pid(init(), 0), ROOT_INO, "1");
-        assert_eq!(inodes.number(&identity(Place::Pid(init(), 0)), None), first);
+        assert_eq!(number(Place::Pid(init(), 0)), first);
         inodes.forget(first, 1);
         assert_eq!(inodes.get(first), None);
         assert_eq!(dir(&inodes, Place::Pid(init(), 0), ROOT_INO, "1"), first);
@@ -391,73 +442,104 @@ mod tests {
         let kernel = Kernel::boot();
         let [first, second] = [kernel.ns_owner(kernel.init.pid_ns), Some(kernel.init.pid_ns)].map(Option::unwrap);
         let inodes = Inodes::new();
-        let inum = Some(4_026_532_177);
+        let file = told(FileType::File, 4_026_532_177);
         let name = (7, OsStr::new("net:[4026532177]"), Name::Passing);
-        assert_eq!(inodes.insert(identity(Place::NsFile(first)), FileType::File, inum, name), (4_026_532_177, 0));
-        assert_eq!(inodes.insert(identity(Place::NsFile(first)), FileType::File, inum, name), (4_026_532_177, 0));
-        assert_eq!(inodes.insert(identity(Place::NsFile(second)), FileType::File, inum, name), (4_026_532_177, 1));
+        assert_eq!(inodes.insert(identity(Place::NsFile(first)), file, name), (4_026_532_177, 0));
+        assert_eq!(inodes.insert(identity(Place::NsFile(first)), file, name), (4_026_532_177, 0));
+        assert_eq!(inodes.insert(identity(Place::NsFile(second)), file, name), (4_026_532_177, 1));
         assert_eq!(inodes.get(4_026_532_177), Some(identity(Place::NsFile(second))));
     }
 
     #[test]
-    fn a_link_with_another_text_is_another_inode() {
+    fn the_texts_of_links_that_were_read_are_dropped_at_any_change() {
         let inodes = Inodes::new();
-        let with = |text: &[u8]| Identity { text: Some(text.into()), ..identity(Place::Fixed(9)) };
-        assert_ne!(inodes.number(&with(b"1"), None), inodes.number(&with(b"2"), None));
+        let net = link(&inodes, init(), 78);
+        inodes.link_is_read(net);
+        assert_eq!(inodes.stale(&[], init()), Stale { links: [net].into(), ..Stale::default() });
+        assert_eq!(inodes.stale(&[], init()), Stale::default());
     }
 
     #[test]
-    fn changed_links_drop_their_texts_and_the_names_they_led_through() {
+    fn one_file_is_as_many_inodes_as_there_are_ways_to_see_it() {
+        let inodes = Inodes::new();
+        let place = Place::Pid(init(), 0);
+        let file = told(FileType::Directory, number(place));
+        let views = [View::Caller, View::As(other()), View::As(init())];
+        let numbers: BTreeSet<u64> = views
+            .map(|view| {
+                inodes
+                    .insert(
+                        Identity { node: Node { view, place }, salt: 0 },
+                        file,
+                        (ROOT_INO, OsStr::new("1"), Name::Own),
+                    )
+                    .0
+            })
+            .into();
+        assert_eq!((numbers.len(), numbers.contains(&file.ino)), (3, true));
+    }
+
+    #[test]
+    fn changed_links_drop_their_texts() {
         let inodes = Inodes::new();
         let ns = dir(&inodes, Place::Pid(other(), 3), 77, "ns");
         let net = link(&inodes, other(), ns);
         link(&inodes, init(), 78);
-        let namespace = Kernel::boot().init.pid_ns;
-        let inum = Some(4_026_531_836);
-        inodes.insert(
-            identity(Place::NsFile(namespace)),
-            FileType::File,
-            inum,
-            (ns, OsStr::new("pid:[4026531836]"), Name::Linked),
-        );
         let stale = inodes.stale(&[Change::Links(other())], init());
-        let dropped = names(&[(ns, "pid:[4026531836]")]);
-        assert_eq!(stale, Stale { dropped, inodes: [net].into(), ..Stale::default() });
-        let again = inodes.stale(&[Change::Links(other())], init());
-        assert_eq!(again.dropped, names(&[]));
+        assert_eq!(stale, Stale { links: [net].into(), ..Stale::default() });
     }
 
     #[test]
-    fn changed_attributes_keep_the_names_of_directories() {
+    fn changed_attributes_leave_names_alone() {
         let inodes = Inodes::new();
         let ns = dir(&inodes, Place::Pid(other(), 3), 77, "ns");
         let net = link(&inodes, other(), ns);
         let stale = inodes.stale(&[Change::Attrs(other())], init());
-        let (dropped, expired) = (names(&[(ns, "net")]), names(&[(77, "ns")]));
-        assert_eq!(stale, Stale { dropped, expired, inodes: [ns, net].into() });
+        assert_eq!(stale, Stale { attrs: [ns].into(), links: [net].into(), ..Stale::default() });
+    }
+
+    /// A namespace file that others lead to as well holds the directory of a task that is gone.
+    #[test]
+    fn what_is_gone_is_pruned_from_its_leaves() {
+        let inodes = Inodes::new();
+        let namespace = Kernel::boot().init.pid_ns;
+        let task = dir(&inodes, Place::Pid(other(), 0), 77, "2");
+        let ns = dir(&inodes, Place::Pid(other(), 3), task, "ns");
+        let net = link(&inodes, other(), ns);
+        let name = (ns, OsStr::new("pid:[4026531836]"), Name::Linked);
+        let (file, _) = inodes.insert(identity(Place::NsFile(namespace)), told(FileType::File, 4_026_531_836), name);
+        let stale = inodes.stale(&[Change::Gone(other())], init());
+        let gone = vec![file, net, ns, task];
+        let (attrs, links, tops) = ([task, ns].into(), [net].into(), vec![task]);
+        assert_eq!(stale, Stale { attrs, links, gone, tops, names: false });
+        inodes.forget(file, 1);
+        assert_eq!(inodes.stale(&[Change::Gone(other())], init()).gone, [net, ns, task]);
     }
 
     #[test]
-    fn of_a_task_that_is_gone_nothing_is_kept() {
+    fn the_file_of_a_namespace_goes_with_it() {
         let inodes = Inodes::new();
-        let ns = dir(&inodes, Place::Pid(other(), 3), 77, "ns");
-        let stale = inodes.stale(&[Change::Gone(other())], init());
-        assert_eq!(stale, Stale { dropped: names(&[(77, "ns")]), inodes: [ns].into(), ..Stale::default() });
+        let namespace = Kernel::boot().init.pid_ns;
+        let name = (7, OsStr::new("pid:[4026531836]"), Name::Linked);
+        let (file, _) = inodes.insert(identity(Place::NsFile(namespace)), told(FileType::File, 4_026_531_836), name);
+        let stale = inodes.stale(&[Change::NsGone(namespace)], init());
+        assert_eq!(stale, Stale { attrs: [file].into(), gone: vec![file], ..Stale::default() });
     }
 
     #[test]
     fn what_a_changed_viewer_sees_is_stale_too() {
         let inodes = Inodes::new();
         let node = Node { view: View::As(other()), place: Place::Pid(init(), 0) };
-        let identity = Identity { node, text: None, salt: 0 };
-        let (ino, _) = inodes.insert(identity, FileType::Directory, None, (77, OsStr::new("1"), Name::Own));
-        assert_eq!(inodes.stale(&[Change::Attrs(other())], init()).inodes, [ino].into());
+        let identity = Identity { node, salt: 0 };
+        let file = told(FileType::Directory, number(node.place));
+        let (ino, _) = inodes.insert(identity, file, (77, OsStr::new("1"), Name::Own));
+        assert_eq!(inodes.stale(&[Change::Attrs(other())], init()).attrs, [ino].into());
     }
 
     #[test]
     fn a_change_of_init_reaches_all_that_is_seen_with_its_eyes() {
         let inodes = Inodes::new();
         let ino = dir(&inodes, Place::Pid(other(), 0), 77, "2");
-        assert_eq!(inodes.stale(&[Change::Attrs(init())], init()).inodes, [ROOT_INO, ino].into());
+        assert_eq!(inodes.stale(&[Change::Attrs(init())], init()).attrs, [ROOT_INO, ino].into());
     }
 }

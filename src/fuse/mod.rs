@@ -25,9 +25,9 @@ use std::sync::mpsc::Sender;
 use std::time::SystemTime;
 
 use fuser::{
-    AccessFlags, BsdFileFlags, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, IoctlFlags,
-    KernelConfig, LockOwner, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry,
-    ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
+    AccessFlags, BsdFileFlags, FileAttr, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    IoctlFlags, KernelConfig, LockOwner, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
+    ReplyEntry, ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, Version, WriteFlags,
 };
 
 use answer::{Caller, Entry, Shared, host_type};
@@ -61,6 +61,9 @@ struct LabFs {
 const WANTED: InitFlags =
     InitFlags::FUSE_CACHE_SYMLINKS.union(InitFlags::FUSE_PARALLEL_DIROPS).union(InitFlags::FUSE_ATOMIC_O_TRUNC);
 
+/// The first version of the interface in which names can be dropped without waiting (`FUSE_NOTIFY_PRUNE`).
+const ABI_OF_PRUNE: Version = Version(7, 45);
+
 /// Runs `answer`; a panic in it, which is an error of ours, becomes EIO for the one who asked.
 fn caught<T>(answer: impl FnOnce() -> Result<T>) -> Result<T> {
     let panicked = |_| Err(err!(EIO, "an internal error of nslab"));
@@ -76,9 +79,10 @@ fn host_errno(error: &Error) -> fuser::Errno {
     }
 }
 
-/// Answers with an inode whose number is the one the kernel has for it.
+/// Answers with an inode under the number the kernel has for it.
 fn reply_entry(reply: ReplyEntry, entry: &Entry) {
-    reply.entry_with_ttls(&entry.attr_ttl, &entry.name_ttl, &entry.attr, Generation(entry.generation));
+    let attr = FileAttr { ino: INodeNo(entry.nodeid), ..entry.attr };
+    reply.entry_with_ttls(&entry.attr_ttl, &entry.name_ttl, &attr, Generation(entry.generation));
 }
 
 fn caller(req: &Request) -> Caller {
@@ -90,7 +94,7 @@ impl LabFs {
     fn submit(&self, fh: u64, offset: u64, bytes: &[u8], reply: ReplyWrite) {
         let work = caught(|| {
             let handle = self.shared.handle(fh)?;
-            let work = match (&handle.state, handle.node.place) {
+            let work = match (&handle.state, handle.file.node.place) {
                 (State::Control(_), Place::Ctl(task, row)) => {
                     Work::Call(task, Call::from_write(&VERBS[usize::from(row)], bytes))
                 }
@@ -155,6 +159,9 @@ impl LabFs {
 
 impl Filesystem for LabFs {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        if config.kernel_abi() >= ABI_OF_PRUNE {
+            self.shared.inodes.keep_names();
+        }
         let offered = WANTED & config.capabilities();
         config.add_capabilities(offered).map_err(|_| io::Error::from(io::ErrorKind::Unsupported))
     }
@@ -417,7 +424,7 @@ impl LabFs {
                 1 => (self.shared.inodes.parent(ino), FileType::Directory, ".."),
                 _ => {
                     let entry = &entries[index - 2];
-                    (self.shared.entry_number(entry), entry.file_type, entry.name.as_str())
+                    (entry.ino, entry.file_type, entry.name.as_str())
                 }
             };
             if reply.add(INodeNo(number), index as u64 + 1, host_type(file_type), name) {

@@ -14,7 +14,7 @@ use super::handle::{Answer, Batch, Handle, State, lock};
 use super::inode::Stale;
 use super::notify::Notifier;
 use super::{caught, host_errno, reply_entry};
-use crate::control::lex::quote;
+use crate::control::{self, lex::quote};
 use crate::errno::{Error, Result};
 use crate::journal::Journal;
 use crate::kernel::change::Change;
@@ -22,8 +22,8 @@ use crate::kernel::node::Node;
 use crate::kernel::{Kernel, TaskId};
 use crate::script::{self, Call};
 use crate::syscall::namei::{mkdir_at, rmdir_at};
-use crate::syscall::write::write_node;
-use crate::syscall::{Return, Syscall, dispatch};
+use crate::syscall::write::write_open;
+use crate::syscall::{Syscall, dispatch};
 use crate::{bail, err};
 
 /// Programs that write through a buffer of this many bytes, or a multiple, cut lines where it is full.
@@ -213,7 +213,7 @@ impl Mutator {
             State::Content(_) | State::Stream(_) | State::Listing(_) | State::Faults(_) => return,
         };
         let text: Arc<[u8]> = outcome.answer.as_slice().into();
-        self.shared.results.set(handle.node.place, Arc::clone(&text));
+        self.shared.results.set(handle.file.node.place, Arc::clone(&text));
         *lock(answer) = Answer::new(offset + outcome.written as u64, text);
     }
 }
@@ -264,7 +264,7 @@ impl<'a> Calls<'a> {
             return self.attach(task, host_pid);
         }
         let pid = |k: &Kernel| if k.tasks.contains(task) { k.task_nr(task) } else { 0 };
-        self.perform(|k| Some(call.script_line(pid(k))), |k| dispatch(k, task, &call.syscall)).map(Return::into_bytes)
+        self.perform(|k| Some(call.script_line(pid(k))), |k| control::answer(dispatch(k, task, &call.syscall)))
     }
 
     /// Host processes have no place in the journal, which is to give the same lab on any host.
@@ -283,10 +283,10 @@ impl<'a> Calls<'a> {
         let position = if handle.appends { 0 } else { offset };
         let path = self.shared.inodes.path(handle.ino);
         let line = |k: &Kernel| {
-            let pid = viewer(k, handle.node).map_or(0, |viewer| k.task_nr(viewer.0));
+            let pid = viewer(k, handle.file.node).map_or(0, |viewer| k.task_nr(viewer.0));
             (position == 0).then(|| format!("{pid} write {} {}", quote(&path), quote(bytes)))
         };
-        self.perform(line, |k| write_node(k, viewer(k, handle.node)?.0, handle.node, position, bytes))
+        self.perform(line, |k| write_open(k, viewer(k, handle.file.node)?.0, &handle.file, position, bytes))
     }
 
     /// Makes one call; `line` is what the journal notes of it.

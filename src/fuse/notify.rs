@@ -1,10 +1,12 @@
 //! Messages to the host's kernel that fuser 0.18 cannot send, in the form of `include/uapi/linux/fuse.h`: to drop what it
-//! has cached, names that expire included (`fuse_notify_*_out`), and an answer to a lookup whose inode has one number for
+//! has cached (`fuse_notify_*_out`), and an answer to a lookup whose inode has one number for
 //! the kernel and another for users (`fuse_entry_out`).
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::time::Duration;
+
+use fuser::FileType;
 
 use super::answer::Entry;
 use super::inode::{Inodes, Stale};
@@ -12,23 +14,40 @@ use super::inode::{Inodes, Stale};
 const NOTIFY_INVAL_INODE: i32 = 2;
 const NOTIFY_INC_EPOCH: i32 = 8;
 const NOTIFY_PRUNE: i32 = 9;
-/// What of an inode is dropped: its attributes, or all, the text of a link included.
+/// Attributes are dropped, by an offset that means no content.
 const ATTRIBUTES: i64 = -1;
-const ALL: i64 = 0;
-const PAUSE: Duration = Duration::from_millis(1);
+/// Attributes and all content are dropped.
+const CONTENT: i64 = 0;
+/// How often, and how long each time, an answer on its way is waited for.
 const TRIES: usize = 20;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Known {
-    Yes,
-    No,
-}
-
+const PAUSE: Duration = Duration::from_millis(1);
 /// Before the fields of a message: its length, its code, and the request it answers.
 const HEADER_LEN: usize = 16;
 const NOT_AN_ANSWER: u64 = 0;
-/// The mode of a regular file.
-const S_IFREG: u32 = 0o100_000;
+
+/// The type of a file as its mode has it.
+fn type_bits(kind: FileType) -> u32 {
+    match kind {
+        FileType::NamedPipe => 0o010_000,
+        FileType::CharDevice => 0o020_000,
+        FileType::Directory => 0o040_000,
+        FileType::BlockDevice => 0o060_000,
+        FileType::RegularFile => 0o100_000,
+        FileType::Symlink => 0o120_000,
+        FileType::Socket => 0o140_000,
+    }
+}
+
+/// What the host's kernel has of an inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cached {
+    /// Nothing, and no answer that tells it of the inode is on its way.
+    Nothing,
+    /// The inode, its attributes and content dropped.
+    Dropped,
+    /// Nobody knows: an answer, or the word that the inode is forgotten, is on its way.
+    Unsure,
+}
 
 /// A second handle on the connection.
 #[derive(Debug)]
@@ -41,61 +60,60 @@ impl Notifier {
         Notifier { device }
     }
 
-    /// Returns once no reader can get any of this from a cache.
+    /// Returns once no reader can get any of this from a cache. docs/invalidation.md says why none of it waits for a
+    /// lock that a client can hold.
     ///
-    /// Only the mutator may call this: it waits for requests that the session's threads have to answer.
+    /// Not for the session's threads: they have to take the answer to what this waits for.
     pub(super) fn drop_stale(&self, inodes: &Inodes, stale: &Stale) {
         let mut is_sure = !stale.names;
-        if !stale.gone.is_empty() {
+        if inodes.keeps_names() && !stale.gone.is_empty() {
             self.prune(&stale.gone);
-            for ino in &stale.tops {
-                is_sure &= self.settle(inodes, *ino, ATTRIBUTES, Known::No);
-            }
+            // One that is still there is in use, its name too.
+            is_sure &= stale.tops.iter().all(|ino| self.drop_inode(inodes, *ino, ATTRIBUTES) == Cached::Nothing);
         }
-        for (inos, offset) in [(&stale.attrs, ATTRIBUTES), (&stale.links, ALL)] {
+        for (inos, offset) in [(&stale.attrs, ATTRIBUTES), (&stale.links, CONTENT)] {
             for ino in inos {
-                is_sure &= self.settle(inodes, *ino, offset, Known::Yes);
+                is_sure &= self.drop_inode(inodes, *ino, offset) != Cached::Unsure;
             }
         }
-        if !is_sure {
-            self.send_or_log(NOTIFY_INC_EPOCH, &[]);
+        if inodes.keeps_names() && !is_sure {
+            self.ask_all_names();
         }
     }
 
-    fn settle(&self, inodes: &Inodes, ino: u64, offset: i64, wanted: Known) -> bool {
+    fn drop_inode(&self, inodes: &Inodes, ino: u64, offset: i64) -> Cached {
         for _ in 0..TRIES {
-            if inodes.wait_forgotten(ino, Duration::ZERO) {
-                return true;
+            if !inodes.is_known(ino) {
+                return Cached::Nothing;
             }
-            match self.inode(ino, offset) {
-                Ok(()) => return wanted == Known::Yes,
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return true,
-                Err(_) => {}
-            }
-            if inodes.wait_forgotten(ino, PAUSE) {
-                return true;
+            match self.inval_inode(ino, offset) {
+                Ok(()) => return Cached::Dropped,
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Cached::Nothing,
+                Err(_) => inodes.wait_forgotten(ino, PAUSE),
             }
         }
-        false
+        Cached::Unsure
     }
 
+    /// Makes each name be looked up anew at its next use.
+    fn ask_all_names(&self) {
+        // An error says that the lab is unmounted.
+        let _ = self.send(NOTIFY_INC_EPOCH, &[]);
+    }
+
+    /// Takes inodes that nobody uses out of the cache, and their names with them.
     fn prune(&self, inos: &[u64]) {
+        let count = u32::try_from(inos.len()).expect("fewer inodes than there are numbers of tasks and files");
         let mut fields = Vec::with_capacity(16 + inos.len() * 8);
-        fields.extend(u32::try_from(inos.len()).unwrap_or(u32::MAX).to_ne_bytes());
+        fields.extend(count.to_ne_bytes());
         fields.extend([0; 12]);
-        for ino in inos {
-            fields.extend(ino.to_ne_bytes());
-        }
-        self.send_or_log(NOTIFY_PRUNE, &fields);
+        fields.extend(inos.iter().flat_map(|ino| ino.to_ne_bytes()));
+        let _ = self.send(NOTIFY_PRUNE, &fields);
     }
 
-    fn send_or_log(&self, code: i32, fields: &[u8]) {
-        if let Err(error) = self.send(code, fields) {
-            eprintln!("notify {code}: {error}");
-        }
-    }
-
-    fn inode(&self, ino: u64, offset: i64) -> io::Result<()> {
+    /// # Errors
+    /// ENOENT: the kernel has no such inode. The lab is unmounted.
+    fn inval_inode(&self, ino: u64, offset: i64) -> io::Result<()> {
         let length = 0_i64;
         let mut fields = Vec::with_capacity(24);
         fields.extend(ino.to_ne_bytes());
@@ -118,7 +136,7 @@ impl Notifier {
         }
         // Three times, in seconds and in nanoseconds: the start of the lab's clock.
         fields.extend([0; 36]);
-        let mode = u32::from(attr.perm) | S_IFREG;
+        let mode = u32::from(attr.perm) | type_bits(attr.kind);
         for word in [mode, attr.nlink, attr.uid, attr.gid, attr.rdev, attr.blksize, attr.flags] {
             fields.extend(word.to_ne_bytes());
         }

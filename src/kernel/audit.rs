@@ -72,11 +72,8 @@ pub fn holders(k: &Kernel) -> BTreeMap<NsId, Vec<Holder>> {
         note(&mm.user_ns, Holder::Mm(id));
     }
     for (id, file) in k.open_files.iter() {
-        if let FileKind::Node { bound: Some(bound), .. } = &file.kind {
-            bound.held().for_each(|ns| note(ns, Holder::File(id)));
-        }
-        if let FileKind::Mounts { ns, .. } = &file.kind {
-            note(ns, Holder::File(id));
+        if let FileKind::Node { kept, .. } = &file.kind {
+            kept.namespaces.iter().for_each(|ns| note(ns, Holder::File(id)));
         }
     }
     for (id, sb) in k.vfs.sbs.iter() {

@@ -9,7 +9,7 @@ use super::refcount::{Counted, Held};
 use super::task::Task;
 use super::trace::Step;
 use super::ucounts::{UcountRlimit, Ucounts};
-use super::{CredId, Kernel, NsId, TaskId};
+use super::{Kernel, NsId, TaskId};
 
 /// A user id as the kernel stores it: in the initial user namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,7 +65,7 @@ pub struct Ids {
     pub fsgid: Kgid,
 }
 
-/// Credentials in the making: plain data that holds nothing, so that it can be thrown away (`prepare_creds`).
+/// Credentials as plain data that holds nothing: in the making (`prepare_creds`), or as they were when a file was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewCred {
     pub ids: Ids,
@@ -105,6 +105,29 @@ impl NewCred {
     }
 }
 
+/// What of credentials decides about rights.
+#[derive(Clone, Copy, Debug)]
+pub struct Rights<'a> {
+    pub ids: &'a Ids,
+    pub groups: &'a [Kgid],
+    pub effective: CapSet,
+    pub user_ns: NsId,
+}
+
+impl Cred {
+    pub fn rights(&self) -> Rights<'_> {
+        let Cred { ids, groups, effective, user_ns, .. } = self;
+        Rights { ids, groups, effective: *effective, user_ns: user_ns.id() }
+    }
+}
+
+impl NewCred {
+    pub fn rights(&self) -> Rights<'_> {
+        let NewCred { ids, groups, effective, user_ns, .. } = self;
+        Rights { ids, groups, effective: *effective, user_ns: *user_ns }
+    }
+}
+
 impl Counted for Cred {
     fn count(&mut self) -> &mut u32 {
         &mut self.usage
@@ -114,20 +137,29 @@ impl Counted for Cred {
 impl Kernel {
     /// Whether `task` has `cap` over user namespace `ns`, by its effective set (`ns_capable`).
     pub fn ns_capable(&self, task: TaskId, ns: NsId, cap: Cap) -> bool {
-        self.cred_capable(self.tasks[task].cred.id(), ns, cap)
+        self.cred_capable(self.cred_of(task).rights(), ns, cap)
     }
 
     /// Whether `cred` has `cap` over user namespace `ns` (`cap_capable`): from `ns` upwards, the set decides in the
     /// cred's own namespace, and the owner of a child of it has all capabilities there and below.
-    pub fn cred_capable(&self, cred: CredId, ns: NsId, cap: Cap) -> bool {
-        let cred = &self.creds[cred];
+    pub fn cred_capable(&self, cred: Rights<'_>, ns: NsId, cap: Cap) -> bool {
         self.owner_rule(cred, ns).unwrap_or_else(|| cred.effective.has(cap))
     }
 
-    /// The walk of `cap_capable`: `None` when the capability set of `cred` decides.
-    fn owner_rule(&self, cred: &Cred, mut ns: NsId) -> Option<bool> {
-        let own = cred.user_ns.id();
-        let own_level = self.namespaces[own].user().level;
+    /// Whether `cred` has `cap` over a file with these owners: in its own user namespace, if that maps them
+    /// (`capable_wrt_inode_uidgid`).
+    pub fn capable_wrt_inode_uidgid(&self, cred: Rights<'_>, (uid, gid): (Kuid, Kgid), cap: Cap) -> bool {
+        let Some(user) = self.namespaces.get(cred.user_ns).map(Namespace::user) else { return false };
+        let is_mapped = user.from_kuid(uid).is_some() && user.from_kgid(gid).is_some();
+        is_mapped && self.cred_capable(cred, cred.user_ns, cap)
+    }
+
+    /// The walk of `cap_capable`: `None` when the capability set of `cred` decides. Whose user namespace is gone has no
+    /// rights in others.
+    fn owner_rule(&self, cred: Rights<'_>, mut ns: NsId) -> Option<bool> {
+        let own = cred.user_ns;
+        let Some(own_ns) = self.namespaces.get(own) else { return Some(false) };
+        let own_level = own_ns.user().level;
         loop {
             if ns == own {
                 return None;

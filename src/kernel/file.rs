@@ -1,10 +1,11 @@
 //! Open files, descriptor tables and the fs_struct (root, cwd, umask).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::cred::Cred;
+use super::cred::{Cred, NewCred};
 use super::ipc::mqueue::MqueueFile;
-use super::mount::site::HeldPath;
+use super::mount::site::{HeldPath, Path};
 use super::mount::umount::Umounting;
 use super::net::SocketId;
 use super::node::Node;
@@ -21,7 +22,7 @@ pub struct File {
     pub flags: OpenFlags,
     /// Bytes; a position other than 0 matters to map files and sysctls.
     pub pos: u64,
-    /// The opener's credentials (`f_cred`).
+    /// Keeps the opener's credentials (`f_cred`).
     pub cred: Held<Cred>,
     /// Where it was opened; `None` for what was not opened in the file tree of a task.
     pub path: Option<HeldPath>,
@@ -36,51 +37,64 @@ pub enum FileKind {
         thread: bool,
     },
     Socket(SocketId),
-    /// A file or directory of the lab's tree, and what it addresses for as long as it is open.
+    /// A file or directory of the lab's tree, with what the open file keeps of what it is about.
     Node {
-        node: Node,
-        bound: Option<Bound>,
-    },
-    /// `mountinfo` and its siblings, of the mount namespace and below the root directory the task had when it was opened
-    /// (`struct proc_mounts`).
-    Mounts {
-        node: Node,
-        ns: Held<Namespace>,
-        root: HeldPath,
+        bound: Bound,
+        kept: Kept,
     },
     /// A POSIX message queue.
     Mqueue(MqueueFile),
 }
 
-/// The namespaces an open file addresses, whatever those of its readers and writers.
-#[derive(Debug)]
-pub enum Bound {
-    /// Of a map file the user namespace, which lives as long as the file is open.
-    Ns(Held<Namespace>),
-    /// The namespace of a table of sysctls, which goes with the namespace.
-    Table(NsId),
-    /// Of a file below `sysvipc` the opener's IPC and pid namespace; both live as long as the file is open.
-    SysvIpc { ipc_ns: Held<Namespace>, pid_ns: Held<Namespace> },
+/// What an open of a file of the lab's tree decides for as long as it is open: names and values, which count nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    pub node: Node,
+    /// The opener's credentials, as they were.
+    pub opener: Arc<NewCred>,
+    pub about: About,
 }
 
-impl Bound {
+/// What an open file is about, whatever its readers and writers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// The file itself says it, or each reader and writer at its time.
+    Itself,
+    /// A namespace, which lives as long as a descriptor of the file.
+    Ns(NsId),
+    /// The namespace of a table of sysctls, which goes with the namespace.
+    Table(NsId),
+    /// Of a file below `sysvipc` the opener's IPC and pid namespace; both live as long as a descriptor of the file.
+    SysvIpc { ipc_ns: NsId, pid_ns: NsId },
+    /// The mounts of a namespace below the root directory its task had (`struct proc_mounts`).
+    Mounts { ns: NsId, root: Path },
+}
+
+impl About {
     /// The namespace the file is about.
-    pub fn id(&self) -> NsId {
+    pub fn ns(self) -> Option<NsId> {
         match self {
-            Bound::Ns(ns) | Bound::SysvIpc { ipc_ns: ns, .. } => ns.id(),
-            Bound::Table(id) => *id,
+            About::Itself => None,
+            About::Ns(ns) | About::Table(ns) | About::Mounts { ns, .. } => Some(ns),
+            About::SysvIpc { ipc_ns, .. } => Some(ipc_ns),
         }
     }
+}
 
-    /// The references in it.
-    pub fn held(&self) -> impl Iterator<Item = &Held<Namespace>> {
+/// What a descriptor keeps of what its file is about.
+#[derive(Debug, Default)]
+pub struct Kept {
+    pub namespaces: Vec<Held<Namespace>>,
+    pub root: Option<HeldPath>,
+}
+
+impl FileKind {
+    /// What the open of a file of the lab's tree decided; `None`: a file of another kind.
+    pub fn bound(&self) -> Option<&Bound> {
         match self {
-            Bound::Ns(ns) => [Some(ns), None],
-            Bound::Table(_) => [None, None],
-            Bound::SysvIpc { ipc_ns, pid_ns } => [Some(ipc_ns), Some(pid_ns)],
+            FileKind::Node { bound, .. } => Some(bound),
+            FileKind::Ns(_) | FileKind::Pidfd { .. } | FileKind::Socket(_) | FileKind::Mqueue(_) => None,
         }
-        .into_iter()
-        .flatten()
     }
 }
 
@@ -101,6 +115,8 @@ bitflags::bitflags! {
         const THREAD = 1 << 10;
         /// The descriptor of open_tree(2): closing it takes its tree away (FMODE_NEED_UNMOUNT).
         const NEED_UNMOUNT = 1 << 11;
+        /// O_LARGEFILE: open(2) adds it, what makes descriptors otherwise does not.
+        const LARGEFILE = 1 << 12;
     }
 }
 
@@ -150,10 +166,14 @@ impl Counted for FsStruct {
 }
 
 impl Kernel {
+    pub fn descriptor_at(&self, task: TaskId, fd: i32) -> Option<&Descriptor> {
+        let files = self.tasks[task].files.as_ref()?;
+        self.files[files.id()].fds.get(&fd)
+    }
+
     /// The open file behind descriptor `fd` of a task.
     pub fn file_at(&self, task: TaskId, fd: i32) -> Option<FileId> {
-        let files = self.tasks[task].files.as_ref()?;
-        self.files[files.id()].fds.get(&fd).map(|d| d.file.id())
+        self.descriptor_at(task, fd).map(|descriptor| descriptor.file.id())
     }
 }
 
@@ -165,10 +185,11 @@ impl Kernel {
             FileKind::Ns(ns) => self.unpin_ns(ns),
             FileKind::Pidfd { pid, .. } => self.put_pid(pid),
             FileKind::Socket(id) => self.close_socket(id),
-            FileKind::Node { bound, .. } => self.unbind(bound),
-            FileKind::Mounts { ns, root, .. } => {
-                self.put_ns(ns);
-                self.put_path(root);
+            FileKind::Node { kept, .. } => {
+                kept.namespaces.into_iter().for_each(|ns| self.put_ns(ns));
+                if let Some(root) = kept.root {
+                    self.put_path(root);
+                }
             }
             FileKind::Mqueue(queue) => self.close_mqueue(queue),
         }
@@ -190,14 +211,15 @@ impl Kernel {
         self.put_path(path);
     }
 
-    fn unbind(&mut self, bound: Option<Bound>) {
-        match bound {
-            Some(Bound::Ns(ns)) => self.put_ns(ns),
-            Some(Bound::SysvIpc { ipc_ns, pid_ns }) => {
-                self.put_ns(ipc_ns);
-                self.put_ns(pid_ns);
+    /// Keeps what a file is about for a descriptor of it.
+    pub(crate) fn keep(&mut self, about: About) -> Kept {
+        match about {
+            About::Itself | About::Table(_) => Kept::default(),
+            About::Ns(ns) => Kept { namespaces: vec![self.get_ns(ns)], root: None },
+            About::SysvIpc { ipc_ns, pid_ns } => {
+                Kept { namespaces: vec![self.get_ns(ipc_ns), self.get_ns(pid_ns)], root: None }
             }
-            Some(Bound::Table(_)) | None => {}
+            About::Mounts { ns, root } => Kept { namespaces: vec![self.get_ns(ns)], root: Some(self.hold_path(root)) },
         }
     }
 

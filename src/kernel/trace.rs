@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::{Kernel, NsId, NsProxyId, TaskId};
-use crate::errno::Error;
+use crate::errno::{Arg, Error};
 
 /// A namespace as steps name it; it may be gone when the step is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,13 +25,14 @@ pub struct Count {
 pub enum Step {
     /// A task makes a call; the flags are those of clone, unshare and setns.
     Enter {
-        call: Box<str>,
+        call: &'static str,
+        args: Vec<Arg>,
         flags: u64,
     },
-    /// The call gives a number, a text (`None`), or is refused.
+    /// What the call gives, in words, or why it is refused.
     Exit {
-        call: Box<str>,
-        result: Result<Option<i64>, Error>,
+        call: &'static str,
+        result: Result<Box<str>, Error>,
     },
     /// The child of clone gets an nsproxy: new namespaces for `flags`; `shared`: its parent's one.
     CopyNamespaces {

@@ -11,7 +11,7 @@ use crate::control::{self, Verb};
 use crate::err;
 use crate::errno::Result;
 use crate::kernel::Kernel;
-use crate::syscall::{Return, Syscall, dispatch};
+use crate::syscall::{Syscall, dispatch};
 
 pub use session::{Failure, Session};
 
@@ -68,7 +68,7 @@ impl Call {
 impl Lab for Kernel {
     fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
         let task = self.find_task(pid).ok_or_else(|| err!(ESRCH, "no task has the number {}", pid))?;
-        dispatch(self, task, &call.syscall).map(Return::into_bytes)
+        control::answer(dispatch(self, task, &call.syscall))
     }
 }
 

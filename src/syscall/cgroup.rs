@@ -6,12 +6,13 @@ use crate::bail;
 use crate::errno::{Errno, Error, Result};
 use crate::kernel::cgroup::file::CgroupFile;
 use crate::kernel::cgroup::{CgroupId, Owner};
-use crate::kernel::file::FileKind;
+use crate::kernel::cred::Rights;
+use crate::kernel::file::Bound;
 use crate::kernel::node::{Node, Place, View};
 use crate::kernel::ns::{NsType, Slot};
 use crate::kernel::scan::{is_space, until_nul};
 use crate::kernel::signal::{SIGKILL, Sender};
-use crate::kernel::{CredId, Kernel, NsId, TaskId};
+use crate::kernel::{Kernel, NsId, TaskId};
 use crate::tree;
 
 /// What changes its cgroup.
@@ -23,8 +24,8 @@ pub(super) enum Moved {
 
 /// Who moves something: with whose credentials, seen from which cgroup namespace.
 #[derive(Clone, Copy, Debug)]
-struct Mover {
-    cred: CredId,
+struct Mover<'a> {
+    cred: Rights<'a>,
     ns: NsId,
 }
 
@@ -34,12 +35,12 @@ struct Mover {
 /// EBADF: no descriptor of a cgroup's directory. ENOENT: the cgroup is removed (`css_tryget_online_from_dir`). EACCES: its
 /// `cgroup.procs` is not writable; then as for moving a task there.
 pub(super) fn check_clone_into(k: &Kernel, me: TaskId, fd: i32, moved: Moved) -> Result<CgroupId> {
-    let kind = k.file_at(me, fd).map(|file| &k.open_files[file].kind);
-    let Some(FileKind::Node { node: Node { place: Place::Cgroup(to, None), .. }, .. }) = kind else {
+    let bound = k.file_at(me, fd).and_then(|file| k.open_files[file].kind.bound());
+    let Some(Bound { node: Node { place: Place::Cgroup(to, None), .. }, .. }) = bound else {
         bail!(EBADF, "descriptor {} is no cgroup directory", fd);
     };
     check_live(k, *to).map_err(|gone| Error { errno: Errno::ENOENT, ..gone })?;
-    let mover = Mover { cred: k.tasks[me].cred.id(), ns: own_cgroup_ns(k, me) };
+    let mover = Mover { cred: k.cred_of(me).rights(), ns: own_cgroup_ns(k, me) };
     check_writable(k, *to, mover.cred)?;
     check_attach(k, k.cgroup_of(me), *to, mover, moved)?;
     Ok(*to)
@@ -56,7 +57,7 @@ fn check_live(k: &Kernel, cgroup: CgroupId) -> Result<()> {
     Ok(())
 }
 
-fn check_writable(k: &Kernel, cgroup: CgroupId, cred: CredId) -> Result<()> {
+fn check_writable(k: &Kernel, cgroup: CgroupId, cred: Rights<'_>) -> Result<()> {
     let procs = Node { view: View::Caller, place: Place::Cgroup(cgroup, Some(CgroupFile::Procs)) };
     tree::may_write_as(k, cred, procs)
 }
@@ -66,7 +67,7 @@ fn check_writable(k: &Kernel, cgroup: CgroupId, cred: CredId) -> Result<()> {
 /// # Errors
 /// EACCES: `cgroup.procs` of the nearest common ancestor is not writable. ENOENT: with nsdelegate, one of the two is
 /// outside the cgroup namespace. EOPNOTSUPP: the destination's domain is invalid, or a thread would leave its domain.
-fn check_attach(k: &Kernel, from: CgroupId, to: CgroupId, mover: Mover, moved: Moved) -> Result<()> {
+fn check_attach(k: &Kernel, from: CgroupId, to: CgroupId, mover: Mover<'_>, moved: Moved) -> Result<()> {
     check_writable(k, k.common_cgroup(from, to), mover.cred)?;
     let root = k.cgroup_ns_root(mover.ns);
     let is_inside = |cgroup| k.is_cgroup_at_or_below(cgroup, root);
@@ -169,7 +170,7 @@ fn attach(k: &mut Kernel, to: CgroupId, moved: Moved, text: &[u8], ns: NsId, w: 
     let named = if nr == 0 { Some(w.task) } else { k.find_task_by_pid_ns(nr, k.task_active_pid_ns(w.task)) };
     let Some(task) = named else { bail!(ESRCH, "no task {} in the writer's pid namespace", nr) };
     let task = if moved == Moved::Process { k.leader_of(task) } else { task };
-    check_attach(k, k.cgroup_of(task), to, Mover { cred: w.opener, ns }, moved)?;
+    check_attach(k, k.cgroup_of(task), to, Mover { cred: w.opener.rights(), ns }, moved)?;
     match moved {
         Moved::Thread => k.move_to_cgroup(task, to),
         Moved::Process => {

@@ -1,6 +1,6 @@
 //! chown(2) (`fs/open.c`, `fs/attr.c`).
 
-use super::namei::{Owner, may_on};
+use super::namei::Owner;
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
@@ -48,7 +48,7 @@ fn check_chown(k: &Kernel, me: TaskId, owner: Owner, uid: Option<Kuid>, gid: Opt
     let is_member = |gid: Kgid| gid == owner.1 || cred.ids.fsgid == gid || cred.groups.contains(&gid);
     let keeps_gid = gid.is_none_or(|gid| owns && is_member(gid));
     let may_keep = keeps_uid && keeps_gid;
-    if !may_keep && !may_on(k, me, owner, Cap::CHOWN) {
+    if !may_keep && !k.capable_wrt_inode_uidgid(cred.rights(), owner, Cap::CHOWN) {
         bail!(EPERM, "CAP_CHOWN missing in a user namespace that maps the owners of the file");
     }
     Ok(())

@@ -1,9 +1,9 @@
 //! clock_gettime(2) as time namespaces shift it (`kernel/time/posix-timers.c`, time_namespaces(7)), and the lab's own
 //! `clock`, which moves time on.
 
-use super::Return;
+use super::outcome::Time;
+use super::{Outcome, Return};
 use crate::bail;
-use crate::errno::Result;
 use crate::kernel::clock::CLOCK_MAX;
 use crate::kernel::ns::Slot;
 use crate::kernel::ns::time::{BOOT_TIME, NSEC_PER_SEC};
@@ -24,12 +24,12 @@ pub const CLOCKS: &[(&str, i32)] = &[
     ("tai", 11),
 ];
 
-/// The time of a clock: `SECONDS.NANOSECONDS`. Only the monotonic and the boottime clocks follow the caller's time
+/// The time of a clock. Only the monotonic and the boottime clocks follow the caller's time
 /// namespace; nobody uses a processor.
 ///
 /// # Errors
 /// EINVAL: no such clock.
-pub fn sys_clock_gettime(k: &Kernel, me: TaskId, clock: i32) -> Result<Return> {
+pub fn sys_clock_gettime(k: &Kernel, me: TaskId, clock: i32) -> Outcome {
     let ns = k.task_ns(me, Slot::Time).expect("only a live task makes calls");
     let offsets = k.namespaces[ns].time();
     let nanos = match clock {
@@ -39,23 +39,23 @@ pub fn sys_clock_gettime(k: &Kernel, me: TaskId, clock: i32) -> Result<Return> {
         2 | 3 => 0,
         _ => bail!(EINVAL, "{} is no clock", clock),
     };
-    Ok(time_text(nanos))
+    Ok(time(nanos))
 }
 
 /// Moves the clock of the lab on; the result is the time since boot. No call of Linux's.
 ///
 /// # Errors
 /// EPERM: not by the init of the lab. ERANGE: beyond what a clock can show.
-pub fn sys_clock(k: &Kernel, me: TaskId, advance: u64) -> Result<Return> {
+pub fn sys_clock(k: &Kernel, me: TaskId, advance: u64) -> Outcome {
     if !k.is_same_thread_group(me, k.init.task) {
         bail!(EPERM, "only pid 1, the init of the lab, moves its clock");
     }
     match k.clock.advance(advance) {
-        Some(now) => Ok(time_text(now)),
+        Some(now) => Ok(time(now)),
         None => bail!(ERANGE, "the clock would go beyond {} s", CLOCK_MAX / NSEC_PER_SEC),
     }
 }
 
-fn time_text(nanos: u64) -> Return {
-    Return::Text(format!("{}.{:09}", nanos / NSEC_PER_SEC, nanos % NSEC_PER_SEC).into_bytes())
+fn time(nanos: u64) -> Return {
+    Return::Time(Time { seconds: nanos / NSEC_PER_SEC, nanoseconds: (nanos % NSEC_PER_SEC) as u32 })
 }

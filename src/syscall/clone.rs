@@ -2,7 +2,7 @@
 
 use super::cgroup::{Moved, check_clone_into, kill_if_stale};
 use super::fd::{free_fd, install_pidfd};
-use super::{CloneArgs, CloneFlags, Return};
+use super::{CloneArgs, CloneFlags, Numbers, Outcome, Return};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
@@ -27,7 +27,7 @@ const SET_TID_MAX: usize = 32;
 ///
 /// # Errors
 /// EINVAL, EPERM, ENOSPC, EAGAIN, EEXIST, ENOMEM, EMFILE as clone(2) has them; EBADF for a cgroup descriptor that is none.
-pub fn sys_clone(k: &mut Kernel, me: TaskId, args: &CloneArgs) -> Result<Return> {
+pub fn sys_clone(k: &mut Kernel, me: TaskId, args: &CloneArgs) -> Outcome {
     let flags = CloneFlags::from_bits_retain(args.flags);
     check_arguments(args, flags)?;
     check_combinations(k, me, flags)?;
@@ -44,7 +44,7 @@ pub fn sys_clone(k: &mut Kernel, me: TaskId, args: &CloneArgs) -> Result<Return>
     let owner = (!new_user).then(|| k.cred_of(me).user_ns.id());
     if let Err(refusal) = check_namespaces(k, me, flags, owner) {
         drop_copies(k, me, flags);
-        return Err(refusal);
+        return Err(refusal.into());
     }
     let plan = plan_pid(k, me, flags, &args.set_tid);
     let cgroup = match check_numbered(k, me, &plan, args, flags) {
@@ -53,7 +53,7 @@ pub fn sys_clone(k: &mut Kernel, me: TaskId, args: &CloneArgs) -> Result<Return>
             k.waste_numbers(&plan);
             drop_copies(k, me, flags);
             freeze_offsets(k, me, flags);
-            return Err(refusal);
+            return Err(refusal.into());
         }
     };
     let child = copy_process(k, me, args, &plan, cgroup);
@@ -61,11 +61,11 @@ pub fn sys_clone(k: &mut Kernel, me: TaskId, args: &CloneArgs) -> Result<Return>
     if flags.contains(CloneFlags::PIDFD) {
         install_pidfd(k, me, k.pid_of(child), flags.contains(CloneFlags::THREAD))?;
     }
-    let nr = k.task_nr(child);
+    let numbers = Numbers::of(k, me, k.pid_of(child));
     if flags.contains(CloneFlags::INTO_CGROUP) {
         kill_if_stale(k, me, child);
     }
-    Ok(Return::Num(i64::from(nr)))
+    Ok(Return::Pid(numbers))
 }
 
 /// `clone3_args_valid`.

@@ -4,7 +4,7 @@ use crate::errno::Result;
 use crate::kernel::capability::{Cap, CapSet};
 use crate::kernel::cred::NewCred;
 use crate::kernel::{Kernel, TaskId};
-use crate::syscall::Return;
+use crate::syscall::{Outcome, Return};
 use crate::{bail, err};
 
 /// The most supplementary groups a task may have (`NGROUPS_MAX`).
@@ -14,7 +14,7 @@ const NGROUPS_MAX: usize = 65536;
 ///
 /// # Errors
 /// EPERM: no CAP_SETGID, no gid_map yet, or setgroups denied in the user namespace; EINVAL: too many, or not mapped.
-pub fn sys_setgroups(k: &mut Kernel, task: TaskId, groups: &[u32]) -> Result<Return> {
+pub fn sys_setgroups(k: &mut Kernel, task: TaskId, groups: &[u32]) -> Outcome {
     let mut new = k.prepare_creds(task);
     let ns_name = k.ns_arg(new.user_ns);
     let ns = k.namespaces[new.user_ns].user();
@@ -39,7 +39,7 @@ pub fn sys_setgroups(k: &mut Kernel, task: TaskId, groups: &[u32]) -> Result<Ret
     kgids.sort_unstable();
     new.groups = kgids.into();
     k.commit_creds(task, new);
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// capset(2) for the caller itself; a missing set stays as it is.
@@ -52,7 +52,7 @@ pub fn sys_capset(
     effective: Option<u64>,
     permitted: Option<u64>,
     inheritable: Option<u64>,
-) -> Result<Return> {
+) -> Outcome {
     let old = k.prepare_creds(task);
     let given = |bits: Option<u64>, old: CapSet| bits.map_or(old, CapSet::from_bits_truncate);
     let new = NewCred {
@@ -64,7 +64,7 @@ pub fn sys_capset(
     let has_setpcap = k.ns_capable(task, old.user_ns, Cap::SETPCAP);
     let new = checked_capset(&old, new, has_setpcap)?;
     k.commit_creds(task, new);
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// The rules of `cap_capset`, in order; ambient keeps what is still both permitted and inheritable.

@@ -1,6 +1,6 @@
 //! Root and working directory: chroot(2), chdir(2), fchdir(2), getcwd(2) (`fs/open.c`).
 
-use super::{Return, fd, namei};
+use super::{Outcome, Return, fd, namei};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
@@ -31,7 +31,7 @@ fn check_enter(k: &Kernel, me: TaskId, path: Path) -> Result<()> {
 ///
 /// # Errors
 /// Those of finding the directory and of searching it; EPERM: CAP_SYS_CHROOT missing in the caller's user namespace.
-pub fn sys_chroot(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<Return> {
+pub fn sys_chroot(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
     let path = namei::find(k, me, path, true)?;
     check_enter(k, me, path)?;
     let user_ns = k.cred_of(me).user_ns.id();
@@ -39,40 +39,40 @@ pub fn sys_chroot(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<Return> {
         bail!(EPERM, "CAP_SYS_CHROOT missing in {}, the user namespace of the caller", k.ns_arg(user_ns));
     }
     k.set_fs_root(own_fs(k, me), path);
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// Makes a directory the working directory.
 ///
 /// # Errors
 /// Those of finding the directory and of searching it.
-pub fn sys_chdir(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<Return> {
+pub fn sys_chdir(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
     let path = namei::find(k, me, path, true)?;
     check_enter(k, me, path)?;
     k.set_fs_pwd(own_fs(k, me), path);
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// As [`sys_chdir`], with an open directory.
 ///
 /// # Errors
 /// EBADF; ENOTDIR: also a directory opened in the lab's view, which is in no file tree; EACCES.
-pub fn sys_fchdir(k: &mut Kernel, me: TaskId, number: i32) -> Result<Return> {
+pub fn sys_fchdir(k: &mut Kernel, me: TaskId, number: i32) -> Outcome {
     let file = fd::file_at(k, me, number)?;
     let Some(path) = k.open_files[file].path.as_ref().map(|path| path.path()) else {
         bail!(ENOTDIR, "descriptor {} is no directory of a file tree", number);
     };
     check_enter(k, me, path)?;
     k.set_fs_pwd(own_fs(k, me), path);
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// The path of the working directory; `(unreachable)` comes first where it is not below the root directory.
 ///
 /// # Errors
 /// ENOENT: it has been removed.
-pub fn sys_getcwd(k: &Kernel, me: TaskId) -> Result<Return> {
-    tree::getcwd(k, me).map(Return::Text)
+pub fn sys_getcwd(k: &Kernel, me: TaskId) -> Outcome {
+    Ok(Return::Bytes(tree::getcwd(k, me)?))
 }
 
 /// Whether a path of open(2) and friends is in the task's own file tree.

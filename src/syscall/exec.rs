@@ -1,8 +1,7 @@
 //! execve(2) as far as namespaces and credentials go (`fs/exec.c`, `begin_new_exec`).
 
-use super::Return;
+use super::{Outcome, Return};
 use crate::bail;
-use crate::errno::Result;
 use crate::kernel::change::Change;
 use crate::kernel::exec::ExecCreds;
 use crate::kernel::ipc::shm::Attachments;
@@ -15,7 +14,7 @@ use crate::kernel::{Kernel, TaskId};
 ///
 /// # Errors
 /// EAGAIN: a set*id call went over RLIMIT_NPROC and the user still is.
-pub fn sys_exec(k: &mut Kernel, me: TaskId, comm: &[u8], argv: &[Vec<u8>]) -> Result<Return> {
+pub fn sys_exec(k: &mut Kernel, me: TaskId, comm: &[u8], argv: &[Vec<u8>]) -> Outcome {
     let limit = k.signal_of(me).rlimits.nproc.soft;
     let cred = k.cred_of(me);
     let is_over = k.is_rlimit_overlimit(cred.user_ns.id(), cred.ids.uid, UcountRlimit::Nproc, limit, 0);
@@ -45,7 +44,7 @@ pub fn sys_exec(k: &mut Kernel, me: TaskId, comm: &[u8], argv: &[Vec<u8>]) -> Re
     task.nproc_exceeded = false;
     task.exit_signal = SIGCHLD;
     k.changes.push(Change::Attrs(me));
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// All other threads are gone afterwards, and the caller is the leader with the leader's number.

@@ -1,6 +1,6 @@
 //! exit(2) and exit_group(2) (`kernel/exit.c`).
 
-use super::Return;
+use super::{Outcome, Return};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::exit::Work;
@@ -10,20 +10,20 @@ use crate::kernel::{Kernel, TaskId};
 ///
 /// # Errors
 /// EPERM for the init of the lab, whose end would be a kernel panic.
-pub fn sys_exit(k: &mut Kernel, me: TaskId, code: i32) -> Result<Return> {
+pub fn sys_exit(k: &mut Kernel, me: TaskId, code: i32) -> Outcome {
     refuse_panic(k, me)?;
     k.work.push_back(Work::Exit(me, status_word(code)));
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// Ends the whole process.
 ///
 /// # Errors
 /// As [`sys_exit`].
-pub fn sys_exit_group(k: &mut Kernel, me: TaskId, code: i32) -> Result<Return> {
+pub fn sys_exit_group(k: &mut Kernel, me: TaskId, code: i32) -> Outcome {
     refuse_panic(k, me)?;
     k.group_exit(k.tasks[me].signal, status_word(code));
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// The wait status of an exit: only the low 8 bits of the code count.

@@ -1,19 +1,18 @@
 //! Descriptors: open of namespace files, pidfds and files of the lab; close, dup, pidfd_getfd.
 
-use super::{Return, Target, cwd, find_visible, namei};
+use super::{Outcome, PidArg, Return, Target, cwd, namei};
 use crate::bail;
 use crate::errno::{Errno, Result};
-use crate::kernel::file::{Bound, Descriptor, File, FileKind, OpenFlags};
+use crate::kernel::file::{Descriptor, File, FileKind, OpenFlags};
 use crate::kernel::ipc::mqueue::MqueueFile;
 use crate::kernel::mount::dentry::Content;
 use crate::kernel::mount::site::Path;
 use crate::kernel::net::SocketId;
 use crate::kernel::node::{Node, Place, View};
-use crate::kernel::ns::NsType;
 use crate::kernel::ptrace::PtraceMode;
 use crate::kernel::refcount::Held;
 use crate::kernel::{FileId, Kernel, NsId, PidId, TaskId};
-use crate::tree::{self, Viewer, WriteTarget};
+use crate::tree::{self, Viewer};
 
 /// What opening a target gives, before it has a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +80,7 @@ pub fn opened(k: &Kernel, file: FileId) -> Opened {
             Opened::Pidfd { pid: pid.id(), thread: *thread, task: k.pids[pid.id()].attached.task }
         }
         FileKind::Socket(id) => Opened::Socket(*id),
-        FileKind::Node { node, .. } | FileKind::Mounts { node, .. } => Opened::Node(*node),
+        FileKind::Node { bound, .. } => Opened::Node(bound.node),
         FileKind::Mqueue(open) => Opened::Node(mqueue_node(open)),
     }
 }
@@ -115,11 +114,12 @@ pub fn descriptor(path: &[u8]) -> Option<i32> {
 }
 
 /// `pidfd_open(2)`.
-fn pidfd_open(k: &Kernel, me: TaskId, nr: i32, thread: bool) -> Result<Opened> {
+fn pidfd_open(k: &Kernel, me: TaskId, pid: PidArg, thread: bool) -> Result<Opened> {
+    let nr = pid.number();
     if nr <= 0 {
         bail!(EINVAL, "{} is no pid", nr);
     }
-    let Some(task) = find_visible(k, me, nr) else { bail!(ESRCH, "pid {} does not exist or is not visible", nr) };
+    let Some(task) = pid.find_task(k, me) else { bail!(ESRCH, "pid {} does not exist or is not visible", nr) };
     if !thread && !k.is_leader(task) {
         bail!(ENOENT, "{} is a thread, not the leader of its group (the flag thread opens one)", nr);
     }
@@ -130,7 +130,7 @@ fn pidfd_open(k: &Kernel, me: TaskId, nr: i32, thread: bool) -> Result<Opened> {
 ///
 /// # Errors
 /// Those of [`open_target`]; EMFILE.
-pub fn sys_open(k: &mut Kernel, me: TaskId, target: &Target, flags: OpenFlags) -> Result<Return> {
+pub fn sys_open(k: &mut Kernel, me: TaskId, target: &Target, flags: OpenFlags) -> Outcome {
     let (opened, path) = match target {
         Target::Path(path) => {
             let node = open_or_create(k, me, path, flags)?;
@@ -147,11 +147,27 @@ pub fn sys_open(k: &mut Kernel, me: TaskId, target: &Target, flags: OpenFlags) -
         Opened::Pidfd { pid, thread, .. } => FileKind::Pidfd { pid: k.pids.hold(pid), thread },
         Opened::Socket(_) => bail!(ENXIO, "a socket cannot be opened once more"),
         Opened::Node(Node { place: Place::Mqueue(queue), .. }) => FileKind::Mqueue(k.open_mqueue(queue)),
-        Opened::Node(node) => node_kind(k, me, node, flags),
+        Opened::Node(node) => node_kind(k, me, node, flags)?,
     };
-    let file = new_file(k, me, kind, flags, path);
-    install_fd(k, me, fd, file, flags.contains(OpenFlags::CLOEXEC) || matches!(opened, Opened::Pidfd { .. }));
-    Ok(Return::Num(i64::from(fd)))
+    let is_pidfd = matches!(opened, Opened::Pidfd { .. });
+    let kept = if is_pidfd { pidfd_flags(flags) } else { kept_flags(flags) };
+    let file = new_file(k, me, kind, kept, path);
+    install_fd(k, me, fd, file, flags.contains(OpenFlags::CLOEXEC) || is_pidfd);
+    Ok(Return::Fd(fd))
+}
+
+/// What an open file keeps of the flags of open(2) (`do_dentry_open`): close-on-exec is the descriptor's.
+fn kept_flags(flags: OpenFlags) -> OpenFlags {
+    if flags.contains(OpenFlags::PATH) {
+        return flags & (OpenFlags::PATH | OpenFlags::NOFOLLOW | OpenFlags::DIRECTORY);
+    }
+    let for_open_alone = OpenFlags::CREAT | OpenFlags::EXCL | OpenFlags::TRUNC | OpenFlags::CLOEXEC;
+    flags.difference(for_open_alone) | OpenFlags::LARGEFILE
+}
+
+/// Those of a pidfd (`pidfs_alloc_file`).
+fn pidfd_flags(flags: OpenFlags) -> OpenFlags {
+    OpenFlags::READ | OpenFlags::WRITE | flags & (OpenFlags::NONBLOCK | OpenFlags::THREAD)
 }
 
 /// Opens a pidfd for `me`, close-on-exec (`pidfd_prepare`): its descriptor.
@@ -161,7 +177,8 @@ pub fn sys_open(k: &mut Kernel, me: TaskId, target: &Target, flags: OpenFlags) -
 pub(super) fn install_pidfd(k: &mut Kernel, me: TaskId, pid: PidId, thread: bool) -> Result<i32> {
     let fd = free_fd(k, me)?;
     let kind = FileKind::Pidfd { pid: k.pids.hold(pid), thread };
-    let file = new_file(k, me, kind, OpenFlags::READ | OpenFlags::WRITE, None);
+    let flags = if thread { OpenFlags::THREAD } else { OpenFlags::empty() };
+    let file = new_file(k, me, kind, pidfd_flags(flags), None);
     install_fd(k, me, fd, file, true);
     Ok(fd)
 }
@@ -184,32 +201,18 @@ fn open_or_create(k: &mut Kernel, me: TaskId, path: &[u8], flags: OpenFlags) -> 
     Ok(node)
 }
 
-/// A file of the tree with what it is bound to; O_TRUNC empties it.
-fn node_kind(k: &mut Kernel, me: TaskId, node: Node, flags: OpenFlags) -> FileKind {
-    if flags.contains(OpenFlags::PATH) {
-        return FileKind::Node { node, bound: None };
-    }
-    if let (Place::Dentry(dentry), true) = (node.place, flags.contains(OpenFlags::TRUNC)) {
+/// A file of the tree with what it is about; O_TRUNC empties it.
+///
+/// # Errors
+/// Those of [`tree::bind`].
+pub(super) fn node_kind(k: &mut Kernel, me: TaskId, node: Node, flags: OpenFlags) -> Result<FileKind> {
+    let bound = tree::bind(k, Viewer(me), node, flags)?;
+    let truncates = flags.contains(OpenFlags::TRUNC) && !flags.contains(OpenFlags::PATH);
+    if let (Place::Dentry(dentry), true) = (node.place, truncates) {
         k.vfs.dentries[dentry].content = Content::File(Vec::new());
     }
-    if let Some((ns, root)) = tree::listed_mounts(k, node) {
-        return FileKind::Mounts { node, ns: k.get_ns(ns), root: k.hold_path(root) };
-    }
-    FileKind::Node { node, bound: bind(k, me, node) }
-}
-
-/// What a file of the lab's tree is bound to while `me` has it open.
-fn bind(k: &mut Kernel, me: TaskId, node: Node) -> Option<Bound> {
-    let ns = tree::bound_ns(k, Viewer(me), node)?;
-    Some(match (tree::write_target(node), node.place) {
-        (Some(WriteTarget::Sysctl(_)), _) | (None, Place::NetConf(..)) => Bound::Table(ns),
-        // Of the files of IPC namespaces that cannot be written only those of System V IPC are bound to anything.
-        (None, _) if k.namespaces[ns].ns_type() == NsType::Ipc => {
-            let pid_ns = k.task_active_pid_ns(me);
-            Bound::SysvIpc { ipc_ns: k.get_ns(ns), pid_ns: k.get_ns(pid_ns) }
-        }
-        _ => Bound::Ns(k.get_ns(ns)),
-    })
+    let kept = k.keep(bound.about);
+    Ok(FileKind::Node { bound, kept })
 }
 
 /// An open queue as a file of the lab's tree.
@@ -228,12 +231,12 @@ pub(super) fn new_file(k: &mut Kernel, me: TaskId, kind: FileKind, flags: OpenFl
 }
 
 /// Opens a namespace for `me`: the new descriptor, read-only and close-on-exec.
-pub(super) fn open_ns_fd(k: &mut Kernel, me: TaskId, ns: NsId) -> Result<Return> {
+pub(super) fn open_ns_fd(k: &mut Kernel, me: TaskId, ns: NsId) -> Outcome {
     let fd = free_fd(k, me)?;
     k.pin_ns(ns);
     let file = new_file(k, me, FileKind::Ns(ns), OpenFlags::READ, None);
     install_fd(k, me, fd, file, true);
-    Ok(Return::Num(i64::from(fd)))
+    Ok(Return::Fd(fd))
 }
 
 /// The lowest descriptor that is free.
@@ -260,36 +263,36 @@ pub(super) fn install_fd(k: &mut Kernel, me: TaskId, fd: i32, file: Held<File>, 
 ///
 /// # Errors
 /// EBADF
-pub fn sys_close(k: &mut Kernel, me: TaskId, fd: i32) -> Result<Return> {
+pub fn sys_close(k: &mut Kernel, me: TaskId, fd: i32) -> Outcome {
     file_at(k, me, fd)?;
     let files = k.tasks[me].files.as_ref().expect("only a live task makes calls").id();
     if let Some(closed) = k.files[files].fds.remove(&fd) {
         k.filp_close(me, closed.file);
     }
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// dup(2): the same open file under one more descriptor.
 ///
 /// # Errors
 /// EBADF, EMFILE
-pub fn sys_dup(k: &mut Kernel, me: TaskId, fd: i32) -> Result<Return> {
+pub fn sys_dup(k: &mut Kernel, me: TaskId, fd: i32) -> Outcome {
     let file = file_at(k, me, fd)?;
     share_file(k, me, file, false)
 }
 
-fn share_file(k: &mut Kernel, me: TaskId, file: FileId, cloexec: bool) -> Result<Return> {
+fn share_file(k: &mut Kernel, me: TaskId, file: FileId, cloexec: bool) -> Outcome {
     let fd = free_fd(k, me)?;
     let held = k.open_files.hold(file);
     install_fd(k, me, fd, held, cloexec);
-    Ok(Return::Num(i64::from(fd)))
+    Ok(Return::Fd(fd))
 }
 
 /// pidfd_getfd(2): a descriptor of another task.
 ///
 /// # Errors
 /// EBADF: no pidfd, or the other task has no such descriptor; ESRCH: it is gone or dead; EPERM: no right to trace it.
-pub fn sys_pidfd_getfd(k: &mut Kernel, me: TaskId, pidfd: i32, fd: i32) -> Result<Return> {
+pub fn sys_pidfd_getfd(k: &mut Kernel, me: TaskId, pidfd: i32, fd: i32) -> Outcome {
     let task = match opened(k, file_at(k, me, pidfd)?) {
         Opened::Pidfd { task: Some(task), .. } => task,
         Opened::Pidfd { task: None, .. } => bail!(ESRCH, "the task of the pidfd is gone"),

@@ -1,7 +1,7 @@
 //! sethostname(2), setdomainname(2) and the sysctls of the same names (`kernel/sys.c`, `kernel/utsname_sysctl.c`).
 
-use super::Return;
 use super::write::{Writing, Written};
+use super::{Outcome, Return};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
@@ -19,7 +19,7 @@ pub const DOMAINNAME: Field = |uts| &mut uts.domainname;
 ///
 /// # Errors
 /// EPERM: no CAP_SYS_ADMIN over the owner of the namespace; EINVAL: longer than 64 bytes.
-pub fn sys_sethostname(k: &mut Kernel, task: TaskId, name: &[u8]) -> Result<Return> {
+pub fn sys_sethostname(k: &mut Kernel, task: TaskId, name: &[u8]) -> Outcome {
     set_name(k, task, NODENAME, name)
 }
 
@@ -27,11 +27,11 @@ pub fn sys_sethostname(k: &mut Kernel, task: TaskId, name: &[u8]) -> Result<Retu
 ///
 /// # Errors
 /// As [`sys_sethostname`].
-pub fn sys_setdomainname(k: &mut Kernel, task: TaskId, name: &[u8]) -> Result<Return> {
+pub fn sys_setdomainname(k: &mut Kernel, task: TaskId, name: &[u8]) -> Outcome {
     set_name(k, task, DOMAINNAME, name)
 }
 
-fn set_name(k: &mut Kernel, task: TaskId, field: Field, name: &[u8]) -> Result<Return> {
+fn set_name(k: &mut Kernel, task: TaskId, field: Field, name: &[u8]) -> Outcome {
     let ns = current(k, task)?;
     let owner = k.ns_owner(ns).expect("only the initial user namespace has no owner");
     if !k.ns_capable(task, owner, Cap::SYS_ADMIN) {
@@ -41,7 +41,7 @@ fn set_name(k: &mut Kernel, task: TaskId, field: Field, name: &[u8]) -> Result<R
         bail!(EINVAL, "{} bytes, at most {} are possible", name.len(), UTS_LEN);
     }
     *field(k.namespaces[ns].uts_mut()) = name.to_vec();
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// A write to the sysctl file of a name, in the writer's namespace of this moment: text up to a newline or NUL, cut at 64

@@ -30,7 +30,7 @@ pub fn write_map(k: &mut Kernel, ns: NsId, kind: MapKind, w: &Writing) -> Result
     if !k.namespaces[ns].user().map(kind).is_empty() {
         bail!(EPERM, "this map of {} is set already", k.ns_arg(ns));
     }
-    if setid_cap(kind).is_some() && !k.cred_capable(w.opener, ns, Cap::SYS_ADMIN) {
+    if setid_cap(kind).is_some() && !k.cred_capable(w.opener.rights(), ns, Cap::SYS_ADMIN) {
         bail!(EPERM, "the opener had no CAP_SYS_ADMIN in {}", k.ns_arg(ns));
     }
     let extents = parse_map(w.bytes)?;
@@ -45,7 +45,7 @@ pub fn write_map(k: &mut Kernel, ns: NsId, kind: MapKind, w: &Writing) -> Result
 
 /// The file was opened from the namespace itself or from its parent.
 fn check_opener(k: &Kernel, ns: NsId, parent: NsId, w: &Writing) -> Result<()> {
-    let opener_ns = k.creds[w.opener].user_ns.id();
+    let opener_ns = w.opener.user_ns;
     if opener_ns != ns && opener_ns != parent {
         bail!(
             EPERM,
@@ -90,7 +90,7 @@ fn check_permitted(k: &Kernel, ns: NsId, parent: NsId, kind: MapKind, extents: &
     if !k.ns_capable(w.task, parent, cap) {
         bail!(EPERM, "not just the owner's own id, and the writer has no {} in {}", cap.name(), k.ns_arg(parent));
     }
-    if !k.cred_capable(w.opener, parent, cap) {
+    if !k.cred_capable(w.opener.rights(), parent, cap) {
         bail!(EPERM, "not just the owner's own id, and the opener had no {} in {}", cap.name(), k.ns_arg(parent));
     }
     Ok(())
@@ -99,11 +99,11 @@ fn check_permitted(k: &Kernel, ns: NsId, parent: NsId, kind: MapKind, extents: &
 /// Mapping id 0 of the parent takes CAP_SETFCAP there: of the creator when written from inside, else of the opener
 /// (`verify_root_map`).
 fn check_root_map(k: &Kernel, ns: NsId, parent: NsId, w: &Writing) -> Result<()> {
-    if k.creds[w.opener].user_ns.id() == ns {
+    if w.opener.user_ns == ns {
         if !k.namespaces[ns].user().parent_could_setfcap {
             bail!(EPERM, "maps id 0 of {}, and the creator of {} had no CAP_SETFCAP", k.ns_arg(parent), k.ns_arg(ns));
         }
-    } else if !k.cred_capable(w.opener, parent, Cap::SETFCAP) {
+    } else if !k.cred_capable(w.opener.rights(), parent, Cap::SETFCAP) {
         bail!(EPERM, "maps id 0 and the opener had no CAP_SETFCAP in {}", k.ns_arg(parent));
     }
     Ok(())
@@ -113,7 +113,7 @@ fn check_root_map(k: &Kernel, ns: NsId, parent: NsId, w: &Writing) -> Result<()>
 fn is_own_id(k: &Kernel, ns: NsId, parent: NsId, kind: MapKind, extents: &[Extent], w: &Writing) -> bool {
     let [Extent { lower_first, count: 1, .. }] = *extents else { return false };
     let (user, parent) = (k.namespaces[ns].user(), k.namespaces[parent].user());
-    let ids = &k.creds[w.opener].ids;
+    let ids = &w.opener.ids;
     if user.owner != ids.euid {
         return false;
     }

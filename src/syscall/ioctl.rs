@@ -1,8 +1,8 @@
 //! ioctl(2) on namespace files (`fs/nsfs.c`) and pidfds (`fs/pidfs.c`).
 
-use super::Return;
 use super::fd::{Opened, open_ns_fd, opened, usable_file_at};
 use super::socket::socket_ioctl;
+use super::{Outcome, Return};
 use crate::bail;
 use crate::errno::{Error, Result};
 use crate::kernel::capability::Cap;
@@ -45,7 +45,7 @@ pub fn pidfd_entries() -> Vec<&'static NsEntry> {
 ///
 /// # Errors
 /// EBADF: no such descriptor, or one opened with O_PATH; ENOTTY: no such request for that file; then those of the request.
-pub fn sys_ioctl(k: &mut Kernel, me: TaskId, fd: i32, request: u32, arg: Option<i64>) -> Result<Return> {
+pub fn sys_ioctl(k: &mut Kernel, me: TaskId, fd: i32, request: u32, arg: Option<i64>) -> Outcome {
     match opened(k, usable_file_at(k, me, fd)?) {
         Opened::Ns(ns) => ns_ioctl(k, me, ns, request, arg.unwrap_or(0)),
         Opened::Pidfd { task, .. } => pidfd_ioctl(k, me, task, request, arg.unwrap_or(0)),
@@ -54,7 +54,7 @@ pub fn sys_ioctl(k: &mut Kernel, me: TaskId, fd: i32, request: u32, arg: Option<
     }
 }
 
-fn ns_ioctl(k: &mut Kernel, me: TaskId, ns: NsId, request: u32, arg: i64) -> Result<Return> {
+fn ns_ioctl(k: &mut Kernel, me: TaskId, ns: NsId, request: u32, arg: i64) -> Outcome {
     let ops = k.namespaces[ns].ops();
     match base_request(request) {
         NS_GET_USERNS => {
@@ -133,7 +133,7 @@ fn visible_parent(k: &Kernel, me: TaskId, ns: NsId) -> Result<NsId> {
     }
 }
 
-fn owner_uid(k: &Kernel, me: TaskId, ns: NsId) -> Result<Return> {
+fn owner_uid(k: &Kernel, me: TaskId, ns: NsId) -> Outcome {
     require_type(k, ns, NsType::User)?;
     let viewer_ns = k.cred_of(me).user_ns.id();
     let owner = k.namespaces[ns].user().owner;
@@ -141,7 +141,7 @@ fn owner_uid(k: &Kernel, me: TaskId, ns: NsId) -> Result<Return> {
 }
 
 /// Numbers from or into a pid namespace, raw: not those of the initial one.
-fn translate_pid(k: &Kernel, me: TaskId, ns: NsId, request: u32, arg: i64) -> Result<Return> {
+fn translate_pid(k: &Kernel, me: TaskId, ns: NsId, request: u32, arg: i64) -> Outcome {
     require_type(k, ns, NsType::Pid)?;
     let active = k.task_active_pid_ns(me);
     let inwards = matches!(request, NS_GET_PID_IN_PIDNS | NS_GET_TGID_IN_PIDNS);
@@ -181,7 +181,7 @@ fn next_mnt_ns(k: &Kernel, me: TaskId, ns: NsId, higher: bool) -> Result<NsId> {
 }
 
 /// PIDFD_GET_…_NAMESPACE: a descriptor of a namespace of the task, also of a pid namespace that has no init yet.
-fn pidfd_ioctl(k: &mut Kernel, me: TaskId, task: Option<TaskId>, request: u32, arg: i64) -> Result<Return> {
+fn pidfd_ioctl(k: &mut Kernel, me: TaskId, task: Option<TaskId>, request: u32, arg: i64) -> Outcome {
     let at = request.checked_sub(PIDFD_GET_NAMESPACE_FIRST);
     let Some(entry) = at.and_then(|at| pidfd_entries().get(at as usize).copied()) else {
         bail!(ENOTTY, "request {} is none of a pidfd", format!("{request:#x}"));

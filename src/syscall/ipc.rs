@@ -1,6 +1,7 @@
 //! What the calls of the three System V families share (`ipc/util.c`).
 
-use super::Return;
+use super::outcome::IpcStat;
+use super::{Numbers, Outcome, Return};
 use crate::errno::{Error, Result};
 use crate::kernel::cred::{Kgid, Kuid, OVERFLOW_ID};
 use crate::kernel::ipc::{ACCESS_READ, IPC_PRIVATE, IpcObject, MODE_BITS, Perm};
@@ -92,7 +93,7 @@ pub fn get<T: IpcObject>(
     args: GetArgs,
     check: impl Fn(&T) -> Result<()>,
     create: impl FnOnce(&mut Kernel, NsId, Perm) -> Result<i32>,
-) -> Result<Return> {
+) -> Outcome {
     let ns = k.ipc_ns_of(me);
     if args.key != IPC_PRIVATE {
         if let Some(existing) = T::ids(k.ipc(ns)).find_key(args.key) {
@@ -118,7 +119,7 @@ pub fn get<T: IpcObject>(
         cgid: ids.egid,
         mode: args.mode & MODE_BITS,
     };
-    create(k, ns, perm).map(|id| Return::Num(i64::from(id)))
+    Ok(Return::Num(i64::from(create(k, ns, perm)?)))
 }
 
 /// Negative identifiers are refused before the command is looked at.
@@ -153,28 +154,26 @@ pub fn find_for_stat<T: IpcObject>(k: &Kernel, me: TaskId, id: i32, op: IpcCtl) 
     Ok(object)
 }
 
-/// What stat shows of owner and mode; the identifier too where that is the call's result.
-pub fn perm_text(k: &Kernel, me: TaskId, perm: &Perm, op: IpcCtl) -> String {
+/// What stat tells of owner and mode; the identifier too where that is the call's result.
+pub fn stat(k: &Kernel, me: TaskId, perm: &Perm, op: IpcCtl) -> IpcStat {
     let user = k.namespaces[k.cred_of(me).user_ns.id()].user();
     let uid = |kuid: Kuid| user.from_kuid(kuid).unwrap_or(OVERFLOW_ID);
     let gid = |kgid: Kgid| user.from_kgid(kgid).unwrap_or(OVERFLOW_ID);
-    let id = if op == IpcCtl::Stat { String::new() } else { format!("id={} ", perm.id) };
-    format!(
-        "{id}key={:#x} uid={} gid={} cuid={} cgid={} mode=0{:03o} seq={}",
-        perm.key,
-        uid(perm.uid),
-        gid(perm.gid),
-        uid(perm.cuid),
-        gid(perm.cgid),
-        perm.mode,
-        perm.seq
-    )
+    IpcStat {
+        id: (op != IpcCtl::Stat).then_some(perm.id),
+        key: perm.key,
+        uid: uid(perm.uid),
+        gid: gid(perm.gid),
+        cuid: uid(perm.cuid),
+        cgid: gid(perm.cgid),
+        mode: perm.mode,
+        seq: perm.seq,
+    }
 }
 
-/// A struct pid as results show it: its number in the initial pid namespace, 0 if the caller cannot see it.
-pub fn visible_nr(k: &Kernel, me: TaskId, pid: Option<&Held<Pid>>) -> i32 {
-    let pid = pid.map(|held| &k.pids[held.id()]);
-    pid.filter(|pid| pid.nr_in(k.task_active_pid_ns(me)).is_some()).map_or(0, Pid::nr)
+/// The numbers of who did something last; none if nobody did.
+pub fn numbers(k: &Kernel, me: TaskId, pid: Option<&Held<Pid>>) -> Numbers {
+    pid.map_or_else(Numbers::default, |held| Numbers::of(k, me, held.id()))
 }
 
 /// The object IPC_RMID and IPC_SET are about (`ipcctl_obtain_check`).

@@ -1,33 +1,33 @@
 //! Sending signals and arranging for them: kill, tgkill, pidfd_send_signal, sigaction, sigprocmask, sigwaitinfo.
 
 use super::fd::{Opened, file_at, opened};
-use super::{Return, SigAction, find_visible, find_visible_pid};
-use crate::bail;
+use super::{Outcome, PidArg, Return, SigAction, Stop, WaitFor};
 use crate::errno::{Error, Result};
 use crate::kernel::signal::{SIGKILL, SIGNAL_MAX, SIGSTOP, Sender, sigmask};
 use crate::kernel::{Kernel, TaskId};
+use crate::{bail, err};
 
 /// kill(2) (`kill_something_info`).
 ///
 /// # Errors
 /// ESRCH: nobody there; EINVAL: no signal; EPERM: nobody who lets the caller.
-pub fn sys_kill(k: &mut Kernel, me: TaskId, pid: i32, signo: i32) -> Result<Return> {
-    if pid == i32::MIN {
-        bail!(ESRCH, "{} names no process group", pid);
+pub fn sys_kill(k: &mut Kernel, me: TaskId, pid: PidArg, signo: i32) -> Outcome {
+    if pid.number() == i32::MIN {
+        bail!(ESRCH, "{} names no process group", pid.number());
     }
-    match pid {
+    match pid.number() {
         -1 => kill_all(k, me, signo)?,
         0 => k.kill_pgrp(me, k.signal_of(me).pgrp.id(), signo)?,
-        ..-1 => match find_visible_pid(k, me, -pid) {
+        group @ ..-1 => match pid.negated().find(k, me) {
             Some(pgrp) => k.kill_pgrp(me, pgrp, signo)?,
-            None => bail!(ESRCH, "process group {} does not exist or is not visible", -pid),
+            None => bail!(ESRCH, "process group {} does not exist or is not visible", -group),
         },
-        1.. => match find_visible(k, me, pid) {
+        number @ 1.. => match pid.find_task(k, me) {
             Some(target) => k.kill_task(me, target, signo)?,
-            None => bail!(ESRCH, "pid {} does not exist or is not visible", pid),
+            None => bail!(ESRCH, "pid {} does not exist or is not visible", number),
         },
     }
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// Everybody visible but number 1 of the namespace and the caller's own process. Refusals are not reported.
@@ -54,24 +54,26 @@ fn kill_all(k: &mut Kernel, me: TaskId, signo: i32) -> Result<()> {
 ///
 /// # Errors
 /// EINVAL: numbers below 1, no signal; ESRCH: no such thread in that process; EPERM.
-pub fn sys_tgkill(k: &mut Kernel, me: TaskId, tgid: i32, tid: i32, signo: i32) -> Result<Return> {
-    if tgid <= 0 || tid <= 0 {
-        bail!(EINVAL, "{} and {} have to be thread group and thread numbers", tgid, tid);
+pub fn sys_tgkill(k: &mut Kernel, me: TaskId, tgid: PidArg, tid: PidArg, signo: i32) -> Outcome {
+    let (tgid_nr, tid_nr) = (tgid.number(), tid.number());
+    if tgid_nr <= 0 || tid_nr <= 0 {
+        bail!(EINVAL, "{} and {} have to be thread group and thread numbers", tgid_nr, tid_nr);
     }
-    let thread = find_visible(k, me, tid).filter(|&t| k.task_nr(k.leader_of(t)) == tgid);
-    let Some(thread) = thread else { bail!(ESRCH, "{} is no visible thread of process {}", tid, tgid) };
+    let group = tgid.find(k, me);
+    let thread = tid.find_task(k, me).filter(|&t| Some(k.pid_of(k.leader_of(t))) == group);
+    let Some(thread) = thread else { bail!(ESRCH, "{} is no visible thread of process {}", tid_nr, tgid_nr) };
     k.check_kill(me, thread, signo)?;
     if signo != 0 {
         k.send_signal(Sender::Task(me), thread, false, signo);
     }
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// pidfd_send_signal(2): to the process, or to the thread of a PIDFD_THREAD descriptor.
 ///
 /// # Errors
 /// EBADF: no pidfd; EINVAL: of a pid namespace that is not the caller's nor below it; ESRCH: gone; EINVAL: no signal; EPERM.
-pub fn sys_pidfd_send_signal(k: &mut Kernel, me: TaskId, fd: i32, signo: i32) -> Result<Return> {
+pub fn sys_pidfd_send_signal(k: &mut Kernel, me: TaskId, fd: i32, signo: i32) -> Outcome {
     let Opened::Pidfd { pid, task, thread } = opened(k, file_at(k, me, fd)?) else {
         bail!(EBADF, "descriptor {} is no pidfd", fd);
     };
@@ -83,7 +85,7 @@ pub fn sys_pidfd_send_signal(k: &mut Kernel, me: TaskId, fd: i32, signo: i32) ->
     if signo != 0 {
         k.send_signal(Sender::Task(me), target, !thread, signo);
     }
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 fn check_signal(signo: i32) -> Result<()> {
@@ -97,18 +99,18 @@ fn check_signal(signo: i32) -> Result<()> {
 ///
 /// # Errors
 /// EINVAL: no signal, or an action for SIGKILL or SIGSTOP.
-pub fn sys_sigaction(k: &mut Kernel, me: TaskId, signo: i32, action: Option<SigAction>) -> Result<Return> {
+pub fn sys_sigaction(k: &mut Kernel, me: TaskId, signo: i32, action: Option<SigAction>) -> Outcome {
     check_signal(signo)?;
     let bit = sigmask(signo);
     let sighand = k.tasks[me].sighand.id();
     let actions = &mut k.sighands[sighand];
     let Some(action) = action else {
-        let text = match (actions.ignored & bit != 0, actions.handled & bit != 0) {
-            (true, _) => "ignore".to_owned(),
-            (_, true) => format!("handler {}", actions.runs.get(&signo).copied().unwrap_or(0)),
-            (false, false) => "default".to_owned(),
+        let action = match (actions.ignored & bit != 0, actions.handled & bit != 0) {
+            (true, _) => SigAction::Ignore,
+            (_, true) => SigAction::Handler,
+            (false, false) => SigAction::Default,
         };
-        return Ok(Return::Text(text.into_bytes()));
+        return Ok(Return::Sigaction { action, runs: actions.runs.get(&signo).copied().unwrap_or(0) });
     };
     if matches!(signo, SIGKILL | SIGSTOP) {
         bail!(EINVAL, "SIGKILL and SIGSTOP have no other action");
@@ -126,14 +128,14 @@ pub fn sys_sigaction(k: &mut Kernel, me: TaskId, signo: i32, action: Option<SigA
     if action != SigAction::Handler {
         k.discard_if_ignored(me, signo);
     }
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// sigprocmask(2) for one signal. What is unblocked is delivered at once.
 ///
 /// # Errors
 /// EINVAL: no signal.
-pub fn sys_sigprocmask(k: &mut Kernel, me: TaskId, block: bool, signo: i32) -> Result<Return> {
+pub fn sys_sigprocmask(k: &mut Kernel, me: TaskId, block: bool, signo: i32) -> Outcome {
     check_signal(signo)?;
     let bit = sigmask(signo) & !(sigmask(SIGKILL) | sigmask(SIGSTOP));
     if block {
@@ -142,20 +144,20 @@ pub fn sys_sigprocmask(k: &mut Kernel, me: TaskId, block: bool, signo: i32) -> R
         k.tasks[me].blocked &= !bit;
         k.deliver(me);
     }
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// sigwaitinfo(2): takes one pending signal.
 ///
 /// # Errors
-/// EINVAL: no signal; EAGAIN: none is pending and waiting would block.
-pub fn sys_sigwaitinfo(k: &mut Kernel, me: TaskId, signo: i32) -> Result<Return> {
+/// EINVAL: no signal. Blocks: none is pending.
+pub fn sys_sigwaitinfo(k: &mut Kernel, me: TaskId, signo: i32) -> Outcome {
     check_signal(signo)?;
     match k.take_pending(me, signo) {
-        Some(info) => Ok(Return::Text(
-            format!("signo={} code={} pid={} uid={} status={}", info.signo, info.code, info.pid, info.uid, info.status)
-                .into_bytes(),
-        )),
-        None => bail!(EAGAIN, "signal {} is not pending: sigwaitinfo would block", signo),
+        Some(info) => Ok(Return::Siginfo(info)),
+        None => Err(Stop::Blocked {
+            on: WaitFor::Signal(signo),
+            why: err!(EAGAIN, "signal {} is not pending: sigwaitinfo would block", signo),
+        }),
     }
 }

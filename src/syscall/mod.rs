@@ -20,7 +20,9 @@ pub mod mqueue;
 pub mod msg;
 pub mod namei;
 mod opentree;
+pub mod outcome;
 mod path;
+mod pid_arg;
 mod prctl;
 mod prlimit;
 mod ptrace;
@@ -32,6 +34,7 @@ mod setns;
 pub mod shm;
 pub mod socket;
 mod sysctl;
+mod table;
 mod timens;
 mod trace;
 mod umount;
@@ -48,12 +51,14 @@ use crate::kernel::mount::flags::UmountFlags;
 use crate::kernel::mount::propagation::PropagationType;
 use crate::kernel::ns::NsType;
 use crate::kernel::task::TaskState;
-use crate::kernel::{Kernel, PidId, TaskId};
+use crate::kernel::{Kernel, TaskId};
 use mount::{Beneath, MountArgs};
 use namei::NameCall;
+pub use outcome::{Numbers, Outcome, Return, Stop, WaitFor};
+pub use pid_arg::PidArg;
 
-/// One call with its arguments as the task gives them. Pids are numbers of the initial pid namespace; ids are those of
-/// the task's user namespace; `None` among ids is -1, "unchanged".
+/// One call with its arguments as the task gives them. Ids are those of the task's user namespace; `None` among them is
+/// -1, "unchanged".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Syscall {
     Clone(CloneArgs),
@@ -62,18 +67,18 @@ pub enum Syscall {
     Exec { comm: Vec<u8>, argv: Vec<Vec<u8>> },
     Exit { code: i32 },
     ExitGroup { code: i32 },
-    Kill { pid: i32, signo: i32 },
-    Tgkill { tgid: i32, tid: i32, signo: i32 },
+    Kill { pid: PidArg, signo: i32 },
+    Tgkill { tgid: PidArg, tid: PidArg, signo: i32 },
     PidfdSendSignal { fd: i32, signo: i32 },
-    Wait { pid: i32, options: u32 },
+    Wait { pid: PidArg, options: u32 },
     Waitid { which: WaitidWhich, options: u32 },
     Sigaction { signo: i32, action: Option<SigAction> },
     Sigprocmask { block: bool, signo: i32 },
     Sigwaitinfo { signo: i32 },
     Setsid,
-    Setpgid { pid: i32, pgid: i32 },
-    Getsid { pid: i32 },
-    Getpgid { pid: i32 },
+    Setpgid { pid: PidArg, pgid: PidArg },
+    Getsid { pid: PidArg },
+    Getpgid { pid: PidArg },
     Prctl(Prctl),
     Setuid { uid: Option<u32> },
     Setgid { gid: Option<u32> },
@@ -85,7 +90,7 @@ pub enum Syscall {
     Setfsgid { gid: Option<u32> },
     Setgroups { groups: Vec<u32> },
     Capset { effective: Option<u64>, permitted: Option<u64>, inheritable: Option<u64> },
-    PtraceSeize { pid: i32 },
+    PtraceSeize { pid: PidArg },
     Reboot { command: RebootCommand, magic: Option<(u32, u32)> },
     Prlimit { resource: Resource, soft: u64, hard: Option<u64> },
     Sethostname { name: Vec<u8> },
@@ -144,7 +149,7 @@ pub enum Target {
     },
     Fd(i32),
     /// A pidfd of the process with this number.
-    Pidfd(i32),
+    Pidfd(PidArg),
     /// A path the task opens itself; see [`crate::tree::resolve`].
     Path(Vec<u8>),
 }
@@ -152,8 +157,8 @@ pub enum Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitidWhich {
     All,
-    Pid(i32),
-    Pgid(i32),
+    Pid(PidArg),
+    Pgid(PidArg),
     Pidfd(i32),
     /// An idtype waitid does not know.
     Unknown(i32),
@@ -241,37 +246,19 @@ bitflags! {
     }
 }
 
-/// The result of a call that succeeded; its [`Display`](std::fmt::Display) is what a control file reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Return {
-    Num(i64),
-    /// What a read, readlink, ls or stat gives, and other texts.
-    Text(Vec<u8>),
-}
-
-impl Return {
-    /// What a control file reads, without the newline.
-    pub fn into_bytes(self) -> Vec<u8> {
-        match self {
-            Return::Num(number) => number.to_string().into_bytes(),
-            Return::Text(text) => text,
-        }
-    }
-}
-
 /// Executes one call made by `task`. All or nothing: an error changes nothing, except where Linux itself uses up a pid
 /// number on the way.
 ///
 /// # Errors
-/// What Linux gives, ESRCH if `task` is a zombie or gone.
-pub fn dispatch(k: &mut Kernel, task: TaskId, call: &Syscall) -> Result<Return> {
+/// What Linux gives, ESRCH if `task` is a zombie or gone; what it would wait for, where it would.
+pub fn dispatch(k: &mut Kernel, task: TaskId, call: &Syscall) -> Outcome {
     check_caller(k, task)?;
     trace::enter(k, task, call);
-    let result = perform(k, task, call);
+    let outcome = table::perform(k, task, call);
     k.run_work();
-    trace::exit(k, call, &result);
+    trace::exit(k, call, &outcome);
     debug_assert_eq!(crate::kernel::audit::audit(k), Ok(()), "after {call:?}");
-    result
+    outcome
 }
 
 fn check_caller(k: &Kernel, task: TaskId) -> Result<()> {
@@ -283,95 +270,5 @@ fn check_caller(k: &Kernel, task: TaskId) -> Result<()> {
         Some(TaskState::Stopped) => bail!(EAGAIN, "pid {} is stopped: it runs again after SIGCONT", k.task_nr(task)),
         Some(TaskState::Zapping | TaskState::Zombie) => bail!(ESRCH, "pid {} is dead", k.task_nr(task)),
         None => bail!(ESRCH, "the task is gone"),
-    }
-}
-
-fn perform(k: &mut Kernel, me: TaskId, call: &Syscall) -> Result<Return> {
-    match call {
-        Syscall::Clone(args) => clone::sys_clone(k, me, args),
-        Syscall::Unshare { flags } => unshare::sys_unshare(k, me, *flags),
-        Syscall::Setns { target, flags } => setns::sys_setns(k, me, target, *flags),
-        Syscall::Exec { comm, argv } => exec::sys_exec(k, me, comm, argv),
-        Syscall::Exit { code } => exit::sys_exit(k, me, *code),
-        Syscall::ExitGroup { code } => exit::sys_exit_group(k, me, *code),
-        Syscall::Kill { pid, signo } => kill::sys_kill(k, me, *pid, *signo),
-        Syscall::Tgkill { tgid, tid, signo } => kill::sys_tgkill(k, me, *tgid, *tid, *signo),
-        Syscall::PidfdSendSignal { fd, signo } => kill::sys_pidfd_send_signal(k, me, *fd, *signo),
-        Syscall::Wait { pid, options } => wait::sys_wait(k, me, *pid, *options),
-        Syscall::Waitid { which, options } => wait::sys_waitid(k, me, *which, *options),
-        Syscall::Sigaction { signo, action } => kill::sys_sigaction(k, me, *signo, *action),
-        Syscall::Sigprocmask { block, signo } => kill::sys_sigprocmask(k, me, *block, *signo),
-        Syscall::Sigwaitinfo { signo } => kill::sys_sigwaitinfo(k, me, *signo),
-        Syscall::Setsid => session::sys_setsid(k, me),
-        Syscall::Setpgid { pid, pgid } => session::sys_setpgid(k, me, *pid, *pgid),
-        Syscall::Getsid { pid } => session::sys_getsid(k, me, *pid),
-        Syscall::Getpgid { pid } => session::sys_getpgid(k, me, *pid),
-        Syscall::Reboot { command, magic } => reboot::sys_reboot(k, me, *command, *magic),
-        Syscall::Open { target, flags } => fd::sys_open(k, me, target, *flags),
-        Syscall::Close { fd } => fd::sys_close(k, me, *fd),
-        Syscall::Dup { fd } => fd::sys_dup(k, me, *fd),
-        Syscall::PidfdGetfd { pidfd, fd } => fd::sys_pidfd_getfd(k, me, *pidfd, *fd),
-        Syscall::Ioctl { fd, request, arg } => ioctl::sys_ioctl(k, me, *fd, *request, *arg),
-        Syscall::Msg(call) => msg::sys_msg(k, me, call),
-        Syscall::Sem(call) => sem::sys_sem(k, me, call),
-        Syscall::Shm(call) => shm::sys_shm(k, me, call),
-        Syscall::Mq(call) => mqueue::sys_mq(k, me, call),
-        Syscall::ClockGettime { clock } => clock::sys_clock_gettime(k, me, *clock),
-        Syscall::Clock { advance } => clock::sys_clock(k, me, *advance),
-        Syscall::Attach { .. } => bail!(EOPNOTSUPP, "only a mounted lab has host processes to attach"),
-        Syscall::Prctl(op) => prctl::sys_prctl(k, me, op),
-        Syscall::Setuid { uid } => setid::sys_setuid(k, me, *uid),
-        Syscall::Setgid { gid } => setid::sys_setgid(k, me, *gid),
-        Syscall::Setreuid { ruid, euid } => setid::sys_setreuid(k, me, *ruid, *euid),
-        Syscall::Setregid { rgid, egid } => setid::sys_setregid(k, me, *rgid, *egid),
-        Syscall::Setresuid { ruid, euid, suid } => setid::sys_setresuid(k, me, [*ruid, *euid, *suid]),
-        Syscall::Setresgid { rgid, egid, sgid } => setid::sys_setresgid(k, me, [*rgid, *egid, *sgid]),
-        Syscall::Setfsuid { uid } => setid::sys_setfsuid(k, me, *uid),
-        Syscall::Setfsgid { gid } => setid::sys_setfsgid(k, me, *gid),
-        Syscall::Setgroups { groups } => cred::sys_setgroups(k, me, groups),
-        Syscall::Capset { effective: e, permitted: p, inheritable: i } => cred::sys_capset(k, me, *e, *p, *i),
-        Syscall::PtraceSeize { pid } => ptrace::sys_ptrace_seize(k, me, *pid),
-        Syscall::Prlimit { resource, soft, hard } => prlimit::sys_prlimit(k, me, *resource, *soft, *hard),
-        Syscall::Mount(args) => mount::sys_mount(k, me, args),
-        Syscall::Umount { path, flags } => umount::sys_umount(k, me, path, *flags),
-        Syscall::PivotRoot { new_root, put_old } => umount::sys_pivot_root(k, me, new_root, put_old),
-        Syscall::Chroot { path } => cwd::sys_chroot(k, me, path),
-        Syscall::Chdir { path } => cwd::sys_chdir(k, me, path),
-        Syscall::Fchdir { fd } => cwd::sys_fchdir(k, me, *fd),
-        Syscall::Getcwd => cwd::sys_getcwd(k, me),
-        Syscall::OpenTree { path } => opentree::sys_open_tree(k, me, path),
-        Syscall::MoveMount { from, to, beneath } => opentree::sys_move_mount(k, me, from, to, *beneath),
-        Syscall::MountSetattr { path, types } => opentree::sys_mount_setattr(k, me, path, types),
-        Syscall::Name(call) => namei::sys_name(k, me, call),
-        Syscall::Read { path } => path::sys_read(k, me, path),
-        Syscall::Readlink { path } => path::sys_readlink(k, me, path),
-        Syscall::Stat { path, follow } => path::sys_stat(k, me, path, *follow),
-        Syscall::Ls { path } => path::sys_ls(k, me, path),
-        Syscall::Sethostname { name } => hostname::sys_sethostname(k, me, name),
-        Syscall::Setdomainname { name } => hostname::sys_setdomainname(k, me, name),
-        Syscall::Ip(call) => ip::sys_ip(k, me, call),
-        Syscall::Bind(name) => socket::sys_bind(k, me, name),
-        Syscall::Connect(name) => socket::sys_connect(k, me, name),
-        Syscall::Write { path, bytes } => write::sys_write(k, me, path, bytes),
-    }
-}
-
-/// The struct pid with an initial-namespace number, if `me` can see it from its pid namespace.
-fn find_visible_pid(k: &Kernel, me: TaskId, nr: i32) -> Option<PidId> {
-    let pid = k.find_pid_ns(nr, k.init.pid_ns)?;
-    k.pids[pid].nr_in(k.task_active_pid_ns(me)).map(|_| pid)
-}
-
-/// The task with an initial-namespace number, if `me` can see it from its pid namespace.
-fn find_visible(k: &Kernel, me: TaskId, nr: i32) -> Option<TaskId> {
-    k.pids[find_visible_pid(k, me, nr)?].attached.task
-}
-
-impl std::fmt::Display for Return {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Return::Num(n) => write!(f, "{n}"),
-            Return::Text(text) => f.write_str(&String::from_utf8_lossy(text)),
-        }
     }
 }

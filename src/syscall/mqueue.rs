@@ -1,11 +1,11 @@
 //! mq_open(2), mq_unlink(2), mq_timedsend(2), mq_timedreceive(2), mq_notify(2), mq_getsetattr(2) (`ipc/mqueue.c`).
 //! Names come without the slash that the C library takes off.
 
-use super::Return;
 use super::fd::{file_at, free_fd, install_fd, new_file, sys_close};
 use super::ipc::Payload;
-use crate::bail;
-use crate::errno::Result;
+use super::outcome::{Mqattr, Stop, WaitFor};
+use super::{Outcome, Return};
+use crate::errno::{Error, Result};
 use crate::kernel::capability::Cap;
 use crate::kernel::file::{FileKind, OpenFlags};
 use crate::kernel::ipc::mqueue::{HARD_MSGMAX, HARD_MSGSIZEMAX, MQ_PRIO_MAX, Mqueue, Notify, NotifyMethod, cost};
@@ -16,6 +16,7 @@ use crate::kernel::signal::SIGNAL_MAX;
 use crate::kernel::ucounts::UcountRlimit;
 use crate::kernel::{FileId, Kernel, MqueueFsId, MqueueId, TaskId};
 use crate::tree::{self, Viewer};
+use crate::{bail, err};
 
 /// Longest name, bytes (`NAME_MAX`), and longest path (`PATH_MAX`, with its NUL).
 const NAME_MAX: usize = 255;
@@ -74,7 +75,7 @@ pub struct MqOpen {
 
 /// # Errors
 /// Those of the call.
-pub fn sys_mq(k: &mut Kernel, me: TaskId, call: &MqCall) -> Result<Return> {
+pub fn sys_mq(k: &mut Kernel, me: TaskId, call: &MqCall) -> Outcome {
     match call {
         MqCall::Open(args) => mq_open(k, me, args),
         MqCall::Unlink { name } => mq_unlink(k, me, name),
@@ -115,7 +116,7 @@ fn lookup(k: &Kernel, fs: MqueueFsId, name: &[u8]) -> Result<Option<MqueueId>> {
 ///
 /// # Errors
 /// ENOENT, ENAMETOOLONG, EMFILE, EACCES, EEXIST, EINVAL, EOVERFLOW, ENOSPC.
-fn mq_open(k: &mut Kernel, me: TaskId, args: &MqOpen) -> Result<Return> {
+fn mq_open(k: &mut Kernel, me: TaskId, args: &MqOpen) -> Outcome {
     check_path(&args.name)?;
     let fd = free_fd(k, me)?;
     let fs = k.mqueue_fs_of(k.ipc_ns_of(me));
@@ -144,7 +145,7 @@ fn mq_open(k: &mut Kernel, me: TaskId, args: &MqOpen) -> Result<Return> {
     let kind = FileKind::Mqueue(k.open_mqueue(queue));
     let file = new_file(k, me, kind, flags, None);
     install_fd(k, me, fd, file, true);
-    Ok(Return::Num(i64::from(fd)))
+    Ok(Return::Fd(fd))
 }
 
 fn check_existing(k: &Kernel, me: TaskId, queue: MqueueId, args: &MqOpen, flags: OpenFlags) -> Result<()> {
@@ -203,7 +204,7 @@ fn check_new(k: &Kernel, me: TaskId, fs: MqueueFsId, attr: Option<(i64, i64)>) -
 ///
 /// # Errors
 /// ENOENT, ENAMETOOLONG, EACCES: the name; EPERM: neither the queue nor the directory is the caller's.
-fn mq_unlink(k: &mut Kernel, me: TaskId, name: &[u8]) -> Result<Return> {
+fn mq_unlink(k: &mut Kernel, me: TaskId, name: &[u8]) -> Outcome {
     check_path(name)?;
     let fs = k.mqueue_fs_of(k.ipc_ns_of(me));
     let Some(queue) = lookup(k, fs, name)? else {
@@ -211,7 +212,7 @@ fn mq_unlink(k: &mut Kernel, me: TaskId, name: &[u8]) -> Result<Return> {
     };
     check_sticky(k, me, fs, &k.mqueues[queue])?;
     k.unlink_mqueue(fs, name);
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// The queues of a mounted mqueue file system.
@@ -255,10 +256,8 @@ fn check_sticky(k: &Kernel, me: TaskId, fs: MqueueFsId, queue: &Mqueue) -> Resul
     if cred.ids.fsuid == queue.uid || cred.ids.fsuid == k.mqueue_fs[fs].root_uid {
         return Ok(());
     }
-    let user_ns = cred.user_ns.id();
-    let user = k.namespaces[user_ns].user();
-    let is_mapped = user.from_kuid(queue.uid).is_some() && user.from_kgid(queue.gid).is_some();
-    if !is_mapped || !k.ns_capable(me, user_ns, Cap::FOWNER) {
+    if !k.capable_wrt_inode_uidgid(cred.rights(), (queue.uid, queue.gid), Cap::FOWNER) {
+        let user_ns = cred.user_ns.id();
         bail!(EPERM, "the queue is kuid {}'s, and CAP_FOWNER over it is missing in {}", queue.uid.0, k.ns_arg(user_ns));
     }
     Ok(())
@@ -277,16 +276,17 @@ fn open_queue(k: &Kernel, me: TaskId, fd: i32, access: OpenFlags) -> Result<(Fil
     Ok((file, open.queue.id()))
 }
 
-fn would_block(k: &Kernel, file: FileId) -> &'static str {
+/// The end of a call that has to wait; `why` leaves room for the reason.
+fn blocked(k: &Kernel, file: FileId, on: WaitFor, why: impl FnOnce(&'static str) -> Error) -> Stop {
     match k.open_files[file].flags.contains(OpenFlags::NONBLOCK) {
-        true => "O_NONBLOCK",
-        false => "the call would block",
+        true => Stop::Failed(why("O_NONBLOCK")),
+        false => Stop::Blocked { on, why: why("the call would block") },
     }
 }
 
 /// # Errors
-/// EINVAL: the priority; EBADF; EMSGSIZE; ENOMEM; EAGAIN: the queue is full.
-fn mq_send(k: &mut Kernel, me: TaskId, fd: i32, prio: u32, text: &Payload) -> Result<Return> {
+/// EINVAL: the priority; EBADF; EMSGSIZE; ENOMEM; EAGAIN: the queue is full, with O_NONBLOCK. Blocks: it is full.
+fn mq_send(k: &mut Kernel, me: TaskId, fd: i32, prio: u32, text: &Payload) -> Outcome {
     if prio >= MQ_PRIO_MAX {
         bail!(EINVAL, "priority {} is not below {}", prio, MQ_PRIO_MAX);
     }
@@ -298,25 +298,26 @@ fn mq_send(k: &mut Kernel, me: TaskId, fd: i32, prio: u32, text: &Payload) -> Re
     }
     let text = text.load()?;
     if queue.is_full() {
-        bail!(EAGAIN, "the queue is full with {} messages: {}", queue.curmsgs(), would_block(k, file));
+        let why = |end| err!(EAGAIN, "the queue is full with {} messages: {}", queue.curmsgs(), end);
+        return Err(blocked(k, file, WaitFor::MqRoom(id), why));
     }
     k.insert_message(me, id, prio, text);
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// Takes the oldest message of the highest priority. Without a size the buffer is as large as the queue asks for.
 ///
 /// # Errors
-/// EBADF; EMSGSIZE: the buffer is smaller; EAGAIN: the queue is empty.
-fn mq_receive(k: &mut Kernel, me: TaskId, fd: i32, size: Option<i64>) -> Result<Return> {
+/// EBADF; EMSGSIZE: the buffer is smaller; EAGAIN: the queue is empty, with O_NONBLOCK. Blocks: it is empty.
+fn mq_receive(k: &mut Kernel, me: TaskId, fd: i32, size: Option<i64>) -> Outcome {
     let (file, id) = open_queue(k, me, fd, OpenFlags::READ)?;
     let msgsize = k.mqueues[id].msgsize;
     if let Some(size) = size.filter(|&size| (0..msgsize).contains(&size)) {
         bail!(EMSGSIZE, "a buffer of {} bytes, messages of this queue have up to {}", size, msgsize);
     }
     match k.mqueues[id].pop() {
-        Some(text) => Ok(Return::Text(text)),
-        None => bail!(EAGAIN, "the queue is empty: {}", would_block(k, file)),
+        Some((prio, text)) => Ok(Return::MqMessage { prio, text }),
+        None => Err(blocked(k, file, WaitFor::MqMessage(id), |end| err!(EAGAIN, "the queue is empty: {}", end))),
     }
 }
 
@@ -324,7 +325,7 @@ fn mq_receive(k: &mut Kernel, me: TaskId, fd: i32, size: Option<i64>) -> Result<
 ///
 /// # Errors
 /// EINVAL: the signal; EBADF; EBUSY: somebody has asked already.
-fn mq_notify(k: &mut Kernel, me: TaskId, fd: i32, method: Option<NotifyMethod>) -> Result<Return> {
+fn mq_notify(k: &mut Kernel, me: TaskId, fd: i32, method: Option<NotifyMethod>) -> Outcome {
     if let Some(NotifyMethod::Signal(signo)) = method
         && !(0..=SIGNAL_MAX).contains(&signo)
     {
@@ -333,7 +334,7 @@ fn mq_notify(k: &mut Kernel, me: TaskId, fd: i32, method: Option<NotifyMethod>) 
     let (_, id) = open_queue(k, me, fd, OpenFlags::empty())?;
     let Some(method) = method else {
         k.flush_mqueue(me, id);
-        return Ok(Return::Num(0));
+        return Ok(Return::DONE);
     };
     if let Some(notify) = &k.mqueues[id].notify {
         bail!(EBUSY, "pid {} is to be told already", k.pids[notify.owner.id()].nr());
@@ -341,23 +342,27 @@ fn mq_notify(k: &mut Kernel, me: TaskId, fd: i32, method: Option<NotifyMethod>) 
     let user_ns = k.get_ns(k.cred_of(me).user_ns.id());
     let owner = k.hold_tgid(me);
     k.mqueues[id].notify = Some(Notify { owner, user_ns, method });
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// Tells the attributes, and sets the flag (`do_mq_getsetattr`).
 ///
 /// # Errors
 /// EINVAL: flags other than O_NONBLOCK; EBADF.
-fn mq_getsetattr(k: &mut Kernel, me: TaskId, fd: i32, flags: Option<i64>) -> Result<Return> {
+fn mq_getsetattr(k: &mut Kernel, me: TaskId, fd: i32, flags: Option<i64>) -> Outcome {
     if let Some(flags) = flags.filter(|flags| flags & !O_NONBLOCK != 0) {
         bail!(EINVAL, "flags {} have more than O_NONBLOCK {}", flags, O_NONBLOCK);
     }
     let (file, id) = open_queue(k, me, fd, OpenFlags::empty())?;
     let queue = &k.mqueues[id];
-    let old = if k.open_files[file].flags.contains(OpenFlags::NONBLOCK) { O_NONBLOCK } else { 0 };
-    let text = format!("flags={old} maxmsg={} msgsize={} curmsgs={}", queue.maxmsg, queue.msgsize, queue.curmsgs());
+    let attr = Mqattr {
+        flags: if k.open_files[file].flags.contains(OpenFlags::NONBLOCK) { O_NONBLOCK } else { 0 },
+        maxmsg: queue.maxmsg,
+        msgsize: queue.msgsize,
+        curmsgs: queue.curmsgs() as i64,
+    };
     if let Some(flags) = flags {
         k.open_files[file].flags.set(OpenFlags::NONBLOCK, flags != 0);
     }
-    Ok(Return::Text(text.into_bytes()))
+    Ok(Return::Mqattr(attr))
 }

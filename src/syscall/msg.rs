@@ -2,21 +2,22 @@
 
 use std::collections::VecDeque;
 
-use super::Return;
-use super::ipc::{self, GetArgs, IpcCtl, Payload, SetArgs, visible_nr};
-use crate::bail;
+use super::ipc::{self, GetArgs, IpcCtl, Payload, SetArgs, numbers};
+use super::outcome::{MsgInfo, MsqidDs, Stop, WaitFor};
+use super::{Outcome, Return};
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
 use crate::kernel::ipc::msg::{Message, MsgQueue, Search};
 use crate::kernel::ipc::{ACCESS_READ, ACCESS_WRITE, Perm};
 use crate::kernel::{Kernel, NsId, TaskId};
+use crate::{bail, err};
 
 /// Constants of IPC_INFO, without a meaning for long (`include/uapi/linux/msg.h`).
-const MSGPOOL: u32 = 512_000;
-const MSGMAP: u32 = 16384;
-const MSGSSZ: u32 = 16;
-const MSGTQL: u32 = 16384;
-const MSGSEG: u32 = 65535;
+const MSGPOOL: i32 = 512_000;
+const MSGMAP: i32 = 16384;
+const MSGSSZ: i32 = 16;
+const MSGTQL: i32 = 16384;
+const MSGSEG: u16 = 65535;
 
 /// The calls on message queues.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +41,7 @@ bitflags::bitflags! {
 
 /// # Errors
 /// Those of the call.
-pub fn sys_msg(k: &mut Kernel, me: TaskId, call: &MsgCall) -> Result<Return> {
+pub fn sys_msg(k: &mut Kernel, me: TaskId, call: &MsgCall) -> Outcome {
     match call {
         MsgCall::Get(args) => ipc::get(k, me, *args, |_: &MsgQueue| Ok(()), new_queue),
         MsgCall::Snd { id, mtype, text } => msgsnd(k, me, *id, *mtype, text),
@@ -63,8 +64,8 @@ fn new_queue(k: &mut Kernel, ns: NsId, perm: Perm) -> Result<i32> {
 /// Appends a message (`do_msgsnd`).
 ///
 /// # Errors
-/// EINVAL: size, type, identifier; EACCES; ENOMEM; EAGAIN: it does not fit, the call would block.
-fn msgsnd(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, text: &Payload) -> Result<Return> {
+/// EINVAL: size, type, identifier; EACCES; ENOMEM. Blocks: it does not fit.
+fn msgsnd(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, text: &Payload) -> Outcome {
     let ns = k.ipc_ns_of(me);
     let msgmax = i64::from(k.ipc(ns).msg_ctlmax);
     if !(0..=msgmax).contains(&text.size()) {
@@ -79,7 +80,7 @@ fn msgsnd(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, text: &Payload) -> Re
     k.check_ipc_access(me, ns, &queue.perm, ACCESS_WRITE)?;
     if !queue.fits(text.len()) {
         let (held, messages) = (queue.cbytes(), queue.messages.len());
-        bail!(
+        let why = err!(
             EAGAIN,
             "{} bytes do not fit: the queue has {} messages with {} bytes, its limit is {}; the call would block",
             text.len(),
@@ -87,6 +88,7 @@ fn msgsnd(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, text: &Payload) -> Re
             held,
             queue.qbytes
         );
+        return Err(Stop::Blocked { on: WaitFor::MessageRoom { ns, id }, why });
     }
     let (now, sender) = (k.real_seconds(), k.hold_tgid(me));
     let queue: &mut MsgQueue = k.ipc_found(ns, id);
@@ -94,7 +96,7 @@ fn msgsnd(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, text: &Payload) -> Re
     queue.stime = now;
     let old = queue.lspid.replace(sender);
     k.put_pids([old]);
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// `convert_mode`
@@ -111,8 +113,8 @@ fn search(mtype: i64, flags: MsgFlags) -> Search {
 /// Takes a message out, or copies one (`do_msgrcv`). Without a size the buffer is as large as a message can be.
 ///
 /// # Errors
-/// EINVAL: size, flags, identifier; EACCES; ENOMSG: none with IPC_NOWAIT; EAGAIN: none, the call would block; E2BIG.
-fn msgrcv(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, size: Option<i64>, flags: MsgFlags) -> Result<Return> {
+/// EINVAL: size, flags, identifier; EACCES; ENOMSG: none with IPC_NOWAIT; E2BIG. Blocks: none is there.
+fn msgrcv(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, size: Option<i64>, flags: MsgFlags) -> Outcome {
     let size = size.unwrap_or(i64::MAX);
     ipc::check_id(id)?;
     let Ok(size) = usize::try_from(size) else { bail!(EINVAL, "{} bytes are no size of a buffer", size) };
@@ -126,14 +128,15 @@ fn msgrcv(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, size: Option<i64>, fl
         if flags.contains(MsgFlags::NOWAIT) {
             bail!(ENOMSG, "none of {} messages is wanted", queue.messages.len());
         }
-        bail!(EAGAIN, "none of {} messages is wanted: the call would block", queue.messages.len());
+        let why = err!(EAGAIN, "none of {} messages is wanted: the call would block", queue.messages.len());
+        return Err(Stop::Blocked { on: WaitFor::Message { ns, id }, why });
     };
     let message = &queue.messages[at];
     if message.text.len() > size && !flags.contains(MsgFlags::NOERROR) {
         bail!(E2BIG, "the message has {} bytes, the buffer {}", message.text.len(), size);
     }
     if flags.contains(MsgFlags::COPY) {
-        return copy_message(&message.text, size.min(k.ipc(ns).msg_ctlmax.unsigned_abs() as usize));
+        return copy_message(message, size.min(k.ipc(ns).msg_ctlmax.unsigned_abs() as usize));
     }
     let (now, receiver) = (k.real_seconds(), k.hold_tgid(me));
     let queue: &mut MsgQueue = k.ipc_found(ns, id);
@@ -141,22 +144,23 @@ fn msgrcv(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, size: Option<i64>, fl
     queue.rtime = now;
     let old = queue.lrpid.replace(receiver);
     k.put_pids([old]);
-    let mut text = message.map(|message| message.text).unwrap_or_default();
+    let (mtype, mut text) = message.map(|message| (message.mtype, message.text)).unwrap_or_default();
     text.truncate(size);
-    Ok(Return::Text(text))
+    Ok(Return::Message { mtype, text })
 }
 
 /// MSG_COPY leaves the message where it is and does not cut it (`copy_msg`).
-fn copy_message(text: &[u8], room: usize) -> Result<Return> {
+fn copy_message(message: &Message, room: usize) -> Outcome {
+    let Message { mtype, text } = message;
     if text.len() > room {
         bail!(EINVAL, "a copy of {} bytes does not fit into {}", text.len(), room);
     }
-    Ok(Return::Text(text.to_vec()))
+    Ok(Return::Message { mtype: *mtype, text: text.clone() })
 }
 
 /// # Errors
 /// EINVAL: the identifier, an unmapped id; EACCES: no right to read; EPERM: not the caller's, or too large a queue.
-fn msgctl(k: &mut Kernel, me: TaskId, id: i32, op: IpcCtl) -> Result<Return> {
+fn msgctl(k: &mut Kernel, me: TaskId, id: i32, op: IpcCtl) -> Outcome {
     ipc::check_id(id)?;
     let ns = k.ipc_ns_of(me);
     match op {
@@ -165,17 +169,17 @@ fn msgctl(k: &mut Kernel, me: TaskId, id: i32, op: IpcCtl) -> Result<Return> {
             let queue = ipc::find_for_stat(k, me, id, op)?;
             Ok(stat(k, me, queue, op))
         }
-        IpcCtl::Unknown(command) => Err(ipc::unknown_command(command)),
+        IpcCtl::Unknown(command) => Err(ipc::unknown_command(command).into()),
         IpcCtl::Set(set) => msg_set(k, me, ns, id, &set),
         IpcCtl::Rmid => {
             ipc::find_for_change::<MsgQueue>(k, me, ns, id)?;
             k.remove_msg_queue(ns, id);
-            Ok(Return::Num(0))
+            Ok(Return::DONE)
         }
     }
 }
 
-fn msg_set(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, set: &SetArgs) -> Result<Return> {
+fn msg_set(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, set: &SetArgs) -> Outcome {
     let queue: &MsgQueue = ipc::find_for_change(k, me, ns, id)?;
     let qbytes = set.qbytes.unwrap_or(queue.qbytes);
     let msgmnb = u64::from(k.ipc(ns).msg_ctlmnb.unsigned_abs());
@@ -192,42 +196,42 @@ fn msg_set(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, set: &SetArgs) -> Resu
     let now = k.real_seconds();
     let queue: &mut MsgQueue = k.ipc_found(ns, id);
     (queue.perm, queue.qbytes, queue.ctime) = (perm, qbytes, now);
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 fn stat(k: &Kernel, me: TaskId, queue: &MsgQueue, op: IpcCtl) -> Return {
-    let text = format!(
-        "{} stime={} rtime={} ctime={} cbytes={} qnum={} qbytes={} lspid={} lrpid={}",
-        ipc::perm_text(k, me, &queue.perm, op),
-        queue.stime,
-        queue.rtime,
-        queue.ctime,
-        queue.cbytes(),
-        queue.messages.len(),
-        queue.qbytes,
-        visible_nr(k, me, queue.lspid.as_ref()),
-        visible_nr(k, me, queue.lrpid.as_ref()),
-    );
-    Return::Text(text.into_bytes())
+    let ds = MsqidDs {
+        stime: queue.stime,
+        rtime: queue.rtime,
+        ctime: queue.ctime,
+        cbytes: queue.cbytes(),
+        qnum: queue.messages.len() as u64,
+        qbytes: queue.qbytes,
+        lspid: numbers(k, me, queue.lspid.as_ref()),
+        lrpid: numbers(k, me, queue.lrpid.as_ref()),
+    };
+    Return::MsgStat(ipc::stat(k, me, &queue.perm, op), ds)
 }
 
 /// `struct msginfo`, and the highest index in use.
 fn info(k: &Kernel, ns: NsId, op: IpcCtl) -> Return {
     let ipc = k.ipc(ns);
-    let (pool, map, tql) = match op {
+    let (msgpool, msgmap, msgtql) = match op {
         IpcCtl::UsageInfo => {
             let (bytes, messages) = ipc.msg_totals();
-            (ipc.msg_ids.in_use() as u64, messages as u64, bytes)
+            (ipc.msg_ids.in_use() as i32, messages as i32, i32::try_from(bytes).unwrap_or(i32::MAX))
         }
-        _ => (MSGPOOL.into(), MSGMAP.into(), MSGTQL.into()),
+        _ => (MSGPOOL, MSGMAP, MSGTQL),
     };
-    let text = format!(
-        "msgpool={pool} msgmap={map} msgmax={} msgmnb={} msgmni={} msgssz={MSGSSZ} msgtql={tql} msgseg={MSGSEG} \
-         max_idx={}",
-        ipc.msg_ctlmax,
-        ipc.msg_ctlmnb,
-        ipc.msg_ctlmni,
-        ipc::max_idx::<MsgQueue>(k, ns)
-    );
-    Return::Text(text.into_bytes())
+    Return::MsgInfo(MsgInfo {
+        msgpool,
+        msgmap,
+        msgmax: ipc.msg_ctlmax,
+        msgmnb: ipc.msg_ctlmnb,
+        msgmni: ipc.msg_ctlmni,
+        msgssz: MSGSSZ,
+        msgtql,
+        msgseg: MSGSEG,
+        max_idx: ipc::max_idx::<MsgQueue>(k, ns),
+    })
 }

@@ -1,7 +1,7 @@
 //! Files and directories in the file tree of a task: mkdir(2), rmdir(2), unlink(2), rename(2), symlink(2), chown(2), and
 //! what open(2) does with O_CREAT (`fs/namei.c`).
 
-use super::{Return, cgroup, chown, mqueue};
+use super::{Outcome, Return, cgroup, chown, mqueue};
 use crate::bail;
 use crate::errno::{Errno, Result};
 use crate::kernel::capability::Cap;
@@ -53,7 +53,7 @@ pub enum NameCall {
 
 /// # Errors
 /// Those of the call.
-pub fn sys_name(k: &mut Kernel, me: TaskId, call: &NameCall) -> Result<Return> {
+pub fn sys_name(k: &mut Kernel, me: TaskId, call: &NameCall) -> Outcome {
     match call {
         NameCall::Mkdir { path } => mkdir(k, me, path),
         NameCall::Rmdir { path } => rmdir(k, me, path),
@@ -62,8 +62,8 @@ pub fn sys_name(k: &mut Kernel, me: TaskId, call: &NameCall) -> Result<Return> {
         NameCall::Rename { old, new } => rename(k, me, old, new),
         NameCall::Symlink { text, path } => symlink(k, me, text, path),
         NameCall::Chown { path, uid, gid } => chown::chown(k, me, path, *uid, *gid),
-    }
-    .map(|()| Return::Num(0))
+    }?;
+    Ok(Return::DONE)
 }
 
 /// The path of a file in the task's file tree. Its mount is in use now, as umount2(MNT_EXPIRE) has it. Of the lab's view
@@ -230,8 +230,10 @@ fn touch(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
 fn check_touch(k: &Kernel, me: TaskId, node: Node) -> Result<()> {
     if let Place::Dentry(id) = node.place {
         let (uid, gid) = (k.vfs.dentries[id].uid, k.vfs.dentries[id].gid);
-        if k.cred_of(me).ids.fsuid != uid && !may_on(k, me, (uid, gid), Cap::FOWNER) {
-            return tree::may_write_as(k, k.tasks[me].cred.id(), node);
+        if k.cred_of(me).ids.fsuid != uid
+            && !k.capable_wrt_inode_uidgid(k.cred_of(me).rights(), (uid, gid), Cap::FOWNER)
+        {
+            return tree::may_write_as(k, k.cred_of(me).rights(), node);
         }
     }
     Ok(())
@@ -334,17 +336,13 @@ fn check_sticky(k: &Kernel, me: TaskId, parent: DentryId, id: DentryId) -> Resul
     let (above, dentry) = (&k.vfs.dentries[parent], &k.vfs.dentries[id]);
     let fsuid = k.cred_of(me).ids.fsuid;
     let is_others = fsuid != dentry.uid && fsuid != above.uid;
-    if above.mode & STICKY != 0 && is_others && !may_on(k, me, (dentry.uid, dentry.gid), Cap::FOWNER) {
+    if above.mode & STICKY != 0
+        && is_others
+        && !k.capable_wrt_inode_uidgid(k.cred_of(me).rights(), (dentry.uid, dentry.gid), Cap::FOWNER)
+    {
         bail!(EPERM, "the directory is sticky and neither it nor the file is the caller's");
     }
     Ok(())
-}
-
-/// A capability in the caller's user namespace, if that maps the owners of the file (`capable_wrt_inode_uidgid`).
-pub(super) fn may_on(k: &Kernel, me: TaskId, (uid, gid): Owner, cap: Cap) -> bool {
-    let ns = k.cred_of(me).user_ns.id();
-    let user = k.namespaces[ns].user();
-    user.from_kuid(uid).is_some() && user.from_kgid(gid).is_some() && k.ns_capable(me, ns, cap)
 }
 
 pub(super) type Owner = (Kuid, Kgid);
@@ -461,7 +459,7 @@ fn rename(k: &mut Kernel, me: TaskId, old: &[u8], new: &[u8]) -> Result<()> {
     }
     if is_dir && from != dir {
         // Its `..` changes.
-        tree::may_write_as(k, k.tasks[me].cred.id(), Node { place: Place::Dentry(id), ..old_dir })?;
+        tree::may_write_as(k, k.cred_of(me).rights(), Node { place: Place::Dentry(id), ..old_dir })?;
     }
     check_no_mountpoint(k, me, Place::Dentry(id))?;
     if let Some(replaced) = replaced {

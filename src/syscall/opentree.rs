@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::mount::{self, Beneath, check_may_mount, check_mount_root, check_own, is_detached_root};
-use super::{Return, fd, namei};
+use super::{Outcome, Return, fd, namei};
 use crate::bail;
-use crate::errno::Result;
-use crate::kernel::file::{FileKind, OpenFlags};
+use crate::kernel::file::OpenFlags;
 use crate::kernel::mount::propagation::PropagationType;
 use crate::kernel::mount::site::Path;
 use crate::kernel::mount::tree::MountTree;
@@ -18,7 +17,7 @@ use crate::kernel::{Kernel, TaskId};
 /// # Errors
 /// EPERM: CAP_SYS_ADMIN missing over the owner of the caller's mount namespace; those of finding the path; EINVAL: it
 /// cannot be bound; EMFILE.
-pub fn sys_open_tree(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<Return> {
+pub fn sys_open_tree(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
     check_may_mount(k, me)?;
     let from = namei::find(k, me, path, true)?;
     let number = fd::free_fd(k, me)?;
@@ -29,10 +28,11 @@ pub fn sys_open_tree(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<Return> 
     let tree = k.vfs.trees.insert(MountTree { ns: None, origin, root, mounts: BTreeMap::new(), event: 0 });
     k.join_tree(tree, copies);
     let path = Path { mount: root, place: from.place };
-    let kind = FileKind::Node { node: Node::from(path), bound: None };
-    let file = fd::new_file(k, me, kind, OpenFlags::PATH | OpenFlags::NEED_UNMOUNT, Some(path));
+    let flags = OpenFlags::PATH | OpenFlags::NEED_UNMOUNT;
+    let kind = fd::node_kind(k, me, Node::from(path), flags)?;
+    let file = fd::new_file(k, me, kind, flags, Some(path));
     fd::install_fd(k, me, number, file, false);
-    Ok(Return::Num(i64::from(number)))
+    Ok(Return::Fd(number))
 }
 
 /// Moves a mount, or the tree of an open_tree(2) descriptor, to a path; with `beneath` below what is mounted there.
@@ -40,12 +40,12 @@ pub fn sys_open_tree(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<Return> 
 /// # Errors
 /// EPERM: CAP_SYS_ADMIN missing over the owner of the caller's mount namespace; those of finding the two, the target
 /// first; those of moving.
-pub fn sys_move_mount(k: &mut Kernel, me: TaskId, from: &[u8], to: &[u8], beneath: Beneath) -> Result<Return> {
+pub fn sys_move_mount(k: &mut Kernel, me: TaskId, from: &[u8], to: &[u8], beneath: Beneath) -> Outcome {
     check_may_mount(k, me)?;
     let to = namei::find(k, me, to, true)?;
     let from = namei::find(k, me, from, true)?;
     mount::move_tree(k, me, from, to, beneath)?;
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// Changes how a mount propagates.
@@ -53,7 +53,7 @@ pub fn sys_move_mount(k: &mut Kernel, me: TaskId, from: &[u8], to: &[u8], beneat
 /// # Errors
 /// EPERM: CAP_SYS_ADMIN missing over the owner of the caller's mount namespace; EINVAL: not exactly one type, a mount that
 /// is neither of the caller's namespace nor the root of a detached tree, no mount point; those of finding the path.
-pub fn sys_mount_setattr(k: &mut Kernel, me: TaskId, path: &[u8], types: &[PropagationType]) -> Result<Return> {
+pub fn sys_mount_setattr(k: &mut Kernel, me: TaskId, path: &[u8], types: &[PropagationType]) -> Outcome {
     check_may_mount(k, me)?;
     let &[new] = types else { bail!(EINVAL, "{} types of propagation, one is possible", types.len()) };
     let path = namei::find(k, me, path, true)?;
@@ -62,5 +62,5 @@ pub fn sys_mount_setattr(k: &mut Kernel, me: TaskId, path: &[u8], types: &[Propa
     }
     check_mount_root(k, path, "the path")?;
     mount::set_type(k, path.mount, new, false);
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }

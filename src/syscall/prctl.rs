@@ -9,43 +9,33 @@ use crate::kernel::cred::{
 };
 use crate::kernel::signal::SIGNAL_MAX;
 use crate::kernel::{Kernel, TaskId};
-use crate::syscall::{Prctl, Return};
+use crate::syscall::{Outcome, Prctl, Return};
 
 /// prctl(2).
 ///
 /// # Errors
 /// EINVAL: an argument the operation does not know; EPERM: a missing capability or a locked bit.
-pub fn sys_prctl(k: &mut Kernel, task: TaskId, op: &Prctl) -> Result<Return> {
-    let done = |()| Return::Num(0);
+pub fn sys_prctl(k: &mut Kernel, task: TaskId, op: &Prctl) -> Outcome {
     match *op {
-        Prctl::SetName(ref name) => {
-            k.set_task_comm(task, name);
-            Ok(Return::Num(0))
-        }
-        Prctl::SetChildSubreaper(on) => {
-            set_child_subreaper(k, task, on != 0);
-            Ok(Return::Num(0))
-        }
-        Prctl::SetNoNewPrivs(value) => set_no_new_privs(k, task, value).map(done),
-        Prctl::SetKeepcaps(value) => set_keepcaps(k, task, value).map(done),
-        Prctl::SetDumpable(value) => set_dumpable(k, task, value).map(done),
-        Prctl::GetDumpable => Ok(Return::Num(i64::from(k.is_dumpable(task)))),
-        Prctl::SetSecurebits(bits) => set_securebits(k, task, bits).map(done),
-        Prctl::GetSecurebits => Ok(Return::Num(i64::from(k.cred_of(task).securebits))),
-        Prctl::CapbsetDrop(cap) => capbset_drop(k, task, cap).map(done),
-        Prctl::CapbsetRead(cap) => Ok(Return::Num(i64::from(k.cred_of(task).bset.has(valid_cap(cap)?)))),
-        Prctl::CapAmbientRaise(cap) => cap_ambient_raise(k, task, cap).map(done),
+        Prctl::SetName(ref name) => k.set_task_comm(task, name),
+        Prctl::SetChildSubreaper(on) => set_child_subreaper(k, task, on != 0),
+        Prctl::SetNoNewPrivs(value) => set_no_new_privs(k, task, value)?,
+        Prctl::SetKeepcaps(value) => set_keepcaps(k, task, value)?,
+        Prctl::SetDumpable(value) => set_dumpable(k, task, value)?,
+        Prctl::GetDumpable => return Ok(Return::Num(i64::from(k.is_dumpable(task)))),
+        Prctl::SetSecurebits(bits) => set_securebits(k, task, bits)?,
+        Prctl::GetSecurebits => return Ok(Return::Num(i64::from(k.cred_of(task).securebits))),
+        Prctl::CapbsetDrop(cap) => capbset_drop(k, task, cap)?,
+        Prctl::CapbsetRead(cap) => return Ok(Return::Num(i64::from(k.cred_of(task).bset.has(valid_cap(cap)?)))),
+        Prctl::CapAmbientRaise(cap) => cap_ambient_raise(k, task, cap)?,
         Prctl::CapAmbientLower(cap) => {
             let cap = valid_cap(cap)?;
             set_ambient(k, task, |ambient| ambient.without(cap));
-            Ok(Return::Num(0))
         }
-        Prctl::CapAmbientClearAll => {
-            set_ambient(k, task, |_| CapSet::EMPTY);
-            Ok(Return::Num(0))
-        }
-        Prctl::SetPdeathsig(signo) => set_pdeathsig(k, task, signo).map(done),
+        Prctl::CapAmbientClearAll => set_ambient(k, task, |_| CapSet::EMPTY),
+        Prctl::SetPdeathsig(signo) => set_pdeathsig(k, task, signo)?,
     }
+    Ok(Return::DONE)
 }
 
 /// PR_SET_CHILD_SUBREAPER: descendants may have to look for the subreaper from now on

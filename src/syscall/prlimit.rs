@@ -1,11 +1,10 @@
 //! prlimit(2) of the caller's own limits (`do_prlimit` in `kernel/sys.c`).
 
 use crate::bail;
-use crate::errno::Result;
 use crate::kernel::capability::Cap;
 use crate::kernel::signal::{Rlimit, Rlimits};
 use crate::kernel::{Kernel, TaskId};
-use crate::syscall::{Resource, Return};
+use crate::syscall::{Outcome, Resource, Return};
 
 /// The highest RLIMIT_NOFILE (`/proc/sys/fs/nr_open`), descriptors.
 const NR_OPEN: u64 = 1 << 20;
@@ -15,7 +14,7 @@ const NR_OPEN: u64 = 1 << 20;
 /// # Errors
 /// EINVAL: soft above hard; EPERM: nofile above 1048576, or a higher hard limit without CAP_SYS_RESOURCE in the initial
 /// user namespace.
-pub fn sys_prlimit(k: &mut Kernel, task: TaskId, resource: Resource, soft: u64, hard: Option<u64>) -> Result<Return> {
+pub fn sys_prlimit(k: &mut Kernel, task: TaskId, resource: Resource, soft: u64, hard: Option<u64>) -> Outcome {
     let signal = k.tasks[task].signal;
     let old = *limit_of(&mut k.signals[signal].rlimits, resource);
     let new = Rlimit { soft, hard: hard.unwrap_or(old.hard) };
@@ -29,7 +28,7 @@ pub fn sys_prlimit(k: &mut Kernel, task: TaskId, resource: Resource, soft: u64, 
         bail!(EPERM, "CAP_SYS_RESOURCE missing in {}, to raise a hard limit", k.ns_arg(k.init.user_ns));
     }
     *limit_of(&mut k.signals[signal].rlimits, resource) = new;
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 fn limit_of(limits: &mut Rlimits, resource: Resource) -> &mut Rlimit {

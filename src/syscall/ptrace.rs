@@ -1,32 +1,32 @@
 //! ptrace(2), the attaching (`ptrace_attach` in `kernel/ptrace.c`).
 
 use crate::bail;
-use crate::errno::Result;
 use crate::kernel::ptrace::PtraceMode;
 use crate::kernel::task::TaskState;
 use crate::kernel::{Kernel, TaskId};
-use crate::syscall::{Return, find_visible};
+use crate::syscall::{Outcome, PidArg, Return};
 
-/// PTRACE_SEIZE of the thread with initial-namespace number `pid`.
+/// PTRACE_SEIZE of a thread.
 ///
 /// # Errors
 /// ESRCH: no such task in the caller's pid namespace; EPERM: a thread of the caller's own process, no access, dead, or
 /// traced already.
-pub fn sys_ptrace_seize(k: &mut Kernel, task: TaskId, pid: i32) -> Result<Return> {
-    let Some(target) = find_visible(k, task, pid) else {
-        bail!(ESRCH, "no task {} in {}", pid, k.ns_arg(k.task_active_pid_ns(task)));
+pub fn sys_ptrace_seize(k: &mut Kernel, task: TaskId, pid: PidArg) -> Outcome {
+    let number = pid.number();
+    let Some(target) = pid.find_task(k, task) else {
+        bail!(ESRCH, "no task {} in {}", number, k.ns_arg(k.task_active_pid_ns(task)));
     };
     if k.is_same_thread_group(task, target) {
-        bail!(EPERM, "task {} is of the caller's own process", pid);
+        bail!(EPERM, "task {} is of the caller's own process", number);
     }
     k.ptrace_may_access(task, target, PtraceMode::AttachRealCreds)?;
     if k.tasks[target].state == TaskState::Zombie {
-        bail!(EPERM, "task {} is a zombie", pid);
+        bail!(EPERM, "task {} is a zombie", number);
     }
     if let Some(tracer) = k.tasks[target].tracer {
-        bail!(EPERM, "task {} is traced by {} already", pid, k.task_nr(tracer));
+        bail!(EPERM, "task {} is traced by {} already", number, k.task_nr(tracer));
     }
     k.tasks[target].tracer = Some(task);
     k.tasks[task].ptraced.push(target);
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }

@@ -1,8 +1,7 @@
 //! reboot(2) inside a pid namespace (`reboot_pid_ns` in `kernel/pid_namespace.c`).
 
-use super::{RebootCommand, Return};
+use super::{Outcome, RebootCommand, Return};
 use crate::bail;
-use crate::errno::Result;
 use crate::kernel::capability::Cap;
 use crate::kernel::exit::Work;
 use crate::kernel::signal::{SIGHUP, SIGINT, SIGKILL, Sender};
@@ -18,7 +17,7 @@ const LINUX_REBOOT_MAGIC2: [u32; 4] = [672_274_793, 85_072_278, 369_367_448, 537
 /// # Errors
 /// EPERM without CAP_SYS_BOOT over the owner of the pid namespace; EINVAL: wrong magic, or a command that a pid namespace
 /// does not have; EPERM for the initial pid namespace, since a lab does not end.
-pub fn sys_reboot(k: &mut Kernel, me: TaskId, command: RebootCommand, magic: Option<(u32, u32)>) -> Result<Return> {
+pub fn sys_reboot(k: &mut Kernel, me: TaskId, command: RebootCommand, magic: Option<(u32, u32)>) -> Outcome {
     let ns = k.task_active_pid_ns(me);
     let owner = k.ns_owner(ns).expect("a pid namespace has an owner");
     if !k.ns_capable(me, owner, Cap::SYS_BOOT) {
@@ -42,5 +41,5 @@ pub fn sys_reboot(k: &mut Kernel, me: TaskId, command: RebootCommand, magic: Opt
     if let Some(init) = k.namespaces[ns].pid().child_reaper {
         k.send_signal(Sender::Kernel, init, true, SIGKILL);
     }
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }

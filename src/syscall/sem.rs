@@ -1,12 +1,13 @@
 //! semget(2), semop(2), semctl(2) (`ipc/sem.c`).
 
-use super::Return;
-use super::ipc::{self, GetArgs, IpcCtl, visible_nr};
-use crate::bail;
+use super::ipc::{self, GetArgs, IpcCtl, numbers};
+use super::outcome::{SemInfo, SemidDs, Stop, WaitFor};
+use super::{Outcome, Return};
 use crate::errno::Result;
-use crate::kernel::ipc::sem::{Adjustments, SEMAEM, SEMVMX, Sem, SemOp, SemSet};
+use crate::kernel::ipc::sem::{Adjustments, SEMAEM, SEMVMX, Sem, SemOp, SemSet, SemopOutcome};
 use crate::kernel::ipc::{ACCESS_READ, ACCESS_WRITE, Perm};
 use crate::kernel::{Kernel, NsId, TaskId};
+use crate::{bail, err};
 
 /// Constants of IPC_INFO (`include/uapi/linux/sem.h`).
 const SEMMAP: i32 = 1_024_000_000;
@@ -42,7 +43,7 @@ pub enum SemGet {
 
 /// # Errors
 /// Those of the call.
-pub fn sys_sem(k: &mut Kernel, me: TaskId, call: &SemCall) -> Result<Return> {
+pub fn sys_sem(k: &mut Kernel, me: TaskId, call: &SemCall) -> Outcome {
     match call {
         SemCall::Get { args, nsems } => semget(k, me, *args, *nsems),
         SemCall::Op { id, ops } => semop(k, me, *id, ops),
@@ -52,7 +53,7 @@ pub fn sys_sem(k: &mut Kernel, me: TaskId, call: &SemCall) -> Result<Return> {
 
 /// # Errors
 /// EINVAL: the number of semaphores; those of [`ipc::get`]; ENOSPC.
-fn semget(k: &mut Kernel, me: TaskId, args: GetArgs, nsems: i32) -> Result<Return> {
+fn semget(k: &mut Kernel, me: TaskId, args: GetArgs, nsems: i32) -> Outcome {
     let semmsl = k.ipc(k.ipc_ns_of(me)).sem_ctls[0];
     if nsems < 0 || nsems > semmsl {
         bail!(EINVAL, "{} semaphores, SEMMSL is {}", nsems, semmsl);
@@ -86,9 +87,9 @@ fn new_set(k: &mut Kernel, ns: NsId, perm: Perm, nsems: i32) -> Result<i32> {
 /// All operations or none (`__do_semtimedop`).
 ///
 /// # Errors
-/// E2BIG: more than SEMOPM; EINVAL: none, the identifier; EFBIG: no such semaphore; EACCES; EAGAIN: it would block;
-/// ERANGE.
-fn semop(k: &mut Kernel, me: TaskId, id: i32, ops: &[SemOp]) -> Result<Return> {
+/// E2BIG: more than SEMOPM; EINVAL: none, the identifier; EFBIG: no such semaphore; EACCES; EAGAIN: it would block, with
+/// IPC_NOWAIT; ERANGE. Blocks: a value does not allow it.
+fn semop(k: &mut Kernel, me: TaskId, id: i32, ops: &[SemOp]) -> Outcome {
     let ns = k.ipc_ns_of(me);
     let semopm = k.ipc(ns).sem_ctls[2];
     if ops.len() > semopm as u32 as usize {
@@ -112,16 +113,29 @@ fn semop(k: &mut Kernel, me: TaskId, id: i32, ops: &[SemOp]) -> Result<Return> {
     let asked = if ops.iter().any(|op| op.delta != 0) { ACCESS_WRITE } else { ACCESS_READ };
     k.check_ipc_access(me, ns, &set.perm, asked)?;
     let so_far = if undoes { k.adjustments_of(me, id) } else { Adjustments::new() };
-    let outcome = set.perform(ops, &so_far)?;
+    let (values, adjustments) = match set.perform(ops, &so_far)? {
+        SemopOutcome::Done { values, adjustments } => (values, adjustments),
+        SemopOutcome::Blocked { op, value } => return Err(blocked(ns, id, op, value)),
+    };
     if undoes {
         let list = k.undo_list_of(me);
-        k.undo_lists[list].sets.insert(id, outcome.adjustments);
+        k.undo_lists[list].sets.insert(id, adjustments);
     }
-    for (&num, &value) in &outcome.values {
+    for (num, value) in values {
         set_value(k, me, ns, id, num, value);
     }
     k.ipc_found::<SemSet>(ns, id).otime = k.real_seconds();
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
+}
+
+fn blocked(ns: NsId, id: i32, op: SemOp, value: i32) -> Stop {
+    let wait = if op.nowait { "IPC_NOWAIT" } else { "the call would block" };
+    let (num, delta) = (u32::from(op.num), i32::from(op.delta));
+    let why = err!(EAGAIN, "semaphore {} is {}, which does not allow {}: {}", num, value, delta, wait);
+    match op.nowait {
+        true => Stop::Failed(why),
+        false => Stop::Blocked { on: WaitFor::Semaphore { ns, id, num: op.num }, why },
+    }
 }
 
 /// Sets a value and who did it.
@@ -135,7 +149,7 @@ fn set_value(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, num: u16, value: i32
 
 /// # Errors
 /// ERANGE: a value; EINVAL: identifier, semaphore, number of values, an unmapped id; EACCES, EPERM.
-fn semctl(k: &mut Kernel, me: TaskId, id: i32, op: &SemCtl) -> Result<Return> {
+fn semctl(k: &mut Kernel, me: TaskId, id: i32, op: &SemCtl) -> Outcome {
     ipc::check_id(id)?;
     let ns = k.ipc_ns_of(me);
     match op {
@@ -144,15 +158,15 @@ fn semctl(k: &mut Kernel, me: TaskId, id: i32, op: &SemCtl) -> Result<Return> {
         SemCtl::Get { num, what } => {
             let set = readable(k, me, ns, id)?;
             let sem = &set.sems[usize::from(check_num(set, *num)?)];
-            Ok(Return::Num(i64::from(match what {
-                SemGet::Value => sem.value,
-                SemGet::Pid => visible_nr(k, me, sem.pid.as_ref()),
-                SemGet::Waiters => 0,
-            })))
+            Ok(match what {
+                SemGet::Value => Return::Num(i64::from(sem.value)),
+                SemGet::Pid => Return::Pid(numbers(k, me, sem.pid.as_ref())),
+                SemGet::Waiters => Return::Num(0),
+            })
         }
         SemCtl::Getall => {
-            let values: Vec<String> = readable(k, me, ns, id)?.sems.iter().map(|sem| sem.value.to_string()).collect();
-            Ok(Return::Text(values.join(" ").into_bytes()))
+            let values = readable(k, me, ns, id)?.sems.iter().map(|sem| sem.value);
+            Ok(Return::SemValues(values.collect()))
         }
         SemCtl::Setall(values) => semctl_setall(k, me, ns, id, values),
     }
@@ -179,7 +193,7 @@ fn check_value(value: i32) -> Result<()> {
 }
 
 /// SETVAL: nobody undoes anything on this semaphore any more (`semctl_setval`).
-fn semctl_setval(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, num: i32, value: i32) -> Result<Return> {
+fn semctl_setval(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, num: i32, value: i32) -> Outcome {
     check_value(value)?;
     let set: &SemSet = k.ipc_object(ns, id)?;
     let num = check_num(set, num)?;
@@ -187,10 +201,10 @@ fn semctl_setval(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, num: i32, value:
     k.clear_adjustments(ns, id, Some(num));
     set_value(k, me, ns, id, num, value);
     k.ipc_found::<SemSet>(ns, id).ctime = k.real_seconds();
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
-fn semctl_setall(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, values: &[i32]) -> Result<Return> {
+fn semctl_setall(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, values: &[i32]) -> Outcome {
     let set: &SemSet = k.ipc_object(ns, id)?;
     k.check_ipc_access(me, ns, &set.perm, ACCESS_WRITE)?;
     if values.len() != set.sems.len() {
@@ -202,19 +216,18 @@ fn semctl_setall(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, values: &[i32]) 
         set_value(k, me, ns, id, num, value);
     }
     k.ipc_found::<SemSet>(ns, id).ctime = k.real_seconds();
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
-fn sem_ipc_ctl(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, op: IpcCtl) -> Result<Return> {
+fn sem_ipc_ctl(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, op: IpcCtl) -> Outcome {
     match op {
         IpcCtl::Info | IpcCtl::UsageInfo => return Ok(info(k, ns, op)),
         IpcCtl::Stat | IpcCtl::StatIndex | IpcCtl::StatAny => {
             let set: &SemSet = ipc::find_for_stat(k, me, id, op)?;
-            let perm = ipc::perm_text(k, me, &set.perm, op);
-            let text = format!("{perm} otime={} ctime={} nsems={}", set.otime, set.ctime, set.sems.len());
-            return Ok(Return::Text(text.into_bytes()));
+            let ds = SemidDs { otime: set.otime, ctime: set.ctime, nsems: set.sems.len() as u64 };
+            return Ok(Return::SemStat(ipc::stat(k, me, &set.perm, op), ds));
         }
-        IpcCtl::Unknown(command) => return Err(ipc::unknown_command(command)),
+        IpcCtl::Unknown(command) => return Err(ipc::unknown_command(command).into()),
         IpcCtl::Set(args) => {
             let set: &SemSet = ipc::find_for_change(k, me, ns, id)?;
             let perm = ipc::updated_perm(k, me, &set.perm, &args)?;
@@ -227,7 +240,7 @@ fn sem_ipc_ctl(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, op: IpcCtl) -> Res
             k.remove_sem_set(ns, id);
         }
     }
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// `struct seminfo`, and the highest index in use.
@@ -238,10 +251,17 @@ fn info(k: &Kernel, ns: NsId, op: IpcCtl) -> Return {
         IpcCtl::UsageInfo => (ipc.sem_ids.in_use() as i32, ipc.used_sems),
         _ => (SEMUSZ, SEMAEM),
     };
-    let text = format!(
-        "semmap={SEMMAP} semmni={semmni} semmns={semmns} semmnu={SEMMNU} semmsl={semmsl} semopm={semopm} \
-         semume={SEMUME} semusz={semusz} semvmx={SEMVMX} semaem={semaem} max_idx={}",
-        ipc::max_idx::<SemSet>(k, ns)
-    );
-    Return::Text(text.into_bytes())
+    Return::SemInfo(SemInfo {
+        semmap: SEMMAP,
+        semmni,
+        semmns,
+        semmnu: SEMMNU,
+        semmsl,
+        semopm,
+        semume: SEMUME,
+        semusz,
+        semvmx: SEMVMX,
+        semaem,
+        max_idx: ipc::max_idx::<SemSet>(k, ns),
+    })
 }

@@ -1,6 +1,6 @@
 //! Sessions and process groups (`kernel/sys.c`).
 
-use super::{Return, find_visible, find_visible_pid};
+use super::{Numbers, Outcome, PidArg, Return};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::{Kernel, TaskId};
@@ -9,7 +9,7 @@ use crate::kernel::{Kernel, TaskId};
 ///
 /// # Errors
 /// EPERM: the caller leads its session, or a process group has its number.
-pub fn sys_setsid(k: &mut Kernel, me: TaskId) -> Result<Return> {
+pub fn sys_setsid(k: &mut Kernel, me: TaskId) -> Outcome {
     let own = k.pid_of(k.leader_of(me));
     let signal = k.signal_of(me);
     if signal.session.id() == own {
@@ -21,7 +21,7 @@ pub fn sys_setsid(k: &mut Kernel, me: TaskId) -> Result<Return> {
     let signal = k.tasks[me].signal;
     k.change_session(signal, own);
     k.change_pgrp(signal, own);
-    Ok(Return::Num(i64::from(k.pids[own].nr())))
+    Ok(Return::Pid(Numbers::of(k, me, own)))
 }
 
 /// setpgid(2). `pid` 0 is the caller's process, `pgid` 0 the process itself.
@@ -29,31 +29,31 @@ pub fn sys_setsid(k: &mut Kernel, me: TaskId) -> Result<Return> {
 /// # Errors
 /// EINVAL: negative group, or `pid` is a thread; ESRCH: neither the caller nor a child; EPERM: another session, a session
 /// leader, or no such group in the session; EACCES: the child has called exec.
-pub fn sys_setpgid(k: &mut Kernel, me: TaskId, pid: i32, pgid: i32) -> Result<Return> {
+pub fn sys_setpgid(k: &mut Kernel, me: TaskId, pid: PidArg, pgid: PidArg) -> Outcome {
     let leader = k.leader_of(me);
-    let group = if pgid == 0 { pid } else { pgid };
+    let group = if pgid.number() == 0 { pid.number() } else { pgid.number() };
     if group < 0 {
         bail!(EINVAL, "{} is no process group", group);
     }
-    let target = if pid == 0 { Some(leader) } else { find_visible(k, me, pid) };
-    let Some(target) = target else { bail!(ESRCH, "pid {} does not exist or is not visible", pid) };
+    let target = if pid.number() == 0 { Some(leader) } else { pid.find_task(k, me) };
+    let Some(target) = target else { bail!(ESRCH, "pid {} does not exist or is not visible", pid.number()) };
     if !k.is_leader(target) {
-        bail!(EINVAL, "{} is a thread, not the leader of its group", pid);
+        bail!(EINVAL, "{} is a thread, not the leader of its group", pid.number());
     }
-    check_setpgid_target(k, leader, target, pid)?;
+    check_setpgid_target(k, leader, target, pid.number())?;
     let own = k.pid_of(target);
     if k.signal_of(target).session.id() == own {
         bail!(EPERM, "pid {} leads its session", k.task_nr(target));
     }
-    let group = if pgid == 0 { Some(own) } else { find_visible_pid(k, me, pgid) };
+    let group = if pgid.number() == 0 { Some(own) } else { pgid.find(k, me) };
     let session = k.signal_of(leader).session.id();
     let in_session = |group| k.pgrp_members(group).iter().any(|&m| k.signal_of(m).session.id() == session);
     let group = match group {
         Some(group) if group == own || in_session(group) => group,
-        _ => bail!(EPERM, "no process group {} in the session", pgid),
+        _ => bail!(EPERM, "no process group {} in the session", pgid.number()),
     };
     k.change_pgrp(k.tasks[target].signal, group);
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 fn check_setpgid_target(k: &Kernel, leader: TaskId, target: TaskId, pid: i32) -> Result<()> {
@@ -75,28 +75,23 @@ fn check_setpgid_target(k: &Kernel, leader: TaskId, target: TaskId, pid: i32) ->
 ///
 /// # Errors
 /// ESRCH
-pub fn sys_getpgid(k: &Kernel, me: TaskId, pid: i32) -> Result<Return> {
+pub fn sys_getpgid(k: &Kernel, me: TaskId, pid: PidArg) -> Outcome {
     let signal = k.signal_of(process(k, me, pid)?);
-    Ok(visible_nr(k, me, signal.pgrp.id()))
+    Ok(Return::Pid(Numbers::of(k, me, signal.pgrp.id())))
 }
 
 /// See [`sys_getpgid`].
 ///
 /// # Errors
 /// ESRCH
-pub fn sys_getsid(k: &Kernel, me: TaskId, pid: i32) -> Result<Return> {
+pub fn sys_getsid(k: &Kernel, me: TaskId, pid: PidArg) -> Outcome {
     let signal = k.signal_of(process(k, me, pid)?);
-    Ok(visible_nr(k, me, signal.session.id()))
+    Ok(Return::Pid(Numbers::of(k, me, signal.session.id())))
 }
 
-fn process(k: &Kernel, me: TaskId, pid: i32) -> Result<TaskId> {
-    match if pid == 0 { Some(me) } else { find_visible(k, me, pid) } {
+fn process(k: &Kernel, me: TaskId, pid: PidArg) -> Result<TaskId> {
+    match if pid.number() == 0 { Some(me) } else { pid.find_task(k, me) } {
         Some(task) => Ok(task),
-        None => bail!(ESRCH, "pid {} does not exist or is not visible", pid),
+        None => bail!(ESRCH, "pid {} does not exist or is not visible", pid.number()),
     }
-}
-
-fn visible_nr(k: &Kernel, me: TaskId, pid: crate::kernel::PidId) -> Return {
-    let visible = k.pids[pid].nr_in(k.task_active_pid_ns(me)).is_some();
-    Return::Num(if visible { i64::from(k.pids[pid].nr()) } else { 0 })
 }

@@ -6,7 +6,7 @@ use crate::kernel::capability::{Cap, CapSet};
 use crate::kernel::cred::{Ids, Kgid, Kuid, NewCred, OVERFLOW_ID, SECBIT_KEEP_CAPS, SECBIT_NO_SETUID_FIXUP};
 use crate::kernel::ns::UserNamespace;
 use crate::kernel::{Kernel, TaskId};
-use crate::syscall::Return;
+use crate::syscall::{Outcome, Return};
 use crate::{bail, err};
 
 /// The four ids of one kind.
@@ -185,7 +185,7 @@ fn kernel_id<T: IdKind>(k: &Kernel, task: TaskId, id: Option<u32>) -> Result<Opt
 ///
 /// # Errors
 /// EPERM: the rule refuses.
-fn set_ids<T: IdKind>(k: &mut Kernel, task: TaskId, rule: impl FnOnce(Quad<T>, bool) -> Choice<T>) -> Result<Return> {
+fn set_ids<T: IdKind>(k: &mut Kernel, task: TaskId, rule: impl FnOnce(Quad<T>, bool) -> Choice<T>) -> Outcome {
     let old = k.prepare_creds(task);
     let privileged = k.ns_capable(task, old.user_ns, T::CAP);
     let choice = rule(T::quad(&old.ids), privileged).map_err(|allowed| {
@@ -196,11 +196,11 @@ fn set_ids<T: IdKind>(k: &mut Kernel, task: TaskId, rule: impl FnOnce(Quad<T>, b
         T::set_quad(&mut new.ids, quad);
         T::commit(k, task, &old, new);
     }
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// setuid, setgid.
-fn set_one<T: IdKind>(k: &mut Kernel, task: TaskId, id: Option<u32>) -> Result<Return> {
+fn set_one<T: IdKind>(k: &mut Kernel, task: TaskId, id: Option<u32>) -> Outcome {
     let Some(id) = kernel_id::<T>(k, task, id)? else {
         bail!(EINVAL, "{} -1 is no id", T::WORD);
     };
@@ -208,20 +208,20 @@ fn set_one<T: IdKind>(k: &mut Kernel, task: TaskId, id: Option<u32>) -> Result<R
 }
 
 /// setreuid, setregid.
-fn set_two<T: IdKind>(k: &mut Kernel, task: TaskId, real: Option<u32>, effective: Option<u32>) -> Result<Return> {
+fn set_two<T: IdKind>(k: &mut Kernel, task: TaskId, real: Option<u32>, effective: Option<u32>) -> Outcome {
     let (real, effective) = (kernel_id::<T>(k, task, real)?, kernel_id::<T>(k, task, effective)?);
     set_ids(k, task, |quad: Quad<T>, privileged| quad.set_re(real, effective, privileged))
 }
 
 /// setresuid, setresgid.
-fn set_three<T: IdKind>(k: &mut Kernel, task: TaskId, ids: [Option<u32>; 3]) -> Result<Return> {
+fn set_three<T: IdKind>(k: &mut Kernel, task: TaskId, ids: [Option<u32>; 3]) -> Outcome {
     let [real, effective, saved] = ids.map(|id| kernel_id::<T>(k, task, id));
     let ids = [real?, effective?, saved?];
     set_ids(k, task, |quad: Quad<T>, privileged| quad.set_res(ids, privileged))
 }
 
 /// setfsuid, setfsgid: the old id, whether the call did anything or not.
-fn set_fs<T: IdKind>(k: &mut Kernel, task: TaskId, id: Option<u32>) -> Result<Return> {
+fn set_fs<T: IdKind>(k: &mut Kernel, task: TaskId, id: Option<u32>) -> Outcome {
     let old = k.prepare_creds(task);
     let ns = k.namespaces[old.user_ns].user();
     let quad = T::quad(&old.ids);
@@ -240,7 +240,7 @@ fn set_fs<T: IdKind>(k: &mut Kernel, task: TaskId, id: Option<u32>) -> Result<Re
 ///
 /// # Errors
 /// EINVAL: -1 or not mapped; EPERM: without CAP_SETUID, other than the real and the saved uid.
-pub fn sys_setuid(k: &mut Kernel, task: TaskId, uid: Option<u32>) -> Result<Return> {
+pub fn sys_setuid(k: &mut Kernel, task: TaskId, uid: Option<u32>) -> Outcome {
     set_one::<Kuid>(k, task, uid)
 }
 
@@ -248,7 +248,7 @@ pub fn sys_setuid(k: &mut Kernel, task: TaskId, uid: Option<u32>) -> Result<Retu
 ///
 /// # Errors
 /// As [`sys_setuid`], of CAP_SETGID.
-pub fn sys_setgid(k: &mut Kernel, task: TaskId, gid: Option<u32>) -> Result<Return> {
+pub fn sys_setgid(k: &mut Kernel, task: TaskId, gid: Option<u32>) -> Outcome {
     set_one::<Kgid>(k, task, gid)
 }
 
@@ -257,7 +257,7 @@ pub fn sys_setgid(k: &mut Kernel, task: TaskId, gid: Option<u32>) -> Result<Retu
 /// # Errors
 /// EINVAL: not mapped; EPERM: without CAP_SETUID, a real uid other than real or effective, an effective one other than
 /// real, effective or saved.
-pub fn sys_setreuid(k: &mut Kernel, task: TaskId, ruid: Option<u32>, euid: Option<u32>) -> Result<Return> {
+pub fn sys_setreuid(k: &mut Kernel, task: TaskId, ruid: Option<u32>, euid: Option<u32>) -> Outcome {
     set_two::<Kuid>(k, task, ruid, euid)
 }
 
@@ -265,7 +265,7 @@ pub fn sys_setreuid(k: &mut Kernel, task: TaskId, ruid: Option<u32>, euid: Optio
 ///
 /// # Errors
 /// As [`sys_setreuid`], of CAP_SETGID.
-pub fn sys_setregid(k: &mut Kernel, task: TaskId, rgid: Option<u32>, egid: Option<u32>) -> Result<Return> {
+pub fn sys_setregid(k: &mut Kernel, task: TaskId, rgid: Option<u32>, egid: Option<u32>) -> Outcome {
     set_two::<Kgid>(k, task, rgid, egid)
 }
 
@@ -273,7 +273,7 @@ pub fn sys_setregid(k: &mut Kernel, task: TaskId, rgid: Option<u32>, egid: Optio
 ///
 /// # Errors
 /// EINVAL: not mapped; EPERM: without CAP_SETUID, other than one of the old three.
-pub fn sys_setresuid(k: &mut Kernel, task: TaskId, uids: [Option<u32>; 3]) -> Result<Return> {
+pub fn sys_setresuid(k: &mut Kernel, task: TaskId, uids: [Option<u32>; 3]) -> Outcome {
     set_three::<Kuid>(k, task, uids)
 }
 
@@ -281,17 +281,17 @@ pub fn sys_setresuid(k: &mut Kernel, task: TaskId, uids: [Option<u32>; 3]) -> Re
 ///
 /// # Errors
 /// As [`sys_setresuid`], of CAP_SETGID.
-pub fn sys_setresgid(k: &mut Kernel, task: TaskId, gids: [Option<u32>; 3]) -> Result<Return> {
+pub fn sys_setresgid(k: &mut Kernel, task: TaskId, gids: [Option<u32>; 3]) -> Outcome {
     set_three::<Kgid>(k, task, gids)
 }
 
 /// setfsuid(2). Never fails; the result is the old fsuid.
-pub fn sys_setfsuid(k: &mut Kernel, task: TaskId, uid: Option<u32>) -> Result<Return> {
+pub fn sys_setfsuid(k: &mut Kernel, task: TaskId, uid: Option<u32>) -> Outcome {
     set_fs::<Kuid>(k, task, uid)
 }
 
 /// setfsgid(2). Never fails; the result is the old fsgid.
-pub fn sys_setfsgid(k: &mut Kernel, task: TaskId, gid: Option<u32>) -> Result<Return> {
+pub fn sys_setfsgid(k: &mut Kernel, task: TaskId, gid: Option<u32>) -> Outcome {
     set_fs::<Kgid>(k, task, gid)
 }
 

@@ -1,7 +1,7 @@
 //! setns(2) (`kernel/nsproxy.c`): prepare, validate kind by kind, commit. Nothing fails after validation.
 
 use super::fd::{Opened, open_target};
-use super::{CloneFlags, Return, Target};
+use super::{CloneFlags, Outcome, Return, Target};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::file::OpenFlags;
@@ -18,7 +18,7 @@ type Joins = Vec<(&'static NsOps, NsId)>;
 /// # Errors
 /// EBADF, EINVAL: the descriptor or the flags; ESRCH: the pidfd's task is gone or dead; EPERM: no right to look at it;
 /// then what each kind says.
-pub fn sys_setns(k: &mut Kernel, me: TaskId, target: &Target, flags: u64) -> Result<Return> {
+pub fn sys_setns(k: &mut Kernel, me: TaskId, target: &Target, flags: u64) -> Outcome {
     // setns takes an int.
     let flags = flags & u64::from(u32::MAX);
     let joins = match open_target(k, me, target, OpenFlags::READ)? {
@@ -35,7 +35,7 @@ pub fn sys_setns(k: &mut Kernel, me: TaskId, target: &Target, flags: u64) -> Res
         (ops.check_install)(k, &ctx, *ns)?;
     }
     commit(k, me, &joins);
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 fn joined(joins: &Joins, ns_type: NsType) -> Option<NsId> {

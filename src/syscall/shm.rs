@@ -1,7 +1,8 @@
 //! shmget(2), shmat(2), shmdt(2), shmctl(2) (`ipc/shm.c`).
 
-use super::Return;
-use super::ipc::{self, GetArgs, IpcCtl, visible_nr};
+use super::ipc::{self, GetArgs, IpcCtl, numbers};
+use super::outcome::{ShmInfo, ShmUsage, ShmidDs};
+use super::{Outcome, Return};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
@@ -30,7 +31,7 @@ pub enum ShmCtl {
 
 /// # Errors
 /// Those of the call.
-pub fn sys_shm(k: &mut Kernel, me: TaskId, call: &ShmCall) -> Result<Return> {
+pub fn sys_shm(k: &mut Kernel, me: TaskId, call: &ShmCall) -> Outcome {
     match call {
         ShmCall::Get { args, size } => {
             let check = |segment: &ShmSegment| {
@@ -122,7 +123,7 @@ fn check_place(id: i32, addr: Option<u64>, remap: bool) -> Result<Place> {
 ///
 /// # Errors
 /// EINVAL: identifier, address, something else mapped there; EACCES; ENOMEM: no room.
-fn shmat(k: &mut Kernel, me: TaskId, id: i32, place: Place, readonly: bool) -> Result<Return> {
+fn shmat(k: &mut Kernel, me: TaskId, id: i32, place: Place, readonly: bool) -> Outcome {
     let ns = k.ipc_ns_of(me);
     let segment: &ShmSegment = k.ipc_object(ns, id)?;
     let asked = if readonly { ACCESS_READ } else { ACCESS_READ | ACCESS_WRITE };
@@ -138,12 +139,12 @@ fn shmat(k: &mut Kernel, me: TaskId, id: i32, place: Place, readonly: bool) -> R
         Err(refusal) => {
             // It was counted as attached for a moment, and where that is forced it goes with its last attachment.
             k.shm_try_destroy(ns, id);
-            return Err(refusal);
+            return Err(refusal.into());
         }
     };
     let file = ShmFile { count: 0, ns: k.get_ns(ns), shmid: id, size, readonly };
     k.attach_shm(me, file, addr);
-    Ok(Return::Text(format!("{addr:#x}").into_bytes()))
+    Ok(Return::Address(addr))
 }
 
 fn check_room(k: &Kernel, mm: MmId, addr: Option<u64>, size: u64, place: Place) -> Result<u64> {
@@ -156,7 +157,7 @@ fn check_room(k: &Kernel, mm: MmId, addr: Option<u64>, size: u64, place: Place) 
 
 /// # Errors
 /// EINVAL: nothing is attached there.
-fn shmdt(k: &mut Kernel, me: TaskId, addr: u64) -> Result<Return> {
+fn shmdt(k: &mut Kernel, me: TaskId, addr: u64) -> Outcome {
     let attached = k.attached_at(k.mm_of(me), addr);
     if attached.is_empty() {
         bail!(EINVAL, "no attachment starts at {}", format!("{addr:#x}"));
@@ -164,12 +165,12 @@ fn shmdt(k: &mut Kernel, me: TaskId, addr: u64) -> Result<Return> {
     for start in attached {
         k.detach_shm(me, start);
     }
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// # Errors
 /// EINVAL: the identifier, an unmapped id; EACCES: no right to read; EPERM: not the caller's.
-fn shmctl(k: &mut Kernel, me: TaskId, id: i32, op: ShmCtl) -> Result<Return> {
+fn shmctl(k: &mut Kernel, me: TaskId, id: i32, op: ShmCtl) -> Outcome {
     ipc::check_id(id)?;
     let ns = k.ipc_ns_of(me);
     match op {
@@ -179,7 +180,7 @@ fn shmctl(k: &mut Kernel, me: TaskId, id: i32, op: ShmCtl) -> Result<Return> {
             let segment = ipc::find_for_stat(k, me, id, op)?;
             return Ok(stat(k, me, segment, op));
         }
-        ShmCtl::Ipc(IpcCtl::Unknown(command)) => return Err(ipc::unknown_command(command)),
+        ShmCtl::Ipc(IpcCtl::Unknown(command)) => return Err(ipc::unknown_command(command).into()),
         ShmCtl::Ipc(IpcCtl::Set(args)) => {
             let segment: &ShmSegment = ipc::find_for_change(k, me, ns, id)?;
             let perm = ipc::updated_perm(k, me, &segment.perm, &args)?;
@@ -200,7 +201,7 @@ fn shmctl(k: &mut Kernel, me: TaskId, id: i32, op: ShmCtl) -> Result<Return> {
             k.ipc_found::<ShmSegment>(ns, id).perm.mode &= !SHM_LOCKED;
         }
     }
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// `shmctl_do_lock`
@@ -221,37 +222,38 @@ fn check_lock(k: &Kernel, me: TaskId, ns: NsId, id: i32) -> Result<()> {
 }
 
 fn stat(k: &Kernel, me: TaskId, segment: &ShmSegment, op: IpcCtl) -> Return {
-    let text = format!(
-        "{} segsz={} atime={} dtime={} ctime={} cpid={} lpid={} nattch={}",
-        ipc::perm_text(k, me, &segment.perm, op),
-        segment.segsz,
-        segment.atime,
-        segment.dtime,
-        segment.ctime,
-        visible_nr(k, me, segment.cpid.as_ref()),
-        visible_nr(k, me, segment.lpid.as_ref()),
-        segment.nattch,
-    );
-    Return::Text(text.into_bytes())
+    let ds = ShmidDs {
+        segsz: segment.segsz,
+        atime: segment.atime,
+        dtime: segment.dtime,
+        ctime: segment.ctime,
+        cpid: numbers(k, me, segment.cpid.as_ref()),
+        lpid: numbers(k, me, segment.lpid.as_ref()),
+        nattch: segment.nattch,
+    };
+    Return::ShmStat(ipc::stat(k, me, &segment.perm, op), ds)
 }
 
 /// `struct shminfo`, and the highest index in use.
 fn limits(k: &Kernel, ns: NsId) -> Return {
     let ipc = k.ipc(ns);
-    let (max, mni, all) = (ipc.shm_ctlmax, ipc.shm_ctlmni, ipc.shm_ctlall);
-    let max_idx = ipc::max_idx::<ShmSegment>(k, ns);
-    let text = format!("shmmax={max} shmmin=1 shmmni={mni} shmseg={mni} shmall={all} max_idx={max_idx}");
-    Return::Text(text.into_bytes())
+    let shmmni = u64::from(ipc.shm_ctlmni.unsigned_abs());
+    Return::ShmInfo(ShmInfo {
+        shmmax: ipc.shm_ctlmax,
+        shmmin: 1,
+        shmmni,
+        shmseg: shmmni,
+        shmall: ipc.shm_ctlall,
+        max_idx: ipc::max_idx::<ShmSegment>(k, ns),
+    })
 }
 
-/// `struct shm_info`: nobody ever touches a page.
+/// `struct shm_info`
 fn usage(k: &Kernel, ns: NsId) -> Return {
     let ipc = k.ipc(ns);
-    let text = format!(
-        "used_ids={} shm_tot={} shm_rss=0 shm_swp=0 swap_attempts=0 swap_successes=0 max_idx={}",
-        ipc.shm_ids.in_use(),
-        ipc.shm_tot,
-        ipc::max_idx::<ShmSegment>(k, ns)
-    );
-    Return::Text(text.into_bytes())
+    Return::ShmUsage(ShmUsage {
+        used_ids: ipc.shm_ids.in_use() as i32,
+        shm_tot: ipc.shm_tot,
+        max_idx: ipc::max_idx::<ShmSegment>(k, ns),
+    })
 }

@@ -4,8 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::fd::{free_fd, install_fd, new_file, open_ns_fd};
-use super::{Return, ioctl::SIOCGSKNS, namei};
-use crate::bail;
+use super::outcome::{Stop, WaitFor};
+use super::{Outcome, Return, ioctl::SIOCGSKNS, namei};
 use crate::errno::{Errno, Error, Result};
 use crate::kernel::capability::Cap;
 use crate::kernel::file::{FileKind, OpenFlags};
@@ -17,6 +17,7 @@ use crate::kernel::node::{Node, Place};
 use crate::kernel::ns::Slot;
 use crate::kernel::{Kernel, NsId, TaskId};
 use crate::tree;
+use crate::{bail, err};
 
 /// Ports below this one are privileged (`net.ipv4.ip_unprivileged_port_start`).
 const UNPRIVILEGED_PORT_START: u16 = 1024;
@@ -49,7 +50,7 @@ impl SocketName {
 /// # Errors
 /// EMFILE; EADDRNOTAVAIL: no address of the caller's network namespace, unless none was ever configured there; EACCES:
 /// a port below 1024 without CAP_NET_BIND_SERVICE; EADDRINUSE; those of making a socket file.
-pub fn sys_bind(k: &mut Kernel, me: TaskId, name: &SocketName) -> Result<Return> {
+pub fn sys_bind(k: &mut Kernel, me: TaskId, name: &SocketName) -> Outcome {
     let fd = free_fd(k, me)?;
     let net = own_net(k, me);
     let family = name.family();
@@ -63,7 +64,7 @@ pub fn sys_bind(k: &mut Kernel, me: TaskId, name: &SocketName) -> Result<Return>
     }
     let is_listening = family != Family::Udp;
     install(k, me, fd, Parts { family, local: Some(local), remote: None, is_listening, server: None });
-    Ok(Return::Num(i64::from(fd)))
+    Ok(Return::Fd(fd))
 }
 
 fn own_net(k: &Kernel, me: TaskId) -> NsId {
@@ -74,7 +75,7 @@ fn own_net(k: &Kernel, me: TaskId) -> NsId {
 ///
 /// # Errors
 /// EINVAL: the path is too long; EADDRINUSE: the file exists; those of making it.
-fn bind_file(k: &mut Kernel, me: TaskId, fd: i32, path: &[u8]) -> Result<Return> {
+fn bind_file(k: &mut Kernel, me: TaskId, fd: i32, path: &[u8]) -> Outcome {
     check_path(path)?;
     let file = namei::create_socket(k, me, path).map_err(|error| match error.errno {
         Errno::EEXIST => Error { errno: Errno::EADDRINUSE, ..error },
@@ -84,7 +85,7 @@ fn bind_file(k: &mut Kernel, me: TaskId, fd: i32, path: &[u8]) -> Result<Return>
     let parts = Parts { family: Family::Unix, local, remote: None, is_listening: true, server: None };
     let socket = install(k, me, fd, parts);
     k.vfs.dentries[file].content = Content::Socket(Some(socket));
-    Ok(Return::Num(i64::from(fd)))
+    Ok(Return::Fd(fd))
 }
 
 fn check_path(path: &[u8]) -> Result<()> {
@@ -102,7 +103,7 @@ fn check_path(path: &[u8]) -> Result<()> {
 fn file_listener(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<SocketId> {
     check_path(path)?;
     let node = Node::from(namei::find(k, me, path, true)?);
-    tree::may_write_as(k, k.tasks[me].cred.id(), node)?;
+    tree::may_write_as(k, k.cred_of(me).rights(), node)?;
     match node.place {
         Place::Dentry(file) => match k.vfs.dentries[file].content {
             Content::Socket(Some(socket)) if k.net.sockets.contains(socket) => Ok(socket),
@@ -116,7 +117,7 @@ fn file_listener(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<SocketId> {
 /// `__inet_bind`, and `__inet6_bind`, which asks for the port first; port 0 becomes a free one.
 fn check_bind(k: &Kernel, me: TaskId, net: NsId, family: Family, addr: SocketAddr) -> Result<SocketAddr> {
     let ip = addr.ip();
-    let check_address = || {
+    let check_address = || -> Result<()> {
         let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast() || k.broadcast(net, ip).is_some());
         let is_virgin = ip.is_ipv4() && !k.namespaces[net].net().has_local_table;
         if !(ip.is_unspecified() || ip.is_multicast() || is_broadcast || is_virgin) && k.local_source(net, ip).is_none()
@@ -149,10 +150,9 @@ fn check_bind(k: &Kernel, me: TaskId, net: NsId, family: Family, addr: SocketAdd
 ///
 /// # Errors
 /// EMFILE; ENETUNREACH: no route, or TCP to a broadcast address; EACCES: UDP to one; ECONNREFUSED: nobody listens there;
-/// EAGAIN: nobody has the address or answers, which takes Linux seconds to find out; EADDRNOTAVAIL: no port is free, or
-/// no IPv6 address to send from; EINVAL: a link-local address, or the source would be a multicast or broadcast address;
-/// those of finding a socket file.
-pub fn sys_connect(k: &mut Kernel, me: TaskId, name: &SocketName) -> Result<Return> {
+/// EADDRNOTAVAIL: no port is free, or no IPv6 address to send from; EINVAL: a link-local address, or the source would be a
+/// multicast or broadcast address; those of finding a socket file. Blocks: nobody has the address or answers.
+pub fn sys_connect(k: &mut Kernel, me: TaskId, name: &SocketName) -> Outcome {
     let fd = free_fd(k, me)?;
     let net = own_net(k, me);
     let parts = match name {
@@ -170,7 +170,7 @@ pub fn sys_connect(k: &mut Kernel, me: TaskId, name: &SocketName) -> Result<Retu
         }
     };
     install(k, me, fd, parts);
-    Ok(Return::Num(i64::from(fd)))
+    Ok(Return::Fd(fd))
 }
 
 fn listener(k: &Kernel, net: NsId, family: Family, remote: &Endpoint) -> Result<SocketId> {
@@ -181,7 +181,7 @@ fn listener(k: &Kernel, net: NsId, family: Family, remote: &Endpoint) -> Result<
 }
 
 /// `tcp_v4_connect`, `__ip4_datagram_connect` and those of IPv6.
-fn connect_inet(k: &Kernel, net: NsId, family: Family, addr: SocketAddr) -> Result<Parts> {
+fn connect_inet(k: &Kernel, net: NsId, family: Family, addr: SocketAddr) -> Outcome<Parts> {
     let ip = match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -214,15 +214,25 @@ fn connect_inet(k: &Kernel, net: NsId, family: Family, addr: SocketAddr) -> Resu
     let peer_net = dev.map_or(Some(net), |dev| k.neighbour(dev, ip));
     let server = match (family, peer_net) {
         (Family::Tcp, Some(peer_net)) if peer_net == net && !k.is_loopback_up(net) => {
-            bail!(EAGAIN, "the loopback device, over which a namespace talks to itself, is down");
+            return Err(unanswered(err!(
+                EAGAIN,
+                "the loopback device, over which a namespace talks to itself, is down"
+            )));
         }
         (Family::Tcp, Some(peer_net)) => Some(listener(k, peer_net, family, &remote)?),
-        (Family::Tcp, None) => bail!(EAGAIN, "nobody on the link has the address {}", ip.to_string()),
+        (Family::Tcp, None) => {
+            return Err(unanswered(err!(EAGAIN, "nobody on the link has the address {}", ip.to_string())));
+        }
         (Family::Udp | Family::Unix, _) => None,
     };
     let Some(port) = k.free_port(net, family, source) else { bail!(EADDRNOTAVAIL, "no port is free") };
     let local = Some(Endpoint::Inet(SocketAddr::new(source, port)));
     Ok(Parts { family, local, remote: Some(remote), is_listening: false, server })
+}
+
+/// Nobody answers, which takes Linux seconds to find out.
+fn unanswered(why: Error) -> Stop {
+    Stop::Blocked { on: WaitFor::Network, why }
 }
 
 /// Whether something can be sent from an address, through a device if it is for others (`__mkroute_output`).
@@ -265,7 +275,7 @@ fn install(k: &mut Kernel, me: TaskId, fd: i32, parts: Parts) -> SocketId {
 ///
 /// # Errors
 /// EPERM: CAP_NET_ADMIN is missing over the owner of that namespace; ENOTTY: another request; EMFILE.
-pub(super) fn socket_ioctl(k: &mut Kernel, me: TaskId, socket: SocketId, request: u32) -> Result<Return> {
+pub(super) fn socket_ioctl(k: &mut Kernel, me: TaskId, socket: SocketId, request: u32) -> Outcome {
     if request != SIOCGSKNS {
         bail!(ENOTTY, "request {} is none of a socket", format!("{request:#x}"));
     }

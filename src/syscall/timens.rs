@@ -44,7 +44,7 @@ pub fn write_offsets(k: &mut Kernel, process: TaskId, w: &Writing) -> Result<Wri
         bail!(ESRCH, "the process is dead and has no namespaces");
     };
     let owner = k.ns_owner(ns).expect("only the initial user namespace has no owner");
-    if !k.cred_capable(w.opener, owner, Cap::SYS_TIME) {
+    if !k.cred_capable(w.opener.rights(), owner, Cap::SYS_TIME) {
         bail!(EPERM, "the opener had no CAP_SYS_TIME in {}, owner of {}", k.ns_arg(owner), k.ns_arg(ns));
     }
     for (_, offset) in &offsets {

@@ -1,24 +1,22 @@
 //! The first and the last step of each call.
 
-use std::fmt::{self, Write as _};
-
-use super::{Return, Syscall};
-use crate::errno::Result;
+use super::{Outcome, PidArg, Syscall, Target, WaitidWhich};
+use crate::errno::Arg;
 use crate::kernel::trace::Step;
 use crate::kernel::{Kernel, TaskId};
 
+/// Longest text that a step shows, in characters.
+const TEXT_MAX: usize = 60;
+
 pub(super) fn enter(k: &mut Kernel, task: TaskId, call: &Syscall) {
-    k.record_enter(task, || Step::Enter { call: name(call), flags: flags(call) });
+    k.record_enter(task, || Step::Enter { call: call.name(), args: call.shown(), flags: flags(call) });
 }
 
-pub(super) fn exit(k: &mut Kernel, call: &Syscall, result: &Result<Return>) {
+/// The words for the result are made in [`crate::control`].
+pub(super) fn exit(k: &mut Kernel, call: &Syscall, outcome: &Outcome) {
     k.record(|_| {
-        let result = match result {
-            Ok(Return::Num(number)) => Ok(Some(*number)),
-            Ok(Return::Text(_)) => Ok(None),
-            Err(error) => Err(error.clone()),
-        };
-        Step::Exit { call: name(call), result }
+        let result = outcome.as_ref().map(|result| shortened(result.to_string().trim_end()).into());
+        Step::Exit { call: call.name(), result: result.map_err(|stop| stop.error().clone()) }
     });
 }
 
@@ -30,37 +28,70 @@ fn flags(call: &Syscall) -> u64 {
     }
 }
 
-/// The call's name from that of its variant: `PidfdSendSignal` is `pidfd_send_signal`. The calls of a family have
-/// theirs in front: `msg_get`.
-fn name(call: &Syscall) -> Box<str> {
-    let mut head = Head(String::new());
-    // An error says only that there was more than enough.
-    let _ = write!(head, "{call:?}");
-    let is_family = matches!(call, Syscall::Msg(_) | Syscall::Sem(_) | Syscall::Shm(_) | Syscall::Mq(_));
-    let mut names = head.0.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    let words = names.next().into_iter().chain(names.next().filter(|_| is_family));
-    words.map(snake_case).collect::<Vec<_>>().join("_").into()
+/// An argument as a step shows it.
+pub(super) trait Shown {
+    fn arg(self) -> Arg;
 }
 
-/// The start of a text: arguments may be long, and are not wanted.
-struct Head(String);
+macro_rules! shown_as_number {
+    ($($number:ty),*) => {
+        $(impl Shown for &$number {
+            fn arg(self) -> Arg {
+                Arg::from(*self)
+            }
+        })*
+    };
+}
 
-impl fmt::Write for Head {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.push_str(text);
-        if self.0.len() > 40 { Err(fmt::Error) } else { Ok(()) }
+shown_as_number!(i32, u32, i64, u64);
+
+impl Shown for &PidArg {
+    fn arg(self) -> Arg {
+        Arg::from(self.number())
     }
 }
 
-fn snake_case(word: &str) -> String {
-    let mut text = String::new();
-    for c in word.chars() {
-        if c.is_uppercase() && !text.is_empty() {
-            text.push('_');
+impl Shown for &Option<u32> {
+    /// -1 leaves an id as it is.
+    fn arg(self) -> Arg {
+        self.map_or(Arg::Num(-1), Arg::from)
+    }
+}
+
+impl Shown for &Vec<u8> {
+    fn arg(self) -> Arg {
+        Arg::from(shortened(&String::from_utf8_lossy(self)))
+    }
+}
+
+impl Shown for &Target {
+    fn arg(self) -> Arg {
+        match self {
+            Target::Ns { ns_type, inum } => Arg::Ns(ns_type.ops().name, *inum),
+            Target::Fd(fd) => Arg::from(format!("fd:{fd}")),
+            Target::Pidfd(pid) => Arg::from(format!("pidfd:{}", pid.number())),
+            Target::Path(path) => path.arg(),
         }
-        text.extend(c.to_lowercase());
     }
-    text
+}
+
+impl Shown for &WaitidWhich {
+    fn arg(self) -> Arg {
+        match self {
+            WaitidWhich::All => Arg::Name("all"),
+            WaitidWhich::Pid(pid) => Arg::from(format!("pid {}", pid.number())),
+            WaitidWhich::Pgid(pgid) => Arg::from(format!("pgid {}", pgid.number())),
+            WaitidWhich::Pidfd(fd) => Arg::from(format!("pidfd {fd}")),
+            WaitidWhich::Unknown(idtype) => Arg::from(*idtype),
+        }
+    }
+}
+
+/// The start of a text, on one line.
+fn shortened(text: &str) -> String {
+    let mut chars = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let start: String = chars.by_ref().take(TEXT_MAX).collect();
+    if chars.next().is_some() { start + "…" } else { start }
 }
 
 #[cfg(test)]
@@ -82,9 +113,9 @@ mod tests {
     }
 
     #[test]
-    fn a_call_is_named_as_linux_names_it() {
-        assert_eq!(&*name(&Syscall::PidfdSendSignal { fd: 1, signo: 2 }), "pidfd_send_signal");
-        assert_eq!(&*name(&Syscall::Setsid), "setsid");
+    fn a_step_shows_the_start_of_a_text_on_one_line() {
+        assert_eq!(shortened("a\nb"), "a b");
+        assert_eq!(shortened(&"x".repeat(TEXT_MAX + 1)), "x".repeat(TEXT_MAX) + "…");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! umount2(2) and pivot_root(2) (`fs/namespace.c`).
 
 use super::mount::{check_may_mount, check_mount_root, check_own, is_own, lock_mount, site_of};
-use super::{Return, namei};
+use super::{Outcome, Return, namei};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
@@ -17,7 +17,7 @@ use crate::tree;
 /// EINVAL: unknown flags; those of finding the path; EPERM: CAP_SYS_ADMIN missing over the owner of the caller's mount
 /// namespace, or with MNT_FORCE over the file system; EINVAL: no mount, another namespace, locked, the root of the
 /// namespace, MNT_EXPIRE with other flags; EAGAIN: MNT_EXPIRE for the first time; EBUSY: in use.
-pub fn sys_umount(k: &mut Kernel, me: TaskId, path: &[u8], flags: UmountFlags) -> Result<Return> {
+pub fn sys_umount(k: &mut Kernel, me: TaskId, path: &[u8], flags: UmountFlags) -> Outcome {
     let known = UmountFlags::FORCE | UmountFlags::DETACH | UmountFlags::EXPIRE | UmountFlags::NOFOLLOW;
     if !(flags - known).is_empty() {
         bail!(EINVAL, "flags {} are unknown", format!("{:#x}", flags.bits()));
@@ -26,7 +26,7 @@ pub fn sys_umount(k: &mut Kernel, me: TaskId, path: &[u8], flags: UmountFlags) -
     let path = k.topmost(namei::path_of(k, node)?);
     check_umount(k, me, path, flags)?;
     umount(k, me, path.mount, flags)?;
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// `can_umount`
@@ -103,7 +103,7 @@ fn make_read_only(k: &mut Kernel, me: TaskId, mount: MountId) -> Result<()> {
 /// EPERM: CAP_SYS_ADMIN missing over the owner of the caller's mount namespace; those of finding the two directories;
 /// ENOENT: one of them is removed; EINVAL: one of the mounts involved is shared, locked, another's, no mount at all, or
 /// not below the other; EBUSY: new_root or put_old is on the root mount.
-pub fn sys_pivot_root(k: &mut Kernel, me: TaskId, new_root: &[u8], put_old: &[u8]) -> Result<Return> {
+pub fn sys_pivot_root(k: &mut Kernel, me: TaskId, new_root: &[u8], put_old: &[u8]) -> Outcome {
     check_may_mount(k, me)?;
     let new = find_directory(k, me, new_root)?;
     let old = find_directory(k, me, put_old)?;
@@ -132,7 +132,7 @@ pub fn sys_pivot_root(k: &mut Kernel, me: TaskId, new_root: &[u8], put_old: &[u8
         k.vfs.trees[tree].event += 1;
     }
     move_tasks(k, root, new);
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 fn find_directory(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<Path> {

@@ -1,6 +1,6 @@
 //! unshare(2) (`ksys_unshare` in `kernel/fork.c`).
 
-use super::{CloneFlags, Return};
+use super::{CloneFlags, Outcome, Return};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::ns::NsType;
@@ -12,7 +12,7 @@ use crate::kernel::{Kernel, TaskId, TreeId};
 /// # Errors
 /// EINVAL: unknown flags, other threads, shared handlers or memory; then what new namespaces may be refused for: ENOSPC,
 /// EPERM, EINVAL.
-pub fn sys_unshare(k: &mut Kernel, me: TaskId, flags: u64) -> Result<Return> {
+pub fn sys_unshare(k: &mut Kernel, me: TaskId, flags: u64) -> Outcome {
     let flags = implied(CloneFlags::from_bits_retain(flags));
     check_flags(k, me, flags)?;
     let new_user = flags.contains(CloneFlags::NEWUSER);
@@ -26,7 +26,7 @@ pub fn sys_unshare(k: &mut Kernel, me: TaskId, flags: u64) -> Result<Return> {
     }
     k.check_new_namespaces(me, asked, owner)?;
     commit(k, me, flags);
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// Flags that ask for more than their name says.

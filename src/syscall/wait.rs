@@ -1,11 +1,13 @@
-//! wait4(2) and waitid(2) (`kernel/exit.c`). They never block: where Linux would wait, the answer is 0.
+//! wait4(2) and waitid(2) (`kernel/exit.c`).
 
 use super::fd::{Opened, file_at, opened};
+use super::outcome::{ChildInfo, Waited};
 use super::*;
-use crate::bail;
 use crate::kernel::PidId;
+use crate::kernel::cred::{Kuid, OVERFLOW_ID};
 use crate::kernel::file::OpenFlags;
-use crate::kernel::signal::{SIGCHLD, SIGCONT};
+use crate::kernel::signal::{CLD_CONTINUED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, SIGCHLD, SIGCONT};
+use crate::{bail, err};
 
 /// Which children a wait is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,10 +18,10 @@ enum Which {
 }
 
 /// What a wait found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Report {
-    /// Initial-namespace number.
-    pid: i32,
+    pid: Numbers,
+    uid: Kuid,
     event: Event,
 }
 
@@ -31,41 +33,45 @@ enum Event {
     Continued,
 }
 
-/// wait4(2): `PID STATUS`, or 0.
+/// wait4(2).
 ///
 /// # Errors
-/// EINVAL: unknown options; ESRCH: pid INT_MIN; ECHILD: no such child.
-pub fn sys_wait(k: &mut Kernel, me: TaskId, pid: i32, options: u32) -> Result<Return> {
+/// EINVAL: unknown options; ESRCH: pid INT_MIN; ECHILD: no such child. Blocks: nothing to report.
+pub fn sys_wait(k: &mut Kernel, me: TaskId, pid: PidArg, options: u32) -> Outcome {
     let known = WNOHANG | WUNTRACED | WCONTINUED | WNOTHREAD | WCLONE | WALL;
     if options & !known != 0 {
         bail!(EINVAL, "options {} are unknown", format!("{:#x}", options & !known));
     }
-    if pid == i32::MIN {
-        bail!(ESRCH, "{} names no process group", pid);
+    if pid.number() == i32::MIN {
+        bail!(ESRCH, "{} names no process group", pid.number());
     }
-    let which = match pid {
+    let which = match pid.number() {
         -1 => Which::All,
         0 => Which::Group(Some(k.signal_of(me).pgrp.id())),
-        ..-1 => Which::Group(find_visible_pid(k, me, -pid)),
-        1.. => Which::Pid(find_visible_pid(k, me, pid)),
+        ..-1 => Which::Group(pid.negated().find(k, me)),
+        1.. => Which::Pid(pid.find(k, me)),
     };
     let report = do_wait(k, me, which, options | WEXITED)?;
-    Ok(report.map_or(Return::Num(0), |Report { pid, event }| {
+    let waited = report.map(|Report { pid, event, .. }| {
         let status = match event {
             Event::Dead(status) => status,
             Event::Stopped(signo) => signo << 8 | 0x7f,
             Event::Continued => 0xffff,
         };
-        Return::Text(format!("{pid} {status}").into_bytes())
-    }))
+        Waited { pid, status }
+    });
+    if waited.is_none() && options & WNOHANG == 0 {
+        return Err(no_report_yet());
+    }
+    Ok(Return::Wait(waited))
 }
 
-/// waitid(2): `PID exited|killed|stopped|continued N`, or 0.
+/// waitid(2).
 ///
 /// # Errors
 /// EINVAL: unknown options, none of WEXITED, WSTOPPED, WCONTINUED, a bad id; EBADF: no pidfd; ECHILD: no such child;
-/// EAGAIN: a non-blocking pidfd and nothing to report.
-pub fn sys_waitid(k: &mut Kernel, me: TaskId, which: WaitidWhich, options: u32) -> Result<Return> {
+/// EAGAIN: a non-blocking pidfd and nothing to report. Blocks: nothing to report.
+pub fn sys_waitid(k: &mut Kernel, me: TaskId, which: WaitidWhich, options: u32) -> Outcome {
     let known = WNOHANG | WNOWAIT | WEXITED | WUNTRACED | WCONTINUED | WNOTHREAD | WCLONE | WALL;
     if options & !known != 0 {
         bail!(EINVAL, "options {} are unknown", format!("{:#x}", options & !known));
@@ -76,33 +82,39 @@ pub fn sys_waitid(k: &mut Kernel, me: TaskId, which: WaitidWhich, options: u32) 
     let (which, nonblocking) = waitid_target(k, me, which)?;
     match do_wait(k, me, which, options)? {
         None if nonblocking => bail!(EAGAIN, "nothing to report and the pidfd is non-blocking"),
-        None => Ok(Return::Num(0)),
-        Some(Report { pid, event }) => {
-            let (word, number) = match event {
-                Event::Dead(status) if status & 0x7f == 0 => ("exited", status >> 8 & 0xff),
-                Event::Dead(status) => ("killed", status & 0x7f),
-                Event::Stopped(signo) => ("stopped", signo),
-                Event::Continued => ("continued", SIGCONT),
+        None if options & WNOHANG == 0 => Err(no_report_yet()),
+        None => Ok(Return::Waitid(None)),
+        Some(Report { pid, uid, event }) => {
+            let (code, status) = match event {
+                Event::Dead(status) if status & 0x7f == 0 => (CLD_EXITED, status >> 8 & 0xff),
+                Event::Dead(status) => (CLD_KILLED, status & 0x7f),
+                Event::Stopped(signo) => (CLD_STOPPED, signo),
+                Event::Continued => (CLD_CONTINUED, SIGCONT),
             };
-            Ok(Return::Text(format!("{pid} {word} {number}").into_bytes()))
+            let user = k.namespaces[k.cred_of(me).user_ns.id()].user();
+            let uid = user.from_kuid(uid).unwrap_or(OVERFLOW_ID);
+            Ok(Return::Waitid(Some(ChildInfo { pid, uid, code, status })))
         }
     }
+}
+
+fn no_report_yet() -> Stop {
+    Stop::Blocked { on: WaitFor::Child, why: err!(EAGAIN, "no child has anything to report yet: the call would block") }
 }
 
 fn waitid_target(k: &Kernel, me: TaskId, which: WaitidWhich) -> Result<(Which, bool)> {
     Ok(match which {
         WaitidWhich::All => (Which::All, false),
-        WaitidWhich::Pid(pid) if pid > 0 => (Which::Pid(find_visible_pid(k, me, pid)), false),
-        WaitidWhich::Pgid(0) => (Which::Group(Some(k.signal_of(me).pgrp.id())), false),
-        WaitidWhich::Pgid(pgid) if pgid > 0 => (Which::Group(find_visible_pid(k, me, pgid)), false),
+        WaitidWhich::Pid(pid) if pid.number() > 0 => (Which::Pid(pid.find(k, me)), false),
+        WaitidWhich::Pgid(pgid) if pgid.number() == 0 => (Which::Group(Some(k.signal_of(me).pgrp.id())), false),
+        WaitidWhich::Pgid(pgid) if pgid.number() > 0 => (Which::Group(pgid.find(k, me)), false),
         WaitidWhich::Pidfd(fd) if fd >= 0 => {
             let file = file_at(k, me, fd)?;
             let Opened::Pidfd { pid, .. } = opened(k, file) else { bail!(EBADF, "descriptor {} is no pidfd", fd) };
             (Which::Pid(Some(pid)), k.open_files[file].flags.contains(OpenFlags::NONBLOCK))
         }
-        WaitidWhich::Pid(id) | WaitidWhich::Pgid(id) | WaitidWhich::Pidfd(id) => {
-            bail!(EINVAL, "id {} is out of range", id)
-        }
+        WaitidWhich::Pid(id) | WaitidWhich::Pgid(id) => bail!(EINVAL, "id {} is out of range", id.number()),
+        WaitidWhich::Pidfd(fd) => bail!(EINVAL, "id {} is out of range", fd),
         WaitidWhich::Unknown(idtype) => bail!(EINVAL, "idtype {} is unknown", idtype),
     })
 }
@@ -121,7 +133,7 @@ fn do_wait(k: &mut Kernel, me: TaskId, which: Which, options: u32) -> Result<Opt
     for thread in threads {
         let children: Vec<TaskId> = k.children_of(thread).filter(|&c| is_eligible(k, c, which, options)).collect();
         for child in children {
-            if let Some(report) = consider(k, child, options) {
+            if let Some(report) = consider(k, me, child, options) {
                 return Ok(Some(report));
             }
             // One that only waits to be reaped has nothing else to report any more (`wait_consider_task`).
@@ -146,9 +158,10 @@ fn is_eligible(k: &Kernel, child: TaskId, which: Which, options: u32) -> bool {
 }
 
 /// What there is to report of one child; reports it once unless WNOWAIT.
-fn consider(k: &mut Kernel, child: TaskId, options: u32) -> Option<Report> {
+fn consider(k: &mut Kernel, me: TaskId, child: TaskId, options: u32) -> Option<Report> {
     let keep = options & WNOWAIT != 0;
-    let pid = k.task_nr(child);
+    let pid = Numbers::of(k, me, k.pid_of(child));
+    let uid = k.cred_of(child).ids.uid;
     if k.is_reapable(child) {
         if options & WEXITED == 0 {
             return None;
@@ -157,17 +170,17 @@ fn consider(k: &mut Kernel, child: TaskId, options: u32) -> Option<Report> {
         if !keep {
             k.release_task(child);
         }
-        return Some(Report { pid, event });
+        return Some(Report { pid, uid, event });
     }
     let signal = k.tasks[child].signal;
     let group = &mut k.signals[signal];
     if options & WUNTRACED != 0 && group.stop_unreported {
         group.stop_unreported = keep;
-        return group.stop_signal.map(|signo| Report { pid, event: Event::Stopped(signo) });
+        return group.stop_signal.map(|signo| Report { pid, uid, event: Event::Stopped(signo) });
     }
     if options & WCONTINUED != 0 && group.continued {
         group.continued = keep;
-        return Some(Report { pid, event: Event::Continued });
+        return Some(Report { pid, uid, event: Event::Continued });
     }
     None
 }

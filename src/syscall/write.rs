@@ -1,12 +1,13 @@
 //! write(2) to files of the lab's tree: each file's own rules are in the module of what it changes.
 
-use super::{Return, cgroup, cwd, fd, hostname, idmap, namei, sysctl, timens};
+use super::{Outcome, Return, cgroup, cwd, fd, hostname, idmap, namei, sysctl, timens};
 use crate::bail;
 use crate::errno::Result;
+use crate::kernel::cred::NewCred;
 use crate::kernel::file::{Bound, FileKind, OpenFlags};
 use crate::kernel::mount::dentry::Content;
 use crate::kernel::node::{Node, Place};
-use crate::kernel::{CredId, DentryId, FileId, Kernel, NsId, TaskId};
+use crate::kernel::{DentryId, FileId, Kernel, TaskId};
 use crate::tree::{self, Sysctl, Viewer, WriteTarget};
 
 /// Longest plain file, bytes.
@@ -17,8 +18,8 @@ const FILE_MAX: usize = 1 << 20;
 pub(super) struct Writing<'a> {
     /// Who writes.
     pub task: TaskId,
-    /// With whose credentials the file was opened.
-    pub opener: CredId,
+    /// With which credentials the file was opened.
+    pub opener: &'a NewCred,
     /// The file position, bytes.
     pub pos: u64,
     pub bytes: &'a [u8],
@@ -53,13 +54,20 @@ impl Written {
 /// taken.
 ///
 /// # Errors
-/// Those of opening the file for writing and of what it changes; EIO or EINVAL where nothing can be written.
+/// Those of opening the file for writing and of [`write_open`].
 pub fn write_node(k: &mut Kernel, task: TaskId, node: Node, pos: u64, bytes: &[u8]) -> Result<usize> {
-    let task = node.view.viewer().unwrap_or(task);
-    tree::may_open(k, Viewer(task), node, OpenFlags::WRITE)?;
-    let bound = tree::bound_ns(k, Viewer(task), node);
-    let writing = Writing { task, opener: k.tasks[task].cred.id(), pos, bytes };
-    let written = perform(k, node, bound, &writing);
+    let bound = tree::open(k, Viewer(task), node, OpenFlags::WRITE)?;
+    write_open(k, task, &bound, pos, bytes)
+}
+
+/// Writes to an open file as `task`, or as the task through whose eyes it is seen, at `pos`: the bytes taken.
+///
+/// # Errors
+/// Those of what it changes; EIO or EINVAL where nothing can be written.
+pub fn write_open(k: &mut Kernel, task: TaskId, file: &Bound, pos: u64, bytes: &[u8]) -> Result<usize> {
+    let task = file.node.view.viewer().unwrap_or(task);
+    let writing = Writing { task, opener: &file.opener, pos, bytes };
+    let written = perform(k, file, &writing);
     k.run_work();
     written.map(|written| written.bytes)
 }
@@ -70,21 +78,19 @@ pub fn write_node(k: &mut Kernel, task: TaskId, node: Node, pos: u64, bytes: &[u
 /// EBADF: not open for writing; those of what it changes.
 pub fn write_file(k: &mut Kernel, task: TaskId, file: FileId, bytes: &[u8]) -> Result<usize> {
     let open = &k.open_files[file];
-    let (node, bound) = match &open.kind {
-        FileKind::Node { node, bound } if open.flags.contains(OpenFlags::WRITE) => {
-            (*node, bound.as_ref().map(Bound::id))
-        }
+    let bound = match &open.kind {
+        FileKind::Node { bound, .. } if open.flags.contains(OpenFlags::WRITE) => bound.clone(),
         FileKind::Pidfd { .. } => bail!(EINVAL, "a pidfd cannot be written"),
         FileKind::Socket(_) => bail!(EOPNOTSUPP, "sockets carry no data in a lab"),
         FileKind::Mqueue(_) if open.flags.contains(OpenFlags::WRITE) => {
             bail!(EINVAL, "a queue cannot be written: mq_send puts messages into it")
         }
-        FileKind::Ns(_) | FileKind::Node { .. } | FileKind::Mqueue(_) | FileKind::Mounts { .. } => {
+        FileKind::Ns(_) | FileKind::Node { .. } | FileKind::Mqueue(_) => {
             bail!(EBADF, "the descriptor is not open for writing")
         }
     };
-    let writing = Writing { task, opener: open.cred.id(), pos: open.pos, bytes };
-    let written = perform(k, node, bound, &writing)?;
+    let writing = Writing { task, opener: &bound.opener, pos: open.pos, bytes };
+    let written = perform(k, &bound, &writing)?;
     if written.advances {
         k.open_files[file].pos += written.bytes as u64;
     }
@@ -95,7 +101,7 @@ pub fn write_file(k: &mut Kernel, task: TaskId, file: FileId, bytes: &[u8]) -> R
 ///
 /// # Errors
 /// EMFILE at RLIMIT_NOFILE; those of finding the file, [`write_node`] and [`write_file`].
-pub fn sys_write(k: &mut Kernel, task: TaskId, path: &[u8], bytes: &[u8]) -> Result<Return> {
+pub fn sys_write(k: &mut Kernel, task: TaskId, path: &[u8], bytes: &[u8]) -> Outcome {
     let taken = match fd::descriptor(path) {
         Some(number) => write_file(k, task, fd::file_at(k, task, number)?, bytes)?,
         None => {
@@ -108,17 +114,18 @@ pub fn sys_write(k: &mut Kernel, task: TaskId, path: &[u8], bytes: &[u8]) -> Res
     Ok(Return::Num(taken as i64))
 }
 
-fn perform(k: &mut Kernel, node: Node, bound: Option<NsId>, w: &Writing) -> Result<Written> {
+fn perform(k: &mut Kernel, file: &Bound, w: &Writing) -> Result<Written> {
+    let (node, bound) = (file.node, file.about.ns());
     let Some(target) = tree::write_target(node) else {
         match node.place {
             Place::Fixed(_) => bail!(EIO, "the file cannot be written"),
             _ => bail!(EINVAL, "the file cannot be written"),
         }
     };
-    if let (WriteTarget::Sysctl(_), Some(ns)) = (target, bound)
-        && !k.namespaces.contains(ns)
-    {
-        bail!(ENOENT, "the sysctl went with its namespace");
+    match (target, bound.is_some_and(|ns| !k.namespaces.contains(ns))) {
+        (WriteTarget::Sysctl(_), true) => bail!(ENOENT, "the sysctl went with its namespace"),
+        (_, true) => bail!(ESRCH, "the namespace this file is about is gone"),
+        (_, false) => {}
     }
     tree::may_write_sysctl(k, w.task, node, bound)?;
     match (target, bound) {

@@ -1,11 +1,11 @@
 //! Who looks at a file, and what follows from that: numbers, ids and rights.
 
-use super::open::{Access, bound_ns, check_sysctl_use};
+use super::open::{Access, about, check_sysctl_use};
 use super::{Viewer, root};
 use crate::bail;
 use crate::errno::{Errno, Error, Result};
 use crate::kernel::cred::{Kgid, Kuid, OVERFLOW_ID};
-use crate::kernel::file::{Bound, File, FileKind};
+use crate::kernel::file::{About, Bound};
 use crate::kernel::node::{Node, View};
 use crate::kernel::ns::{Slot, UserNamespace};
 use crate::kernel::ptrace::PtraceMode;
@@ -21,7 +21,7 @@ pub(super) struct Look<'k> {
     pub user_ns: NsId,
     /// The pid namespace of this instance of `proc`: numbers are those of this namespace.
     pub pid_ns: NsId,
-    /// What the file was bound to when it was opened, see [`super::bound_ns`].
+    /// The namespace the file is about since it was opened, see [`super::bind`].
     pub bound: Option<NsId>,
     /// The mount it goes through, in the file tree of some task.
     pub mount: Option<MountId>,
@@ -45,29 +45,31 @@ impl<'k> Look<'k> {
         let user_ns = k.cred_of(reader).user_ns.id();
         let mut look =
             Look { k, reader, user_ns, pid_ns, bound: None, opener_pid_ns, mount: node.path().map(|path| path.mount) };
-        look.bound = bound_ns(&look, node);
+        look.bound = about(&look, node).ns();
         Ok(look)
     }
 
     /// Of a task that reads a file opened before, perhaps by another task.
     ///
     /// # Errors
-    /// ENOENT: a sysctl whose namespace is gone; EPERM: one that the task may not read.
-    pub fn opened(k: &'k Kernel, reader: TaskId, file: &File, node: Node) -> Result<Look<'k>> {
-        let mut look = Look::now(k, Viewer(reader), node)?;
-        look.user_ns = k.creds[file.cred.id()].user_ns.id();
-        if let FileKind::Node { bound, .. } = &file.kind {
-            if let Some(Bound::Table(ns)) = bound
-                && !k.namespaces.contains(*ns)
-            {
-                bail!(ENOENT, "the sysctl went with its namespace");
-            }
-            look.bound = bound.as_ref().map(Bound::id);
-            if let Some(Bound::SysvIpc { pid_ns, .. }) = bound {
-                look.opener_pid_ns = pid_ns.id();
-            }
+    /// ENOENT: a sysctl whose namespace is gone; ESRCH: another namespace the file is about is gone, or the viewer; EPERM:
+    /// a sysctl that the task may not read.
+    pub fn opened(k: &'k Kernel, viewer: Viewer, file: &Bound) -> Result<Look<'k>> {
+        let mut look = Look::now(k, viewer, file.node)?;
+        let is_gone = |ns: NsId| !k.namespaces.contains(ns);
+        match file.about {
+            About::Table(ns) if is_gone(ns) => bail!(ENOENT, "the sysctl went with its namespace"),
+            about if about.ns().is_some_and(is_gone) => bail!(ESRCH, "the namespace this file is about is gone"),
+            About::SysvIpc { pid_ns, .. } if is_gone(pid_ns) => bail!(ESRCH, "the opener's pid namespace is gone"),
+            About::SysvIpc { pid_ns, .. } => look.opener_pid_ns = pid_ns,
+            About::Itself | About::Ns(_) | About::Table(_) | About::Mounts { .. } => {}
         }
-        check_sysctl_use(&look, node, Access::READ)?;
+        if is_gone(file.opener.user_ns) {
+            bail!(ESRCH, "the opener's user namespace is gone");
+        }
+        look.user_ns = file.opener.user_ns;
+        look.bound = file.about.ns();
+        check_sysctl_use(&look, file.node, Access::READ)?;
         Ok(look)
     }
 
@@ -78,7 +80,7 @@ impl<'k> Look<'k> {
 
     /// The task's number in this view, 0 if it is outside.
     pub fn nr(&self, task: TaskId) -> i32 {
-        self.k.task_nr_ns(task, self.pid_ns)
+        self.k.named_nr(task, self.pid_ns)
     }
 
     /// The network namespace the file is about, or the reader's; `None` of a zombie.
@@ -93,7 +95,7 @@ impl<'k> Look<'k> {
 
     /// The number of the task's process in this view, 0 if it is outside.
     pub fn tgid(&self, task: TaskId) -> i32 {
-        self.k.task_tgid_nr_ns(task, self.pid_ns)
+        self.k.named_tgid(task, self.pid_ns)
     }
 
     /// The task, thread or not, that a name of this view's `proc` means.

@@ -17,6 +17,7 @@ mod net_conf;
 mod open;
 mod outline;
 mod proc;
+mod read;
 mod resolve;
 mod root;
 mod rows;
@@ -30,22 +31,21 @@ use crate::errno::Result;
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::file::CgroupFile;
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
-use crate::kernel::file::{File, FileKind};
-use crate::kernel::mount::dentry::Content;
 use crate::kernel::net::conf::ConfOf;
 use crate::kernel::node::{Node, Object, Place, View};
+use crate::kernel::ns::NsType;
 use crate::kernel::ns::ipc::IpcSysctl;
-use crate::kernel::ns::{NS_TABLE, NsType};
 use crate::kernel::uid_map::MapKind;
-use crate::kernel::{DentryId, Kernel, NsId, TaskId};
+use crate::kernel::{DentryId, Kernel, TaskId};
 use look::Look;
 use name::Style;
 use proc::pid::{self, TaskDir, fd};
 use proc::sys::{self, Rule};
 
 pub use open::{
-    DirUse, check_writable, listed_mounts, may_access_dir, may_open, may_write_as, may_write_sysctl, write_target,
+    DirUse, bind, check_writable, may_access_dir, may_open, may_write_as, may_write_sysctl, open, write_target,
 };
+pub use read::{read, read_file, read_open};
 pub use resolve::{Last, resolve, resolve_file, resolve_parent};
 pub use root::{getcwd, site};
 pub use trace::lines_after as trace_after;
@@ -53,6 +53,9 @@ pub use trace::lines_after as trace_after;
 /// Who looks: ids and rights are this task's. Numbers are those of the view's pid namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Viewer(pub TaskId);
+
+/// The number of the top directory.
+pub const ROOT_INO: u64 = 1;
 
 /// The top of the lab.
 pub const ROOT: Node = Node { view: View::Caller, place: Place::Fixed(0) };
@@ -77,8 +80,8 @@ pub struct Attr {
     pub gid: Kgid,
     /// 1 for a directory: its sub-directories come and go and are not counted.
     pub nlink: u32,
-    /// The inode number where it has a meaning: of a namespace file its inum.
-    pub ino: Option<u64>,
+    /// The inode number, see [`ino`].
+    pub ino: u64,
 }
 
 /// How long a cache may keep what it was told, without being told of changes.
@@ -95,9 +98,11 @@ pub struct DirEntry {
     pub name: String,
     pub node: Node,
     pub file_type: FileType,
+    /// The inode number, as in the file's attributes.
+    pub ino: u64,
 }
 
-/// What a write to a file changes. Which namespace is meant is fixed at open: [`bound_ns`].
+/// What a write to a file changes. Which namespace is meant is fixed at open: [`bind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteTarget {
     /// A map of the bound user namespace.
@@ -142,18 +147,13 @@ pub enum NetSysctl {
     Conf(ConfOf, usize),
 }
 
-/// The namespace `node` addresses when `viewer` opens it now, where that is fixed at open: the user namespace of a map
-/// or setgroups file, the table of a sysctl.
-pub fn bound_ns(k: &Kernel, viewer: Viewer, node: Node) -> Option<NsId> {
-    Look::now(k, viewer, node).ok()?.bound
-}
-
 /// The file called `name` in a directory. Asks no rights: [`resolve`] does.
 ///
 /// # Errors
 /// ENOENT: there is none; ENOTDIR; ESRCH: the viewer is gone.
 pub fn lookup(k: &Kernel, viewer: Viewer, dir: Node, name: &[u8]) -> Result<Node> {
     let look = Look::now(k, viewer, dir)?;
+    check_not_gone(&look, dir)?;
     check_dir(&look, dir)?;
     let found = match dir.place {
         Place::As(task) => return child_of_as(k, task, name),
@@ -209,7 +209,7 @@ pub fn readdir(k: &Kernel, viewer: Viewer, dir: Node) -> Result<Vec<DirEntry>> {
     };
     let entries = entries.into_iter().filter_map(|(name, place)| {
         let node = root::topmost(k, Node { view: dir.view, place });
-        Some(DirEntry { name, node, file_type: file_type(k, node.place)? })
+        Some(DirEntry { name, node, file_type: file_type(k, node.place)?, ino: ino(k, node.place) })
     });
     let root = (dir.place == ROOT.place).then(|| root::entry(k, look.reader, dir.view.viewer())).flatten();
     Ok(entries.chain(root).collect())
@@ -226,6 +226,7 @@ fn as_entries(k: &Kernel, task: TaskId) -> Result<Vec<DirEntry>> {
         name: name.to_owned(),
         node: Node { view: View::As(task), place },
         file_type: FileType::Directory,
+        ino: ino(k, place),
     });
     Ok(entries.chain(root::entry(k, task, Some(task))).collect())
 }
@@ -247,19 +248,53 @@ fn check_dir(look: &Look<'_>, dir: Node) -> Result<()> {
     Ok(())
 }
 
-/// Attributes of a file.
+/// Attributes of a file, also of one that is open and whose task is gone.
 ///
 /// # Errors
 /// ENOENT: it is gone; ESRCH: the viewer is gone.
 pub fn attr(k: &Kernel, viewer: Viewer, node: Node) -> Result<Attr> {
-    attr_of(&Look::now(k, viewer, node)?, node)
+    let look = Look::now(k, viewer, node)?;
+    if let Place::Pid(task, row) | Place::Tid(task, row) = node.place
+        && matches!(pid::row_at(row).kind, pid::Kind::Dir(pid::Dir::Fd))
+        && !k.tasks.contains(task)
+    {
+        bail!(ENOENT, "the task of these descriptors is gone");
+    }
+    attr_of(&look, node)
+}
+
+/// Whether anything can be looked up in a directory, as far as it depends on its task being there.
+///
+/// # Errors
+/// ESRCH
+fn check_not_gone(look: &Look<'_>, dir: Node) -> Result<()> {
+    let closed = match dir.place {
+        Place::Pid(task, row) => TaskDir::process(task).is_closed_when_gone(row),
+        Place::Tid(task, row) => TaskDir::thread(task).is_closed_when_gone(row),
+        _ => false,
+    };
+    if closed && is_task_gone(look.k, dir) {
+        bail!(ESRCH, "the task of this directory is gone");
+    }
+    Ok(())
+}
+
+/// A file that outlives its task for those who have it open: all that `proc` has of a task.
+fn is_task_gone(k: &Kernel, node: Node) -> bool {
+    let task = match node.place {
+        Place::Pid(task, _) | Place::Tid(task, _) | Place::NsLink { task, .. } => task,
+        _ => return false,
+    };
+    !k.tasks.contains(task) && is_seen(k, node)
 }
 
 fn attr_of(look: &Look<'_>, node: Node) -> Result<Attr> {
     let k = look.k;
-    let file_type = if is_alive(k, node) { file_type(k, node.place) } else { None };
+    let is_gone = is_task_gone(k, node);
+    let file_type = if is_gone || is_alive(k, node) { file_type(k, node.place) } else { None };
     let Some(file_type) = file_type else { bail!(ENOENT, "this file is gone") };
-    let mut attr = Attr { file_type, mode: 0o444, uid: GLOBAL_ROOT_UID, gid: GLOBAL_ROOT_GID, nlink: 1, ino: None };
+    let mut attr =
+        Attr { file_type, mode: 0o444, uid: GLOBAL_ROOT_UID, gid: GLOBAL_ROOT_GID, nlink: 1, ino: ino(k, node.place) };
     match node.place {
         Place::Dentry(id) => attr = root::attr(k, id),
         Place::Fixed(row) => {
@@ -272,6 +307,11 @@ fn attr_of(look: &Look<'_>, node: Node) -> Result<Attr> {
         }
         Place::MaxNamespaces(_) => attr.mode = 0o644,
         Place::As(task) => own(k, &mut attr, task, 0o555),
+        Place::Pid(task, row) | Place::Tid(task, row) if is_gone => {
+            attr.mode = pid::row_at(row).mode;
+            attr.nlink = TaskDir { task, thread: matches!(node.place, Place::Tid(..)) }.nlink(k, row);
+        }
+        Place::NsLink { .. } if is_gone => attr.mode = 0o777,
         Place::Pid(task, row) | Place::Tid(task, row) => {
             own(k, &mut attr, task, pid::row_at(row).mode);
             if pid::is_net_file(row) {
@@ -286,7 +326,7 @@ fn attr_of(look: &Look<'_>, node: Node) -> Result<Attr> {
             let queue = &k.mqueues[queue];
             (attr.mode, attr.uid, attr.gid) = (queue.mode, queue.uid, queue.gid);
         }
-        Place::NsFile(ns) => attr.ino = Some(u64::from(k.namespaces[ns].common.inum)),
+        Place::NsFile(_) => {}
         Place::Fd { task, fd, info: false, .. } => own(k, &mut attr, task, fd::link_mode(fd::file(k, task, fd)?)),
         Place::Fd { task, info: true, .. } => own(k, &mut attr, task, 0o444),
         Place::NetConf(_, row) => {
@@ -340,8 +380,6 @@ fn file_type(k: &Kernel, place: Place) -> Option<FileType> {
 
 /// The object a file shows still exists, and the task that looks too where the view names one.
 fn is_alive(k: &Kernel, node: Node) -> bool {
-    let is_seen = node.view.viewer().is_none_or(|task| k.tasks.contains(task))
-        && node.path().is_none_or(|path| k.vfs.mounts.contains(path.mount));
     let exists = match node.place {
         Place::Dentry(id) => k.vfs.dentries.contains(id),
         Place::NsFile(ns) => k.namespaces.contains(ns),
@@ -351,7 +389,12 @@ fn is_alive(k: &Kernel, node: Node) -> bool {
         Place::Struct(object, _) | Place::StructItem(object, ..) => structs::is_alive(k, object),
         _ => node.task().is_none_or(|task| k.tasks.contains(task)),
     };
-    is_seen && exists
+    is_seen(k, node) && exists
+}
+
+fn is_seen(k: &Kernel, node: Node) -> bool {
+    node.view.viewer().is_none_or(|task| k.tasks.contains(task))
+        && node.path().is_none_or(|path| k.vfs.mounts.contains(path.mount))
 }
 
 /// The text of a link as the mount shows it: following it never leaves the lab. Link text of a task's root, working
@@ -359,7 +402,8 @@ fn is_alive(k: &Kernel, node: Node) -> bool {
 /// the same directory.
 ///
 /// # Errors
-/// EINVAL: no link. EACCES: the task it belongs to is gone or not accessible. ENOENT: it leads nowhere.
+/// EINVAL: no link. EACCES: the task it belongs to is not accessible, or gone if it leads to a namespace. ENOENT: it leads
+/// nowhere, or its task is gone.
 pub fn readlink(k: &Kernel, viewer: Viewer, node: Node) -> Result<Vec<u8>> {
     link_text(k, viewer, node, Style::Mount)
 }
@@ -375,75 +419,12 @@ pub fn readlink_as_task(k: &Kernel, task: TaskId, node: Node) -> Result<Vec<u8>>
 fn link_text(k: &Kernel, viewer: Viewer, node: Node, style: Style) -> Result<Vec<u8>> {
     let look = Look::now(k, viewer, node)?;
     if !is_alive(k, node) {
-        bail!(EACCES, "the task this link belongs to is gone");
+        match node.place {
+            Place::NsLink { .. } => bail!(EACCES, "the task this link belongs to is gone"),
+            _ => bail!(ENOENT, "the task this link belongs to is gone"),
+        }
     }
     name::link_text(&look, node, style)
-}
-
-/// The whole content of a file, for a viewer that opens it now. Asks no rights but those Linux asks at each read.
-///
-/// # Errors
-/// EISDIR; EINVAL: a namespace file or a link; ESRCH: its task or the viewer is gone; EACCES.
-pub fn read(k: &Kernel, viewer: Viewer, node: Node) -> Result<Vec<u8>> {
-    content(&Look::now(k, viewer, node)?, node)
-}
-
-/// The whole content of a file that is open: ids as the opener's user namespace has them, of the namespace it was
-/// bound to, at the time of the read.
-///
-/// # Errors
-/// As [`read`].
-pub fn read_open(k: &Kernel, reader: TaskId, file: &File) -> Result<Vec<u8>> {
-    match &file.kind {
-        FileKind::Ns(_) | FileKind::Pidfd { .. } => bail!(EINVAL, "namespace files and pidfds cannot be read"),
-        FileKind::Mounts { node, ns, root } => {
-            let look = Look::opened(k, reader, file, *node)?;
-            let format = pid::mounts_format(node.place).unwrap_or(pid::Format::Info);
-            Ok(pid::render_mounts(&look, ns.id(), root.path(), format))
-        }
-        FileKind::Socket(_) => bail!(EOPNOTSUPP, "sockets carry no data in a lab"),
-        FileKind::Node { node, .. } => content(&Look::opened(k, reader, file, *node)?, *node),
-        FileKind::Mqueue(open) => Ok(mqueue::text(k, reader, open.queue.id())),
-    }
-}
-
-fn content(look: &Look<'_>, node: Node) -> Result<Vec<u8>> {
-    let k = look.k;
-    if !is_alive(k, node) {
-        bail!(ESRCH, "what this file shows is gone");
-    }
-    if file_type(k, node.place) == Some(FileType::Directory) {
-        bail!(EISDIR, "this is a directory");
-    }
-    let text = match node.place {
-        Place::Dentry(id) => match &k.vfs.dentries[id].content {
-            Content::File(bytes) => Some(bytes.clone()),
-            Content::Directory(_) | Content::Symlink(_) | Content::Socket(_) => None,
-        },
-        Place::Fixed(row) => match fixed::row(row).kind {
-            fixed::Kind::File(render) | fixed::Kind::SysvIpc(render) | fixed::Kind::Sysctl { render, .. } => {
-                return render(look);
-            }
-            fixed::Kind::Ipc(sysctl) => return sys::ipc(look, sysctl),
-            fixed::Kind::Dir(_) | fixed::Kind::Link(_) => None,
-        },
-        Place::MaxNamespaces(kind) => return sys::max_namespaces(look, NS_TABLE[usize::from(kind)]),
-        Place::Pid(task, row) | Place::Tid(task, row) => match pid::row_at(row).kind {
-            pid::Kind::File(render) => return render(look, task),
-            pid::Kind::Dir(_) | pid::Kind::Link(_) => None,
-        },
-        Place::Fd { task, fd, info: true, .. } => return fd::info(look, task, fd),
-        Place::Cgroup(id, Some(file)) => return cgroup::read(look, id, file),
-        Place::NetConf(of, Some(row)) => return net_conf::read(look, of, row),
-        Place::Mqueue(queue) => Some(mqueue::text(k, look.reader, queue)),
-        Place::Struct(object, row) => structs::read(k, object, row),
-        Place::StructItem(object, row, key) => structs::read_item(k, object, row, key),
-        _ => None,
-    };
-    match text {
-        Some(text) => Ok(text),
-        None => bail!(EINVAL, "this file cannot be read"),
-    }
 }
 
 /// What a cache may keep of a node.
@@ -471,11 +452,21 @@ pub fn cacheable(node: Node) -> Cacheable {
     Cacheable { name, attr }
 }
 
-/// An inode number for files that have none of their own: stable, and beyond all inums.
-pub fn ino(node: Node) -> u64 {
+/// The number of a file in listings and in its attributes, whoever looks and by whatever path. A namespace file's is its
+/// inum; every other is a hash of what the file is, 2^52 or more, so a file keeps its number for as long as it lives and
+/// one that comes later has another.
+pub fn ino(k: &Kernel, place: Place) -> u64 {
+    if place == ROOT.place {
+        return ROOT_INO;
+    }
+    if let Place::NsFile(ns) = place
+        && let Some(ns) = k.namespaces.get(ns)
+    {
+        return u64::from(ns.common.inum);
+    }
     let mut hasher = DefaultHasher::new();
-    node.place.hash(&mut hasher);
-    1 << 40 | hasher.finish() >> 24
+    place.hash(&mut hasher);
+    1 << 52 | hasher.finish() >> 12
 }
 
 /// The file is `kernel/trace`, which grows and can be followed.
@@ -486,6 +477,11 @@ pub fn is_trace(node: Node) -> bool {
 /// The file is `kernel/faults`: its content belongs to who serves the tree to readers.
 pub fn is_faults(node: Node) -> bool {
     matches!(node.place, Place::Fixed(row) if fixed::row(row).path == "kernel/faults")
+}
+
+/// The link of a descriptor, which may be closed while its task lives.
+pub fn is_descriptor(node: Node) -> bool {
+    matches!(node.place, Place::Fd { .. })
 }
 
 /// The directory is `ns`, whose order of entries is part of what Linux shows.

@@ -12,7 +12,7 @@ use crate::bail;
 use crate::errno::Result;
 use crate::kernel::MqueueId;
 use crate::kernel::TaskId;
-use crate::kernel::file::FileKind;
+use crate::kernel::file::{Bound, FileKind};
 use crate::kernel::mount::site::Path;
 use crate::kernel::node::{Node, Object, Place, View};
 use crate::kernel::ns::{ENTRIES, NS_TABLE};
@@ -88,7 +88,7 @@ pub(super) fn link_text(look: &Look<'_>, node: Node, style: Style) -> Result<Vec
                 FileKind::Ns(id) => Ok(ns::text(k, *id).into_bytes()),
                 FileKind::Socket(socket) => Ok(format!("socket:[{}]", k.net.sockets[*socket].ino).into_bytes()),
                 FileKind::Pidfd { .. } => Ok(b"anon_inode:[pidfd]".to_vec()),
-                FileKind::Node { node: target, .. } | FileKind::Mounts { node: target, .. } => match target.path() {
+                FileKind::Node { bound: Bound { node: target, .. }, .. } => match target.path() {
                     Some(path) => Ok(tree_text(look, node, task, path, style)),
                     None => Ok(file_text(look, node, *target, style).into_bytes()),
                 },

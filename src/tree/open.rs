@@ -1,19 +1,23 @@
-//! Who may open what, and what an open file is bound to.
+//! Who may open what, and what an open decides.
+
+use std::sync::Arc;
 
 use super::fixed::{self, Kind};
 use super::look::Look;
 use super::proc::pid::{self, Dir, OpenCheck};
 use super::proc::sys::{self, Rule};
-use super::{Attr, FileType, NetSysctl, Sysctl, Viewer, WriteTarget, attr_of, is_alive, net_conf};
+use super::{
+    Attr, FileType, NetSysctl, Sysctl, Viewer, WriteTarget, attr_of, check_not_gone, is_alive, is_task_gone, net_conf,
+};
 use crate::bail;
 use crate::errno::{Errno, Error, Result};
 use crate::kernel::capability::Cap;
-use crate::kernel::file::OpenFlags;
+use crate::kernel::cred::Rights;
+use crate::kernel::file::{About, Bound, OpenFlags};
 use crate::kernel::mount::flags::MountFlags;
-use crate::kernel::mount::site::Path;
 use crate::kernel::node::{Node, Place};
 use crate::kernel::ns::{NS_TABLE, Slot};
-use crate::kernel::{CredId, Kernel, NsId, TaskId};
+use crate::kernel::{Kernel, NsId, TaskId};
 
 bitflags::bitflags! {
     /// What is done with a file, as the bits of a mode.
@@ -45,6 +49,7 @@ impl Access {
 /// EACCES
 pub fn may_access_dir(k: &Kernel, viewer: Viewer, dir: Node, writes: DirUse) -> Result<()> {
     let look = Look::now(k, viewer, dir)?;
+    check_not_gone(&look, dir)?;
     let access = if writes == DirUse::Change { Access::WRITE | Access::EXEC } else { Access::EXEC };
     check_access(&look, dir, &attr_of(&look, dir)?, access)
 }
@@ -56,13 +61,6 @@ pub enum DirUse {
     Search,
     /// Names come and go.
     Change,
-}
-
-/// The namespace and root directory whose mounts a file lists, of the task it belongs to (`mounts_open_common`).
-pub fn listed_mounts(k: &Kernel, node: Node) -> Option<(NsId, Path)> {
-    pid::mounts_format(node.place)?;
-    let task = node.task().filter(|&task| k.tasks.contains(task))?;
-    Some((k.mnt_ns_of(task)?, k.fs_of(task)?.root.path()))
 }
 
 /// What a write to `node` changes, `None` where Linux has no write operation.
@@ -86,37 +84,64 @@ pub fn write_target(node: Node) -> Option<WriteTarget> {
     }
 }
 
-/// The namespace `node` addresses for one look at it, where that is fixed at open.
-pub(super) fn bound_ns(look: &Look<'_>, node: Node) -> Option<NsId> {
+/// What `node` is about when it is opened now.
+pub(super) fn about(look: &Look<'_>, node: Node) -> About {
+    let k = look.k;
+    let of = |ns: Option<NsId>, about: fn(NsId) -> About| ns.map_or(About::Itself, about);
+    let own = |slot| k.task_ns(look.reader, slot);
+    let task = node.task().filter(|&task| k.tasks.contains(task));
     match node.place {
-        Place::Pid(task, row) | Place::Tid(task, row) if pid::is_net_file(row) => {
-            return look.k.tasks.contains(task).then(|| look.k.task_ns(task, Slot::Net))?;
+        Place::Pid(_, row) | Place::Tid(_, row) if pid::is_net_file(row) => {
+            return of(task.and_then(|task| k.task_ns(task, Slot::Net)), About::Ns);
         }
-        Place::NetConf(..) => return look.k.task_ns(look.reader, Slot::Net),
-        Place::Cgroup(_, Some(_)) => return look.k.task_ns(look.reader, Slot::Cgroup),
+        Place::Pid(..) | Place::Tid(..) if pid::mounts_format(node.place).is_some() => {
+            let mounts = task.and_then(|task| Some((k.mnt_ns_of(task)?, k.fs_of(task)?.root.path())));
+            return mounts.map_or(About::Itself, |(ns, root)| About::Mounts { ns, root });
+        }
+        Place::NetConf(..) => return of(own(Slot::Net), About::Table),
+        Place::Cgroup(_, Some(_)) => return of(own(Slot::Cgroup), About::Ns),
+        Place::Fixed(row) if matches!(fixed::row(row).kind, Kind::SysvIpc(_)) => {
+            let pid_ns = look.opener_pid_ns;
+            return own(Slot::Ipc).map_or(About::Itself, |ipc_ns| About::SysvIpc { ipc_ns, pid_ns });
+        }
         _ => {}
     }
-    let reader_ipc_ns = || look.k.task_ns(look.reader, Slot::Ipc);
-    if let Place::Fixed(row) = node.place
-        && let Kind::SysvIpc(_) = fixed::row(row).kind
-    {
-        return reader_ipc_ns();
-    }
-    match write_target(node)? {
-        WriteTarget::Map(_) | WriteTarget::Setgroups => {
-            let task = node.task().filter(|&task| look.k.tasks.contains(task))?;
-            Some(look.k.cred_of(task).user_ns.id())
+    match write_target(node) {
+        Some(WriteTarget::Map(_) | WriteTarget::Setgroups) => {
+            of(task.map(|task| k.cred_of(task).user_ns.id()), About::Ns)
         }
-        WriteTarget::Sysctl(Sysctl::Net(_)) => look.k.task_ns(look.reader, Slot::Net),
-        WriteTarget::Sysctl(Sysctl::PidMax) => Some(look.k.task_active_pid_ns(look.reader)),
-        WriteTarget::Sysctl(Sysctl::MaxNamespaces(_)) => Some(look.user_ns),
-        WriteTarget::Sysctl(Sysctl::Ipc(_)) => reader_ipc_ns(),
-        WriteTarget::Sysctl(Sysctl::Hostname | Sysctl::Domainname | Sysctl::NsLastPid | Sysctl::MountMax)
-        | WriteTarget::File(_)
-        | WriteTarget::Comm(_)
-        | WriteTarget::Cgroup(..)
-        | WriteTarget::TimensOffsets(_) => None,
+        Some(WriteTarget::Sysctl(Sysctl::Net(_))) => of(own(Slot::Net), About::Table),
+        Some(WriteTarget::Sysctl(Sysctl::PidMax)) => About::Table(k.task_active_pid_ns(look.reader)),
+        Some(WriteTarget::Sysctl(Sysctl::MaxNamespaces(_))) => About::Table(look.user_ns),
+        Some(WriteTarget::Sysctl(Sysctl::Ipc(_))) => of(own(Slot::Ipc), About::Table),
+        Some(
+            WriteTarget::Sysctl(Sysctl::Hostname | Sysctl::Domainname | Sysctl::NsLastPid | Sysctl::MountMax)
+            | WriteTarget::File(_)
+            | WriteTarget::Comm(_)
+            | WriteTarget::Cgroup(..)
+            | WriteTarget::TimensOffsets(_),
+        )
+        | None => About::Itself,
     }
+}
+
+/// What an open of `node` by `viewer` decides; one with O_PATH decides nothing.
+///
+/// # Errors
+/// ESRCH: the viewer is gone.
+pub fn bind(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Result<Bound> {
+    let look = Look::now(k, viewer, node)?;
+    let about = if flags.contains(OpenFlags::PATH) { About::Itself } else { about(&look, node) };
+    Ok(Bound { node, opener: Arc::new(k.prepare_creds(look.reader)), about })
+}
+
+/// Opens `node` for `viewer`.
+///
+/// # Errors
+/// Those of [`may_open`].
+pub fn open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Result<Bound> {
+    may_open(k, viewer, node, flags)?;
+    bind(k, viewer, node, flags)
 }
 
 /// Whether `viewer` may open `node` this way: open(2) from `do_open` in `fs/namei.c` on.
@@ -128,13 +153,18 @@ pub(super) fn bound_ns(look: &Look<'_>, node: Node) -> Option<NsId> {
 /// file of a task that is gone or a zombie.
 pub fn may_open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Result<()> {
     let look = Look::now(k, viewer, node)?;
-    if !is_alive(k, node) {
+    let is_gone = is_task_gone(k, node);
+    if !is_gone && !is_alive(k, node) {
         bail!(ENOENT, "the task of this file is gone");
     }
     let attr = attr_of(&look, node)?;
     check_type(attr.file_type, flags)?;
     if flags.contains(OpenFlags::PATH) {
         return Ok(());
+    }
+    check_not_gone(&look, node)?;
+    if is_gone {
+        return check_gone_file(&look, node, &attr, flags);
     }
     let writes = flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNC) && !matches!(node.place, Place::NsFile(_));
     if writes {
@@ -214,7 +244,7 @@ pub(super) fn check_access(look: &Look<'_>, node: Node, attr: &Attr, access: Acc
         Place::NsFile(ns) if access.contains(Access::WRITE) => {
             bail!(EPERM, "{} is immutable: namespace files open read-only", k.ns_arg(ns))
         }
-        Place::Pid(task, row) | Place::Tid(task, row) => {
+        Place::Pid(task, row) | Place::Tid(task, row) if k.tasks.contains(task) => {
             let entry = pid::row_at(row);
             let own = k.leader_of(task) == k.leader_of(reader);
             let is_tid = matches!(node.place, Place::Tid(..));
@@ -222,10 +252,10 @@ pub(super) fn check_access(look: &Look<'_>, node: Node, attr: &Attr, access: Acc
                 pid::Kind::Dir(Dir::FdInfo) => look.check_ptrace(task),
                 pid::Kind::Dir(Dir::Fd) if own => Ok(()),
                 pid::Kind::File(_) if own && is_tid && entry.path == "comm" && !access.contains(Access::EXEC) => Ok(()),
-                _ => check_mode(k, k.tasks[reader].cred.id(), attr, access),
+                _ => check_mode(k, k.cred_of(reader).rights(), attr, access),
             }
         }
-        _ => check_mode(k, k.tasks[reader].cred.id(), attr, access),
+        _ => check_mode(k, k.cred_of(reader).rights(), attr, access),
     }
 }
 
@@ -265,15 +295,14 @@ pub fn may_write_sysctl(k: &Kernel, task: TaskId, node: Node, bound: Option<NsId
 ///
 /// # Errors
 /// EACCES; ENOENT: the file is gone.
-pub fn may_write_as(k: &Kernel, cred: CredId, node: Node) -> Result<()> {
+pub fn may_write_as(k: &Kernel, cred: Rights<'_>, node: Node) -> Result<()> {
     let look = Look::now(k, Viewer(k.init.task), node)?;
     check_mode(k, cred, &attr_of(&look, node)?, Access::WRITE)
 }
 
 /// Mode bits by file system ids, then CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, which count in the credentials' own user
 /// namespace if it maps the file's owner (`generic_permission`, `capable_wrt_inode_uidgid`).
-fn check_mode(k: &Kernel, cred_id: CredId, attr: &Attr, access: Access) -> Result<()> {
-    let cred = &k.creds[cred_id];
+fn check_mode(k: &Kernel, cred: Rights<'_>, attr: &Attr, access: Access) -> Result<()> {
     let bits = if cred.ids.fsuid == attr.uid {
         attr.mode >> 6
     } else if cred.ids.fsgid == attr.gid || cred.groups.contains(&attr.gid) {
@@ -284,10 +313,11 @@ fn check_mode(k: &Kernel, cred_id: CredId, attr: &Attr, access: Access) -> Resul
     if access.is_within(bits) {
         return Ok(());
     }
-    let ns = cred.user_ns.id();
-    let user = k.namespaces[ns].user();
-    let is_mapped = user.from_kuid(attr.uid).is_some() && user.from_kgid(attr.gid).is_some();
-    let capable = |cap| is_mapped && k.cred_capable(cred_id, ns, cap);
+    let ns = cred.user_ns;
+    if !k.namespaces.contains(ns) {
+        bail!(EACCES, "the user namespace of the opener is gone");
+    }
+    let capable = |cap| k.capable_wrt_inode_uidgid(cred, (attr.uid, attr.gid), cap);
     let is_dir = attr.file_type == FileType::Directory;
     let only_reads = access == Access::READ || is_dir && !access.contains(Access::WRITE);
     let may_execute = is_dir || !access.contains(Access::EXEC) || attr.mode & 0o111 != 0;
@@ -302,6 +332,24 @@ fn check_mode(k: &Kernel, cred_id: CredId, attr: &Attr, access: Access) -> Resul
         attr.gid.0,
         k.ns_arg(ns),
     )
+}
+
+/// What of a task that is gone can still be opened: by a mount of it, or from what was open before.
+///
+/// # Errors
+/// EACCES; EINVAL, ENXIO, ESRCH: a file that is about what the task had.
+fn check_gone_file(look: &Look<'_>, node: Node, attr: &Attr, flags: OpenFlags) -> Result<()> {
+    check_access(look, node, attr, Access::of(flags))?;
+    if let Place::Pid(_, row) | Place::Tid(_, row) = node.place
+        && attr.file_type == FileType::File
+    {
+        match pid::row_at(row).open {
+            OpenCheck::Mounts(_) | OpenCheck::Setgroups => bail!(EINVAL, "the task is gone, and what it had"),
+            OpenCheck::NetList => bail!(ENXIO, "the task is gone and in no network namespace"),
+            OpenCheck::Nothing | OpenCheck::Mm | OpenCheck::MmIfAny => bail!(ESRCH, "the task of this file is gone"),
+        }
+    }
+    Ok(())
 }
 
 fn check_task_file(look: &Look<'_>, task: TaskId, check: OpenCheck, flags: OpenFlags) -> Result<()> {

@@ -5,7 +5,7 @@ use super::fixed;
 use super::look::{Look, parse_number};
 use super::open::{Access, check_access};
 use super::proc::pid::{self, fd, link, ns};
-use super::{FileType, ROOT, Viewer, attr_of, cgroup, is_alive, lookup, root, structs};
+use super::{FileType, ROOT, Viewer, attr_of, cgroup, check_not_gone, is_alive, is_task_gone, lookup, root, structs};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::file::FileKind;
@@ -144,7 +144,7 @@ fn start<'p>(k: &Kernel, task: TaskId, path: &'p [u8]) -> Result<(Node, &'p [u8]
 fn open_file(k: &Kernel, file: FileId) -> Option<Node> {
     let file = &k.open_files[file];
     match &file.kind {
-        FileKind::Node { node, .. } | FileKind::Mounts { node, .. } => Some(*node),
+        FileKind::Node { bound, .. } => Some(bound.node),
         FileKind::Ns(id) => Some(match &file.path {
             Some(path) => Node::from(path.path()),
             None => Node { view: View::Caller, place: Place::NsFile(*id) },
@@ -225,11 +225,9 @@ impl<'k> Walk<'k> {
 
     fn check_search(&self, dir: Node) -> Result<()> {
         let look = self.look(dir)?;
-        if !is_alive(self.k, dir) {
-            match dir.place {
-                Place::Pid(_, 0) | Place::Tid(_, 0) => bail!(ESRCH, "the task of this directory is gone"),
-                _ => bail!(ENOENT, "what this directory shows is gone"),
-            }
+        check_not_gone(&look, dir)?;
+        if !is_alive(self.k, dir) && !is_task_gone(self.k, dir) {
+            bail!(ENOENT, "what this directory shows is gone");
         }
         let attr = attr_of(&look, dir)?;
         if attr.file_type != FileType::Directory {

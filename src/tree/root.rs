@@ -1,7 +1,8 @@
 //! File trees of tasks: files seen through mounts, and the names they have there.
 
 use super::look::Look;
-use super::{Attr, DirEntry, FileType, cgroup, lookup_place, name};
+use super::proc::pid;
+use super::{Attr, DirEntry, FileType, cgroup, ino, lookup_place, name};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::mount::dentry::{Content, Dentry};
@@ -19,7 +20,7 @@ pub(super) fn of_task(k: &Kernel, task: TaskId, viewer: Option<TaskId>) -> Optio
 /// `root` in the directory of a view.
 pub(super) fn entry(k: &Kernel, task: TaskId, viewer: Option<TaskId>) -> Option<DirEntry> {
     let node = of_task(k, task, viewer)?;
-    Some(DirEntry { name: "root".to_owned(), node, file_type: FileType::Directory })
+    Some(DirEntry { name: "root".to_owned(), node, file_type: FileType::Directory, ino: ino(k, node.place) })
 }
 
 pub(super) fn node(path: Path, viewer: Option<TaskId>) -> Node {
@@ -50,7 +51,14 @@ pub(super) fn attr(k: &Kernel, id: DentryId) -> Attr {
         }
         None => u32::from(dentry.is_linked),
     };
-    Attr { file_type: file_type(dentry), mode: dentry.mode, uid: dentry.uid, gid: dentry.gid, nlink, ino: None }
+    Attr {
+        file_type: file_type(dentry),
+        mode: dentry.mode,
+        uid: dentry.uid,
+        gid: dentry.gid,
+        nlink,
+        ino: ino(k, Place::Dentry(id)),
+    }
 }
 
 pub(super) fn file_type(dentry: &Dentry) -> FileType {
@@ -88,6 +96,9 @@ pub(super) fn step_up(look: &Look<'_>, path: Path) -> Option<(Vec<u8>, Place)> {
             (Some(file), _) => Some((file.row().name.into(), Place::Cgroup(id, None))),
             (None, parent) => Some((cgroup.name.clone(), Place::Cgroup(parent.as_ref()?.id(), None))),
         };
+    }
+    if let Some(up) = pid::step_up(look, path.place) {
+        return Some(up);
     }
     let top = top_of(look.k, path)?;
     let whole = name::path(look, path.place);

@@ -1,7 +1,7 @@
 //! `kernel/trace`: the last steps of the kernel, a line each.
 
 use super::look::Look;
-use crate::errno::Result;
+use crate::errno::{Arg, Result};
 use crate::kernel::Kernel;
 use crate::kernel::ns::NS_TABLE;
 use crate::kernel::trace::{Count, NsName, Record, Step};
@@ -33,9 +33,12 @@ fn line(Record { number, pid, step }: &Record) -> String {
 
 fn text(step: &Step) -> String {
     match step {
-        Step::Enter { call, flags } => format!("{call}({})", flag_names(*flags)),
-        Step::Exit { call, result: Ok(Some(number)) } => format!("{call} = {number}"),
-        Step::Exit { call, result: Ok(None) } => format!("{call} = a text"),
+        Step::Enter { call, args, flags } => {
+            let flags = Some(flag_names(*flags)).filter(|names| !names.is_empty());
+            let args: Vec<String> = args.iter().map(Arg::to_string).chain(flags).collect();
+            format!("{call}({})", args.join(", "))
+        }
+        Step::Exit { call, result: Ok(words) } => format!("{call} = {words}"),
         Step::Exit { call, result: Err(error) } => format!("{call} = {error}"),
         Step::CopyNamespaces { shared: true, .. } => "copy_namespaces: the parent's nsproxy".to_owned(),
         Step::CopyNamespaces { flags, .. } => format!("copy_namespaces({})", flag_names(*flags)),
@@ -104,6 +107,31 @@ mod tests {
             assert!(text.contains(part), "{part}\n{text}");
         }
         assert_eq!(last as usize, text.lines().count());
+    }
+
+    #[test]
+    fn a_call_has_its_name_its_arguments_and_its_result_in_words() {
+        let script = "1 clone newpid\n2 exit 9\n1 wait\n1 mkdir /tmp/a\n1 msgget 7 create 600\n1 msgsnd 0 3 hello\n\
+                      1 msgrcv 0 3\n1 setreuid -1 0\n1 sigaction SIGCHLD\n1 setns net:[4026531833] newnet\n\
+                      1 read proc/1/comm\n";
+        let text = lines_after(&traced(999, script), 0).0;
+        for part in [
+            "  exit(9)\n",
+            "  wait(-1)\n",
+            "  wait = 2 2304\n",
+            "  mkdir(/tmp/a)\n",
+            "  mkdir = 0\n",
+            "  msgget(7)\n",
+            "  msgsnd(0, 3)\n",
+            "  msgrcv = hello\n",
+            "  setreuid(-1, 0)\n",
+            "  sigaction = default\n",
+            "  setns(net:[4026531833], CLONE_NEWNET)\n",
+            "  read(proc/1/comm)\n",
+            "  read = init\n",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Daemon {
     fn start() -> io::Result<Daemon> {
         let dir = tempfile::Builder::new().prefix("nslab-hostile-").tempdir()?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_nslab"));
-        command.args(["mount", "--foreground", "-o", "allow_other"]).arg(dir.path());
+        command.args(["mount", "--foreground", "-o", "allow_other"]).arg(dir.path()).stdout(Stdio::null());
         let mut process = command.stdin(Stdio::null()).spawn()?;
         while !is_lab(dir.path()) || !dir.path().join("ctl").exists() {
             if let Some(status) = process.try_wait()? {

@@ -3,7 +3,7 @@
 use nslab::err;
 use nslab::errno::{Errno, Error, Result};
 use nslab::script::{Call, Lab};
-use nslab::syscall::{Return, Syscall};
+use nslab::syscall::Syscall;
 
 use crate::machine::SYS_RESOURCE;
 use crate::mnt;
@@ -41,11 +41,11 @@ impl Lab for Pair {
             let seen = mnt::observe::observe(self, Some((task, &call.syscall)));
             answer = seen.map_err(Trouble::Differs).and(answer);
         }
+        if answer.is_ok() {
+            self.compared.insert(call.verb.name);
+        }
         match answer {
-            Ok(result) => result.map(|value| match value {
-                Return::Num(number) => number.to_string().into_bytes(),
-                Return::Text(text) => text,
-            }),
+            Ok(result) => nslab::control::answer(result),
             Err(Trouble::LabOnly) => Err(lab_only(call)),
             Err(Trouble::Differs(why) | Trouble::Unordered(why)) => {
                 Err(Error { errno: DIFFERS, ..err!(EIO, "{}", why) })

@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use nslab::errno::Errno;
-use nslab::kernel::file::FileKind;
 use nslab::kernel::node::{Node, Place};
 use nslab::kernel::ns::{NsType, Slot};
 use nslab::kernel::task::TaskState;
 use nslab::kernel::{Kernel, TaskId};
+use nslab::syscall::namei::NameCall;
 use nslab::syscall::{Syscall, dispatch};
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::area::{Area, PLAIN};
-use crate::encode::Context;
+use crate::encode::{Answer, Arg, Context, Encoded, IN_ARG, Job, id, with_data, zero_ended};
 use crate::observe::{lab_file, lab_text, real_text as real_proc};
 use crate::pair::Pair;
 use crate::patience::Wait;
@@ -152,10 +152,7 @@ pub fn real_text(c: &Context<'_>, path: &[u8], bytes: &[u8]) -> Option<Vec<u8>> 
 }
 
 fn node_at(k: &Kernel, me: TaskId, fd: i32) -> Option<Node> {
-    match k.open_files[k.file_at(me, fd)?].kind {
-        FileKind::Node { node, .. } => Some(node),
-        _ => None,
-    }
+    k.open_files[k.file_at(me, fd)?].kind.bound().map(|bound| bound.node)
 }
 
 /// Whether a descriptor is the directory of a cgroup.
@@ -232,7 +229,7 @@ impl Pair {
                 None => lab_text(&self.k, task, "cgroup"),
                 Some(reader) => dispatch(&mut self.k, reader, &Syscall::Read { path: path.into_bytes() })
                     .map(|text| text.to_string())
-                    .map_err(|error| error.errno),
+                    .map_err(|stop| stop.errno()),
             };
             seen.push(format!("{at} {:?}", text.map(|text| place(&text))));
         }
@@ -293,6 +290,19 @@ pub fn numbers(text: &str, map: &dyn Fn(i32) -> Option<i32>) -> String {
     let mut lines: Vec<String> = text.lines().map(number).collect();
     lines.sort();
     lines.join(" ")
+}
+
+/// A change of the directories of cgroups.
+pub fn encode_name(c: &Context<'_>, name: &NameCall) -> Option<Encoded> {
+    let (path, number, args) = match name {
+        NameCall::Mkdir { path } => (path, libc::SYS_mkdir, vec![IN_ARG, Arg::Value(0o777)]),
+        NameCall::Rmdir { path } => (path, libc::SYS_rmdir, vec![IN_ARG]),
+        NameCall::Unlink { path } => (path, libc::SYS_unlink, vec![IN_ARG]),
+        NameCall::Chown { path, uid, gid } => (path, libc::SYS_chown, vec![IN_ARG, id(*uid), id(*gid)]),
+        NameCall::Touch { .. } | NameCall::Rename { .. } | NameCall::Symlink { .. } => return None,
+    };
+    let path = real_path(c.k, c.me, path)?;
+    Some((Job::Call(with_data(number, &args, zero_ended(path.as_bytes()))), Answer::Number))
 }
 
 pub fn is_list(file: &str) -> bool {

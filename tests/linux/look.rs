@@ -144,7 +144,7 @@ impl Pair {
         let is_inner = matches!(how, How::Tasks) && own != self.k.init.pid_ns;
         let of_machine = |nr| if is_inner { Some(nr) } else { self.lab_number(nr) };
         let same = match (&lab, &there) {
-            (Err(lab), Err(there)) => lab.errno == *there,
+            (Err(lab), Err(there)) => lab.errno() == *there,
             (Ok(lab), Ok(there)) => how.seen(&lab.to_string(), &of_lab) == how.seen(there, &of_machine),
             _ => false,
         };

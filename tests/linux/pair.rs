@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::RawFd;
 use std::time::Duration;
 
+use nslab::control::answer;
 use nslab::errno::Errno;
 use nslab::kernel::ns::ENTRIES;
 use nslab::kernel::task::TaskState;
@@ -35,7 +36,7 @@ pub enum Trouble {
 }
 
 /// The result of one call on the lab, with the place that refused it.
-pub type LabResult = nslab::errno::Result<Return>;
+pub type LabResult = nslab::syscall::Outcome;
 
 /// Changes one answer of the lab, to show that the comparison notices.
 pub type Corruption = fn(&mut Seen);
@@ -72,6 +73,8 @@ pub struct Pair {
     /// Programs change mounts and files: nothing of the machine outside is in reach of any.
     pub is_sandboxed: bool,
     pub mounts: Known,
+    /// The verbs whose calls were compared.
+    pub compared: BTreeSet<&'static str>,
 }
 
 impl Pair {
@@ -96,6 +99,7 @@ impl Pair {
             uptime: uptime()?,
             is_sandboxed: false,
             mounts: Known::default(),
+            compared: BTreeSet::new(),
         };
         pair.reset_lab()?;
         Ok(pair)
@@ -137,7 +141,7 @@ impl Pair {
         self.k.namespaces[self.k.init.pid_ns].pid_mut().pid_max = pid_max;
         for line in self.init_lines()? {
             let call = nslab::script::Call::new(&line[0], line[1..].iter().map(|word| word_of(word)).collect());
-            let result = call.and_then(|call| dispatch(&mut self.k, init, &call.syscall));
+            let result = call.and_then(|call| answer(dispatch(&mut self.k, init, &call.syscall)));
             result.map_err(|error| format!("{}: {error}", line.join(" ")))?;
         }
         self.k.take_changes();
@@ -223,7 +227,8 @@ impl Pair {
             self.k.tasks.iter().map(|(id, _)| (id, self.k.real_parent_of(id))).collect();
         let alive: Vec<TaskId> = self.k.tasks.iter().filter(|(_, t)| !t.is_dead()).map(|(id, _)| id).collect();
         let known: BTreeSet<NsId> = self.k.namespaces.iter().map(|(id, _)| id).collect();
-        self.has_crossed |= matches!(syscall, Syscall::Kill { pid: ..=0, .. }) && self.has_several_namespaces();
+        self.has_crossed |=
+            matches!(syscall, Syscall::Kill { pid, .. } if pid.number() <= 0) && self.has_several_namespaces();
         let lab = dispatch(&mut self.k, task, syscall);
         let dead = self.inums.extract_if(.., |ns, _| !self.k.namespaces.contains(*ns));
         self.dying.extend(dead.map(|(_, number)| (Wait::start(), number)));
@@ -234,8 +239,8 @@ impl Pair {
             self.machine.renumber(prepared.nr(), self.k.task_nr(task));
         }
         if prepared.is_clone() && lab.is_ok() && matches!(reply, Reply::Done(Ok(_))) {
-            let Ok(Return::Num(nr)) = lab else { unreachable!("clone gives a number") };
-            self.machine.child_started(nr as i32).map_err(Trouble::Differs)?;
+            let Ok(Return::Pid(numbers)) = &lab else { unreachable!("clone gives a number") };
+            self.machine.child_started(numbers.initial()).map_err(Trouble::Differs)?;
         }
         self.compare_results(&mut seen, &reply, prepared.is_clone())?;
         self.calls += 1;
@@ -505,7 +510,8 @@ fn start(socket: RawFd, is_sandboxed: bool) -> Result<Machine, String> {
 
 /// The lab's answer as it is compared.
 fn text_of(syscall: &Syscall, result: &LabResult) -> Result<String, Errno> {
-    let text = result.as_ref().map(ToString::to_string).map_err(|error| error.errno);
+    let text = answer(result.clone()).map_err(|error| error.errno);
+    let text = text.map(|text| String::from_utf8_lossy(&text).into_owned());
     if matches!(syscall, Syscall::Ip(_)) { text.map(|text| masked_listing(&text)) } else { text }
 }
 

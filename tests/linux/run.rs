@@ -117,11 +117,13 @@ fn run_line(pair: &mut Pair, area: &Area, outcome: &mut Outcome, line: Line) -> 
             return Ok(None);
         }
     };
+    pair.compared.insert(call.verb.name);
     if let Err(error) = &result {
-        outcome.sites.insert(crate::sites::site_of(error));
+        outcome.sites.insert(crate::sites::site_of(error.error()));
     }
     let is_child = is_init && line.verb == "clone";
-    let result = result.map(|value| value.to_string()).map_err(|error| error.errno);
+    let result = nslab::control::answer(result).map_err(|error| error.errno);
+    let result = result.map(|text| String::from_utf8_lossy(&text).into_owned());
     let child = result.as_ref().ok().filter(|_| is_child).and_then(|nr| nr.parse().ok());
     outcome.ran.push(Ran { line, result });
     Ok(child)

@@ -2,6 +2,8 @@
 
 mod command;
 mod consistency;
+mod hostile;
+mod held;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};

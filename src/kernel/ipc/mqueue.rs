@@ -119,13 +119,14 @@ impl Mqueue {
     }
 
     /// The oldest message of the highest priority (`msg_get`).
-    pub(crate) fn pop(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn pop(&mut self) -> Option<(u32, Vec<u8>)> {
         let mut highest = self.messages.last_entry()?;
+        let prio = *highest.key();
         let message = highest.get_mut().pop_front();
         if highest.get().is_empty() {
             highest.remove();
         }
-        message
+        message.map(|message| (prio, message))
     }
 
     /// Bytes it is charged.

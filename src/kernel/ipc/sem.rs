@@ -75,10 +75,13 @@ impl IpcObject for SemSet {
     }
 }
 
-/// Values and adjustments after a call of semop(2).
-pub struct SemopOutcome {
-    pub values: BTreeMap<u16, i32>,
-    pub adjustments: Adjustments,
+/// How a call of semop(2) goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SemopOutcome {
+    /// Values and adjustments afterwards.
+    Done { values: BTreeMap<u16, i32>, adjustments: Adjustments },
+    /// The first operation that the value of its semaphore does not allow.
+    Blocked { op: SemOp, value: i32 },
 }
 
 impl SemSet {
@@ -86,15 +89,14 @@ impl SemSet {
     /// (`perform_atomic_semop`). `undo` are the caller's adjustments so far.
     ///
     /// # Errors
-    /// EAGAIN: it would block; ERANGE: a value or an adjustment leaves its range.
+    /// ERANGE: a value or an adjustment leaves its range.
     pub fn perform(&self, ops: &[SemOp], undo: &Adjustments) -> Result<SemopOutcome> {
-        let mut outcome = SemopOutcome { values: BTreeMap::new(), adjustments: undo.clone() };
+        let (mut values, mut adjustments) = (BTreeMap::new(), undo.clone());
         for op in ops {
-            let value = *outcome.values.get(&op.num).unwrap_or(&self.sems[usize::from(op.num)].value);
+            let value = *values.get(&op.num).unwrap_or(&self.sems[usize::from(op.num)].value);
             let delta = i32::from(op.delta);
             if delta == 0 && value != 0 || value + delta < 0 {
-                let wait = if op.nowait { "IPC_NOWAIT" } else { "the call would block" };
-                bail!(EAGAIN, "semaphore {} is {}, which does not allow {}: {}", u32::from(op.num), value, delta, wait);
+                return Ok(SemopOutcome::Blocked { op: *op, value });
             }
             if value + delta > SEMVMX {
                 bail!(
@@ -106,15 +108,15 @@ impl SemSet {
                 );
             }
             if op.undo {
-                let adjustment = outcome.adjustments.entry(op.num).or_default();
+                let adjustment = adjustments.entry(op.num).or_default();
                 *adjustment -= delta;
                 if !(-SEMAEM - 1..=SEMAEM).contains(adjustment) {
                     bail!(ERANGE, "the adjustment at exit would be {}, beyond {}", *adjustment, SEMAEM);
                 }
             }
-            outcome.values.insert(op.num, value + delta);
+            values.insert(op.num, value + delta);
         }
-        Ok(outcome)
+        Ok(SemopOutcome::Done { values, adjustments })
     }
 }
 
@@ -209,7 +211,8 @@ mod tests {
     #[test]
     fn operations_see_those_before_them() {
         let outcome = set(&[0]).perform(&[op(0, 2), op(0, -2), op(0, 0)], &Adjustments::new()).unwrap();
-        assert_eq!(outcome.values[&0], 0);
+        let SemopOutcome::Done { values, .. } = outcome else { panic!("{outcome:?}") };
+        assert_eq!(values[&0], 0);
     }
 
     #[test]
@@ -217,7 +220,8 @@ mod tests {
         let with_undo = |delta| SemOp { undo: true, ..op(0, delta) };
         let so_far = Adjustments::from([(0, -32767)]);
         let down_by_one = set(&[0]).perform(&[with_undo(1)], &so_far).unwrap();
-        assert_eq!(down_by_one.adjustments[&0], -32768);
+        let SemopOutcome::Done { adjustments, .. } = down_by_one else { panic!("{down_by_one:?}") };
+        assert_eq!(adjustments[&0], -32768);
         assert_eq!(set(&[0]).perform(&[with_undo(2)], &so_far).err().unwrap().errno, Errno::ERANGE);
     }
 }

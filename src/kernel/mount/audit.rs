@@ -10,7 +10,7 @@ use crate::kernel::cgroup::CgroupId;
 use crate::kernel::file::FileKind;
 use crate::kernel::node::Place;
 use crate::kernel::refcount::Held;
-use crate::kernel::{DentryId, Kernel, MountId, NsId, SbId};
+use crate::kernel::{DentryId, Kernel, MountId, NsId, SbId, TaskId};
 
 /// How often each object is held.
 #[derive(Default)]
@@ -19,6 +19,7 @@ struct Counts {
     dentries: BTreeMap<DentryId, u32>,
     cgroups: BTreeMap<CgroupId, u32>,
     sbs: BTreeMap<SbId, u32>,
+    tasks: BTreeMap<TaskId, u32>,
     writers: BTreeMap<MountId, u32>,
 }
 
@@ -30,7 +31,11 @@ impl Counts {
         match file {
             HeldPlace::Dentry(dentry) => *self.dentries.entry(dentry.id()).or_default() += 1,
             HeldPlace::Cgroup(cgroup, _) => *self.cgroups.entry(cgroup.id()).or_default() += 1,
-            HeldPlace::Other(_) => {}
+            HeldPlace::Other(place) => {
+                if let Some(task) = place.task() {
+                    *self.tasks.entry(task).or_default() += 1;
+                }
+            }
         }
     }
     fn path(&mut self, path: &HeldPath) {
@@ -48,6 +53,7 @@ pub(in crate::kernel) fn audit(k: &Kernel, wrong: &mut Vec<String>) {
         differ(wrong, (id, "paths"), cgroup.paths, counts.cgroups.remove(&id).unwrap_or(0));
     }
     compare(wrong, k.vfs.sbs.iter().map(|(id, sb)| (id, sb.count)), &mut counts.sbs);
+    compare(wrong, k.vfs.task_names.iter().map(|(task, names)| (*task, names.holders)), &mut counts.tasks);
     for (id, mount) in k.vfs.mounts.iter() {
         differ(wrong, (id, "writers"), mount.writers, counts.writers.remove(&id).unwrap_or(0));
         audit_place(k, id, mount, wrong);
@@ -85,8 +91,8 @@ fn count(k: &Kernel) -> Counts {
                 *counts.writers.entry(path.mount.id()).or_default() += 1;
             }
         }
-        if let FileKind::Mounts { root, .. } = &file.kind {
-            counts.path(root);
+        if let FileKind::Node { kept, .. } = &file.kind {
+            kept.root.iter().for_each(|root| counts.path(root));
         }
     }
     for (_, mount) in k.vfs.mounts.iter() {

@@ -92,6 +92,7 @@ impl Vfs {
             nsfs,
             shared_sbs: SharedSbs::new(),
             mountpoints: BTreeMap::new(),
+            task_names: BTreeMap::new(),
             kept_sbs: Vec::new(),
             mount_ids,
             group_ids: LowestFree::starting_at(1),

@@ -21,9 +21,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::node::Place;
 use super::refcount::Held;
 use super::table::{LowestFree, Table};
-use super::{MountId, SbId};
+use super::{MountId, SbId, TaskId};
 use dentry::Dentry;
 use sb::{SharedSbs, SuperBlock};
+use site::TaskNames;
 use tree::{Mount, MountTree};
 
 /// Most mounts in a namespace (`fs.mount-max`).
@@ -45,6 +46,8 @@ pub struct Vfs {
     pub(super) shared_sbs: SharedSbs,
     /// What is mounted on, and by which mounts.
     pub(super) mountpoints: BTreeMap<Place, BTreeSet<MountId>>,
+    /// What names the tasks some of whose files in `proc` are held.
+    pub(super) task_names: BTreeMap<TaskId, TaskNames>,
     /// Superblocks the kernel keeps for itself.
     pub(super) kept_sbs: Vec<Held<SuperBlock>>,
     /// `mnt_id`s.

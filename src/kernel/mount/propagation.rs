@@ -105,7 +105,7 @@ impl Kernel {
     /// ENOENT: the root of what is attached has been removed; ENOSPC: a namespace would have more than mount-max mounts;
     /// EINVAL: a mount namespace file would propagate.
     pub fn check_attach(&self, dest: MountId, site: &Site, attaching: Attaching) -> Result<()> {
-        if self.is_unlinked(attaching.top) {
+        if self.is_cut_off(attaching.top) {
             bail!(ENOENT, "the root of what is mounted has been removed");
         }
         let mut counts: BTreeMap<TreeId, usize> = BTreeMap::new();

@@ -10,7 +10,7 @@ use crate::kernel::file::FsStruct;
 use crate::kernel::node::Place;
 use crate::kernel::refcount::Held;
 use crate::kernel::table::Id;
-use crate::kernel::{Kernel, MountId, TaskId};
+use crate::kernel::{Kernel, MountId, NsId, TaskId};
 
 /// A file by the mount it is reached through and what it is inside the superblock (`struct path`). Counts nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +48,17 @@ pub struct HeldPath {
 pub struct HeldSite {
     pub file: HeldPlace,
     pub above: Arc<[Place]>,
+}
+
+/// What names a task some of whose files in `proc` are held: their paths keep their text when it is gone.
+#[derive(Debug)]
+pub struct TaskNames {
+    /// How many hold one of its files.
+    pub(super) holders: u32,
+    leader: TaskId,
+    /// Its numbers, and those of its process.
+    own: Vec<(NsId, i32)>,
+    process: Vec<(NsId, i32)>,
 }
 
 impl Site {
@@ -91,7 +102,12 @@ impl Kernel {
                 self.cgroup.table[cgroup].paths += 1;
                 HeldPlace::Cgroup(self.cgroup.table.hold(cgroup), file)
             }
-            other => HeldPlace::Other(other),
+            other => {
+                if let Some(task) = other.task() {
+                    self.hold_task_names(task);
+                }
+                HeldPlace::Other(other)
+            }
         }
     }
 
@@ -102,7 +118,56 @@ impl Kernel {
                 self.cgroup.table[cgroup.id()].paths -= 1;
                 self.put_cgroup(cgroup);
             }
-            HeldPlace::Other(_) => {}
+            HeldPlace::Other(place) => {
+                if let Some(task) = place.task() {
+                    self.put_task_names(task);
+                }
+            }
+        }
+    }
+
+    fn hold_task_names(&mut self, task: TaskId) {
+        if !self.vfs.task_names.contains_key(&task) {
+            let leader = self.leader_of(task);
+            let numbers = |task| self.pids[self.pid_of(task)].numbers.clone();
+            let names = TaskNames { holders: 0, leader, own: numbers(task), process: numbers(leader) };
+            self.vfs.task_names.insert(task, names);
+        }
+        if let Some(names) = self.vfs.task_names.get_mut(&task) {
+            names.holders += 1;
+        }
+    }
+
+    fn put_task_names(&mut self, task: TaskId) {
+        let Some(names) = self.vfs.task_names.get_mut(&task) else { return };
+        names.holders -= 1;
+        if names.holders == 0 {
+            self.vfs.task_names.remove(&task);
+        }
+    }
+
+    /// The number of a task in the names of its files, 0 if it is outside `ns`; it is known of a task that is gone as long
+    /// as one of the files is held.
+    pub fn named_nr(&self, task: TaskId, ns: NsId) -> i32 {
+        match self.tasks.contains(task) {
+            true => self.task_nr_ns(task, ns),
+            false => self.vfs.task_names.get(&task).map_or(0, |names| number_in(&names.own, ns)),
+        }
+    }
+
+    /// As [`Kernel::named_nr`], of the task's process.
+    pub fn named_tgid(&self, task: TaskId, ns: NsId) -> i32 {
+        match self.tasks.contains(task) {
+            true => self.task_tgid_nr_ns(task, ns),
+            false => self.vfs.task_names.get(&task).map_or(0, |names| number_in(&names.process, ns)),
+        }
+    }
+
+    /// The leader of a task's process; the task itself if it is gone and nobody holds one of its files.
+    pub fn named_leader(&self, task: TaskId) -> TaskId {
+        match self.tasks.contains(task) {
+            true => self.leader_of(task),
+            false => self.vfs.task_names.get(&task).map_or(task, |names| names.leader),
         }
     }
 
@@ -156,8 +221,16 @@ impl Kernel {
         match place {
             Place::Dentry(dentry) => !self.vfs.dentries[dentry].is_linked,
             Place::Cgroup(cgroup, _) => self.cgroup.table.get(cgroup).is_none_or(|cgroup| cgroup.is_dead),
+            // The directory of a task goes with it, what is in it keeps its name (`proc_flush_pid`).
+            Place::Pid(task, 0) | Place::Tid(task, 0) => !self.tasks.contains(task),
             _ => false,
         }
+    }
+
+    /// A file that has lost its name, or that is in a directory which has: nothing can be mounted on it, nor it elsewhere
+    /// (`d_set_mounted`).
+    pub fn is_cut_off(&self, place: Place) -> bool {
+        self.is_unlinked(place) || place.task().is_some_and(|task| !self.tasks.contains(task))
     }
 
     /// Root and working directory of a task; `None` for a zombie.
@@ -190,4 +263,8 @@ impl Kernel {
             self.put_path(freed.pwd);
         }
     }
+}
+
+fn number_in(numbers: &[(NsId, i32)], ns: NsId) -> i32 {
+    numbers.iter().find(|(level, _)| *level == ns).map_or(0, |(_, nr)| *nr)
 }

@@ -6,7 +6,7 @@ mod show;
 
 use std::net::IpAddr;
 
-use super::{Return, find_visible};
+use super::{Outcome, PidArg, Return};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
@@ -37,11 +37,11 @@ pub enum Ip {
     },
     /// Below 0: the lowest free id.
     NetnsSet {
-        pid: i32,
+        pid: PidArg,
         id: i32,
     },
     NetnsGet {
-        pid: i32,
+        pid: PidArg,
     },
     NetnsListId,
 }
@@ -76,10 +76,10 @@ pub struct LinkSet {
     pub master: Option<Option<Vec<u8>>>,
 }
 
-/// A network namespace by a process in it (number of the initial pid namespace) or by a descriptor.
+/// A network namespace by a process in it or by a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Netns {
-    Pid(i32),
+    Pid(PidArg),
     Fd(i32),
 }
 
@@ -95,7 +95,7 @@ pub struct DevAddress {
 /// # Errors
 /// EPERM: CAP_NET_ADMIN is missing over the owner of the caller's or another namespace concerned; ENODEV: no such
 /// device; ESRCH, EBADF, EINVAL: no such namespace; then those of the change.
-pub fn sys_ip(k: &mut Kernel, me: TaskId, call: &Ip) -> Result<Return> {
+pub fn sys_ip(k: &mut Kernel, me: TaskId, call: &Ip) -> Outcome {
     let net = k.task_ns(me, Slot::Net).expect("only a live task makes calls");
     match call {
         Ip::LinkShow { dev } => return show::links(k, net, dev.as_deref()),
@@ -127,7 +127,7 @@ pub fn sys_ip(k: &mut Kernel, me: TaskId, call: &Ip) -> Result<Return> {
         }
         Ip::LinkShow { .. } | Ip::AddrShow { .. } | Ip::NetnsGet { .. } | Ip::NetnsListId => {}
     }
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 fn check_admin(k: &Kernel, me: TaskId, net: NsId) -> Result<()> {
@@ -141,11 +141,11 @@ fn check_admin(k: &Kernel, me: TaskId, net: NsId) -> Result<()> {
 /// The namespace a message names (`rtnl_link_get_net_ifla`).
 fn netns(k: &Kernel, me: TaskId, named: Netns) -> Result<NsId> {
     match named {
-        Netns::Pid(nr) => {
-            let task = find_visible(k, me, nr);
+        Netns::Pid(pid) => {
+            let task = pid.find_task(k, me);
             match task.and_then(|task| k.task_ns(task, Slot::Net)) {
                 Some(net) => Ok(net),
-                None => bail!(ESRCH, "pid {} does not exist, is not visible or is a zombie", nr),
+                None => bail!(ESRCH, "pid {} does not exist, is not visible or is a zombie", pid.number()),
             }
         }
         Netns::Fd(fd) => match k.file_at(me, fd).map(|file| &k.open_files[file].kind) {

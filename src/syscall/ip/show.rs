@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Return, find_dev};
+use super::{Outcome, Return, find_dev};
 use crate::errno::Result;
 use crate::kernel::net::DevId;
 use crate::kernel::net::addr::Scope;
@@ -25,13 +25,13 @@ fn listed(k: &Kernel, net: NsId, dev: Option<&[u8]>) -> Result<Vec<DevId>> {
 ///
 /// # Errors
 /// ENODEV
-pub(super) fn links(k: &mut Kernel, net: NsId, dev: Option<&[u8]>) -> Result<Return> {
+pub(super) fn links(k: &mut Kernel, net: NsId, dev: Option<&[u8]>) -> Outcome {
     let mut lines = Vec::new();
     for id in listed(k, net, dev)? {
         let nsid = k.rtmsg_ifinfo(id);
         lines.push(link(k, id, nsid));
     }
-    Ok(Return::Text(lines.join("\n").into_bytes()))
+    Ok(Return::Listing(lines.join("\n")))
 }
 
 fn link(k: &Kernel, id: DevId, nsid: Option<i32>) -> String {
@@ -104,7 +104,7 @@ fn address(dev: &NetDevice) -> String {
 ///
 /// # Errors
 /// ENODEV
-pub(super) fn addresses(k: &Kernel, net: NsId, dev: Option<&[u8]>) -> Result<Return> {
+pub(super) fn addresses(k: &Kernel, net: NsId, dev: Option<&[u8]>) -> Outcome {
     let mut lines = Vec::new();
     for id in listed(k, net, dev)? {
         let dev = &k.net.devices[id];
@@ -126,7 +126,7 @@ pub(super) fn addresses(k: &Kernel, net: NsId, dev: Option<&[u8]>) -> Result<Ret
             line("inet6", format!("{}/{} scope {} {tentative}", inet.addr, inet.prefixlen, scope(inet.scope)));
         }
     }
-    Ok(Return::Text(lines.join("\n").into_bytes()))
+    Ok(Return::Listing(lines.join("\n")))
 }
 
 /// The name of the device and the number a rename has put behind it, which takes the place of the end of a long name
@@ -147,5 +147,5 @@ fn scope(scope: Scope) -> &'static str {
 /// `ip netns list-id`.
 pub(super) fn nsids(k: &Kernel, net: NsId) -> Return {
     let ids = k.namespaces[net].net().netns_ids.keys();
-    Return::Text(ids.map(|id| format!("nsid {id}")).collect::<Vec<_>>().join("\n").into_bytes())
+    Return::Listing(ids.map(|id| format!("nsid {id}")).collect::<Vec<_>>().join("\n"))
 }

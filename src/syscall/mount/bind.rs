@@ -43,7 +43,7 @@ pub(super) fn bind(k: &mut Kernel, me: TaskId, from: Option<&[u8]>, target: Path
     if is_directory(k, me, from)? != is_directory(k, me, target)? {
         bail!(ENOTDIR, "one of source and target is a directory");
     }
-    if k.is_unlinked(from.place) {
+    if k.is_cut_off(from.place) {
         bail!(ENOENT, "the source has been removed");
     }
     let site = site_of(k, me, target)?;

@@ -4,7 +4,7 @@ mod bind;
 mod new;
 mod remount;
 
-use super::{Return, namei};
+use super::{Outcome, Return, namei};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
@@ -33,7 +33,7 @@ pub struct MountArgs {
 /// # Errors
 /// Those of finding the target; EPERM: CAP_SYS_ADMIN missing over the owner of the caller's mount namespace; then those
 /// of the operation.
-pub fn sys_mount(k: &mut Kernel, me: TaskId, args: &MountArgs) -> Result<Return> {
+pub fn sys_mount(k: &mut Kernel, me: TaskId, args: &MountArgs) -> Outcome {
     let target = namei::find(k, me, &args.target, true)?;
     let flags = args.flags;
     if flags.contains(MsFlags::NOUSER) {
@@ -53,7 +53,7 @@ pub fn sys_mount(k: &mut Kernel, me: TaskId, args: &MountArgs) -> Result<Return>
     } else {
         new::mount(k, me, target, args)?;
     }
-    Ok(Return::Num(0))
+    Ok(Return::DONE)
 }
 
 /// The capability every change of a mount takes (`may_mount`).
@@ -122,7 +122,7 @@ fn check_mounted(k: &Kernel, mount: MountId) -> Result<()> {
 /// # Errors
 /// ENOENT
 fn check_not_removed(k: &Kernel, path: Path) -> Result<()> {
-    if k.is_unlinked(path.place) {
+    if k.is_cut_off(path.place) {
         bail!(ENOENT, "the target has been removed");
     }
     Ok(())

@@ -1,5 +1,13 @@
 //! Opening and writing files, none that the machine outside shares.
 
+use nslab::kernel::file::OpenFlags;
+use nslab::kernel::node::{Place, View};
+use nslab::syscall::Target;
+use nslab::syscall::ioctl::*;
+use nslab::tree::{WriteTarget, resolve, write_target};
+
+use crate::mnt::encode::{is_at_the_bottom, is_own_file};
+
 use super::*;
 
 pub(super) fn encode_open(c: &Context<'_>, target: &Target, flags: OpenFlags) -> Option<Job> {
@@ -9,10 +17,10 @@ pub(super) fn encode_open(c: &Context<'_>, target: &Target, flags: OpenFlags) ->
             Job::Hand { nr, entry }
         }
         Target::Fd(_) => return None,
-        Target::Pidfd(nr) => {
+        Target::Pidfd(pid) => {
             let bits = [(OpenFlags::NONBLOCK, libc::O_NONBLOCK), (OpenFlags::THREAD, libc::O_EXCL)];
             let bits = bits.iter().filter(|(flag, _)| flags.contains(*flag)).fold(0, |all, (_, bit)| all | bit);
-            Job::Call(call(libc::SYS_pidfd_open, &[int(c.numbers.of_caller(c.k, c.me, *nr)), int(bits)]))
+            Job::Call(call(libc::SYS_pidfd_open, &[c.number(*pid), int(bits)]))
         }
         Target::Path(path) => {
             let may_change = flags.intersects(OpenFlags::WRITE | OpenFlags::CREAT | OpenFlags::TRUNC);
@@ -46,7 +54,13 @@ fn open_flags(flags: OpenFlags) -> i32 {
     bits.iter().filter(|(flag, _)| flags.contains(*flag)).fold(access, |all, (_, bit)| all | bit)
 }
 
-pub(super) fn encode_write(c: &Context<'_>, path: &[u8], bytes: &[u8]) -> Option<Job> {
+pub(super) fn encode_write(c: &Context<'_>, path: &[u8], bytes: &[u8]) -> Option<Encoded> {
+    // Pids have as many digits as they have on each machine.
+    let answer = if cgroup::real_path(c.k, c.me, path).is_some() { Answer::Unlike } else { Answer::Number };
+    write_job(c, path, bytes).map(|job| (job, answer))
+}
+
+fn write_job(c: &Context<'_>, path: &[u8], bytes: &[u8]) -> Option<Job> {
     let write = |fd, bytes: &[u8]| {
         let args = [fd, Arg::Data(4096), Arg::Value(bytes.len() as u64)];
         let mut write = call(libc::SYS_write, &args);
@@ -75,8 +89,8 @@ pub(super) fn encode_write(c: &Context<'_>, path: &[u8], bytes: &[u8]) -> Option
 
 /// Which namespace an open sysctl changes is decided by the write: too late to ask.
 fn is_sysctl(c: &Context<'_>, fd: i32) -> bool {
-    let file = c.k.file_at(c.me, fd).map(|file| &c.k.open_files[file].kind);
-    matches!(file, Some(FileKind::Node { node, .. }) if matches!(write_target(*node), Some(WriteTarget::Sysctl(_))))
+    let bound = c.k.file_at(c.me, fd).and_then(|file| c.k.open_files[file].kind.bound());
+    bound.is_some_and(|bound| matches!(write_target(bound.node), Some(WriteTarget::Sysctl(_))))
 }
 
 /// In a tree of mounts a sysctl may have any path.
@@ -106,4 +120,31 @@ fn is_sysctl_safe(c: &Context<'_>, path: &[u8]) -> bool {
         _ if name.starts_with("net/") => !is_initial("net"),
         _ => name.starts_with("user/") && !is_initial("user"),
     }
+}
+
+pub(super) fn encode_ioctl(c: &Context<'_>, fd: i32, request: u32, arg: Option<i64>) -> Option<Encoded> {
+    let value = Arg::Value(arg.unwrap_or(0) as u64);
+    let (arg, answer) = match request {
+        NS_GET_OWNER_UID => (OUT_ARG, Answer::Word),
+        NS_GET_MNTNS_ID | NS_GET_ID => (OUT_ARG, Answer::Unlike),
+        NS_MNT_GET_INFO => (OUT_ARG, Answer::Unlike),
+        // They walk the mount namespaces of the whole machine.
+        NS_MNT_GET_NEXT | NS_MNT_GET_PREV => return None,
+        // These have raw numbers.
+        NS_GET_PID_FROM_PIDNS | NS_GET_TGID_FROM_PIDNS => {
+            let ns = c.numbers.namespace_at(c.k, c.me, fd);
+            (int(c.numbers.raw_in(c.k, ns, arg? as i32)), Answer::RawPid)
+        }
+        NS_GET_PID_IN_PIDNS | NS_GET_TGID_IN_PIDNS => {
+            let ns = c.numbers.namespace_at(c.k, c.me, fd);
+            let own = Some(c.k.task_active_pid_ns(c.me));
+            // A number of the initial namespace would be another one there.
+            if ns == Some(c.k.init.pid_ns) {
+                return None;
+            }
+            (int(c.numbers.raw_in(c.k, own, arg? as i32)), Answer::Number)
+        }
+        _ => (value, Answer::Number),
+    };
+    Some((Job::Call(call(libc::SYS_ioctl, &[int(fd), Arg::Value(u64::from(request)), arg])), answer))
 }

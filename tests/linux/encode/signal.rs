@@ -1,9 +1,12 @@
 //! Signals and waiting for children.
 
+use nslab::kernel::file::{FileKind, OpenFlags};
+use nslab::syscall::{PidArg, SigAction, WNOHANG, WaitidWhich};
+
 use super::*;
 
 /// In the initial pid namespace -1 is the whole machine, and the task that stands for init is not protected as init is.
-pub(super) fn is_kill_safe(c: &Context<'_>, pid: i32, signo: i32) -> bool {
+fn is_kill_safe(c: &Context<'_>, pid: i32, signo: i32) -> bool {
     let in_initial = c.k.task_active_pid_ns(c.me) == c.k.init.pid_ns;
     let group_of_init = || {
         let group = if pid == 0 {
@@ -21,31 +24,59 @@ pub(super) fn is_kill_safe(c: &Context<'_>, pid: i32, signo: i32) -> bool {
     }
 }
 
-pub(super) fn encode_waitid(c: &Context<'_>, which: WaitidWhich, options: u32) -> Job {
-    let number = |nr| int(c.numbers.of_caller(c.k, c.me, nr));
+/// A group whose number is 1 for the caller cannot be named with a minus sign: -1 is everybody.
+fn is_group_one(c: &Context<'_>, pid: PidArg) -> bool {
+    pid.number() < -1 && c.number(pid) == int(-1)
+}
+
+pub(super) fn encode_kill(c: &Context<'_>, pid: PidArg, signo: i32) -> Option<Encoded> {
+    let may_be_made = !is_group_one(c, pid) && is_kill_safe(c, pid.number(), signo);
+    may_be_made.then(|| number(libc::SYS_kill, &[c.number(pid), int(signo)])).flatten()
+}
+
+pub(super) fn encode_tgkill(c: &Context<'_>, tgid: PidArg, tid: PidArg, signo: i32) -> Option<Encoded> {
+    let is_safe = tid.number() != 1 || signo == 0;
+    is_safe.then(|| number(libc::SYS_tgkill, &[c.number(tgid), c.number(tid), int(signo)])).flatten()
+}
+
+pub(super) fn encode_pidfd_send_signal(c: &Context<'_>, fd: i32, signo: i32) -> Option<Encoded> {
+    let targets_init = matches!(pidfd_at(c, fd), Some((1, _)));
+    let is_safe = !targets_init || signo == 0;
+    is_safe.then(|| number(libc::SYS_pidfd_send_signal, &[int(fd), int(signo), NULL, NULL])).flatten()
+}
+
+pub(super) fn encode_wait(c: &Context<'_>, pid: PidArg, options: u32) -> Option<Encoded> {
+    if is_group_one(c, pid) {
+        return None;
+    }
+    let args = [c.number(pid), OUT_ARG, Arg::Value(u64::from(options | WNOHANG)), NULL];
+    Some((Job::Call(call(libc::SYS_wait4, &args)), Answer::Wait))
+}
+
+pub(super) fn encode_waitid(c: &Context<'_>, which: WaitidWhich, options: u32) -> Option<Encoded> {
     // A non-blocking pidfd does not block anyway, and says EAGAIN only if it was not told so once more.
     let nonblocking = matches!(which, WaitidWhich::Pidfd(fd) if pidfd_at(c, fd).is_some_and(|(_, f)| f.contains(OpenFlags::NONBLOCK)));
     let options = if nonblocking { options } else { options | WNOHANG };
     let (idtype, id) = match which {
         WaitidWhich::All => (0, NULL),
-        WaitidWhich::Pid(pid) => (1, number(pid)),
-        WaitidWhich::Pgid(pgid) => (2, number(pgid)),
+        WaitidWhich::Pid(pid) => (1, c.number(pid)),
+        WaitidWhich::Pgid(pgid) => (2, c.number(pgid)),
         WaitidWhich::Pidfd(fd) => (3, int(fd)),
         WaitidWhich::Unknown(idtype) => (idtype, NULL),
     };
     let mut wait = call(libc::SYS_waitid, &[int(idtype), id, OUT_ARG, Arg::Value(u64::from(options)), NULL]);
     wait.data.push((OUT as usize, vec![0; 128]));
-    Job::Call(wait)
+    Some((Job::Call(wait), Answer::Waitid))
 }
 
 fn is_signal(signo: i32) -> bool {
     (1..=64).contains(&signo)
 }
 
-pub(super) fn encode_sigaction(c: &Context<'_>, signo: i32, action: Option<SigAction>) -> (Job, Answer) {
+pub(super) fn encode_sigaction(c: &Context<'_>, signo: i32, action: Option<SigAction>) -> Option<Encoded> {
     let Some(action) = action else {
         let args = [int(signo), NULL, OUT_ARG, Arg::Value(8)];
-        return (Job::Call(call(libc::SYS_rt_sigaction, &args)), Answer::Action(signo));
+        return Some((Job::Call(call(libc::SYS_rt_sigaction, &args)), Answer::Action(signo)));
     };
     let handler = match action {
         SigAction::Default => 0,
@@ -55,32 +86,39 @@ pub(super) fn encode_sigaction(c: &Context<'_>, signo: i32, action: Option<SigAc
     const SA_RESTORER: u64 = 0x0400_0000;
     let action = [handler, SA_RESTORER, c.handler.restorer, 0].iter().flat_map(|word| word.to_ne_bytes()).collect();
     let args = [int(signo), IN_ARG, NULL, Arg::Value(8)];
-    (
-        Job::Call(with_data(libc::SYS_rt_sigaction, &args, action)),
-        if is_signal(signo) { Answer::NewAction(signo) } else { Answer::Number },
-    )
+    let answer = if is_signal(signo) { Answer::NewAction(signo) } else { Answer::Number };
+    Some((Job::Call(with_data(libc::SYS_rt_sigaction, &args, action)), answer))
 }
 
 fn mask(signo: i32) -> Vec<u8> {
     (1u64 << (signo - 1)).to_ne_bytes().to_vec()
 }
 
-pub(super) fn encode_sigprocmask(block: bool, signo: i32) -> (Job, Answer) {
+pub(super) fn encode_sigprocmask(block: bool, signo: i32) -> Option<Encoded> {
     if !is_signal(signo) {
-        return (Job::Refused(libc::EINVAL), Answer::Number);
+        return Some((Job::Refused(libc::EINVAL), Answer::Number));
     }
     let how = if block { libc::SIG_BLOCK } else { libc::SIG_UNBLOCK };
     let args = [int(how), IN_ARG, NULL, Arg::Value(8)];
-    (Job::Call(with_data(libc::SYS_rt_sigprocmask, &args, mask(signo))), Answer::Number)
+    Some((Job::Call(with_data(libc::SYS_rt_sigprocmask, &args, mask(signo))), Answer::Number))
 }
 
-pub(super) fn encode_sigwaitinfo(signo: i32) -> (Job, Answer) {
+pub(super) fn encode_sigwaitinfo(signo: i32) -> Option<Encoded> {
     if !is_signal(signo) {
-        return (Job::Refused(libc::EINVAL), Answer::Siginfo);
+        return Some((Job::Refused(libc::EINVAL), Answer::Siginfo));
     }
     let timeout = Arg::Data(IN as u64 + 8);
     let args = [IN_ARG, OUT_ARG, timeout, Arg::Value(8)];
     let mut wait = with_data(libc::SYS_rt_sigtimedwait, &args, [mask(signo), vec![0; 16]].concat());
     wait.data.push((OUT as usize, vec![0; 128]));
-    (Job::Call(wait), Answer::Siginfo)
+    Some((Job::Call(wait), Answer::Siginfo))
+}
+
+/// The number and the flags of what a pidfd of the caller stands for.
+fn pidfd_at(c: &Context<'_>, fd: i32) -> Option<(i32, OpenFlags)> {
+    let file = &c.k.open_files[c.k.file_at(c.me, fd)?];
+    match &file.kind {
+        FileKind::Pidfd { pid, .. } => Some((c.k.pids[pid.id()].nr(), file.flags)),
+        _ => None,
+    }
 }

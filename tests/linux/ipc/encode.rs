@@ -10,7 +10,6 @@ use nslab::kernel::ns::Slot;
 use nslab::kernel::pid::Pid;
 use nslab::kernel::refcount::Held;
 use nslab::kernel::{Kernel, NsId, TaskId};
-use nslab::syscall::Syscall;
 use nslab::syscall::ipc::{GetArgs, IpcCtl, Payload, SetArgs};
 use nslab::syscall::mqueue::{MqCall, MqOpen};
 use nslab::syscall::msg::{MsgCall, MsgFlags};
@@ -19,30 +18,42 @@ use nslab::syscall::shm::{ShmCall, ShmCtl};
 
 use super::clock::Asked;
 use super::decode::{ADDRESS_SHIFT, BUFFER, Family, ROOM, SHIFTED, Shape};
-use crate::encode::{Answer, Arg, Context, IN, IN_ARG, Job, NULL, Raw, call, int, with_data, zero_ended};
+use crate::encode::{Answer, Arg, Context, Encoded, IN, IN_ARG, Job, NULL, Raw, call, int, with_data, zero_ended};
 use crate::numbers::Numbers;
 
 const BUFFER_ARG: Arg = Arg::Data(BUFFER as u64);
 
-/// The job and its answer; `None` for what has no counterpart, or belongs to the host.
-pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<(Job, Answer)> {
-    let (raw, shape) = match syscall {
-        Syscall::ClockGettime { clock } => clock_gettime(c, *clock)?,
-        _ if !super::is_private(c.k, c.me) => return None,
-        Syscall::Msg(call) => msg(c, call)?,
-        Syscall::Sem(call) => sem(c, call)?,
-        Syscall::Shm(call) => shm(c, call)?,
-        Syscall::Mq(call) => mq(c, call)?,
-        _ => return None,
-    };
+/// A call on IPC objects; `None` in the initial IPC namespace, and in a sandbox, whose programs are about files.
+fn private(c: &Context<'_>, encode: impl FnOnce() -> Option<(Raw, Shape)>) -> Option<Encoded> {
+    let (raw, shape) = (super::is_private(c.k, c.me) && !c.is_sandboxed).then(encode)??;
     Some((Job::Call(raw), Answer::Ipc(shape)))
 }
 
-fn clock_gettime(c: &Context<'_>, clock: i32) -> Option<(Raw, Shape)> {
+pub fn encode_msg(c: &Context<'_>, call: &MsgCall) -> Option<Encoded> {
+    private(c, || msg(c, call))
+}
+
+pub fn encode_sem(c: &Context<'_>, call: &SemCall) -> Option<Encoded> {
+    private(c, || sem(c, call))
+}
+
+pub fn encode_shm(c: &Context<'_>, call: &ShmCall) -> Option<Encoded> {
+    private(c, || shm(c, call))
+}
+
+pub fn encode_mq(c: &Context<'_>, call: &MqCall) -> Option<Encoded> {
+    private(c, || mq(c, call))
+}
+
+pub fn encode_clock_gettime(c: &Context<'_>, clock: i32) -> Option<Encoded> {
+    if c.is_sandboxed {
+        return None;
+    }
     let raw = call(libc::SYS_clock_gettime, &[int(clock), BUFFER_ARG]);
     // There is no such clock on either side; the alarm clocks need a device.
     let is_known = (0..=9).contains(&clock) || clock == 11;
-    Some((raw, if is_known { Shape::Clock(Asked::new(c, clock)?) } else { Shape::Number }))
+    let shape = if is_known { Shape::Clock(Asked::new(c, clock)?) } else { Shape::Number };
+    Some((Job::Call(raw), Answer::Ipc(shape)))
 }
 
 /// What a pid in an answer may be in the lab: the living of the caller's namespace, and whoever used an object last.

@@ -101,7 +101,7 @@ pub fn texts(pair: &mut Pair, reader: TaskId, path: &str) -> (Text, Text) {
 
 fn lab_text_of(pair: &mut Pair, reader: TaskId, path: &str) -> Text {
     let lab = dispatch(&mut pair.k, reader, &Syscall::Read { path: path.as_bytes().to_vec() });
-    lab.map(|text| text.to_string()).map_err(|error| error.errno)
+    lab.map(|text| text.to_string()).map_err(|stop| stop.errno())
 }
 
 /// What a task reads in the lab, nothing where it may not.

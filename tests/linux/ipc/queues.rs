@@ -20,7 +20,7 @@ pub fn compare_directory(pair: &mut Pair, reader: TaskId) -> Result<(), String> 
         return Ok(());
     }
     let lab = dispatch(&mut pair.k, reader, &Syscall::Ls { path: b"mqueue".to_vec() });
-    let lab = lab.map(|names| names.to_string()).map_err(|error| error.errno);
+    let lab = lab.map(|names| names.to_string()).map_err(|stop| stop.errno());
     let machine = names(pair, nr);
     if lab != machine {
         return Err(format!("the queues of task {nr}: lab {lab:?}, machine {machine:?}"));
@@ -30,7 +30,7 @@ pub fn compare_directory(pair: &mut Pair, reader: TaskId) -> Result<(), String> 
         let lab = dispatch(&mut pair.k, reader, &Syscall::Stat { path, follow: true });
         // All but the number of the inode.
         let lab = lab.map(|text| text.to_string().rsplit_once(' ').unwrap_or_default().0.to_owned());
-        let lab = lab.map_err(|error| error.errno);
+        let lab = lab.map_err(|stop| stop.errno());
         let machine = attributes(pair, nr, name);
         if lab != machine {
             return Err(format!("queue {name} of task {nr}: lab {lab:?}, machine {machine:?}"));

@@ -12,7 +12,8 @@ use nslab::kernel::ns::ENTRIES;
 use nslab::kernel::{Kernel, TaskId};
 use nslab::syscall::Syscall;
 
-use crate::encode::{Answer, Arg, Context, Job, Opening, Raw, capget, encode, getrlimit};
+use crate::encode::cred::{capget, getrlimit};
+use crate::encode::{Answer, Arg, Context, Job, Opening, Raw, encode};
 use crate::numbers::Numbers;
 use crate::observe::{initial_number, real_links};
 use crate::patience::{PATIENCE, Wait};

@@ -1,17 +1,16 @@
 //! Mount calls and calls on files as what a worker of a sandboxed machine does.
 
 use nslab::errno::Result;
-use nslab::kernel::mount::flags::MsFlags;
+use nslab::kernel::mount::flags::{MsFlags, UmountFlags};
 use nslab::kernel::mount::propagation::PropagationType;
 use nslab::kernel::mount::sb::fs_type;
 use nslab::kernel::node::{Node, Place};
 use nslab::kernel::ns::{NsType, Slot};
-use nslab::syscall::Syscall;
 use nslab::syscall::mount::{Beneath, MountArgs};
 use nslab::syscall::namei::NameCall;
 use nslab::tree;
 
-use crate::encode::{Answer, Arg, Context, Job, Opening, Raw, call, id, int};
+use crate::encode::{Answer, Arg, Context, Encoded, Job, Opening, Raw, call, id, int};
 
 /// Offset of the first text of a call.
 const TEXTS: usize = 2048;
@@ -93,52 +92,72 @@ pub fn is_own_file(c: &Context<'_>, path: &[u8]) -> bool {
         && is_own(tree::resolve_parent(c.k, c.me, path).map(|(dir, _)| dir))
 }
 
-/// The job for a call about mounts or names; `None` for others, and for what would change more than the sandbox.
-pub fn encode_mount(c: &Context<'_>, syscall: &Syscall) -> Option<(Job, Answer)> {
-    let done = |raw| Some((Job::Call(raw), Answer::Number));
-    if is_at_the_bottom(c) {
-        return None;
-    }
-    match syscall {
-        Syscall::Mount(args) => done(encode_new(c, args)?),
-        Syscall::Umount { path, flags } => {
-            let flags = Arg::Value(u64::from(flags.bits()));
-            done(with_texts(libc::SYS_umount2, &[Text(&plain_path(c, path)?), Plain(flags)]))
-        }
-        Syscall::PivotRoot { new_root, put_old } => {
-            let (new, old) = (plain_path(c, new_root)?, plain_path(c, put_old)?);
-            done(with_texts(libc::SYS_pivot_root, &[Text(&new), Text(&old)]))
-        }
-        Syscall::Chroot { path } => done(with_texts(libc::SYS_chroot, &[Text(&plain_path(c, path)?)])),
-        Syscall::Chdir { path } => done(with_texts(libc::SYS_chdir, &[Text(&plain_path(c, path)?)])),
-        Syscall::Fchdir { fd } => done(call(libc::SYS_fchdir, &[int(*fd)])),
-        Syscall::Getcwd => Some((Job::Call(call(libc::SYS_getcwd, &[Arg::Data(0), Arg::Value(2048)])), Answer::Text)),
-        Syscall::OpenTree { path } => {
-            let (dir, path) = tree_path(c, path)?;
-            let flags = Arg::Value(OPEN_TREE_CLONE | empty(dir, &path, libc::AT_EMPTY_PATH as u64));
-            done(with_texts(libc::SYS_open_tree, &[Plain(dir), Text(&path), Plain(flags)]))
-        }
-        Syscall::MoveMount { from, to, beneath } => {
-            let ((from_dir, from), (to_dir, to)) = (tree_path(c, from)?, tree_path(c, to)?);
-            let beneath = if *beneath == Beneath::Yes { MOVE_MOUNT_BENEATH } else { 0 };
-            let empty = empty(from_dir, &from, F_EMPTY_PATH) | empty(to_dir, &to, T_EMPTY_PATH);
-            let flags = F_SYMLINKS | T_SYMLINKS | empty | beneath;
-            let words = [Plain(from_dir), Text(&from), Plain(to_dir), Text(&to), Plain(Arg::Value(flags))];
-            done(with_texts(libc::SYS_move_mount, &words))
-        }
-        Syscall::MountSetattr { path, types } => {
-            let (dir, path) = tree_path(c, path)?;
-            let flags = Arg::Value(empty(dir, &path, libc::AT_EMPTY_PATH as u64));
-            let propagation = types.iter().fold(0, |all, new| all | type_bits(*new));
-            let attr = [0, 0, propagation, 0u64].iter().flat_map(|word| word.to_ne_bytes()).collect();
-            let words = [Plain(dir), Text(&path), Plain(flags), Plain(Arg::Data(0)), Plain(Arg::Value(32))];
-            let mut raw = with_texts(libc::SYS_mount_setattr, &words);
-            raw.data.push((0, attr));
-            done(raw)
-        }
-        Syscall::Name(name) => encode_name_call(c, name).map(|job| (job, Answer::Number)),
-        _ => None,
-    }
+/// A call about mounts or the caller's place among them; `None` outside a sandbox and at its bottom.
+fn inside(c: &Context<'_>, encode: impl FnOnce() -> Option<Raw>) -> Option<Encoded> {
+    let raw = (c.is_sandboxed && !is_at_the_bottom(c)).then(encode)??;
+    Some((Job::Call(raw), Answer::Number))
+}
+
+pub fn encode_mount(c: &Context<'_>, args: &MountArgs) -> Option<Encoded> {
+    inside(c, || mount_call(c, args))
+}
+
+pub fn encode_umount(c: &Context<'_>, path: &[u8], flags: UmountFlags) -> Option<Encoded> {
+    let flags = Arg::Value(u64::from(flags.bits()));
+    inside(c, || Some(with_texts(libc::SYS_umount2, &[Text(&plain_path(c, path)?), Plain(flags)])))
+}
+
+pub fn encode_pivot_root(c: &Context<'_>, new_root: &[u8], put_old: &[u8]) -> Option<Encoded> {
+    inside(c, || {
+        let (new, old) = (plain_path(c, new_root)?, plain_path(c, put_old)?);
+        Some(with_texts(libc::SYS_pivot_root, &[Text(&new), Text(&old)]))
+    })
+}
+
+/// A call that takes a path alone.
+pub fn encode_path(c: &Context<'_>, number: i64, path: &[u8]) -> Option<Encoded> {
+    inside(c, || Some(with_texts(number, &[Text(&plain_path(c, path)?)])))
+}
+
+pub fn encode_fchdir(c: &Context<'_>, fd: i32) -> Option<Encoded> {
+    inside(c, || Some(call(libc::SYS_fchdir, &[int(fd)])))
+}
+
+pub fn encode_getcwd(c: &Context<'_>) -> Option<Encoded> {
+    let (job, _) = inside(c, || Some(call(libc::SYS_getcwd, &[Arg::Data(0), Arg::Value(2048)])))?;
+    Some((job, Answer::Text))
+}
+
+pub fn encode_open_tree(c: &Context<'_>, path: &[u8]) -> Option<Encoded> {
+    inside(c, || {
+        let (dir, path) = tree_path(c, path)?;
+        let flags = Arg::Value(OPEN_TREE_CLONE | empty(dir, &path, libc::AT_EMPTY_PATH as u64));
+        Some(with_texts(libc::SYS_open_tree, &[Plain(dir), Text(&path), Plain(flags)]))
+    })
+}
+
+pub fn encode_move_mount(c: &Context<'_>, from: &[u8], to: &[u8], beneath: Beneath) -> Option<Encoded> {
+    inside(c, || {
+        let ((from_dir, from), (to_dir, to)) = (tree_path(c, from)?, tree_path(c, to)?);
+        let beneath = if beneath == Beneath::Yes { MOVE_MOUNT_BENEATH } else { 0 };
+        let empty = empty(from_dir, &from, F_EMPTY_PATH) | empty(to_dir, &to, T_EMPTY_PATH);
+        let flags = F_SYMLINKS | T_SYMLINKS | empty | beneath;
+        let words = [Plain(from_dir), Text(&from), Plain(to_dir), Text(&to), Plain(Arg::Value(flags))];
+        Some(with_texts(libc::SYS_move_mount, &words))
+    })
+}
+
+pub fn encode_mount_setattr(c: &Context<'_>, path: &[u8], types: &[PropagationType]) -> Option<Encoded> {
+    inside(c, || {
+        let (dir, path) = tree_path(c, path)?;
+        let flags = Arg::Value(empty(dir, &path, libc::AT_EMPTY_PATH as u64));
+        let propagation = types.iter().fold(0, |all, new| all | type_bits(*new));
+        let attr = [0, 0, propagation, 0u64].iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let words = [Plain(dir), Text(&path), Plain(flags), Plain(Arg::Data(0)), Plain(Arg::Value(32))];
+        let mut raw = with_texts(libc::SYS_mount_setattr, &words);
+        raw.data.push((0, attr));
+        Some(raw)
+    })
 }
 
 const OPEN_TREE_CLONE: u64 = 1;
@@ -162,7 +181,7 @@ fn type_bits(new: PropagationType) -> u64 {
     }
 }
 
-fn encode_new(c: &Context<'_>, args: &MountArgs) -> Option<Raw> {
+fn mount_call(c: &Context<'_>, args: &MountArgs) -> Option<Raw> {
     let target = plain_path(c, &args.target)?;
     // The source is a path for binds and moves, else any text.
     let source = match &args.source {
@@ -205,7 +224,16 @@ fn is_own_file_system(c: &Context<'_>, name: &[u8]) -> bool {
     }
 }
 
-fn encode_name_call(c: &Context<'_>, name: &NameCall) -> Option<Job> {
+/// A change of names: in a sandbox anywhere, elsewhere among the directories of cgroups.
+pub fn encode_name(c: &Context<'_>, name: &NameCall) -> Option<Encoded> {
+    if !c.is_sandboxed {
+        return crate::cgroup::encode_name(c, name);
+    }
+    let job = (!is_at_the_bottom(c)).then(|| name_job(c, name))??;
+    Some((job, Answer::Number))
+}
+
+fn name_job(c: &Context<'_>, name: &NameCall) -> Option<Job> {
     let at = |path: &Vec<u8>| tree_path(c, path).filter(|_| is_own_file(c, path));
     let number = |value| Plain(Arg::Value(value));
     Some(Job::Call(match name {

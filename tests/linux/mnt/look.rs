@@ -2,7 +2,7 @@
 
 use nslab::kernel::node::{Place, View};
 use nslab::kernel::{Kernel, TaskId};
-use nslab::syscall::{Return, Syscall, dispatch};
+use nslab::syscall::{Return, Stop, Syscall, dispatch};
 use nslab::tree;
 
 use super::encode::plain_path;
@@ -62,7 +62,7 @@ pub fn look(pair: &mut Pair, task: TaskId, call: &Syscall) -> Result<LabResult, 
             names.join("\n")
         }),
     };
-    let answer = lab.as_ref().map(|value| comparable(call, value)).map_err(|error| error.errno);
+    let answer = lab.as_ref().map(|value| comparable(call, value)).map_err(Stop::errno);
     if answer == there {
         return Ok(lab);
     }

@@ -50,8 +50,8 @@ fn named(ip: &Ip) -> [Option<Netns>; 2] {
 
 fn is_safe(c: &Context<'_>, netns: Netns) -> bool {
     match netns {
-        Netns::Pid(nr) => {
-            c.k.find_task(nr).is_none_or(|task| own_net(c.k, task).is_some() || c.k.tasks[task].is_dead())
+        Netns::Pid(pid) => {
+            c.k.find_task(pid.number()).is_none_or(|task| own_net(c.k, task).is_some() || c.k.tasks[task].is_dead())
         }
         Netns::Fd(fd) => {
             let file = c.k.file_at(c.me, fd).map(|file| &c.k.open_files[file].kind);

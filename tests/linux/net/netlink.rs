@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use nslab::errno::Errno;
 use nslab::kernel::net::DevId;
 use nslab::kernel::{Kernel, NsId, TaskId};
+use nslab::syscall::PidArg;
 use nslab::syscall::ip::{DevAddress, Ip, LinkAdd, LinkEnd, LinkSet, Netns};
 
 use crate::numbers::Numbers;
@@ -126,13 +127,13 @@ impl Caller<'_> {
     fn netns(&self, message: &mut Message, netns: Option<Netns>) {
         match netns {
             None => {}
-            Some(Netns::Pid(nr)) => message.attribute(IFLA_NET_NS_PID, &self.pid(nr).to_ne_bytes()),
+            Some(Netns::Pid(pid)) => message.attribute(IFLA_NET_NS_PID, &self.pid(pid).to_ne_bytes()),
             Some(Netns::Fd(fd)) => message.attribute(IFLA_NET_NS_FD, &fd.to_ne_bytes()),
         }
     }
 
-    fn pid(&self, nr: i32) -> i32 {
-        self.numbers.of_caller(self.k, self.me, nr)
+    fn pid(&self, pid: PidArg) -> i32 {
+        self.numbers.of_caller(self.k, self.me, pid.number())
     }
 
     /// The message of a command that is acknowledged, or answered with one namespace id. `None`: ip(8) refuses it before

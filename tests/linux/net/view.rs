@@ -161,7 +161,7 @@ impl Pair {
         all.push(("devices", Ok(k.devices_of(net).map(device).collect::<Vec<_>>().join("\n"))));
         for (what, call) in LISTINGS {
             let text = dispatch(&mut self.k, task, &Syscall::Ip(call));
-            all.push((what, text.map(|text| masked_listing(&text.to_string())).map_err(|error| error.errno)));
+            all.push((what, text.map(|text| masked_listing(&text.to_string())).map_err(|stop| stop.errno())));
         }
         all
     }

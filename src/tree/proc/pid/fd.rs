@@ -44,16 +44,17 @@ pub(in crate::tree) fn info(look: &Look<'_>, task: TaskId, fd: i32) -> Result<Ve
     look.check_ptrace(task)?;
     let k = look.k;
     let file = file(k, task, fd)?;
+    let cloexec = k.descriptor_at(task, fd).is_some_and(|descriptor| descriptor.cloexec);
     let nsfs = k.vfs.mounts[k.vfs.nsfs.id()].mnt_id;
     let (mnt_id, inode) = match &file.kind {
-        FileKind::Node { node, .. } | FileKind::Mounts { node, .. } => (MNT_ID_PROC, ino(*node)),
+        FileKind::Node { bound, .. } => (MNT_ID_PROC, ino(k, bound.node.place)),
         FileKind::Ns(ns) => (nsfs, u64::from(k.namespaces[*ns].common.inum)),
         FileKind::Pidfd { pid, .. } => (MNT_ID_PIDFS, pid.id().serial()),
         FileKind::Socket(socket) => (MNT_ID_SOCKFS, k.net.sockets[*socket].ino),
         FileKind::Mqueue(open) => (MNT_ID_MQUEUE, open.queue.id().serial()),
     };
     let mnt_id = file.path.as_ref().map_or(mnt_id, |path| k.vfs.mounts[path.mount.id()].mnt_id);
-    let flags = flags_word(file.flags);
+    let flags = flags_word(file.flags, cloexec);
     let mut text = format!("pos:\t{}\nflags:\t0{flags:o}\nmnt_id:\t{mnt_id}\nino:\t{inode}\n", file.pos);
     if let FileKind::Pidfd { pid, .. } = &file.kind {
         text.push_str(&pid_lines(look, pid.id()));
@@ -68,13 +69,13 @@ const MNT_ID_PIDFS: u32 = 11;
 const MNT_ID_MQUEUE: u32 = 12;
 const MNT_ID_SOCKFS: u32 = 13;
 
-/// The word open(2) was given, less what it keeps to itself, plus O_LARGEFILE.
-fn flags_word(flags: OpenFlags) -> u32 {
+/// The flags of the open file as open(2) has them, with O_CLOEXEC as the descriptor has it (`seq_show`).
+fn flags_word(flags: OpenFlags, cloexec: bool) -> u32 {
     const WORDS: [(OpenFlags, u32); 6] = [
         (OpenFlags::NONBLOCK, 0o4000),
         (OpenFlags::DIRECTORY, 0o200_000),
         (OpenFlags::NOFOLLOW, 0o400_000),
-        (OpenFlags::CLOEXEC, 0o2_000_000),
+        (OpenFlags::LARGEFILE, 0o100_000),
         (OpenFlags::PATH, 0o10_000_000),
         (OpenFlags::THREAD, 0o200),
     ];
@@ -83,8 +84,8 @@ fn flags_word(flags: OpenFlags) -> u32 {
         (false, true) => 1,
         (_, false) => 0,
     };
-    let large = if flags.contains(OpenFlags::PATH) { 0 } else { 0o100_000 };
-    WORDS.iter().filter(|(flag, _)| flags.contains(*flag)).fold(access | large, |word, (_, bit)| word | bit)
+    let own = if cloexec { access | 0o2_000_000 } else { access };
+    WORDS.iter().filter(|(flag, _)| flags.contains(*flag)).fold(own, |word, (_, bit)| word | bit)
 }
 
 /// What the fdinfo of a pidfd adds: the number in the view and inwards, -1 once reaped, 0 if outside
@@ -106,8 +107,8 @@ mod tests {
 
     #[test]
     fn flags_are_the_words_of_open() {
-        assert_eq!(flags_word(OpenFlags::READ), 0o100_000);
-        assert_eq!(flags_word(OpenFlags::READ | OpenFlags::WRITE | OpenFlags::CLOEXEC), 0o2_100_002);
-        assert_eq!(flags_word(OpenFlags::PATH | OpenFlags::NOFOLLOW), 0o10_400_000);
+        assert_eq!(flags_word(OpenFlags::READ | OpenFlags::LARGEFILE, false), 0o100_000);
+        assert_eq!(flags_word(OpenFlags::READ | OpenFlags::WRITE, true), 0o2_000_002);
+        assert_eq!(flags_word(OpenFlags::PATH | OpenFlags::NOFOLLOW, false), 0o10_400_000);
     }
 }

@@ -19,7 +19,8 @@ pub(in crate::tree) mod text;
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
-use crate::kernel::node::Place;
+use crate::kernel::node::{PROC_ROOT, Place};
+use crate::kernel::ns::ENTRIES;
 use crate::kernel::uid_map::MapKind;
 use crate::kernel::{Kernel, TaskId};
 use crate::tree::look::{Look, parse_number};
@@ -37,6 +38,8 @@ pub(in crate::tree) struct Row {
     /// What open asks besides the mode.
     pub open: OpenCheck,
     pub write: Option<fn(TaskId) -> WriteTarget>,
+    /// What a read of an open file gives once the task is gone: nothing rather than an error.
+    pub is_empty_when_gone: bool,
 }
 
 pub(in crate::tree) enum Kind {
@@ -79,7 +82,7 @@ pub(in crate::tree) enum OpenCheck {
 }
 
 const fn row(path: &'static str, mode: u16, kind: Kind) -> Row {
-    Row { path, mode, kind, scope: Scope::Both, open: OpenCheck::Nothing, write: None }
+    Row { path, mode, kind, scope: Scope::Both, open: OpenCheck::Nothing, write: None, is_empty_when_gone: false }
 }
 
 const fn dir(path: &'static str, mode: u16, dir: Dir) -> Row {
@@ -97,6 +100,10 @@ const fn link(path: &'static str, target: fn(&Kernel, TaskId) -> Option<link::Ta
 impl Row {
     const fn only(self, scope: Scope) -> Row {
         Row { scope, ..self }
+    }
+
+    const fn empty_when_gone(self) -> Row {
+        Row { is_empty_when_gone: true, ..self }
     }
 
     const fn opens_with(self, open: OpenCheck) -> Row {
@@ -136,7 +143,7 @@ static ROWS: &[Row] = &[
     file("net/udp", 0o444, net::udp).opens_with(OpenCheck::NetList),
     file("net/udp6", 0o444, net::udp6).opens_with(OpenCheck::NetList),
     file("net/unix", 0o444, net::unix).opens_with(OpenCheck::NetList),
-    file("environ", 0o400, text::environ).opens_with(OpenCheck::Mm),
+    file("environ", 0o400, text::environ).opens_with(OpenCheck::Mm).empty_when_gone(),
     file("status", 0o444, status::render),
     file("limits", 0o444, limits::render),
     file("timens_offsets", 0o644, text::timens_offsets).only(Scope::Process).writes(WriteTarget::TimensOffsets),
@@ -144,7 +151,7 @@ static ROWS: &[Row] = &[
     file("cmdline", 0o444, text::cmdline),
     file("stat", 0o444, stat::render),
     file("statm", 0o444, stat::render_memory),
-    file("children", 0o444, text::children).only(Scope::Thread),
+    file("children", 0o444, text::children).only(Scope::Thread).empty_when_gone(),
     file("maps", 0o444, maps::render).opens_with(OpenCheck::MmIfAny),
     link("cwd", link::cwd),
     link("root", link::root),
@@ -191,6 +198,16 @@ impl TaskDir {
     /// One of its entries; row 0 is the directory itself.
     pub fn entry(self, row: u16) -> Place {
         if self.thread { Place::Tid(self.task, row) } else { Place::Pid(self.task, row) }
+    }
+
+    /// Whether nothing can be looked up in the sub-directory at `row` once the task is gone, be it `.`
+    /// (`proc_pid_permission`, `proc_fdinfo_permission`).
+    pub fn is_closed_when_gone(self, row: u16) -> bool {
+        match row_at(row).kind {
+            Kind::Dir(Dir::Task) => !self.thread,
+            Kind::Dir(Dir::Threads | Dir::FdInfo) => true,
+            Kind::Dir(Dir::Fd | Dir::Ns | Dir::Net) | Kind::File(_) | Kind::Link(_) => false,
+        }
     }
 
     fn has(self, row: &Row) -> bool {
@@ -258,15 +275,46 @@ impl TaskDir {
         Place::Fd { task: self.task, fd, info, thread: self.thread }
     }
 
-    /// Hard links of the sub-directory at `row`.
+    /// Hard links of the sub-directory at `row`; threads of a task that is gone are none.
     pub fn nlink(self, k: &Kernel, row: u16) -> u32 {
         let dirs = match row_at(row).kind {
             Kind::Dir(Dir::Task) => self.rows("").filter(|(row, _)| matches!(row_at(*row).kind, Kind::Dir(_))).count(),
-            Kind::Dir(Dir::Threads) => k.signal_of(self.task).threads.len(),
+            Kind::Dir(Dir::Threads) if k.tasks.contains(self.task) => k.signal_of(self.task).threads.len(),
             _ => return if matches!(row_at(row).kind, Kind::Dir(_)) { 2 } else { 1 },
         };
         u32::try_from(dirs).unwrap_or(u32::MAX).saturating_add(2)
     }
+}
+
+/// The name of a file of a task in its directory, and that directory; `None`: no such file.
+pub(in crate::tree) fn step_up(look: &Look<'_>, place: Place) -> Option<(Vec<u8>, Place)> {
+    let (dir, row) = match place {
+        Place::Pid(task, 0) => return Some((look.nr(task).to_string().into_bytes(), PROC_ROOT)),
+        Place::Tid(task, 0) => {
+            let process = TaskDir::process(look.k.named_leader(task));
+            return Some((look.nr(task).to_string().into_bytes(), process.entry(directory(Dir::Threads)?)));
+        }
+        Place::Pid(task, row) => (TaskDir::process(task), row),
+        Place::Tid(task, row) => (TaskDir::thread(task), row),
+        Place::NsLink { task, entry, thread } => {
+            let dir = TaskDir { task, thread }.entry(directory(Dir::Ns)?);
+            return Some((ENTRIES[usize::from(entry)].name.into(), dir));
+        }
+        Place::Fd { task, fd, info, thread } => {
+            let dir = directory(if info { Dir::FdInfo } else { Dir::Fd })?;
+            return Some((fd.to_string().into_bytes(), TaskDir { task, thread }.entry(dir)));
+        }
+        _ => return None,
+    };
+    let (parent, name) = row_at(row).path.rsplit_once('/').unwrap_or(("", row_at(row).path));
+    let parent = ROWS.iter().position(|row| row.path == parent)?;
+    Some((name.into(), dir.entry(u16::try_from(parent).ok()?)))
+}
+
+/// The row of a directory.
+fn directory(dir: Dir) -> Option<u16> {
+    let row = ROWS.iter().position(|row| matches!(row.kind, Kind::Dir(holds) if holds == dir))?;
+    u16::try_from(row).ok()
 }
 
 /// A file of `net/`, which is about the task's network namespace.

@@ -1,0 +1,292 @@
+//! What a call gives: a typed [`Return`], or why it stops ([`Stop`]). The words for both are made in [`crate::control`].
+
+use crate::errno::{Errno, Error};
+use crate::kernel::signal::PendingSignal;
+use crate::kernel::{Kernel, MqueueId, NsId, PidId, TaskId};
+use crate::syscall::SigAction;
+use crate::tree::FileType;
+
+/// The outcome of a call: done, blocked or failed.
+pub type Outcome<T = Return> = Result<T, Stop>;
+
+/// Why a call is not done.
+#[derive(Clone, Debug)]
+pub enum Stop {
+    /// Linux would put the caller to sleep. Nothing has changed; the call can be made again.
+    Blocked {
+        on: WaitFor,
+        /// What a caller that must not sleep is told.
+        why: Error,
+    },
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        Stop::Failed(error)
+    }
+}
+
+impl Stop {
+    /// What a caller is told that must not sleep.
+    pub fn error(&self) -> &Error {
+        match self {
+            Stop::Blocked { why: error, .. } | Stop::Failed(error) => error,
+        }
+    }
+
+    pub fn errno(&self) -> Errno {
+        self.error().errno
+    }
+}
+
+/// What a blocked call waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitFor {
+    /// A child of the caller's process to die, stop or continue.
+    Child,
+    /// A message in this System V queue.
+    Message { ns: NsId, id: i32 },
+    /// Room in this System V queue.
+    MessageRoom { ns: NsId, id: i32 },
+    /// Another value of this semaphore.
+    Semaphore { ns: NsId, id: i32, num: u16 },
+    /// A message in this POSIX queue.
+    MqMessage(MqueueId),
+    /// Room in this POSIX queue.
+    MqRoom(MqueueId),
+    /// This signal to be pending.
+    Signal(i32),
+    /// An answer from the network.
+    Network,
+}
+
+/// The result of a call that succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Return {
+    /// A plain number: 0 for done, a count, an identifier, a value.
+    Num(i64),
+    Fd(i32),
+    /// A process, thread, process group or session.
+    Pid(Numbers),
+    /// Where memory is mapped.
+    Address(u64),
+    /// What was read: a file, the text of a link, a path.
+    Bytes(Vec<u8>),
+    /// The names in a directory.
+    Names(Vec<String>),
+    Stat(Stat),
+    /// wait4; `None`: nothing to report yet, and the caller did not want to wait.
+    Wait(Option<Waited>),
+    /// waitid; `None` as of wait4.
+    Waitid(Option<ChildInfo>),
+    /// The current action of a signal.
+    Sigaction {
+        action: SigAction,
+        /// How often the handler ran.
+        runs: u32,
+    },
+    /// The signal that was waited for.
+    Siginfo(PendingSignal),
+    Time(Time),
+    /// A message of a System V queue.
+    Message {
+        mtype: i64,
+        text: Vec<u8>,
+    },
+    /// A message of a POSIX queue.
+    MqMessage {
+        prio: u32,
+        text: Vec<u8>,
+    },
+    Mqattr(Mqattr),
+    MsgStat(IpcStat, MsqidDs),
+    MsgInfo(MsgInfo),
+    SemStat(IpcStat, SemidDs),
+    SemInfo(SemInfo),
+    /// The values of a set.
+    SemValues(Vec<i32>),
+    ShmStat(IpcStat, ShmidDs),
+    ShmInfo(ShmInfo),
+    ShmUsage(ShmUsage),
+    /// What ip(8) prints.
+    Listing(String),
+}
+
+impl Return {
+    /// Success that says nothing more.
+    pub const DONE: Return = Return::Num(0);
+}
+
+/// The numbers of a process, thread, group or session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// One per pid namespace it is in, that of the initial one first. Empty: there is no such process.
+    levels: Vec<i32>,
+    /// As the caller sees it, 0 if it does not.
+    own: i32,
+}
+
+impl Numbers {
+    /// Those of `pid` as `task` sees them.
+    pub(super) fn of(k: &Kernel, task: TaskId, pid: PidId) -> Numbers {
+        let pid = &k.pids[pid];
+        let own = pid.nr_in(k.task_active_pid_ns(task)).unwrap_or(0);
+        Numbers { levels: pid.numbers.iter().map(|(_, nr)| *nr).collect(), own }
+    }
+
+    /// In the caller's pid namespace, which is what Linux gives; 0 if it cannot be seen from there.
+    pub fn own(&self) -> i32 {
+        self.own
+    }
+
+    /// In the initial pid namespace; 0 too if the caller cannot see it.
+    pub fn initial(&self) -> i32 {
+        if self.own == 0 { 0 } else { self.levels.first().copied().unwrap_or(0) }
+    }
+
+    /// One number per pid namespace it is in, that of the initial one first.
+    pub fn levels(&self) -> &[i32] {
+        &self.levels
+    }
+}
+
+/// What stat(2) tells of a file; ids as the caller's user namespace has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stat {
+    pub file_type: FileType,
+    pub mode: u16,
+    pub uid: u32,
+    pub gid: u32,
+    pub ino: u64,
+}
+
+/// What wait4(2) found. Nobody uses a processor in a lab: its `rusage` is all zero.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waited {
+    pub pid: Numbers,
+    /// The status word.
+    pub status: i32,
+}
+
+/// The `siginfo` of waitid(2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChildInfo {
+    pub pid: Numbers,
+    pub uid: u32,
+    /// CLD_EXITED and its like.
+    pub code: i32,
+    /// The exit code or the signal.
+    pub status: i32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Time {
+    pub seconds: u64,
+    pub nanoseconds: u32,
+}
+
+/// `struct mq_attr`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mqattr {
+    pub flags: i64,
+    pub maxmsg: i64,
+    pub msgsize: i64,
+    pub curmsgs: i64,
+}
+
+/// What all three stat commands of System V IPC tell: the result, and `struct ipc64_perm`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IpcStat {
+    /// The result of the commands by index: the identifier. IPC_STAT gives 0.
+    pub id: Option<i32>,
+    pub key: i32,
+    pub uid: u32,
+    pub gid: u32,
+    pub cuid: u32,
+    pub cgid: u32,
+    pub mode: u16,
+    pub seq: u32,
+}
+
+/// `struct msqid64_ds` after its permissions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MsqidDs {
+    pub stime: u64,
+    pub rtime: u64,
+    pub ctime: u64,
+    pub cbytes: u64,
+    pub qnum: u64,
+    pub qbytes: u64,
+    pub lspid: Numbers,
+    pub lrpid: Numbers,
+}
+
+/// `struct msginfo`; `max_idx` is the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MsgInfo {
+    pub msgpool: i32,
+    pub msgmap: i32,
+    pub msgmax: i32,
+    pub msgmnb: i32,
+    pub msgmni: i32,
+    pub msgssz: i32,
+    pub msgtql: i32,
+    pub msgseg: u16,
+    pub max_idx: i32,
+}
+
+/// `struct semid64_ds` after its permissions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SemidDs {
+    pub otime: u64,
+    pub ctime: u64,
+    pub nsems: u64,
+}
+
+/// `struct seminfo`; `max_idx` is the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SemInfo {
+    pub semmap: i32,
+    pub semmni: i32,
+    pub semmns: i32,
+    pub semmnu: i32,
+    pub semmsl: i32,
+    pub semopm: i32,
+    pub semume: i32,
+    pub semusz: i32,
+    pub semvmx: i32,
+    pub semaem: i32,
+    pub max_idx: i32,
+}
+
+/// `struct shmid64_ds` after its permissions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShmidDs {
+    pub segsz: u64,
+    pub atime: u64,
+    pub dtime: u64,
+    pub ctime: u64,
+    pub cpid: Numbers,
+    pub lpid: Numbers,
+    pub nattch: u64,
+}
+
+/// `struct shminfo64`; `max_idx` is the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShmInfo {
+    pub shmmax: u64,
+    pub shmmin: u64,
+    pub shmmni: u64,
+    pub shmseg: u64,
+    pub shmall: u64,
+    pub max_idx: i32,
+}
+
+/// `struct shm_info`; `max_idx` is the result. Nobody ever touches a page: what is not here is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShmUsage {
+    pub used_ids: i32,
+    pub shm_tot: u64,
+    pub max_idx: i32,
+}

@@ -1,0 +1,140 @@
+//! What a host program has open stays what it was when it was opened, also when the task behind it changes or is gone.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
+use nix::sys::stat::{Mode, fstat, fstatat};
+use nslab::testing::Lab;
+
+use super::lab;
+
+fn reread(file: &mut File) -> Result<String, Option<i32>> {
+    let mut text = String::new();
+    file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_string(&mut text)).map_err(|error| error.raw_os_error())?;
+    Ok(text)
+}
+
+fn file(lab: &Lab, path: &str) -> File {
+    File::open(lab.at(path)).unwrap()
+}
+
+fn held(lab: &Lab, path: &str, flags: OFlag) -> OwnedFd {
+    open(&lab.at(path), flags | OFlag::O_CLOEXEC, Mode::empty()).unwrap()
+}
+
+fn link(fd: &OwnedFd, name: &str) -> Result<String, Errno> {
+    readlinkat(fd.as_fd(), name).map(|text| text.to_string_lossy().into_owned())
+}
+
+#[test]
+fn a_map_is_that_of_the_namespace_it_was_opened_in() {
+    let Some(lab) = lab() else { return };
+    lab.call(1, "clone").unwrap();
+    let mut map = OpenOptions::new().read(true).write(true).open(lab.at("proc/2/uid_map")).unwrap();
+    let (mut net, mut mounts) = (file(&lab, "proc/2/net/dev"), file(&lab, "proc/2/mountinfo"));
+    let (devices, mounted) = (reread(&mut net).unwrap(), reread(&mut mounts).unwrap());
+    lab.call(2, "unshare newuser newnet newns").unwrap();
+    lab.call(2, "mount tmpfs t /w").unwrap();
+    assert_eq!(map.write(b"0 0 1\n").unwrap_err().raw_os_error(), Some(Errno::EPERM as i32));
+    assert!(reread(&mut map).unwrap().contains("4294967295"));
+    assert_eq!(lab.read("proc/2/uid_map").unwrap(), "");
+    assert_eq!(reread(&mut net), Ok(devices));
+    assert_eq!(reread(&mut mounts), Ok(mounted));
+    assert!(lab.read("proc/2/mountinfo").unwrap().contains(" /w "));
+}
+
+#[test]
+fn descriptors_outlive_their_process() {
+    let Some(lab) = lab() else { return };
+    lab.call(1, "clone").unwrap();
+    let path_only = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+    let dirs = ["", "/task", "/task/2", "/fd", "/fdinfo", "/ns", "/net"];
+    let dirs = dirs.map(|name| (name, held(&lab, &format!("proc/2{name}"), OFlag::O_DIRECTORY)));
+    let links = ["cwd", "root", "exe", "ns/uts"].map(|name| (name, held(&lab, &format!("proc/2/{name}"), path_only)));
+    let outlive = ["mountinfo", "mounts", "uid_map", "setgroups", "net/dev", "net/unix", "environ", "task/2/children"];
+    let mut outlive = outlive.map(|name| (name, file(&lab, &format!("proc/2/{name}"))));
+    let mut end =
+        ["status", "stat", "comm", "maps", "cgroup"].map(|name| (name, file(&lab, &format!("proc/2/{name}"))));
+    let before: Vec<_> = outlive.iter_mut().map(|(_, file)| reread(file)).collect();
+    lab.call(1, "kill 2 SIGKILL").unwrap();
+    let zombie: Vec<_> = outlive.iter_mut().map(|(_, file)| reread(file)).collect();
+    assert_eq!(zombie, before);
+    for (name, fd) in &links {
+        assert_eq!(link(fd, ""), Err(Errno::ENOENT), "{name} of a zombie");
+    }
+    lab.call(1, "wait 2").unwrap();
+    let after: Vec<_> = outlive.iter_mut().map(|(_, file)| reread(file)).collect();
+    assert_eq!(after, before);
+    for (name, file) in &mut end {
+        assert_eq!(reread(file), Err(Some(Errno::ESRCH as i32)), "{name}");
+        assert_eq!(fstat(&*file).unwrap().st_mode & 0o777, 0o444 | if *name == "comm" { 0o200 } else { 0 }, "{name}");
+    }
+    for (name, fd) in &dirs {
+        let refusal = if ["", "/task", "/fdinfo"].contains(name) { Errno::ESRCH } else { Errno::ENOENT };
+        assert_eq!(openat(fd, "status", OFlag::O_RDONLY, Mode::empty()).unwrap_err(), refusal, "openat {name}");
+        assert_eq!(fstatat(fd, "status", AtFlags::empty()).unwrap_err(), refusal, "fstatat {name}");
+        assert_eq!(link(fd, "cwd"), Err(refusal), "readlinkat {name}");
+        assert_eq!(fstat(fd).is_ok(), *name != "/fd", "fstat {name}");
+    }
+    for (name, fd) in &links {
+        assert_eq!(link(fd, ""), Err(if *name == "ns/uts" { Errno::EACCES } else { Errno::ENOENT }), "{name}");
+        assert_eq!(fstat(fd).unwrap().st_mode & 0o777, 0o777, "{name}");
+    }
+}
+
+#[test]
+fn a_held_link_leads_where_the_task_is_now() {
+    let Some(lab) = lab() else { return };
+    lab.call(1, "clone").unwrap();
+    let [cwd, exe] =
+        ["cwd", "exe"].map(|name| held(&lab, &format!("proc/2/{name}"), OFlag::O_PATH | OFlag::O_NOFOLLOW));
+    let before = link(&cwd, "").unwrap();
+    assert_eq!(link(&cwd, "").unwrap(), before);
+    lab.call(2, "chdir /run").unwrap();
+    assert!(link(&cwd, "").unwrap().ends_with("/run"));
+    lab.call(2, "mkdir /w/d").unwrap();
+    lab.call(2, "chdir /w/d").unwrap();
+    assert!(link(&cwd, "").unwrap().ends_with("/w/d"));
+    lab.call(1, "rename /w/d /w/e").unwrap();
+    assert!(link(&cwd, "").unwrap().ends_with("/w/e"));
+    let program = link(&exe, "").unwrap();
+    lab.call(2, "exec /bin/other").unwrap();
+    assert_ne!(link(&exe, "").unwrap(), program);
+}
+
+#[test]
+fn listings_have_the_numbers_of_attributes() {
+    use std::os::unix::fs::{DirEntryExt, MetadataExt};
+    let Some(lab) = lab() else { return };
+    lab.call(1, "clone newnet").unwrap();
+    lab.call(2, "open proc/1/status").unwrap();
+    let dirs = [
+        "",
+        "proc",
+        "proc/2",
+        "proc/2/fd",
+        "proc/2/ns",
+        "proc/sys/kernel",
+        "ctl",
+        "ctl/2",
+        "kernel/ns",
+        "root",
+        "as/2",
+        "cgroup",
+    ];
+    for dir in dirs {
+        for entry in std::fs::read_dir(lab.at(dir)).unwrap().map(Result::unwrap) {
+            let attr = std::fs::symlink_metadata(entry.path()).unwrap();
+            assert_eq!(entry.ino(), attr.ino(), "{}", entry.path().display());
+        }
+    }
+    let mut batch = OpenOptions::new().read(true).write(true).open(lab.at("ctl/batch")).unwrap();
+    batch.write_all(b"1 stat proc/2/status\n").unwrap();
+    let mut line = String::new();
+    batch.read_to_string(&mut line).unwrap();
+    let number = std::fs::metadata(lab.at("proc/2/status")).unwrap().ino().to_string();
+    assert_eq!(line.trim_end().rsplit(' ').next(), Some(&number[..]), "as a task sees it");
+}
