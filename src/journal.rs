@@ -1,87 +1,309 @@
-//! Layer 3: the journal of a mounted lab: a `.lab` file with a line for each call, in the order in which they were made.
-//! A lab that boots with it comes to the same state, down to the last number.
+//! Layer 3: the journal of a lab: a `.lab` file with a line for each thing that was done to it, in order, and what came of
+//! it. A lab that boots with it comes to the same state, down to the last number, without any other file.
+//!
+//! Each line ends in a comment, ` #` and a sum over its number and its text: a line that was cut, and one that is missing
+//! or changed, are recognised. What follows the last whole line is torn: the daemon or the machine died while it
+//! was written, before the call it notes was acknowledged.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::bail;
-use crate::errno::{Error, Result};
+use nix::errno::Errno as HostErrno;
+use nix::fcntl::{FallocateFlags, fallocate};
 
+use crate::errno::{Error, Result, describe};
+use crate::{bail, err};
+
+/// The first line of every journal, without its sum.
+const HEADER: &str = "# nslab journal 1";
 /// The size beyond which no further call is made, in bytes.
 const SIZE_MAX: u64 = 64 << 20;
+/// What an outcome and a sum add to a line, at most, in bytes.
+const OUTCOME_MAX: usize = 400;
+/// Room is reserved in pieces of this size, in bytes.
+const PIECE: u64 = 1 << 16;
 
 /// A journal being written.
 #[derive(Debug)]
 pub struct Journal {
-    file: File,
-    size: u64,
-    /// A line could not be written: what follows would be another story.
-    broken: bool,
+    file: Arc<File>,
+    /// Where the next line goes, in bytes.
+    end: u64,
+    /// Up to where the file has room on the disk, in bytes.
+    room: u64,
+    /// Lines written.
+    lines: u64,
+    /// Whether a call waits for the disk before it is acknowledged.
+    sync: Sync,
+    /// Something was noted since the disk was last waited for.
+    is_unsettled: bool,
+    /// What follows would be another story: a line could not be written.
+    is_broken: bool,
+}
+
+/// What a line in a journal has to have reached before its call is acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sync {
+    /// The host's kernel: it survives the death of the daemon.
+    #[default]
+    Kernel,
+    /// The disk: it survives the death of the host.
+    Disk,
+}
+
+/// What of a journal is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whole {
+    /// Its length, in bytes.
+    pub len: usize,
+    pub lines: u64,
+    /// Something else follows.
+    pub is_torn: bool,
 }
 
 impl Journal {
-    /// A journal in a new file. `boot` is the script the lab has booted with: the journal begins with it.
+    /// A journal in a new file.
     ///
     /// # Errors
     /// The file exists already, or cannot be made.
-    pub fn create(path: &Path, boot: Option<&Path>) -> io::Result<Journal> {
-        let mut journal = Journal { file: File::create_new(path)?, size: 0, broken: false };
-        if let Some(boot) = boot {
-            journal.write(&format!("include {}\n", crate::control::lex::quote(boot.as_os_str().as_encoded_bytes())))?;
-        }
+    pub fn create(path: &Path, sync: Sync) -> io::Result<Journal> {
+        let file = Arc::new(File::create_new(path)?);
+        let mut journal = Journal { file, end: 0, room: 0, lines: 0, sync, is_unsettled: false, is_broken: false };
+        journal.reserve(HEADER).and_then(|()| journal.note(HEADER, "")).map_err(io::Error::other)?;
         Ok(journal)
     }
 
-    /// Whether one more call may be made.
+    /// Continues a journal: what is torn at its end is cut off.
     ///
     /// # Errors
-    /// ENOSPC: the journal is full. EIO: it could not be written.
-    pub fn check(&self) -> Result<()> {
-        if self.broken {
+    /// It cannot be read and written, or is none, or is damaged.
+    pub fn resume(path: &Path, sync: Sync) -> io::Result<Journal> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let text = std::fs::read(path)?;
+        let invalid = |reason: String| io::Error::new(ErrorKind::InvalidData, reason);
+        if !is_journal(&text) {
+            return Err(invalid("this is no journal".to_owned()));
+        }
+        let whole = whole(&text).map_err(|line| invalid(damaged(line)))?;
+        let end = whole.len as u64;
+        file.set_len(end)?;
+        let (file, lines) = (Arc::new(file), whole.lines);
+        Ok(Journal { file, end, room: end, lines, sync, is_unsettled: false, is_broken: false })
+    }
+
+    /// Makes sure that `line` can be noted, whatever comes of it.
+    ///
+    /// # Errors
+    /// ENOSPC: the disk or the journal is full. EIO: an earlier line could not be written, or there is no room for
+    /// another reason.
+    pub fn reserve(&mut self, line: &str) -> Result<()> {
+        if self.is_broken {
             bail!(EIO, "the journal could not be written: mount a new lab");
         }
-        if self.size >= SIZE_MAX {
+        let end = self.end + (line.len() + OUTCOME_MAX) as u64;
+        if end > SIZE_MAX {
             bail!(ENOSPC, "the journal has reached {} bytes: mount a new lab", SIZE_MAX);
         }
+        if end <= self.room {
+            return Ok(());
+        }
+        match self.grow(end + PIECE).or_else(|_| self.grow(end)) {
+            Ok(()) => Ok(()),
+            Err(HostErrno::ENOSPC | HostErrno::EDQUOT) => bail!(ENOSPC, "there is no room for the journal on its disk"),
+            Err(error) => bail!(EIO, "the journal cannot be written: {}", error.desc()),
+        }
+    }
+
+    /// Reserves room on the disk up to `end`. A file system that cannot gets blank lines to be written over, which say
+    /// nothing.
+    fn grow(&mut self, end: u64) -> std::result::Result<(), HostErrno> {
+        let number = |bytes: u64| i64::try_from(bytes).map_err(|_| HostErrno::EFBIG);
+        let length = number(end - self.room)?;
+        match fallocate(&*self.file, FallocateFlags::FALLOC_FL_KEEP_SIZE, number(self.room)?, length) {
+            Err(HostErrno::EOPNOTSUPP) => {
+                let blank = vec![b'\n'; usize::try_from(length).unwrap_or_default()];
+                let written = self.file.write_all_at(&blank, self.room);
+                written.map_err(|error| error.raw_os_error().map_or(HostErrno::EIO, HostErrno::from_raw))?;
+            }
+            done => done?,
+        }
+        self.room = end;
         Ok(())
     }
 
-    /// Notes a call that was made, also one that failed: it may have used up a number.
-    pub fn note(&mut self, call: &str, error: Option<&Error>) {
-        let expected = error.map_or(String::new(), |error| format!("! {:?} ", error.errno));
-        self.broken |= self.write(&format!("{expected}{call}\n")).is_err();
+    /// Notes what was done; `outcome` stands in front of it, as the language has it.
+    ///
+    /// # Errors
+    /// EIO: it could not be written, and nothing will be any more.
+    pub fn note(&mut self, line: &str, outcome: &str) -> Result<()> {
+        let text = format!("{outcome}{line}");
+        let whole = format!("{text} #{:08x}\n", sum(self.lines + 1, text.as_bytes()));
+        if let Err(error) = self.file.write_all_at(whole.as_bytes(), self.end) {
+            return Err(self.fail(&error));
+        }
+        self.end += whole.len() as u64;
+        self.room = self.room.max(self.end);
+        self.lines += 1;
+        self.is_unsettled = true;
+        Ok(())
     }
 
-    fn write(&mut self, line: &str) -> io::Result<()> {
-        self.size += line.len() as u64;
-        self.file.write_all(line.as_bytes())
+    /// The number of lines noted so far.
+    pub fn lines(&self) -> u64 {
+        self.lines
     }
+
+    /// The file, if it has to be waited for before what was noted is acknowledged.
+    pub fn take_unsettled(&mut self) -> Option<Arc<File>> {
+        let waits = self.sync == Sync::Disk && std::mem::take(&mut self.is_unsettled);
+        waits.then(|| Arc::clone(&self.file))
+    }
+
+    /// Nothing is noted any more: a line may be missing.
+    pub fn fail(&mut self, error: &io::Error) -> Error {
+        self.is_broken = true;
+        err!(EIO, "the journal could not be written: {}: mount a new lab", describe(error))
+    }
+}
+
+impl Drop for Journal {
+    /// Gives back the room that was not needed.
+    fn drop(&mut self) {
+        if !self.is_broken {
+            let _ = self.file.set_len(self.end);
+        }
+    }
+}
+
+/// Whether a file begins as journals do.
+pub fn is_journal(text: &[u8]) -> bool {
+    text.starts_with(HEADER.as_bytes())
+}
+
+/// What of a journal is whole.
+///
+/// # Errors
+/// The number of a line that is damaged though whole ones follow.
+pub fn whole(text: &[u8]) -> std::result::Result<Whole, usize> {
+    let mut whole = Whole { len: 0, lines: 0, is_torn: false };
+    for (number, line) in (1..).zip(text.split_inclusive(|&byte| byte == b'\n')) {
+        if whole.is_torn {
+            if is_whole(number, line) {
+                return Err(usize::try_from(whole.lines + 1).unwrap_or(usize::MAX));
+            }
+        } else if is_whole(number, line) {
+            whole.len += line.len();
+            whole.lines = number;
+        } else if text[whole.len..].iter().all(|&byte| byte == b'\n') {
+            break;
+        } else {
+            whole.is_torn = true;
+        }
+    }
+    Ok(whole)
+}
+
+/// What to say of a damaged line.
+pub fn damaged(line: usize) -> String {
+    format!("line {line} of the journal is damaged: whole lines follow it")
+}
+
+fn is_whole(number: u64, line: &[u8]) -> bool {
+    let Some((text, check)) =
+        line.strip_suffix(b"\n").and_then(|line| line.split_at_checked(line.len().checked_sub(10)?))
+    else {
+        return false;
+    };
+    format!(" #{:08x}", sum(number, text)).as_bytes() == check
+}
+
+/// FNV-1a over the number of a line and its text.
+fn sum(number: u64, text: &[u8]) -> u32 {
+    let bytes = number.to_le_bytes();
+    let mix = |sum: u32, byte: &u8| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    bytes.iter().chain(text).fold(0x811c_9dc5, mix)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::err;
+    use crate::errno::Errno;
 
-    #[test]
-    fn a_journal_is_a_script() {
+    fn written(lines: &[&str]) -> (tempfile::TempDir, std::path::PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.lab");
-        let mut journal = Journal::create(&path, Some(Path::new("/a b.lab"))).unwrap();
-        journal.note("1 clone newnet", None);
-        journal.note("1 kill 77 0", Some(&err!(ESRCH, "no")));
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(text, "include \"/a b.lab\"\n1 clone newnet\n! ESRCH 1 kill 77 0\n");
-        assert!(Journal::create(&path, None).is_err());
+        let mut journal = Journal::create(&path, Sync::Disk).unwrap();
+        for line in lines {
+            journal.reserve(line).unwrap();
+            journal.note(line, "= 0 ").unwrap();
+        }
+        (dir, path)
     }
 
     #[test]
-    fn a_full_journal_lets_no_call_through() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut journal = Journal::create(&dir.path().join("journal.lab"), None).unwrap();
-        assert!(journal.check().is_ok());
-        journal.size = SIZE_MAX;
-        assert_eq!(journal.check().unwrap_err().errno, crate::errno::Errno::ENOSPC);
+    fn what_is_noted_is_there_at_once_and_whole() {
+        let (_dir, path) = written(&["1 setsid", "1 setsid"]);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<_> = text.lines().map(|line| line.split(" #").next().unwrap()).collect();
+        assert_eq!(lines[1..], ["= 0 1 setsid"; 2]);
+        let sums: Vec<_> = text.lines().map(|line| &line[line.len() - 8..]).collect();
+        assert_ne!(sums[1], sums[2]);
+        assert_eq!(whole(text.as_bytes()), Ok(Whole { len: text.len(), lines: 3, is_torn: false }));
+    }
+
+    #[test]
+    fn a_journal_torn_anywhere_keeps_its_whole_lines() {
+        let (_dir, path) = written(&["1 sethostname core", "1 setsid"]);
+        let text = std::fs::read(&path).unwrap();
+        for cut in HEADER.len()..text.len() {
+            let kept = text[..cut].iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+            let found = whole(&text[..cut]).unwrap();
+            assert_eq!((found.len, found.is_torn), (kept, kept != cut), "{cut}");
+            let padded = [&text[..cut], b"\n\n\n"].concat();
+            // Only its newline was missing.
+            let end = if text[cut] == b'\n' { cut + 1 } else { kept };
+            assert_eq!(whole(&padded).unwrap().len, end, "{cut}");
+            assert_eq!(whole(&[&text[..cut], &[0; 30]].concat()).unwrap().len, kept, "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_changed_or_missing_line_is_no_torn_end() {
+        let (_dir, path) = written(&["1 setsid", "1 clone", "1 clone"]);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(whole(text.replace("setsid", "setsix").as_bytes()), Err(2));
+        let without: String = text.split_inclusive('\n').enumerate().filter(|(n, _)| *n != 1).map(|(_, l)| l).collect();
+        assert!(whole(without.as_bytes()).unwrap().is_torn);
+    }
+
+    #[test]
+    fn a_resumed_journal_goes_on_after_its_last_whole_line() {
+        let (_dir, path) = written(&["1 setsid", "1 clone"]);
+        let text = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &text[..text.len() - 3]).unwrap();
+        let mut journal = Journal::resume(&path, Sync::Kernel).unwrap();
+        journal.reserve("1 clone").unwrap();
+        journal.note("1 clone", "= 0 ").unwrap();
+        drop(journal);
+        assert_eq!(std::fs::read(&path).unwrap(), text);
+        std::fs::write(&path, "1 setsid\n").unwrap();
+        assert!(Journal::resume(&path, Sync::Kernel).is_err() && Journal::create(&path, Sync::Kernel).is_err());
+    }
+
+    #[test]
+    fn a_full_journal_and_a_full_disk_let_no_call_through() {
+        let (_dir, path) = written(&[]);
+        let mut journal = Journal::resume(&path, Sync::Kernel).unwrap();
+        journal.end = SIZE_MAX;
+        assert_eq!(journal.reserve("1 setsid").unwrap_err().errno, Errno::ENOSPC);
+        journal.file = Arc::new(OpenOptions::new().write(true).open("/dev/full").unwrap());
+        (journal.end, journal.room) = (0, 0);
+        assert!(journal.reserve("1 setsid").is_err());
+        journal.room = 1000;
+        assert_eq!(journal.note("1 setsid", "").unwrap_err().errno, Errno::EIO);
+        assert_eq!(journal.reserve("1 setsid").unwrap_err().errno, Errno::EIO);
     }
 }

@@ -21,6 +21,7 @@ use tempfile::TempDir;
 
 use crate::errno::Errno;
 use crate::fuse::{self, Options, Point};
+use crate::host;
 use crate::kernel::Kernel;
 use crate::script::Session;
 
@@ -65,7 +66,7 @@ impl Lab {
     /// As [`Lab::new`].
     pub fn mount(kernel: Kernel) -> io::Result<Lab> {
         let dir = tempfile::Builder::new().prefix("nslab-").tempdir()?;
-        let mounted = fuse::mount(kernel, dir.path(), &Options::default(), None).map_err(io::Error::other)?;
+        let mounted = fuse::mount(host::Lab::new(kernel), dir.path(), &Options::default()).map_err(io::Error::other)?;
         let point = mounted.point().clone();
         let lab = Lab { point, _dir: dir };
         thread::Builder::new().name("session".to_owned()).spawn(move || mounted.serve())?;

@@ -94,6 +94,32 @@ fn fuser_and_libc_stay_at_the_edge() {
     }
 }
 
+/// `dispatch` is the only way into a kernel: no other function of `syscall` that takes one can be called from outside.
+#[test]
+fn there_is_one_door() {
+    let mut doors = Vec::new();
+    for (path, text) in sources().into_iter().filter(|(path, _)| path.starts_with("syscall")) {
+        // What a module that is private shows, nobody outside sees.
+        let module = path.components().nth(1).unwrap().as_os_str().to_string_lossy().into_owned();
+        if !is_open(module.trim_end_matches(".rs")) {
+            continue;
+        }
+        for start in code(&text).match_indices("pub fn ").map(|(at, _)| at) {
+            let signature = text[start..].split('{').next().unwrap();
+            if signature.contains("Kernel") {
+                doors.push(format!("{}: {signature}", path.display()));
+            }
+        }
+    }
+    assert!(matches!(&doors[..], [door] if door.starts_with("syscall/mod.rs: pub fn dispatch(")), "{doors:#?}");
+}
+
+/// Whether a module of `syscall` can be named outside it; `mod` is `syscall` itself.
+fn is_open(module: &str) -> bool {
+    let (_, top) = sources().into_iter().find(|(path, _)| path == Path::new("syscall/mod.rs")).unwrap();
+    module == "mod" || top.contains(&format!("pub mod {module};")) || top.contains(&format!("pub use {module}::"))
+}
+
 /// A namespace kind lives in its own file and one row of a table. UTS stands for all of them.
 #[test]
 fn a_kind_is_named_in_few_files() {

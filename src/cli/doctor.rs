@@ -6,6 +6,7 @@ use std::thread;
 
 use super::Outcome;
 use crate::fuse::{self, MountError, Options};
+use crate::host::Lab;
 use crate::kernel::Kernel;
 
 /// One thing looked at.
@@ -98,7 +99,7 @@ fn trial() -> Check {
 
 fn try_to_mount() -> Result<(), Box<dyn std::error::Error>> {
     let dir = tempfile::tempdir()?;
-    let mounted = fuse::mount(Kernel::boot(), dir.path(), &Options::default(), None)?;
+    let mounted = fuse::mount(Lab::new(Kernel::boot()), dir.path(), &Options::default())?;
     let point = mounted.point().clone();
     thread::spawn(move || mounted.serve());
     let seen = fs::metadata(dir.path());

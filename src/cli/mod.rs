@@ -18,8 +18,11 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::fuse::{self, Lazy};
+use crate::host::{Booting, Lab};
+use crate::journal::Journal;
 use crate::kernel::Kernel;
 use crate::script::run::run_boot_file;
+use crate::script::{Machine, Setup};
 
 /// What a subcommand gives: an exit code, or why it failed.
 pub type Outcome = Result<ExitCode, Box<dyn Error>>;
@@ -86,7 +89,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Outcome {
     match command {
-        Command::Mount(args) => mount::run(&args),
+        Command::Mount(args) => mount::run(args),
         Command::Umount { dir, lazy } => umount(&dir, if lazy { Lazy::Yes } else { Lazy::No }),
         Command::Shell(args) => shell::run(&args),
         Command::Run { files } => Ok(run::run(&files)),
@@ -111,21 +114,24 @@ fn umount(dir: &Path, lazy: Lazy) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A kernel in the boot state, changed by the lines of `file`, with at most `max_tasks` tasks.
+/// A lab in the boot state, changed by the lines of `file`, with at most `max_tasks` tasks. All of that is noted in
+/// `journal`.
 ///
 /// # Errors
-/// The file cannot be read, or one of its lines fails.
-fn boot(file: Option<&Path>, max_tasks: Option<u32>) -> Result<Kernel, Box<dyn Error>> {
-    let mut kernel = Kernel::boot();
-    kernel.threads_max = max_tasks.unwrap_or(kernel.threads_max);
-    boot_on(kernel, file)
+/// The file cannot be read, or one of its lines fails; the journal cannot be written.
+fn boot_lab(file: Option<&Path>, max_tasks: Option<u32>, journal: Option<Journal>) -> Result<Lab, Box<dyn Error>> {
+    let kernel = Kernel::boot();
+    let tasks = max_tasks.unwrap_or(kernel.threads_max);
+    let lab = Lab::new(kernel).with_journal(journal);
+    Booting(&lab).set(&Setup::Limits { tasks })?;
+    boot_on(&mut Booting(&lab), file)?;
+    Ok(lab)
 }
 
-/// As [`boot`], on a kernel made ready for it.
-fn boot_on(mut kernel: Kernel, file: Option<&Path>) -> Result<Kernel, Box<dyn Error>> {
+/// Executes the lines of `file` on a machine, with words on a terminal if that takes long.
+fn boot_on(machine: &mut impl Machine, file: Option<&Path>) -> Result<(), Box<dyn Error>> {
     if let Some(file) = file {
-        run_boot_file(&mut progress::Progress::new(&mut kernel, file), file)?;
+        run_boot_file(&mut progress::Progress::new(machine, file), file)?;
     }
-    kernel.take_changes();
-    Ok(kernel)
+    Ok(())
 }

@@ -14,12 +14,14 @@ use nix::unistd::{close, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::{Cli, Outcome, boot};
+use super::{Cli, Outcome, boot_lab};
 use crate::errno::describe;
 use crate::fuse::{self, Options, Point};
-use crate::journal::Journal;
+use crate::host::{Booting, Lab};
+use crate::journal::{Journal, Sync};
+use crate::script::{Machine, Setup};
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Args {
     /// An empty directory
     dir: PathBuf,
@@ -29,10 +31,17 @@ pub struct Args {
     /// Script that the lab boots with
     #[arg(long, value_name = "FILE")]
     boot: Option<PathBuf>,
-    /// Note each call in this new file, a script to boot from
+    /// Note all that is done in this new file, a script to boot from
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
-    /// Mount options: allow_other, ro, nonempty, realtime (the clock of the lab goes), and those that mount(8) passes on
+    /// Boot from the journal if it exists, in place of the script, and go on writing it
+    #[arg(long, requires = "journal")]
+    resume: bool,
+    /// Wait for the disk before each answer, so that the journal survives a crash of this machine
+    #[arg(long)]
+    journal_sync: bool,
+    /// Mount options: allow_other, ro, nonempty, realtime (the clock of the lab goes), boot=FILE, journal=FILE, resume,
+    /// journal_sync, and those that mount(8) passes on
     #[arg(short, value_name = "OPTS")]
     options: Vec<String>,
     /// How many tasks there may be at once
@@ -54,7 +63,7 @@ pub struct Helper {
     /// Only pretend
     #[arg(short)]
     fake: bool,
-    /// Options of nslab mount -o, and boot=FILE, journal=FILE
+    /// Options of nslab mount -o
     #[arg(short, value_name = "OPTS")]
     options: Vec<String>,
     #[arg(short = 't', value_name = "TYPE", hide = true)]
@@ -68,15 +77,16 @@ pub struct Helper {
     verbose: bool,
 }
 
-pub fn run(args: &Args) -> Outcome {
+pub fn run(args: Args) -> Outcome {
+    let args = args.with_words();
     let options = options(&args.options);
-    if args.foreground || args.detached { serve(args, &options) } else { daemonize(args) }
+    if args.foreground || args.detached { serve(&args, &options) } else { daemonize(&args) }
 }
 
 /// What mount(8) asks for. What is mounted has no source: that field says nothing.
 pub fn run_helper(helper: &Helper) -> Outcome {
     let args = helper.args();
-    if helper.fake { Ok(ExitCode::SUCCESS) } else { run(&args) }
+    if helper.fake { Ok(ExitCode::SUCCESS) } else { run(args) }
 }
 
 /// Whether mount.fuse has started this program for `mount -t fuse.nslab`: `nslab SOURCE DIR -o OPTS`.
@@ -86,17 +96,26 @@ pub fn is_from_mount_fuse(args: &[OsString]) -> bool {
 }
 
 impl Helper {
-    /// Files are named among the options: fstab has no other place.
     fn args(&self) -> Args {
-        let (mut boot, mut journal, mut options) = (None, None, Vec::new());
+        let args = Args { dir: self.dir.clone(), options: self.options.clone(), ..Args::default() };
+        args.with_words()
+    }
+}
+
+impl Args {
+    /// Takes out of the mount options what this command has options of its own for: fstab has no other place.
+    fn with_words(self) -> Args {
+        let mut args = Args { options: Vec::new(), ..self };
         for word in self.options.iter().flat_map(|words| words.split(',')) {
-            match word.split_once('=') {
-                Some(("boot", file)) => boot = Some(PathBuf::from(file)),
-                Some(("journal", file)) => journal = Some(PathBuf::from(file)),
-                _ => options.push(word.to_owned()),
+            match (word, word.split_once('=')) {
+                ("resume", _) => args.resume = true,
+                ("journal_sync", _) => args.journal_sync = true,
+                (_, Some(("boot", file))) => args.boot = Some(PathBuf::from(file)),
+                (_, Some(("journal", file))) => args.journal = Some(PathBuf::from(file)),
+                _ => args.options.push(word.to_owned()),
             }
         }
-        Args { dir: self.dir.clone(), options, foreground: false, boot, journal, max_tasks: None, detached: false }
+        args
     }
 }
 
@@ -131,6 +150,8 @@ fn daemonize(args: &Args) -> Outcome {
     if let Some(file) = &args.journal {
         command.arg("--journal").arg(file);
     }
+    command.args(args.resume.then_some("--resume"));
+    command.args(args.journal_sync.then_some("--journal-sync"));
     if let Some(limit) = args.max_tasks {
         command.args(["--max-tasks", &limit.to_string()]);
     }
@@ -153,9 +174,16 @@ fn serve(args: &Args, options: &Options) -> Outcome {
     if args.detached {
         close_inherited();
     }
-    let kernel = boot(args.boot.as_deref(), args.max_tasks)?;
-    let journal = args.journal.as_deref().map(|file| journal(file, args.boot.as_deref())).transpose()?;
-    let mounted = fuse::mount(kernel, &args.dir, options, journal).inspect_err(|_| remove(args.journal.as_deref()))?;
+    let mounted = match &args.journal {
+        Some(file) if args.resume && file.exists() => fuse::mount(resumed(args, file)?, &args.dir, options)?,
+        Some(file) => {
+            let journal = Journal::create(file, sync(args)).map_err(|error| no_journal(file, &error))?;
+            // A lab that was never mounted leaves no journal, which would be in the way of the next attempt.
+            let lab = boot_lab(args.boot.as_deref(), args.max_tasks, Some(journal)).inspect_err(|_| remove(file))?;
+            fuse::mount(lab, &args.dir, options).inspect_err(|_| remove(file))?
+        }
+        None => fuse::mount(boot_lab(args.boot.as_deref(), args.max_tasks, None)?, &args.dir, options)?,
+    };
     unmount_on_signal(mounted.point())?;
     println!("mounted on {}", mounted.point().path().display());
     io::stdout().flush()?;
@@ -166,17 +194,33 @@ fn serve(args: &Args, options: &Options) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A new journal in `file`.
-fn journal(file: &Path, boot: Option<&Path>) -> Result<Journal, String> {
-    let boot = boot.map(std::path::absolute).transpose();
-    boot.and_then(|boot| Journal::create(file, boot.as_deref())).map_err(|error| {
-        format!("{}: {}: name a new file in a directory that exists", file.display(), describe(&error))
-    })
+/// A lab in the state that its journal has come to, which goes on. Its own lines are not noted again.
+fn resumed(args: &Args, file: &Path) -> Result<Lab, Box<dyn std::error::Error>> {
+    let lab = boot_lab(Some(file), None, None)?;
+    let journal = Journal::resume(file, sync(args)).map_err(|error| no_journal(file, &error))?;
+    let lab = lab.with_journal(Some(journal));
+    if let Some(tasks) = args.max_tasks {
+        Booting(&lab).set(&Setup::Limits { tasks })?;
+    }
+    Ok(lab)
 }
 
-/// A lab that was never mounted leaves no journal, which would be in the way of the next attempt.
-fn remove(journal: Option<&Path>) {
-    if let Some(Err(error)) = journal.map(fs::remove_file) {
+fn sync(args: &Args) -> Sync {
+    if args.journal_sync { Sync::Disk } else { Sync::Kernel }
+}
+
+/// Why there is no journal, and what to do.
+fn no_journal(file: &Path, error: &io::Error) -> String {
+    let remedy = match error.kind() {
+        io::ErrorKind::AlreadyExists => "go on with it by --resume, or name a new file",
+        io::ErrorKind::InvalidData => "name a journal that nslab wrote, or a new file",
+        _ => "name a new file in a directory that exists",
+    };
+    format!("{}: {}: {remedy}", file.display(), describe(error))
+}
+
+fn remove(journal: &Path) {
+    if let Err(error) = fs::remove_file(journal) {
         eprintln!("nslab: the journal: {error}");
     }
 }

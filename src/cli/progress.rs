@@ -5,25 +5,24 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::errno::Result;
-use crate::kernel::Kernel;
-use crate::script::{Call, Lab};
+use crate::script::{Call, Machine, Opened, Setup};
 
 /// Boots that take less say nothing.
 const SILENCE: Duration = Duration::from_millis(500);
 
-/// A kernel that counts the calls made on it, aloud.
-pub struct Progress<'a> {
-    kernel: &'a mut Kernel,
+/// A machine that counts the calls made on it, aloud.
+pub struct Progress<'a, M> {
+    machine: &'a mut M,
     file: &'a Path,
     calls: u64,
     said: Option<Instant>,
     has_spoken: bool,
 }
 
-impl<'a> Progress<'a> {
-    pub fn new(kernel: &'a mut Kernel, file: &'a Path) -> Progress<'a> {
+impl<'a, M> Progress<'a, M> {
+    pub fn new(machine: &'a mut M, file: &'a Path) -> Progress<'a, M> {
         let said = io::stderr().is_terminal().then(now);
-        Progress { kernel, file, calls: 0, said, has_spoken: false }
+        Progress { machine, file, calls: 0, said, has_spoken: false }
     }
 
     fn say(&mut self) {
@@ -39,17 +38,25 @@ fn now() -> Instant {
     Instant::now()
 }
 
-impl Lab for Progress<'_> {
+impl<M: Machine> Machine for Progress<'_, M> {
     fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
         self.calls += 1;
         if self.calls.is_multiple_of(1024) {
             self.say();
         }
-        self.kernel.call(pid, call)
+        self.machine.call(pid, call)
+    }
+
+    fn open(&mut self, path: &[u8]) -> Result<Opened> {
+        self.machine.open(path)
+    }
+
+    fn set(&mut self, setup: &Setup) -> Result<Vec<u8>> {
+        self.machine.set(setup)
     }
 }
 
-impl Drop for Progress<'_> {
+impl<M> Drop for Progress<'_, M> {
     fn drop(&mut self) {
         if self.has_spoken {
             eprintln!();

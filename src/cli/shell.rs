@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::{Outcome, boot};
+use super::{Outcome, boot_lab};
 use crate::errno::describe;
 use crate::fuse::{self, Options, Point};
 
@@ -31,7 +31,7 @@ pub struct Args {
 /// The exit code is that of the shell, or 128 and the number of the signal that ended it.
 pub fn run(args: &Args) -> Outcome {
     let dir = tempfile::Builder::new().prefix("nslab-").tempdir().map_err(|error| no_room(&error))?;
-    let mounted = fuse::mount(boot(args.boot.as_deref(), None)?, dir.path(), &Options::default(), None)?;
+    let mounted = fuse::mount(boot_lab(args.boot.as_deref(), None, None)?, dir.path(), &Options::default())?;
     let point = mounted.point().clone();
     thread::Builder::new().name("session".to_owned()).spawn(move || mounted.serve())?;
     let status = attach(&point).and_then(|task| {

@@ -65,7 +65,9 @@ impl Source {
         }
         let mut kernel = Kernel::boot();
         kernel.trace.start(STEPS);
-        Ok(Source::Kernel(Box::new(boot_on(kernel, args.boot.as_deref())?)))
+        boot_on(&mut kernel, args.boot.as_deref())?;
+        kernel.take_changes();
+        Ok(Source::Kernel(Box::new(kernel)))
     }
 
     /// The file called `name` below `kernel/`.

@@ -70,6 +70,18 @@ impl<'a> Args<'a> {
         self.number(what).map(PidArg::Initial)
     }
 
+    /// The number behind `key` in the next word, `pos=` for example; `None`, and the word is not taken, if it does not
+    /// begin with that.
+    ///
+    /// # Errors
+    /// EINVAL: it is no number.
+    pub fn keyed_number(&mut self, key: &'static str) -> Result<Option<u64>> {
+        let next = self.words.first().and_then(|word| word.bytes.strip_prefix(key.as_bytes()));
+        let Some(digits) = next else { return Ok(None) };
+        self.optional();
+        number(text(digits)?, key).map(Some)
+    }
+
     /// The next word as a signal: a name with or without SIG, or any number.
     ///
     /// # Errors

@@ -8,21 +8,18 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use fuser::{AccessFlags, FileAttr, INodeNo};
 
-use super::fault::{Faults, Op};
 use super::handle::{Answer, Handle, Handles, Results, State, lock, slice};
 use super::inode::{Identity, Inodes, Name, Told};
 use super::ioctl;
 use super::stream::Stream;
-use super::viewers::Viewers;
 use crate::errno::Result;
-use crate::host::Host;
-use crate::kernel::change::Change;
+use crate::host::Lab;
+use crate::host::fault::Op;
 use crate::kernel::cred::OVERFLOW_ID;
 use crate::kernel::file::{Bound, OpenFlags};
 use crate::kernel::node::{Node, Place, View};
 use crate::kernel::{Kernel, TaskId};
 use crate::lab;
-use crate::syscall::{Syscall, dispatch};
 use crate::tree::{self, Attr, DirEntry, FileType, Viewer};
 use crate::{bail, err};
 
@@ -31,19 +28,17 @@ const TRACE_STEPS: usize = 1 << 14;
 /// How long the kernel may keep what stays true until it is told otherwise.
 const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The lab as the session's threads and the mutator share it.
+/// The lab as the threads that serve it share it. The order of locks is that of [`crate::host`].
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) host: Host,
+    pub(super) lab: Arc<Lab>,
     /// The task whose eyes serve those who have no others.
     pub(super) init: TaskId,
-    pub(super) inodes: Inodes,
+    pub(super) inodes: Arc<Inodes>,
     pub(super) handles: Handles,
     pub(super) results: Results,
-    pub(super) viewers: Viewers,
     /// The text of `kernel/trace`.
     trace: Mutex<Stream>,
-    pub(super) faults: Faults,
     /// Counts the lookups of links that have faults.
     salts: AtomicU64,
     /// The host user who mounted: besides root the only one who may write.
@@ -70,21 +65,20 @@ pub(super) struct Entry {
 }
 
 impl Shared {
-    pub(super) fn new(mut kernel: Kernel, owner: u32, realtime: bool) -> Shared {
+    pub(super) fn new(mut lab: Lab, owner: u32) -> Result<Shared> {
+        let kernel = lab.kernel_mut()?;
         let init = kernel.init.task;
         kernel.trace.start(TRACE_STEPS);
-        Shared {
-            host: if realtime { Host::in_real_time(kernel) } else { Host::new(kernel) },
+        Ok(Shared {
+            lab: Arc::new(lab),
             init,
-            inodes: Inodes::new(),
+            inodes: Arc::new(Inodes::new()),
             handles: Handles::default(),
             results: Results::default(),
             trace: Mutex::default(),
-            faults: Faults::default(),
             salts: AtomicU64::default(),
-            viewers: Viewers::new(),
             owner,
-        }
+        })
     }
 
     /// Whether the host lets this user change the lab.
@@ -99,19 +93,19 @@ impl Shared {
     pub(super) fn lookup(&self, caller: Caller, parent: u64, name: &OsStr) -> Result<Entry> {
         let dir = self.node(parent)?;
         let is_viewed = dir == tree::ROOT && tree::VIEWED.iter().any(|viewed| *viewed == name);
-        let attached = if is_viewed { self.viewers.viewer(caller.tid) } else { None };
-        let found = self.host.read(|k| {
+        let attached = if is_viewed { self.lab.viewers.viewer(caller.tid) } else { None };
+        let found = self.lab.read(|k| {
             let dir = match attached.filter(|task| k.tasks.contains(*task)) {
                 Some(task) => Node { view: View::Attached(task), ..dir },
                 None => dir,
             };
             let viewer = viewer(k, dir).map_err(|_| err!(ENOENT, "the task is gone"))?;
             let node = lab::lookup(k, viewer, dir, name.as_bytes())?;
-            let kind = if is_viewed && self.viewers.is_any() { Name::Viewed } else { name_kind(dir, node) };
+            let kind = if is_viewed && self.lab.viewers.is_any() { Name::Viewed } else { name_kind(dir, node) };
             self.entry(k, node, (parent, name, kind))
         })?;
         match found {
-            Err(_) if self.is_own_number(caller, name) => self.host.read(|k| {
+            Err(_) if self.is_own_number(caller, name) => self.lab.read(|k| {
                 let node = lab::lookup(k, viewer(k, dir)?, dir, b"self")?;
                 self.entry(k, node, (parent, name, Name::Passing))
             })?,
@@ -123,7 +117,7 @@ impl Shared {
     /// that number: what `self` leads to.
     fn is_own_number(&self, caller: Caller, name: &OsStr) -> bool {
         let number: Option<u32> = name.to_str().and_then(|name| name.parse().ok()).filter(|number| *number != 0);
-        number.is_some_and(|number| number == caller.tid || Some(number) == self.viewers.tgid(caller.tid))
+        number.is_some_and(|number| number == caller.tid || Some(number) == self.lab.viewers.tgid(caller.tid))
     }
 
     /// Whether there is a file called `name` in directory `parent`.
@@ -132,7 +126,7 @@ impl Shared {
     /// ENOENT, and what the tree says.
     pub(super) fn find(&self, parent: u64, name: &OsStr) -> Result<Node> {
         let dir = self.node(parent)?;
-        self.host.read(|k| lab::lookup(k, viewer(k, dir)?, dir, name.as_bytes()))?
+        self.lab.read(|k| lab::lookup(k, viewer(k, dir)?, dir, name.as_bytes()))?
     }
 
     /// Describes `node` and writes down that the kernel now knows it.
@@ -143,7 +137,7 @@ impl Shared {
         let file_type = attr.file_type;
         let cacheable = tree::cacheable(node);
         let floating = attr.file_type == FileType::Symlink && !cacheable.attr;
-        let has_fault = self.faults.is_active(node.task(), || path_in(&self.inodes.full_path(name.0), name.1));
+        let has_fault = self.lab.faults.is_active(node.task(), || path_in(&self.inodes.full_path(name.0), name.1));
         let is_salted = has_fault && attr.file_type == FileType::Symlink;
         let salt = if is_salted { self.salts.fetch_add(1, Ordering::Relaxed) + 1 } else { 0 };
         let keeps_name = match name.2 {
@@ -168,8 +162,8 @@ impl Shared {
     /// ENOENT: it is gone. ESTALE: a number the kernel should not have.
     pub(super) fn getattr(&self, ino: u64) -> Result<(FileAttr, Duration)> {
         let node = self.node(ino)?;
-        self.faults.check(Op::Stat, || self.inodes.full_path(ino))?;
-        self.host.read(|k| {
+        self.lab.faults.check(Op::Stat, || self.inodes.full_path(ino))?;
+        self.lab.read(|k| {
             let viewer = viewer(k, node)?;
             let is_gone = node.task().is_some_and(|task| !k.tasks.contains(task));
             let attr = match (lab::attr(k, viewer, node), self.inodes.told(ino)) {
@@ -185,7 +179,7 @@ impl Shared {
                 (Err(_), Some(told)) if tree::is_descriptor(node) => told_attr(told),
                 (Err(error), _) => return Err(error),
             };
-            let has_fault = self.faults.is_active(node.task(), || self.inodes.full_path(ino));
+            let has_fault = self.lab.faults.is_active(node.task(), || self.inodes.full_path(ino));
             Ok((attr, ttl(tree::cacheable(node).attr && !has_fault && !is_gone)))
         })?
     }
@@ -199,29 +193,13 @@ impl Shared {
     /// What the tree says.
     pub(super) fn readlink(&self, ino: u64) -> Result<Vec<u8>> {
         let node = self.node(ino)?;
-        self.faults.check(Op::Readlink, || self.inodes.full_path(ino))?;
-        self.host.read(|k| {
+        self.lab.faults.check(Op::Readlink, || self.inodes.full_path(ino))?;
+        self.lab.read(|k| {
             if !tree::cacheable(node).attr {
                 self.inodes.link_is_read(ino);
             }
             tree::readlink(k, viewer(k, node)?, node)
         })?
-    }
-
-    /// Lets the tasks exit that are to do so when this is done: the lines of the journal for that, and what changed.
-    pub(super) fn exits_after(&self, op: Op, ino: u64) -> Result<(Vec<String>, Vec<Change>)> {
-        let tasks = self.faults.exits_after(op, || self.inodes.full_path(ino));
-        if tasks.is_empty() {
-            return Ok(Default::default());
-        }
-        self.host.write(|k| {
-            let exit = |task| {
-                let is_live = k.tasks.get(task).is_some_and(|task| !task.is_dead());
-                let line = is_live.then(|| format!("{} exit", k.task_nr(task)))?;
-                dispatch(k, task, &Syscall::Exit { code: 0 }).ok().map(|_| line)
-            };
-            tasks.into_iter().filter_map(exit).collect()
-        })
     }
 
     /// Whether `caller` may change the lab.
@@ -235,15 +213,15 @@ impl Shared {
         Ok(())
     }
 
-    /// Opens a file for `caller`, as the viewer.
+    /// Opens a file for `caller`, as the viewer; the number is of the lines that the journal had then.
     ///
     /// # Errors
     /// EACCES: the caller may not write here, or the viewer may not open the file.
-    fn bind(&self, caller: Caller, node: Node, flags: OpenFlags) -> Result<Bound> {
+    fn bind(&self, caller: Caller, node: Node, flags: OpenFlags) -> Result<(Bound, u64)> {
         if flags.contains(OpenFlags::WRITE) {
             self.check_writer(caller)?;
         }
-        self.host.read(|k| lab::open(k, viewer(k, node)?, node, flags))?
+        self.lab.read(|k| Ok((lab::open(k, viewer(k, node)?, node, flags)?, self.lab.noted())))?
     }
 
     /// access(2): what the viewer and the caller may both do.
@@ -263,8 +241,8 @@ impl Shared {
     /// As [`Shared::bind`].
     pub(super) fn open(&self, caller: Caller, ino: u64, flags: i32) -> Result<u64> {
         let node = self.node(ino)?;
-        self.faults.check(Op::Open, || self.inodes.full_path(ino))?;
-        let file = self.bind(caller, node, open_flags(flags))?;
+        self.lab.faults.check(Op::Open, || self.inodes.full_path(ino))?;
+        let (file, opened) = self.bind(caller, node, open_flags(flags))?;
         let answer = || Mutex::new(Answer::new(0, self.results.get(node.place)));
         let state = match node.place {
             Place::Ctl(..) => State::Control(answer()),
@@ -273,16 +251,16 @@ impl Shared {
             _ if tree::is_trace(node) => State::Stream(Mutex::default()),
             _ => State::Content(Mutex::default()),
         };
-        Ok(self.handles.insert(Handle { ino, file, appends: flags & libc::O_APPEND != 0, state }))
+        Ok(self.handles.insert(Handle { ino, file, opened, appends: flags & libc::O_APPEND != 0, state }))
     }
 
     /// # Errors
     /// What the tree says.
     pub(super) fn opendir(&self, caller: Caller, ino: u64) -> Result<u64> {
         let node = self.node(ino)?;
-        self.faults.check(Op::Open, || self.inodes.full_path(ino))?;
-        let file = self.bind(caller, node, OpenFlags::READ | OpenFlags::DIRECTORY)?;
-        Ok(self.handles.insert(Handle { ino, file, appends: false, state: State::Listing(Mutex::default()) }))
+        self.lab.faults.check(Op::Open, || self.inodes.full_path(ino))?;
+        let (file, opened) = self.bind(caller, node, OpenFlags::READ | OpenFlags::DIRECTORY)?;
+        Ok(self.handles.insert(Handle { ino, file, opened, appends: false, state: State::Listing(Mutex::default()) }))
     }
 
     /// A read from the start takes a new picture of the file; the reads that follow get the rest of the same one.
@@ -292,20 +270,20 @@ impl Shared {
     pub(super) fn read(&self, fh: u64, offset: u64, size: u32) -> Result<Vec<u8>> {
         let handle = self.handle(fh)?;
         if offset == 0 {
-            self.faults.check(Op::Read, || self.inodes.full_path(handle.ino))?;
+            self.lab.faults.check(Op::Read, || self.inodes.full_path(handle.ino))?;
         }
         match &handle.state {
             State::Control(answer) | State::Batch(answer, _) => Ok(lock(answer).read(offset, size)),
             State::Faults(refusal) => match &mut *lock(refusal) {
                 Some(reason) => Ok(reason.read(offset, size)),
-                None => Ok(slice(self.faults.text().as_bytes(), offset, size).to_vec()),
+                None => Ok(slice(self.lab.faults.text().as_bytes(), offset, size).to_vec()),
             },
             State::Content(content) => {
                 let picture = self.picture(content, offset, |k, viewer| lab::read(k, viewer, &handle.file), &handle)?;
                 Ok(slice(&picture, offset, size).to_vec())
             }
             State::Stream(start) => {
-                self.host.read(|k| Ok(lock(&self.trace).update(k).read(&mut lock(start), offset, size)))?
+                self.lab.read(|k| Ok(lock(&self.trace).update(k).read(&mut lock(start), offset, size)))?
             }
             State::Listing(_) => bail!(EISDIR, "a directory"),
         }
@@ -318,7 +296,7 @@ impl Shared {
     pub(super) fn readdir(&self, fh: u64, offset: u64) -> Result<Arc<[DirEntry]>> {
         let handle = self.handle(fh)?;
         if offset == 0 {
-            self.faults.check(Op::Readdir, || self.inodes.full_path(handle.ino))?;
+            self.lab.faults.check(Op::Readdir, || self.inodes.full_path(handle.ino))?;
         }
         match &handle.state {
             State::Listing(listing) => {
@@ -341,7 +319,7 @@ impl Shared {
         match old {
             Some(old) if offset > 0 => Ok(old),
             _ => {
-                let new: Arc<[T]> = self.host.read(|k| take(k, viewer(k, handle.file.node)?))??.into();
+                let new: Arc<[T]> = self.lab.read(|k| take(k, viewer(k, handle.file.node)?))??.into();
                 *lock(kept) = Some(Arc::clone(&new));
                 Ok(new)
             }
@@ -352,7 +330,7 @@ impl Shared {
     /// ENOTTY, and what nsfs gives.
     pub(super) fn ioctl(&self, ino: u64, request: u32) -> Result<ioctl::Answer> {
         let node = self.node(ino)?;
-        self.host.read(|k| {
+        self.lab.read(|k| {
             viewer(k, node)?;
             match node.place {
                 Place::NsFile(ns) => ioctl::answer(&k.namespaces[ns], request),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use dashmap::DashMap;
 
@@ -12,12 +12,16 @@ use crate::kernel::node::Place;
 use crate::script::Session;
 use crate::tree::DirEntry;
 
+pub(super) use crate::host::lock;
+
 /// An open file.
 #[derive(Debug)]
 pub(super) struct Handle {
     pub(super) ino: u64,
     /// What the open decided.
     pub(super) file: Bound,
+    /// How many lines the journal had when it was opened.
+    pub(super) opened: u64,
     /// Opened with O_APPEND: each write is at position 0, where such a file ends for Linux.
     pub(super) appends: bool,
     pub(super) state: State,
@@ -74,11 +78,6 @@ pub(super) fn slice(content: &[u8], offset: u64, size: u32) -> &[u8] {
     let start = usize::try_from(offset).unwrap_or(usize::MAX).min(content.len());
     let end = start.saturating_add(size as usize).min(content.len());
     &content[start..end]
-}
-
-/// A lock whose holders never leave a half-made value, so that a panic of one does not matter to the next.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The open files by the number the kernel has for each. No guard of the map is held while a handle is in use.

@@ -1,20 +1,19 @@
 //! Layer 4: the lab as a FUSE file system. [`mount()`] puts it on a directory, [`unmount`] takes it off.
 //!
-//! What may be cached by the host's kernel is, for as long as it is true: see [`mutator`](self) for why a read never
-//! shows an old state and nothing ever waits for itself.
+//! What may be cached by the host's kernel is, for as long as it is true. The thread that is asked to change the lab does
+//! so itself (`write`), then hands what became stale, and its answer, to the one thread that notifies the host's kernel
+//! (`notify`): a read that starts after a write has returned shows it, and nothing ever waits for itself.
 
 mod answer;
-mod fault;
 mod handle;
 mod inode;
 mod ioctl;
-mod mutator;
 mod notify;
 mod options;
 mod point;
 mod session;
 mod stream;
-mod viewers;
+mod write;
 
 use std::ffi::OsStr;
 use std::io;
@@ -31,17 +30,16 @@ use fuser::{
 };
 
 use answer::{Caller, Entry, Shared, host_type};
-use fault::Op;
 use handle::State;
-use mutator::{InDir, Job, Work, Write};
-use notify::Notifier;
+use inode::Stale;
+use notify::{Notice, Notifier};
+use write::Written;
 
-use crate::control::VERBS;
 use crate::err;
 use crate::errno::{Errno, Error, Result};
+use crate::host::fault::Op;
 use crate::kernel::node::Place;
 use crate::lab;
-use crate::script::Call;
 use crate::tree::{DirEntry, FileType};
 
 pub use options::Options;
@@ -52,8 +50,8 @@ pub use session::{Mounted, mount, open_device};
 #[derive(Debug)]
 struct LabFs {
     shared: Arc<Shared>,
-    jobs: Sender<Job>,
-    /// For answers only: what makes the kernel drop caches is the mutator's.
+    notices: Sender<Notice>,
+    /// For answers only: another thread makes the kernel drop what it has cached.
     connection: Notifier,
 }
 
@@ -90,37 +88,47 @@ fn caller(req: &Request) -> Caller {
 }
 
 impl LabFs {
-    /// Hands a write to the mutator, its text parsed.
-    fn submit(&self, fh: u64, offset: u64, bytes: &[u8], reply: ReplyWrite) {
-        let work = caught(|| {
-            let handle = self.shared.handle(fh)?;
-            let work = match (&handle.state, handle.file.node.place) {
-                (State::Control(_), Place::Ctl(task, row)) => {
-                    Work::Call(task, Call::from_write(&VERBS[usize::from(row)], bytes))
-                }
-                (State::Batch(..), _) => Work::Lines(bytes.to_vec()),
-                _ => Work::Content(bytes.to_vec()),
-            };
-            Ok((handle, work))
-        });
-        match work {
-            Ok((handle, work)) => {
-                self.send(Job::Write(Write { handle, offset, length: bytes.len(), work, reply: Some(reply) }));
-            }
-            Err(error) => reply.error(host_errno(&error)),
+    /// Does `then`, which answers a request, when no reader can get from a cache what the request made stale.
+    fn after(&self, stale: Stale, then: impl FnOnce() + Send + 'static) {
+        if stale.is_empty() {
+            return then();
         }
+        // The notifier lives longer than the session; should it not, the dropped reply answers EIO.
+        let _ = self.notices.send(Notice { stale, then: Box::new(then) });
     }
 
-    /// A name in a directory where the caller may make and remove directories; `None`: nobody may.
-    fn in_dir(&self, req: &Request, parent: INodeNo, name: &OsStr) -> Result<Option<InDir>> {
+    /// Writes to an open file.
+    ///
+    /// # Errors
+    /// EBADF; EIO: what was done could not be noted.
+    fn write_file(&self, fh: u64, offset: u64, bytes: &[u8]) -> Result<(Written, Stale)> {
+        let done = caught(|| Ok(self.shared.write(&*self.shared.handle(fh)?, offset, bytes)))?;
+        self.shared.lab.settle().map(|()| done)
+    }
+
+    /// Whether `caller` makes and removes directories in this one; `false`: nobody does.
+    ///
+    /// # Errors
+    /// EROFS, EACCES
+    fn may_change_dir(&self, caller: Caller, parent: INodeNo) -> Result<bool> {
         let dir = self.shared.identity(parent.0)?.node;
         lab::may_change(dir)?;
         if !matches!(dir.place, Place::Cgroup(_, None)) {
-            return Ok(None);
+            return Ok(false);
         }
-        let caller = caller(req);
-        self.shared.check_writer(caller)?;
-        Ok(Some(InDir { caller, dir: parent.0, name: name.to_owned() }))
+        self.shared.check_writer(caller).map(|()| true)
+    }
+
+    /// Makes or removes a directory and answers at once: the host's kernel holds the directory above until then, and what
+    /// waits for caches may wait for that.
+    fn change_dir<T>(&self, change: impl FnOnce() -> (Result<T>, Stale), answer: impl FnOnce(Result<T>)) {
+        match caught(|| Ok(change())) {
+            Ok((result, stale)) => {
+                answer(self.shared.lab.settle().and(result));
+                self.after(stale, || ());
+            }
+            Err(error) => answer(Err(error)),
+        }
     }
 
     /// Why a name in a directory of the tree cannot change; `otherwise` where the file system would be writable.
@@ -131,18 +139,13 @@ impl LabFs {
         }
     }
 
-    /// Lets those tasks exit that do so after this operation, before the one who asked for it has the answer.
+    /// Lets those tasks exit that do so after this operation, before the one who asked for it has the answer. It does not
+    /// wait for caches: the one who asked may hold what that waits for.
     fn done(&self, op: Op, ino: u64) {
-        if let Ok((lines, changes)) = caught(|| self.shared.exits_after(op, ino))
-            && !changes.is_empty()
-        {
-            self.send(Job::Exited(lines, changes));
+        if let Ok(stale) = caught(|| Ok(self.shared.exits_after(op, ino))) {
+            let _ = self.shared.lab.settle();
+            self.after(stale, || ());
         }
-    }
-
-    /// The mutator lives longer than the session; should it not, the dropped reply answers EIO.
-    fn send(&self, job: Job) {
-        let _ = self.jobs.send(job);
     }
 
     /// A line of `ctl/batch` whose end was never written ends with the file.
@@ -152,8 +155,9 @@ impl LabFs {
         if handle::lock(batch).tail.is_empty() {
             return;
         }
-        let work = Work::Lines(b"\n".to_vec());
-        self.send(Job::Write(Write { handle, offset: 0, length: 1, work, reply: None }));
+        if let Ok((_, stale)) = self.write_file(fh, 0, b"\n") {
+            self.after(stale, || ());
+        }
     }
 }
 
@@ -275,7 +279,13 @@ impl Filesystem for LabFs {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        self.submit(fh.0, offset, data, reply);
+        match self.write_file(fh.0, offset, data) {
+            Ok((outcome, stale)) => self.after(stale, move || match &outcome.error {
+                Some(error) if outcome.written == 0 => reply.error(host_errno(error)),
+                _ => reply.written(u32::try_from(outcome.written).unwrap_or(u32::MAX)),
+            }),
+            Err(error) => reply.error(host_errno(&error)),
+        }
     }
 
     fn release(
@@ -369,9 +379,16 @@ impl Filesystem for LabFs {
     }
 
     fn mkdir(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
-        match caught(|| self.in_dir(req, parent, name)) {
-            Ok(Some(at)) => self.send(Job::Mkdir(at, (mode & !umask & 0o7777) as u16, reply)),
-            Ok(None) => reply.error(fuser::Errno::ENOENT),
+        let mode = (mode & !umask & 0o7777) as u16;
+        match caught(|| self.may_change_dir(caller(req), parent)) {
+            Ok(true) => self.change_dir(
+                || self.shared.mkdir(caller(req), parent.0, name, mode),
+                |made| match made {
+                    Ok(entry) => reply_entry(reply, &entry),
+                    Err(error) => reply.error(host_errno(&error)),
+                },
+            ),
+            Ok(false) => reply.error(fuser::Errno::ENOENT),
             Err(error) => reply.error(host_errno(&error)),
         }
     }
@@ -389,9 +406,15 @@ impl Filesystem for LabFs {
     }
 
     fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        match caught(|| self.in_dir(req, parent, name)) {
-            Ok(Some(at)) => self.send(Job::Rmdir(at, reply)),
-            Ok(None) => reply.error(fuser::Errno::EPERM),
+        match caught(|| self.may_change_dir(caller(req), parent)) {
+            Ok(true) => self.change_dir(
+                || self.shared.rmdir(parent.0, name),
+                |removed| match removed {
+                    Ok(()) => reply.ok(),
+                    Err(error) => reply.error(host_errno(&error)),
+                },
+            ),
+            Ok(false) => reply.error(fuser::Errno::EPERM),
             Err(error) => reply.error(host_errno(&error)),
         }
     }

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use fuser::FileType;
@@ -38,6 +39,13 @@ fn type_bits(kind: FileType) -> u32 {
     }
 }
 
+/// What the host's kernel has to drop, and what is done when no reader can get any of it from a cache any more: the answer
+/// to the request that made it stale.
+pub(super) struct Notice {
+    pub(super) stale: Stale,
+    pub(super) then: Box<dyn FnOnce() + Send>,
+}
+
 /// What the host's kernel has of an inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cached {
@@ -47,6 +55,21 @@ enum Cached {
     Dropped,
     /// Nobody knows: an answer, or the word that the inode is forgotten, is on its way.
     Unsure,
+}
+
+impl Stale {
+    pub(super) fn is_empty(&self) -> bool {
+        let Stale { attrs, links, gone, tops: _, names } = self;
+        attrs.is_empty() && links.is_empty() && gone.is_empty() && !names
+    }
+
+    pub(super) fn extend(&mut self, other: Stale) {
+        self.attrs.extend(other.attrs);
+        self.links.extend(other.links);
+        self.gone.extend(other.gone);
+        self.tops.extend(other.tops);
+        self.names |= other.names;
+    }
 }
 
 /// A second handle on the connection.
@@ -60,11 +83,18 @@ impl Notifier {
         Notifier { device }
     }
 
+    /// What the one thread that notifies does, until nobody is left to send. It holds no lock of the lab, and no other
+    /// thread waits for it: what it waits for are answers and words of the host's kernel that the session's threads take.
+    pub(super) fn run(&self, inodes: &Inodes, notices: &Receiver<Notice>) {
+        for Notice { stale, then } in notices {
+            self.drop_stale(inodes, &stale);
+            then();
+        }
+    }
+
     /// Returns once no reader can get any of this from a cache. docs/invalidation.md says why none of it waits for a
     /// lock that a client can hold.
-    ///
-    /// Not for the session's threads: they have to take the answer to what this waits for.
-    pub(super) fn drop_stale(&self, inodes: &Inodes, stale: &Stale) {
+    fn drop_stale(&self, inodes: &Inodes, stale: &Stale) {
         let mut is_sure = !stale.names;
         if inodes.keeps_names() && !stale.gone.is_empty() {
             self.prune(&stale.gone);

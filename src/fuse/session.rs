@@ -16,12 +16,10 @@ use nix::unistd::{getegid, geteuid};
 
 use super::LabFs;
 use super::answer::Shared;
-use super::mutator::Mutator;
 use super::notify::Notifier;
 use super::options::Options;
 use super::point::{self, FS_TYPE, MountError, Point};
-use crate::journal::Journal;
-use crate::kernel::Kernel;
+use crate::host::Lab;
 
 const DEVICE: &str = "/dev/fuse";
 /// What mountinfo shows as the source.
@@ -33,14 +31,15 @@ const THREADS_MAX: usize = 8;
 #[derive(Debug)]
 pub struct Mounted {
     point: Point,
+    lab: Arc<Lab>,
     session: Session<LabFs>,
 }
 
-/// Mounts `kernel` on `dir`; each call is noted in the journal, if there is one.
+/// Mounts `lab` on `dir`.
 ///
 /// # Errors
 /// The directory or the machine will not do; nothing is left mounted then.
-pub fn mount(kernel: Kernel, dir: &Path, options: &Options, journal: Option<Journal>) -> Result<Mounted, MountError> {
+pub fn mount(lab: Lab, dir: &Path, options: &Options) -> Result<Mounted, MountError> {
     let device = open_device()?;
     let path = point::prepare(dir, options.nonempty)?;
     // The lab may cover `/proc`, which nobody answers for until the lab does. Counting the cores looks there, and so
@@ -48,11 +47,14 @@ pub fn mount(kernel: Kernel, dir: &Path, options: &Options, journal: Option<Jour
     let mounts = point::open_mountinfo()?;
     let mut config = Config::default();
     config.n_threads = Some(thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX)));
-    let shared = Arc::new(Shared::new(kernel, geteuid().as_raw(), options.realtime));
+    let lab = if options.realtime { lab.in_real_time() } else { lab };
+    let shared = Shared::new(lab, geteuid().as_raw());
+    let shared = Arc::new(shared.map_err(|error| MountError::Io(path.clone(), io::Error::other(error)))?);
+    let lab = Arc::clone(&shared.lab);
     let device = attach(device, &path, options)?;
     let point = Point::of_new_mount(path, mounts)?;
-    match start(shared, device, config, journal) {
-        Ok(session) => Ok(Mounted { point, session }),
+    match start(shared, device, config) {
+        Ok(session) => Ok(Mounted { point, lab, session }),
         Err(error) => {
             point.detach()?;
             Err(MountError::Io(point.path().to_owned(), error))
@@ -64,6 +66,11 @@ impl Mounted {
     /// Where the lab is.
     pub fn point(&self) -> &Point {
         &self.point
+    }
+
+    /// What is there.
+    pub fn lab(&self) -> &Arc<Lab> {
+        &self.lab
     }
 
     /// Answers requests until the lab is unmounted and nobody uses it any more.
@@ -152,14 +159,13 @@ fn receive_device(socket: &UnixStream) -> io::Result<Option<File>> {
     Ok(received.map(|descriptor| unsafe { File::from_raw_fd(descriptor) }))
 }
 
-/// Shakes hands with the host's kernel and starts the mutator.
-fn start(shared: Arc<Shared>, device: File, config: Config, journal: Option<Journal>) -> io::Result<Session<LabFs>> {
-    let notifier = Notifier::new(device.try_clone()?);
-    let (jobs, waiting) = mpsc::channel();
-    let mutator = Mutator::new(Arc::clone(&shared), notifier, journal);
+/// Shakes hands with the host's kernel and starts the thread that notifies it.
+fn start(shared: Arc<Shared>, device: File, config: Config) -> io::Result<Session<LabFs>> {
+    let (notifier, inodes) = (Notifier::new(device.try_clone()?), Arc::clone(&shared.inodes));
+    let (notices, waiting) = mpsc::channel();
     // Who may use the mount at all is checked by the host's kernel.
     let connection = Notifier::new(device.try_clone()?);
-    let session = Session::from_fd(LabFs { shared, jobs, connection }, device.into(), SessionACL::All, config)?;
-    thread::Builder::new().name("mutator".to_owned()).spawn(move || mutator.run(&waiting))?;
+    let session = Session::from_fd(LabFs { shared, notices, connection }, device.into(), SessionACL::All, config)?;
+    thread::Builder::new().name("notifier".to_owned()).spawn(move || notifier.run(&inodes, &waiting))?;
     Ok(session)
 }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::statement::{self, Statement};
 use crate::errno::describe;
+use crate::journal;
 
 /// One story on one freshly booted lab.
 #[derive(Debug)]
@@ -81,6 +82,18 @@ fn no_script(error: &io::Error) -> String {
     }
 }
 
+/// A file without what is torn at the end of a journal.
+fn whole(path: &Path, mut text: Vec<u8>) -> Result<Vec<u8>, String> {
+    if journal::is_journal(&text) {
+        let whole = journal::whole(&text).map_err(journal::damaged)?;
+        if whole.is_torn {
+            eprintln!("nslab: {}: line {} is torn and left out", path.display(), whole.lines + 1);
+        }
+        text.truncate(whole.len);
+    }
+    Ok(text)
+}
+
 struct Loader {
     cases: Vec<Case>,
     /// The files being read, outermost first.
@@ -94,7 +107,8 @@ impl Loader {
         if self.open.contains(&real) {
             return Err("the file includes itself".to_owned());
         }
-        let text = std::fs::read_to_string(&real).map_err(|error| no_script(&error))?;
+        let text = std::fs::read(&real).map_err(|error| no_script(&error))?;
+        let text = String::from_utf8(whole(path, text)?).map_err(|_| no_script(&io::ErrorKind::InvalidData.into()))?;
         self.open.push(real);
         Ok(text)
     }

@@ -1,27 +1,45 @@
 //! Layer 3: the `.lab` language, one for scripts, case files, `ctl/batch` and boot files. A [`Session`] runs it line by
-//! line against a [`Lab`], keeping names; [`mod@file`] reads whole files, [`run`] runs their cases.
+//! line on a [`Machine`], keeping names; [`mod@file`] reads whole files, [`run`] runs their cases.
 
 pub mod file;
 pub mod run;
 mod session;
+pub mod setup;
 pub mod statement;
 
 use crate::control::lex::{Word, quote};
 use crate::control::{self, Verb};
-use crate::err;
 use crate::errno::Result;
 use crate::kernel::Kernel;
 use crate::syscall::{Syscall, dispatch};
+use crate::{bail, err};
 
 pub use session::{Failure, Session};
+pub use setup::{Opened, Setup};
 
-/// What scripts are run against: a bare kernel, or a mounted lab.
-pub trait Lab {
+/// What scripts are run on: a bare kernel, or a lab.
+pub trait Machine {
     /// Makes the task with number `pid` (initial pid namespace, a thread's tid too) do a call.
     ///
     /// # Errors
     /// What the call gives; ESRCH if there is no such task.
     fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>>;
+
+    /// Opens a file for writing, by its path in the mount: what a later line writes to.
+    ///
+    /// # Errors
+    /// Those of [`setup::open`]; EINVAL: no file of lines runs here.
+    fn open(&mut self, path: &[u8]) -> Result<Opened> {
+        bail!(EINVAL, "this is for files only: open {}", quote(path))
+    }
+
+    /// Does what a line says that is for files only.
+    ///
+    /// # Errors
+    /// What that gives; EINVAL: this is no file.
+    fn set(&mut self, setup: &Setup) -> Result<Vec<u8>> {
+        bail!(EINVAL, "the line is for files only: {}", setup.to_string())
+    }
 }
 
 /// A call of a script, its words parsed.
@@ -65,10 +83,27 @@ impl Call {
     }
 }
 
-impl Lab for Kernel {
+impl Machine for Kernel {
     fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
         let task = self.find_task(pid).ok_or_else(|| err!(ESRCH, "no task has the number {}", pid))?;
         control::answer(dispatch(self, task, &call.syscall))
+    }
+
+    fn open(&mut self, path: &[u8]) -> Result<Opened> {
+        Ok(Opened { line: 0, file: Some(setup::open(self, path)?) })
+    }
+
+    /// Nobody looks at a bare kernel who could meet faults or be attached.
+    fn set(&mut self, setup: &Setup) -> Result<Vec<u8>> {
+        match setup {
+            Setup::Limits { tasks } => self.threads_max = *tasks,
+            Setup::Faults { .. } | Setup::Attach { .. } => {}
+            Setup::Mkdir { .. } | Setup::Rmdir { .. } | Setup::Write { .. } | Setup::Tick { .. } => {
+                let (task, call) = setup.host_call(self)?;
+                return control::answer(dispatch(self, task, &Syscall::Host(call)));
+            }
+        }
+        Ok(b"0".to_vec())
     }
 }
 
@@ -88,7 +123,7 @@ mod testing {
         tasks: i64,
     }
 
-    impl Lab for FakeLab {
+    impl Machine for FakeLab {
         fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
             self.calls.push(format!("{pid} {} {}", call.verb.name, call.line()).trim_end().to_owned());
             match &call.syscall {

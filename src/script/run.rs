@@ -1,10 +1,11 @@
 //! Runs cases and boot files.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
 use super::file::{Case, FileError, Line, load};
-use super::{Failure, Lab, Session};
+use super::{Failure, Machine, Session};
 use crate::errno::{Errno, Error};
 
 /// How a case went.
@@ -41,7 +42,7 @@ impl fmt::Display for Summary {
 }
 
 /// Runs a case on a freshly booted lab, up to its first line that fails.
-pub fn run_case(lab: &mut impl Lab, case: &Case) -> Outcome {
+pub fn run_case(lab: &mut impl Machine, case: &Case) -> Outcome {
     match run_lines(lab, &case.lines) {
         Ok(()) => Outcome::Passed,
         Err((_, Failure { got: Err(Error { errno: Errno::ENOSYS, .. }), .. })) => Outcome::NotHere,
@@ -53,7 +54,7 @@ pub fn run_case(lab: &mut impl Lab, case: &Case) -> Outcome {
 ///
 /// # Errors
 /// The file cannot be read or has cases, or a line failed; the reason says what came.
-pub fn run_boot_file(lab: &mut impl Lab, path: &Path) -> Result<(), FileError> {
+pub fn run_boot_file(lab: &mut impl Machine, path: &Path) -> Result<(), FileError> {
     let cases = load(path)?;
     if let Some(start) = cases.iter().find_map(|case| case.start.as_ref()) {
         return Err(FileError {
@@ -68,9 +69,18 @@ pub fn run_boot_file(lab: &mut impl Lab, path: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
-fn run_lines<'a>(lab: &mut impl Lab, lines: &'a [Line]) -> Result<(), (&'a Line, Failure)> {
+fn run_lines<'a>(lab: &mut impl Machine, lines: &'a [Line]) -> Result<(), (&'a Line, Failure)> {
     let mut session = Session::default();
-    lines.iter().try_for_each(|line| session.execute(lab, &line.statement).map(drop).map_err(|failure| (line, failure)))
+    let mut opens: BTreeSet<_> = lines.iter().filter_map(|line| line.statement.opened()).collect();
+    for line in lines {
+        while opens.first().is_some_and(|(after, _)| *after < line.place.line as u64) {
+            if let Some((after, path)) = opens.pop_first() {
+                session.open(lab, after, path);
+            }
+        }
+        session.execute(lab, &line.statement).map_err(|failure| (line, failure))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::fmt;
 
 use regex::bytes::Regex;
 
-use super::statement::{self, CallLine, Expect, Relation, Statement};
-use super::{Call, Lab, without_newline};
+use super::statement::{self, CallLine, Expect, Relation, SetupLine, Statement};
+use super::{Call, Machine, Opened, Setup, without_newline};
 use crate::control::args::Args;
 use crate::control::lex::{Template, Word, quote};
 use crate::err;
@@ -16,6 +16,8 @@ use crate::errno::{Error, Result};
 #[derive(Debug, Default)]
 pub struct Session {
     values: BTreeMap<String, Vec<u8>>,
+    /// Files that later lines of a journal write to, by the line they were opened after and by path.
+    opened: BTreeMap<(u64, Vec<u8>), Opened>,
 }
 
 /// Why a script stops at a line.
@@ -54,7 +56,7 @@ impl From<Failure> for Error {
 impl Session {
     /// Executes the lines of one write to `ctl/batch` in order, up to the first that fails. The number is of the bytes
     /// of those that succeeded; the result is that of the last line executed. A last line without newline counts too.
-    pub fn batch(&mut self, lab: &mut impl Lab, bytes: &[u8]) -> (usize, Result<Vec<u8>>) {
+    pub fn batch(&mut self, lab: &mut impl Machine, bytes: &[u8]) -> (usize, Result<Vec<u8>>) {
         let (mut done, mut last) = (0, Vec::new());
         for line in bytes.split_inclusive(|&byte| byte == b'\n') {
             match self.line(lab, without_newline(line)) {
@@ -71,7 +73,7 @@ impl Session {
     /// # Errors
     /// What the call gives, when that was not expected; EBADMSG: it succeeded otherwise than expected. EINVAL: no line
     /// of the language, or one for files only (`case`, `include`).
-    fn line(&mut self, lab: &mut impl Lab, line: &[u8]) -> Result<Option<Vec<u8>>> {
+    fn line(&mut self, lab: &mut impl Machine, line: &[u8]) -> Result<Option<Vec<u8>>> {
         let line = std::str::from_utf8(line).map_err(|_| err!(EINVAL, "the line is not UTF-8"))?;
         let Some(statement) = statement::parse(line)? else { return Ok(None) };
         Ok(Some(self.execute(lab, &statement)?))
@@ -81,9 +83,10 @@ impl Session {
     ///
     /// # Errors
     /// Something else came than was expected.
-    pub fn execute(&mut self, lab: &mut impl Lab, statement: &Statement) -> std::result::Result<Vec<u8>, Failure> {
+    pub fn execute(&mut self, lab: &mut impl Machine, statement: &Statement) -> std::result::Result<Vec<u8>, Failure> {
         match statement {
             Statement::Call(line) => self.call(lab, line),
+            Statement::Setup(line) => self.set(lab, line),
             Statement::Compare(relation, values) => self.compare(*relation, values).map(|()| Vec::new()),
             Statement::Case(_) | Statement::Include(_) => {
                 Err(Failure::unexpected(err!(EINVAL, "case and include are for files only")))
@@ -91,7 +94,7 @@ impl Session {
         }
     }
 
-    fn call(&mut self, lab: &mut impl Lab, line: &CallLine) -> std::result::Result<Vec<u8>, Failure> {
+    fn call(&mut self, lab: &mut impl Machine, line: &CallLine) -> std::result::Result<Vec<u8>, Failure> {
         let wanted = self.wanted(&line.expect).map_err(Failure::unexpected)?;
         let (pid, words) = self.words(line).map_err(Failure::unexpected)?;
         let got = Call::new(&line.verb, words).and_then(|call| lab.call(pid, &call));
@@ -100,6 +103,26 @@ impl Session {
             self.values.insert(name.clone(), without_newline(&result).to_vec());
         }
         Ok(result)
+    }
+
+    fn set(&self, lab: &mut impl Machine, line: &SetupLine) -> std::result::Result<Vec<u8>, Failure> {
+        let wanted = self.wanted(&line.expect).map_err(Failure::unexpected)?;
+        let words: Result<Vec<_>> = line.args.iter().map(|word| self.expand(word)).collect();
+        let mut setup = words.and_then(|words| Setup::new(line.name, &words)).map_err(Failure::unexpected)?;
+        if let Setup::Write { path, opened: Some(opened), .. } = &mut setup
+            && let Some(found) = self.opened.get(&(opened.line, path.clone()))
+        {
+            *opened = found.clone();
+        }
+        wanted.check(lab.set(&setup))
+    }
+
+    /// Opens a file after a line of a journal, as the host's program did that writes to it later.
+    pub fn open(&mut self, lab: &mut impl Machine, line: u64, path: Vec<u8>) {
+        // One that cannot be opened is missing when it is written to.
+        if let Ok(opened) = lab.open(&path) {
+            self.opened.insert((line, path), opened);
+        }
     }
 
     fn words(&self, line: &CallLine) -> Result<(i32, Vec<Word>)> {

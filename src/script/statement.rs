@@ -1,5 +1,6 @@
 //! One line of a script: what is asked of whom, what has to come of it, and the name that keeps the result.
 
+use super::setup;
 use crate::control::lex::{Dialect, Template, is_name, split};
 use crate::control::{self};
 use crate::errno::{Errno, Result, errno_from_name};
@@ -9,6 +10,7 @@ use crate::{bail, err};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Statement {
     Call(CallLine),
+    Setup(SetupLine),
     /// `same A B …`, `differ A B …`
     Compare(Relation, Vec<Template>),
     /// `case NAME`
@@ -28,6 +30,14 @@ pub struct CallLine {
     pub args: Vec<Template>,
 }
 
+/// `[EXPECT] mkdir|rmdir|write|tick|faults|limits|attach ARGS`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetupLine {
+    pub expect: Expect,
+    pub name: &'static str,
+    pub args: Vec<Template>,
+}
+
 /// What a call has to come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expect {
@@ -38,6 +48,16 @@ pub enum Expect {
     Text(Template),
     /// `~ REGEX`, matched anywhere in the result without one final newline.
     Match(Template),
+}
+
+impl Statement {
+    /// Of a line that writes to a file which was opened earlier: after which line of the journal, and the path it had.
+    pub fn opened(&self) -> Option<(u64, Vec<u8>)> {
+        let Statement::Setup(SetupLine { name: "write", args, .. }) = self else { return None };
+        let [path, opened, ..] = &args[..] else { return None };
+        let line = text(opened)?.strip_prefix("opened=")?.parse().ok()?;
+        Some((line, path.literal()?.to_vec()))
+    }
 }
 
 /// How the values of a comparison have to relate, pairwise.
@@ -59,7 +79,7 @@ pub fn parse(line: &str) -> Result<Option<Statement>> {
         Some(b"differ") => compare(Relation::Differ, rest)?,
         Some(b"case") => Statement::Case(only_word(rest, "case NAME")?),
         Some(b"include") => Statement::Include(only_word(rest, "include FILE")?),
-        _ => Statement::Call(call(&words)?),
+        _ => call_or_setup(&words)?,
     };
     Ok(Some(statement))
 }
@@ -77,8 +97,16 @@ fn only_word(words: &[Template], usage: &'static str) -> Result<String> {
     text(word).ok_or_else(|| err!(EINVAL, "usage: {}", usage))
 }
 
-fn call(words: &[Template]) -> Result<CallLine> {
+fn call_or_setup(words: &[Template]) -> Result<Statement> {
     let (expect, words) = expectation(words)?;
+    let first = words.first().and_then(Template::literal);
+    match first.and_then(setup::name_of) {
+        Some(name) => Ok(Statement::Setup(SetupLine { expect, name, args: words[1..].to_vec() })),
+        None => call(expect, words).map(Statement::Call),
+    }
+}
+
+fn call(expect: Expect, words: &[Template]) -> Result<CallLine> {
     let (name, words) = match words {
         [name, equals, rest @ ..] if equals.literal() == Some(b"=") => (Some(value_name(name)?), rest),
         _ => (None, words),

@@ -29,7 +29,7 @@ pub const CLOCKS: &[(&str, i32)] = &[
 ///
 /// # Errors
 /// EINVAL: no such clock.
-pub fn sys_clock_gettime(k: &Kernel, me: TaskId, clock: i32) -> Outcome {
+pub(super) fn sys_clock_gettime(k: &Kernel, me: TaskId, clock: i32) -> Outcome {
     let ns = k.task_ns(me, Slot::Time).expect("only a live task makes calls");
     let offsets = k.namespaces[ns].time();
     let nanos = match clock {
@@ -46,7 +46,7 @@ pub fn sys_clock_gettime(k: &Kernel, me: TaskId, clock: i32) -> Outcome {
 ///
 /// # Errors
 /// EPERM: not by the init of the lab. ERANGE: beyond what a clock can show.
-pub fn sys_clock(k: &Kernel, me: TaskId, advance: u64) -> Outcome {
+pub(super) fn sys_clock(k: &mut Kernel, me: TaskId, advance: u64) -> Outcome {
     if !k.is_same_thread_group(me, k.init.task) {
         bail!(EPERM, "only pid 1, the init of the lab, moves its clock");
     }

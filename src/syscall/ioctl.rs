@@ -45,7 +45,7 @@ pub fn pidfd_entries() -> Vec<&'static NsEntry> {
 ///
 /// # Errors
 /// EBADF: no such descriptor, or one opened with O_PATH; ENOTTY: no such request for that file; then those of the request.
-pub fn sys_ioctl(k: &mut Kernel, me: TaskId, fd: i32, request: u32, arg: Option<i64>) -> Outcome {
+pub(super) fn sys_ioctl(k: &mut Kernel, me: TaskId, fd: i32, request: u32, arg: Option<i64>) -> Outcome {
     match opened(k, usable_file_at(k, me, fd)?) {
         Opened::Ns(ns) => ns_ioctl(k, me, ns, request, arg.unwrap_or(0)),
         Opened::Pidfd { task, .. } => pidfd_ioctl(k, me, task, request, arg.unwrap_or(0)),

@@ -87,7 +87,7 @@ impl Payload {
 ///
 /// # Errors
 /// ENOENT, EEXIST; those of `check`; EACCES; those of `create`.
-pub fn get<T: IpcObject>(
+pub(super) fn get<T: IpcObject>(
     k: &mut Kernel,
     me: TaskId,
     args: GetArgs,
@@ -126,7 +126,7 @@ pub fn get<T: IpcObject>(
 ///
 /// # Errors
 /// EINVAL
-pub fn check_id(id: i32) -> Result<()> {
+pub(super) fn check_id(id: i32) -> Result<()> {
     if id < 0 {
         bail!(EINVAL, "{} is no identifier", id);
     }
@@ -134,7 +134,7 @@ pub fn check_id(id: i32) -> Result<()> {
 }
 
 /// The refusal of a command by a number that is none.
-pub fn unknown_command(command: i32) -> Error {
+pub(super) fn unknown_command(command: i32) -> Error {
     err!(EINVAL, "{} is no command", command)
 }
 
@@ -142,7 +142,7 @@ pub fn unknown_command(command: i32) -> Error {
 ///
 /// # Errors
 /// EINVAL: there is none; EACCES: no right to read it.
-pub fn find_for_stat<T: IpcObject>(k: &Kernel, me: TaskId, id: i32, op: IpcCtl) -> Result<&T> {
+pub(super) fn find_for_stat<T: IpcObject>(k: &Kernel, me: TaskId, id: i32, op: IpcCtl) -> Result<&T> {
     let ns = k.ipc_ns_of(me);
     let object: &T = match op {
         IpcCtl::StatIndex | IpcCtl::StatAny => k.ipc_object_at(ns, id)?,
@@ -155,7 +155,7 @@ pub fn find_for_stat<T: IpcObject>(k: &Kernel, me: TaskId, id: i32, op: IpcCtl) 
 }
 
 /// What stat tells of owner and mode; the identifier too where that is the call's result.
-pub fn stat(k: &Kernel, me: TaskId, perm: &Perm, op: IpcCtl) -> IpcStat {
+pub(super) fn stat(k: &Kernel, me: TaskId, perm: &Perm, op: IpcCtl) -> IpcStat {
     let user = k.namespaces[k.cred_of(me).user_ns.id()].user();
     let uid = |kuid: Kuid| user.from_kuid(kuid).unwrap_or(OVERFLOW_ID);
     let gid = |kgid: Kgid| user.from_kgid(kgid).unwrap_or(OVERFLOW_ID);
@@ -172,7 +172,7 @@ pub fn stat(k: &Kernel, me: TaskId, perm: &Perm, op: IpcCtl) -> IpcStat {
 }
 
 /// The numbers of who did something last; none if nobody did.
-pub fn numbers(k: &Kernel, me: TaskId, pid: Option<&Held<Pid>>) -> Numbers {
+pub(super) fn numbers(k: &Kernel, me: TaskId, pid: Option<&Held<Pid>>) -> Numbers {
     pid.map_or_else(Numbers::default, |held| Numbers::of(k, me, held.id()))
 }
 
@@ -180,7 +180,7 @@ pub fn numbers(k: &Kernel, me: TaskId, pid: Option<&Held<Pid>>) -> Numbers {
 ///
 /// # Errors
 /// EINVAL: there is none; EPERM: not the caller's.
-pub fn find_for_change<T: IpcObject>(k: &Kernel, me: TaskId, ns: NsId, id: i32) -> Result<&T> {
+pub(super) fn find_for_change<T: IpcObject>(k: &Kernel, me: TaskId, ns: NsId, id: i32) -> Result<&T> {
     let object: &T = k.ipc_object(ns, id)?;
     k.check_ipc_owner(me, ns, object.perm())?;
     Ok(object)
@@ -190,7 +190,7 @@ pub fn find_for_change<T: IpcObject>(k: &Kernel, me: TaskId, ns: NsId, id: i32) 
 ///
 /// # Errors
 /// EINVAL: an id the caller's user namespace does not map.
-pub fn updated_perm(k: &Kernel, me: TaskId, perm: &Perm, set: &SetArgs) -> Result<Perm> {
+pub(super) fn updated_perm(k: &Kernel, me: TaskId, perm: &Perm, set: &SetArgs) -> Result<Perm> {
     let user_ns = k.cred_of(me).user_ns.id();
     let user = k.namespaces[user_ns].user();
     let mut new = perm.clone();
@@ -213,6 +213,6 @@ pub fn updated_perm(k: &Kernel, me: TaskId, perm: &Perm, set: &SetArgs) -> Resul
 }
 
 /// The highest index in use, 0 if there is none: the result of the info commands.
-pub fn max_idx<T: IpcObject>(k: &Kernel, ns: NsId) -> i32 {
+pub(super) fn max_idx<T: IpcObject>(k: &Kernel, ns: NsId) -> i32 {
     T::ids(k.ipc(ns)).objects.highest().unwrap_or(0)
 }

@@ -9,6 +9,7 @@ mod cwd;
 mod exec;
 mod exit;
 mod fd;
+pub mod host;
 mod hostname;
 mod idmap;
 pub mod ioctl;
@@ -40,7 +41,7 @@ mod trace;
 mod umount;
 mod unshare;
 mod wait;
-pub mod write;
+mod write;
 
 use bitflags::bitflags;
 
@@ -52,6 +53,7 @@ use crate::kernel::mount::propagation::PropagationType;
 use crate::kernel::ns::NsType;
 use crate::kernel::task::TaskState;
 use crate::kernel::{Kernel, TaskId};
+use host::HostCall;
 use mount::{Beneath, MountArgs};
 use namei::NameCall;
 pub use outcome::{Numbers, Outcome, Return, Stop, WaitFor};
@@ -111,6 +113,7 @@ pub enum Syscall {
     MoveMount { from: Vec<u8>, to: Vec<u8>, beneath: Beneath },
     MountSetattr { path: Vec<u8>, types: Vec<PropagationType> },
     Name(NameCall),
+    Host(HostCall),
     Msg(msg::MsgCall),
     Sem(sem::SemCall),
     Shm(shm::ShmCall),
@@ -252,7 +255,7 @@ bitflags! {
 /// # Errors
 /// What Linux gives, ESRCH if `task` is a zombie or gone; what it would wait for, where it would.
 pub fn dispatch(k: &mut Kernel, task: TaskId, call: &Syscall) -> Outcome {
-    check_caller(k, task)?;
+    check_caller(k, task, call)?;
     trace::enter(k, task, call);
     let outcome = table::perform(k, task, call);
     k.run_work();
@@ -261,8 +264,13 @@ pub fn dispatch(k: &mut Kernel, task: TaskId, call: &Syscall) -> Outcome {
     outcome
 }
 
-fn check_caller(k: &Kernel, task: TaskId) -> Result<()> {
-    match k.tasks.get(task).map(|t| t.state) {
+/// # Errors
+/// EAGAIN: the task runs no code now; ESRCH: it never will again.
+fn check_caller(k: &Kernel, task: TaskId, call: &Syscall) -> Result<()> {
+    let state = k.tasks.get(task).map(|t| t.state);
+    match state {
+        _ if matches!(call, Syscall::Host(HostCall::Tick { .. })) => Ok(()),
+        Some(TaskState::Running | TaskState::Stopped) if matches!(call, Syscall::Host(call) if call.frees()) => Ok(()),
         Some(TaskState::Running) if k.is_cgroup_frozen(k.cgroup_of(task)) => {
             bail!(EAGAIN, "pid {} is frozen: it runs again when cgroup.freeze is 0", k.task_nr(task))
         }

@@ -75,7 +75,7 @@ pub struct MqOpen {
 
 /// # Errors
 /// Those of the call.
-pub fn sys_mq(k: &mut Kernel, me: TaskId, call: &MqCall) -> Outcome {
+pub(super) fn sys_mq(k: &mut Kernel, me: TaskId, call: &MqCall) -> Outcome {
     match call {
         MqCall::Open(args) => mq_open(k, me, args),
         MqCall::Unlink { name } => mq_unlink(k, me, name),

@@ -41,7 +41,7 @@ bitflags::bitflags! {
 
 /// # Errors
 /// Those of the call.
-pub fn sys_msg(k: &mut Kernel, me: TaskId, call: &MsgCall) -> Outcome {
+pub(super) fn sys_msg(k: &mut Kernel, me: TaskId, call: &MsgCall) -> Outcome {
     match call {
         MsgCall::Get(args) => ipc::get(k, me, *args, |_: &MsgQueue| Ok(()), new_queue),
         MsgCall::Snd { id, mtype, text } => msgsnd(k, me, *id, *mtype, text),

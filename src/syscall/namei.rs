@@ -53,7 +53,7 @@ pub enum NameCall {
 
 /// # Errors
 /// Those of the call.
-pub fn sys_name(k: &mut Kernel, me: TaskId, call: &NameCall) -> Outcome {
+pub(super) fn sys_name(k: &mut Kernel, me: TaskId, call: &NameCall) -> Outcome {
     match call {
         NameCall::Mkdir { path } => mkdir(k, me, path),
         NameCall::Rmdir { path } => rmdir(k, me, path),
@@ -169,7 +169,7 @@ fn mkdir(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// EEXIST, ENOENT, EROFS, EACCES, EOVERFLOW; of a cgroup: EINVAL, EAGAIN.
-pub fn mkdir_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8], mode: u16) -> Result<()> {
+pub(super) fn mkdir_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8], mode: u16) -> Result<()> {
     check_room_for(k, me, dir, name)?;
     match dir.place {
         Place::Cgroup(parent, None) => cgroup::mkdir(k, me, parent, name, mode),
@@ -365,7 +365,7 @@ fn rmdir(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// EINVAL: `.`; ENOTEMPTY: `..`, or the directory is not empty; EROFS, ENOENT, EACCES, EPERM, ENOTDIR, EBUSY.
-pub fn rmdir_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8]) -> Result<()> {
+pub(super) fn rmdir_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8]) -> Result<()> {
     match name {
         b"." => bail!(EINVAL, "the last name is ."),
         b".." => bail!(ENOTEMPTY, "the last name is .."),

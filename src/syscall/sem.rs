@@ -43,7 +43,7 @@ pub enum SemGet {
 
 /// # Errors
 /// Those of the call.
-pub fn sys_sem(k: &mut Kernel, me: TaskId, call: &SemCall) -> Outcome {
+pub(super) fn sys_sem(k: &mut Kernel, me: TaskId, call: &SemCall) -> Outcome {
     match call {
         SemCall::Get { args, nsems } => semget(k, me, *args, *nsems),
         SemCall::Op { id, ops } => semop(k, me, *id, ops),

@@ -31,7 +31,7 @@ pub enum ShmCtl {
 
 /// # Errors
 /// Those of the call.
-pub fn sys_shm(k: &mut Kernel, me: TaskId, call: &ShmCall) -> Outcome {
+pub(super) fn sys_shm(k: &mut Kernel, me: TaskId, call: &ShmCall) -> Outcome {
     match call {
         ShmCall::Get { args, size } => {
             let check = |segment: &ShmSegment| {

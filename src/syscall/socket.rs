@@ -50,7 +50,7 @@ impl SocketName {
 /// # Errors
 /// EMFILE; EADDRNOTAVAIL: no address of the caller's network namespace, unless none was ever configured there; EACCES:
 /// a port below 1024 without CAP_NET_BIND_SERVICE; EADDRINUSE; those of making a socket file.
-pub fn sys_bind(k: &mut Kernel, me: TaskId, name: &SocketName) -> Outcome {
+pub(super) fn sys_bind(k: &mut Kernel, me: TaskId, name: &SocketName) -> Outcome {
     let fd = free_fd(k, me)?;
     let net = own_net(k, me);
     let family = name.family();
@@ -152,7 +152,7 @@ fn check_bind(k: &Kernel, me: TaskId, net: NsId, family: Family, addr: SocketAdd
 /// EMFILE; ENETUNREACH: no route, or TCP to a broadcast address; EACCES: UDP to one; ECONNREFUSED: nobody listens there;
 /// EADDRNOTAVAIL: no port is free, or no IPv6 address to send from; EINVAL: a link-local address, or the source would be a
 /// multicast or broadcast address; those of finding a socket file. Blocks: nobody has the address or answers.
-pub fn sys_connect(k: &mut Kernel, me: TaskId, name: &SocketName) -> Outcome {
+pub(super) fn sys_connect(k: &mut Kernel, me: TaskId, name: &SocketName) -> Outcome {
     let fd = free_fd(k, me)?;
     let net = own_net(k, me);
     let parts = match name {

@@ -1,5 +1,6 @@
 //! [`perform`] and the names of calls: THE table of calls.
 
+use super::host::HostCall;
 use super::ip::Ip;
 use super::mqueue::MqCall;
 use super::msg::MsgCall;
@@ -8,9 +9,9 @@ use super::sem::SemCall;
 use super::shm::ShmCall;
 use super::trace::Shown;
 use super::{
-    Outcome, Syscall, clock, clone, cred, cwd, exec, exit, fd, hostname, ioctl, ip, kill, mount, mqueue, msg, namei,
-    opentree, path, prctl, prlimit, ptrace, reboot, sem, session, setid, setns, shm, socket, umount, unshare, wait,
-    write,
+    Outcome, Syscall, clock, clone, cred, cwd, exec, exit, fd, host, hostname, ioctl, ip, kill, mount, mqueue, msg,
+    namei, opentree, path, prctl, prlimit, ptrace, reboot, sem, session, setid, setns, shm, socket, umount, unshare,
+    wait, write,
 };
 use crate::bail;
 use crate::errno::Arg;
@@ -145,6 +146,10 @@ calls! {
     "write" Syscall::Write { path, bytes }, [path] => write::sys_write(k, me, path, bytes),
     "ip" Syscall::Ip(call), [call] => ip::sys_ip(k, me, call),
     "bind" Syscall::Bind(name), [] => socket::sys_bind(k, me, name),
+    "mkdir" Syscall::Host(call @ HostCall::MkdirAt { name, .. }), [name] => host::sys_host(k, me, call),
+    "rmdir" Syscall::Host(call @ HostCall::RmdirAt { name, .. }), [name] => host::sys_host(k, me, call),
+    "write" Syscall::Host(call @ HostCall::WriteAt { .. }), [] => host::sys_host(k, me, call),
+    "tick" Syscall::Host(call @ HostCall::Tick { nanos }), [nanos] => host::sys_host(k, me, call),
     "connect" Syscall::Connect(name), [] => socket::sys_connect(k, me, name),
 }
 

@@ -55,7 +55,7 @@ impl Written {
 ///
 /// # Errors
 /// Those of opening the file for writing and of [`write_open`].
-pub fn write_node(k: &mut Kernel, task: TaskId, node: Node, pos: u64, bytes: &[u8]) -> Result<usize> {
+pub(super) fn write_node(k: &mut Kernel, task: TaskId, node: Node, pos: u64, bytes: &[u8]) -> Result<usize> {
     let bound = tree::open(k, Viewer(task), node, OpenFlags::WRITE)?;
     write_open(k, task, &bound, pos, bytes)
 }
@@ -64,19 +64,17 @@ pub fn write_node(k: &mut Kernel, task: TaskId, node: Node, pos: u64, bytes: &[u
 ///
 /// # Errors
 /// Those of what it changes; EIO or EINVAL where nothing can be written.
-pub fn write_open(k: &mut Kernel, task: TaskId, file: &Bound, pos: u64, bytes: &[u8]) -> Result<usize> {
+pub(super) fn write_open(k: &mut Kernel, task: TaskId, file: &Bound, pos: u64, bytes: &[u8]) -> Result<usize> {
     let task = file.node.view.viewer().unwrap_or(task);
     let writing = Writing { task, opener: &file.opener, pos, bytes };
-    let written = perform(k, file, &writing);
-    k.run_work();
-    written.map(|written| written.bytes)
+    perform(k, file, &writing).map(|written| written.bytes)
 }
 
 /// Writes to an open file at its position: the bytes taken.
 ///
 /// # Errors
 /// EBADF: not open for writing; those of what it changes.
-pub fn write_file(k: &mut Kernel, task: TaskId, file: FileId, bytes: &[u8]) -> Result<usize> {
+pub(super) fn write_file(k: &mut Kernel, task: TaskId, file: FileId, bytes: &[u8]) -> Result<usize> {
     let open = &k.open_files[file];
     let bound = match &open.kind {
         FileKind::Node { bound, .. } if open.flags.contains(OpenFlags::WRITE) => bound.clone(),
@@ -101,7 +99,7 @@ pub fn write_file(k: &mut Kernel, task: TaskId, file: FileId, bytes: &[u8]) -> R
 ///
 /// # Errors
 /// EMFILE at RLIMIT_NOFILE; those of finding the file, [`write_node`] and [`write_file`].
-pub fn sys_write(k: &mut Kernel, task: TaskId, path: &[u8], bytes: &[u8]) -> Outcome {
+pub(super) fn sys_write(k: &mut Kernel, task: TaskId, path: &[u8], bytes: &[u8]) -> Outcome {
     let taken = match fd::descriptor(path) {
         Some(number) => write_file(k, task, fd::file_at(k, task, number)?, bytes)?,
         None => {

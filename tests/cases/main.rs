@@ -9,7 +9,7 @@ use mounted::{Mounted, can_mount};
 use nslab::kernel::Kernel;
 use nslab::script::run::{Outcome, run_case};
 use nslab::script::statement::Statement;
-use nslab::script::{Call, Lab};
+use nslab::script::{Call, Machine};
 
 /// The families of case files that have to pass.
 const FAMILIES: &[&str] = &["core", "task", "pid", "uts", "ipc", "mnt", "mq", "pin", "time", "cgroup", "net"];
@@ -40,7 +40,7 @@ fn every_case_passes_through_a_mount() {
 }
 
 /// Runs all cases, each on a new lab.
-fn check<L: Lab>(boot: impl Fn() -> L) {
+fn check<L: Machine>(boot: impl Fn() -> L) {
     let failures = cases(FAMILIES).into_iter().filter_map(|case| match run_case(&mut boot(), &case) {
         Outcome::Passed => None,
         Outcome::NotHere => Some(format!("{}: the lab has no such call", case.name)),

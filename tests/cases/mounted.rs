@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use nslab::err;
 use nslab::errno::{Arg, Errno, Error, Result};
 use nslab::fuse::open_device;
-use nslab::script::{Call, Lab};
+use nslab::script::{Call, Machine};
 use nslab::syscall::Syscall;
 
 /// A mounted lab that scripts run against.
@@ -23,7 +23,7 @@ impl Mounted {
     }
 }
 
-impl Lab for Mounted {
+impl Machine for Mounted {
     fn call(&mut self, pid: i32, request: &Call) -> Result<Vec<u8>> {
         call(self.0.path(), pid, request)
     }

@@ -120,7 +120,7 @@ pub struct Outcome {
     pub hang: Option<String>,
 }
 
-/// Runs a provocation for a time.
+/// Runs a provocation for a time, and until each writer has written.
 ///
 /// # Errors
 /// Nothing can be mounted here.
@@ -197,13 +197,13 @@ impl Field {
         }
     }
 
-    /// Waits for the time to pass, or a writer to hang.
+    /// Waits for the time to pass and each writer to get on, or one to hang.
     fn watch(&self, time: Duration) -> Option<String> {
         let end = Instant::now() + time;
         let counts = || self.writers.each_ref().map(|writer| writer.writes.load(Ordering::SeqCst));
         let mut last = counts().map(|count| (count, Instant::now()));
-        while Instant::now() < end {
-            thread::sleep(Duration::from_millis(100));
+        while Instant::now() < end || counts().contains(&0) {
+            thread::sleep(Duration::from_millis(20));
             for (seen, now) in last.iter_mut().zip(counts()) {
                 if seen.0 != now {
                     *seen = (now, Instant::now());

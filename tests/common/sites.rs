@@ -8,7 +8,7 @@ use nslab::errno::{Error, Result};
 use nslab::kernel::Kernel;
 use nslab::script::file::load;
 use nslab::script::run::run_case;
-use nslab::script::{Call, Lab};
+use nslab::script::{Call, Machine};
 
 /// Why a place may stay unreached: its file below `src`, its check, the reason.
 pub const REASONS: &[(&str, &str, &str)] = &[
@@ -110,7 +110,7 @@ struct Watched<'a> {
     look: &'a mut dyn FnMut(&Error),
 }
 
-impl Lab for Watched<'_> {
+impl Machine for Watched<'_> {
     fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
         self.kernel.call(pid, call).inspect_err(|error| (self.look)(error))
     }

@@ -2,7 +2,7 @@
 
 use nslab::err;
 use nslab::errno::{Errno, Error, Result};
-use nslab::script::{Call, Lab};
+use nslab::script::{Call, Machine};
 use nslab::syscall::Syscall;
 
 use crate::machine::SYS_RESOURCE;
@@ -13,7 +13,7 @@ use crate::pair::{Pair, Trouble};
 /// The errno that stands for "the machine does otherwise" in the outcome of a case.
 pub const DIFFERS: Errno = Errno::EREMOTEIO;
 
-impl Lab for Pair {
+impl Machine for Pair {
     /// ENOSYS, so that the case counts as one that cannot run here, where a call has no counterpart.
     fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
         let task = self.k.find_task(pid).ok_or_else(|| err!(ESRCH, "no task has the number {}", pid))?;

@@ -20,6 +20,6 @@ fn clients_that_hold_what_they_can_hold_nobody_up() {
     for provocation in PROVOCATIONS {
         let outcome = provoke(&provocation, Duration::from_secs(1)).unwrap();
         assert_eq!(outcome.hang, None, "{}", provocation.name);
-        assert_eq!(outcome.stale, 0, "{}", provocation.name);
+        assert_eq!(outcome.stale, 0, "{}: of {} writes", provocation.name, outcome.writes);
     }
 }

@@ -2,8 +2,10 @@
 
 mod command;
 mod consistency;
-mod hostile;
+mod door;
 mod held;
+mod hostile;
+mod journal;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};

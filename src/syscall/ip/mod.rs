@@ -95,7 +95,7 @@ pub struct DevAddress {
 /// # Errors
 /// EPERM: CAP_NET_ADMIN is missing over the owner of the caller's or another namespace concerned; ENODEV: no such
 /// device; ESRCH, EBADF, EINVAL: no such namespace; then those of the change.
-pub fn sys_ip(k: &mut Kernel, me: TaskId, call: &Ip) -> Outcome {
+pub(super) fn sys_ip(k: &mut Kernel, me: TaskId, call: &Ip) -> Outcome {
     let net = k.task_ns(me, Slot::Net).expect("only a live task makes calls");
     match call {
         Ip::LinkShow { dev } => return show::links(k, net, dev.as_deref()),

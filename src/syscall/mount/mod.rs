@@ -33,7 +33,7 @@ pub struct MountArgs {
 /// # Errors
 /// Those of finding the target; EPERM: CAP_SYS_ADMIN missing over the owner of the caller's mount namespace; then those
 /// of the operation.
-pub fn sys_mount(k: &mut Kernel, me: TaskId, args: &MountArgs) -> Outcome {
+pub(super) fn sys_mount(k: &mut Kernel, me: TaskId, args: &MountArgs) -> Outcome {
     let target = namei::find(k, me, &args.target, true)?;
     let flags = args.flags;
     if flags.contains(MsFlags::NOUSER) {

@@ -248,7 +248,7 @@ pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<Encoded> {
         Syscall::Bind(name) => encode_socket(c, name, false).map(|job| (job, Answer::Number)),
         Syscall::Connect(name) => encode_socket(c, name, true).map(|job| (job, Answer::Number)),
         Syscall::Read { .. } | Syscall::Readlink { .. } | Syscall::Stat { .. } | Syscall::Ls { .. } => None,
-        Syscall::PtraceSeize { .. } | Syscall::Clock { .. } | Syscall::Attach { .. } => None,
+        Syscall::PtraceSeize { .. } | Syscall::Clock { .. } | Syscall::Attach { .. } | Syscall::Host(_) => None,
     }
 }
 

@@ -4,14 +4,14 @@
 use std::fmt;
 use std::sync::Mutex;
 
-use super::handle::lock;
+use super::lock;
 use crate::errno::{Arg, Errno, Error, Result, errno_from_name};
 use crate::kernel::TaskId;
 use crate::{bail, err};
 
 /// What a reader does to a file, as the host's kernel asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Op {
+pub enum Op {
     Stat,
     Readlink,
     Open,
@@ -49,14 +49,14 @@ struct Fault {
 
 /// What must not be answered from caches any more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Uncached {
-    pub(super) paths: Vec<String>,
-    pub(super) tasks: Vec<TaskId>,
+pub struct Uncached {
+    pub paths: Vec<String>,
+    pub tasks: Vec<TaskId>,
 }
 
 /// The faults set, in the order in which they were.
 #[derive(Debug, Default)]
-pub(super) struct Faults(Mutex<Vec<Fault>>);
+pub struct Faults(Mutex<Vec<Fault>>);
 
 impl Faults {
     /// Does what was written: whole lines, all or none. `find` gives the task that has a number.
@@ -64,7 +64,7 @@ impl Faults {
     /// # Errors
     /// EINVAL: a line is none of `ERRNO OP PATH… [times=N] [after=N]`, `exit PID after=OP [PATH…]` and `clear`. ESRCH: no
     /// such task. ENOSPC: too many faults.
-    pub(super) fn write(&self, text: &[u8], find: impl Fn(i32) -> Option<TaskId>) -> Result<Uncached> {
+    pub fn write(&self, text: &[u8], find: impl Fn(i32) -> Option<TaskId>) -> Result<Uncached> {
         let text = std::str::from_utf8(text).map_err(|_| err!(EINVAL, "faults are UTF-8 text"))?;
         let mut faults = lock(&self.0).clone();
         let mut uncached = Uncached::default();
@@ -86,7 +86,7 @@ impl Faults {
     }
 
     /// A line for each fault, as it may be written, with its hits.
-    pub(super) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         lock(&self.0).iter().map(ToString::to_string).collect()
     }
 
@@ -94,7 +94,7 @@ impl Faults {
     ///
     /// # Errors
     /// Its errno.
-    pub(super) fn check(&self, op: Op, path: impl FnOnce() -> Vec<u8>) -> Result<()> {
+    pub fn check(&self, op: Op, path: impl FnOnce() -> Vec<u8>) -> Result<()> {
         let mut faults = lock(&self.0);
         if faults.is_empty() {
             return Ok(());
@@ -114,7 +114,7 @@ impl Faults {
     }
 
     /// The tasks that exit now that this is done; `path` is asked for only if any fault is set.
-    pub(super) fn exits_after(&self, op: Op, path: impl FnOnce() -> Vec<u8>) -> Vec<TaskId> {
+    pub fn exits_after(&self, op: Op, path: impl FnOnce() -> Vec<u8>) -> Vec<TaskId> {
         let mut faults = lock(&self.0);
         if faults.is_empty() {
             return Vec::new();
@@ -131,7 +131,7 @@ impl Faults {
     }
 
     /// Whether a fault may still happen at the path, or to the task it shows.
-    pub(super) fn is_active(&self, task: Option<TaskId>, path: impl FnOnce() -> Vec<u8>) -> bool {
+    pub fn is_active(&self, task: Option<TaskId>, path: impl FnOnce() -> Vec<u8>) -> bool {
         let faults = lock(&self.0);
         if faults.is_empty() {
             return false;

@@ -30,42 +30,53 @@ struct Process {
 
 /// The attached processes.
 #[derive(Debug)]
-pub(super) struct Viewers {
+pub struct Viewers {
     /// The host's `/proc`, if it was there.
     proc: Option<OwnedFd>,
     attached: RwLock<BTreeMap<Process, TaskId>>,
 }
 
-impl Viewers {
-    pub(super) fn new() -> Viewers {
+impl Default for Viewers {
+    fn default() -> Viewers {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         Viewers { proc: open("/proc", flags, Mode::empty()).ok(), attached: RwLock::default() }
     }
+}
 
+impl Viewers {
     /// Makes process `pid` of the host, and those that descend from it, see with the eyes of `task`.
     ///
     /// # Errors
-    /// ESRCH: there is no such process.
-    pub(super) fn attach(&self, pid: u32, task: TaskId) -> Result<()> {
-        let (process, _) = self.process(pid).ok_or_else(|| err!(ESRCH, "this host has no process {}", pid))?;
+    /// ESRCH: there is no such process. With `start` one that started at another time, or is gone, is left alone.
+    pub fn attach(&self, pid: u32, task: TaskId, start: Option<u64>) -> Result<()> {
+        let found = self.process(pid).map(|(process, _)| process);
+        if start.is_some() && found.map(|process| process.start) != start {
+            return Ok(());
+        }
+        let process = found.ok_or_else(|| err!(ESRCH, "this host has no process {}", pid))?;
         let mut attached = self.attached.write().unwrap_or_else(PoisonError::into_inner);
         attached.retain(|other, _| self.process(other.pid).is_some_and(|(now, _)| now == *other));
         attached.insert(process, task);
         Ok(())
     }
 
+    /// When a process of the host started, in its clock ticks.
+    pub fn start(&self, pid: u32) -> Option<u64> {
+        self.process(pid).map(|(process, _)| process.start)
+    }
+
     /// Nobody sees with the eyes of a task that is gone.
-    pub(super) fn forget(&self, task: TaskId) {
+    pub fn forget(&self, task: TaskId) {
         self.attached.write().unwrap_or_else(PoisonError::into_inner).retain(|_, viewer| *viewer != task);
     }
 
     /// Whether it matters who asks.
-    pub(super) fn is_any(&self) -> bool {
+    pub fn is_any(&self) -> bool {
         !self.attached().is_empty()
     }
 
     /// The task through whose eyes the host's thread `tid` sees the lab, if it is attached to one.
-    pub(super) fn viewer(&self, tid: u32) -> Option<TaskId> {
+    pub fn viewer(&self, tid: u32) -> Option<TaskId> {
         let attached = self.attached();
         if attached.is_empty() {
             return None;
@@ -76,7 +87,7 @@ impl Viewers {
     }
 
     /// The number of the process that the host's thread `tid` belongs to.
-    pub(super) fn tgid(&self, tid: u32) -> Option<u32> {
+    pub fn tgid(&self, tid: u32) -> Option<u32> {
         let status = self.read(tid, "status")?;
         status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
     }
@@ -123,11 +134,13 @@ mod tests {
 
     #[test]
     fn a_process_and_its_threads_are_attached_until_the_task_is_gone() {
-        let viewers = Viewers::new();
+        let viewers = Viewers::default();
         let task = Kernel::boot().init.task;
         let (pid, tid) = (std::process::id(), nix::unistd::gettid().as_raw().unsigned_abs());
         assert_eq!(viewers.viewer(tid), None);
-        viewers.attach(pid, task).unwrap();
+        viewers.attach(pid, task, Some(1)).unwrap();
+        assert_eq!(viewers.viewer(tid), None);
+        viewers.attach(pid, task, None).unwrap();
         assert_eq!(viewers.viewer(tid), Some(task));
         assert_eq!(viewers.viewer(std::os::unix::process::parent_id()), None);
         viewers.forget(task);
@@ -136,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_process_that_does_not_exist_cannot_be_attached() {
-        let error = Viewers::new().attach(u32::MAX, Kernel::boot().init.task).unwrap_err();
+        let error = Viewers::default().attach(u32::MAX, Kernel::boot().init.task, None).unwrap_err();
         assert_eq!(error.to_string(), "ESRCH: this host has no process 4294967295");
     }
 }

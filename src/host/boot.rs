@@ -1,0 +1,92 @@
+//! What is done to a lab in the words of the language: before it is mounted, so that its journal needs no other file, and
+//! by the files of the mount.
+
+use super::{Lab, fault::Uncached};
+use crate::errno::Result;
+use crate::kernel::change::Change;
+use crate::kernel::{Kernel, TaskId};
+use crate::script::{Call, Machine, Opened, Setup, setup};
+use crate::syscall::{Outcome, Syscall};
+use crate::{control, err};
+
+/// A lab at which nobody looks yet, as what scripts are run on.
+#[derive(Debug)]
+pub struct Booting<'a>(pub &'a Lab);
+
+impl Machine for Booting<'_> {
+    fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
+        let Booting(lab) = self;
+        if let Syscall::Attach { host_pid } = call.syscall {
+            return lab.attach(|k| find_caller(k, pid), host_pid, None).map(|()| b"0".to_vec());
+        }
+        control::answer(lab.call(|k| find_caller(k, pid), call).0)
+    }
+
+    fn open(&mut self, path: &[u8]) -> Result<Opened> {
+        self.0.read(|k| Ok(Opened { line: self.0.noted(), file: Some(setup::open(k, path)?) }))?
+    }
+
+    fn set(&mut self, setup: &Setup) -> Result<Vec<u8>> {
+        let Booting(lab) = self;
+        match setup {
+            Setup::Faults { text } => lab.set_faults(text).map(drop)?,
+            Setup::Limits { .. } => lab.set(setup, |k| k.set(setup)).map(drop)?,
+            Setup::Attach { pid, host_pid, start } => lab.attach(|k| find_caller(k, *pid), *host_pid, *start)?,
+            Setup::Mkdir { .. } | Setup::Rmdir { .. } | Setup::Write { .. } | Setup::Tick { .. } => {
+                let (task, call) = lab.read(|k| setup.host_call(k))??;
+                return control::answer(lab.perform(|_| Ok(task), &Syscall::Host(call), |_, _| setup.to_string()).0);
+            }
+        }
+        Ok(b"0".to_vec())
+    }
+}
+
+impl Lab {
+    /// A call in words, by the task that `caller` finds.
+    ///
+    /// # Errors
+    /// As [`Lab::perform`].
+    pub fn call(&self, caller: impl FnOnce(&Kernel) -> Result<TaskId>, call: &Call) -> (Outcome, Vec<Change>) {
+        self.perform(caller, &call.syscall, |k, task| call.script_line(number(k, task)))
+    }
+
+    /// Lets process `host_pid` of the host, and those that descend from it, see with the eyes of a task. With `start` it is
+    /// a process of the past: one that started at another time, or is gone, is left alone.
+    ///
+    /// # Errors
+    /// ESRCH: there is no such process, or the task is dead; as [`Lab::set`].
+    pub fn attach(
+        &self,
+        task: impl FnOnce(&Kernel) -> Result<TaskId>,
+        host_pid: u32,
+        start: Option<u64>,
+    ) -> Result<()> {
+        let (task, pid) = self.read(|k| task(k).map(|task| (task, number(k, task))))??;
+        let setup = Setup::Attach { pid, host_pid, start: start.or_else(|| self.viewers.start(host_pid)) };
+        self.set(&setup, |k| match k.tasks.get(task) {
+            Some(viewer) if !viewer.is_dead() => self.viewers.attach(host_pid, task, start),
+            _ => Err(err!(ESRCH, "the task is dead")),
+        })
+    }
+
+    /// Does what was written to `kernel/faults`; gives what must not be answered from caches any more.
+    ///
+    /// # Errors
+    /// Those of [`super::fault::Faults::write`]; as [`Lab::set`].
+    pub fn set_faults(&self, text: &[u8]) -> Result<Uncached> {
+        self.set(&Setup::Faults { text: text.to_vec() }, |k| self.faults.write(text, |nr| k.find_task(nr)))
+    }
+}
+
+/// The task with a number.
+///
+/// # Errors
+/// ESRCH
+pub fn find_caller(k: &Kernel, pid: i32) -> Result<TaskId> {
+    k.find_task(pid).ok_or_else(|| err!(ESRCH, "no task has the number {}", pid))
+}
+
+/// The number of a task, 0 if it is gone.
+fn number(k: &Kernel, task: TaskId) -> i32 {
+    if k.tasks.contains(task) { k.task_nr(task) } else { 0 }
+}

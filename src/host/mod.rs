@@ -1,0 +1,218 @@
+//! Layer 3: [`Lab`], a kernel that threads share, and all that is about the whole of it: the journal of its calls, the
+//! faults its readers meet, the host processes that look with the eyes of a task.
+//!
+//! # Locks
+//! A thread takes them in this order, and waits for nothing else while it holds one:
+//!
+//! 1. an open `ctl/batch`, for as long as its lines run;
+//! 2. *writers*: who holds it is the one that changes the lab, and notes that in the journal;
+//! 3. *state*: the kernel, for one writer or many readers;
+//! 4. viewers, faults, then the table of inodes, the text of the trace, and what belongs to an open file.
+//!
+//! A call is noted under *writers* and *state*: the order of the journal is the order in which the calls took effect,
+//! and nobody sees an effect that is not noted. Nothing is sent and nobody is waited for under any of them.
+
+mod boot;
+pub mod fault;
+pub mod viewers;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use crate::control::{self, lex::quote};
+use crate::err;
+use crate::errno::{Error, Result};
+use crate::journal::Journal;
+use crate::kernel::change::Change;
+use crate::kernel::{Kernel, TaskId};
+use crate::script::Setup;
+use crate::syscall::host::HostCall;
+use crate::syscall::{Outcome, Syscall, dispatch};
+
+use fault::Faults;
+use viewers::Viewers;
+
+pub use boot::{Booting, find_caller};
+
+/// The longest result that the journal notes, in bytes.
+const TEXT_MAX: usize = 64;
+
+/// A lab that threads share.
+#[derive(Debug)]
+pub struct Lab {
+    writers: Mutex<Option<Journal>>,
+    kernel: RwLock<Kernel>,
+    /// How many lines the journal has.
+    noted: AtomicU64,
+    /// Until when real time has moved the clock of the lab, if it does.
+    ticked: Option<Mutex<Instant>>,
+    pub faults: Faults,
+    pub viewers: Viewers,
+}
+
+impl Lab {
+    pub fn new(kernel: Kernel) -> Lab {
+        Lab {
+            writers: Mutex::default(),
+            kernel: RwLock::new(kernel),
+            noted: AtomicU64::default(),
+            ticked: None,
+            faults: Faults::default(),
+            viewers: Viewers::default(),
+        }
+    }
+
+    /// Notes in `journal` what is done from now on.
+    #[must_use]
+    pub fn with_journal(self, journal: Option<Journal>) -> Lab {
+        let noted = AtomicU64::new(journal.as_ref().map_or(0, Journal::lines));
+        Lab { writers: Mutex::new(journal), noted, ..self }
+    }
+
+    /// How many lines the journal has: for who looks at the kernel or changes it, those of all that was done before.
+    pub fn noted(&self) -> u64 {
+        self.noted.load(Ordering::Relaxed)
+    }
+
+    /// Lets the clock of the lab go on with real time from now on, besides what calls move it.
+    #[must_use]
+    pub fn in_real_time(self) -> Lab {
+        Lab { ticked: Some(Mutex::new(now())), ..self }
+    }
+
+    /// The kernel, for who has it alone.
+    ///
+    /// # Errors
+    /// EIO once a writer has panicked.
+    pub fn kernel_mut(&mut self) -> Result<&mut Kernel> {
+        self.kernel.get_mut().map_err(|_| broken())
+    }
+
+    /// Looks at the kernel.
+    ///
+    /// # Errors
+    /// EIO once a writer has panicked: a half-made kernel is never shown.
+    pub fn read<T>(&self, look: impl FnOnce(&Kernel) -> T) -> Result<T> {
+        let kernel = self.kernel.read().map_err(|_| broken())?;
+        if let Some(ticked) = &self.ticked {
+            kernel.clock.run_ahead(passed(*lock(ticked)));
+        }
+        Ok(look(&kernel))
+    }
+
+    /// Makes one call and notes it; gives what came of it and what it changed: one that failed may have changed something
+    /// too, a used-up pid number for example. `caller` finds the task that makes it, `line` is what the journal says of it.
+    ///
+    /// # Errors
+    /// What the call gives; what `caller` gives; EIO once a writer has panicked; those of [`Journal::reserve`], when the
+    /// call was not made, and of [`Journal::note`], when it was made and is never acknowledged.
+    pub fn perform(
+        &self,
+        caller: impl FnOnce(&Kernel) -> Result<TaskId>,
+        call: &Syscall,
+        line: impl FnOnce(&Kernel, TaskId) -> String,
+    ) -> (Outcome, Vec<Change>) {
+        self.writer(|kernel, journal| {
+            let task = caller(kernel)?;
+            noted(kernel, journal, |kernel| line(kernel, task), |kernel| dispatch(kernel, task, call))
+        })
+    }
+
+    /// Does and notes what is no call, with the kernel as it is. What fails is not noted: it did nothing.
+    ///
+    /// # Errors
+    /// What `set` gives; otherwise as [`Lab::perform`].
+    pub fn set<T>(&self, setup: &Setup, set: impl FnOnce(&mut Kernel) -> Result<T>) -> Result<T> {
+        let (result, _) = self.writer(|kernel, journal| {
+            let Some(journal) = journal else { return set(kernel) };
+            let line = setup.to_string();
+            journal.reserve(&line)?;
+            let value = set(kernel)?;
+            journal.note(&line, "")?;
+            Ok(value)
+        });
+        result
+    }
+
+    /// Returns once all that was noted is on the disk, where that was asked for.
+    ///
+    /// # Errors
+    /// EIO: it is not, or may not be.
+    pub fn settle(&self) -> Result<()> {
+        let unsettled = lock(&self.writers).as_mut().and_then(Journal::take_unsettled);
+        match unsettled.map(|file| file.sync_data()) {
+            Some(Err(error)) => Err(lock(&self.writers).as_mut().map_or_else(broken, |journal| journal.fail(&error))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Does something as the one writer, the clock moved on to where it is now.
+    fn writer<T, E: From<Error>>(
+        &self,
+        act: impl FnOnce(&mut Kernel, Option<&mut Journal>) -> std::result::Result<T, E>,
+    ) -> (std::result::Result<T, E>, Vec<Change>) {
+        let Ok(mut journal) = self.writers.lock() else { return (Err(broken().into()), Vec::new()) };
+        let Ok(mut kernel) = self.kernel.write() else { return (Err(broken().into()), Vec::new()) };
+        let ticked = self.tick(&mut kernel, journal.as_mut()).map_err(E::from);
+        let result = ticked.and_then(|()| act(&mut kernel, journal.as_mut()));
+        self.noted.store(journal.as_ref().map_or(0, Journal::lines), Ordering::Relaxed);
+        (result, kernel.take_changes())
+    }
+
+    /// Real time enters as a call of its own.
+    fn tick(&self, kernel: &mut Kernel, journal: Option<&mut Journal>) -> Result<()> {
+        let Some(ticked) = &self.ticked else { return Ok(()) };
+        let mut ticked = lock(ticked);
+        let nanos = passed(*ticked);
+        let (init, call) = (kernel.init.task, Syscall::Host(HostCall::Tick { nanos }));
+        let done =
+            noted(kernel, journal, |_| Setup::Tick { nanos }.to_string(), |kernel| dispatch(kernel, init, &call));
+        done.map_err(|stop| stop.error().clone())?;
+        *ticked += Duration::from_nanos(nanos);
+        Ok(())
+    }
+}
+
+/// Makes a call that the journal, if there is one, has room for, and notes it.
+fn noted(
+    kernel: &mut Kernel,
+    journal: Option<&mut Journal>,
+    line: impl FnOnce(&Kernel) -> String,
+    call: impl FnOnce(&mut Kernel) -> Outcome,
+) -> Outcome {
+    let Some(journal) = journal else { return call(kernel) };
+    let line = line(kernel);
+    journal.reserve(&line)?;
+    let result = call(kernel);
+    journal.note(&line, &outcome(&result))?;
+    result
+}
+
+/// What the language puts in front of a line for this to come of it. A long text is left out.
+fn outcome(outcome: &Outcome) -> String {
+    match control::answer(outcome.clone()) {
+        Ok(text) if text.len() <= TEXT_MAX => format!("= {} ", quote(&text)),
+        Ok(_) => String::new(),
+        Err(error) => format!("! {:?} ", error.errno),
+    }
+}
+
+/// A lock whose holders never leave a half-made value, so that a panic of one does not matter to the next.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Nanoseconds since a moment.
+fn passed(since: Instant) -> u64 {
+    u64::try_from(now().saturating_duration_since(since).as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[expect(clippy::disallowed_methods, reason = "here real time moves the lab's clock, for who asked for it")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn broken() -> Error {
+    err!(EIO, "the simulated kernel stopped at an internal error: unmount this lab and mount a new one")
+}

@@ -1,0 +1,183 @@
+//! Lines about a lab rather than about a task: what the host does to it. They are for files; in a mounted lab the host's
+//! programs do it themselves.
+
+use std::fmt;
+
+use crate::control::args::Args;
+use crate::control::lex::{Word, quote};
+use crate::errno::Result;
+use crate::kernel::file::{Bound, OpenFlags};
+use crate::kernel::node::Node;
+use crate::kernel::{Kernel, TaskId};
+use crate::lab;
+use crate::syscall::host::HostCall;
+use crate::tree::{ROOT, Viewer};
+use crate::{bail, err};
+
+/// What is done to a lab.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Setup {
+    /// `mkdir PATH [MODE]`, a path of the mount; the mode is the directory's.
+    Mkdir { path: Vec<u8>, mode: u16 },
+    /// `rmdir PATH`
+    Rmdir { path: Vec<u8> },
+    /// `write PATH [opened=N] [pos=N] TEXT…`
+    Write { path: Vec<u8>, opened: Option<Opened>, pos: u64, bytes: Vec<u8> },
+    /// `tick NANOSECONDS`: real time has passed.
+    Tick { nanos: u64 },
+    /// `faults TEXT…`: what is written to `kernel/faults`.
+    Faults { text: Vec<u8> },
+    /// `limits tasks=N`
+    Limits { tasks: u32 },
+    /// `attach PID HOSTPID [start=TICKS]`: only a process that started then.
+    Attach { pid: i32, host_pid: u32, start: Option<u64> },
+}
+
+/// When a file was opened that would be another one if it were opened at the time of the write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// The line of the journal after which that was.
+    pub line: u64,
+    /// What the open decided, once it is known.
+    pub file: Option<Bound>,
+}
+
+/// The first words of such lines, and what follows.
+const USAGES: [(&str, &str); 7] = [
+    ("mkdir", "PATH [MODE]"),
+    ("rmdir", "PATH"),
+    ("write", "PATH [opened=N] [pos=N] TEXT…"),
+    ("tick", "NANOSECONDS"),
+    ("faults", "TEXT…"),
+    ("limits", "tasks=N"),
+    ("attach", "PID HOSTPID [start=TICKS]"),
+];
+
+/// Of a directory that `mkdir` makes without one.
+const MKDIR_MODE: u16 = 0o755;
+
+/// The word that begins such a line, if it is one.
+pub fn name_of(word: &[u8]) -> Option<&'static str> {
+    USAGES.iter().map(|(name, _)| *name).find(|name| name.as_bytes() == word)
+}
+
+impl Setup {
+    /// Parses the words after `name`, one of those that [`name_of`] gives.
+    ///
+    /// # Errors
+    /// EINVAL
+    pub fn new(name: &str, words: &[Word]) -> Result<Setup> {
+        let mut args = Args::new(words);
+        let parsed = parse(name, &mut args).and_then(|setup| args.finish().map(|()| setup));
+        let usage = USAGES.iter().find(|(known, _)| *known == name).map_or("", |(_, usage)| usage);
+        parsed.map_err(|error| err!(EINVAL, "{}; usage: {} {}", error.reason(), name.to_owned(), usage))
+    }
+
+    /// The call of the host that this is, and the task that makes it.
+    ///
+    /// # Errors
+    /// ENOENT and others: what the path of the line leads through; EINVAL: it is no call.
+    pub fn host_call(&self, k: &Kernel) -> Result<(TaskId, HostCall)> {
+        match self {
+            Setup::Mkdir { path, mode } => {
+                let (task, dir, name) = find_parent(k, path)?;
+                Ok((task, HostCall::MkdirAt { dir, name, mode: *mode }))
+            }
+            Setup::Rmdir { path } => {
+                let (task, dir, name) = find_parent(k, path)?;
+                Ok((task, HostCall::RmdirAt { dir, name }))
+            }
+            Setup::Write { path, opened, pos, bytes } => {
+                let file = match opened {
+                    None => open(k, path)?,
+                    Some(Opened { file: Some(file), .. }) => file.clone(),
+                    Some(Opened { file: None, .. }) => bail!(EINVAL, "opened=N is for the lines of a journal"),
+                };
+                Ok((viewer(k, file.node), HostCall::WriteAt { file, pos: *pos, bytes: bytes.clone() }))
+            }
+            Setup::Tick { nanos } => Ok((k.init.task, HostCall::Tick { nanos: *nanos })),
+            Setup::Faults { .. } | Setup::Limits { .. } | Setup::Attach { .. } => bail!(EINVAL, "this is no call"),
+        }
+    }
+}
+
+fn parse(name: &str, args: &mut Args<'_>) -> Result<Setup> {
+    Ok(match name {
+        "mkdir" => {
+            let path = args.bytes("PATH")?.to_vec();
+            let mode = args.optional().map(octal).transpose()?.unwrap_or(MKDIR_MODE);
+            Setup::Mkdir { path, mode }
+        }
+        "rmdir" => Setup::Rmdir { path: args.bytes("PATH")?.to_vec() },
+        "write" => {
+            let path = args.bytes("PATH")?.to_vec();
+            let opened = args.keyed_number("opened=")?.map(|line| Opened { line, file: None });
+            let pos = args.keyed_number("pos=")?.unwrap_or(0);
+            Setup::Write { path, opened, pos, bytes: args.rest().join(&b' ') }
+        }
+        "tick" => Setup::Tick { nanos: args.number("NANOSECONDS")? },
+        "faults" => Setup::Faults { text: args.rest().join(&b' ') },
+        "limits" => {
+            let tasks = args.keyed_number("tasks=")?.ok_or_else(|| err!(EINVAL, "tasks=N is missing"))?;
+            let tasks = u32::try_from(tasks).ok().filter(|tasks| *tasks > 0);
+            Setup::Limits { tasks: tasks.ok_or_else(|| err!(EINVAL, "that many tasks are not possible"))? }
+        }
+        _ => {
+            let (pid, host_pid) = (args.number("PID")?, args.number("HOSTPID")?);
+            Setup::Attach { pid, host_pid, start: args.keyed_number("start=")? }
+        }
+    })
+}
+
+fn octal(word: &[u8]) -> Result<u16> {
+    let text = std::str::from_utf8(word).ok();
+    let mode = text.and_then(|text| u16::from_str_radix(text, 8).ok()).filter(|mode| *mode <= 0o7777);
+    mode.ok_or_else(|| err!(EINVAL, "MODE is an octal number up to 7777"))
+}
+
+/// Opens the file at a path of the mount for writing.
+///
+/// # Errors
+/// What the path leads through; those of [`lab::open`].
+pub fn open(k: &Kernel, path: &[u8]) -> Result<Bound> {
+    let node = find(k, path)?;
+    lab::open(k, Viewer(viewer(k, node)), node, OpenFlags::WRITE)
+}
+
+/// The file at a path of the mount, which leads through no symbolic links.
+fn find(k: &Kernel, path: &[u8]) -> Result<Node> {
+    let names = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty());
+    names.into_iter().try_fold(ROOT, |dir, name| lab::lookup(k, Viewer(viewer(k, dir)), dir, name))
+}
+
+fn find_parent(k: &Kernel, path: &[u8]) -> Result<(TaskId, Node, Vec<u8>)> {
+    let slash = path.iter().rposition(|&byte| byte == b'/');
+    let (dir, name) = slash.map_or((&b""[..], path), |slash| (&path[..slash], &path[slash + 1..]));
+    let dir = find(k, dir)?;
+    Ok((viewer(k, dir), dir, name.to_vec()))
+}
+
+/// The task whose eyes a file is seen with.
+fn viewer(k: &Kernel, node: Node) -> TaskId {
+    node.view.viewer().unwrap_or(k.init.task)
+}
+
+impl fmt::Display for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Setup::Mkdir { path, mode } => write!(f, "mkdir {} {mode:o}", quote(path)),
+            Setup::Rmdir { path } => write!(f, "rmdir {}", quote(path)),
+            Setup::Write { path, opened, pos, bytes } => {
+                let opened = opened.as_ref().map_or(String::new(), |opened| format!(" opened={}", opened.line));
+                write!(f, "write {}{opened} pos={pos} {}", quote(path), quote(bytes))
+            }
+            Setup::Tick { nanos } => write!(f, "tick {nanos}"),
+            Setup::Faults { text } => write!(f, "faults {}", quote(text)),
+            Setup::Limits { tasks } => write!(f, "limits tasks={tasks}"),
+            Setup::Attach { pid, host_pid, start } => {
+                write!(f, "attach {pid} {host_pid}")?;
+                start.map_or(Ok(()), |start| write!(f, " start={start}"))
+            }
+        }
+    }
+}
