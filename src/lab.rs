@@ -58,7 +58,7 @@ pub fn readdir(k: &Kernel, viewer: Viewer, dir: Node) -> Result<Vec<DirEntry>> {
     let entries = match dir.place {
         Place::CtlRoot => {
             let fixed = [named("batch", Place::CtlBatch), named("usage", Place::CtlUsage)];
-            let pids = k.namespaces[k.init.pid_ns].pid().idr.iter();
+            let pids = k.namespaces[k.init.pid_ns].idr.iter();
             let tasks = pids.filter_map(|(number, pid)| Some((number, k.pids[pid].attached.task?)));
             fixed.into_iter().chain(tasks.map(|(nr, task)| (nr.to_string(), Place::CtlDir(task)))).collect()
         }

@@ -1,13 +1,38 @@
-//! `nslab doctor`: what is missing to mount a lab here, and what mends it.
+//! `nslab doctor`: what is missing to mount a lab here, and what mends it; what became of a lab.
 
 use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 
 use super::Outcome;
-use crate::fuse::{self, MountError, Options};
+use crate::fuse::{self, Health, MountError, Options};
 use crate::host::Lab;
 use crate::kernel::Kernel;
+
+/// Says how the lab on `dir` is, and what to do. The exit code is 1 unless it serves.
+pub fn of_lab(dir: &Path) -> Outcome {
+    let lab = fuse::find_lab(dir)?;
+    let (place, pid) = (lab.dir.display(), lab.pid.map_or("PID".to_owned(), |pid| pid.to_string()));
+    let text = match lab.health {
+        Health::Serving => format!("ok       {place}: process {pid} serves it"),
+        Health::Broken => format!(
+            "broken   {place}: process {pid} had an internal error: {}: unmount this lab, and report the error",
+            lab.broken.unwrap_or_default()
+        ),
+        Health::Stopped => {
+            format!("stopped  {place}: `kill -CONT {pid}` lets it go on, `nslab umount {place}` ends it")
+        }
+        Health::Stuck => format!("stuck    {place}: process {pid} does not get on: `nslab umount {place}` ends it"),
+        Health::Dead => format!(
+            "dead     {place}: its process is gone, killed or out of memory: `nslab umount {place}` takes it off, \
+             `nslab mount {place}` mounts a new one"
+        ),
+        Health::Unknown => format!("unknown  {place}: its process is another user's: only they and root see more"),
+    };
+    println!("{text}");
+    Ok(if lab.health == Health::Serving { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
 
 /// One thing looked at.
 struct Check {

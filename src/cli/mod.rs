@@ -2,13 +2,16 @@
 
 mod colour;
 pub mod doctor;
+mod list;
 mod man;
+pub mod memory;
 pub mod mount;
 mod progress;
 mod ps;
 pub mod run;
 pub mod shell;
 mod show;
+mod umount;
 
 use std::error::Error;
 use std::io;
@@ -17,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::fuse::{self, Lazy};
+use crate::errno::describe;
 use crate::host::{Booting, Lab};
 use crate::journal::Journal;
 use crate::kernel::Kernel;
@@ -39,14 +42,10 @@ struct Cli {
 enum Command {
     /// Mount a freshly booted lab on a directory; returns once it is there
     Mount(mount::Args),
-    /// Unmount a lab, also one whose daemon is gone
-    Umount {
-        /// Where the lab is mounted
-        dir: PathBuf,
-        /// Also when it is in use: it then lives on for those who use it
-        #[arg(short, long)]
-        lazy: bool,
-    },
+    /// Unmount a lab, also one whose daemon is stopped, stuck or gone
+    Umount(umount::Args),
+    /// List the labs that are mounted, with who serves them and how they are
+    List(list::Args),
     /// Start $SHELL in a private lab, which is gone when the shell ends
     Shell(shell::Args),
     /// Run scripts and case files, without a mount
@@ -63,8 +62,11 @@ enum Command {
     Trace(show::TraceArgs),
     /// List the tasks
     Ps(show::Args),
-    /// Say what is missing to mount a lab here, and what mends it
-    Doctor,
+    /// Say what is missing to mount a lab here, and what mends it; or what became of a lab
+    Doctor {
+        /// Where the lab is mounted, or was
+        dir: Option<PathBuf>,
+    },
     /// Print what a shell has to know to complete this command's arguments
     Completions { shell: clap_complete::Shell },
     /// Print the manual page: nslab man | man -l -
@@ -82,7 +84,9 @@ pub fn main() -> ExitCode {
         _ => run(Cli::parse().command),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("nslab: {error}");
+        // A number says nothing to who has the words.
+        let text = error.downcast_ref::<io::Error>().map_or_else(|| error.to_string(), describe);
+        eprintln!("nslab: {text}");
         ExitCode::FAILURE
     })
 }
@@ -90,14 +94,15 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Outcome {
     match command {
         Command::Mount(args) => mount::run(args),
-        Command::Umount { dir, lazy } => umount(&dir, if lazy { Lazy::Yes } else { Lazy::No }),
+        Command::Umount(args) => umount::run(&args),
+        Command::List(args) => list::run(&args),
         Command::Shell(args) => shell::run(&args),
         Command::Run { files } => Ok(run::run(&files)),
         Command::Tree(args) => show::tree(&args),
         Command::Graph(args) => show::graph(&args),
         Command::Trace(args) => show::trace(&args),
         Command::Ps(args) => show::ps(&args),
-        Command::Doctor => doctor::run(),
+        Command::Doctor { dir } => dir.map_or_else(doctor::run, |dir| doctor::of_lab(&dir)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "nslab", &mut io::stdout());
             Ok(ExitCode::SUCCESS)
@@ -107,11 +112,6 @@ fn run(command: Command) -> Outcome {
             Ok(ExitCode::SUCCESS)
         }
     }
-}
-
-fn umount(dir: &Path, lazy: Lazy) -> Outcome {
-    fuse::unmount(dir, lazy)?;
-    Ok(ExitCode::SUCCESS)
 }
 
 /// A lab in the boot state, changed by the lines of `file`, with at most `max_tasks` tasks. All of that is noted in

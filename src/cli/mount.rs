@@ -4,8 +4,10 @@ use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
+use std::panic;
 use std::path::{Path, PathBuf};
-use std::process::{self, ExitCode, Stdio};
+use std::process::{self, Child, ExitCode, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use clap::error::ErrorKind;
@@ -14,12 +16,15 @@ use nix::unistd::{close, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::{Cli, Outcome, boot_lab};
+use super::{Cli, Outcome, boot_lab, memory};
 use crate::errno::describe;
 use crate::fuse::{self, Options, Point};
 use crate::host::{Booting, Lab};
 use crate::journal::{Journal, Sync};
 use crate::script::{Machine, Setup};
+
+/// The lab of this process has ended against its will.
+static HAS_GIVEN_UP: AtomicBool = AtomicBool::new(false);
 
 #[derive(Debug, Default, clap::Args)]
 pub struct Args {
@@ -45,7 +50,7 @@ pub struct Args {
     #[arg(short, value_name = "OPTS")]
     options: Vec<String>,
     /// How many tasks there may be at once
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_tasks: Option<u32>,
     /// We are the background process: tell of success on standard output, then let go of the terminal
     #[arg(long, hide = true)]
@@ -162,6 +167,7 @@ fn daemonize(args: &Args) -> Outcome {
         stdout.read_to_end(&mut ready)?;
     }
     if !ready.is_empty() {
+        warn_of_loss(&child);
         return Ok(ExitCode::SUCCESS);
     }
     // It has said why.
@@ -169,11 +175,29 @@ fn daemonize(args: &Args) -> Outcome {
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
+/// Says so when nobody will have the lab, as this command was put into namespaces that end with it.
+fn warn_of_loss(daemon: &Child) {
+    let (own, daemon) = (process::id(), daemon.id());
+    let pids: Vec<i32> = [own, daemon].into_iter().flat_map(i32::try_from).collect();
+    if own == 1 {
+        eprintln!(
+            "nslab: the lab ends now: this command is the first of its pid namespace, which ends with it; use --foreground, \
+             or run it from a shell there"
+        );
+    } else if fuse::is_alone_in_mount_namespace(&pids) {
+        eprintln!(
+            "nslab: nobody can see this lab: this command has a mount namespace of its own; run a shell there, as \
+             `unshare -Urm sh`, and mount from it; `kill {daemon}` or `nslab umount --all` ends the lab"
+        );
+    }
+}
+
 /// Mounts and answers requests until the lab is unmounted, which SIGINT, SIGTERM and SIGHUP do.
 fn serve(args: &Args, options: &Options) -> Outcome {
     if args.detached {
         close_inherited();
     }
+    let options = &options.clone().booted_with(args.boot.as_deref());
     let mounted = match &args.journal {
         Some(file) if args.resume && file.exists() => fuse::mount(resumed(args, file)?, &args.dir, options)?,
         Some(file) => {
@@ -185,13 +209,15 @@ fn serve(args: &Args, options: &Options) -> Outcome {
         None => fuse::mount(boot_lab(args.boot.as_deref(), args.max_tasks, None)?, &args.dir, options)?,
     };
     unmount_on_signal(mounted.point())?;
+    watch_panics(mounted.point());
+    memory::guard(mounted.point());
     println!("mounted on {}", mounted.point().path().display());
     io::stdout().flush()?;
     if args.detached {
         let_go()?;
     }
     mounted.serve()?;
-    Ok(ExitCode::SUCCESS)
+    Ok(if HAS_GIVEN_UP.load(Ordering::SeqCst) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// A lab in the state that its journal has come to, which goes on. Its own lines are not noted again.
@@ -245,6 +271,30 @@ fn let_go() -> io::Result<()> {
     dup2_stdout(&null)?;
     dup2_stderr(&null)?;
     Ok(())
+}
+
+/// Makes internal errors known to `nslab list` and `nslab doctor`, as a daemon has no terminal. One that ends a thread
+/// ends the lab: nobody shall wait for that thread.
+pub fn watch_panics(point: &Point) {
+    let (point, print) = (point.clone(), panic::take_hook());
+    panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        let place = panic.location().map(|place| format!(", at {place}")).unwrap_or_default();
+        point.breaks(&format!("{}{place}", panic.payload_as_str().unwrap_or("a panic")));
+        if !fuse::is_caught() {
+            give_up(&point, "an internal error");
+        }
+    }));
+}
+
+/// Ends a lab that cannot go on; its users get errors.
+pub fn give_up(point: &Point, why: &str) {
+    HAS_GIVEN_UP.store(true, Ordering::SeqCst);
+    eprintln!("nslab: {why}: the lab on {} is unmounted", point.path().display());
+    // Should this fail, the mount stays, dead.
+    if let Err(error) = point.abort() {
+        eprintln!("nslab: {error}");
+    }
 }
 
 /// The first signal takes the lab out of everybody's reach; the process ends when nobody uses it any more, or with the

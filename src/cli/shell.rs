@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::mount::watch_panics;
 use super::{Outcome, boot_lab};
 use crate::errno::describe;
 use crate::fuse::{self, Options, Point};
@@ -31,8 +32,10 @@ pub struct Args {
 /// The exit code is that of the shell, or 128 and the number of the signal that ended it.
 pub fn run(args: &Args) -> Outcome {
     let dir = tempfile::Builder::new().prefix("nslab-").tempdir().map_err(|error| no_room(&error))?;
-    let mounted = fuse::mount(boot_lab(args.boot.as_deref(), None, None)?, dir.path(), &Options::default())?;
+    let options = Options::default().booted_with(args.boot.as_deref());
+    let mounted = fuse::mount(boot_lab(args.boot.as_deref(), None, None)?, dir.path(), &options)?;
     let point = mounted.point().clone();
+    watch_panics(&point);
     thread::Builder::new().name("session".to_owned()).spawn(move || mounted.serve())?;
     let status = attach(&point).and_then(|task| {
         greet(args, &point, &task);

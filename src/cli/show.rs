@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::colour::paint;
 use super::{Outcome, boot_on, ps as table};
+use crate::errno::describe;
 use crate::fuse::is_lab;
 use crate::kernel::Kernel;
 use crate::kernel::node::View;
@@ -75,7 +76,7 @@ impl Source {
         let bytes = match self {
             Source::Mount(dir) => {
                 let file = dir.join("kernel").join(name);
-                fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?
+                fs::read(&file).map_err(|error| unreadable(dir, &file, &error))?
             }
             Source::Kernel(kernel) => {
                 let init = kernel.init.task;
@@ -89,13 +90,41 @@ impl Source {
 
 /// The lab meant: the directory named, else `$LAB`, else the current one.
 fn lab_dir(named: Option<PathBuf>) -> Result<PathBuf, Box<dyn Error>> {
-    let is_named = named.is_some();
-    let dir = named.or_else(|| std::env::var_os("LAB").map(PathBuf::from)).unwrap_or_else(|| PathBuf::from("."));
-    if let Some(dir) = fs::canonicalize(&dir).ok().filter(|dir| is_lab(dir)) {
-        return Ok(dir);
+    let from = named.is_none().then(|| std::env::var_os("LAB").map(PathBuf::from)).flatten();
+    let remedy = match (&named, &from) {
+        (Some(_), _) => "mount one there with nslab mount",
+        (None, Some(_)) => "set LAB to one, or name one",
+        (None, None) => "name one, or a script with --boot",
+    };
+    let dir = named.or(from).unwrap_or_else(|| PathBuf::from("."));
+    match fs::canonicalize(&dir) {
+        Ok(dir) if is_lab(&dir) => Ok(dir),
+        Err(error) if is_lab(&dir) || is_cut(&error) => Err(unreadable(&dir, &dir, &error).into()),
+        Err(error) => {
+            Err(format!("{}: {}: `nslab list` shows the labs there are", dir.display(), describe(&error)).into())
+        }
+        Ok(_) => Err(format!("{}: not a mounted lab: {remedy}", dir.display()).into()),
     }
-    let remedy = if is_named { "mount one there with nslab mount" } else { "name one, or a script with --boot" };
-    Err(format!("{}: not a mounted lab: {remedy}", dir.display()).into())
+}
+
+/// Whether the daemon of a lab is gone.
+fn is_cut(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotConnected | io::ErrorKind::ConnectionAborted)
+}
+
+/// Why a file of a lab cannot be read, and what to do.
+fn unreadable(dir: &Path, file: &Path, error: &io::Error) -> String {
+    let dir = dir.display();
+    let remedy = match error.kind() {
+        io::ErrorKind::NotConnected | io::ErrorKind::ConnectionAborted => {
+            format!("the process of this lab is gone: run `nslab umount {dir}`, then mount a new one")
+        }
+        io::ErrorKind::PermissionDenied => {
+            "only the user who mounted the lab may look, unless it was with `-o allow_other`".to_owned()
+        }
+        _ => format!("`nslab doctor {dir}` says how the lab is"),
+    };
+    format!("{}: {}: {remedy}", file.display(), describe(error))
 }
 
 /// Writes `text`; that nobody reads it to the end is no failure.
@@ -141,7 +170,8 @@ pub fn trace(args: &TraceArgs) -> Outcome {
 
 /// Prints lines as they come, until the lab is unmounted or nobody reads them.
 fn follow(dir: &Path, show: fn(&str) -> String) -> Outcome {
-    let mut trace = BufReader::new(File::open(dir.join("kernel/trace"))?);
+    let file = dir.join("kernel/trace");
+    let mut trace = BufReader::new(File::open(&file).map_err(|error| unreadable(dir, &file, &error))?);
     let mut line = String::new();
     let mut out = anstream::stdout();
     loop {
@@ -154,10 +184,8 @@ fn follow(dir: &Path, show: fn(&str) -> String) -> Outcome {
                 }
                 line.clear();
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotConnected | io::ErrorKind::ConnectionAborted) => {
-                return Ok(ExitCode::SUCCESS);
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) if is_cut(&error) => return Ok(ExitCode::SUCCESS),
+            Err(error) => return Err(unreadable(dir, &file, &error).into()),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use bitflags::Flags;
 
-use super::args::{number, unexpected};
+use super::word::{number, unexpected};
 use crate::errno::Result;
 use crate::kernel::ns::NS_TABLE;
 use crate::syscall::CloneFlags;

@@ -1,7 +1,7 @@
 //! Names of ioctl requests: namespace files (ioctl_nsfs(2), `include/uapi/linux/nsfs.h`), pidfds
 //! (`include/uapi/linux/pidfd.h`) and sockets.
 
-use super::args::{choose, number, unexpected};
+use super::word::{choose, number, unexpected};
 use crate::errno::Result;
 use crate::syscall::ioctl::*;
 

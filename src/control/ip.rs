@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::args::{Args, number, unexpected};
+use super::args::Args;
+use super::word::{number, unexpected};
 use crate::bail;
 use crate::errno::Result;
 use crate::syscall::ip::{DevAddress, Ip, LinkAdd, LinkEnd, LinkSet, Netns};

@@ -1,7 +1,8 @@
 //! Arguments of the calls on System V objects and POSIX message queues, and of the clocks.
 
-use super::args::{Args, choose, id, number, unexpected};
+use super::args::Args;
 use super::signal;
+use super::word::{choose, id, number, unexpected};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::ipc::IPC_PRIVATE;

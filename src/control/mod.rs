@@ -14,6 +14,7 @@ mod parse;
 pub mod signal;
 pub mod target;
 mod verb;
+mod word;
 
 use args::Args;
 use lex::Word;

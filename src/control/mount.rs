@@ -1,6 +1,7 @@
 //! Arguments of the mount calls: the words of mount(8) become the flags and the data of mount(2).
 
-use super::args::{Args, choose, unexpected};
+use super::args::Args;
+use super::word::{choose, unexpected};
 use crate::errno::Result;
 use crate::kernel::mount::flags::{MsFlags, UmountFlags};
 use crate::kernel::mount::propagation::PropagationType;

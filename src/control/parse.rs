@@ -1,6 +1,7 @@
 //! Arguments of the verbs that take more than a number or two, one function per verb.
 
-use super::args::{Args, choose, id, number, unexpected};
+use super::args::Args;
+use super::word::{choose, id, number, unexpected};
 use super::{flags, ioctl as request, signal, target};
 use crate::bail;
 use crate::errno::Result;

@@ -1,6 +1,6 @@
 //! Signal names (signal(7), `arch/x86/include/uapi/asm/signal.h`).
 
-use super::args::{number, unexpected};
+use super::word::{number, unexpected};
 use crate::errno::Result;
 
 /// Names without SIG; the signal's number is the index plus one.

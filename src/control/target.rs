@@ -1,6 +1,6 @@
 //! What setns and open are pointed at, as text: `type:[inum]`, `fd:N`, `pidfd:PID` or a path.
 
-use super::args::number;
+use super::word::number;
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::ns::NsType;

@@ -410,7 +410,7 @@ fn open_flags(flags: i32) -> OpenFlags {
 /// `attr` as the host shows it: owners as the viewer sees them. All times are the start of the lab's clock, so that
 /// nothing a cache holds grows old.
 fn host_attr(k: &Kernel, viewer: Viewer, attr: &Attr) -> FileAttr {
-    let user_ns = k.namespaces[k.cred_of(viewer.0).user_ns.id()].user();
+    let user_ns = &k.namespaces[k.cred_of(viewer.0).user_ns.id()];
     let uid = user_ns.from_kuid(attr.uid).unwrap_or(OVERFLOW_ID);
     let gid = user_ns.from_kgid(attr.gid).unwrap_or(OVERFLOW_ID);
     let told = Told { file_type: attr.file_type, mode: attr.mode, uid, gid, ino: attr.ino };

@@ -440,7 +440,7 @@ mod tests {
     #[test]
     fn the_next_namespace_with_an_inum_is_another_generation() {
         let kernel = Kernel::boot();
-        let [first, second] = [kernel.ns_owner(kernel.init.pid_ns), Some(kernel.init.pid_ns)].map(Option::unwrap);
+        let [first, second] = [kernel.init.user_ns.any(), kernel.init.pid_ns.any()];
         let inodes = Inodes::new();
         let file = told(FileType::File, 4_026_532_177);
         let name = (7, OsStr::new("net:[4026532177]"), Name::Passing);
@@ -502,7 +502,7 @@ mod tests {
     #[test]
     fn what_is_gone_is_pruned_from_its_leaves() {
         let inodes = Inodes::new();
-        let namespace = Kernel::boot().init.pid_ns;
+        let namespace = Kernel::boot().init.pid_ns.any();
         let task = dir(&inodes, Place::Pid(other(), 0), 77, "2");
         let ns = dir(&inodes, Place::Pid(other(), 3), task, "ns");
         let net = link(&inodes, other(), ns);
@@ -519,7 +519,7 @@ mod tests {
     #[test]
     fn the_file_of_a_namespace_goes_with_it() {
         let inodes = Inodes::new();
-        let namespace = Kernel::boot().init.pid_ns;
+        let namespace = Kernel::boot().init.pid_ns.any();
         let name = (7, OsStr::new("pid:[4026531836]"), Name::Linked);
         let (file, _) = inodes.insert(identity(Place::NsFile(namespace)), told(FileType::File, 4_026_531_836), name);
         let stale = inodes.stale(&[Change::NsGone(namespace)], init());

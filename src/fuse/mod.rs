@@ -5,9 +5,14 @@
 //! (`notify`): a read that starts after a write has returned shows it, and nothing ever waits for itself.
 
 mod answer;
+mod card;
+mod connection;
+mod error;
 mod handle;
 mod inode;
 mod ioctl;
+mod labs;
+mod mountinfo;
 mod notify;
 mod options;
 mod point;
@@ -15,6 +20,7 @@ mod session;
 mod stream;
 mod write;
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -42,8 +48,10 @@ use crate::kernel::node::Place;
 use crate::lab;
 use crate::tree::{DirEntry, FileType};
 
+pub use error::MountError;
+pub use labs::{Found, Health, Reach, is_alone_in_mount_namespace, labs};
 pub use options::Options;
-pub use point::{Lazy, MountError, Point, find_fusermount, is_lab, unmount};
+pub use point::{Point, Users, find_fusermount, find_lab, is_lab, unmount, unmount_all};
 pub use session::{Mounted, mount, open_device};
 
 /// The lab with what only the session's threads need.
@@ -62,10 +70,23 @@ const WANTED: InitFlags =
 /// The first version of the interface in which names can be dropped without waiting (`FUSE_NOTIFY_PRUNE`).
 const ABI_OF_PRUNE: Version = Version(7, 45);
 
+thread_local! {
+    static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Runs `answer`; a panic in it, which is an error of ours, becomes EIO for the one who asked.
 fn caught<T>(answer: impl FnOnce() -> Result<T>) -> Result<T> {
     let panicked = |_| Err(err!(EIO, "an internal error of nslab"));
-    catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(panicked)
+    let outer = IS_CAUGHT.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(answer));
+    IS_CAUGHT.set(outer);
+    result.unwrap_or_else(panicked)
+}
+
+/// Whether a panic of this thread, as it is reported, fails one request only. Any other ends a thread that clients
+/// would wait for.
+pub fn is_caught() -> bool {
+    IS_CAUGHT.get()
 }
 
 /// The errno to reply. Two kinds must never be: those Linux keeps inside, which leave the asker hanging, and EINTR,

@@ -1,5 +1,7 @@
 //! `-o` options, those of mount(8) included.
 
+use std::path::{Path, PathBuf};
+
 use nix::mount::MsFlags;
 
 /// How a lab is mounted.
@@ -11,6 +13,8 @@ pub struct Options {
     pub nonempty: bool,
     /// The clock of the lab goes.
     pub realtime: bool,
+    /// The script that the lab has booted with, for `nslab list`.
+    pub(super) boot: Option<PathBuf>,
     pub(super) flags: MsFlags,
 }
 
@@ -55,11 +59,18 @@ const IGNORED: [&str; 27] = [
 
 impl Default for Options {
     fn default() -> Options {
-        Options { allow_other: false, nonempty: false, realtime: false, flags: MsFlags::MS_NOSUID | MsFlags::MS_NODEV }
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        Options { allow_other: false, nonempty: false, realtime: false, boot: None, flags }
     }
 }
 
 impl Options {
+    /// For a lab that has booted with this script.
+    pub fn booted_with(self, file: Option<&Path>) -> Options {
+        let boot = file.map(|file| std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));
+        Options { boot, ..self }
+    }
+
     /// Adds the comma-separated words of an `-o`; the last of two that contradict each other counts.
     ///
     /// # Errors

@@ -1,40 +1,57 @@
-//! Mountpoints: what may be mounted on, what is mounted there, and taking it off again.
+//! Mountpoints: what may be mounted on, what is mounted there, and taking it off again. A mount is found by what
+//! mountinfo says and never looked at: whoever looks at a lab that does not answer waits with all others.
 
 use std::ffi::OsString;
-use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use nix::mount::{MntFlags, umount2};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxFlags, openat, statx};
 
-use crate::errno::{Errno, describe};
+use super::card::Card;
+use super::connection;
+use super::error::MountError;
+use super::labs::{self, Daemon, Found, Health, Reach};
+use super::mountinfo::{self, MOUNTINFO, Mount};
+use crate::errno::Errno;
 
-/// What mountinfo calls the file system.
-pub(super) const FS_TYPE: &str = "fuse.nslab";
-const MOUNTINFO: &str = "/proc/self/mountinfo";
+/// Asks statx(2) for a number of the mount that no other mount ever gets: `STATX_MNT_ID_UNIQUE`, since Linux 6.8.
+const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
+/// As many links as Linux follows in a path.
+const LINKS_MAX: usize = 40;
+/// Names what a descriptor shows.
+const DESCRIPTORS: &str = "/proc/self/fd";
 
 /// A directory with a lab that this process has mounted.
 #[derive(Clone, Debug)]
 pub struct Point {
     path: PathBuf,
-    /// The number of the lab's device, `major:minor`: no other mount that is alive has it.
-    device: Vec<u8>,
-    mounts: Arc<File>,
+    mount: Identity,
+    card: Arc<Card>,
+}
+
+/// Which mount it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    device: u32,
+    id: u64,
+    /// No mount gets the same number later.
+    is_unique: bool,
 }
 
 impl Point {
-    /// What has just been mounted on `path`; `mounts` was opened before that, as the lab may be covering `/proc` now.
-    pub(super) fn of_new_mount(path: PathBuf, mounts: File) -> Result<Point, MountError> {
-        match top_mount(&mounts, &path) {
-            Ok(Some(mount)) => Ok(Point { path, device: mount.device, mounts: Arc::new(mounts) }),
-            Ok(None) => Err(MountError::NotMounted(path)),
-            Err(error) => Err(MountError::Io(MOUNTINFO.into(), error)),
-        }
+    /// What has just been mounted on `path`, for a lab that has booted with a script.
+    pub(super) fn of_new_mount(path: PathBuf, boot: Option<&Path>) -> Result<Point, MountError> {
+        let failed = |error: io::Error| MountError::Io(path.clone(), error);
+        let (_, mount) = Identity::of_top(&path).map_err(failed)?;
+        let card = Arc::new(Card::new(&path, mount.device, boot).map_err(failed)?);
+        Ok(Point { path, mount, card })
     }
 
     /// The absolute path.
@@ -42,138 +59,246 @@ impl Point {
         &self.path
     }
 
+    /// Lets those who look for labs know of an internal error.
+    pub fn breaks(&self, how: &str) {
+        self.card.breaks(how);
+    }
+
     /// Takes the lab out of everybody's reach, if it is still there; it ends when nobody uses it any more.
     ///
     /// # Errors
     /// The caller may not unmount it.
     pub fn detach(&self) -> Result<(), MountError> {
-        match top_mount(&self.mounts, &self.path) {
-            Ok(Some(mount)) if mount.device == self.device => detach(&self.path, MntFlags::MNT_DETACH),
-            Ok(_) => Ok(()),
-            Err(error) => Err(MountError::Io(MOUNTINFO.into(), error)),
+        self.take_off(MntFlags::MNT_DETACH)
+    }
+
+    /// As [`Point::detach`], and all who use it get errors from now on.
+    ///
+    /// # Errors
+    /// As [`Point::detach`].
+    pub fn abort(&self) -> Result<(), MountError> {
+        match self.take_off(MntFlags::MNT_DETACH | MntFlags::MNT_FORCE) {
+            Err(MountError::NotForced(_)) => {
+                // It is this process's own connection as long as the mount is there. If that fails, the end of the
+                // process ends it.
+                if self.mount_there().is_some() {
+                    let _ = connection::abort(self.mount.device);
+                }
+                self.detach()
+            }
+            result => result,
         }
+    }
+
+    /// After the last request: a connection that was aborted leaves a dead mount behind. Where another mount may have
+    /// the number of this one by now, it is left to `nslab umount`.
+    pub(super) fn clean_up(&self) -> Result<(), MountError> {
+        if self.mount.is_unique { self.detach() } else { Ok(()) }
+    }
+
+    fn take_off(&self, flags: MntFlags) -> Result<(), MountError> {
+        let Some(top) = self.mount_there() else { return Ok(()) };
+        // What the descriptor shows is this very mount, even if another has been put on it or in its place.
+        let exact = PathBuf::from(format!("{DESCRIPTORS}/{}", top.as_raw_fd()));
+        let unmounted = match Path::new(DESCRIPTORS).starts_with(&self.path) {
+            true => umount2(&self.path, flags | MntFlags::UMOUNT_NOFOLLOW),
+            false => umount2(&exact, flags),
+        };
+        drop(top);
+        match unmounted {
+            Err(Errno::EPERM) if flags.contains(MntFlags::MNT_FORCE) => Err(MountError::NotForced(self.path.clone())),
+            Err(Errno::EPERM) => fusermount_unmount(&self.path, flags),
+            // Somebody else was faster.
+            Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => Ok(()),
+            Err(error) => Err(MountError::Io(self.path.clone(), error.into())),
+        }
+    }
+
+    /// Holds the mount, if it is still on its directory.
+    fn mount_there(&self) -> Option<OwnedFd> {
+        let (top, identity) = Identity::of_top(&self.path).ok()?;
+        (identity == self.mount).then_some(top)
     }
 }
 
-/// Why a lab cannot be mounted or unmounted: one line that says what to do about it.
-#[derive(Debug)]
-pub enum MountError {
-    /// `/dev/fuse` does not exist.
-    NoDevice,
-    /// `/dev/fuse` may not be opened.
-    Device(io::Error),
-    NoDirectory(PathBuf),
-    NotADirectory(PathBuf),
-    NotEmpty(PathBuf),
-    /// A lab is mounted there already.
-    Mounted(PathBuf),
-    NotMounted(PathBuf),
-    Busy(PathBuf),
-    /// mount(2) is not allowed, and fusermount3 is missing.
-    NoFusermount,
-    /// Not even root or fusermount3 may use mount(2).
-    NotCapable,
-    /// What fusermount3 said.
-    Fusermount(String),
-    /// Anything else, with the path it was about.
-    Io(PathBuf, io::Error),
-}
-
-impl fmt::Display for MountError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            MountError::NoDevice => f.write_str(
-                "/dev/fuse is missing: run `modprobe fuse`, or start the container with `--device /dev/fuse`",
-            ),
-            MountError::Device(error) => write!(f, "/dev/fuse: {}: run `chmod 666 /dev/fuse` as root", describe(error)),
-            MountError::NoDirectory(dir) => write!(f, "{0} does not exist: run `mkdir -p {0}`", dir.display()),
-            MountError::NotADirectory(dir) => {
-                write!(f, "{} is not a directory: take an empty one, `mkdir` makes it", dir.display())
-            }
-            MountError::NotEmpty(dir) => {
-                write!(
-                    f,
-                    "{} is not empty: take an empty directory, or cover this one with `-o nonempty`",
-                    dir.display()
-                )
-            }
-            MountError::Mounted(dir) => {
-                write!(f, "a lab is mounted on {0} already: use it, or run `nslab umount {0}` first", dir.display())
-            }
-            MountError::NotMounted(dir) => write!(f, "no lab is mounted on {}", dir.display()),
-            MountError::Busy(dir) => write!(
-                f,
-                "{0} is in use (a working directory or an open file): close it, or run `nslab umount --lazy {0}`",
-                dir.display()
-            ),
-            MountError::NoFusermount => {
-                f.write_str("mounting without privilege needs fusermount3: install the package fuse3, or run as root")
-            }
-            MountError::NotCapable => f.write_str(
-                "CAP_SYS_ADMIN is missing: start the container with `--cap-add SYS_ADMIN --device /dev/fuse`, or put \
-                 `unshare -Urm` before the command",
-            ),
-            MountError::Fusermount(message) => f.write_str(message),
-            MountError::Io(path, error) if path == Path::new(MOUNTINFO) => {
-                write!(f, "{MOUNTINFO}: {}: mount proc on /proc", describe(error))
-            }
-            MountError::Io(path, error) => {
-                write!(f, "{}: {}: `nslab doctor` looks for the cause", path.display(), describe(error))
-            }
-        }
+impl Identity {
+    /// Of what is mounted on top of `path`, and a descriptor that holds it there. No file system is asked anything.
+    fn of_top(path: &Path) -> io::Result<(OwnedFd, Identity)> {
+        let top = openat(CWD, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        let Statx { stx_dev_major, stx_dev_minor, stx_mnt_id, stx_mask, .. } = statx(&top, "", flags, MNT_ID_UNIQUE)?;
+        let device = mountinfo::device_of(stx_dev_major, stx_dev_minor).ok_or(Errno::EOVERFLOW)?;
+        let is_unique = StatxFlags::from_bits_retain(stx_mask).contains(MNT_ID_UNIQUE);
+        Ok((top, Identity { device, id: stx_mnt_id, is_unique }))
     }
 }
 
-impl std::error::Error for MountError {}
-
-/// The absolute path of a directory to mount on. A dead lab that lies on it is taken off first.
+/// The absolute path of a directory to mount on, and a lock that keeps others from mounting there at the same time. A
+/// dead lab that lies on it is taken off first.
 ///
 /// # Errors
 /// The directory is missing, none, in use by a live lab, or not empty where it has to be.
-pub(super) fn prepare(dir: &Path, nonempty: bool) -> Result<PathBuf, MountError> {
-    let point = resolve(dir)?;
-    while is_lab(&point) {
-        if !is_dead(&point) {
-            return Err(MountError::Mounted(point));
-        }
-        detach(&point, MntFlags::MNT_DETACH)?;
+pub(super) fn prepare(dir: &Path, nonempty: bool) -> Result<(PathBuf, Option<File>), MountError> {
+    let mut mounts = mounts()?;
+    let point = locate(dir, &mounts)?;
+    while let Some(mount) = top_lab(&mounts, &point) {
+        let daemon = labs::daemon_of(mount);
+        match labs::health(mount, daemon.as_ref()) {
+            Health::Dead => abort(mount, daemon.as_ref())?,
+            Health::Stopped => return Err(MountError::Stopped(point, daemon.map(|daemon| daemon.pid))),
+            _ => return Err(MountError::Mounted(point)),
+        };
+        mounts = self::mounts()?;
     }
-    let failed = |error| MountError::Io(point.clone(), error);
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => MountError::NoDirectory(point.clone()),
+        io::ErrorKind::NotADirectory => MountError::NotADirectory(point.clone()),
+        _ => MountError::Io(point.clone(), error),
+    };
     if !fs::metadata(&point).map_err(failed)?.is_dir() {
         return Err(MountError::NotADirectory(point));
+    }
+    let claim = claim(&point)?;
+    if is_lab(&point) {
+        return Err(MountError::Mounted(point));
     }
     if !nonempty && fs::read_dir(&point).map_err(failed)?.next().is_some() {
         return Err(MountError::NotEmpty(point));
     }
-    Ok(point)
+    Ok((point, claim))
 }
 
-/// Takes the lab off `dir`, dead or alive; at once also when it is in use if `lazy`: it then lives on for those who
-/// use it, out of reach of all others.
+/// Locks a directory; `None` where the file system has no locks or the directory cannot be read.
+fn claim(point: &Path) -> Result<Option<File>, MountError> {
+    let Ok(dir) = File::open(point) else { return Ok(None) };
+    match dir.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(MountError::Mounted(point.to_owned())),
+        Err(TryLockError::Error(_)) => Ok(None),
+        Ok(()) => Ok(Some(dir)),
+    }
+}
+
+/// What happens to those who use a lab that is unmounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Users {
+    /// The lab stays, unless it does not answer them anyway.
+    Keep,
+    /// It lives on for them, out of reach of all others.
+    Leave,
+    /// They get errors.
+    Abort,
+}
+
+/// What unmounting could not do, for the user to know; the lab is off its directory.
+pub type Remark = Option<String>;
+
+/// Takes the lab off `dir`, whatever state it is in.
 ///
 /// # Errors
 /// Nothing of ours is mounted there, it is in use, or the caller may not.
-pub fn unmount(dir: &Path, lazy: Lazy) -> Result<(), MountError> {
-    let point = resolve(dir).map_err(|error| match error {
-        MountError::NoDirectory(dir) | MountError::NotADirectory(dir) => MountError::NotMounted(dir),
-        error => error,
-    })?;
-    if !is_lab(&point) {
-        return Err(MountError::NotMounted(point));
+pub fn unmount(dir: &Path, users: Users) -> Result<Remark, MountError> {
+    let mounts = mounts()?;
+    let point = locate(dir, &mounts)?;
+    if let Some(mount) = top_lab(&mounts, &point) {
+        return unmount_one(mount, users);
     }
-    let flags = if lazy == Lazy::Yes || is_dead(&point) { MntFlags::MNT_DETACH } else { MntFlags::empty() };
-    detach(&point, flags)
+    match find_lab(&point)? {
+        lab if lab.reach == Reach::Nowhere => end(&lab),
+        lab => Err(MountError::Hidden(point, lab.pid, lab.reach)),
+    }
 }
 
-/// Whether a lab in use is taken away from its users' paths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lazy {
-    No,
-    Yes,
+/// The lab on `dir`, or else one that says that it is there.
+///
+/// # Errors
+/// There is none.
+pub fn find_lab(dir: &Path) -> Result<Found, MountError> {
+    let point = locate(dir, &mounts()?)?;
+    let mut labs = all_labs()?;
+    labs.retain(|lab| lab.dir == point);
+    labs.sort_by_key(|lab| lab.reach != Reach::Here);
+    labs.into_iter().next().ok_or(MountError::NotMounted(point))
+}
+
+fn all_labs() -> Result<Vec<Found>, MountError> {
+    labs::labs().map_err(|error| MountError::Io(MOUNTINFO.into(), error))
+}
+
+/// Takes off all labs that are mounted here, and parts of them that are mounted elsewhere, and ends those of the caller
+/// that nobody can reach. Gives what became of each.
+///
+/// # Errors
+/// There is no `/proc`.
+pub fn unmount_all(users: Users) -> Result<Vec<Result<Remark, MountError>>, MountError> {
+    let mut done = Vec::new();
+    for mount in mounts()?.iter().rev().filter(|mount| mount.is_lab()) {
+        // Taking off one may have taken off others.
+        if mounts()?.contains(mount) {
+            done.push(unmount_one(mount, users));
+        }
+    }
+    let unreachable = all_labs()?.into_iter().filter(|lab| lab.reach == Reach::Nowhere);
+    done.extend(unreachable.map(|lab| end(&lab)));
+    Ok(done)
+}
+
+fn unmount_one(mount: &Mount, users: Users) -> Result<Remark, MountError> {
+    match users {
+        Users::Leave => detach(&mount.place, MntFlags::MNT_DETACH).map(|()| None),
+        Users::Abort => abort(mount, labs::daemon_of(mount).as_ref()),
+        Users::Keep => {
+            // Whether it answers is to be known before: then the process may be gone.
+            let daemon = labs::daemon_of(mount);
+            match detach(&mount.place, MntFlags::empty()) {
+                Err(MountError::Busy(point)) => match labs::health(mount, daemon.as_ref()) {
+                    Health::Serving | Health::Broken | Health::Unknown => Err(MountError::Busy(point)),
+                    Health::Stopped | Health::Stuck | Health::Dead => abort(mount, daemon.as_ref()),
+                },
+                result => {
+                    daemon.iter().for_each(Daemon::wake_if_over);
+                    result.map(|()| None)
+                }
+            }
+        }
+    }
+}
+
+/// Ends a connection, so that nobody waits for it any more, and takes the mount off.
+fn abort(mount: &Mount, daemon: Option<&Daemon>) -> Result<Remark, MountError> {
+    let force = MntFlags::MNT_FORCE | MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW;
+    // Forced, FUSE aborts the connection of the very mount that is taken off. Only root may.
+    let remark = match umount2(&mount.place, force) {
+        Ok(()) => None,
+        Err(Errno::EPERM) => {
+            let is_aborted = connection::abort(mount.device).is_ok() || daemon.is_some_and(Daemon::kill);
+            detach(&mount.place, MntFlags::MNT_DETACH)?;
+            (!is_aborted).then(|| {
+                let number = mount.device;
+                format!(
+                    "{} is unmounted, but its connection could not be ended: programs that wait for it go on waiting; \
+                     `echo 1 > /sys/fs/fuse/connections/{number}/abort` as root ends that",
+                    mount.place.display()
+                )
+            })
+        }
+        Err(error) => return Err(MountError::Io(mount.place.clone(), error.into())),
+    };
+    daemon.into_iter().for_each(Daemon::wake_if_over);
+    Ok(remark)
+}
+
+/// Ends a lab that nobody can reach by ending its process.
+fn end(lab: &Found) -> Result<Remark, MountError> {
+    let Some(pid) = lab.pid else { return Ok(None) };
+    let failed = |error: Errno| MountError::Io(lab.dir.clone(), error.into());
+    kill(Pid::from_raw(pid), Signal::SIGKILL).map_err(failed)?;
+    // Where that is not enough, as a thread waits in the kernel.
+    let _ = connection::abort(lab.device);
+    Ok(None)
 }
 
 /// umount2(2), or fusermount3 where that is not allowed.
-pub(super) fn detach(point: &Path, flags: MntFlags) -> Result<(), MountError> {
+fn detach(point: &Path, flags: MntFlags) -> Result<(), MountError> {
     match umount2(point, flags | MntFlags::UMOUNT_NOFOLLOW) {
         Ok(()) => Ok(()),
         Err(Errno::EBUSY) => Err(MountError::Busy(point.to_owned())),
@@ -190,6 +315,8 @@ fn fusermount_unmount(point: &Path, flags: MntFlags) -> Result<(), MountError> {
     match output.status.success() {
         true => Ok(()),
         false if message.contains("busy") => Err(MountError::Busy(point.to_owned())),
+        // It looks for mounts of the caller only.
+        false if message.contains("not found in") => Err(MountError::NotOwner(point.to_owned())),
         false => Err(MountError::Fusermount(message.trim().to_owned())),
     }
 }
@@ -201,111 +328,66 @@ pub fn find_fusermount() -> Option<PathBuf> {
     places.map(|dir| dir.join("fusermount3")).find(|file| file.is_file())
 }
 
-/// The absolute path of `dir`, also when a dead lab lies on it.
-fn resolve(dir: &Path) -> Result<PathBuf, MountError> {
-    let resolved = match fs::canonicalize(dir) {
-        Err(error) if error.raw_os_error() == Some(Errno::ENOTCONN as i32) => {
-            let absolute = std::path::absolute(dir).map_err(|error| MountError::Io(dir.to_owned(), error))?;
-            match (absolute.parent().map(fs::canonicalize), absolute.file_name()) {
-                (Some(parent), Some(name)) => parent.map(|parent| parent.join(name)),
-                _ => Err(error),
+/// The absolute path of `dir` without links. What is below a lab has none for us: a lab is never asked.
+fn locate(dir: &Path, mounts: &[Mount]) -> Result<PathBuf, MountError> {
+    let absolute = std::path::absolute(dir).map_err(|error| MountError::Io(dir.to_owned(), error))?;
+    let names =
+        |path: &Path| -> Vec<OsString> { path.components().rev().map(|name| name.as_os_str().into()).collect() };
+    let mut ahead = names(&absolute);
+    let mut place = PathBuf::from("/");
+    let mut links = 0;
+    while let Some(name) = ahead.pop() {
+        match Path::new(&name).components().next() {
+            Some(Component::ParentDir) => {
+                place.pop();
+                continue;
             }
+            Some(Component::CurDir) | None => continue,
+            Some(_) => place.push(&name),
         }
-        resolved => resolved,
-    };
-    resolved.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => MountError::NoDirectory(dir.to_owned()),
-        io::ErrorKind::NotADirectory => MountError::NotADirectory(dir.to_owned()),
-        _ => MountError::Io(dir.to_owned(), error),
-    })
+        let is_in_lab = mounts.iter().any(|mount| mount.is_lab() && place.starts_with(&mount.place));
+        if let Some(target) = (!is_in_lab).then(|| fs::read_link(&place).ok()).flatten() {
+            links += 1;
+            if links > LINKS_MAX {
+                return Err(MountError::Io(dir.to_owned(), Errno::ELOOP.into()));
+            }
+            place.pop();
+            ahead.extend(names(&target));
+        }
+    }
+    Ok(place)
 }
 
-/// A FUSE file system whose daemon is gone lies on `point`.
-pub(super) fn is_dead(point: &Path) -> bool {
-    fs::metadata(point).is_err_and(|error| error.raw_os_error() == Some(Errno::ENOTCONN as i32))
-}
-
-/// The file system on top of `point` is a lab, dead or alive.
+/// The file system on top of `point` is a lab, dead or alive. It is not asked.
 pub fn is_lab(point: &Path) -> bool {
-    let top = open_mountinfo().ok().and_then(|mounts| top_mount(&mounts, point).ok().flatten());
-    top.is_some_and(|mount| mount.fs_type == FS_TYPE.as_bytes())
+    mounts().is_ok_and(|mounts| top_lab(&mounts, point).is_some())
 }
 
-pub(super) fn open_mountinfo() -> Result<File, MountError> {
-    File::open(MOUNTINFO).map_err(|error| MountError::Io(MOUNTINFO.into(), error))
+fn top_lab<'a>(mounts: &'a [Mount], point: &Path) -> Option<&'a Mount> {
+    mountinfo::top(mounts, point).filter(|mount| mount.is_lab())
 }
 
-/// A line of mountinfo.
-#[derive(Debug, PartialEq, Eq)]
-struct Mount {
-    device: Vec<u8>,
-    place: PathBuf,
-    fs_type: Vec<u8>,
-}
-
-/// The last thing mounted on `point`.
-fn top_mount(mounts: &File, point: &Path) -> io::Result<Option<Mount>> {
-    let table = read_all(mounts)?;
-    Ok(table.split(|&byte| byte == b'\n').filter_map(Mount::parse).rfind(|mount| mount.place == point))
-}
-
-/// The file from its start, wherever others have read to.
-fn read_all(file: &File) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    let mut chunk = [0; 4096];
-    loop {
-        match file.read_at(&mut chunk, content.len() as u64)? {
-            0 => return Ok(content),
-            count => content.extend(&chunk[..count]),
-        }
-    }
-}
-
-impl Mount {
-    /// Reads `id parent major:minor root place options… - type source options` (proc_pid_mountinfo(5)).
-    fn parse(line: &[u8]) -> Option<Mount> {
-        let mut fields = line.split(|&byte| byte == b' ');
-        let device = fields.nth(2)?.to_vec();
-        let place = PathBuf::from(OsString::from_vec(unescape(fields.nth(1)?)));
-        let fs_type = fields.skip_while(|field| *field != b"-").nth(1)?.to_vec();
-        Some(Mount { device, place, fs_type })
-    }
-}
-
-/// Replaces `\040` and its like, three octal digits of a byte.
-fn unescape(text: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [byte, after @ ..] = rest {
-        let code = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(escaped) if *byte == b'\\' => {
-                plain.push(escaped);
-                rest = &after[3..];
-            }
-            _ => {
-                plain.push(*byte);
-                rest = after;
-            }
-        }
-    }
-    plain
+fn mounts() -> Result<Vec<Mount>, MountError> {
+    mountinfo::read(Path::new(MOUNTINFO)).map_err(|error| MountError::Io(MOUNTINFO.into(), error))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     #[test]
-    fn a_mountinfo_line_gives_device_place_and_type() {
-        let line = b"36 35 98:0 / /mnt/a\\040b rw,noatime master:1 - fuse.nslab nslab rw,errors=continue";
-        let (device, place, fs_type) = (b"98:0".to_vec(), "/mnt/a b".into(), b"fuse.nslab".to_vec());
-        assert_eq!(Mount::parse(line), Some(Mount { device, place, fs_type }));
-        assert_eq!(Mount::parse(b""), None);
-    }
-
-    #[test]
-    fn a_backslash_that_escapes_nothing_stays() {
-        assert_eq!(unescape(b"a\\9\\134"), b"a\\9\\");
+    fn a_place_is_found_through_links_and_parents() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = fs::canonicalize(dir.path()).unwrap();
+        fs::create_dir_all(top.join("a/b")).unwrap();
+        symlink("a/b", top.join("relative")).unwrap();
+        symlink(top.join("relative/.."), top.join("absolute")).unwrap();
+        symlink("loop", top.join("loop")).unwrap();
+        let located = |path: &str| locate(&top.join(path), &[]).map_err(|error| error.to_string());
+        assert_eq!(located("relative"), Ok(top.join("a/b")));
+        assert_eq!(located("absolute/./b/missing"), Ok(top.join("a/b/missing")));
+        assert!(located("loop").unwrap_err().contains("symbolic links"));
     }
 }

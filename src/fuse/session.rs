@@ -16,9 +16,11 @@ use nix::unistd::{getegid, geteuid};
 
 use super::LabFs;
 use super::answer::Shared;
+use super::error::MountError;
+use super::mountinfo::FS_TYPE;
 use super::notify::Notifier;
 use super::options::Options;
-use super::point::{self, FS_TYPE, MountError, Point};
+use super::point::{self, Point};
 use crate::host::Lab;
 
 const DEVICE: &str = "/dev/fuse";
@@ -41,10 +43,9 @@ pub struct Mounted {
 /// The directory or the machine will not do; nothing is left mounted then.
 pub fn mount(lab: Lab, dir: &Path, options: &Options) -> Result<Mounted, MountError> {
     let device = open_device()?;
-    let path = point::prepare(dir, options.nonempty)?;
+    let (path, _claim) = point::prepare(dir, options.nonempty)?;
     // The lab may cover `/proc`, which nobody answers for until the lab does. Counting the cores looks there, and so
     // do the tables of `Shared`.
-    let mounts = point::open_mountinfo()?;
     let mut config = Config::default();
     config.n_threads = Some(thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX)));
     let lab = if options.realtime { lab.in_real_time() } else { lab };
@@ -52,7 +53,7 @@ pub fn mount(lab: Lab, dir: &Path, options: &Options) -> Result<Mounted, MountEr
     let shared = Arc::new(shared.map_err(|error| MountError::Io(path.clone(), io::Error::other(error)))?);
     let lab = Arc::clone(&shared.lab);
     let device = attach(device, &path, options)?;
-    let point = Point::of_new_mount(path, mounts)?;
+    let point = Point::of_new_mount(path, options.boot.as_deref())?;
     match start(shared, device, config) {
         Ok(session) => Ok(Mounted { point, lab, session }),
         Err(error) => {
@@ -79,8 +80,7 @@ impl Mounted {
     /// The connection failed.
     pub fn serve(self) -> io::Result<()> {
         let ended = self.session.run();
-        // A connection that was aborted leaves a dead mount behind.
-        self.point.detach().map_err(io::Error::other)?;
+        self.point.clean_up().map_err(io::Error::other)?;
         ended.or_else(|error| if is_unmount(&error) { Ok(()) } else { Err(error) })
     }
 }

@@ -13,12 +13,14 @@ use std::fmt::Debug;
 use super::cred::Kuid;
 use super::file::FileKind;
 use super::net::SocketId;
-use super::ns::{NS_TABLE, NsState};
-use super::refcount::Held;
+use super::ns::NS_TABLE;
 use super::table::Id;
 use super::task::{Mm, TaskState};
 use super::ucounts::{UCOUNT_KINDS, UCOUNT_RLIMITS, UcountRlimit, UcountsId};
-use super::{CredId, FileId, Kernel, MqueueFsId, MqueueId, NsId, NsProxyId, PidId, SbId, ShmFileId, SignalId, TaskId};
+use super::{
+    CredId, FileId, Kernel, MqueueFsId, MqueueId, NsId, NsProxyId, PidId, PidNsId, SbId, ShmFileId, SignalId, TaskId,
+    UserNsId,
+};
 
 /// Who has one counted reference to a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,56 +55,56 @@ pub enum Holder {
 /// Every counted reference to every namespace.
 pub fn holders(k: &Kernel) -> BTreeMap<NsId, Vec<Holder>> {
     let mut all: BTreeMap<NsId, Vec<Holder>> = BTreeMap::new();
-    let mut note = |ns: &Held<_>, holder| all.entry(ns.id()).or_default().push(holder);
+    let mut note = |ns: NsId, holder| all.entry(ns).or_default().push(holder);
     for (id, nsproxy) in k.nsproxies.iter() {
-        for (slot, ns) in nsproxy.slots.iter().enumerate() {
+        for (slot, ns) in nsproxy.ids().into_iter().enumerate() {
             note(ns, Holder::NsProxy(id, slot));
         }
     }
     for (id, cred) in k.creds.iter() {
-        note(&cred.user_ns, Holder::Cred(id));
+        note(cred.user_ns.id().any(), Holder::Cred(id));
     }
     for (id, ucounts) in k.ucounts.table.iter() {
-        note(&ucounts.ns, Holder::Ucounts(id));
+        note(ucounts.ns.id().any(), Holder::Ucounts(id));
     }
     for (id, pid) in k.pids.iter() {
-        note(&pid.ns, Holder::Pid(id));
+        note(pid.ns.id().any(), Holder::Pid(id));
     }
     for (id, mm) in k.mms.iter() {
-        note(&mm.user_ns, Holder::Mm(id));
+        note(mm.user_ns.id().any(), Holder::Mm(id));
     }
     for (id, file) in k.open_files.iter() {
         if let FileKind::Node { kept, .. } = &file.kind {
-            kept.namespaces.iter().for_each(|ns| note(ns, Holder::File(id)));
+            kept.namespaces.iter().for_each(|ns| note(ns.id(), Holder::File(id)));
         }
     }
     for (id, sb) in k.vfs.sbs.iter() {
         sb.held().for_each(|ns| note(ns, Holder::SuperBlock(id)));
     }
     for (id, socket) in k.net.sockets.iter() {
-        note(&socket.net, Holder::Socket(id));
+        note(socket.net.id().any(), Holder::Socket(id));
     }
     for (id, ns) in k.namespaces.iter() {
         let common = &ns.common;
         if let Some(owner) = &common.user_ns {
-            note(owner, Holder::Owned(id));
+            note(owner.id().any(), Holder::Owned(id));
         }
         if let Some(parent) = &common.parent {
-            note(parent, Holder::Child(id));
+            note(parent.id(), Holder::Child(id));
         }
         if let Some(stash) = &common.stashed {
-            note(stash, Holder::Stash);
+            note(stash.id(), Holder::Stash);
         }
     }
     for (id, file) in k.shm_files.iter() {
-        note(&file.ns, Holder::ShmFile(id));
+        note(file.ns.id().any(), Holder::ShmFile(id));
     }
     for (id, fs) in k.mqueue_fs.iter() {
-        note(&fs.user_ns, Holder::MqueueFs(id));
+        note(fs.user_ns.id().any(), Holder::MqueueFs(id));
     }
     for (id, queue) in k.mqueues.iter() {
         if let Some(notify) = &queue.notify {
-            note(&notify.user_ns, Holder::Notify(id));
+            note(notify.user_ns.id().any(), Holder::Notify(id));
         }
     }
     for ops in NS_TABLE {
@@ -146,6 +148,13 @@ fn audit_namespaces(k: &Kernel, wrong: &mut Vec<String>) {
     for (_, file) in k.open_files.iter() {
         if let FileKind::Ns(ns) = file.kind {
             *pins.entry(ns).or_default() += 1;
+        }
+    }
+    for (id, nsproxy) in k.nsproxies.iter() {
+        for ops in NS_TABLE {
+            for slot in [ops.slot, ops.setns_slot].into_iter().flatten() {
+                differ(wrong, (id, slot), k.namespaces[nsproxy.get(slot)].ns_type(), ops.ns_type);
+            }
         }
     }
     let mut inums = BTreeSet::new();
@@ -312,7 +321,7 @@ fn audit_children(k: &Kernel, wrong: &mut Vec<String>) {
 }
 
 fn audit_pids(k: &Kernel, wrong: &mut Vec<String>) {
-    let mut numbers: BTreeMap<NsId, usize> = BTreeMap::new();
+    let mut numbers: BTreeMap<PidNsId, usize> = BTreeMap::new();
     let mut groups: BTreeMap<PidId, BTreeSet<SignalId>> = BTreeMap::new();
     let mut sessions: BTreeMap<PidId, u32> = BTreeMap::new();
     for (id, signal) in k.signals.iter() {
@@ -323,13 +332,13 @@ fn audit_pids(k: &Kernel, wrong: &mut Vec<String>) {
         differ(wrong, (id, "hashed"), pid.hashed, !pid.attached.is_empty());
         for (ns, nr) in pid.numbers.iter().filter(|_| pid.hashed) {
             *numbers.entry(*ns).or_default() += 1;
-            differ(wrong, (id, "number", nr), k.namespaces[*ns].pid().idr.get(*nr), Some(id));
+            differ(wrong, (id, "number", nr), k.namespaces[*ns].idr.get(*nr), Some(id));
         }
         differ(wrong, (id, "group"), &pid.attached.group, groups.get(&id).unwrap_or(&BTreeSet::new()));
         differ(wrong, (id, "session"), pid.attached.session, sessions.get(&id).copied().unwrap_or(0));
     }
     for (id, ns) in k.namespaces.iter() {
-        if let NsState::Pid(pid_ns) = &ns.state {
+        if let Some((id, pid_ns)) = k.namespaces.typed(id).map(|id: PidNsId| (id, &k.namespaces[id])) {
             let recounted = numbers.get(&id).copied().unwrap_or(0);
             differ(wrong, (ns.arg(), "idr"), pid_ns.idr.len(), recounted);
             differ(wrong, (ns.arg(), "pid_allocated"), pid_ns.pid_allocated as usize, recounted);
@@ -356,7 +365,7 @@ fn audit_ucounts(k: &Kernel, wrong: &mut Vec<String>) {
             charged.entry(level).or_default().1[UcountRlimit::Msgqueue as usize] += queue.cost();
         }
     }
-    let mut keys: BTreeSet<(NsId, Kuid)> = BTreeSet::new();
+    let mut keys: BTreeSet<(UserNsId, Kuid)> = BTreeSet::new();
     for (id, ucounts) in k.ucounts.table.iter() {
         let recounted = charged.remove(&id).unwrap_or_default();
         differ(wrong, (id, ucounts.uid), (ucounts.ucount, ucounts.rlimit), recounted);

@@ -12,16 +12,17 @@ use super::ipc::shm;
 use super::mount::Vfs;
 use super::mount::site::Path;
 use super::net::Net;
-use super::ns::{NS_TABLE, Namespace, NsCommon, NsType, SLOTS};
+use super::ns::{NS_TABLE, Namespace, NsCommon, NsKind, NsType, SLOTS};
 use super::nsproxy::NsProxy;
 use super::pid::{Attachments, Pid};
 use super::refcount::Held;
 use super::signal::{Rlimit, Rlimits, SIGCHLD, Sighand, SignalStruct};
+use super::table::Id;
 use super::table::{LowestFree, Table};
 use super::task::{ChildList, Mm, SiblingLinks, Task, TaskState};
 use super::trace::Trace;
 use super::ucounts::{UcountRlimit, UcountsTable};
-use super::{InitObjects, Kernel, NsId};
+use super::{InitObjects, Kernel, NsId, UserNsId};
 
 /// The first number of the inum pool (`PROC_DYNAMIC_FIRST`).
 const PROC_DYNAMIC_FIRST: u32 = 0xf000_0000;
@@ -36,11 +37,11 @@ impl Kernel {
         let (user_ns, mut namespaces) = initial_namespaces();
         let vfs = Vfs::boot(&mut namespaces, user_ns);
         let mut k = Kernel::empty(namespaces, user_ns, vfs);
-        let pid_ns = k.initial(NsType::Pid);
+        let pid_ns = k.init_ns();
         let nsproxy = k.boot_nsproxy();
         k.init.nsproxy = nsproxy.id();
         k.init.pid_ns = pid_ns;
-        let mnt_ns = k.initial(NsType::Mnt);
+        let mnt_ns = k.init_ns();
         let root = k.boot_root(mnt_ns);
         k.boot_init(nsproxy, root);
         for ops in NS_TABLE {
@@ -52,7 +53,7 @@ impl Kernel {
         k
     }
 
-    fn empty(namespaces: Table<Namespace>, user_ns: NsId, vfs: Vfs) -> Kernel {
+    fn empty(namespaces: Table<Namespace>, user_ns: UserNsId, vfs: Vfs) -> Kernel {
         Kernel {
             tasks: Table::default(),
             signals: Table::default(),
@@ -72,7 +73,7 @@ impl Kernel {
             init: InitObjects {
                 task: Table::default().next_id(),
                 user_ns,
-                pid_ns: user_ns,
+                pid_ns: Table::default().next_id(),
                 nsproxy: Table::default().next_id(),
             },
             ns_by_inum: namespaces.iter().map(|(id, ns): (NsId, &Namespace)| (ns.common.inum, id)).collect(),
@@ -95,8 +96,13 @@ impl Kernel {
         self.find_ns(ns_type, ns_type.ops().init_inum).expect("boot made all initial namespaces")
     }
 
+    /// The initial namespace of a kind, as one of it.
+    pub fn init_ns<S: NsKind>(&self) -> Id<S> {
+        self.initial(S::TYPE).cast()
+    }
+
     fn boot_nsproxy(&mut self) -> Held<NsProxy> {
-        let mut ids = [self.init.user_ns; SLOTS];
+        let mut ids = [self.init.user_ns.any(); SLOTS];
         for ops in NS_TABLE {
             for slot in [ops.slot, ops.setns_slot].into_iter().flatten() {
                 ids[slot as usize] = self.initial(ops.ns_type);
@@ -111,12 +117,12 @@ impl Kernel {
         let signal = self.signals.next_id();
         let cred = self.boot_cred();
         let fs = FsStruct { users: 0, umask: 0o022, root: self.hold_path(root), pwd: self.hold_path(root) };
-        let mm_ns = self.namespaces.hold(self.init.user_ns);
+        let mm_ns = self.namespaces.hold_typed(self.init.user_ns);
         let thread_pid = self.boot_pid();
         let (pgrp, session) = (self.pids.hold(thread_pid.id()), self.pids.hold(thread_pid.id()));
         self.pids[thread_pid.id()].attached =
             Attachments { task: Some(init), process: Some(signal), group: BTreeSet::from([signal]), session: 1 };
-        let pid_ns = self.namespaces[self.init.pid_ns].pid_mut();
+        let pid_ns = &mut self.namespaces[self.init.pid_ns];
         pid_ns.child_reaper = Some(init);
         let task = Task {
             comm: b"init".to_vec(),
@@ -177,7 +183,7 @@ impl Kernel {
             effective: CapSet::FULL,
             bset: CapSet::FULL,
             ambient: CapSet::EMPTY,
-            user_ns: self.namespaces.hold(self.init.user_ns),
+            user_ns: self.namespaces.hold_typed(self.init.user_ns),
             ucounts,
         };
         self.creds.insert_held(cred)
@@ -187,13 +193,13 @@ impl Kernel {
         let pid_ns = self.init.pid_ns;
         let pid = Pid {
             count: 0,
-            ns: self.namespaces.hold(pid_ns),
+            ns: self.namespaces.hold_typed(pid_ns),
             numbers: vec![(pid_ns, 1)],
             attached: Attachments::default(),
             hashed: true,
         };
         let held = self.pids.insert_held(pid);
-        let pid_ns = self.namespaces[pid_ns].pid_mut();
+        let pid_ns = &mut self.namespaces[pid_ns];
         pid_ns.idr.insert(1, held.id());
         pid_ns.idr.cursor = 2;
         pid_ns.pid_allocated = 1;
@@ -227,12 +233,12 @@ fn boot_signal(init: super::TaskId, pgrp: Held<Pid>, session: Held<Pid>) -> Sign
 
 /// The eight initial namespaces, each with the static reference that keeps it for ever, owned by the initial user
 /// namespace, whose id is returned too.
-fn initial_namespaces() -> (NsId, Table<Namespace>) {
+fn initial_namespaces() -> (UserNsId, Table<Namespace>) {
     let mut table = Table::default();
     let mut user_ns = None;
     for ops in NS_TABLE {
         let state = (ops.initial)();
-        let owner = user_ns.map(|owner| table.hold(owner));
+        let owner = user_ns.map(|owner| table.hold_typed(owner));
         let common = NsCommon {
             inum: ops.init_inum,
             ns_id: ops.init_ns_id,
@@ -246,7 +252,7 @@ fn initial_namespaces() -> (NsId, Table<Namespace>) {
             extra_inums: Vec::new(),
         };
         let id = table.insert(Namespace { common, state });
-        user_ns.get_or_insert(id);
+        user_ns = user_ns.or_else(|| table.typed(id));
     }
     (user_ns.expect("the table begins with the user namespace"), table)
 }

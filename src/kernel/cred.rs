@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::capability::{Cap, CapSet};
 use super::change::Change;
-use super::ns::Namespace;
+use super::ns::UserNamespace;
 use super::refcount::{Counted, Held};
 use super::task::Task;
 use super::trace::Step;
 use super::ucounts::{UcountRlimit, Ucounts};
-use super::{Kernel, NsId, TaskId};
+use super::{Kernel, TaskId, UserNsId};
 
 /// A user id as the kernel stores it: in the initial user namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,7 +47,7 @@ pub struct Cred {
     pub effective: CapSet,
     pub bset: CapSet,
     pub ambient: CapSet,
-    pub user_ns: Held<Namespace>,
+    pub user_ns: Held<UserNamespace>,
     /// Where processes of (user_ns, uid) are counted.
     pub ucounts: Held<Ucounts>,
 }
@@ -76,13 +76,13 @@ pub struct NewCred {
     pub effective: CapSet,
     pub bset: CapSet,
     pub ambient: CapSet,
-    pub user_ns: NsId,
+    pub user_ns: UserNsId,
 }
 
 impl NewCred {
     /// The same ids in user namespace `ns`, newly made or joined: all capabilities there, nothing inheritable or
     /// ambient, default securebits (`set_cred_user_ns`).
-    pub fn in_user_ns(self, ns: NsId) -> NewCred {
+    pub fn in_user_ns(self, ns: UserNsId) -> NewCred {
         NewCred {
             securebits: 0,
             inheritable: CapSet::EMPTY,
@@ -111,7 +111,7 @@ pub struct Rights<'a> {
     pub ids: &'a Ids,
     pub groups: &'a [Kgid],
     pub effective: CapSet,
-    pub user_ns: NsId,
+    pub user_ns: UserNsId,
 }
 
 impl Cred {
@@ -136,35 +136,35 @@ impl Counted for Cred {
 
 impl Kernel {
     /// Whether `task` has `cap` over user namespace `ns`, by its effective set (`ns_capable`).
-    pub fn ns_capable(&self, task: TaskId, ns: NsId, cap: Cap) -> bool {
+    pub fn ns_capable(&self, task: TaskId, ns: UserNsId, cap: Cap) -> bool {
         self.cred_capable(self.cred_of(task).rights(), ns, cap)
     }
 
     /// Whether `cred` has `cap` over user namespace `ns` (`cap_capable`): from `ns` upwards, the set decides in the
     /// cred's own namespace, and the owner of a child of it has all capabilities there and below.
-    pub fn cred_capable(&self, cred: Rights<'_>, ns: NsId, cap: Cap) -> bool {
+    pub fn cred_capable(&self, cred: Rights<'_>, ns: UserNsId, cap: Cap) -> bool {
         self.owner_rule(cred, ns).unwrap_or_else(|| cred.effective.has(cap))
     }
 
     /// Whether `cred` has `cap` over a file with these owners: in its own user namespace, if that maps them
     /// (`capable_wrt_inode_uidgid`).
     pub fn capable_wrt_inode_uidgid(&self, cred: Rights<'_>, (uid, gid): (Kuid, Kgid), cap: Cap) -> bool {
-        let Some(user) = self.namespaces.get(cred.user_ns).map(Namespace::user) else { return false };
+        let Some(user) = self.namespaces.state(cred.user_ns) else { return false };
         let is_mapped = user.from_kuid(uid).is_some() && user.from_kgid(gid).is_some();
         is_mapped && self.cred_capable(cred, cred.user_ns, cap)
     }
 
     /// The walk of `cap_capable`: `None` when the capability set of `cred` decides. Whose user namespace is gone has no
     /// rights in others.
-    fn owner_rule(&self, cred: Rights<'_>, mut ns: NsId) -> Option<bool> {
+    fn owner_rule(&self, cred: Rights<'_>, mut ns: UserNsId) -> Option<bool> {
         let own = cred.user_ns;
-        let Some(own_ns) = self.namespaces.get(own) else { return Some(false) };
-        let own_level = own_ns.user().level;
+        let Some(own_ns) = self.namespaces.state(own) else { return Some(false) };
+        let own_level = own_ns.level;
         loop {
             if ns == own {
                 return None;
             }
-            let user = self.namespaces[ns].user();
+            let user = &self.namespaces[ns];
             if user.level <= own_level {
                 return Some(false);
             }
@@ -193,8 +193,8 @@ impl Kernel {
     }
 
     /// The kuid of id 0 in a user namespace, if mapped.
-    pub fn root_of(&self, user_ns: NsId) -> Option<Kuid> {
-        self.namespaces[user_ns].user().make_kuid(0)
+    pub fn root_of(&self, user_ns: UserNsId) -> Option<Kuid> {
+        self.namespaces[user_ns].make_kuid(0)
     }
 
     /// The credentials of a new thread of `task`: the same object, one more process counted (`copy_creds`).
@@ -293,7 +293,7 @@ impl Kernel {
             return new.permitted.is_subset(old.permitted);
         }
         std::iter::successors(Some(new.user_ns.id()), |&ns| self.ns_parent(ns))
-            .any(|ns| self.ns_parent(ns) == Some(old_ns) && self.namespaces[ns].user().owner == old.ids.euid)
+            .any(|ns| self.ns_parent(ns) == Some(old_ns) && self.namespaces[ns].owner == old.ids.euid)
     }
 
     /// Whether the task's mm is dumpable (`get_dumpable`).

@@ -8,7 +8,7 @@ use super::refcount::Held;
 use super::signal::{SIGCHLD, SIGCONT, SIGHUP, SIGKILL, Sender, sigmask};
 use super::task::TaskState;
 use super::ucounts::UcountRlimit;
-use super::{Kernel, NsId, PidId, SignalId, TaskId, TreeId};
+use super::{Kernel, PidId, PidNsId, SignalId, TaskId, TreeId};
 
 /// What is left to do before a call returns. Linux does it in other tasks' context or in work items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub enum Work {
     /// The thread dies, with this status word unless its group has one.
     Exit(TaskId, i32),
     /// A number was given back in a dead pid namespace: its init may be waiting for that.
-    ZapProgress(NsId),
+    ZapProgress(PidNsId),
     /// The namespace of these mounts is gone.
     DropMounts(TreeId),
 }
@@ -145,12 +145,12 @@ impl Kernel {
     /// reaper from now on (`find_child_reaper`).
     fn is_last_of_reaper(&mut self, task: TaskId) -> bool {
         let ns = self.task_active_pid_ns(task);
-        if self.namespaces[ns].pid().child_reaper != Some(task) {
+        if self.namespaces[ns].child_reaper != Some(task) {
             return false;
         }
         match self.find_alive_thread(task) {
             Some(thread) => {
-                self.namespaces[ns].pid_mut().child_reaper = Some(thread);
+                self.namespaces[ns].child_reaper = Some(thread);
                 false
             }
             None => true,
@@ -161,11 +161,11 @@ impl Kernel {
     /// waits until nobody else is left.
     fn zap_pid_ns_processes(&mut self, init: TaskId) {
         let ns = self.task_active_pid_ns(init);
-        self.namespaces[ns].pid_mut().adding = false;
+        self.namespaces[ns].adding = false;
         let sighand = self.tasks[init].sighand.id();
         self.sighands[sighand].ignored |= sigmask(SIGCHLD);
         self.sighands[sighand].handled &= !sigmask(SIGCHLD);
-        let members: Vec<PidId> = self.namespaces[ns].pid().idr.iter().map(|(_, pid)| pid).collect();
+        let members: Vec<PidId> = self.namespaces[ns].idr.iter().map(|(_, pid)| pid).collect();
         for member in members {
             let Some(task) = self.pids[member].attached.task else { continue };
             if !self.is_same_thread_group(task, init) {
@@ -182,8 +182,8 @@ impl Kernel {
         self.work.push_back(Work::ZapProgress(ns));
     }
 
-    fn finish_zap_if_done(&mut self, ns: NsId) {
-        let Some(pid_ns) = self.namespaces.get(ns).map(|n| n.pid()) else { return };
+    fn finish_zap_if_done(&mut self, ns: PidNsId) {
+        let Some(pid_ns) = self.namespaces.state(ns) else { return };
         let Some(init) = pid_ns.child_reaper.filter(|&init| self.tasks.contains(init)) else { return };
         // The numbers of the init itself: one as leader, two when a thread is the last and its leader a zombie.
         let own = if self.is_leader(init) { 1 } else { 2 };
@@ -258,7 +258,7 @@ impl Kernel {
         }
         self.find_subreaper(father).unwrap_or_else(|| {
             let ns = self.task_active_pid_ns(father);
-            self.namespaces[ns].pid().child_reaper.expect("a pid namespace with a task had an init")
+            self.namespaces[ns].child_reaper.expect("a pid namespace with a task had an init")
         })
     }
 

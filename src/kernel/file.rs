@@ -12,7 +12,7 @@ use super::node::Node;
 use super::ns::Namespace;
 use super::pid::Pid;
 use super::refcount::{Counted, Held};
-use super::{FileId, Kernel, NsId, TaskId};
+use super::{FileId, IpcNsId, Kernel, MntNsId, NsId, PidNsId, TaskId};
 
 /// An open file description (`struct file`).
 #[derive(Debug)]
@@ -65,9 +65,9 @@ pub enum About {
     /// The namespace of a table of sysctls, which goes with the namespace.
     Table(NsId),
     /// Of a file below `sysvipc` the opener's IPC and pid namespace; both live as long as a descriptor of the file.
-    SysvIpc { ipc_ns: NsId, pid_ns: NsId },
+    SysvIpc { ipc_ns: IpcNsId, pid_ns: PidNsId },
     /// The mounts of a namespace below the root directory its task had (`struct proc_mounts`).
-    Mounts { ns: NsId, root: Path },
+    Mounts { ns: MntNsId, root: Path },
 }
 
 impl About {
@@ -75,8 +75,9 @@ impl About {
     pub fn ns(self) -> Option<NsId> {
         match self {
             About::Itself => None,
-            About::Ns(ns) | About::Table(ns) | About::Mounts { ns, .. } => Some(ns),
-            About::SysvIpc { ipc_ns, .. } => Some(ipc_ns),
+            About::Ns(ns) | About::Table(ns) => Some(ns),
+            About::Mounts { ns, .. } => Some(ns.any()),
+            About::SysvIpc { ipc_ns, .. } => Some(ipc_ns.any()),
         }
     }
 }
@@ -217,9 +218,11 @@ impl Kernel {
             About::Itself | About::Table(_) => Kept::default(),
             About::Ns(ns) => Kept { namespaces: vec![self.get_ns(ns)], root: None },
             About::SysvIpc { ipc_ns, pid_ns } => {
-                Kept { namespaces: vec![self.get_ns(ipc_ns), self.get_ns(pid_ns)], root: None }
+                Kept { namespaces: vec![self.get_ns(ipc_ns.any()), self.get_ns(pid_ns.any())], root: None }
             }
-            About::Mounts { ns, root } => Kept { namespaces: vec![self.get_ns(ns)], root: Some(self.hold_path(root)) },
+            About::Mounts { ns, root } => {
+                Kept { namespaces: vec![self.get_ns(ns.any())], root: Some(self.hold_path(root)) }
+            }
         }
     }
 

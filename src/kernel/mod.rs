@@ -50,6 +50,7 @@ use mount::sb::SuperBlock;
 use mount::tree::{Mount, MountTree};
 use net::Net;
 use ns::Namespace;
+pub use ns::{CgroupNsId, IpcNsId, MntNsId, NetNsId, PidNsId, TimeNsId, UserNsId, UtsNsId};
 use nsproxy::NsProxy;
 use pid::Pid;
 use signal::{Sighand, SignalStruct};
@@ -122,8 +123,8 @@ pub struct Kernel {
 #[derive(Clone, Copy, Debug)]
 pub struct InitObjects {
     pub task: TaskId,
-    pub user_ns: NsId,
-    pub pid_ns: NsId,
+    pub user_ns: UserNsId,
+    pub pid_ns: PidNsId,
     pub nsproxy: NsProxyId,
 }
 

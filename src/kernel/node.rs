@@ -6,7 +6,7 @@ use super::cgroup::file::CgroupFile;
 use super::mount::site::Path;
 use super::net::DevId;
 use super::net::conf::ConfOf;
-use super::{DentryId, MountId, MqueueId, NsId, NsProxyId, TaskId};
+use super::{DentryId, IpcNsId, MountId, MqueueId, NsId, NsProxyId, PidNsId, TaskId};
 
 /// A file of the lab as seen through one view.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -28,7 +28,7 @@ pub enum View {
     /// The same outside `as/`, for those whom the lab shows what that task sees.
     Attached(TaskId),
     /// What a task reaches by path or descriptor: numbers of this pid namespace, seen by whoever asks.
-    PidNs(NsId),
+    PidNs(PidNsId),
 }
 
 /// What a [`Node`] is. Numbers named "row" index the static tables of [`crate::tree`].
@@ -91,7 +91,7 @@ pub enum Object {
     Ns(NsId),
     Dev(DevId),
     /// A System V object of an IPC namespace, by kind and identifier.
-    Ipc(NsId, IpcKind, i32),
+    Ipc(IpcNsId, IpcKind, i32),
     /// A table of operations, by index of [`super::ns::ENTRIES`].
     Ops(u8),
 }

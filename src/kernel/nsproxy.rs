@@ -6,8 +6,9 @@
 
 use super::capability::Cap;
 use super::change::Change;
-use super::ns::{NS_TABLE, Namespace, NsOps, SLOTS, Slot};
+use super::ns::{NS_TABLE, Namespace, NsKind, NsOps, SLOTS, Slot, UserNsId};
 use super::refcount::{Counted, Held};
+use super::table::Id;
 use super::trace::{Count, Step};
 use super::{Kernel, NsId, NsProxyId, TaskId};
 use crate::bail;
@@ -31,6 +32,11 @@ impl NsProxy {
         self.slots[slot as usize].id()
     }
 
+    /// A slot as what it has: only namespaces of its kind go into it.
+    pub(super) fn typed<S: NsKind>(&self, slot: Slot) -> Id<S> {
+        self.get(slot).cast()
+    }
+
     /// The namespaces by slot, as names.
     pub fn ids(&self) -> [NsId; SLOTS] {
         self.slots.each_ref().map(Held::id)
@@ -41,6 +47,11 @@ impl Kernel {
     /// The namespace in `slot` of a live task's nsproxy; `None` for a zombie.
     pub fn task_ns(&self, task: TaskId, slot: Slot) -> Option<NsId> {
         self.nsproxy_of(task).map(|nsproxy| nsproxy.get(slot))
+    }
+
+    /// The nsproxy of the task that makes a call. Panics on a zombie, which makes none.
+    pub fn current_nsproxy(&self, task: TaskId) -> &NsProxy {
+        self.nsproxy_of(task).expect("only a live task makes calls")
     }
 }
 
@@ -54,7 +65,7 @@ impl Kernel {
     ///
     /// # Errors
     /// EPERM without CAP_SYS_ADMIN in `owner`.
-    pub fn check_admin(&self, task: TaskId, owner: NsId) -> Result<()> {
+    pub fn check_admin(&self, task: TaskId, owner: UserNsId) -> Result<()> {
         if !self.ns_capable(task, owner, Cap::SYS_ADMIN) {
             bail!(EPERM, "CAP_SYS_ADMIN missing in {}, which would own the new namespaces", self.ns_arg(owner));
         }
@@ -66,7 +77,7 @@ impl Kernel {
     ///
     /// # Errors
     /// What the kinds say; ENOSPC over a limit.
-    pub fn check_new_namespaces(&self, task: TaskId, flags: u64, owner: Option<NsId>) -> Result<()> {
+    pub fn check_new_namespaces(&self, task: TaskId, flags: u64, owner: Option<UserNsId>) -> Result<()> {
         let cred = self.cred_of(task);
         let charged = owner.unwrap_or_else(|| cred.user_ns.id());
         for ops in asked_for(flags) {
@@ -78,7 +89,7 @@ impl Kernel {
 
     /// A new nsproxy for `task`: new namespaces for `flags`, owned by `owner`, the task's own ones for the rest
     /// (`create_new_namespaces`).
-    pub(crate) fn create_new_namespaces(&mut self, task: TaskId, flags: u64, owner: NsId) -> Held<NsProxy> {
+    pub(crate) fn create_new_namespaces(&mut self, task: TaskId, flags: u64, owner: UserNsId) -> Held<NsProxy> {
         self.record(|k| Step::CreateNewNamespaces { flags, owner: k.ns_name(owner) });
         let mut slots = self.hold_slots(task);
         for ops in asked_for(flags) {
@@ -107,16 +118,16 @@ impl Kernel {
 
     /// References to all the namespaces of a live task's nsproxy.
     pub(crate) fn hold_slots(&mut self, task: TaskId) -> [Held<Namespace>; SLOTS] {
-        let ids = self.nsproxy_of(task).expect("only a live task makes calls").ids();
+        let ids = self.current_nsproxy(task).ids();
         ids.map(|id| self.get_ns(id))
     }
 
     /// Moves an nsproxy into the time namespace its owner's children were to get, and freezes that one's offsets
     /// (`timens_on_fork`). The nsproxy must not be shared.
     pub(crate) fn enter_time_for_children(&mut self, nsproxy: &Held<NsProxy>) {
-        let target = self.nsproxies[nsproxy.id()].get(Slot::TimeForChildren);
-        self.set_slot(nsproxy, Slot::Time, target);
-        self.namespaces[target].time_mut().frozen_offsets = true;
+        let target = self.nsproxies[nsproxy.id()].time_ns_for_children();
+        self.set_slot(nsproxy, Slot::Time, target.any());
+        self.namespaces[target].frozen_offsets = true;
     }
 
     /// Points a slot of an unshared nsproxy to `ns`.

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use super::capability::Cap;
 use super::exit::Work;
-use super::ns::Namespace;
+use super::ns::PidNamespace;
 use super::refcount::{Counted, Held};
-use super::{Kernel, NsId, PidId, SignalId, TaskId};
+use super::{Kernel, PidId, PidNsId, SignalId, TaskId, UserNsId};
 use crate::errno::Result;
 use crate::{bail, err};
 
@@ -23,9 +23,9 @@ pub const PID_MAX_MIN: i32 = 301;
 pub struct Pid {
     pub count: u32,
     /// The innermost namespace.
-    pub ns: Held<Namespace>,
+    pub ns: Held<PidNamespace>,
     /// (namespace, number), outermost first; `numbers.len() == level + 1`.
-    pub numbers: Vec<(NsId, i32)>,
+    pub numbers: Vec<(PidNsId, i32)>,
     pub attached: Attachments,
     /// Its numbers are in use; for good only until nothing is attached any more.
     pub hashed: bool,
@@ -58,7 +58,7 @@ impl Counted for Pid {
 
 impl Pid {
     /// The number as seen from `ns`, `None` if invisible there (`pid_nr_ns`, which says 0).
-    pub fn nr_in(&self, ns: NsId) -> Option<i32> {
+    pub fn nr_in(&self, ns: PidNsId) -> Option<i32> {
         self.numbers.iter().find(|(level_ns, _)| *level_ns == ns).map(|(_, nr)| *nr)
     }
 
@@ -74,12 +74,12 @@ impl Pid {
 
 impl Kernel {
     /// The struct pid with number `nr` in `ns` (`find_pid_ns`).
-    pub fn find_pid_ns(&self, nr: i32, ns: NsId) -> Option<PidId> {
-        self.namespaces[ns].pid().idr.get(nr)
+    pub fn find_pid_ns(&self, nr: i32, ns: PidNsId) -> Option<PidId> {
+        self.namespaces[ns].idr.get(nr)
     }
 
     /// The task, thread or not, with number `nr` in `ns` (`find_task_by_pid_ns`).
-    pub fn find_task_by_pid_ns(&self, nr: i32, ns: NsId) -> Option<TaskId> {
+    pub fn find_task_by_pid_ns(&self, nr: i32, ns: PidNsId) -> Option<TaskId> {
         self.pids[self.find_pid_ns(nr, ns)?].attached.task
     }
 
@@ -89,12 +89,12 @@ impl Kernel {
     }
 
     /// The task's number as seen from `ns`, 0 if invisible (`task_pid_nr_ns`).
-    pub fn task_nr_ns(&self, task: TaskId, ns: NsId) -> i32 {
+    pub fn task_nr_ns(&self, task: TaskId, ns: PidNsId) -> i32 {
         self.pids[self.pid_of(task)].nr_in(ns).unwrap_or(0)
     }
 
     /// The number of the task's process as seen from `ns`, 0 if invisible (`task_tgid_nr_ns`).
-    pub fn task_tgid_nr_ns(&self, task: TaskId, ns: NsId) -> i32 {
+    pub fn task_tgid_nr_ns(&self, task: TaskId, ns: PidNsId) -> i32 {
         self.task_nr_ns(self.leader_of(task), ns)
     }
 
@@ -104,7 +104,7 @@ impl Kernel {
     }
 
     /// The number of the real parent's process as seen from `ns`, 0 when it is outside or there is none.
-    pub fn task_ppid_nr_ns(&self, task: TaskId, ns: NsId) -> i32 {
+    pub fn task_ppid_nr_ns(&self, task: TaskId, ns: PidNsId) -> i32 {
         if task == self.init.task { 0 } else { self.task_tgid_nr_ns(self.real_parent_of(task), ns) }
     }
 }
@@ -123,7 +123,7 @@ pub struct PidPlan {
 
 #[derive(Clone, Copy, Debug)]
 pub struct PlannedNumber {
-    pub ns: NsId,
+    pub ns: PidNsId,
     pub nr: i32,
     /// Chosen by the allocator, whose cursor it moves; not by set_tid.
     pub automatic: bool,
@@ -132,14 +132,14 @@ pub struct PlannedNumber {
 impl Kernel {
     /// Chooses the numbers of a new task in `innermost` and above, or, when `in_new_ns`, in a new child namespace of
     /// `innermost` and above (`alloc_pid`). `set_tid` is innermost first.
-    pub fn plan_pid(&self, task: TaskId, innermost: NsId, in_new_ns: bool, set_tid: &[i64]) -> PidPlan {
+    pub fn plan_pid(&self, task: TaskId, innermost: PidNsId, in_new_ns: bool, set_tid: &[i64]) -> PidPlan {
         let mut plan = PidPlan { in_new_ns, new_ns_by_set_tid: false, levels: Vec::new(), outcome: Ok(()) };
         plan.outcome = self.fill_plan(task, innermost, set_tid, &mut plan);
         plan
     }
 
-    fn fill_plan(&self, task: TaskId, innermost: NsId, set_tid: &[i64], plan: &mut PidPlan) -> Result<()> {
-        let depth = self.namespaces[innermost].pid().level as usize + 1 + usize::from(plan.in_new_ns);
+    fn fill_plan(&self, task: TaskId, innermost: PidNsId, set_tid: &[i64], plan: &mut PidPlan) -> Result<()> {
+        let depth = self.namespaces[innermost].level as usize + 1 + usize::from(plan.in_new_ns);
         if set_tid.len() > depth {
             bail!(EINVAL, "set_tid has {} numbers for {} levels of pid namespaces", set_tid.len(), depth);
         }
@@ -162,14 +162,14 @@ impl Kernel {
             plan.levels.push(planned);
             level = self.ns_parent(ns);
         }
-        if !plan.in_new_ns && !self.namespaces[innermost].pid().adding {
+        if !plan.in_new_ns && !self.namespaces[innermost].adding {
             bail!(ENOMEM, "{} is dead: its init has exited", self.ns_arg(innermost));
         }
         Ok(())
     }
 
-    fn check_set_tid(&self, task: TaskId, ns: NsId, tid: i64) -> Result<i32> {
-        let pid_ns = self.namespaces[ns].pid();
+    fn check_set_tid(&self, task: TaskId, ns: PidNsId, tid: i64) -> Result<i32> {
+        let pid_ns = &self.namespaces[ns];
         let nr = check_tid_range(tid, pid_ns.pid_max)?;
         if nr != 1 && pid_ns.child_reaper.is_none() {
             bail!(EINVAL, "set_tid {} in {}, which has no init yet: only 1 is possible", tid, self.ns_arg(ns));
@@ -190,12 +190,12 @@ impl Kernel {
     }
 
     /// CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN over `ns` (`checkpoint_restore_ns_capable`).
-    pub fn checkpoint_restore_capable(&self, task: TaskId, ns: NsId) -> bool {
+    pub fn checkpoint_restore_capable(&self, task: TaskId, ns: UserNsId) -> bool {
         self.ns_capable(task, ns, Cap::CHECKPOINT_RESTORE) || self.ns_capable(task, ns, Cap::SYS_ADMIN)
     }
 
-    fn next_nr(&self, ns: NsId) -> Result<i32> {
-        let pid_ns = self.namespaces[ns].pid();
+    fn next_nr(&self, ns: PidNsId) -> Result<i32> {
+        let pid_ns = &self.namespaces[ns];
         let min = if pid_ns.idr.cursor > RESERVED_PIDS { RESERVED_PIDS } else { 1 };
         pid_ns.idr.next_free(min, pid_ns.pid_max).ok_or_else(|| {
             err!(EAGAIN, "no number from {} to {} is free in {}", min, pid_ns.pid_max - 1, self.ns_arg(ns))
@@ -205,11 +205,11 @@ impl Kernel {
     /// Moves the cursors past the numbers Linux has taken, also for an allocation that failed in the end.
     fn advance_cursors(&mut self, plan: &PidPlan) {
         for planned in plan.levels.iter().filter(|p| p.automatic) {
-            self.namespaces[planned.ns].pid_mut().idr.cursor = planned.nr + 1;
+            self.namespaces[planned.ns].idr.cursor = planned.nr + 1;
         }
         // A first number that could not be given leaves the namespace as new.
         if let (Err(_), Some(innermost)) = (&plan.outcome, plan.levels.first()) {
-            let pid_ns = self.namespaces[innermost.ns].pid_mut();
+            let pid_ns = &mut self.namespaces[innermost.ns];
             if pid_ns.adding && pid_ns.pid_allocated == 0 {
                 pid_ns.idr.cursor = 0;
             }
@@ -221,24 +221,24 @@ impl Kernel {
     pub(crate) fn waste_numbers(&mut self, plan: &PidPlan) {
         self.advance_cursors(plan);
         if let (Ok(()), Some(innermost)) = (&plan.outcome, plan.levels.first()) {
-            let pid_ns = self.namespaces[innermost.ns].pid_mut();
+            let pid_ns = &mut self.namespaces[innermost.ns];
             pid_ns.adding &= pid_ns.pid_allocated > 0;
         }
     }
 
     /// Makes the struct pid of a plan that succeeded, with all its numbers. `new_ns` is the namespace made by the call.
-    pub(crate) fn alloc_pid(&mut self, plan: &PidPlan, new_ns: Option<NsId>) -> Held<Pid> {
+    pub(crate) fn alloc_pid(&mut self, plan: &PidPlan, new_ns: Option<PidNsId>) -> Held<Pid> {
         self.advance_cursors(plan);
-        let mut numbers: Vec<(NsId, i32)> = plan.levels.iter().rev().map(|p| (p.ns, p.nr)).collect();
+        let mut numbers: Vec<(PidNsId, i32)> = plan.levels.iter().rev().map(|p| (p.ns, p.nr)).collect();
         if let Some(ns) = new_ns {
-            self.namespaces[ns].pid_mut().idr.cursor = if plan.new_ns_by_set_tid { 0 } else { 2 };
+            self.namespaces[ns].idr.cursor = if plan.new_ns_by_set_tid { 0 } else { 2 };
             numbers.push((ns, 1));
         }
         let innermost = numbers.last().expect("a task has a number in the initial pid namespace").0;
         let ns = self.get_ns(innermost);
         let held = self.pids.insert_held(Pid { count: 0, ns, numbers, attached: Attachments::default(), hashed: true });
         for (ns, nr) in self.pids[held.id()].numbers.clone() {
-            let pid_ns = self.namespaces[ns].pid_mut();
+            let pid_ns = &mut self.namespaces[ns];
             pid_ns.idr.insert(nr, held.id());
             pid_ns.pid_allocated += 1;
         }
@@ -259,7 +259,7 @@ impl Kernel {
             return;
         }
         for (ns, nr) in self.pids[pid].numbers.clone() {
-            let pid_ns = self.namespaces[ns].pid_mut();
+            let pid_ns = &mut self.namespaces[ns];
             pid_ns.idr.remove(nr);
             pid_ns.pid_allocated -= 1;
             if !pid_ns.adding {

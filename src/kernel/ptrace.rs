@@ -3,7 +3,7 @@
 
 use super::capability::Cap;
 use super::cred::{Cred, Kgid, Kuid};
-use super::{Kernel, NsId, TaskId};
+use super::{Kernel, TaskId, UserNsId};
 use crate::bail;
 use crate::errno::Result;
 
@@ -91,7 +91,7 @@ impl Kernel {
         );
     }
 
-    fn may_ptrace_in(&self, task: TaskId, ns: NsId) -> bool {
+    fn may_ptrace_in(&self, task: TaskId, ns: UserNsId) -> bool {
         self.ns_capable(task, ns, Cap::SYS_PTRACE)
     }
 }

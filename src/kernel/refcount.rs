@@ -13,6 +13,11 @@ impl<T> Held<T> {
     pub fn id(&self) -> Id<T> {
         self.0
     }
+
+    /// The same reference, to the object as a `U`: for those who know that it is one.
+    pub(super) fn cast<U>(self) -> Held<U> {
+        Held(self.0.cast())
+    }
 }
 
 /// An object with a reference count.

@@ -214,7 +214,7 @@ impl Kernel {
     /// The real uid of a task in the receiver's user namespace.
     fn visible_uid(&self, task: TaskId, receiver: TaskId) -> u32 {
         let user_ns = self.cred_of(receiver).user_ns.id();
-        self.namespaces[user_ns].user().from_kuid(self.cred_of(task).ids.uid).unwrap_or(OVERFLOW_ID)
+        self.namespaces[user_ns].from_kuid(self.cred_of(task).ids.uid).unwrap_or(OVERFLOW_ID)
     }
 
     /// The exit signal of a dead process, for its parent.

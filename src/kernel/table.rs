@@ -21,6 +21,11 @@ impl<T> Id<T> {
         u64::from(self.generation.get()) << 32 | u64::from(self.index)
     }
 
+    /// The same object as a `U`: for those who know that it is one.
+    pub(super) fn cast<U>(self) -> Id<U> {
+        Id { index: self.index, generation: self.generation, kind: PhantomData }
+    }
+
     /// A small number that names this object among the live ones of its table, as an address would.
     pub fn index(self) -> u32 {
         self.index

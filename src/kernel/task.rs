@@ -5,13 +5,13 @@ use super::cred::Cred;
 use super::file::{FilesStruct, FsStruct};
 use super::ipc::sem::UndoList;
 use super::ipc::shm::Attachments;
-use super::ns::Namespace;
+use super::ns::UserNamespace;
 use super::nsproxy::NsProxy;
 use super::pid::Pid;
 use super::refcount::{Counted, Held};
 use super::scan::until_nul;
 use super::signal::{PendingSignal, Sighand};
-use super::{Kernel, NsId, NsProxyId, PidId, SignalId, TaskId};
+use super::{IpcNsId, Kernel, NsProxyId, PidId, PidNsId, SignalId, TaskId};
 
 /// The name of a task: at most 15 bytes (`TASK_COMM_LEN` less the NUL).
 pub const COMM_MAX: usize = 15;
@@ -42,7 +42,7 @@ pub struct Task {
     /// What semaphores get back at exit; none before the first operation with undo (`sysvsem.undo_list`).
     pub undo_list: Option<Held<UndoList>>,
     /// The shared memory segments the thread has made, by namespace and identifier (`sysvshm.shm_clist`).
-    pub shm_created: Vec<(NsId, i32)>,
+    pub shm_created: Vec<(IpcNsId, i32)>,
     pub real_parent: TaskId,
     pub children: ChildList,
     pub sibling: SiblingLinks,
@@ -103,7 +103,7 @@ pub struct Mm {
     /// 1: dumpable; 0: files below `/proc/<pid>` belong to root and same-uid access is refused.
     pub dumpable: bool,
     /// The user namespace at the last exec.
-    pub user_ns: Held<Namespace>,
+    pub user_ns: Held<UserNamespace>,
     /// Shared memory that is mapped.
     pub attachments: Attachments,
 }
@@ -142,7 +142,7 @@ impl Kernel {
     }
 
     /// The pid namespace of the task's own struct pid; never changes (`task_active_pid_ns`).
-    pub fn task_active_pid_ns(&self, task: TaskId) -> NsId {
+    pub fn task_active_pid_ns(&self, task: TaskId) -> PidNsId {
         self.pids[self.pid_of(task)].ns.id()
     }
 

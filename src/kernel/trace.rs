@@ -131,8 +131,8 @@ impl Kernel {
         }
     }
 
-    pub(crate) fn ns_name(&self, ns: NsId) -> NsName {
-        let namespace = &self.namespaces[ns];
+    pub(crate) fn ns_name(&self, ns: impl Into<NsId>) -> NsName {
+        let namespace = &self.namespaces[ns.into()];
         NsName { kind: namespace.ops().name, inum: namespace.common.inum }
     }
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::cred::Kuid;
-use super::ns::{Namespace, NsOps};
+use super::ns::{NsOps, UserNamespace};
 use super::refcount::{Counted, Held};
 use super::table::{Id, Table};
-use super::{Kernel, NsId};
+use super::{Kernel, UserNsId};
 use crate::bail;
 use crate::errno::Result;
 
@@ -31,7 +31,7 @@ pub const UCOUNT_RLIMITS: usize = 2;
 #[derive(Debug)]
 pub struct Ucounts {
     pub count: u32,
-    pub ns: Held<Namespace>,
+    pub ns: Held<UserNamespace>,
     pub uid: Kuid,
     /// Live namespaces by kind, at the index its row in [`super::ns::NS_TABLE`] gives.
     pub ucount: [u32; UCOUNT_KINDS],
@@ -49,12 +49,12 @@ impl Counted for Ucounts {
 #[derive(Debug, Default)]
 pub struct UcountsTable {
     pub table: Table<Ucounts>,
-    pub by_key: BTreeMap<(NsId, Kuid), Id<Ucounts>>,
+    pub by_key: BTreeMap<(UserNsId, Kuid), Id<Ucounts>>,
 }
 
 impl Kernel {
     /// The ucounts object of (`ns`, `uid`), made if there is none (`alloc_ucounts`).
-    pub(crate) fn get_ucounts(&mut self, ns: NsId, uid: Kuid) -> Held<Ucounts> {
+    pub(crate) fn get_ucounts(&mut self, ns: UserNsId, uid: Kuid) -> Held<Ucounts> {
         if let Some(&id) = self.ucounts.by_key.get(&(ns, uid)) {
             return self.ucounts.table.hold(id);
         }
@@ -78,7 +78,7 @@ impl Kernel {
     pub fn ucounts_chain(&self, first: UcountsId) -> impl Iterator<Item = UcountsId> {
         std::iter::successors(Some(first), |&id| {
             let ns = self.ucounts.table[id].ns.id();
-            self.namespaces[ns].common.ucounts.as_ref().map(Held::id)
+            self.namespaces[ns.any()].common.ucounts.as_ref().map(Held::id)
         })
     }
 
@@ -87,11 +87,11 @@ impl Kernel {
     ///
     /// # Errors
     /// ENOSPC at the first level whose `max_…_namespaces` is reached.
-    pub fn check_ucount(&self, ns: NsId, uid: Kuid, ops: &NsOps) -> Result<()> {
+    pub fn check_ucount(&self, ns: UserNsId, uid: Kuid, ops: &NsOps) -> Result<()> {
         let mut level = Some((ns, uid));
         while let Some((ns, uid)) = level {
             let used = self.ucounts.by_key.get(&(ns, uid)).map_or(0, |&id| self.ucounts.table[id].ucount[ops.ucount]);
-            let max = self.namespaces[ns].user().ucount_max[ops.ucount];
+            let max = self.namespaces[ns].ucount_max[ops.ucount];
             if i64::from(used) >= max {
                 bail!(ENOSPC, "{} of {} is {} and uid {} has {}", ops.ucount_name, self.ns_arg(ns), max, uid.0, used);
             }
@@ -101,7 +101,7 @@ impl Kernel {
     }
 
     /// Charges one namespace of the kind to (`ns`, `uid`) and up; [`Kernel::check_ucount`] said that it fits.
-    pub(crate) fn charge_ucount(&mut self, ns: NsId, uid: Kuid, ops: &NsOps) -> Held<Ucounts> {
+    pub(crate) fn charge_ucount(&mut self, ns: UserNsId, uid: Kuid, ops: &NsOps) -> Held<Ucounts> {
         let held = self.get_ucounts(ns, uid);
         let chain: Vec<_> = self.ucounts_chain(held.id()).collect();
         for id in chain {
@@ -130,7 +130,14 @@ impl Kernel {
 
     /// Whether more of a resource than allowed would be counted with `extra` more: than `rlimit` for (`ns`, `uid`), than
     /// the creator's limit at each user namespace boundary above (`is_rlimit_overlimit`).
-    pub fn is_rlimit_overlimit(&self, ns: NsId, uid: Kuid, resource: UcountRlimit, rlimit: u64, extra: u64) -> bool {
+    pub fn is_rlimit_overlimit(
+        &self,
+        ns: UserNsId,
+        uid: Kuid,
+        resource: UcountRlimit,
+        rlimit: u64,
+        extra: u64,
+    ) -> bool {
         let (mut level, mut max) = (Some((ns, uid)), rlimit);
         while let Some((ns, uid)) = level {
             let used =
@@ -138,15 +145,15 @@ impl Kernel {
             if used.saturating_add(extra) > max {
                 return true;
             }
-            max = self.namespaces[ns].user().rlimit_max[resource as usize];
+            max = self.namespaces[ns].rlimit_max[resource as usize];
             level = self.level_above(ns);
         }
         false
     }
 
     /// What the user namespace `ns` is charged to, in the one above.
-    fn level_above(&self, ns: NsId) -> Option<(NsId, Kuid)> {
-        let above = &self.ucounts.table[self.namespaces[ns].common.ucounts.as_ref()?.id()];
+    fn level_above(&self, ns: UserNsId) -> Option<(UserNsId, Kuid)> {
+        let above = &self.ucounts.table[self.namespaces[ns.any()].common.ucounts.as_ref()?.id()];
         Some((above.ns.id(), above.uid))
     }
 }

@@ -9,10 +9,9 @@ use crate::kernel::cgroup::{CgroupId, Owner};
 use crate::kernel::cred::Rights;
 use crate::kernel::file::Bound;
 use crate::kernel::node::{Node, Place, View};
-use crate::kernel::ns::{NsType, Slot};
 use crate::kernel::scan::{is_space, until_nul};
 use crate::kernel::signal::{SIGKILL, Sender};
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::{CgroupNsId, Kernel, TaskId};
 use crate::tree;
 
 /// What changes its cgroup.
@@ -26,7 +25,7 @@ pub(super) enum Moved {
 #[derive(Clone, Copy, Debug)]
 struct Mover<'a> {
     cred: Rights<'a>,
-    ns: NsId,
+    ns: CgroupNsId,
 }
 
 /// The cgroup behind a descriptor, if `me` may clone into it.
@@ -46,8 +45,8 @@ pub(super) fn check_clone_into(k: &Kernel, me: TaskId, fd: i32, moved: Moved) ->
     Ok(*to)
 }
 
-fn own_cgroup_ns(k: &Kernel, me: TaskId) -> NsId {
-    k.task_ns(me, Slot::Cgroup).expect("only a live task makes calls")
+fn own_cgroup_ns(k: &Kernel, me: TaskId) -> CgroupNsId {
+    k.current_nsproxy(me).cgroup_ns()
 }
 
 fn check_live(k: &Kernel, cgroup: CgroupId) -> Result<()> {
@@ -134,12 +133,12 @@ pub(super) fn rmdir(k: &mut Kernel, cgroup: CgroupId) -> Result<()> {
 /// # Errors
 /// ENODEV: the cgroup is removed. EPERM: a file of the root of `ns` that is not delegated; then those of the
 /// file. Writing nothing is no write.
-pub(super) fn write(k: &mut Kernel, id: CgroupId, file: CgroupFile, ns: NsId, w: &Writing) -> Result<Written> {
+pub(super) fn write(k: &mut Kernel, id: CgroupId, file: CgroupFile, ns: CgroupNsId, w: &Writing) -> Result<Written> {
     check_live(k, id)?;
     if w.bytes.is_empty() {
         return Ok(Written::advancing(0));
     }
-    let is_ns_root = ns != k.initial(NsType::Cgroup) && k.cgroup_ns_root(ns) == id;
+    let is_ns_root = ns != k.init_ns() && k.cgroup_ns_root(ns) == id;
     if k.cgroup.ns_delegate && is_ns_root && !file.row().ns_delegatable {
         bail!(EPERM, "{} at the root of {} is not delegated (nsdelegate)", file.row().name, k.ns_arg(ns));
     }
@@ -165,7 +164,7 @@ pub(super) fn write(k: &mut Kernel, id: CgroupId, file: CgroupFile, ns: NsId, w:
 ///
 /// # Errors
 /// EINVAL: no number. ESRCH: no task has it; then those of [`check_attach`].
-fn attach(k: &mut Kernel, to: CgroupId, moved: Moved, text: &[u8], ns: NsId, w: &Writing) -> Result<()> {
+fn attach(k: &mut Kernel, to: CgroupId, moved: Moved, text: &[u8], ns: CgroupNsId, w: &Writing) -> Result<()> {
     let Some(nr) = kstrtoint(text).filter(|&nr| nr >= 0) else { bail!(EINVAL, "not a pid") };
     let named = if nr == 0 { Some(w.task) } else { k.find_task_by_pid_ns(nr, k.task_active_pid_ns(w.task)) };
     let Some(task) = named else { bail!(ESRCH, "no task {} in the writer's pid namespace", nr) };

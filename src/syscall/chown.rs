@@ -17,7 +17,7 @@ use crate::tree::{self, Viewer};
 pub(super) fn chown(k: &mut Kernel, me: TaskId, path: &[u8], uid: Option<u32>, gid: Option<u32>) -> Result<()> {
     let node = tree::resolve_file(k, me, path, true)?;
     tree::check_writable(k, node)?;
-    let user = k.namespaces[k.cred_of(me).user_ns.id()].user();
+    let user = &k.namespaces[k.cred_of(me).user_ns.id()];
     let uid = uid.map(|uid| user.make_kuid(uid).ok_or_else(|| no_mapping(uid))).transpose()?;
     let gid = gid.map(|gid| user.make_kgid(gid).ok_or_else(|| no_mapping(gid))).transpose()?;
     let attr = tree::attr(k, Viewer(me), node)?;

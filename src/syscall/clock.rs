@@ -5,7 +5,6 @@ use super::outcome::Time;
 use super::{Outcome, Return};
 use crate::bail;
 use crate::kernel::clock::CLOCK_MAX;
-use crate::kernel::ns::Slot;
 use crate::kernel::ns::time::{BOOT_TIME, NSEC_PER_SEC};
 use crate::kernel::{Kernel, TaskId};
 
@@ -30,8 +29,8 @@ pub const CLOCKS: &[(&str, i32)] = &[
 /// # Errors
 /// EINVAL: no such clock.
 pub(super) fn sys_clock_gettime(k: &Kernel, me: TaskId, clock: i32) -> Outcome {
-    let ns = k.task_ns(me, Slot::Time).expect("only a live task makes calls");
-    let offsets = k.namespaces[ns].time();
+    let ns = k.current_nsproxy(me).time_ns();
+    let offsets = &k.namespaces[ns];
     let nanos = match clock {
         0 | 5 | 8 | 11 => BOOT_TIME * NSEC_PER_SEC + k.clock.now(),
         1 | 4 | 6 => offsets.monotonic.add_to(k.clock.now()),

@@ -10,7 +10,7 @@ use crate::kernel::cgroup::CgroupId;
 use crate::kernel::change::Change;
 use crate::kernel::cred::{Cred, GLOBAL_ROOT_UID};
 use crate::kernel::file::{Descriptor, FilesStruct, FsStruct};
-use crate::kernel::ns::{NsType, Slot};
+use crate::kernel::ns::NsType;
 use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::pid::{Pid, PidPlan};
 use crate::kernel::refcount::Held;
@@ -18,7 +18,7 @@ use crate::kernel::signal::{SIGCHLD, SIGNAL_MAX, Sighand, SignalStruct};
 use crate::kernel::task::{ChildList, Mm, SiblingLinks, Task, TaskState};
 use crate::kernel::trace::Step;
 use crate::kernel::ucounts::UcountRlimit;
-use crate::kernel::{Kernel, NsId, SignalId, TaskId};
+use crate::kernel::{Kernel, PidNsId, SignalId, TaskId, UserNsId};
 
 /// `MAX_PID_NS_LEVEL`: most numbers set_tid may have.
 const SET_TID_MAX: usize = 32;
@@ -127,7 +127,7 @@ fn check_combinations(k: &Kernel, me: TaskId, flags: CloneFlags) -> Result<()> {
         if flags.intersects(F::NEWUSER | F::NEWPID) {
             bail!(EINVAL, "threads of a group are in one user and one pid namespace");
         }
-        let (active, next) = (Some(k.task_active_pid_ns(me)), k.task_ns(me, Slot::PidForChildren));
+        let (active, next) = (Some(k.task_active_pid_ns(me)), k.nsproxy_of(me).map(NsProxy::pid_ns_for_children));
         if active != next {
             bail!(EINVAL, "CLONE_THREAD while pid_for_children is not the active pid namespace");
         }
@@ -157,7 +157,7 @@ fn check_nproc(k: &Kernel, me: TaskId, new_user: bool) -> Result<()> {
     Ok(())
 }
 
-fn check_namespaces(k: &Kernel, me: TaskId, flags: CloneFlags, owner: Option<NsId>) -> Result<()> {
+fn check_namespaces(k: &Kernel, me: TaskId, flags: CloneFlags, owner: Option<UserNsId>) -> Result<()> {
     let asked = flags.bits() & crate::kernel::nsproxy::nsproxy_flags();
     if asked == 0 {
         return Ok(());
@@ -185,13 +185,15 @@ fn drop_copies(k: &mut Kernel, me: TaskId, flags: CloneFlags) {
 /// The child was in the time namespace for children already when its number was refused (`timens_on_fork`).
 fn freeze_offsets(k: &mut Kernel, me: TaskId, flags: CloneFlags) {
     let is_there = !flags.contains(CloneFlags::VM) && flags.bits() & NsType::Time.ops().clone_flag == 0;
-    if let Some(ns) = k.task_ns(me, Slot::TimeForChildren).filter(|_| is_there && k.is_time_switch_due(me)) {
-        k.namespaces[ns].time_mut().frozen_offsets = true;
+    if let Some(ns) =
+        k.nsproxy_of(me).map(NsProxy::time_ns_for_children).filter(|_| is_there && k.is_time_switch_due(me))
+    {
+        k.namespaces[ns].frozen_offsets = true;
     }
 }
 
 fn plan_pid(k: &Kernel, me: TaskId, flags: CloneFlags, set_tid: &[i64]) -> PidPlan {
-    let innermost = k.task_ns(me, Slot::PidForChildren).expect("only a live task makes calls");
+    let innermost = k.current_nsproxy(me).pid_ns_for_children();
     k.plan_pid(me, innermost, flags.contains(CloneFlags::NEWPID), set_tid)
 }
 
@@ -214,9 +216,9 @@ fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &PidPlan, cg
     let cred = copy_creds(k, me, flags);
     let nsproxy = copy_namespaces(k, me, flags, k.creds[cred.id()].user_ns.id());
     if flags.bits() & NsType::Cgroup.ops().clone_flag != 0 {
-        k.set_cgroup_ns_root(k.nsproxies[nsproxy.id()].get(Slot::Cgroup), cgroup);
+        k.set_cgroup_ns_root(k.nsproxies[nsproxy.id()].cgroup_ns(), cgroup);
     }
-    let new_pid_ns = plan.in_new_ns.then(|| k.nsproxies[nsproxy.id()].get(Slot::PidForChildren));
+    let new_pid_ns = plan.in_new_ns.then(|| k.nsproxies[nsproxy.id()].pid_ns_for_children());
     let thread_pid = k.alloc_pid(plan, new_pid_ns);
     let task = Task {
         comm: k.tasks[me].comm.clone(),
@@ -291,7 +293,7 @@ fn parent_exec_id(k: &Kernel, me: TaskId, flags: CloneFlags) -> u64 {
 
 /// `copy_namespaces`: shares the parent's nsproxy unless something new is asked for or the time namespace for children
 /// is another one.
-fn copy_namespaces(k: &mut Kernel, me: TaskId, flags: CloneFlags, owner: NsId) -> Held<NsProxy> {
+fn copy_namespaces(k: &mut Kernel, me: TaskId, flags: CloneFlags, owner: UserNsId) -> Held<NsProxy> {
     let asked = flags.bits() & crate::kernel::nsproxy::nsproxy_flags();
     let moves_in_time = !flags.contains(CloneFlags::VM);
     if asked == 0 && !(moves_in_time && k.is_time_switch_due(me)) {
@@ -338,7 +340,7 @@ fn copy_fs(k: &mut Kernel, me: TaskId, flags: CloneFlags, nsproxy: &Held<NsProxy
     if flags.contains(CloneFlags::NEWNS)
         && let Some(old) = k.mnt_ns_of(me)
     {
-        let new = k.nsproxies[nsproxy.id()].get(Slot::Mnt);
+        let new = k.nsproxies[nsproxy.id()].mnt_ns();
         k.enter_copied_tree(copy.id(), k.tree_of(old), k.tree_of(new));
     }
     copy
@@ -388,13 +390,13 @@ fn join_group(k: &mut Kernel, me: TaskId, child: TaskId, flags: CloneFlags) {
     k.link_child(child, parent);
     let ns = k.task_active_pid_ns(child);
     if is_first_of_namespace(&k.pids[thread_pid], ns) {
-        k.namespaces[ns].pid_mut().child_reaper = Some(child);
+        k.namespaces[ns].child_reaper = Some(child);
         k.signals[signal].unkillable = true;
     }
 }
 
 /// Number 1 of its own pid namespace (`is_child_reaper`).
-fn is_first_of_namespace(pid: &Pid, ns: NsId) -> bool {
+fn is_first_of_namespace(pid: &Pid, ns: PidNsId) -> bool {
     pid.nr_in(ns) == Some(1)
 }
 

@@ -17,7 +17,7 @@ const NGROUPS_MAX: usize = 65536;
 pub fn sys_setgroups(k: &mut Kernel, task: TaskId, groups: &[u32]) -> Outcome {
     let mut new = k.prepare_creds(task);
     let ns_name = k.ns_arg(new.user_ns);
-    let ns = k.namespaces[new.user_ns].user();
+    let ns = &k.namespaces[new.user_ns];
     if !k.ns_capable(task, new.user_ns, Cap::SETGID) {
         bail!(EPERM, "CAP_SETGID missing in {}", ns_name);
     }

@@ -5,9 +5,9 @@ use super::{Outcome, Return};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
+use crate::kernel::ns::UtsNamespace;
 use crate::kernel::ns::uts::UTS_LEN;
-use crate::kernel::ns::{Slot, UtsNamespace};
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::{Kernel, TaskId, UtsNsId};
 
 /// A name of a UTS namespace that can be changed.
 type Field = fn(&mut UtsNamespace) -> &mut Vec<u8>;
@@ -33,14 +33,14 @@ pub fn sys_setdomainname(k: &mut Kernel, task: TaskId, name: &[u8]) -> Outcome {
 
 fn set_name(k: &mut Kernel, task: TaskId, field: Field, name: &[u8]) -> Outcome {
     let ns = current(k, task)?;
-    let owner = k.ns_owner(ns).expect("only the initial user namespace has no owner");
+    let owner = k.owner_of(ns);
     if !k.ns_capable(task, owner, Cap::SYS_ADMIN) {
         bail!(EPERM, "CAP_SYS_ADMIN missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(ns));
     }
     if name.len() > UTS_LEN {
         bail!(EINVAL, "{} bytes, at most {} are possible", name.len(), UTS_LEN);
     }
-    *field(k.namespaces[ns].uts_mut()) = name.to_vec();
+    *field(&mut k.namespaces[ns]) = name.to_vec();
     Ok(Return::DONE)
 }
 
@@ -51,7 +51,7 @@ fn set_name(k: &mut Kernel, task: TaskId, field: Field, name: &[u8]) -> Outcome 
 /// ESRCH: the writer is dead.
 pub fn write_name(k: &mut Kernel, field: Field, w: &Writing) -> Result<Written> {
     let ns = current(k, w.task)?;
-    let name = field(k.namespaces[ns].uts_mut());
+    let name = field(&mut k.namespaces[ns]);
     let length = name.iter().position(|&b| b == 0).unwrap_or(name.len());
     let Some(start) = usize::try_from(w.pos).ok().filter(|&pos| pos <= length && !w.bytes.is_empty()) else {
         return Ok(Written::in_place(w.bytes.len()));
@@ -62,9 +62,9 @@ pub fn write_name(k: &mut Kernel, field: Field, w: &Writing) -> Result<Written> 
     Ok(Written::advancing(w.bytes.len()))
 }
 
-fn current(k: &Kernel, task: TaskId) -> Result<NsId> {
-    match k.task_ns(task, Slot::Uts) {
-        Some(ns) => Ok(ns),
+fn current(k: &Kernel, task: TaskId) -> Result<UtsNsId> {
+    match k.nsproxy_of(task) {
+        Some(nsproxy) => Ok(nsproxy.uts_ns()),
         None => bail!(ESRCH, "the task is dead and has no namespaces"),
     }
 }

@@ -8,7 +8,7 @@ use crate::kernel::capability::Cap;
 use crate::kernel::change::Change;
 use crate::kernel::scan::Scanner;
 use crate::kernel::uid_map::{Extent, MapKind, UidGidMap, parse_map};
-use crate::kernel::{Kernel, NsId};
+use crate::kernel::{Kernel, UserNsId};
 
 /// Bytes a write to a map must stay below (`PAGE_SIZE`).
 const MAP_TEXT_LIMIT: usize = 4096;
@@ -21,13 +21,13 @@ const SETGROUPS_TEXT_LIMIT: usize = 8;
 /// EPERM: the initial user namespace; an opener from elsewhere than the namespace or its parent; a map already set; no
 /// CAP_SYS_ADMIN; ids the opener and the writer may not map, or that the parent does not map. EINVAL: not at the start
 /// of the file, too long, or those of [`parse_map`].
-pub fn write_map(k: &mut Kernel, ns: NsId, kind: MapKind, w: &Writing) -> Result<Written> {
+pub fn write_map(k: &mut Kernel, ns: UserNsId, kind: MapKind, w: &Writing) -> Result<Written> {
     let Some(parent) = k.ns_parent(ns) else {
         bail!(EPERM, "{} is the initial user namespace, its maps are fixed", k.ns_arg(ns));
     };
     check_opener(k, ns, parent, w)?;
     check_extent_of_write(w, MAP_TEXT_LIMIT)?;
-    if !k.namespaces[ns].user().map(kind).is_empty() {
+    if !k.namespaces[ns].map(kind).is_empty() {
         bail!(EPERM, "this map of {} is set already", k.ns_arg(ns));
     }
     if setid_cap(kind).is_some() && !k.cred_capable(w.opener.rights(), ns, Cap::SYS_ADMIN) {
@@ -36,7 +36,7 @@ pub fn write_map(k: &mut Kernel, ns: NsId, kind: MapKind, w: &Writing) -> Result
     let extents = parse_map(w.bytes)?;
     check_permitted(k, ns, parent, kind, &extents, w)?;
     let extents = to_kernel_ids(k, parent, kind, extents)?;
-    *k.namespaces[ns].user_mut().map_mut(kind) = UidGidMap::new(extents);
+    *k.namespaces[ns].map_mut(kind) = UidGidMap::new(extents);
     // Owners of any task's files may have a name in the namespace now.
     let tasks: Vec<_> = k.tasks.iter().map(|(task, _)| Change::Attrs(task)).collect();
     k.changes.extend(tasks);
@@ -44,7 +44,7 @@ pub fn write_map(k: &mut Kernel, ns: NsId, kind: MapKind, w: &Writing) -> Result
 }
 
 /// The file was opened from the namespace itself or from its parent.
-fn check_opener(k: &Kernel, ns: NsId, parent: NsId, w: &Writing) -> Result<()> {
+fn check_opener(k: &Kernel, ns: UserNsId, parent: UserNsId, w: &Writing) -> Result<()> {
     let opener_ns = w.opener.user_ns;
     if opener_ns != ns && opener_ns != parent {
         bail!(
@@ -79,7 +79,14 @@ fn setid_cap(kind: MapKind) -> Option<Cap> {
 }
 
 /// May these ids of the parent be mapped? (`new_idmap_permitted`)
-fn check_permitted(k: &Kernel, ns: NsId, parent: NsId, kind: MapKind, extents: &[Extent], w: &Writing) -> Result<()> {
+fn check_permitted(
+    k: &Kernel,
+    ns: UserNsId,
+    parent: UserNsId,
+    kind: MapKind,
+    extents: &[Extent],
+    w: &Writing,
+) -> Result<()> {
     let Some(cap) = setid_cap(kind) else { return Ok(()) };
     if kind == MapKind::Uid && extents.iter().any(|e| e.lower_first == 0) {
         check_root_map(k, ns, parent, w)?;
@@ -98,9 +105,9 @@ fn check_permitted(k: &Kernel, ns: NsId, parent: NsId, kind: MapKind, extents: &
 
 /// Mapping id 0 of the parent takes CAP_SETFCAP there: of the creator when written from inside, else of the opener
 /// (`verify_root_map`).
-fn check_root_map(k: &Kernel, ns: NsId, parent: NsId, w: &Writing) -> Result<()> {
+fn check_root_map(k: &Kernel, ns: UserNsId, parent: UserNsId, w: &Writing) -> Result<()> {
     if w.opener.user_ns == ns {
-        if !k.namespaces[ns].user().parent_could_setfcap {
+        if !k.namespaces[ns].parent_could_setfcap {
             bail!(EPERM, "maps id 0 of {}, and the creator of {} had no CAP_SETFCAP", k.ns_arg(parent), k.ns_arg(ns));
         }
     } else if !k.cred_capable(w.opener.rights(), parent, Cap::SETFCAP) {
@@ -110,9 +117,9 @@ fn check_root_map(k: &Kernel, ns: NsId, parent: NsId, w: &Writing) -> Result<()>
 }
 
 /// The owner of the namespace maps nothing but its own effective id; its group only once setgroups is denied.
-fn is_own_id(k: &Kernel, ns: NsId, parent: NsId, kind: MapKind, extents: &[Extent], w: &Writing) -> bool {
+fn is_own_id(k: &Kernel, ns: UserNsId, parent: UserNsId, kind: MapKind, extents: &[Extent], w: &Writing) -> bool {
     let [Extent { lower_first, count: 1, .. }] = *extents else { return false };
-    let (user, parent) = (k.namespaces[ns].user(), k.namespaces[parent].user());
+    let (user, parent) = (&k.namespaces[ns], &k.namespaces[parent]);
     let ids = &w.opener.ids;
     if user.owner != ids.euid {
         return false;
@@ -125,8 +132,8 @@ fn is_own_id(k: &Kernel, ns: NsId, parent: NsId, kind: MapKind, extents: &[Exten
 }
 
 /// Outside ids as kernel ids; each range has to lie inside one extent of the parent.
-fn to_kernel_ids(k: &Kernel, parent: NsId, kind: MapKind, mut extents: Vec<Extent>) -> Result<Vec<Extent>> {
-    let map = k.namespaces[parent].user().map(kind);
+fn to_kernel_ids(k: &Kernel, parent: UserNsId, kind: MapKind, mut extents: Vec<Extent>) -> Result<Vec<Extent>> {
+    let map = k.namespaces[parent].map(kind);
     for extent in &mut extents {
         let Some(lower_first) = map.map_id_range_down(extent.lower_first, extent.count) else {
             bail!(
@@ -147,19 +154,19 @@ fn to_kernel_ids(k: &Kernel, parent: NsId, kind: MapKind, mut extents: Vec<Exten
 /// # Errors
 /// EINVAL: not at the start of the file, 8 bytes or more, neither `allow` nor `deny`; EPERM: allowing what is denied,
 /// denying once gid_map is set.
-pub fn write_setgroups(k: &mut Kernel, ns: NsId, w: &Writing) -> Result<Written> {
+pub fn write_setgroups(k: &mut Kernel, ns: UserNsId, w: &Writing) -> Result<Written> {
     check_extent_of_write(w, SETGROUPS_TEXT_LIMIT)?;
     let Some(allow) = parse_setgroups(w.bytes) else {
         bail!(EINVAL, "neither allow nor deny");
     };
-    let user = k.namespaces[ns].user();
+    let user = &k.namespaces[ns];
     if allow && !user.setgroups_allowed {
         bail!(EPERM, "setgroups is denied in {} for good", k.ns_arg(ns));
     }
     if !allow && !user.gid_map.is_empty() {
         bail!(EPERM, "the gid_map of {} is set already", k.ns_arg(ns));
     }
-    k.namespaces[ns].user_mut().setgroups_allowed = allow;
+    k.namespaces[ns].setgroups_allowed = allow;
     Ok(Written::advancing(w.bytes.len()))
 }
 

@@ -1,15 +1,17 @@
 //! ioctl(2) on namespace files (`fs/nsfs.c`) and pidfds (`fs/pidfs.c`).
 
 use super::fd::{Opened, open_ns_fd, opened, usable_file_at};
+pub use super::socket::SIOCGSKNS;
 use super::socket::socket_ioctl;
 use super::{Outcome, Return};
 use crate::bail;
 use crate::errno::{Error, Result};
 use crate::kernel::capability::Cap;
 use crate::kernel::cred::OVERFLOW_ID;
-use crate::kernel::ns::{ENTRIES, NsEntry, NsType, Source};
+use crate::kernel::ns::{ENTRIES, MntNamespace, NsEntry, NsKind, NsType, PidNamespace, Source, UserNamespace};
 use crate::kernel::ptrace::PtraceMode;
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::table::Id;
+use crate::kernel::{Kernel, NsId, TaskId, UserNsId};
 
 pub const NS_GET_USERNS: u32 = 0xb701;
 pub const NS_GET_PARENT: u32 = 0xb702;
@@ -28,8 +30,6 @@ pub const NS_GET_ID: u32 = 0x8008_b70d;
 /// Where a request has the size of its struct (`include/uapi/asm-generic/ioctl.h`).
 const IOC_SIZE_MASK: u32 = 0x3fff << 16;
 
-/// The network namespace of a socket (`include/uapi/linux/sockios.h`).
-pub const SIOCGSKNS: u32 = 0x894c;
 /// The first of the pidfd requests that open a namespace of the task, one per entry of `/proc/<pid>/ns` in the order of
 /// the alphabet (`include/uapi/linux/pidfd.h`).
 pub const PIDFD_GET_NAMESPACE_FIRST: u32 = 0xff01;
@@ -59,7 +59,7 @@ fn ns_ioctl(k: &mut Kernel, me: TaskId, ns: NsId, request: u32, arg: i64) -> Out
     match base_request(request) {
         NS_GET_USERNS => {
             let owner = visible_owner(k, me, ns)?;
-            open_ns_fd(k, me, owner)
+            open_ns_fd(k, me, owner.any())
         }
         NS_GET_PARENT => {
             let parent = visible_parent(k, me, ns)?;
@@ -67,17 +67,13 @@ fn ns_ioctl(k: &mut Kernel, me: TaskId, ns: NsId, request: u32, arg: i64) -> Out
         }
         NS_GET_NSTYPE => Ok(num(ops.clone_flag)),
         NS_GET_OWNER_UID => owner_uid(k, me, ns),
-        NS_GET_MNTNS_ID => {
-            require_type(k, ns, NsType::Mnt)?;
+        NS_GET_MNTNS_ID | NS_MNT_GET_INFO => {
+            require::<MntNamespace>(k, ns)?;
             Ok(num(k.namespaces[ns].common.ns_id))
         }
         NS_GET_ID => Ok(num(k.namespaces[ns].common.ns_id)),
         NS_GET_PID_FROM_PIDNS | NS_GET_TGID_FROM_PIDNS | NS_GET_PID_IN_PIDNS | NS_GET_TGID_IN_PIDNS => {
             translate_pid(k, me, ns, request, arg)
-        }
-        NS_MNT_GET_INFO => {
-            require_type(k, ns, NsType::Mnt)?;
-            Ok(num(k.namespaces[ns].common.ns_id))
         }
         NS_MNT_GET_NEXT | NS_MNT_GET_PREV => {
             let found = next_mnt_ns(k, me, ns, base_request(request) == NS_MNT_GET_NEXT)?;
@@ -98,15 +94,15 @@ fn num(n: u64) -> Return {
     Return::Num(i64::try_from(n).unwrap_or(i64::MAX))
 }
 
-fn require_type(k: &Kernel, ns: NsId, ns_type: NsType) -> Result<()> {
-    if k.namespaces[ns].ns_type() != ns_type {
-        bail!(EINVAL, "{} is no {} namespace", k.ns_arg(ns), ns_type.ops().name);
+fn require<S: NsKind>(k: &Kernel, ns: NsId) -> Result<Id<S>> {
+    match k.namespaces.typed(ns) {
+        Some(ns) => Ok(ns),
+        None => bail!(EINVAL, "{} is no {} namespace", k.ns_arg(ns), S::NAME),
     }
-    Ok(())
 }
 
 /// The owner, if it is the caller's user namespace or below it (`ns_get_owner`).
-fn visible_owner(k: &Kernel, me: TaskId, ns: NsId) -> Result<NsId> {
+fn visible_owner(k: &Kernel, me: TaskId, ns: NsId) -> Result<UserNsId> {
     let own = k.cred_of(me).user_ns.id();
     match k.ns_owner(ns) {
         Some(owner) if k.is_ns_at_or_below(owner, own) => Ok(owner),
@@ -122,27 +118,25 @@ fn visible_parent(k: &Kernel, me: TaskId, ns: NsId) -> Result<NsId> {
     if !k.namespaces[ns].ops().has_parent {
         bail!(EINVAL, "{} is of a kind that does not nest", k.ns_arg(ns));
     }
-    if k.namespaces[ns].ns_type() == NsType::User {
-        return visible_owner(k, me, ns);
-    }
+    let Some(ns) = k.namespaces.typed::<PidNamespace>(ns) else { return visible_owner(k, me, ns).map(Id::any) };
     let active = k.task_active_pid_ns(me);
     match k.ns_parent(ns) {
-        Some(parent) if k.is_ns_at_or_below(parent, active) => Ok(parent),
+        Some(parent) if k.is_ns_at_or_below(parent, active) => Ok(parent.any()),
         Some(parent) => bail!(EPERM, "{} is out of view from {}", k.ns_arg(parent), k.ns_arg(active)),
         None => bail!(EPERM, "{} is the initial one", k.ns_arg(ns)),
     }
 }
 
 fn owner_uid(k: &Kernel, me: TaskId, ns: NsId) -> Outcome {
-    require_type(k, ns, NsType::User)?;
+    let ns = require::<UserNamespace>(k, ns)?;
     let viewer_ns = k.cred_of(me).user_ns.id();
-    let owner = k.namespaces[ns].user().owner;
-    Ok(num(u64::from(k.namespaces[viewer_ns].user().from_kuid(owner).unwrap_or(OVERFLOW_ID))))
+    let owner = k.namespaces[ns].owner;
+    Ok(num(u64::from(k.namespaces[viewer_ns].from_kuid(owner).unwrap_or(OVERFLOW_ID))))
 }
 
 /// Numbers from or into a pid namespace, raw: not those of the initial one.
 fn translate_pid(k: &Kernel, me: TaskId, ns: NsId, request: u32, arg: i64) -> Outcome {
-    require_type(k, ns, NsType::Pid)?;
+    let ns = require(k, ns)?;
     let active = k.task_active_pid_ns(me);
     let inwards = matches!(request, NS_GET_PID_IN_PIDNS | NS_GET_TGID_IN_PIDNS);
     let (from, to) = if inwards { (active, ns) } else { (ns, active) };
@@ -168,7 +162,7 @@ fn next_mnt_ns(k: &Kernel, me: TaskId, ns: NsId, higher: bool) -> Result<NsId> {
             k.ns_arg(k.init.pid_ns)
         );
     }
-    require_type(k, ns, NsType::Mnt)?;
+    require::<MntNamespace>(k, ns)?;
     let current = k.namespaces[ns].common.ns_id;
     let others = k.namespaces.iter().filter(|(_, n)| n.ns_type() == NsType::Mnt);
     let ids = others.map(|(id, n)| (n.common.ns_id, id));
@@ -201,7 +195,7 @@ fn pidfd_ioctl(k: &mut Kernel, me: TaskId, task: Option<TaskId>, request: u32, a
 fn namespace_of_entry(k: &Kernel, task: TaskId, entry: &NsEntry) -> NsId {
     match entry.source {
         Source::Slot(slot) => k.task_ns(task, slot).expect("a task with an nsproxy"),
-        Source::ThreadPid => k.task_active_pid_ns(task),
-        Source::Cred => k.cred_of(task).user_ns.id(),
+        Source::ThreadPid => k.task_active_pid_ns(task).any(),
+        Source::Cred => k.cred_of(task).user_ns.id().any(),
     }
 }

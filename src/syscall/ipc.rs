@@ -7,7 +7,7 @@ use crate::kernel::cred::{Kgid, Kuid, OVERFLOW_ID};
 use crate::kernel::ipc::{ACCESS_READ, IPC_PRIVATE, IpcObject, MODE_BITS, Perm};
 use crate::kernel::pid::Pid;
 use crate::kernel::refcount::Held;
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::{IpcNsId, Kernel, TaskId};
 use crate::{bail, err};
 
 /// Bytes of one message the lab keeps; Linux has no memory for more either, sooner or later.
@@ -92,7 +92,7 @@ pub(super) fn get<T: IpcObject>(
     me: TaskId,
     args: GetArgs,
     check: impl Fn(&T) -> Result<()>,
-    create: impl FnOnce(&mut Kernel, NsId, Perm) -> Result<i32>,
+    create: impl FnOnce(&mut Kernel, IpcNsId, Perm) -> Result<i32>,
 ) -> Outcome {
     let ns = k.ipc_ns_of(me);
     if args.key != IPC_PRIVATE {
@@ -156,7 +156,7 @@ pub(super) fn find_for_stat<T: IpcObject>(k: &Kernel, me: TaskId, id: i32, op: I
 
 /// What stat tells of owner and mode; the identifier too where that is the call's result.
 pub(super) fn stat(k: &Kernel, me: TaskId, perm: &Perm, op: IpcCtl) -> IpcStat {
-    let user = k.namespaces[k.cred_of(me).user_ns.id()].user();
+    let user = &k.namespaces[k.cred_of(me).user_ns.id()];
     let uid = |kuid: Kuid| user.from_kuid(kuid).unwrap_or(OVERFLOW_ID);
     let gid = |kgid: Kgid| user.from_kgid(kgid).unwrap_or(OVERFLOW_ID);
     IpcStat {
@@ -180,7 +180,7 @@ pub(super) fn numbers(k: &Kernel, me: TaskId, pid: Option<&Held<Pid>>) -> Number
 ///
 /// # Errors
 /// EINVAL: there is none; EPERM: not the caller's.
-pub(super) fn find_for_change<T: IpcObject>(k: &Kernel, me: TaskId, ns: NsId, id: i32) -> Result<&T> {
+pub(super) fn find_for_change<T: IpcObject>(k: &Kernel, me: TaskId, ns: IpcNsId, id: i32) -> Result<&T> {
     let object: &T = k.ipc_object(ns, id)?;
     k.check_ipc_owner(me, ns, object.perm())?;
     Ok(object)
@@ -192,7 +192,7 @@ pub(super) fn find_for_change<T: IpcObject>(k: &Kernel, me: TaskId, ns: NsId, id
 /// EINVAL: an id the caller's user namespace does not map.
 pub(super) fn updated_perm(k: &Kernel, me: TaskId, perm: &Perm, set: &SetArgs) -> Result<Perm> {
     let user_ns = k.cred_of(me).user_ns.id();
-    let user = k.namespaces[user_ns].user();
+    let user = &k.namespaces[user_ns];
     let mut new = perm.clone();
     if let Some(uid) = set.uid {
         let Some(kuid) = user.make_kuid(uid) else {
@@ -213,6 +213,6 @@ pub(super) fn updated_perm(k: &Kernel, me: TaskId, perm: &Perm, set: &SetArgs) -
 }
 
 /// The highest index in use, 0 if there is none: the result of the info commands.
-pub(super) fn max_idx<T: IpcObject>(k: &Kernel, ns: NsId) -> i32 {
+pub(super) fn max_idx<T: IpcObject>(k: &Kernel, ns: IpcNsId) -> i32 {
     T::ids(k.ipc(ns)).objects.highest().unwrap_or(0)
 }

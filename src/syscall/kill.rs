@@ -33,7 +33,7 @@ pub fn sys_kill(k: &mut Kernel, me: TaskId, pid: PidArg, signo: i32) -> Outcome 
 /// Everybody visible but number 1 of the namespace and the caller's own process. Refusals are not reported.
 fn kill_all(k: &mut Kernel, me: TaskId, signo: i32) -> Result<()> {
     let ns = k.task_active_pid_ns(me);
-    let numbers: Vec<_> = k.namespaces[ns].pid().idr.iter().filter(|(nr, _)| *nr > 1).collect();
+    let numbers: Vec<_> = k.namespaces[ns].idr.iter().filter(|(nr, _)| *nr > 1).collect();
     let processes = numbers.into_iter().filter_map(|(_, pid)| k.pids[pid].attached.process);
     let targets: Vec<TaskId> =
         processes.map(|s| k.signals[s].leader).filter(|&t| !k.is_same_thread_group(t, me)).collect();

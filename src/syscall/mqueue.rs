@@ -163,7 +163,7 @@ fn check_existing(k: &Kernel, me: TaskId, queue: MqueueId, args: &MqOpen, flags:
 fn check_new(k: &Kernel, me: TaskId, fs: MqueueFsId, attr: Option<(i64, i64)>) -> Result<(i64, i64)> {
     let cred = k.cred_of(me);
     let user_ns = k.mqueue_fs[fs].user_ns.id();
-    let user = k.namespaces[user_ns].user();
+    let user = &k.namespaces[user_ns];
     if user.from_kuid(cred.ids.fsuid).is_none() || user.from_kgid(cred.ids.fsgid).is_none() {
         bail!(EOVERFLOW, "the caller's fsuid or fsgid has no mapping in {}", k.ns_arg(user_ns));
     }

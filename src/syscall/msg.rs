@@ -9,7 +9,7 @@ use crate::errno::Result;
 use crate::kernel::capability::Cap;
 use crate::kernel::ipc::msg::{Message, MsgQueue, Search};
 use crate::kernel::ipc::{ACCESS_READ, ACCESS_WRITE, Perm};
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::{IpcNsId, Kernel, TaskId};
 use crate::{bail, err};
 
 /// Constants of IPC_INFO, without a meaning for long (`include/uapi/linux/msg.h`).
@@ -51,7 +51,7 @@ pub(super) fn sys_msg(k: &mut Kernel, me: TaskId, call: &MsgCall) -> Outcome {
 }
 
 /// `newque`
-fn new_queue(k: &mut Kernel, ns: NsId, perm: Perm) -> Result<i32> {
+fn new_queue(k: &mut Kernel, ns: IpcNsId, perm: Perm) -> Result<i32> {
     let ctime = k.real_seconds();
     let ipc = k.ipc_mut(ns);
     ipc.msg_ids.check_room(ipc.msg_ctlmni)?;
@@ -179,7 +179,7 @@ fn msgctl(k: &mut Kernel, me: TaskId, id: i32, op: IpcCtl) -> Outcome {
     }
 }
 
-fn msg_set(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, set: &SetArgs) -> Outcome {
+fn msg_set(k: &mut Kernel, me: TaskId, ns: IpcNsId, id: i32, set: &SetArgs) -> Outcome {
     let queue: &MsgQueue = ipc::find_for_change(k, me, ns, id)?;
     let qbytes = set.qbytes.unwrap_or(queue.qbytes);
     let msgmnb = u64::from(k.ipc(ns).msg_ctlmnb.unsigned_abs());
@@ -214,7 +214,7 @@ fn stat(k: &Kernel, me: TaskId, queue: &MsgQueue, op: IpcCtl) -> Return {
 }
 
 /// `struct msginfo`, and the highest index in use.
-fn info(k: &Kernel, ns: NsId, op: IpcCtl) -> Return {
+fn info(k: &Kernel, ns: IpcNsId, op: IpcCtl) -> Return {
     let ipc = k.ipc(ns);
     let (msgpool, msgmap, msgtql) = match op {
         IpcCtl::UsageInfo => {

@@ -119,7 +119,7 @@ fn check_room_for(k: &Kernel, me: TaskId, dir: Node, name: &[u8]) -> Result<()> 
 fn check_ids(k: &Kernel, me: TaskId, dir: Node) -> Result<()> {
     let Place::Dentry(id) = dir.place else { return Ok(()) };
     let ids = &k.cred_of(me).ids;
-    let owner = k.namespaces[k.sb_user_ns(k.vfs.dentries[id].sb)].user();
+    let owner = &k.namespaces[k.sb_user_ns(k.vfs.dentries[id].sb)];
     if owner.from_kuid(ids.fsuid).is_none() || owner.from_kgid(ids.fsgid).is_none() {
         bail!(EOVERFLOW, "the user namespace of the file system does not map the caller's ids");
     }

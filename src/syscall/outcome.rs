@@ -2,7 +2,7 @@
 
 use crate::errno::{Errno, Error};
 use crate::kernel::signal::PendingSignal;
-use crate::kernel::{Kernel, MqueueId, NsId, PidId, TaskId};
+use crate::kernel::{IpcNsId, Kernel, MqueueId, PidId, TaskId};
 use crate::syscall::SigAction;
 use crate::tree::FileType;
 
@@ -46,11 +46,11 @@ pub enum WaitFor {
     /// A child of the caller's process to die, stop or continue.
     Child,
     /// A message in this System V queue.
-    Message { ns: NsId, id: i32 },
+    Message { ns: IpcNsId, id: i32 },
     /// Room in this System V queue.
-    MessageRoom { ns: NsId, id: i32 },
+    MessageRoom { ns: IpcNsId, id: i32 },
     /// Another value of this semaphore.
-    Semaphore { ns: NsId, id: i32, num: u16 },
+    Semaphore { ns: IpcNsId, id: i32, num: u16 },
     /// A message in this POSIX queue.
     MqMessage(MqueueId),
     /// Room in this POSIX queue.
@@ -289,4 +289,76 @@ pub struct ShmUsage {
     pub used_ids: i32,
     pub shm_tot: u64,
     pub max_idx: i32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control;
+    use crate::syscall::dispatch;
+
+    fn call(k: &mut Kernel, line: &str) -> Outcome {
+        let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let call = control::parse_write(control::verb(name).unwrap(), rest.as_bytes()).unwrap();
+        let init = k.init.task;
+        dispatch(k, init, &call)
+    }
+
+    #[test]
+    fn what_would_wait_says_for_what() {
+        let mut k = Kernel::boot();
+        for line in ["clone", "msgget 1 create 600", "semget 1 1 create 600", "mq_open q create maxmsg=1 msgsize=1 600"]
+        {
+            call(&mut k, line).unwrap();
+        }
+        let ns = k.ipc_ns_of(k.init.task);
+        let queue = k.mqueues.iter().map(|(id, _)| id).next().unwrap();
+        for (line, expected) in [
+            ("wait", WaitFor::Child),
+            ("waitid all exited", WaitFor::Child),
+            ("msgrcv 0 0", WaitFor::Message { ns, id: 0 }),
+            ("semop 0 0,-1", WaitFor::Semaphore { ns, id: 0, num: 0 }),
+            ("mq_receive 0", WaitFor::MqMessage(queue)),
+            ("sigwaitinfo SIGUSR1", WaitFor::Signal(10)),
+        ] {
+            match call(&mut k, line) {
+                Err(Stop::Blocked { on, why }) => assert_eq!((on, why.errno), (expected, Errno::EAGAIN), "{line}"),
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+        call(&mut k, "mq_send 0 0 x").unwrap();
+        let full = call(&mut k, "mq_send 0 0 x");
+        assert!(matches!(full, Err(Stop::Blocked { on: WaitFor::MqRoom(at), .. }) if at == queue), "{full:?}");
+        call(&mut k, "msgctl 0 set qbytes=1").unwrap();
+        let full = call(&mut k, "msgsnd 0 1 xx");
+        assert!(matches!(full, Err(Stop::Blocked { on: WaitFor::MessageRoom { .. }, .. })), "{full:?}");
+    }
+
+    #[test]
+    fn who_does_not_want_to_wait_is_told_at_once() {
+        let mut k = Kernel::boot();
+        for line in ["clone", "msgget 1 create 600", "semget 1 1 create 600", "mq_open q create nonblock 600"] {
+            call(&mut k, line).unwrap();
+        }
+        assert_eq!(call(&mut k, "wait -1 1").unwrap(), Return::Wait(None));
+        assert_eq!(call(&mut k, "waitid all exited 1").unwrap(), Return::Waitid(None));
+        for (line, errno) in [
+            ("msgrcv 0 0 nowait", Errno::ENOMSG),
+            ("semop 0 0,-1,nowait", Errno::EAGAIN),
+            ("mq_receive 0", Errno::EAGAIN),
+        ] {
+            let refused = call(&mut k, line);
+            assert!(matches!(&refused, Err(Stop::Failed(error)) if error.errno == errno), "{line}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_comes_with_its_type_or_priority() {
+        let mut k = Kernel::boot();
+        for line in ["msgget 1 create 600", "msgsnd 0 7 x", "mq_open q create 600", "mq_send 0 5 y"] {
+            call(&mut k, line).unwrap();
+        }
+        assert_eq!(call(&mut k, "msgrcv 0 0").unwrap(), Return::Message { mtype: 7, text: b"x".to_vec() });
+        assert_eq!(call(&mut k, "mq_receive 0").unwrap(), Return::MqMessage { prio: 5, text: b"y".to_vec() });
+    }
 }

@@ -94,7 +94,7 @@ pub fn sys_stat(k: &mut Kernel, me: TaskId, path: &[u8], follow: bool) -> Outcom
 }
 
 fn stat_of(k: &Kernel, me: TaskId, attr: &Attr) -> Stat {
-    let user = k.namespaces[k.cred_of(me).user_ns.id()].user();
+    let user = &k.namespaces[k.cred_of(me).user_ns.id()];
     let uid = user.from_kuid(attr.uid).unwrap_or(OVERFLOW_ID);
     let gid = user.from_kgid(attr.gid).unwrap_or(OVERFLOW_ID);
     Stat { file_type: attr.file_type, mode: attr.mode, uid, gid, ino: attr.ino }
@@ -107,7 +107,7 @@ fn pidfd_stat(ino: u64) -> Stat {
 
 /// A socket belongs to its maker.
 fn socket_stat(k: &Kernel, me: TaskId, socket: &Socket) -> Stat {
-    let user = k.namespaces[k.cred_of(me).user_ns.id()].user();
+    let user = &k.namespaces[k.cred_of(me).user_ns.id()];
     let uid = user.from_kuid(socket.uid).unwrap_or(OVERFLOW_ID);
     Stat { file_type: FileType::Socket, mode: 0o777, uid, gid: 0, ino: socket.ino }
 }

@@ -19,7 +19,7 @@ const LINUX_REBOOT_MAGIC2: [u32; 4] = [672_274_793, 85_072_278, 369_367_448, 537
 /// does not have; EPERM for the initial pid namespace, since a lab does not end.
 pub fn sys_reboot(k: &mut Kernel, me: TaskId, command: RebootCommand, magic: Option<(u32, u32)>) -> Outcome {
     let ns = k.task_active_pid_ns(me);
-    let owner = k.ns_owner(ns).expect("a pid namespace has an owner");
+    let owner = k.owner_of(ns);
     if !k.ns_capable(me, owner, Cap::SYS_BOOT) {
         bail!(EPERM, "CAP_SYS_BOOT missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(ns));
     }
@@ -36,9 +36,9 @@ pub fn sys_reboot(k: &mut Kernel, me: TaskId, command: RebootCommand, magic: Opt
         RebootCommand::Halt | RebootCommand::PowerOff => SIGINT,
         RebootCommand::CadOn => bail!(EINVAL, "a pid namespace has no Ctrl-Alt-Del"),
     };
-    k.namespaces[ns].pid_mut().reboot = status;
+    k.namespaces[ns].reboot = status;
     k.work.push_back(Work::Exit(me, 0));
-    if let Some(init) = k.namespaces[ns].pid().child_reaper {
+    if let Some(init) = k.namespaces[ns].child_reaper {
         k.send_signal(Sender::Kernel, init, true, SIGKILL);
     }
     Ok(Return::DONE)

@@ -6,7 +6,7 @@ use super::{Outcome, Return};
 use crate::errno::Result;
 use crate::kernel::ipc::sem::{Adjustments, SEMAEM, SEMVMX, Sem, SemOp, SemSet, SemopOutcome};
 use crate::kernel::ipc::{ACCESS_READ, ACCESS_WRITE, Perm};
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::{IpcNsId, Kernel, TaskId};
 use crate::{bail, err};
 
 /// Constants of IPC_INFO (`include/uapi/linux/sem.h`).
@@ -68,7 +68,7 @@ fn semget(k: &mut Kernel, me: TaskId, args: GetArgs, nsems: i32) -> Outcome {
 }
 
 /// `newary`
-fn new_set(k: &mut Kernel, ns: NsId, perm: Perm, nsems: i32) -> Result<i32> {
+fn new_set(k: &mut Kernel, ns: IpcNsId, perm: Perm, nsems: i32) -> Result<i32> {
     let ctime = k.real_seconds();
     let ipc = k.ipc_mut(ns);
     let [_, semmns, _, semmni] = ipc.sem_ctls;
@@ -128,7 +128,7 @@ fn semop(k: &mut Kernel, me: TaskId, id: i32, ops: &[SemOp]) -> Outcome {
     Ok(Return::DONE)
 }
 
-fn blocked(ns: NsId, id: i32, op: SemOp, value: i32) -> Stop {
+fn blocked(ns: IpcNsId, id: i32, op: SemOp, value: i32) -> Stop {
     let wait = if op.nowait { "IPC_NOWAIT" } else { "the call would block" };
     let (num, delta) = (u32::from(op.num), i32::from(op.delta));
     let why = err!(EAGAIN, "semaphore {} is {}, which does not allow {}: {}", num, value, delta, wait);
@@ -139,7 +139,7 @@ fn blocked(ns: NsId, id: i32, op: SemOp, value: i32) -> Stop {
 }
 
 /// Sets a value and who did it.
-fn set_value(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, num: u16, value: i32) {
+fn set_value(k: &mut Kernel, me: TaskId, ns: IpcNsId, id: i32, num: u16, value: i32) {
     let pid = k.hold_tgid(me);
     let sem = &mut k.ipc_found::<SemSet>(ns, id).sems[usize::from(num)];
     sem.value = value;
@@ -172,7 +172,7 @@ fn semctl(k: &mut Kernel, me: TaskId, id: i32, op: &SemCtl) -> Outcome {
     }
 }
 
-fn readable(k: &Kernel, me: TaskId, ns: NsId, id: i32) -> Result<&SemSet> {
+fn readable(k: &Kernel, me: TaskId, ns: IpcNsId, id: i32) -> Result<&SemSet> {
     let set: &SemSet = k.ipc_object(ns, id)?;
     k.check_ipc_access(me, ns, &set.perm, ACCESS_READ)?;
     Ok(set)
@@ -193,7 +193,7 @@ fn check_value(value: i32) -> Result<()> {
 }
 
 /// SETVAL: nobody undoes anything on this semaphore any more (`semctl_setval`).
-fn semctl_setval(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, num: i32, value: i32) -> Outcome {
+fn semctl_setval(k: &mut Kernel, me: TaskId, ns: IpcNsId, id: i32, num: i32, value: i32) -> Outcome {
     check_value(value)?;
     let set: &SemSet = k.ipc_object(ns, id)?;
     let num = check_num(set, num)?;
@@ -204,7 +204,7 @@ fn semctl_setval(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, num: i32, value:
     Ok(Return::DONE)
 }
 
-fn semctl_setall(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, values: &[i32]) -> Outcome {
+fn semctl_setall(k: &mut Kernel, me: TaskId, ns: IpcNsId, id: i32, values: &[i32]) -> Outcome {
     let set: &SemSet = k.ipc_object(ns, id)?;
     k.check_ipc_access(me, ns, &set.perm, ACCESS_WRITE)?;
     if values.len() != set.sems.len() {
@@ -219,7 +219,7 @@ fn semctl_setall(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, values: &[i32]) 
     Ok(Return::DONE)
 }
 
-fn sem_ipc_ctl(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, op: IpcCtl) -> Outcome {
+fn sem_ipc_ctl(k: &mut Kernel, me: TaskId, ns: IpcNsId, id: i32, op: IpcCtl) -> Outcome {
     match op {
         IpcCtl::Info | IpcCtl::UsageInfo => return Ok(info(k, ns, op)),
         IpcCtl::Stat | IpcCtl::StatIndex | IpcCtl::StatAny => {
@@ -244,7 +244,7 @@ fn sem_ipc_ctl(k: &mut Kernel, me: TaskId, ns: NsId, id: i32, op: IpcCtl) -> Out
 }
 
 /// `struct seminfo`, and the highest index in use.
-fn info(k: &Kernel, ns: NsId, op: IpcCtl) -> Return {
+fn info(k: &Kernel, ns: IpcNsId, op: IpcCtl) -> Return {
     let ipc = k.ipc(ns);
     let [semmsl, semmns, semopm, semmni] = ipc.sem_ctls;
     let (semusz, semaem) = match op {

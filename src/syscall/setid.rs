@@ -175,7 +175,7 @@ fn fix_setfsuid_caps(old: &NewCred, new: &mut NewCred, root: Option<Kuid>) {
 fn kernel_id<T: IdKind>(k: &Kernel, task: TaskId, id: Option<u32>) -> Result<Option<T>> {
     let Some(id) = id else { return Ok(None) };
     let ns = k.cred_of(task).user_ns.id();
-    let Some(mapped) = T::from_inside(k.namespaces[ns].user(), id) else {
+    let Some(mapped) = T::from_inside(&k.namespaces[ns], id) else {
         bail!(EINVAL, "{} {} has no mapping in {}", T::WORD, id, k.ns_arg(ns));
     };
     Ok(Some(mapped))
@@ -223,7 +223,7 @@ fn set_three<T: IdKind>(k: &mut Kernel, task: TaskId, ids: [Option<u32>; 3]) -> 
 /// setfsuid, setfsgid: the old id, whether the call did anything or not.
 fn set_fs<T: IdKind>(k: &mut Kernel, task: TaskId, id: Option<u32>) -> Outcome {
     let old = k.prepare_creds(task);
-    let ns = k.namespaces[old.user_ns].user();
+    let ns = &k.namespaces[old.user_ns];
     let quad = T::quad(&old.ids);
     let result = Ok(Return::Num(i64::from(quad.fs.to_inside(ns).unwrap_or(OVERFLOW_ID))));
     let Some(id) = id.and_then(|id| T::from_inside(ns, id)).filter(|&id| id != quad.fs) else { return result };

@@ -5,9 +5,10 @@ use super::{CloneFlags, Outcome, Return, Target};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::file::OpenFlags;
-use crate::kernel::ns::{InstallCtx, NS_TABLE, NsOps, NsType, Slot};
+use crate::kernel::ns::{InstallCtx, IpcNamespace, NS_TABLE, NsKind, NsOps, NsType, TimeNamespace};
 use crate::kernel::nsproxy::{NsProxy, nsproxy_flags};
 use crate::kernel::ptrace::PtraceMode;
+use crate::kernel::table::Id;
 use crate::kernel::{Kernel, NsId, TaskId};
 
 /// The namespaces to join, in the order of the checks.
@@ -28,7 +29,7 @@ pub fn sys_setns(k: &mut Kernel, me: TaskId, target: &Target, flags: u64) -> Out
     };
     let ctx = InstallCtx {
         task: me,
-        user_ns: joined(&joins, NsType::User).unwrap_or_else(|| k.cred_of(me).user_ns.id()),
+        user_ns: joined(k, &joins).unwrap_or_else(|| k.cred_of(me).user_ns.id()),
         private_fs: joins.len() > 1,
     };
     for (ops, ns) in &joins {
@@ -38,8 +39,8 @@ pub fn sys_setns(k: &mut Kernel, me: TaskId, target: &Target, flags: u64) -> Out
     Ok(Return::DONE)
 }
 
-fn joined(joins: &Joins, ns_type: NsType) -> Option<NsId> {
-    joins.iter().find(|(ops, _)| ops.ns_type == ns_type).map(|(_, ns)| *ns)
+fn joined<S: NsKind>(k: &Kernel, joins: &Joins) -> Option<Id<S>> {
+    joins.iter().find_map(|(_, ns)| k.namespaces.typed(*ns))
 }
 
 fn join_one(k: &Kernel, ns: NsId, flags: u64) -> Result<Joins> {
@@ -67,8 +68,8 @@ fn join_of_task(k: &Kernel, me: TaskId, task: Option<TaskId>, flags: u64) -> Res
 /// The namespace a pidfd stands for: the active ones, not those for children.
 fn namespace_of(k: &Kernel, task: TaskId, nsproxy: &NsProxy, ops: &NsOps) -> NsId {
     match (ops.setns_slot.or(ops.slot), ops.ns_type) {
-        (None, _) => k.cred_of(task).user_ns.id(),
-        (Some(_), NsType::Pid) => k.task_active_pid_ns(task),
+        (None, _) => k.cred_of(task).user_ns.id().any(),
+        (Some(_), NsType::Pid) => k.task_active_pid_ns(task).any(),
         (Some(slot), _) => nsproxy.get(slot),
     }
 }
@@ -82,19 +83,18 @@ fn commit(k: &mut Kernel, me: TaskId, joins: &Joins) {
             k.set_slot(&nsproxy, slot, *ns);
         }
     }
-    if let Some(user_ns) = joined(joins, NsType::User) {
+    if let Some(user_ns) = joined(k, joins) {
         let cred = k.prepare_creds(me).in_user_ns(user_ns);
         k.commit_creds(me, cred);
     }
-    if joined(joins, NsType::Ipc).is_some() {
+    if joined::<IpcNamespace>(k, joins).is_some() {
         k.exit_sem(me);
     }
-    if joined(joins, NsType::Time).is_some() {
-        let time = k.nsproxies[nsproxy.id()].get(Slot::Time);
-        k.namespaces[time].time_mut().frozen_offsets = true;
+    if let Some(time) = joined::<TimeNamespace>(k, joins) {
+        k.namespaces[time].frozen_offsets = true;
     }
     k.switch_task_namespaces(me, Some(nsproxy));
-    if let Some(ns) = joined(joins, NsType::Mnt) {
+    if let Some(ns) = joined(k, joins) {
         // Whatever the root was: also the own namespace is entered at its top.
         let fs = k.tasks[me].fs.as_ref().expect("only a live task makes calls").id();
         let top = k.topmost_root(ns);

@@ -8,7 +8,7 @@ use crate::errno::Result;
 use crate::kernel::capability::Cap;
 use crate::kernel::ipc::shm::{PAGE_SIZE, SHM_LOCKED, ShmFile, ShmSegment, TASK_SIZE, pages};
 use crate::kernel::ipc::{ACCESS_READ, ACCESS_WRITE, Perm};
-use crate::kernel::{Kernel, MmId, NsId, TaskId};
+use crate::kernel::{IpcNsId, Kernel, MmId, TaskId};
 
 /// Pages of memory a lab has; one segment cannot have more (`__vm_enough_memory`).
 const TOTAL_PAGES: u64 = 1 << 20;
@@ -52,7 +52,7 @@ pub(super) fn sys_shm(k: &mut Kernel, me: TaskId, call: &ShmCall) -> Outcome {
 }
 
 /// `newseg`
-fn new_segment(k: &mut Kernel, me: TaskId, ns: NsId, perm: Perm, size: u64) -> Result<i32> {
+fn new_segment(k: &mut Kernel, me: TaskId, ns: IpcNsId, perm: Perm, size: u64) -> Result<i32> {
     let ipc = k.ipc(ns);
     if size == 0 || size > ipc.shm_ctlmax {
         bail!(EINVAL, "{} bytes, shmmax is {}", size.to_string(), ipc.shm_ctlmax.to_string());
@@ -205,9 +205,9 @@ fn shmctl(k: &mut Kernel, me: TaskId, id: i32, op: ShmCtl) -> Outcome {
 }
 
 /// `shmctl_do_lock`
-fn check_lock(k: &Kernel, me: TaskId, ns: NsId, id: i32) -> Result<()> {
+fn check_lock(k: &Kernel, me: TaskId, ns: IpcNsId, id: i32) -> Result<()> {
     let segment: &ShmSegment = k.ipc_object(ns, id)?;
-    let owner = k.ns_owner(ns).expect("an ipc namespace has an owner");
+    let owner = k.owner_of(ns);
     let euid = k.cred_of(me).ids.euid;
     if euid != segment.perm.uid && euid != segment.perm.cuid && !k.ns_capable(me, owner, Cap::IPC_LOCK) {
         bail!(
@@ -235,7 +235,7 @@ fn stat(k: &Kernel, me: TaskId, segment: &ShmSegment, op: IpcCtl) -> Return {
 }
 
 /// `struct shminfo`, and the highest index in use.
-fn limits(k: &Kernel, ns: NsId) -> Return {
+fn limits(k: &Kernel, ns: IpcNsId) -> Return {
     let ipc = k.ipc(ns);
     let shmmni = u64::from(ipc.shm_ctlmni.unsigned_abs());
     Return::ShmInfo(ShmInfo {
@@ -249,7 +249,7 @@ fn limits(k: &Kernel, ns: NsId) -> Return {
 }
 
 /// `struct shm_info`
-fn usage(k: &Kernel, ns: NsId) -> Return {
+fn usage(k: &Kernel, ns: IpcNsId) -> Return {
     let ipc = k.ipc(ns);
     Return::ShmUsage(ShmUsage {
         used_ids: ipc.shm_ids.in_use() as i32,

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::fd::{free_fd, install_fd, new_file, open_ns_fd};
 use super::outcome::{Stop, WaitFor};
-use super::{Outcome, Return, ioctl::SIOCGSKNS, namei};
+use super::{Outcome, Return, namei};
 use crate::errno::{Errno, Error, Result};
 use crate::kernel::capability::Cap;
 use crate::kernel::file::{FileKind, OpenFlags};
@@ -14,13 +14,14 @@ use crate::kernel::net::dev::DevKind;
 use crate::kernel::net::socket::{Endpoint, Family, Socket};
 use crate::kernel::net::{DevId, SocketId};
 use crate::kernel::node::{Node, Place};
-use crate::kernel::ns::Slot;
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::{Kernel, NetNsId, TaskId};
 use crate::tree;
 use crate::{bail, err};
 
 /// Ports below this one are privileged (`net.ipv4.ip_unprivileged_port_start`).
 const UNPRIVILEGED_PORT_START: u16 = 1024;
+/// The network namespace of a socket (`include/uapi/linux/sockios.h`).
+pub const SIOCGSKNS: u32 = 0x894c;
 /// Longest path of a socket file, bytes (`sockaddr_un.sun_path`).
 const PATH_MAX: usize = 108;
 
@@ -67,8 +68,8 @@ pub(super) fn sys_bind(k: &mut Kernel, me: TaskId, name: &SocketName) -> Outcome
     Ok(Return::Fd(fd))
 }
 
-fn own_net(k: &Kernel, me: TaskId) -> NsId {
-    k.task_ns(me, Slot::Net).expect("only a live task makes calls")
+fn own_net(k: &Kernel, me: TaskId) -> NetNsId {
+    k.current_nsproxy(me).net_ns()
 }
 
 /// A listening socket with a file (`unix_bind_bsd`).
@@ -115,11 +116,11 @@ fn file_listener(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<SocketId> {
 }
 
 /// `__inet_bind`, and `__inet6_bind`, which asks for the port first; port 0 becomes a free one.
-fn check_bind(k: &Kernel, me: TaskId, net: NsId, family: Family, addr: SocketAddr) -> Result<SocketAddr> {
+fn check_bind(k: &Kernel, me: TaskId, net: NetNsId, family: Family, addr: SocketAddr) -> Result<SocketAddr> {
     let ip = addr.ip();
     let check_address = || -> Result<()> {
         let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast() || k.broadcast(net, ip).is_some());
-        let is_virgin = ip.is_ipv4() && !k.namespaces[net].net().has_local_table;
+        let is_virgin = ip.is_ipv4() && !k.namespaces[net].has_local_table;
         if !(ip.is_unspecified() || ip.is_multicast() || is_broadcast || is_virgin) && k.local_source(net, ip).is_none()
         {
             bail!(EADDRNOTAVAIL, "{} is no address of {}", ip.to_string(), k.ns_arg(net));
@@ -129,7 +130,7 @@ fn check_bind(k: &Kernel, me: TaskId, net: NsId, family: Family, addr: SocketAdd
     if ip.is_ipv4() {
         check_address()?;
     }
-    let owner = k.ns_owner(net).expect("only the initial user namespace has no owner");
+    let owner = k.owner_of(net);
     let is_privileged = (1..UNPRIVILEGED_PORT_START).contains(&addr.port());
     if is_privileged && !k.ns_capable(me, owner, Cap::NET_BIND_SERVICE) {
         bail!(EACCES, "CAP_NET_BIND_SERVICE missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(net));
@@ -173,7 +174,7 @@ pub(super) fn sys_connect(k: &mut Kernel, me: TaskId, name: &SocketName) -> Outc
     Ok(Return::Fd(fd))
 }
 
-fn listener(k: &Kernel, net: NsId, family: Family, remote: &Endpoint) -> Result<SocketId> {
+fn listener(k: &Kernel, net: NetNsId, family: Family, remote: &Endpoint) -> Result<SocketId> {
     match k.find_listener(net, family, remote) {
         Some(server) => Ok(server),
         None => bail!(ECONNREFUSED, "nobody in {} listens there", k.ns_arg(net)),
@@ -181,7 +182,7 @@ fn listener(k: &Kernel, net: NsId, family: Family, remote: &Endpoint) -> Result<
 }
 
 /// `tcp_v4_connect`, `__ip4_datagram_connect` and those of IPv6.
-fn connect_inet(k: &Kernel, net: NsId, family: Family, addr: SocketAddr) -> Outcome<Parts> {
+fn connect_inet(k: &Kernel, net: NetNsId, family: Family, addr: SocketAddr) -> Outcome<Parts> {
     let ip = match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -280,9 +281,9 @@ pub(super) fn socket_ioctl(k: &mut Kernel, me: TaskId, socket: SocketId, request
         bail!(ENOTTY, "request {} is none of a socket", format!("{request:#x}"));
     }
     let net = k.net.sockets[socket].net.id();
-    let owner = k.ns_owner(net).expect("only the initial user namespace has no owner");
+    let owner = k.owner_of(net);
     if !k.ns_capable(me, owner, Cap::NET_ADMIN) {
         bail!(EPERM, "CAP_NET_ADMIN missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(net));
     }
-    open_ns_fd(k, me, net)
+    open_ns_fd(k, me, net.any())
 }

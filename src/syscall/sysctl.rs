@@ -13,7 +13,7 @@ use crate::kernel::ns::ipc::{IpcSysctl, SysctlPlace};
 use crate::kernel::pid::{PID_MAX_LIMIT, PID_MAX_MIN};
 use crate::kernel::scan::is_space;
 use crate::kernel::ucounts::UCOUNT_MAX;
-use crate::kernel::{Kernel, NsId};
+use crate::kernel::{IpcNsId, Kernel, NetNsId, PidNsId, UserNsId};
 use crate::tree::NetSysctl;
 
 /// Smallest `rmem_max`, bytes (`SOCK_MIN_RCVBUF`).
@@ -25,10 +25,10 @@ const NUMBER_LEN_LIMIT: usize = 21;
 ///
 /// # Errors
 /// EINVAL: not an integer from 301 to 4194304.
-pub fn write_pid_max(k: &mut Kernel, pid_ns: NsId, w: &Writing) -> Result<Written> {
+pub fn write_pid_max(k: &mut Kernel, pid_ns: PidNsId, w: &Writing) -> Result<Written> {
     let (value, written) = integer(w, PID_MAX_MIN..=PID_MAX_LIMIT)?;
     if let Some(value) = value {
-        k.namespaces[pid_ns].pid_mut().pid_max = value;
+        k.namespaces[pid_ns].pid_max = value;
     }
     Ok(written)
 }
@@ -40,7 +40,7 @@ pub fn write_pid_max(k: &mut Kernel, pid_ns: NsId, w: &Writing) -> Result<Writte
 /// 0 to its pid_max.
 pub fn write_ns_last_pid(k: &mut Kernel, w: &Writing) -> Result<Written> {
     let pid_ns = k.task_active_pid_ns(w.task);
-    let owner = k.ns_owner(pid_ns).expect("only the initial user namespace has no owner");
+    let owner = k.owner_of(pid_ns);
     if !k.checkpoint_restore_capable(w.task, owner) {
         bail!(
             EPERM,
@@ -49,7 +49,7 @@ pub fn write_ns_last_pid(k: &mut Kernel, w: &Writing) -> Result<Written> {
             k.ns_arg(pid_ns)
         );
     }
-    let pid_ns = k.namespaces[pid_ns].pid_mut();
+    let pid_ns = &mut k.namespaces[pid_ns];
     let (value, written) = integer(w, 0..=pid_ns.pid_max)?;
     if let Some(value) = value {
         pid_ns.idr.cursor = value + 1;
@@ -61,10 +61,10 @@ pub fn write_ns_last_pid(k: &mut Kernel, w: &Writing) -> Result<Written> {
 ///
 /// # Errors
 /// EINVAL: not an integer from 0 to 2147483647.
-pub fn write_max_namespaces(k: &mut Kernel, user_ns: NsId, ns_type: NsType, w: &Writing) -> Result<Written> {
+pub fn write_max_namespaces(k: &mut Kernel, user_ns: UserNsId, ns_type: NsType, w: &Writing) -> Result<Written> {
     let (value, written) = unsigned_long(w, 0..=UCOUNT_MAX)?;
     if let Some(value) = value {
-        k.namespaces[user_ns].user_mut().ucount_max[ns_type.ops().ucount] = value;
+        k.namespaces[user_ns].ucount_max[ns_type.ops().ucount] = value;
     }
     Ok(written)
 }
@@ -74,13 +74,13 @@ pub fn write_max_namespaces(k: &mut Kernel, user_ns: NsId, ns_type: NsType, w: &
 /// # Errors
 /// ENOENT: the device is gone or elsewhere. EPERM: forwarding, without CAP_NET_ADMIN over the owner of the namespace (`devinet_sysctl_forward`); EINVAL: not an
 /// integer, or one out of range.
-pub fn write_net(k: &mut Kernel, net: NsId, which: NetSysctl, w: &Writing) -> Result<Written> {
+pub fn write_net(k: &mut Kernel, net: NetNsId, which: NetSysctl, w: &Writing) -> Result<Written> {
     if let NetSysctl::Conf(ConfOf::Dev(dev), _) = which
         && k.net.devices.get(dev).is_none_or(|dev| dev.net != net)
     {
         bail!(ENOENT, "the device is no longer in {}", k.ns_arg(net));
     }
-    let owner = k.ns_owner(net).expect("only the initial user namespace has no owner");
+    let owner = k.owner_of(net);
     let forwards = matches!(which, NetSysctl::IpForward | NetSysctl::Conf(_, FORWARDING));
     if forwards && !k.ns_capable(w.task, owner, Cap::NET_ADMIN) {
         bail!(EPERM, "CAP_NET_ADMIN missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(net));
@@ -93,8 +93,8 @@ pub fn write_net(k: &mut Kernel, net: NsId, which: NetSysctl, w: &Writing) -> Re
     let (value, written) = integer(w, range)?;
     if let Some(value) = value {
         match which {
-            NetSysctl::Somaxconn => k.namespaces[net].net_mut().somaxconn = value,
-            NetSysctl::RmemMax => k.namespaces[net].net_mut().rmem_max = value,
+            NetSysctl::Somaxconn => k.namespaces[net].somaxconn = value,
+            NetSysctl::RmemMax => k.namespaces[net].rmem_max = value,
             NetSysctl::IpForward => k.set_conf(net, ConfOf::All, FORWARDING, value),
             NetSysctl::Conf(of, setting) => k.set_conf(net, of, setting, value),
         }
@@ -118,7 +118,7 @@ pub fn write_mount_max(k: &mut Kernel, w: &Writing) -> Result<Written> {
 ///
 /// # Errors
 /// EINVAL: not an integer in its range; of `sem` ERANGE too: SEMMNI out of range, the three before it being set.
-pub fn write_ipc(k: &mut Kernel, ns: NsId, sysctl: IpcSysctl, w: &Writing) -> Result<Written> {
+pub fn write_ipc(k: &mut Kernel, ns: IpcNsId, sysctl: IpcSysctl, w: &Writing) -> Result<Written> {
     let written = match k.ipc_mut(ns).sysctl_mut(sysctl) {
         SysctlPlace::Int(int) => set(int, integer(w, sysctl.range())?),
         SysctlPlace::Long(long) => set(long, unsigned_long(w, 0..=u64::MAX)?),

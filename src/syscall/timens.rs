@@ -5,8 +5,8 @@ use super::write::{Writing, Written};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
-use crate::kernel::ns::Slot;
 use crate::kernel::ns::time::Offset;
+use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::scan::Scanner;
 use crate::kernel::{Kernel, TaskId};
 
@@ -40,20 +40,20 @@ pub fn write_offsets(k: &mut Kernel, process: TaskId, w: &Writing) -> Result<Wri
         bail!(EINVAL, "{} bytes, at most {} are possible", w.bytes.len(), TEXT_LIMIT - 1);
     }
     let (offsets, used) = parse_offsets(w.bytes)?;
-    let Some(ns) = k.tasks.get(process).and_then(|_| k.task_ns(process, Slot::TimeForChildren)) else {
+    let Some(ns) = k.tasks.get(process).and_then(|_| k.nsproxy_of(process)).map(NsProxy::time_ns_for_children) else {
         bail!(ESRCH, "the process is dead and has no namespaces");
     };
-    let owner = k.ns_owner(ns).expect("only the initial user namespace has no owner");
+    let owner = k.owner_of(ns);
     if !k.cred_capable(w.opener.rights(), owner, Cap::SYS_TIME) {
         bail!(EPERM, "the opener had no CAP_SYS_TIME in {}, owner of {}", k.ns_arg(owner), k.ns_arg(ns));
     }
     for (_, offset) in &offsets {
         check_range(k.clock.now(), offset)?;
     }
-    if k.namespaces[ns].time().frozen_offsets {
+    if k.namespaces[ns].frozen_offsets {
         bail!(EACCES, "a task is or was in {}, its offsets are frozen", k.ns_arg(ns));
     }
-    let time = k.namespaces[ns].time_mut();
+    let time = &mut k.namespaces[ns];
     for (clock, offset) in offsets {
         match clock {
             Clock::Monotonic => time.monotonic = offset,

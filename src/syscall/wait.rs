@@ -91,7 +91,7 @@ pub fn sys_waitid(k: &mut Kernel, me: TaskId, which: WaitidWhich, options: u32) 
                 Event::Stopped(signo) => (CLD_STOPPED, signo),
                 Event::Continued => (CLD_CONTINUED, SIGCONT),
             };
-            let user = k.namespaces[k.cred_of(me).user_ns.id()].user();
+            let user = &k.namespaces[k.cred_of(me).user_ns.id()];
             let uid = user.from_kuid(uid).unwrap_or(OVERFLOW_ID);
             Ok(Return::Waitid(Some(ChildInfo { pid, uid, code, status })))
         }

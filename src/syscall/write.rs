@@ -2,12 +2,15 @@
 
 use super::{Outcome, Return, cgroup, cwd, fd, hostname, idmap, namei, sysctl, timens};
 use crate::bail;
+use crate::err;
 use crate::errno::Result;
 use crate::kernel::cred::NewCred;
 use crate::kernel::file::{Bound, FileKind, OpenFlags};
 use crate::kernel::mount::dentry::Content;
 use crate::kernel::node::{Node, Place};
-use crate::kernel::{DentryId, FileId, Kernel, TaskId};
+use crate::kernel::ns::NsKind;
+use crate::kernel::table::Id;
+use crate::kernel::{DentryId, FileId, Kernel, NsId, TaskId};
 use crate::tree::{self, Sysctl, Viewer, WriteTarget};
 
 /// Longest plain file, bytes.
@@ -126,29 +129,29 @@ fn perform(k: &mut Kernel, file: &Bound, w: &Writing) -> Result<Written> {
         (_, false) => {}
     }
     tree::may_write_sysctl(k, w.task, node, bound)?;
-    match (target, bound) {
-        (WriteTarget::Map(kind), Some(ns)) => idmap::write_map(k, ns, kind, w),
-        (WriteTarget::Setgroups, Some(ns)) => idmap::write_setgroups(k, ns, w),
-        (WriteTarget::Sysctl(Sysctl::PidMax), Some(ns)) => sysctl::write_pid_max(k, ns, w),
-        (WriteTarget::Sysctl(Sysctl::MaxNamespaces(kind)), Some(ns)) => sysctl::write_max_namespaces(k, ns, kind, w),
-        (WriteTarget::Sysctl(Sysctl::Ipc(sysctl)), Some(ns)) => sysctl::write_ipc(k, ns, sysctl, w),
-        (
-            WriteTarget::Map(_)
-            | WriteTarget::Setgroups
-            | WriteTarget::Cgroup(..)
-            | WriteTarget::Sysctl(Sysctl::PidMax | Sysctl::MaxNamespaces(_) | Sysctl::Net(_) | Sysctl::Ipc(_)),
-            None,
-        ) => bail!(ESRCH, "the task is gone"),
-        (WriteTarget::Sysctl(Sysctl::MountMax), _) => sysctl::write_mount_max(k, w),
-        (WriteTarget::File(dentry), _) => write_content(k, dentry, w),
-        (WriteTarget::Sysctl(Sysctl::NsLastPid), _) => sysctl::write_ns_last_pid(k, w),
-        (WriteTarget::Sysctl(Sysctl::Hostname), _) => hostname::write_name(k, hostname::NODENAME, w),
-        (WriteTarget::Sysctl(Sysctl::Domainname), _) => hostname::write_name(k, hostname::DOMAINNAME, w),
-        (WriteTarget::Sysctl(Sysctl::Net(which)), Some(ns)) => sysctl::write_net(k, ns, which, w),
-        (WriteTarget::Cgroup(id, file), Some(ns)) => cgroup::write(k, id, file, ns, w),
-        (WriteTarget::Comm(thread), _) => write_comm(k, thread, w),
-        (WriteTarget::TimensOffsets(process), _) => timens::write_offsets(k, process, w),
+    match target {
+        WriteTarget::Map(kind) => idmap::write_map(k, addressed(k, bound)?, kind, w),
+        WriteTarget::Setgroups => idmap::write_setgroups(k, addressed(k, bound)?, w),
+        WriteTarget::Sysctl(Sysctl::PidMax) => sysctl::write_pid_max(k, addressed(k, bound)?, w),
+        WriteTarget::Sysctl(Sysctl::MaxNamespaces(kind)) => {
+            sysctl::write_max_namespaces(k, addressed(k, bound)?, kind, w)
+        }
+        WriteTarget::Sysctl(Sysctl::Ipc(sysctl)) => sysctl::write_ipc(k, addressed(k, bound)?, sysctl, w),
+        WriteTarget::Sysctl(Sysctl::MountMax) => sysctl::write_mount_max(k, w),
+        WriteTarget::File(dentry) => write_content(k, dentry, w),
+        WriteTarget::Sysctl(Sysctl::NsLastPid) => sysctl::write_ns_last_pid(k, w),
+        WriteTarget::Sysctl(Sysctl::Hostname) => hostname::write_name(k, hostname::NODENAME, w),
+        WriteTarget::Sysctl(Sysctl::Domainname) => hostname::write_name(k, hostname::DOMAINNAME, w),
+        WriteTarget::Sysctl(Sysctl::Net(which)) => sysctl::write_net(k, addressed(k, bound)?, which, w),
+        WriteTarget::Cgroup(id, file) => cgroup::write(k, id, file, addressed(k, bound)?, w),
+        WriteTarget::Comm(thread) => write_comm(k, thread, w),
+        WriteTarget::TimensOffsets(process) => timens::write_offsets(k, process, w),
     }
+}
+
+/// The namespace a file addresses, which is of the kind its writer knows.
+fn addressed<S: NsKind>(k: &Kernel, bound: Option<NsId>) -> Result<Id<S>> {
+    bound.and_then(|ns| k.namespaces.typed(ns)).ok_or_else(|| err!(ESRCH, "the task is gone"))
 }
 
 /// Writes into a plain file. What lies between its end and the position is zero.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::structs;
 use crate::kernel::ns::{ENTRIES, NsEntry};
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::{Kernel, NsId, PidNsId, TaskId};
 
 /// All tasks, and the tasks of each namespace, by number in the initial pid namespace.
 pub(super) struct Census<'k> {
@@ -12,7 +12,7 @@ pub(super) struct Census<'k> {
     pub tasks: Vec<(i32, TaskId)>,
     members: BTreeMap<NsId, Vec<TaskId>>,
     /// The tasks of a pid namespace that are drawn below no other of it.
-    tops: BTreeMap<NsId, Vec<TaskId>>,
+    tops: BTreeMap<PidNsId, Vec<TaskId>>,
     /// The tasks drawn below one: children in the same pid namespace, and threads below their leader.
     below: BTreeMap<TaskId, Vec<TaskId>>,
 }
@@ -46,7 +46,7 @@ impl<'k> Census<'k> {
         self.members.get(&ns).map_or(&[], Vec::as_slice)
     }
 
-    pub fn tops(&self, pid_ns: NsId) -> &[TaskId] {
+    pub fn tops(&self, pid_ns: PidNsId) -> &[TaskId] {
         self.tops.get(&pid_ns).map_or(&[], Vec::as_slice)
     }
 

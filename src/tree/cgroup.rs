@@ -10,11 +10,11 @@ use crate::kernel::Kernel;
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::file::{CgroupFile, FILES};
 use crate::kernel::node::Place;
-use crate::kernel::ns::Slot;
+use crate::kernel::nsproxy::NsProxy;
 
 /// The cgroup that the reader's namespace shows as `/`; a zombie has no namespace and gets the whole hierarchy.
 pub(super) fn root(look: &Look<'_>) -> CgroupId {
-    let ns = look.k.task_ns(look.reader, Slot::Cgroup);
+    let ns = look.k.nsproxy_of(look.reader).map(NsProxy::cgroup_ns);
     ns.map_or(look.k.cgroup.root(), |ns| look.k.cgroup_ns_root(ns))
 }
 

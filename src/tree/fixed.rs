@@ -266,7 +266,7 @@ pub(super) fn nlink(dir: u16) -> u32 {
 /// The processes a view's `proc` lists: group leaders, by number.
 fn processes<'k>(look: &Look<'k>) -> impl Iterator<Item = (i32, TaskId)> {
     let k = look.k;
-    let numbers = k.namespaces.get(look.pid_ns).map(|ns| ns.pid().idr.iter());
+    let numbers = k.namespaces.state(look.pid_ns).map(|ns| ns.idr.iter());
     numbers.into_iter().flatten().filter_map(move |(nr, pid)| {
         let task = k.pids[pid].attached.task?;
         k.is_leader(task).then_some((nr, task))

@@ -7,7 +7,7 @@ use super::look::Look;
 use super::proc::pid::status;
 use crate::errno::Result;
 use crate::kernel::ns::ENTRIES;
-use crate::kernel::{NsId, TaskId};
+use crate::kernel::{NsId, TaskId, UserNsId};
 
 /// The whole file: an object with `namespaces`, by inum, and `tasks`, by number.
 pub(super) fn render(look: &Look<'_>) -> Result<Vec<u8>> {
@@ -27,7 +27,7 @@ fn namespace(census: &Census<'_>, ns: NsId) -> Value {
         "ns_id": namespace.common.ns_id,
         "count": namespace.common.count,
         "pins": namespace.common.pins,
-        "owner": inum(k.ns_owner(ns)),
+        "owner": inum(k.ns_owner(ns).map(UserNsId::any)),
         "parent": inum(k.ns_parent(ns)),
         "tasks": census.members(ns).iter().map(|&task| k.task_nr(task)).collect::<Vec<_>>(),
     })

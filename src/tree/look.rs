@@ -7,9 +7,11 @@ use crate::errno::{Errno, Error, Result};
 use crate::kernel::cred::{Kgid, Kuid, OVERFLOW_ID};
 use crate::kernel::file::{About, Bound};
 use crate::kernel::node::{Node, View};
-use crate::kernel::ns::{Slot, UserNamespace};
+use crate::kernel::ns::{NsKind, UserNamespace};
+use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::ptrace::PtraceMode;
-use crate::kernel::{Kernel, MountId, NsId, TaskId};
+use crate::kernel::table::Id;
+use crate::kernel::{Kernel, MountId, NetNsId, NsId, PidNsId, TaskId, UserNsId};
 
 /// One look at a file.
 #[derive(Clone, Copy)]
@@ -18,15 +20,15 @@ pub(super) struct Look<'k> {
     /// `current`: the task whose namespaces and rights count at the moment of the read.
     pub reader: TaskId,
     /// The opener's user namespace (`seq_user_ns`): ids are shown as it maps them.
-    pub user_ns: NsId,
+    pub user_ns: UserNsId,
     /// The pid namespace of this instance of `proc`: numbers are those of this namespace.
-    pub pid_ns: NsId,
+    pub pid_ns: PidNsId,
     /// The namespace the file is about since it was opened, see [`super::bind`].
     pub bound: Option<NsId>,
     /// The mount it goes through, in the file tree of some task.
     pub mount: Option<MountId>,
     /// The pid namespace the opener was in, where the file keeps it (`sysvipc`), else the reader's.
-    pub opener_pid_ns: NsId,
+    pub opener_pid_ns: PidNsId,
 }
 
 impl<'k> Look<'k> {
@@ -60,11 +62,13 @@ impl<'k> Look<'k> {
         match file.about {
             About::Table(ns) if is_gone(ns) => bail!(ENOENT, "the sysctl went with its namespace"),
             about if about.ns().is_some_and(is_gone) => bail!(ESRCH, "the namespace this file is about is gone"),
-            About::SysvIpc { pid_ns, .. } if is_gone(pid_ns) => bail!(ESRCH, "the opener's pid namespace is gone"),
+            About::SysvIpc { pid_ns, .. } if is_gone(pid_ns.any()) => {
+                bail!(ESRCH, "the opener's pid namespace is gone")
+            }
             About::SysvIpc { pid_ns, .. } => look.opener_pid_ns = pid_ns,
             About::Itself | About::Ns(_) | About::Table(_) | About::Mounts { .. } => {}
         }
-        if is_gone(file.opener.user_ns) {
+        if is_gone(file.opener.user_ns.any()) {
             bail!(ESRCH, "the opener's user namespace is gone");
         }
         look.user_ns = file.opener.user_ns;
@@ -83,9 +87,14 @@ impl<'k> Look<'k> {
         self.k.named_nr(task, self.pid_ns)
     }
 
+    /// What the file was bound to, as a namespace of the kind it is about.
+    pub fn bound_to<S: NsKind>(&self) -> Option<Id<S>> {
+        self.bound.and_then(|ns| self.k.namespaces.typed(ns))
+    }
+
     /// The network namespace the file is about, or the reader's; `None` of a zombie.
-    pub fn net_ns(&self) -> Option<NsId> {
-        self.bound.or_else(|| self.k.task_ns(self.reader, Slot::Net))
+    pub fn net_ns(&self) -> Option<NetNsId> {
+        self.bound_to().or_else(|| self.k.nsproxy_of(self.reader).map(NsProxy::net_ns))
     }
 
     /// The task's number in the pid namespace of the reader, whatever the view; 0 if it is outside (`task_pid_vnr`).
@@ -101,7 +110,7 @@ impl<'k> Look<'k> {
     /// The task, thread or not, that a name of this view's `proc` means.
     pub fn find(&self, name: &[u8]) -> Option<TaskId> {
         let nr = parse_number(name)?;
-        let pid = self.k.namespaces.get(self.pid_ns)?.pid().idr.get(nr)?;
+        let pid = self.k.namespaces.state(self.pid_ns)?.idr.get(nr)?;
         self.k.pids[pid].attached.task
     }
 
@@ -116,7 +125,7 @@ impl<'k> Look<'k> {
     }
 
     fn opener_ns(&self) -> &UserNamespace {
-        self.k.namespaces[self.user_ns].user()
+        &self.k.namespaces[self.user_ns]
     }
 
     /// Whether the reader may look into `target` as procfs asks it.
@@ -130,7 +139,7 @@ impl<'k> Look<'k> {
     }
 }
 
-fn live_active_pid_ns(k: &Kernel, task: TaskId) -> Result<NsId> {
+fn live_active_pid_ns(k: &Kernel, task: TaskId) -> Result<PidNsId> {
     if !k.tasks.contains(task) {
         bail!(ESRCH, "the task that looks is gone");
     }

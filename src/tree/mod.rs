@@ -302,7 +302,7 @@ fn attr_of(look: &Look<'_>, node: Node) -> Result<Attr> {
             attr.nlink = fixed::nlink(row);
             (attr.uid, attr.gid) = match fixed::row(row).kind {
                 fixed::Kind::Dir(fixed::Dir::Mqueue) => mqueue::root_owner(look),
-                _ => sys::rule(fixed::row(row), look.bound).owner(k),
+                _ => sys::rule(look, fixed::row(row)).owner(k),
             };
         }
         Place::MaxNamespaces(_) => attr.mode = 0o644,
@@ -315,7 +315,7 @@ fn attr_of(look: &Look<'_>, node: Node) -> Result<Attr> {
         Place::Pid(task, row) | Place::Tid(task, row) => {
             own(k, &mut attr, task, pid::row_at(row).mode);
             if pid::is_net_file(row) {
-                let owner = look.bound.map(|net| Rule::Net(net).owner(k));
+                let owner = look.bound_to().map(|net| Rule::Net(net).owner(k));
                 (attr.uid, attr.gid) = owner.unwrap_or((GLOBAL_ROOT_UID, GLOBAL_ROOT_GID));
             }
             let dir = TaskDir { task, thread: matches!(node.place, Place::Tid(..)) };
@@ -331,7 +331,7 @@ fn attr_of(look: &Look<'_>, node: Node) -> Result<Attr> {
         Place::Fd { task, info: true, .. } => own(k, &mut attr, task, 0o444),
         Place::NetConf(_, row) => {
             attr.mode = net_conf::mode(row);
-            if let Some(net) = look.bound {
+            if let Some(net) = look.bound_to() {
                 (attr.uid, attr.gid) = Rule::Net(net).owner(k);
             }
         }

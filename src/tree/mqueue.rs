@@ -5,7 +5,6 @@ use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
 use crate::kernel::ipc::mqueue::{MqueueFs, NotifyMethod};
 use crate::kernel::mount::sb::Keeps;
 use crate::kernel::node::Place;
-use crate::kernel::ns::Slot;
 use crate::kernel::{Kernel, MqueueId, TaskId};
 
 /// SIGEV_SIGNAL and SIGEV_NONE.
@@ -18,7 +17,7 @@ fn fs<'k>(look: &Look<'k>) -> Option<&'k MqueueFs> {
     if let Some(Keeps::Mqueue(queues)) = mounted.map(|sb| &sb.keeps) {
         return Some(&look.k.mqueue_fs[queues.id()]);
     }
-    let ns = look.k.task_ns(look.reader, Slot::Ipc)?;
+    let ns = look.k.nsproxy_of(look.reader)?.ipc_ns();
     Some(&look.k.mqueue_fs[look.k.mqueue_fs_of(ns)])
 }
 

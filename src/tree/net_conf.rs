@@ -61,7 +61,7 @@ pub(super) fn mode(row: Option<u8>) -> u16 {
 /// # Errors
 /// ENOENT: the device is elsewhere. ESRCH: the reader is a zombie and in no network namespace.
 pub(super) fn read(look: &Look<'_>, of: ConfOf, row: u8) -> Result<Vec<u8>> {
-    let Some(net) = look.bound else { bail!(ESRCH, "the reader is a zombie and in no network namespace") };
+    let Some(net) = look.bound_to() else { bail!(ESRCH, "the reader is a zombie and in no network namespace") };
     if let ConfOf::Dev(dev) = of
         && look.k.net.devices[dev].net != net
     {

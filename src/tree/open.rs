@@ -102,17 +102,19 @@ pub(super) fn about(look: &Look<'_>, node: Node) -> About {
         Place::Cgroup(_, Some(_)) => return of(own(Slot::Cgroup), About::Ns),
         Place::Fixed(row) if matches!(fixed::row(row).kind, Kind::SysvIpc(_)) => {
             let pid_ns = look.opener_pid_ns;
-            return own(Slot::Ipc).map_or(About::Itself, |ipc_ns| About::SysvIpc { ipc_ns, pid_ns });
+            return k
+                .nsproxy_of(look.reader)
+                .map_or(About::Itself, |own| About::SysvIpc { ipc_ns: own.ipc_ns(), pid_ns });
         }
         _ => {}
     }
     match write_target(node) {
         Some(WriteTarget::Map(_) | WriteTarget::Setgroups) => {
-            of(task.map(|task| k.cred_of(task).user_ns.id()), About::Ns)
+            of(task.map(|task| k.cred_of(task).user_ns.id().any()), About::Ns)
         }
         Some(WriteTarget::Sysctl(Sysctl::Net(_))) => of(own(Slot::Net), About::Table),
-        Some(WriteTarget::Sysctl(Sysctl::PidMax)) => About::Table(k.task_active_pid_ns(look.reader)),
-        Some(WriteTarget::Sysctl(Sysctl::MaxNamespaces(_))) => About::Table(look.user_ns),
+        Some(WriteTarget::Sysctl(Sysctl::PidMax)) => About::Table(k.task_active_pid_ns(look.reader).any()),
+        Some(WriteTarget::Sysctl(Sysctl::MaxNamespaces(_))) => About::Table(look.user_ns.any()),
         Some(WriteTarget::Sysctl(Sysctl::Ipc(_))) => of(own(Slot::Ipc), About::Table),
         Some(
             WriteTarget::Sysctl(Sysctl::Hostname | Sysctl::Domainname | Sysctl::NsLastPid | Sysctl::MountMax)
@@ -263,10 +265,10 @@ pub(super) fn check_access(look: &Look<'_>, node: Node, attr: &Attr, access: Acc
 fn sysctl_rule(look: &Look<'_>, node: Node) -> Option<Rule> {
     match node.place {
         Place::Fixed(row) if matches!(fixed::row(row).kind, Kind::Sysctl { .. } | Kind::Ipc(_)) => {
-            Some(sys::rule(fixed::row(row), look.bound))
+            Some(sys::rule(look, fixed::row(row)))
         }
-        Place::NetConf(_, Some(_)) => Some(look.bound.map_or(Rule::Root, Rule::Net)),
-        Place::MaxNamespaces(_) => Some(Rule::UserNs(look.bound.unwrap_or(look.user_ns))),
+        Place::NetConf(_, Some(_)) => Some(look.bound_to().map_or(Rule::Root, Rule::Net)),
+        Place::MaxNamespaces(_) => Some(Rule::UserNs(look.bound_to().unwrap_or(look.user_ns))),
         _ => None,
     }
 }
@@ -314,7 +316,7 @@ fn check_mode(k: &Kernel, cred: Rights<'_>, attr: &Attr, access: Access) -> Resu
         return Ok(());
     }
     let ns = cred.user_ns;
-    if !k.namespaces.contains(ns) {
+    if !k.namespaces.contains(ns.any()) {
         bail!(EACCES, "the user namespace of the opener is gone");
     }
     let capable = |cap| k.capable_wrt_inode_uidgid(cred, (attr.uid, attr.gid), cap);

@@ -5,7 +5,7 @@ use super::look::Look;
 use super::proc::pid::status;
 use crate::errno::Result;
 use crate::kernel::ns::NsType;
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::{Kernel, NsId, PidNsId, TaskId, UserNsId};
 
 const NS_COLUMNS: [&str; 7] = ["NAMESPACE", "TASKS", "PID", "UID", "COUNT", "PINS", "COMMAND"];
 const TASK_COLUMNS: [&str; 7] = ["PID NAMESPACE, TASK", "NSPID", "PPID", "UID", "STATE", "COMMAND", "NOT AS INIT"];
@@ -22,7 +22,7 @@ struct Branch {
 /// The whole file.
 pub(super) fn render(look: &Look<'_>) -> Result<Vec<u8>> {
     let census = Census::take(look.k);
-    let owners = table(&NS_COLUMNS, &owned(&census, look.k.init.user_ns));
+    let owners = table(&NS_COLUMNS, &owned(&census, look.k.init.user_ns.any()));
     let tasks = table(&TASK_COLUMNS, &nested(&census, look.k.init.pid_ns));
     Ok(format!("{owners}\n{tasks}").into_bytes())
 }
@@ -30,7 +30,7 @@ pub(super) fn render(look: &Look<'_>) -> Result<Vec<u8>> {
 /// A namespace with all that it owns, other kinds first.
 fn owned(census: &Census<'_>, ns: NsId) -> Branch {
     let k = census.k;
-    let mut below = census.nested(ns, |ns| k.ns_owner(ns));
+    let mut below = census.nested(ns, |ns| k.ns_owner(ns).map(UserNsId::any));
     below.sort_by_key(|&ns| (k.namespaces[ns].ns_type() == NsType::User, k.namespaces[ns].common.inum));
     let below = if k.namespaces[ns].ns_type() == NsType::User { below } else { Vec::new() };
     Branch { cells: ns_cells(census, ns), below: below.into_iter().map(|ns| owned(census, ns)).collect() }
@@ -54,11 +54,11 @@ fn ns_cells(census: &Census<'_>, ns: NsId) -> Vec<String> {
 
 /// A pid namespace with the tasks in it, each below its parent as far as that is in the same one, then the namespaces
 /// nested in it.
-fn nested(census: &Census<'_>, ns: NsId) -> Branch {
+fn nested(census: &Census<'_>, ns: PidNsId) -> Branch {
     let k = census.k;
     let tops = census.tops(ns).iter().map(|&task| task_branch(census, task, 0));
-    let inner = census.nested(ns, |ns| k.ns_parent(ns).filter(|_| k.namespaces[ns].ns_type() == NsType::Pid));
-    let inner = inner.into_iter().map(|ns| nested(census, ns));
+    let inner = census.nested(ns.any(), |ns| k.ns_parent(ns));
+    let inner = inner.into_iter().filter_map(|ns| k.namespaces.typed(ns)).map(|ns| nested(census, ns));
     let mut cells = vec![k.ns_arg(ns).to_string()];
     cells.resize(TASK_COLUMNS.len(), String::new());
     Branch { cells, below: tops.chain(inner).collect() }

@@ -10,7 +10,7 @@ use crate::kernel::mount::sb::SuperBlock;
 use crate::kernel::mount::site::{Path, Site};
 use crate::kernel::node::{Node, Place, View};
 use crate::kernel::refcount::Held;
-use crate::kernel::{DentryId, Kernel, MountId, NsId, TaskId};
+use crate::kernel::{DentryId, Kernel, MountId, PidNsId, TaskId};
 
 /// The root directory of a task, seen by `viewer`; `None` of a zombie.
 pub(super) fn of_task(k: &Kernel, task: TaskId, viewer: Option<TaskId>) -> Option<Node> {
@@ -36,7 +36,7 @@ pub(super) fn topmost(k: &Kernel, found: Node) -> Node {
 }
 
 /// The pid namespace whose numbers files have that are seen through a mount: of its `proc`, else the initial one.
-pub(super) fn pid_ns(k: &Kernel, mount: MountId) -> NsId {
+pub(super) fn pid_ns(k: &Kernel, mount: MountId) -> PidNsId {
     let sb = k.vfs.mounts.get(mount).map(|mount| &k.vfs.sbs[mount.sb.id()]);
     sb.and_then(SuperBlock::pid_ns).unwrap_or(k.init.pid_ns)
 }

@@ -15,9 +15,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, setfsuid};
-use nslab::fuse::{Lazy, is_lab, open_device, unmount};
+use nslab::fuse::{is_lab, open_device};
 use tempfile::TempDir;
 
 /// A user to whom the lab belongs nothing of.
@@ -52,8 +53,6 @@ const CLIENTS: usize = 4;
 struct Daemon {
     dir: TempDir,
     process: Child,
-    /// The number of its connection for fusectl(5).
-    connection: u32,
 }
 
 impl Daemon {
@@ -68,24 +67,18 @@ impl Daemon {
             }
             thread::sleep(Duration::from_millis(5));
         }
-        let connection = libc::minor(fs::metadata(dir.path())?.dev());
-        Ok(Daemon { dir, process, connection })
+        Ok(Daemon { dir, process })
     }
 
-    /// Ends the connection: whoever waits for it gets an error.
+    /// Takes the lab off and ends the connection: whoever waits for it gets an error.
     fn abort(&self) {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let mounted = Command::new("mount").args(["-t", "fusectl", "none"]).arg(dir.path()).status();
-        if mounted.is_ok_and(|status| status.success()) {
-            let _ = fs::write(dir.path().join(self.connection.to_string()).join("abort"), "1");
-            let _ = Command::new("umount").arg(dir.path()).status();
-        }
+        let _ = umount2(self.dir.path(), MntFlags::MNT_FORCE | MntFlags::MNT_DETACH);
     }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        let _ = unmount(self.dir.path(), Lazy::Yes);
+        self.abort();
         let _ = self.process.wait();
     }
 }

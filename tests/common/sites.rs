@@ -14,6 +14,7 @@ use nslab::script::{Call, Machine};
 pub const REASONS: &[(&str, &str, &str)] = &[
     ("syscall/clone.rs", "threads-max is {}", "takes four million tasks"),
     ("syscall/cred.rs", "{} groups, at most {} are possible", "takes a line of 65537 numbers"),
+    ("syscall/wait.rs", "no child has anything to report yet: the call would block", "a control file answers 0"),
     ("syscall/socket.rs", "no port is free", "takes 28232 sockets"),
     ("syscall/mqueue.rs", "a name of {} bytes", "takes a line of 4096 bytes, more than a control file takes"),
     ("syscall/write.rs", "a file has at most {} bytes", "takes a line of a megabyte"),

@@ -6,7 +6,6 @@ use std::sync::LazyLock;
 
 use nslab::errno::Errno;
 use nslab::kernel::node::{Node, Place};
-use nslab::kernel::ns::{NsType, Slot};
 use nslab::kernel::task::TaskState;
 use nslab::kernel::{Kernel, TaskId};
 use nslab::syscall::namei::NameCall;
@@ -123,7 +122,7 @@ pub fn real_path(k: &Kernel, me: TaskId, path: &[u8]) -> Option<String> {
     let (mount, _) = HOST.as_ref()?;
     let path = std::str::from_utf8(path).ok()?;
     let below = match path.strip_prefix("cgroup/") {
-        Some(below) if k.task_ns(me, Slot::Cgroup)? == k.initial(NsType::Cgroup) => below,
+        Some(below) if k.nsproxy_of(me)?.cgroup_ns() == k.init_ns() => below,
         Some(_) => return None,
         None => path.strip_prefix(LAB_MOUNT)?.strip_prefix('/')?,
     };
@@ -214,7 +213,7 @@ impl Pair {
                 continue;
             }
             seen.extend(COMPARED.iter().map(|file| line(&dir, file, read(file), &Some)));
-            let root = k.cgroup_ns_root(k.initial(NsType::Cgroup));
+            let root = k.cgroup_ns_root(k.init_ns());
             let here = k
                 .cgroup_descendants(root)
                 .into_iter()
@@ -269,7 +268,7 @@ impl Pair {
         let k = &self.k;
         let has_own = |id: &TaskId| {
             k.tasks[*id].state == TaskState::Running
-                && k.task_ns(*id, Slot::Cgroup).is_some_and(|ns| ns != k.initial(NsType::Cgroup))
+                && k.nsproxy_of(*id).is_some_and(|nsproxy| nsproxy.cgroup_ns() != k.init_ns())
                 && k.signal_of(*id).rlimits.nofile.soft > 64
         };
         let tasks: Vec<TaskId> = k.tasks.iter().map(|(id, _)| id).collect();

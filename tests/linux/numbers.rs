@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use nslab::kernel::file::FileKind;
-use nslab::kernel::ns::{ENTRIES, NsType, Slot};
-use nslab::kernel::{Kernel, NsId, TaskId};
+use nslab::kernel::ns::{ENTRIES, NsType};
+use nslab::kernel::{Kernel, PidNsId, TaskId};
 use nslab::syscall::{CloneArgs, CloneFlags};
 
 /// A number that no pid namespace ever hands out in a test.
@@ -66,13 +66,13 @@ impl Numbers {
         }
     }
 
-    fn in_ns(&self, k: &Kernel, ns: NsId, nr: i32) -> i32 {
+    fn in_ns(&self, k: &Kernel, ns: PidNsId, nr: i32) -> i32 {
         let Some(pid) = k.find_pid_ns(nr, k.init.pid_ns) else { return UNUSED };
         if ns == k.init.pid_ns { self.real_or_unused(nr) } else { k.pids[pid].nr_in(ns).unwrap_or(UNUSED) }
     }
 
     /// A number that is one of `ns` as it stands.
-    pub fn raw_in(&self, k: &Kernel, ns: Option<NsId>, raw: i32) -> i32 {
+    pub fn raw_in(&self, k: &Kernel, ns: Option<PidNsId>, raw: i32) -> i32 {
         if ns == Some(k.init.pid_ns) && raw > 0 { self.real_or_unused(raw) } else { raw }
     }
 
@@ -80,10 +80,10 @@ impl Numbers {
     /// namespace that the table does not know.
     pub fn asked(&self, k: &Kernel, me: TaskId, args: &CloneArgs, level: usize, tid: i64) -> Option<i32> {
         let in_new_ns = CloneFlags::from_bits_retain(args.flags).contains(CloneFlags::NEWPID);
-        let innermost = k.task_ns(me, Slot::PidForChildren)?;
-        let outermost = k.namespaces[innermost].pid().level as usize + usize::from(in_new_ns);
+        let innermost = k.nsproxy_of(me)?.pid_ns_for_children();
+        let outermost = k.namespaces[innermost].level as usize + usize::from(in_new_ns);
         let tid = i32::try_from(tid).unwrap_or(-1);
-        let is_number = tid > 0 && tid < k.namespaces[k.init.pid_ns].pid().pid_max;
+        let is_number = tid > 0 && tid < k.namespaces[k.init.pid_ns].pid_max;
         if level == outermost && is_number { self.real(tid) } else { Some(tid) }
     }
 
@@ -95,17 +95,17 @@ impl Numbers {
         Some((k.task_nr(task), entry.name))
     }
 
-    /// The namespace behind a descriptor of the caller.
-    pub fn namespace_at(&self, k: &Kernel, me: TaskId, fd: i32) -> Option<NsId> {
+    /// The pid namespace behind a descriptor of the caller.
+    pub fn namespace_at(&self, k: &Kernel, me: TaskId, fd: i32) -> Option<PidNsId> {
         match k.open_files[k.file_at(me, fd)?].kind {
-            FileKind::Ns(ns) => Some(ns),
+            FileKind::Ns(ns) => k.namespaces.typed(ns),
             _ => None,
         }
     }
 
     /// A path below `/proc`, with the machine's numbers; `None` for other paths, which are of the lab alone. Numbers after
     /// `proc/` are those of the namespace `own`.
-    pub fn path(&self, k: &Kernel, own: NsId, path: &[u8]) -> Option<Vec<u8>> {
+    pub fn path(&self, k: &Kernel, own: PidNsId, path: &[u8]) -> Option<Vec<u8>> {
         let text = std::str::from_utf8(path).ok()?;
         let (ns, rest) = if let Some(rest) = text.strip_prefix("/proc/") {
             (k.init.pid_ns, rest)
@@ -127,7 +127,7 @@ impl Numbers {
     }
 
     /// A number of `ns` as the machine's `/proc`, which is of the initial namespace, has it.
-    pub fn path_number(&self, k: &Kernel, ns: NsId, nr: i32) -> i32 {
+    pub fn path_number(&self, k: &Kernel, ns: PidNsId, nr: i32) -> i32 {
         k.find_pid_ns(nr, ns).map_or(UNUSED, |pid| self.real_or_unused(k.pids[pid].nr()))
     }
 
@@ -137,6 +137,6 @@ impl Numbers {
         if ns == k.init.pid_ns {
             return self.to_lab.iter().map(|(&real, &lab)| (real, lab)).collect();
         }
-        k.namespaces[ns].pid().idr.iter().map(|(nr, pid)| (nr, k.pids[pid].nr())).collect()
+        k.namespaces[ns].idr.iter().map(|(nr, pid)| (nr, k.pids[pid].nr())).collect()
     }
 }

@@ -138,7 +138,7 @@ impl Pair {
         self.k.cgroup.ns_delegate = crate::cgroup::has_ns_delegate();
         let init = self.k.init.task;
         let pid_max = real_number("/proc/sys/kernel/pid_max")?;
-        self.k.namespaces[self.k.init.pid_ns].pid_mut().pid_max = pid_max;
+        self.k.namespaces[self.k.init.pid_ns].pid_max = pid_max;
         for line in self.init_lines()? {
             let call = nslab::script::Call::new(&line[0], line[1..].iter().map(|word| word_of(word)).collect());
             let result = call.and_then(|call| answer(dispatch(&mut self.k, init, &call.syscall)));
@@ -468,14 +468,14 @@ impl Pair {
     }
 
     fn compare_names(&self) -> Result<(), String> {
-        let at = ENTRIES.iter().position(|entry| entry.name == "uts").expect("an entry of every kind");
         let mut asked = BTreeSet::new();
         for (task, state) in self.k.tasks.iter().map(|(id, task)| (id, task.state)) {
-            let Some(ns) = lab_ns(&self.k, task, at).filter(|_| state == TaskState::Running) else { continue };
+            let Some(nsproxy) = self.k.nsproxy_of(task).filter(|_| state == TaskState::Running) else { continue };
+            let ns = nsproxy.uts_ns();
             if !asked.insert(ns) {
                 continue;
             }
-            let names = self.k.namespaces[ns].uts();
+            let names = &self.k.namespaces[ns];
             // A zero byte ends a name for all who read it.
             let text = |name: &[u8]| {
                 let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());

@@ -2,6 +2,7 @@
 
 mod command;
 mod consistency;
+mod death;
 mod door;
 mod held;
 mod hostile;

@@ -6,14 +6,11 @@ use super::{Kind, Named, differ};
 use crate::kernel::file::FileKind;
 use crate::kernel::ipc::shm::pages;
 use crate::kernel::mount::sb::Keeps;
-use crate::kernel::ns::{IpcNamespace, NsState};
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::ns::IpcNamespace;
+use crate::kernel::{IpcNsId, Kernel, TaskId};
 
-fn namespaces(k: &Kernel) -> impl Iterator<Item = (NsId, &IpcNamespace)> {
-    k.namespaces.iter().filter_map(|(id, ns)| match &ns.state {
-        NsState::Ipc(ipc) => Some((id, ipc)),
-        _ => None,
-    })
+fn namespaces(k: &Kernel) -> impl Iterator<Item = (IpcNsId, &IpcNamespace)> {
+    k.namespaces.of_kind()
 }
 
 /// Names everything that is held by IPC objects, by address spaces and by open queues.
@@ -63,12 +60,12 @@ pub(super) fn compare_all(k: &Kernel, named: &mut Named, wrong: &mut Vec<String>
 
 /// Totals, attachments, creators, and what would be undone.
 pub(super) fn audit(k: &Kernel, wrong: &mut Vec<String>) {
-    let mut attached: BTreeMap<(NsId, i32), u64> = BTreeMap::new();
+    let mut attached: BTreeMap<(IpcNsId, i32), u64> = BTreeMap::new();
     for attachment in k.mms.iter().flat_map(|(_, mm)| mm.attachments.values()) {
         let file = &k.shm_files[attachment.file.id()];
         *attached.entry((file.ns.id(), file.shmid)).or_default() += 1;
     }
-    let mut created: BTreeSet<(NsId, i32, TaskId)> = BTreeSet::new();
+    let mut created: BTreeSet<(IpcNsId, i32, TaskId)> = BTreeSet::new();
     for (id, task) in k.tasks.iter() {
         created.extend(task.shm_created.iter().map(|&(ns, shmid)| (ns, shmid, id)));
     }
@@ -92,7 +89,7 @@ pub(super) fn audit(k: &Kernel, wrong: &mut Vec<String>) {
     differ(wrong, "creators of no segment", created, BTreeSet::new());
     for (id, list) in k.undo_lists.iter() {
         for &semid in list.sets.keys() {
-            let is_live = k.namespaces.contains(list.ns) && k.ipc(list.ns).sem_ids.get(semid).is_some();
+            let is_live = k.namespaces.contains(list.ns.any()) && k.ipc(list.ns).sem_ids.get(semid).is_some();
             differ(wrong, (id, semid, "undone on a live set"), true, is_live);
         }
     }

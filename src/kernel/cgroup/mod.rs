@@ -10,7 +10,7 @@ use super::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
 use super::node::Place;
 use super::refcount::{Counted, Held};
 use super::table::{Id, Table};
-use super::{Kernel, NsId, TaskId};
+use super::{CgroupNsId, Kernel, TaskId};
 use file::{CgroupFile, FILES};
 
 pub type CgroupId = Id<Cgroup>;
@@ -179,8 +179,8 @@ impl Kernel {
     }
 
     /// The root of a cgroup namespace.
-    pub fn cgroup_ns_root(&self, ns: NsId) -> CgroupId {
-        self.namespaces[ns].cgroup().root()
+    pub fn cgroup_ns_root(&self, ns: CgroupNsId) -> CgroupId {
+        self.namespaces[ns].root()
     }
 
     /// Where a cgroup is as seen from `root`: `/`, `/x`, or up to the common ancestor with `/..` for each level and down

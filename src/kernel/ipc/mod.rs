@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 
 use super::capability::Cap;
 use super::cred::{Kgid, Kuid};
-use super::ns::{IpcNamespace, Slot};
+use super::ns::IpcNamespace;
 use super::pid::Pid;
 use super::refcount::Held;
 use super::table::Cyclic;
-use super::{Kernel, NsId, TaskId};
+use super::{IpcNsId, Kernel, TaskId};
 use crate::bail;
 use crate::errno::Result;
 
@@ -174,23 +174,23 @@ impl<T: IpcObject> IpcIds<T> {
 
 impl Kernel {
     /// The IPC namespace of a live task.
-    pub(crate) fn ipc_ns_of(&self, task: TaskId) -> NsId {
-        self.task_ns(task, Slot::Ipc).expect("only a live task makes calls")
+    pub(crate) fn ipc_ns_of(&self, task: TaskId) -> IpcNsId {
+        self.current_nsproxy(task).ipc_ns()
     }
 
-    pub(crate) fn ipc(&self, ns: NsId) -> &IpcNamespace {
-        self.namespaces[ns].ipc()
+    pub(crate) fn ipc(&self, ns: IpcNsId) -> &IpcNamespace {
+        &self.namespaces[ns]
     }
 
-    pub(crate) fn ipc_mut(&mut self, ns: NsId) -> &mut IpcNamespace {
-        self.namespaces[ns].ipc_mut()
+    pub(crate) fn ipc_mut(&mut self, ns: IpcNsId) -> &mut IpcNamespace {
+        &mut self.namespaces[ns]
     }
 
     /// The object with an identifier.
     ///
     /// # Errors
     /// EINVAL: there is none, or the sequence number in it is not that of the object.
-    pub fn ipc_object<T: IpcObject>(&self, ns: NsId, id: i32) -> Result<&T> {
+    pub fn ipc_object<T: IpcObject>(&self, ns: IpcNsId, id: i32) -> Result<&T> {
         let ids = T::ids(self.ipc(ns));
         if let Some(object) = ids.get(id).filter(|_| id >= 0) {
             return Ok(object);
@@ -205,7 +205,7 @@ impl Kernel {
     ///
     /// # Errors
     /// EINVAL: there is none.
-    pub fn ipc_object_at<T: IpcObject>(&self, ns: NsId, id: i32) -> Result<&T> {
+    pub fn ipc_object_at<T: IpcObject>(&self, ns: IpcNsId, id: i32) -> Result<&T> {
         match T::ids(self.ipc(ns)).objects.peek(index_of(id)) {
             Some(object) => Ok(object),
             None => bail!(EINVAL, "no {} has index {} in {}", T::NAME, index_of(id), self.ns_arg(ns)),
@@ -213,7 +213,7 @@ impl Kernel {
     }
 
     /// An object that a check of the same call has found.
-    pub(crate) fn ipc_found<T: IpcObject>(&mut self, ns: NsId, id: i32) -> &mut T {
+    pub(crate) fn ipc_found<T: IpcObject>(&mut self, ns: IpcNsId, id: i32) -> &mut T {
         T::ids_mut(self.ipc_mut(ns)).get_mut(id).expect("the call found the object before")
     }
 
@@ -222,7 +222,7 @@ impl Kernel {
     ///
     /// # Errors
     /// EACCES
-    pub fn check_ipc_access(&self, task: TaskId, ns: NsId, perm: &Perm, asked: u16) -> Result<()> {
+    pub fn check_ipc_access(&self, task: TaskId, ns: IpcNsId, perm: &Perm, asked: u16) -> Result<()> {
         let cred = self.cred_of(task);
         let is_member = |gid: Kgid| cred.ids.fsgid == gid || cred.groups.contains(&gid);
         let granted = if cred.ids.euid == perm.cuid || cred.ids.euid == perm.uid {
@@ -256,7 +256,7 @@ impl Kernel {
     ///
     /// # Errors
     /// EPERM: neither its owner nor its creator, and no CAP_SYS_ADMIN over the namespace.
-    pub fn check_ipc_owner(&self, task: TaskId, ns: NsId, perm: &Perm) -> Result<()> {
+    pub fn check_ipc_owner(&self, task: TaskId, ns: IpcNsId, perm: &Perm) -> Result<()> {
         let euid = self.cred_of(task).ids.euid;
         let owner = self.ns_owner(ns).expect("an ipc namespace has an owner");
         if euid == perm.cuid || euid == perm.uid || self.ns_capable(task, owner, Cap::SYS_ADMIN) {

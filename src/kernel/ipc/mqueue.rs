@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::kernel::cred::{Kgid, Kuid};
 use crate::kernel::file::FileKind;
-use crate::kernel::ns::Namespace;
+use crate::kernel::ns::UserNamespace;
 use crate::kernel::pid::Pid;
 use crate::kernel::refcount::{Counted, Held};
 use crate::kernel::signal::Sender;
 use crate::kernel::ucounts::{UcountRlimit, Ucounts};
-use crate::kernel::{Kernel, MqueueFsId, MqueueId, NsId, TaskId};
+use crate::kernel::{IpcNsId, Kernel, MqueueFsId, MqueueId, TaskId};
 
 /// Priorities stay below this (`MQ_PRIO_MAX`).
 pub const MQ_PRIO_MAX: u32 = 32768;
@@ -28,9 +28,9 @@ pub struct MqueueFs {
     /// The namespace, each open queue, each mount.
     pub active: u32,
     /// `None` once the namespace is gone.
-    pub ns: Option<NsId>,
+    pub ns: Option<IpcNsId>,
     /// `s_user_ns`
-    pub user_ns: Held<Namespace>,
+    pub user_ns: Held<UserNamespace>,
     /// Owner of the root directory, whose mode is 1777: who made the namespace.
     pub root_uid: Kuid,
     pub root_gid: Kgid,
@@ -61,7 +61,7 @@ pub struct Mqueue {
 #[derive(Debug)]
 pub struct Notify {
     pub owner: Held<Pid>,
-    pub user_ns: Held<Namespace>,
+    pub user_ns: Held<UserNamespace>,
     pub method: NotifyMethod,
 }
 
@@ -137,12 +137,12 @@ impl Mqueue {
 
 impl Kernel {
     /// The file system of a namespace.
-    pub fn mqueue_fs_of(&self, ns: NsId) -> MqueueFsId {
+    pub fn mqueue_fs_of(&self, ns: IpcNsId) -> MqueueFsId {
         self.ipc(ns).mq_fs.as_ref().expect("an ipc namespace has a file system for its queues").id()
     }
 
     /// The file system for the queues of a namespace that `task` has made.
-    pub(crate) fn new_mqueue_fs(&mut self, ns: NsId, task: TaskId) -> Held<MqueueFs> {
+    pub(crate) fn new_mqueue_fs(&mut self, ns: IpcNsId, task: TaskId) -> Held<MqueueFs> {
         let owner = self.ns_owner(ns).expect("an ipc namespace has an owner");
         let user_ns = self.get_ns(owner);
         let ids = self.cred_of(task).ids;
@@ -211,7 +211,7 @@ impl Kernel {
 
     /// Drops a reference to a queue of the namespace `ns`, if that is alive; the last one frees it and gives back what it
     /// was charged (`mqueue_evict_inode`).
-    fn put_mqueue(&mut self, held: Held<Mqueue>, ns: Option<NsId>) {
+    fn put_mqueue(&mut self, held: Held<Mqueue>, ns: Option<IpcNsId>) {
         let Some(mut freed) = self.mqueues.release(held) else { return };
         self.drop_notify(freed.notify.take());
         self.add_rlimit(freed.ucounts.id(), UcountRlimit::Msgqueue, -freed.cost().cast_signed());

@@ -6,7 +6,7 @@ use super::{IpcIds, IpcObject, Perm};
 use crate::kernel::ns::IpcNamespace;
 use crate::kernel::pid::Pid;
 use crate::kernel::refcount::Held;
-use crate::kernel::{Kernel, NsId};
+use crate::kernel::{IpcNsId, Kernel};
 
 /// A queue (`struct msg_queue`). Times are seconds since the epoch, 0 if never.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl IpcNamespace {
 
 impl Kernel {
     /// Removes a queue with its messages (`freeque`).
-    pub(crate) fn remove_msg_queue(&mut self, ns: NsId, id: i32) {
+    pub(crate) fn remove_msg_queue(&mut self, ns: IpcNsId, id: i32) {
         if let Some(queue) = self.ipc_mut(ns).msg_ids.remove(id) {
             self.free_msg_queue(queue);
         }

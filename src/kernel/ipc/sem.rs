@@ -8,7 +8,7 @@ use crate::errno::Result;
 use crate::kernel::ns::IpcNamespace;
 use crate::kernel::pid::Pid;
 use crate::kernel::refcount::{Counted, Held};
-use crate::kernel::{Kernel, NsId, TaskId, UndoListId};
+use crate::kernel::{IpcNsId, Kernel, TaskId, UndoListId};
 
 /// Highest value of a semaphore (`SEMVMX`).
 pub const SEMVMX: i32 = 32767;
@@ -48,7 +48,7 @@ pub type Adjustments = BTreeMap<u16, i32>;
 pub struct UndoList {
     pub refcnt: u32,
     /// The namespace all sets in it belong to: a task leaves its list when it leaves the namespace.
-    pub ns: NsId,
+    pub ns: IpcNsId,
     /// By identifier of the set.
     pub sets: BTreeMap<i32, Adjustments>,
 }
@@ -146,7 +146,7 @@ impl Kernel {
     }
 
     /// Zeroes what anyone would undo on a semaphore, or with `None` on all of a set.
-    pub(crate) fn clear_adjustments(&mut self, ns: NsId, semid: i32, num: Option<u16>) {
+    pub(crate) fn clear_adjustments(&mut self, ns: IpcNsId, semid: i32, num: Option<u16>) {
         self.change_undo(ns, |sets| match (num, sets.get_mut(&semid)) {
             (Some(num), Some(adjustments)) => drop(adjustments.remove(&num)),
             (None, Some(adjustments)) => adjustments.clear(),
@@ -155,7 +155,7 @@ impl Kernel {
     }
 
     /// Changes all undo lists of a namespace.
-    fn change_undo(&mut self, ns: NsId, change: impl Fn(&mut BTreeMap<i32, Adjustments>)) {
+    fn change_undo(&mut self, ns: IpcNsId, change: impl Fn(&mut BTreeMap<i32, Adjustments>)) {
         let lists: Vec<_> = self.undo_lists.iter().filter(|(_, list)| list.ns == ns).map(|(id, _)| id).collect();
         lists.into_iter().for_each(|list| change(&mut self.undo_lists[list].sets));
     }
@@ -179,7 +179,7 @@ impl Kernel {
     }
 
     /// Removes a set and what anyone would undo on it (`freeary`).
-    pub(crate) fn remove_sem_set(&mut self, ns: NsId, id: i32) {
+    pub(crate) fn remove_sem_set(&mut self, ns: IpcNsId, id: i32) {
         self.change_undo(ns, |sets| drop(sets.remove(&id)));
         if let Some(set) = self.ipc_mut(ns).sem_ids.remove(id) {
             self.ipc_mut(ns).used_sems -= set.sems.len() as i32;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{IpcIds, IpcObject, Perm};
-use crate::kernel::ns::{IpcNamespace, Namespace};
+use crate::kernel::ns::IpcNamespace;
 use crate::kernel::pid::Pid;
 use crate::kernel::refcount::{Counted, Held};
 use crate::kernel::task::Mm;
-use crate::kernel::{Kernel, MmId, NsId, ShmFileId, TaskId};
+use crate::kernel::{IpcNsId, Kernel, MmId, ShmFileId, TaskId};
 
 pub const PAGE_SIZE: u64 = 4096;
 /// Mode bit of a segment that goes with its last attachment.
@@ -42,7 +42,7 @@ pub struct ShmSegment {
 #[derive(Debug)]
 pub struct ShmFile {
     pub count: u32,
-    pub ns: Held<Namespace>,
+    pub ns: Held<IpcNamespace>,
     pub shmid: i32,
     /// Bytes, in whole pages.
     pub size: u64,
@@ -126,7 +126,7 @@ impl Kernel {
     }
 
     /// Destroys a segment that nobody has attached and that is not to be kept.
-    pub(crate) fn shm_try_destroy(&mut self, ns: NsId, id: i32) {
+    pub(crate) fn shm_try_destroy(&mut self, ns: IpcNsId, id: i32) {
         let ipc = self.ipc(ns);
         let forced = ipc.shm_rmid_forced != 0;
         if ipc.shm_ids.get(id).is_some_and(|segment| segment.is_to_go(forced)) {
@@ -135,14 +135,14 @@ impl Kernel {
     }
 
     /// Removes a segment nobody has attached (`shm_destroy`).
-    fn shm_destroy(&mut self, ns: NsId, id: i32) {
+    fn shm_destroy(&mut self, ns: IpcNsId, id: i32) {
         if let Some(segment) = self.ipc_mut(ns).shm_ids.remove(id) {
             self.ipc_mut(ns).shm_tot -= pages(segment.segsz);
             self.free_shm_segment(ns, segment);
         }
     }
 
-    pub(crate) fn free_shm_segment(&mut self, ns: NsId, segment: ShmSegment) {
+    pub(crate) fn free_shm_segment(&mut self, ns: IpcNsId, segment: ShmSegment) {
         if let Some(creator) = segment.creator {
             self.tasks[creator].shm_created.retain(|&created| created != (ns, segment.perm.id));
         }
@@ -150,7 +150,7 @@ impl Kernel {
     }
 
     /// IPC_RMID: at once if nobody has it attached, else at the last detach, and the key is free (`do_shm_rmid`).
-    pub(crate) fn shm_rmid(&mut self, ns: NsId, id: i32) {
+    pub(crate) fn shm_rmid(&mut self, ns: IpcNsId, id: i32) {
         let segment: &mut ShmSegment = self.ipc_found(ns, id);
         segment.perm.mode |= SHM_DEST;
         self.ipc_mut(ns).shm_ids.make_private(id);
@@ -158,7 +158,7 @@ impl Kernel {
     }
 
     /// Removes what nobody has attached and whose creator is gone (`shm_destroy_orphaned`).
-    pub(crate) fn shm_destroy_orphaned(&mut self, ns: NsId) {
+    pub(crate) fn shm_destroy_orphaned(&mut self, ns: IpcNsId) {
         let segments = self.ipc(ns).shm_ids.objects.values();
         let orphans: Vec<i32> = segments.filter(|segment| segment.creator.is_none()).map(|s| s.perm.id).collect();
         for id in orphans {

@@ -15,7 +15,7 @@ use crate::kernel::node::Place;
 use crate::kernel::ns::{Namespace, NsType, Slot};
 use crate::kernel::refcount::Held;
 use crate::kernel::table::{LowestFree, Table};
-use crate::kernel::{Kernel, NsId};
+use crate::kernel::{Kernel, MntNsId, NsId, PidNsId, UserNsId};
 
 /// Directories of the root file system, with their modes.
 const DIRECTORIES: [(&[u8], u16); 10] = [
@@ -53,7 +53,7 @@ const FIRST_DEVICE: u32 = 4;
 
 impl Vfs {
     /// Without any file system but nsfs.
-    pub(in crate::kernel) fn boot(namespaces: &mut Table<Namespace>, user_ns: NsId) -> Vfs {
+    pub(in crate::kernel) fn boot(namespaces: &mut Table<Namespace>, user_ns: UserNsId) -> Vfs {
         let mut devices = LowestFree::starting_at(FIRST_DEVICE);
         let mut mount_ids = LowestFree::starting_at(1);
         let (mut sbs, mut mounts) = (Table::default(), Table::default());
@@ -63,7 +63,7 @@ impl Vfs {
             device: (0, devices.alloc()),
             read_only: false,
             options: SbOptions::default(),
-            keeps: Keeps::UserNs(namespaces.hold(user_ns)),
+            keeps: Keeps::UserNs(namespaces.hold_typed(user_ns)),
             shared_in: None,
             root: HeldPlace::Other(NSFS_ROOT),
         });
@@ -105,12 +105,12 @@ impl Vfs {
 
 impl Kernel {
     /// The root file system of the initial mount namespace, with the directories it has; gives the path of `/`.
-    pub(in crate::kernel) fn boot_root(&mut self, ns: NsId) -> Path {
+    pub(in crate::kernel) fn boot_root(&mut self, ns: MntNsId) -> Path {
         let hidden = self.boot_mount(&ROOTFS, b"rootfs", b"", MountFlags::empty());
         let root = hidden.id();
         let tree =
             self.vfs.trees.insert(MountTree { ns: Some(ns), origin: None, root, mounts: BTreeMap::new(), event: 0 });
-        self.namespaces[ns].mnt_mut().tree = Some(tree);
+        self.namespaces[ns].tree = Some(tree);
         self.join_tree(tree, vec![hidden]);
         let ext4 = fs_type(b"ext4").expect("it is in the table");
         let disk = self.boot_mount(ext4, b"/dev/vda", b"", MountFlags::RELATIME);
@@ -128,7 +128,7 @@ impl Kernel {
     }
 
     /// The mounts on the root file system.
-    pub(in crate::kernel) fn boot_mounts(&mut self, ns: NsId) {
+    pub(in crate::kernel) fn boot_mounts(&mut self, ns: MntNsId) {
         let top = self.topmost_root(ns);
         for (name, place, data) in MOUNTS {
             let fs = fs_type(name.as_bytes()).expect("boot mounts are of types in the table");
@@ -176,8 +176,8 @@ impl Kernel {
 impl SbPlan {
     fn of_boot(
         fs: &'static FsType,
-        user_ns: NsId,
-        pid_ns: Option<NsId>,
+        user_ns: UserNsId,
+        pid_ns: Option<PidNsId>,
         shared_in: Option<NsId>,
         data: &[u8],
     ) -> SbPlan {

@@ -10,7 +10,7 @@ use crate::bail;
 use crate::errno::Result;
 use crate::kernel::node::Place;
 use crate::kernel::refcount::Held;
-use crate::kernel::{Kernel, MountId, NsId, TreeId};
+use crate::kernel::{Kernel, MountId, TreeId, UserNsId};
 
 /// What make-shared and its siblings make of a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +172,7 @@ impl Kernel {
     }
 
     /// The user namespace that owns a tree: that of its namespace.
-    fn owner_of_tree(&self, tree: TreeId) -> Option<NsId> {
+    fn owner_of_tree(&self, tree: TreeId) -> Option<UserNsId> {
         self.vfs.trees[tree].ns.and_then(|ns| self.ns_owner(ns))
     }
 

@@ -11,9 +11,10 @@ use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cred::{Kgid, Kuid};
 use crate::kernel::ipc::mqueue::MqueueFs;
 use crate::kernel::node::{MQUEUE_ROOT, PROC_ROOT, Place};
-use crate::kernel::ns::{Namespace, NsType, Slot};
+use crate::kernel::ns::{PidNamespace, Slot, UserNamespace};
+use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::refcount::{Counted, Held};
-use crate::kernel::{Kernel, NsId, SbId, TaskId};
+use crate::kernel::{Kernel, NsId, PidNsId, SbId, TaskId, UserNsId};
 
 /// A type of file system.
 #[derive(Debug)]
@@ -106,16 +107,16 @@ pub struct SuperBlock {
 #[derive(Debug)]
 pub enum Keeps {
     /// The user namespace its ids are of.
-    UserNs(Held<Namespace>),
+    UserNs(Held<UserNamespace>),
     /// The same, and the pid namespace its numbers are of.
-    Proc { user_ns: Held<Namespace>, pid_ns: Held<Namespace> },
+    Proc { user_ns: Held<UserNamespace>, pid_ns: Held<PidNamespace> },
     /// The queues of an IPC namespace, which keep their user namespace.
     Mqueue(Held<MqueueFs>),
 }
 
 impl SuperBlock {
     /// The pid namespace whose numbers the files have.
-    pub fn pid_ns(&self) -> Option<NsId> {
+    pub fn pid_ns(&self) -> Option<PidNsId> {
         match &self.keeps {
             Keeps::Proc { pid_ns, .. } => Some(pid_ns.id()),
             Keeps::UserNs(_) | Keeps::Mqueue(_) => None,
@@ -123,10 +124,10 @@ impl SuperBlock {
     }
 
     /// The namespaces it keeps itself.
-    pub fn held(&self) -> impl Iterator<Item = &Held<Namespace>> {
+    pub fn held(&self) -> impl Iterator<Item = NsId> {
         match &self.keeps {
-            Keeps::UserNs(user_ns) => [Some(user_ns), None],
-            Keeps::Proc { user_ns, pid_ns } => [Some(user_ns), Some(pid_ns)],
+            Keeps::UserNs(user_ns) => [Some(user_ns.id().any()), None],
+            Keeps::Proc { user_ns, pid_ns } => [Some(user_ns.id().any()), Some(pid_ns.id().any())],
             Keeps::Mqueue(_) => [None, None],
         }
         .into_iter()
@@ -148,11 +149,11 @@ pub(super) type SharedSbs = BTreeMap<(&'static str, Option<NsId>), SbId>;
 pub struct SbPlan {
     pub fs: &'static FsType,
     /// The owner of a new superblock; CAP_SYS_ADMIN is asked here.
-    pub user_ns: NsId,
+    pub user_ns: UserNsId,
     pub options: SbOptions,
     pub read_only: bool,
     pub(super) shared_in: Option<NsId>,
-    pub(super) pid_ns: Option<NsId>,
+    pub(super) pid_ns: Option<PidNsId>,
     pub(super) owner: (Kuid, Kgid),
     pub existing: Option<SbId>,
 }
@@ -163,7 +164,7 @@ impl Kernel {
     /// # Errors
     /// EINVAL: the type does not take these options.
     pub fn plan_sb(&self, task: TaskId, fs: &'static FsType, data: &[u8], flags: MsFlags) -> Result<SbPlan> {
-        let slot = |slot| self.task_ns(task, slot).expect("only a live task makes calls");
+        let slot = |slot| self.current_nsproxy(task).get(slot);
         let owner_of = |ns| self.ns_owner(ns).expect("all kinds in an nsproxy have an owner");
         let shared_in = match fs.sharing {
             Sharing::PerNs(kind) => Some(slot(kind)),
@@ -173,7 +174,7 @@ impl Kernel {
         let (user_ns, pid_ns) = match fs.asks {
             Asks::Init | Asks::Kernel => (self.init.user_ns, None),
             Asks::Own => (self.cred_of(task).user_ns.id(), None),
-            Asks::ActivePidNs => (owner_of(active), Some(active)),
+            Asks::ActivePidNs => (self.owner_of(active), Some(active)),
             Asks::OwnerOf(kind) => (owner_of(slot(kind)), None),
         };
         let existing = if fs.sharing == Sharing::Never { None } else { self.find_shared_sb(fs, shared_in) };
@@ -221,8 +222,8 @@ impl Kernel {
     /// (`cgroup_do_get_tree`).
     pub(crate) fn root_for(&self, task: TaskId, sb: SbId) -> Site {
         let sb = &self.vfs.sbs[sb];
-        match self.task_ns(task, Slot::Cgroup) {
-            Some(ns) if sb.fs.name == CGROUP2 => self.cgroup_site(self.cgroup_ns_root(ns)),
+        match self.nsproxy_of(task) {
+            Some(nsproxy) if sb.fs.name == CGROUP2 => self.cgroup_site(self.cgroup_ns_root(nsproxy.cgroup_ns())),
             _ => Site::of(sb.root.place()),
         }
     }
@@ -236,7 +237,7 @@ impl Kernel {
     /// The options of the cgroup2 hierarchy are one for all mounts; only the initial cgroup namespace changes them
     /// (`apply_cgroup_root_flags`).
     pub(crate) fn apply_cgroup_options(&mut self, task: TaskId, sb: SbId, options: SbOptions) {
-        let is_init = self.task_ns(task, Slot::Cgroup) == Some(self.initial(NsType::Cgroup));
+        let is_init = self.nsproxy_of(task).map(NsProxy::cgroup_ns) == Some(self.init_ns());
         if self.vfs.sbs[sb].fs.name == CGROUP2 && is_init {
             self.cgroup.ns_delegate = options.words.iter().any(|word| word == options::NSDELEGATE);
             self.vfs.sbs[sb].options = options;
@@ -254,8 +255,9 @@ impl Kernel {
     }
 
     fn keep_for(&mut self, plan: &SbPlan) -> Keeps {
-        match (plan.shared_in, plan.pid_ns) {
-            (Some(ipc_ns), _) if plan.fs.name == MQUEUE => {
+        let ipc_ns = plan.shared_in.and_then(|ns| self.namespaces.typed(ns));
+        match (ipc_ns, plan.pid_ns) {
+            (Some(ipc_ns), _) => {
                 let queues = self.mqueue_fs_of(ipc_ns);
                 Keeps::Mqueue(self.mqueue_fs.hold(queues))
             }
@@ -268,7 +270,7 @@ impl Kernel {
     }
 
     /// The user namespace a superblock's ids are of (`s_user_ns`).
-    pub fn sb_user_ns(&self, sb: SbId) -> NsId {
+    pub fn sb_user_ns(&self, sb: SbId) -> UserNsId {
         match &self.vfs.sbs[sb].keeps {
             Keeps::UserNs(user_ns) | Keeps::Proc { user_ns, .. } => user_ns.id(),
             Keeps::Mqueue(queues) => self.mqueue_fs[queues.id()].user_ns.id(),

@@ -10,7 +10,7 @@ use crate::kernel::file::FsStruct;
 use crate::kernel::node::Place;
 use crate::kernel::refcount::Held;
 use crate::kernel::table::Id;
-use crate::kernel::{Kernel, MountId, NsId, TaskId};
+use crate::kernel::{Kernel, MountId, PidNsId, TaskId};
 
 /// A file by the mount it is reached through and what it is inside the superblock (`struct path`). Counts nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,8 +57,8 @@ pub struct TaskNames {
     pub(super) holders: u32,
     leader: TaskId,
     /// Its numbers, and those of its process.
-    own: Vec<(NsId, i32)>,
-    process: Vec<(NsId, i32)>,
+    own: Vec<(PidNsId, i32)>,
+    process: Vec<(PidNsId, i32)>,
 }
 
 impl Site {
@@ -148,7 +148,7 @@ impl Kernel {
 
     /// The number of a task in the names of its files, 0 if it is outside `ns`; it is known of a task that is gone as long
     /// as one of the files is held.
-    pub fn named_nr(&self, task: TaskId, ns: NsId) -> i32 {
+    pub fn named_nr(&self, task: TaskId, ns: PidNsId) -> i32 {
         match self.tasks.contains(task) {
             true => self.task_nr_ns(task, ns),
             false => self.vfs.task_names.get(&task).map_or(0, |names| number_in(&names.own, ns)),
@@ -156,7 +156,7 @@ impl Kernel {
     }
 
     /// As [`Kernel::named_nr`], of the task's process.
-    pub fn named_tgid(&self, task: TaskId, ns: NsId) -> i32 {
+    pub fn named_tgid(&self, task: TaskId, ns: PidNsId) -> i32 {
         match self.tasks.contains(task) {
             true => self.task_tgid_nr_ns(task, ns),
             false => self.vfs.task_names.get(&task).map_or(0, |names| number_in(&names.process, ns)),
@@ -265,6 +265,6 @@ impl Kernel {
     }
 }
 
-fn number_in(numbers: &[(NsId, i32)], ns: NsId) -> i32 {
+fn number_in(numbers: &[(PidNsId, i32)], ns: PidNsId) -> i32 {
     numbers.iter().find(|(level, _)| *level == ns).map_or(0, |(_, nr)| *nr)
 }

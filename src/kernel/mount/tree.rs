@@ -11,7 +11,7 @@ use crate::kernel::node::Place;
 use crate::kernel::ns::NsType;
 use crate::kernel::refcount::{Counted, Held};
 use crate::kernel::table::Id;
-use crate::kernel::{Kernel, MountId, NsId, TreeId};
+use crate::kernel::{Kernel, MntNsId, MountId, TreeId};
 
 /// `struct mount`
 #[derive(Debug)]
@@ -74,9 +74,9 @@ impl Counted for Mount {
 #[derive(Debug)]
 pub struct MountTree {
     /// `None`: an anonymous one, which no task is in.
-    pub ns: Option<NsId>,
+    pub ns: Option<MntNsId>,
     /// The namespace an anonymous one was first copied from (`seq_origin`).
-    pub origin: Option<NsId>,
+    pub origin: Option<MntNsId>,
     pub root: MountId,
     /// By unique id.
     pub mounts: BTreeMap<u64, Held<Mount>>,
@@ -359,12 +359,12 @@ impl Kernel {
     }
 
     /// The tree of a mount namespace.
-    pub fn tree_of(&self, ns: NsId) -> TreeId {
-        self.namespaces[ns].mnt().tree.expect("a mount namespace has its tree from the start")
+    pub fn tree_of(&self, ns: MntNsId) -> TreeId {
+        self.namespaces[ns].tree.expect("a mount namespace has its tree from the start")
     }
 
     /// The directory on top of the root of a mount namespace: what setns(2) enters.
-    pub fn topmost_root(&self, ns: NsId) -> Path {
+    pub fn topmost_root(&self, ns: MntNsId) -> Path {
         let mount = self.vfs.trees[self.tree_of(ns)].root;
         self.topmost(Path { mount, place: self.vfs.mounts[mount].root.place() })
     }

@@ -3,14 +3,13 @@
 use super::flags::MountFlags;
 use super::sb::FsType;
 use crate::kernel::node::Place;
-use crate::kernel::ns::NsType;
-use crate::kernel::{Kernel, MountId, NsId};
+use crate::kernel::{Kernel, MntNsId, MountId, UserNsId};
 
 impl Kernel {
     /// The flags of a new mount of a type that shows much of the kernel, in a mount namespace: where the initial user
     /// namespace is not the owner, one has to be there already, with nothing hidden, and the new one takes over its locks.
     /// `None`: it would reveal something.
-    pub fn unrevealing_flags(&self, ns: NsId, fs: &FsType, flags: MountFlags) -> Option<MountFlags> {
+    pub fn unrevealing_flags(&self, ns: MntNsId, fs: &FsType, flags: MountFlags) -> Option<MountFlags> {
         if !fs.reveals || self.ns_owner(ns) == Some(self.init.user_ns) {
             return Some(flags);
         }
@@ -20,12 +19,9 @@ impl Kernel {
     }
 
     /// Whether who has all capabilities in a user namespace may mount the type in one of the mount namespaces that it owns.
-    pub fn may_mount(&self, user_ns: NsId, fs: &FsType) -> bool {
-        let mut own = self
-            .namespaces
-            .iter()
-            .filter(|(id, ns)| ns.ns_type() == NsType::Mnt && self.ns_owner(*id) == Some(user_ns));
-        own.any(|(ns, _)| self.unrevealing_flags(ns, fs, MountFlags::RELATIME).is_some())
+    pub fn may_mount(&self, user_ns: UserNsId, fs: &FsType) -> bool {
+        let mut own = self.namespaces.of_kind().map(|(ns, _)| ns).filter(|&ns| self.owner_of(ns) == user_ns);
+        own.any(|ns| self.unrevealing_flags(ns, fs, MountFlags::RELATIME).is_some())
     }
 
     /// The locks a new mount takes over from a visible one; `None`: this one is not fully visible, or has flags the new one

@@ -9,7 +9,7 @@ use super::conf::{ALL_SET, PROMOTE_SECONDARIES};
 use super::dev::{DevKind, NetDevice};
 use crate::bail;
 use crate::errno::Result;
-use crate::kernel::{Kernel, NsId};
+use crate::kernel::{Kernel, NetNsId};
 
 /// How far an address is valid (`rt_scope`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,7 +137,7 @@ impl Kernel {
         let at = if inet.is_secondary { dev.inet.len() } else { after_last };
         dev.inet.insert(at, inet);
         let net = dev.net;
-        self.namespaces[net].net_mut().has_local_table = true;
+        self.namespaces[net].has_local_table = true;
         Ok(())
     }
 
@@ -243,7 +243,7 @@ impl Kernel {
     }
 
     /// The routes of a namespace in the order of `/proc/net/route`: by destination, the narrower first.
-    pub fn routes(&self, net: NsId) -> Vec<Route> {
+    pub fn routes(&self, net: NetNsId) -> Vec<Route> {
         let up = self.devices_of(net).filter(|(_, dev)| dev.is_up && dev.kind != DevKind::Loopback);
         let mut routes: Vec<Route> = up
             .flat_map(|(id, dev)| {
@@ -263,7 +263,7 @@ impl Kernel {
     /// The source address for what is sent to this namespace itself: the primary one of the subnet of `addr`, whether its
     /// device is up or not. On the loopback device whole subnets are local, the narrowest of which counts, but for their
     /// broadcast addresses (`RTN_LOCAL`, `fib_add_ifaddr`).
-    pub fn local_source(&self, net: NsId, addr: IpAddr) -> Option<IpAddr> {
+    pub fn local_source(&self, net: NetNsId, addr: IpAddr) -> Option<IpAddr> {
         let devices = || self.devices_of(net).map(|(_, dev)| dev);
         match addr {
             IpAddr::V4(addr) => {
@@ -289,7 +289,7 @@ impl Kernel {
 
     /// The link that is up and whose subnet has this address for all its hosts, and the source address of what is sent
     /// there (`RTN_BROADCAST`).
-    pub fn broadcast(&self, net: NsId, addr: Ipv4Addr) -> Option<(DevId, Ipv4Addr)> {
+    pub fn broadcast(&self, net: NetNsId, addr: Ipv4Addr) -> Option<(DevId, Ipv4Addr)> {
         let mut up = self.devices_of(net).filter(|(_, dev)| dev.is_up);
         up.find_map(|(id, dev)| {
             let inet = dev.inet.iter().find(|inet| inet.broadcast() == Some(addr))?;
@@ -298,7 +298,7 @@ impl Kernel {
     }
 
     /// The device and source address for what is sent to an address on a link; the narrowest subnet counts.
-    pub fn on_link(&self, net: NsId, addr: IpAddr) -> Option<(DevId, IpAddr)> {
+    pub fn on_link(&self, net: NetNsId, addr: IpAddr) -> Option<(DevId, IpAddr)> {
         match addr {
             IpAddr::V4(addr) => {
                 let covers =

@@ -31,7 +31,7 @@ impl Kernel {
         if master == 0 {
             return Ok(());
         }
-        let Some(&master) = self.namespaces[net].net().devices.get(&master) else {
+        let Some(&master) = self.namespaces[net].devices.get(&master) else {
             bail!(EINVAL, "no device has the index {} in {}", master, self.ns_arg(net));
         };
         if !matches!(self.net.devices[master].kind, DevKind::Bridge { .. }) {

@@ -2,7 +2,7 @@
 
 use super::DevId;
 use super::dev::DevKind;
-use crate::kernel::{Kernel, NsId};
+use crate::kernel::{Kernel, NetNsId};
 
 /// The settings by name, with the value a kernel boots with, in Linux's order of listing.
 pub const SETTINGS: [(&str, i32); 33] = [
@@ -105,21 +105,21 @@ impl NetConf {
 
 impl Kernel {
     /// Settings of a namespace, or of a device in it.
-    pub fn conf_values(&self, net: NsId, of: ConfOf) -> &Values {
+    pub fn conf_values(&self, net: NetNsId, of: ConfOf) -> &Values {
         match of {
-            ConfOf::All => &self.namespaces[net].net().conf.all,
-            ConfOf::Default => &self.namespaces[net].net().conf.default,
+            ConfOf::All => &self.namespaces[net].conf.all,
+            ConfOf::Default => &self.namespaces[net].conf.default,
             ConfOf::Dev(dev) => &self.net.devices[dev].conf.values,
         }
     }
 
     /// Changes a setting; a default reaches all devices that have no value of their own (`devinet_conf_proc`).
-    pub(crate) fn set_conf(&mut self, net: NsId, of: ConfOf, setting: usize, value: i32) {
+    pub(crate) fn set_conf(&mut self, net: NetNsId, of: ConfOf, setting: usize, value: i32) {
         match of {
             ConfOf::All if setting == FORWARDING => self.set_forwarding(net, value),
-            ConfOf::All => self.namespaces[net].net_mut().conf.all[setting] = value,
+            ConfOf::All => self.namespaces[net].conf.all[setting] = value,
             ConfOf::Default => {
-                self.namespaces[net].net_mut().conf.default[setting] = value;
+                self.namespaces[net].conf.default[setting] = value;
                 if setting != FORWARDING {
                     self.set_devices(net, setting, value, |conf| conf.is_set & 1 << setting == 0);
                 }
@@ -134,15 +134,15 @@ impl Kernel {
 
     /// `ip_forward`: of all devices there are and will be; redirects are accepted by hosts only
     /// (`inet_forward_change`).
-    fn set_forwarding(&mut self, net: NsId, value: i32) {
-        let conf = &mut self.namespaces[net].net_mut().conf;
+    fn set_forwarding(&mut self, net: NetNsId, value: i32) {
+        let conf = &mut self.namespaces[net].conf;
         conf.all[FORWARDING] = value;
         conf.all[ACCEPT_REDIRECTS] = i32::from(value == 0);
         conf.default[FORWARDING] = value;
         self.set_devices(net, FORWARDING, value, |_| true);
     }
 
-    fn set_devices(&mut self, net: NsId, setting: usize, value: i32, follows: impl Fn(&DevConf) -> bool) {
+    fn set_devices(&mut self, net: NetNsId, setting: usize, value: i32, follows: impl Fn(&DevConf) -> bool) {
         let devices: Vec<DevId> =
             self.devices_of(net).filter(|(_, dev)| follows(&dev.conf)).map(|(id, _)| id).collect();
         for dev in devices {

@@ -6,13 +6,13 @@ use super::conf::DevConf;
 use super::link::OperState;
 use crate::bail;
 use crate::errno::Result;
-use crate::kernel::{Kernel, NsId};
+use crate::kernel::{Kernel, NetNsId};
 
 /// `struct net_device`
 #[derive(Debug)]
 pub struct NetDevice {
     /// The namespace it is in.
-    pub net: NsId,
+    pub net: NetNsId,
     pub ifindex: i32,
     /// At most 15 bytes.
     pub name: Vec<u8>,
@@ -87,13 +87,13 @@ impl NetDevice {
 
 impl Kernel {
     /// The devices of a namespace by ifindex; none of one that has ended.
-    pub fn devices_of(&self, net: NsId) -> impl Iterator<Item = (DevId, &NetDevice)> {
-        let ids = self.namespaces.get(net).map(|ns| ns.net().devices.values());
+    pub fn devices_of(&self, net: NetNsId) -> impl Iterator<Item = (DevId, &NetDevice)> {
+        let ids = self.namespaces.state(net).map(|ns| ns.devices.values());
         ids.into_iter().flatten().map(|&id| (id, &self.net.devices[id]))
     }
 
     /// The device with this name or altname.
-    pub fn find_dev(&self, net: NsId, name: &[u8]) -> Option<DevId> {
+    pub fn find_dev(&self, net: NetNsId, name: &[u8]) -> Option<DevId> {
         let is_called = |dev: &NetDevice| dev.name == name || dev.altnames.iter().any(|alt| alt == name);
         self.devices_of(net).find(|(_, dev)| is_called(dev)).map(|(id, _)| id)
     }
@@ -103,8 +103,8 @@ impl Kernel {
     ///
     /// # Errors
     /// EBUSY: it is taken.
-    fn reserve_ifindex(&mut self, net: NsId, wanted: i32) -> Result<i32> {
-        let net = self.namespaces[net].net_mut();
+    fn reserve_ifindex(&mut self, net: NetNsId, wanted: i32) -> Result<i32> {
+        let net = &mut self.namespaces[net];
         if wanted != 0 {
             if net.devices.contains_key(&wanted) {
                 bail!(EBUSY, "ifindex {} is in use", wanted);
@@ -121,10 +121,16 @@ impl Kernel {
     ///
     /// # Errors
     /// EINVAL: the name is no device name; EEXIST: it is taken; EBUSY: the index is taken.
-    pub(crate) fn register_netdevice(&mut self, net: NsId, name: &[u8], ifindex: i32, kind: DevKind) -> Result<DevId> {
+    pub(crate) fn register_netdevice(
+        &mut self,
+        net: NetNsId,
+        name: &[u8],
+        ifindex: i32,
+        kind: DevKind,
+    ) -> Result<DevId> {
         let name = self.dev_prep_valid_name(net, name)?;
         let ifindex = self.reserve_ifindex(net, ifindex)?;
-        let conf = self.namespaces[net].net().conf.of_new_device(kind);
+        let conf = self.namespaces[net].conf.of_new_device(kind);
         let dev = NetDevice {
             net,
             ifindex,
@@ -155,9 +161,9 @@ impl Kernel {
         [2, 0, a, b, c, d]
     }
 
-    fn list_netdevice(&mut self, net: NsId, id: DevId) {
+    fn list_netdevice(&mut self, net: NetNsId, id: DevId) {
         let ifindex = self.net.devices[id].ifindex;
-        let net = self.namespaces[net].net_mut();
+        let net = &mut self.namespaces[net];
         net.devices.insert(ifindex, id);
         net.bump_dev_base_seq();
     }
@@ -165,9 +171,9 @@ impl Kernel {
     fn unlist_netdevice(&mut self, id: DevId) {
         let NetDevice { net, ifindex, .. } = self.net.devices[id];
         // The namespace is gone already when its devices end with it.
-        if let Some(ns) = self.namespaces.get_mut(net) {
-            ns.net_mut().devices.remove(&ifindex);
-            ns.net_mut().bump_dev_base_seq();
+        if let Some(ns) = self.namespaces.state_mut(net) {
+            ns.devices.remove(&ifindex);
+            ns.bump_dev_base_seq();
         }
     }
 
@@ -201,7 +207,7 @@ impl Kernel {
     pub(crate) fn dev_change_net_namespace(
         &mut self,
         id: DevId,
-        to: NsId,
+        to: NetNsId,
         pattern: Option<&[u8]>,
         wanted: Option<i32>,
     ) -> Result<()> {
@@ -226,11 +232,11 @@ impl Kernel {
         self.dev_close(id);
         self.leave_bridges(id);
         self.unlist_netdevice(id);
-        if self.namespaces.contains(from) {
+        if self.namespaces.contains(from.any()) {
             self.peernet2id_alloc(from, to);
             self.rtmsg_ifinfo(id);
         }
-        let conf = self.namespaces[to].net().conf.of_new_device(self.net.devices[id].kind);
+        let conf = self.namespaces[to].conf.of_new_device(self.net.devices[id].kind);
         let dev = &mut self.net.devices[id];
         (dev.net, dev.ifindex, dev.name, dev.conf) = (to, ifindex, name, conf);
         dev.has_qdisc = false;

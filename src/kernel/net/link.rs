@@ -66,7 +66,7 @@ impl Kernel {
             return OperState::Up;
         }
         let iflink = dev.peer().map_or(dev.ifindex, |peer| self.net.devices[peer].ifindex);
-        let below = self.namespaces[dev.net].net().devices.get(&iflink);
+        let below = self.namespaces[dev.net].devices.get(&iflink);
         match below.filter(|_| iflink != dev.ifindex) {
             Some(&below) if !self.has_carrier(below) => OperState::LowerLayerDown,
             _ => OperState::Down,

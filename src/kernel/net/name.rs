@@ -4,7 +4,7 @@ use super::DevId;
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::scan::is_space;
-use crate::kernel::{Kernel, NsId};
+use crate::kernel::{Kernel, NetNsId};
 
 /// Longest name, bytes (`IFNAMSIZ` less the NUL).
 pub const NAME_MAX: usize = 15;
@@ -33,7 +33,7 @@ impl Kernel {
     ///
     /// # Errors
     /// EINVAL: it is no device name. EEXIST: it is taken.
-    pub fn dev_prep_valid_name(&self, net: NsId, name: &[u8]) -> Result<Vec<u8>> {
+    pub fn dev_prep_valid_name(&self, net: NetNsId, name: &[u8]) -> Result<Vec<u8>> {
         if !is_valid(name) {
             bail!(EINVAL, "{} is no name for a device", String::from_utf8_lossy(name).into_owned());
         }

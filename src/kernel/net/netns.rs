@@ -5,22 +5,22 @@ use super::DevId;
 use super::dev::DevKind;
 use crate::bail;
 use crate::errno::Result;
-use crate::kernel::ns::{NetNamespace, NsType};
-use crate::kernel::{Kernel, NsId};
+use crate::kernel::ns::NetNamespace;
+use crate::kernel::{Kernel, NetNsId};
 
 impl Kernel {
     /// The id `net` has for `peer` (`peernet2id`).
-    pub fn peernet2id(&self, net: NsId, peer: NsId) -> Option<i32> {
-        let ids = &self.namespaces[net].net().netns_ids;
+    pub fn peernet2id(&self, net: NetNsId, peer: NetNsId) -> Option<i32> {
+        let ids = &self.namespaces[net].netns_ids;
         ids.iter().find(|&(_, &known)| known == peer).map(|(&id, _)| id)
     }
 
     /// The id `net` has for `peer`, the lowest free one if it had none (`peernet2id_alloc`).
-    pub(crate) fn peernet2id_alloc(&mut self, net: NsId, peer: NsId) -> i32 {
+    pub(crate) fn peernet2id_alloc(&mut self, net: NetNsId, peer: NetNsId) -> i32 {
         if let Some(id) = self.peernet2id(net, peer) {
             return id;
         }
-        let ids = &mut self.namespaces[net].net_mut().netns_ids;
+        let ids = &mut self.namespaces[net].netns_ids;
         let id = (0..).find(|id| !ids.contains_key(id)).expect("there are fewer namespaces than numbers");
         ids.insert(id, peer);
         id
@@ -30,7 +30,7 @@ impl Kernel {
     ///
     /// # Errors
     /// EEXIST: it has one, or the id is taken.
-    pub(crate) fn set_nsid(&mut self, net: NsId, peer: NsId, id: i32) -> Result<()> {
+    pub(crate) fn set_nsid(&mut self, net: NetNsId, peer: NetNsId, id: i32) -> Result<()> {
         if let Some(id) = self.peernet2id(net, peer) {
             bail!(EEXIST, "{} has the id {} here", self.ns_arg(peer), id);
         }
@@ -38,10 +38,10 @@ impl Kernel {
             self.peernet2id_alloc(net, peer);
             return Ok(());
         }
-        if self.namespaces[net].net().netns_ids.contains_key(&id) {
+        if self.namespaces[net].netns_ids.contains_key(&id) {
             bail!(EEXIST, "the id {} is taken", id);
         }
-        self.namespaces[net].net_mut().netns_ids.insert(id, peer);
+        self.namespaces[net].netns_ids.insert(id, peer);
         Ok(())
     }
 
@@ -55,7 +55,7 @@ impl Kernel {
 
     /// The end of a namespace: hardware goes back to the initial one, other devices are destroyed, a veth with its other
     /// end wherever that is; ids for the namespace are free (`cleanup_net`).
-    pub(crate) fn cleanup_net(&mut self, ns: NsId, state: NetNamespace) {
+    pub(crate) fn cleanup_net(&mut self, ns: NetNsId, state: NetNamespace) {
         for &id in state.devices.values() {
             self.net.devices[id].master = None;
         }
@@ -67,16 +67,15 @@ impl Kernel {
                 Some(_) => self.unregister_netdevice(id),
             }
         }
-        let observers: Vec<NsId> =
-            self.namespaces.iter().filter(|(_, ns)| ns.ns_type() == NsType::Net).map(|(id, _)| id).collect();
+        let observers: Vec<NetNsId> = self.namespaces.of_kind().map(|(id, _)| id).collect();
         for observer in observers {
-            self.namespaces[observer].net_mut().netns_ids.retain(|_, known| *known != ns);
+            self.namespaces[observer].netns_ids.retain(|_, known| *known != ns);
         }
     }
 
     /// Under its name, else as `dev<ifindex>`, else as the first free `dev<n>`; altnames that are taken are dropped.
     fn return_to_init_net(&mut self, id: DevId) {
-        let init = self.initial(NsType::Net);
+        let init = self.init_ns();
         let dev = &self.net.devices[id];
         let fallback = format!("dev{}", dev.ifindex).into_bytes();
         let fallback = if self.find_dev(init, &fallback).is_some() { b"dev%d".to_vec() } else { fallback };

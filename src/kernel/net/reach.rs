@@ -5,16 +5,16 @@ use std::net::IpAddr;
 
 use super::DevId;
 use super::dev::DevKind;
-use crate::kernel::{Kernel, NsId};
+use crate::kernel::{Kernel, NetNsId};
 
 impl Kernel {
     /// Whether a namespace hears what it sends to itself.
-    pub fn is_loopback_up(&self, net: NsId) -> bool {
+    pub fn is_loopback_up(&self, net: NetNsId) -> bool {
         self.devices_of(net).any(|(_, dev)| dev.kind == DevKind::Loopback && dev.is_up)
     }
 
     /// The namespace that has `addr` among those that hear what `from` sends.
-    pub fn neighbour(&self, from: DevId, addr: IpAddr) -> Option<NsId> {
+    pub fn neighbour(&self, from: DevId, addr: IpAddr) -> Option<NetNsId> {
         let mut heard = BTreeSet::new();
         let mut sending = vec![from];
         while let Some(dev) = sending.pop() {

@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::SocketId;
 use crate::kernel::cred::Kuid;
-use crate::kernel::ns::Namespace;
+use crate::kernel::ns::NetNamespace;
 use crate::kernel::refcount::Held;
-use crate::kernel::{Kernel, NsId};
+use crate::kernel::{Kernel, NetNsId};
 
 /// Ports given out automatically (`net.ipv4.ip_local_port_range`).
 const LOCAL_PORTS: std::ops::RangeInclusive<u16> = 32768..=60999;
@@ -33,7 +33,7 @@ pub enum Endpoint {
 #[derive(Debug)]
 pub struct Socket {
     /// The namespace in which it was made.
-    pub net: Held<Namespace>,
+    pub net: Held<NetNamespace>,
     pub ino: u64,
     /// The owner: file system uid of the maker.
     pub uid: Kuid,
@@ -60,15 +60,15 @@ fn overlap(a: IpAddr, b: IpAddr) -> bool {
 
 impl Kernel {
     /// The sockets of a namespace, oldest first.
-    pub fn sockets_of(&self, net: NsId) -> Vec<(SocketId, &Socket)> {
-        let ids = self.namespaces[net].net().sockets.iter();
+    pub fn sockets_of(&self, net: NetNsId) -> Vec<(SocketId, &Socket)> {
+        let ids = self.namespaces[net].sockets.iter();
         let mut sockets: Vec<_> = ids.map(|&id| (id, &self.net.sockets[id])).collect();
         sockets.sort_by_key(|(_, socket)| socket.ino);
         sockets
     }
 
     /// A socket that bars `local` to others of its family.
-    pub fn find_bound(&self, net: NsId, family: Family, local: &Endpoint) -> Option<SocketId> {
+    pub fn find_bound(&self, net: NetNsId, family: Family, local: &Endpoint) -> Option<SocketId> {
         let bars = |bound: &Endpoint| match (bound, local) {
             (Endpoint::Inet(bound), Endpoint::Inet(local)) => {
                 bound.port() == local.port() && overlap(bound.ip(), local.ip())
@@ -82,7 +82,7 @@ impl Kernel {
     }
 
     /// The socket that takes connections to `remote`: of two, the one bound to just this address.
-    pub fn find_listener(&self, net: NsId, family: Family, remote: &Endpoint) -> Option<SocketId> {
+    pub fn find_listener(&self, net: NetNsId, family: Family, remote: &Endpoint) -> Option<SocketId> {
         let takes = |socket: &Socket| match (&socket.local, remote) {
             (Some(Endpoint::Inet(local)), Endpoint::Inet(remote)) => {
                 local.port() == remote.port() && takes(local.ip(), remote.ip())
@@ -97,7 +97,7 @@ impl Kernel {
     }
 
     /// The lowest free automatic port for a local address. Linux draws it at random.
-    pub fn free_port(&self, net: NsId, family: Family, addr: IpAddr) -> Option<u16> {
+    pub fn free_port(&self, net: NetNsId, family: Family, addr: IpAddr) -> Option<u16> {
         let is_free =
             |&port: &u16| self.find_bound(net, family, &Endpoint::Inet(SocketAddr::new(addr, port))).is_none();
         LOCAL_PORTS.into_iter().find(is_free)
@@ -117,7 +117,7 @@ impl Kernel {
         socket.ino = self.net.sockets_made;
         let net = socket.net.id();
         let id = self.net.sockets.insert(socket);
-        self.namespaces[net].net_mut().sockets.insert(id);
+        self.namespaces[net].sockets.insert(id);
         id
     }
 
@@ -127,7 +127,7 @@ impl Kernel {
             if let Some(server) = closed.server.and_then(|server| self.net.sockets.get_mut(server)) {
                 server.abandoned += 1;
             }
-            self.namespaces[closed.net.id()].net_mut().sockets.remove(&id);
+            self.namespaces[closed.net.id()].sockets.remove(&id);
             self.put_ns(closed.net);
         }
     }

@@ -1,9 +1,10 @@
 //! cgroup namespaces (`kernel/cgroup/namespace.c`): which cgroup is shown as the root.
 
-use super::{NsOps, NsState, NsType, Slot};
+use super::{CgroupNsId, NsKind, NsType, Owned, Slot};
 use crate::kernel::cgroup::{Cgroup, CgroupId};
+use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::refcount::Held;
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::{Kernel, TaskId};
 
 #[derive(Debug, Default)]
 pub struct CgroupNamespace {
@@ -18,47 +19,51 @@ impl CgroupNamespace {
     }
 }
 
-pub static OPS: NsOps = NsOps {
-    ns_type: NsType::Cgroup,
-    name: "cgroup",
-    clone_flag: 0x0200_0000,
-    clone_flag_name: "CLONE_NEWCGROUP",
-    init_inum: 4_026_531_835,
-    init_ns_id: 5,
-    initial: || NsState::Cgroup(CgroupNamespace::default()),
-    ucount: 6,
-    ucount_name: "max_cgroup_namespaces",
-    slot: Some(Slot::Cgroup),
-    setns_slot: None,
-    extra_inums: 0,
-    has_parent: false,
-    check_create: super::always_creatable,
-    create,
-    setup,
-    teardown,
-    check_install: super::check_install_admin,
-};
+impl NsKind for CgroupNamespace {
+    const TYPE: NsType = NsType::Cgroup;
+    const NAME: &'static str = "cgroup";
+    const CLONE_FLAG: u64 = 0x0200_0000;
+    const CLONE_FLAG_NAME: &'static str = "CLONE_NEWCGROUP";
+    const INIT_INUM: u32 = 4_026_531_835;
+    const INIT_NS_ID: u64 = 5;
+    const UCOUNT: usize = 6;
+    const UCOUNT_NAME: &'static str = "max_cgroup_namespaces";
+    const SLOT: Option<Slot> = Some(Slot::Cgroup);
 
-fn create(_k: &Kernel, _task: TaskId) -> NsState {
-    NsState::Cgroup(CgroupNamespace::default())
+    fn initial() -> CgroupNamespace {
+        CgroupNamespace::default()
+    }
+
+    fn create(_k: &Kernel, _task: TaskId) -> CgroupNamespace {
+        CgroupNamespace::default()
+    }
+
+    /// The creator's cgroup becomes the root (`copy_cgroup_ns`).
+    fn setup(k: &mut Kernel, ns: CgroupNsId, task: TaskId) {
+        k.set_cgroup_ns_root(ns, k.cgroup_of(task));
+    }
+
+    fn teardown(self, k: &mut Kernel, _ns: CgroupNsId) {
+        if let Some(root) = self.root_cset {
+            k.put_cgroup(root);
+        }
+    }
 }
 
-/// The creator's cgroup becomes the root (`copy_cgroup_ns`).
-fn setup(k: &mut Kernel, ns: NsId, task: TaskId) {
-    k.set_cgroup_ns_root(ns, k.cgroup_of(task));
-}
+impl Owned for CgroupNamespace {}
 
-fn teardown(k: &mut Kernel, _ns: NsId, state: NsState) {
-    if let NsState::Cgroup(CgroupNamespace { root_cset: Some(root) }) = state {
-        k.put_cgroup(root);
+impl NsProxy {
+    /// The cgroup namespace.
+    pub fn cgroup_ns(&self) -> CgroupNsId {
+        self.typed(Slot::Cgroup)
     }
 }
 
 impl Kernel {
     /// Makes `cgroup` the root of a namespace.
-    pub(crate) fn set_cgroup_ns_root(&mut self, ns: NsId, cgroup: CgroupId) {
+    pub(crate) fn set_cgroup_ns_root(&mut self, ns: CgroupNsId, cgroup: CgroupId) {
         let root = self.cgroup.table.hold(cgroup);
-        if let Some(old) = self.namespaces[ns].cgroup_mut().root_cset.replace(root) {
+        if let Some(old) = self.namespaces[ns].root_cset.replace(root) {
             self.put_cgroup(old);
         }
     }

@@ -2,15 +2,16 @@
 
 use std::ops::RangeInclusive;
 
-use super::{NsOps, NsState, NsType, Slot};
+use super::{IpcNsId, NsKind, NsType, Owned, Slot};
 use crate::kernel::ipc::IPC_MNI;
 use crate::kernel::ipc::IpcIds;
 use crate::kernel::ipc::mqueue::{HARD_MSGMAX, HARD_MSGSIZEMAX, MqueueFs};
 use crate::kernel::ipc::msg::MsgQueue;
 use crate::kernel::ipc::sem::SemSet;
 use crate::kernel::ipc::shm::ShmSegment;
+use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::refcount::Held;
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::{Kernel, TaskId};
 
 /// The default of shmmax and shmall (`ULONG_MAX - (1UL << 24)`).
 const SHM_DEFAULT: u64 = u64::MAX - (1 << 24);
@@ -167,52 +168,55 @@ impl IpcNamespace {
     }
 }
 
-pub static OPS: NsOps = NsOps {
-    ns_type: NsType::Ipc,
-    name: "ipc",
-    clone_flag: 0x0800_0000,
-    clone_flag_name: "CLONE_NEWIPC",
-    init_inum: 4_026_531_839,
-    init_ns_id: 6,
-    initial: || NsState::Ipc(IpcNamespace::default()),
-    ucount: 3,
-    ucount_name: "max_ipc_namespaces",
-    slot: Some(Slot::Ipc),
-    setns_slot: None,
-    extra_inums: 0,
-    has_parent: false,
-    check_create: super::always_creatable,
-    create,
-    setup,
-    teardown,
-    check_install: super::check_install_admin,
-};
+impl NsKind for IpcNamespace {
+    const TYPE: NsType = NsType::Ipc;
+    const NAME: &'static str = "ipc";
+    const CLONE_FLAG: u64 = 0x0800_0000;
+    const CLONE_FLAG_NAME: &'static str = "CLONE_NEWIPC";
+    const INIT_INUM: u32 = 4_026_531_839;
+    const INIT_NS_ID: u64 = 6;
+    const UCOUNT: usize = 3;
+    const UCOUNT_NAME: &'static str = "max_ipc_namespaces";
+    const SLOT: Option<Slot> = Some(Slot::Ipc);
 
-fn create(_k: &Kernel, _task: TaskId) -> NsState {
-    NsState::Ipc(IpcNamespace::default())
+    fn initial() -> IpcNamespace {
+        IpcNamespace::default()
+    }
+
+    fn create(_k: &Kernel, _task: TaskId) -> IpcNamespace {
+        IpcNamespace::default()
+    }
+
+    /// `mq_init_ns`
+    fn setup(k: &mut Kernel, ns: IpcNsId, creator: TaskId) {
+        let fs = k.new_mqueue_fs(ns, creator);
+        k.ipc_mut(ns).mq_fs = Some(fs);
+    }
+
+    /// The end of a namespace: the queues' file system, then semaphores, messages, memory (`free_ipc_ns`). Nobody is left who
+    /// could wait for them, undo on them or have them attached.
+    fn teardown(mut self, k: &mut Kernel, ns: IpcNsId) {
+        if let Some(fs) = self.mq_fs.take() {
+            k.mqueue_fs[fs.id()].ns = None;
+            k.put_mqueue_fs(fs);
+        }
+        for set in self.sem_ids.objects.into_values() {
+            k.free_sem_set(set);
+        }
+        for queue in self.msg_ids.objects.into_values() {
+            k.free_msg_queue(queue);
+        }
+        for segment in self.shm_ids.objects.into_values() {
+            k.free_shm_segment(ns, segment);
+        }
+    }
 }
 
-/// `mq_init_ns`
-fn setup(k: &mut Kernel, ns: NsId, creator: TaskId) {
-    let fs = k.new_mqueue_fs(ns, creator);
-    k.ipc_mut(ns).mq_fs = Some(fs);
-}
+impl Owned for IpcNamespace {}
 
-/// The end of a namespace: the queues' file system, then semaphores, messages, memory (`free_ipc_ns`). Nobody is left who
-/// could wait for them, undo on them or have them attached.
-fn teardown(k: &mut Kernel, ns: NsId, state: NsState) {
-    let NsState::Ipc(mut ipc) = state else { return };
-    if let Some(fs) = ipc.mq_fs.take() {
-        k.mqueue_fs[fs.id()].ns = None;
-        k.put_mqueue_fs(fs);
-    }
-    for set in ipc.sem_ids.objects.into_values() {
-        k.free_sem_set(set);
-    }
-    for queue in ipc.msg_ids.objects.into_values() {
-        k.free_msg_queue(queue);
-    }
-    for segment in ipc.shm_ids.objects.into_values() {
-        k.free_shm_segment(ns, segment);
+impl NsProxy {
+    /// The IPC namespace.
+    pub fn ipc_ns(&self) -> IpcNsId {
+        self.typed(Slot::Ipc)
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod cgroup;
 pub mod ipc;
+pub mod kind;
 pub mod mnt;
 pub mod net;
 pub mod pid;
@@ -13,6 +14,7 @@ pub mod uts;
 use super::capability::Cap;
 use super::change::Change;
 use super::refcount::{Counted, Held};
+use super::table::Id;
 use super::trace::{Count, NsName, Step};
 use super::ucounts::Ucounts;
 use super::{Kernel, NsId, TaskId};
@@ -21,6 +23,7 @@ use crate::errno::{Arg, Result};
 
 pub use cgroup::CgroupNamespace;
 pub use ipc::IpcNamespace;
+pub use kind::{CgroupNsId, IpcNsId, MntNsId, NetNsId, NsKind, Owned, PidNsId, TimeNsId, UserNsId, UtsNsId};
 pub use mnt::MntNamespace;
 pub use net::NetNamespace;
 pub use pid::PidNamespace;
@@ -72,7 +75,7 @@ pub struct NsCommon {
     pub ns_id: u64,
     pub count: u32,
     /// The owning user namespace; `None` for user namespaces, whose owner is their parent.
-    pub user_ns: Option<Held<Namespace>>,
+    pub user_ns: Option<Held<UserNamespace>>,
     /// pid and user: the namespace this one is nested in; `None` for the initial ones.
     pub parent: Option<Held<Namespace>>,
     /// Where this namespace is charged; `None` for the initial ones.
@@ -103,40 +106,27 @@ pub enum NsState {
     Time(TimeNamespace),
 }
 
-/// One row: all that differs between kinds.
+/// One row: a [`NsKind`] as data, for those who walk all kinds.
 pub struct NsOps {
     pub ns_type: NsType,
-    /// The name in links, `kernel/ns/<name>` and flags (`<name>` and `new<name>`).
     pub name: &'static str,
-    /// `CLONE_NEW…`
     pub clone_flag: u64,
     pub clone_flag_name: &'static str,
-    /// The inum of the initial namespace.
     pub init_inum: u32,
-    /// The ns_id of the initial namespace: boot makes them in Linux's order.
     pub init_ns_id: u64,
-    /// The state of the initial namespace.
     pub initial: fn() -> NsState,
-    /// `max_<name>_namespaces` and the index in ucounts.
     pub ucount: usize,
     pub ucount_name: &'static str,
-    /// The slot a new namespace goes into; `None`: not in the nsproxy (user).
     pub slot: Option<Slot>,
-    /// The further slot setns sets (time).
     pub setns_slot: Option<Slot>,
-    /// Numbers beyond its own inum a namespace takes from the pool.
     pub extra_inums: usize,
     /// NS_GET_PARENT works.
     pub has_parent: bool,
-    /// What may forbid creation besides privilege and limits. `owner` is `None` for a user namespace made in this call.
-    pub check_create: fn(&Kernel, TaskId, Option<NsId>) -> Result<()>,
-    /// The state of a new namespace made by a task.
+    pub check_create: fn(&Kernel, TaskId, Option<UserNsId>) -> Result<()>,
     pub create: fn(&Kernel, TaskId) -> NsState,
-    /// What the task's new namespace gets once it exists.
+    pub parent: fn(&Kernel, TaskId) -> Option<NsId>,
     pub setup: fn(&mut Kernel, NsId, TaskId),
-    /// The end of what a namespace held, after its last reference went. The id names nothing any more.
     pub teardown: fn(&mut Kernel, NsId, NsState),
-    /// setns: may the task join `target`? `_install` of the kind, its checks in order.
     pub check_install: fn(&Kernel, &InstallCtx, NsId) -> Result<()>,
 }
 
@@ -144,14 +134,22 @@ pub struct NsOps {
 pub struct InstallCtx {
     pub task: TaskId,
     /// The user namespace the task will be in after this call: its own, or the one joined by the same call.
-    pub user_ns: NsId,
+    pub user_ns: UserNsId,
     /// The task checks a private copy of its fs_struct (several types at once).
     pub private_fs: bool,
 }
 
 /// The kinds, in the order of creation. The only list of kinds there is.
-pub static NS_TABLE: [&NsOps; 8] =
-    [&user::OPS, &mnt::OPS, &uts::OPS, &ipc::OPS, &pid::OPS, &cgroup::OPS, &net::OPS, &time::OPS];
+pub static NS_TABLE: [&NsOps; 8] = [
+    &NsOps::of::<UserNamespace>(),
+    &NsOps::of::<MntNamespace>(),
+    &NsOps::of::<UtsNamespace>(),
+    &NsOps::of::<IpcNamespace>(),
+    &NsOps::of::<PidNamespace>(),
+    &NsOps::of::<CgroupNamespace>(),
+    &NsOps::of::<NetNamespace>(),
+    &NsOps::of::<TimeNamespace>(),
+];
 
 /// An entry of `/proc/<pid>/ns` (`struct proc_ns_operations`).
 pub struct NsEntry {
@@ -208,6 +206,11 @@ impl Namespace {
         }
     }
 
+    /// The state, if it is of this kind.
+    pub fn as_kind<S: NsKind>(&self) -> Option<&S> {
+        S::of(&self.state)
+    }
+
     pub fn ops(&self) -> &'static NsOps {
         self.ns_type().ops()
     }
@@ -218,40 +221,6 @@ impl Namespace {
     }
 }
 
-macro_rules! state_getters {
-    ($($get:ident, $get_mut:ident, $kind:ident, $state:ty);* $(;)?) => {
-        impl Namespace {
-            $(
-                #[doc = concat!("The state of a namespace known to be a ", stringify!($kind), " namespace; panics on another.")]
-                pub fn $get(&self) -> &$state {
-                    match &self.state {
-                        NsState::$kind(state) => state,
-                        _ => panic!("a {} namespace where a {} namespace belongs", self.ops().name, stringify!($kind)),
-                    }
-                }
-                #[doc = concat!("As [`Namespace::", stringify!($get), "`], to change it.")]
-                pub fn $get_mut(&mut self) -> &mut $state {
-                    match &mut self.state {
-                        NsState::$kind(state) => state,
-                        _ => panic!("a namespace of another kind where a {} namespace belongs", stringify!($kind)),
-                    }
-                }
-            )*
-        }
-    };
-}
-
-state_getters! {
-    user, user_mut, User, UserNamespace;
-    pid, pid_mut, Pid, PidNamespace;
-    uts, uts_mut, Uts, UtsNamespace;
-    ipc, ipc_mut, Ipc, IpcNamespace;
-    time, time_mut, Time, TimeNamespace;
-    mnt, mnt_mut, Mnt, MntNamespace;
-    net, net_mut, Net, NetNamespace;
-    cgroup, cgroup_mut, Cgroup, CgroupNamespace;
-}
-
 impl Kernel {
     /// The live namespace with this kind and inum.
     pub fn find_ns(&self, ns_type: NsType, inum: u32) -> Option<NsId> {
@@ -260,48 +229,46 @@ impl Kernel {
     }
 
     /// The owning user namespace: for a user namespace its parent; `None` for the initial user namespace.
-    pub fn ns_owner(&self, ns: NsId) -> Option<NsId> {
-        let common = &self.namespaces[ns].common;
-        common.user_ns.as_ref().or(common.parent.as_ref()).map(Held::id)
+    pub fn ns_owner(&self, ns: impl Into<NsId>) -> Option<UserNsId> {
+        let common = &self.namespaces[ns.into()].common;
+        match &common.user_ns {
+            Some(owner) => Some(owner.id()),
+            None => common.parent.as_ref().and_then(|parent| self.namespaces.typed(parent.id())),
+        }
+    }
+
+    /// The owning user namespace of a kind that always has one.
+    pub fn owner_of<S: Owned>(&self, ns: Id<S>) -> UserNsId {
+        self.ns_owner(ns).expect("only the initial user namespace has no owner")
     }
 
     /// The namespace an entry of `/proc/<pid>/ns` shows, `None` where Linux's `get` gives nothing: no nsproxy, or a
     /// `pid_for_children` without a child_reaper.
     pub fn ns_entry(&self, task: TaskId, entry: &NsEntry) -> Option<NsId> {
         match entry.source {
-            Source::ThreadPid => Some(self.task_active_pid_ns(task)),
-            Source::Cred => Some(self.cred_of(task).user_ns.id()),
+            Source::ThreadPid => Some(self.task_active_pid_ns(task).any()),
+            Source::Cred => Some(self.cred_of(task).user_ns.id().any()),
             Source::Slot(slot) => {
-                let ns = self.task_ns(task, slot)?;
-                (slot != Slot::PidForChildren || self.namespaces[ns].pid().child_reaper.is_some()).then_some(ns)
+                let nsproxy = self.nsproxy_of(task)?;
+                let is_headless = self.namespaces[nsproxy.pid_ns_for_children()].child_reaper.is_none();
+                (slot != Slot::PidForChildren || !is_headless).then(|| nsproxy.get(slot))
             }
         }
     }
 
     /// `type:[inum]` of a namespace, for reasons.
-    pub fn ns_arg(&self, ns: NsId) -> Arg {
-        self.namespaces[ns].arg()
+    pub fn ns_arg(&self, ns: impl Into<NsId>) -> Arg {
+        self.namespaces[ns.into()].arg()
     }
 }
-
-/// Creation that nothing but privilege and limits may refuse.
-pub fn always_creatable(_k: &Kernel, _task: TaskId, _owner: Option<NsId>) -> Result<()> {
-    Ok(())
-}
-
-/// Kinds whose state needs nothing beyond itself.
-pub fn no_setup(_k: &mut Kernel, _ns: NsId, _task: TaskId) {}
-
-/// Kinds whose state holds nothing.
-pub fn no_teardown(_k: &mut Kernel, _ns: NsId, _state: NsState) {}
 
 /// The rule most kinds have for joining: CAP_SYS_ADMIN over the owner of the target and in the user namespace the
 /// task will be in (`utsns_install` and its siblings).
 ///
 /// # Errors
 /// EPERM
-pub fn check_install_admin(k: &Kernel, ctx: &InstallCtx, target: NsId) -> Result<()> {
-    let owner = k.ns_owner(target).expect("all kinds but the initial user namespace have an owner");
+pub fn check_install_admin<S: NsKind>(k: &Kernel, ctx: &InstallCtx, target: Id<S>) -> Result<()> {
+    let owner = k.ns_owner(target).expect("only the initial user namespace has no owner");
     if !k.ns_capable(ctx.task, owner, Cap::SYS_ADMIN) {
         bail!(EPERM, "CAP_SYS_ADMIN missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(target));
     }
@@ -313,26 +280,28 @@ pub fn check_install_admin(k: &Kernel, ctx: &InstallCtx, target: NsId) -> Result
 
 impl Kernel {
     /// Whether `ns` is `ancestor` or nested in it (user and pid namespaces).
-    pub fn is_ns_at_or_below(&self, ns: NsId, ancestor: NsId) -> bool {
+    pub fn is_ns_at_or_below<S>(&self, ns: Id<S>, ancestor: Id<S>) -> bool
+    where
+        Id<S>: Into<NsId>,
+    {
         std::iter::successors(Some(ns), |&ns| self.ns_parent(ns)).any(|ns| ns == ancestor)
     }
 
-    /// The namespace a pid or user namespace is nested in.
-    pub fn ns_parent(&self, ns: NsId) -> Option<NsId> {
-        self.namespaces[ns].common.parent.as_ref().map(Held::id)
+    /// The namespace a pid or user namespace is nested in, which is of its kind.
+    pub fn ns_parent<S>(&self, ns: Id<S>) -> Option<Id<S>>
+    where
+        Id<S>: Into<NsId>,
+    {
+        self.namespaces[ns.into()].common.parent.as_ref().map(|parent| parent.id().cast())
     }
 
     /// Makes a namespace of a kind for `task`, owned by user namespace `owner` and charged to the task's euid there. All
     /// that may refuse it was asked before.
-    pub(crate) fn create_ns(&mut self, ops: &'static NsOps, task: TaskId, owner: NsId) -> Held<Namespace> {
+    pub(crate) fn create_ns(&mut self, ops: &'static NsOps, task: TaskId, owner: UserNsId) -> Held<Namespace> {
         let state = (ops.create)(self, task);
         let euid = self.cred_of(task).ids.euid;
-        let parent = match state {
-            NsState::User(_) => Some(owner),
-            NsState::Pid(_) => Some(self.task_active_pid_ns(task)),
-            _ => None,
-        };
-        let user_ns = (parent != Some(owner)).then(|| self.get_ns(owner));
+        let parent = (ops.parent)(self, task);
+        let user_ns = (parent != Some(owner.any())).then(|| self.get_ns(owner));
         let ucounts = Some(self.charge_ucount(owner, euid, ops));
         let common = NsCommon { user_ns, ucounts, ..self.new_ns_common(ops, parent) };
         let inum = common.inum;
@@ -344,9 +313,9 @@ impl Kernel {
     }
 
     /// Makes a user namespace for `task`, nested in its own; [`Kernel::check_create_user_ns`] said that it may.
-    pub(crate) fn create_user_ns(&mut self, task: TaskId) -> Held<Namespace> {
+    pub(crate) fn create_user_ns(&mut self, task: TaskId) -> Held<UserNamespace> {
         let parent = self.cred_of(task).user_ns.id();
-        self.create_ns(&user::OPS, task, parent)
+        self.create_ns(NsType::User.ops(), task, parent).cast()
     }
 
     /// Numbers for a new namespace: its inum and what else its kind takes, the lowest free ones; the next ns_id.
@@ -389,17 +358,21 @@ impl Kernel {
     }
 
     /// Takes one more reference to a namespace.
-    pub(crate) fn get_ns(&mut self, ns: NsId) -> Held<Namespace> {
+    pub(crate) fn get_ns<S>(&mut self, ns: Id<S>) -> Held<S>
+    where
+        Id<S>: Into<NsId>,
+    {
         self.record(|k| {
-            let before = k.namespaces[ns].common.count;
+            let before = k.namespaces[ns.into()].common.count;
             Step::GetNs(k.ns_name(ns), Count { before, after: before + 1 })
         });
-        self.namespaces.hold(ns)
+        self.namespaces.hold_typed(ns)
     }
 
     /// Drops a reference to a namespace. The last one frees it at once, with all it holds: its numbers, its charge,
     /// its parent and its owner.
-    pub(crate) fn put_ns(&mut self, held: Held<Namespace>) {
+    pub(crate) fn put_ns(&mut self, held: impl Into<Held<Namespace>>) {
+        let held = held.into();
         let id = held.id();
         self.record(|k| {
             let before = k.namespaces[id].common.count;
@@ -419,7 +392,7 @@ impl Kernel {
         if let Some(ucounts) = common.ucounts {
             self.uncharge_ucount(ucounts, ops);
         }
-        for held in [common.parent, common.user_ns].into_iter().flatten() {
+        for held in [common.parent, common.user_ns.map(Held::from)].into_iter().flatten() {
             self.put_ns(held);
         }
     }

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use super::{NsOps, NsState, NsType, Slot};
+use super::{NetNsId, NsKind, NsType, Owned, Slot};
 use crate::kernel::net::addr::{Inet4, Scope};
 use crate::kernel::net::conf::NetConf;
 use crate::kernel::net::dev::DevKind;
 use crate::kernel::net::{DevId, SocketId};
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::nsproxy::NsProxy;
+use crate::kernel::{Kernel, TaskId};
 
 /// `struct net`
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub struct NetNamespace {
     /// Counts changes of the list of devices; never 0.
     pub dev_base_seq: u32,
     /// Ids of other namespaces.
-    pub netns_ids: BTreeMap<i32, NsId>,
+    pub netns_ids: BTreeMap<i32, NetNsId>,
     /// The sockets that belong here.
     pub sockets: BTreeSet<SocketId>,
     /// An IPv4 address was configured once: there is a local routing table.
@@ -55,50 +56,53 @@ impl NetNamespace {
     }
 }
 
-pub static OPS: NsOps = NsOps {
-    ns_type: NsType::Net,
-    name: "net",
-    clone_flag: 0x4000_0000,
-    clone_flag_name: "CLONE_NEWNET",
-    init_inum: 4_026_531_833,
-    init_ns_id: 3,
-    initial: || NsState::Net(NetNamespace::default()),
-    ucount: 4,
-    ucount_name: "max_net_namespaces",
-    slot: Some(Slot::Net),
-    setns_slot: None,
-    extra_inums: 68,
-    has_parent: false,
-    check_create: super::always_creatable,
-    create,
-    setup,
-    teardown,
-    check_install: super::check_install_admin,
-};
+impl NsKind for NetNamespace {
+    const TYPE: NsType = NsType::Net;
+    const NAME: &'static str = "net";
+    const CLONE_FLAG: u64 = 0x4000_0000;
+    const CLONE_FLAG_NAME: &'static str = "CLONE_NEWNET";
+    const INIT_INUM: u32 = 4_026_531_833;
+    const INIT_NS_ID: u64 = 3;
+    const UCOUNT: usize = 4;
+    const UCOUNT_NAME: &'static str = "max_net_namespaces";
+    const SLOT: Option<Slot> = Some(Slot::Net);
+    const EXTRA_INUMS: usize = 68;
 
-/// Device settings come from the initial namespace, all else has its default (`devinet_init_net` with
-/// `devconf_inherit_init_net` 0).
-fn create(k: &Kernel, _task: TaskId) -> NsState {
-    let conf = k.namespaces[k.initial(NsType::Net)].net().conf.clone();
-    NsState::Net(NetNamespace { conf, ..NetNamespace::default() })
-}
+    fn initial() -> NetNamespace {
+        NetNamespace::default()
+    }
 
-/// Index 1 is `lo`; the initial namespace also has a network card.
-fn setup(k: &mut Kernel, ns: NsId, _task: TaskId) {
-    let lo = k.register_netdevice(ns, b"lo", 0, DevKind::Loopback).expect("nothing else is in a new namespace");
-    if ns == k.initial(NsType::Net) {
-        let eth0 = k.register_netdevice(ns, b"eth0", 0, DevKind::Physical).expect("only lo is in the namespace");
-        k.dev_open(lo);
-        k.dev_open(eth0);
-        // The lab has no router, from which IPv6 would be configured.
-        k.net.devices[eth0].inet6.clear();
-        let address = Inet4::new(Ipv4Addr::new(192, 0, 2, 2), 24, Scope::Global);
-        k.insert_inet(eth0, address).expect("the device has no address yet");
+    /// Device settings come from the initial namespace, all else has its default (`devinet_init_net` with
+    /// `devconf_inherit_init_net` 0).
+    fn create(k: &Kernel, _task: TaskId) -> NetNamespace {
+        let conf = k.namespaces[k.init_ns::<NetNamespace>()].conf.clone();
+        NetNamespace { conf, ..NetNamespace::default() }
+    }
+
+    /// Index 1 is `lo`; the initial namespace also has a network card.
+    fn setup(k: &mut Kernel, ns: NetNsId, _task: TaskId) {
+        let lo = k.register_netdevice(ns, b"lo", 0, DevKind::Loopback).expect("nothing else is in a new namespace");
+        if ns == k.init_ns() {
+            let eth0 = k.register_netdevice(ns, b"eth0", 0, DevKind::Physical).expect("only lo is in the namespace");
+            k.dev_open(lo);
+            k.dev_open(eth0);
+            // The lab has no router, from which IPv6 would be configured.
+            k.net.devices[eth0].inet6.clear();
+            let address = Inet4::new(Ipv4Addr::new(192, 0, 2, 2), 24, Scope::Global);
+            k.insert_inet(eth0, address).expect("the device has no address yet");
+        }
+    }
+
+    fn teardown(self, k: &mut Kernel, ns: NetNsId) {
+        k.cleanup_net(ns, self);
     }
 }
 
-fn teardown(k: &mut Kernel, ns: NsId, state: NsState) {
-    if let NsState::Net(state) = state {
-        k.cleanup_net(ns, state);
+impl Owned for NetNamespace {}
+
+impl NsProxy {
+    /// The network namespace.
+    pub fn net_ns(&self) -> NetNsId {
+        self.typed(Slot::Net)
     }
 }

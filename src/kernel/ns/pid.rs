@@ -1,11 +1,12 @@
 //! Pid namespaces (`kernel/pid_namespace.c`).
 
-use super::{InstallCtx, NsOps, NsState, NsType, Slot};
+use super::{InstallCtx, NsKind, NsType, Owned, PidNsId, Slot, UserNsId};
 use crate::bail;
 use crate::errno::Result;
+use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::pid::PID_MAX_LIMIT;
 use crate::kernel::table::Cyclic;
-use crate::kernel::{Kernel, NsId, PidId, TaskId};
+use crate::kernel::{Kernel, PidId, TaskId};
 
 /// Deepest level of a pid namespace; the initial one is 0 (`MAX_PID_NS_LEVEL`).
 pub const PID_NS_LEVEL_MAX: u32 = 32;
@@ -45,70 +46,79 @@ impl PidNamespace {
     }
 }
 
-pub static OPS: NsOps = NsOps {
-    ns_type: NsType::Pid,
-    name: "pid",
-    clone_flag: 0x2000_0000,
-    clone_flag_name: "CLONE_NEWPID",
-    init_inum: 4_026_531_836,
-    init_ns_id: 8,
-    initial: || NsState::Pid(PidNamespace::new(0)),
-    ucount: 1,
-    ucount_name: "max_pid_namespaces",
-    slot: Some(Slot::PidForChildren),
-    setns_slot: None,
-    extra_inums: 0,
-    has_parent: true,
-    check_create,
-    create,
-    setup: super::no_setup,
-    teardown: super::no_teardown,
-    check_install,
-};
+impl NsKind for PidNamespace {
+    const TYPE: NsType = NsType::Pid;
+    const NAME: &'static str = "pid";
+    const CLONE_FLAG: u64 = 0x2000_0000;
+    const CLONE_FLAG_NAME: &'static str = "CLONE_NEWPID";
+    const INIT_INUM: u32 = 4_026_531_836;
+    const INIT_NS_ID: u64 = 8;
+    const UCOUNT: usize = 1;
+    const UCOUNT_NAME: &'static str = "max_pid_namespaces";
+    const SLOT: Option<Slot> = Some(Slot::PidForChildren);
+    const HAS_PARENT: bool = true;
 
-/// What forbids a new pid namespace besides privilege and limits (`create_pid_namespace`, `copy_pid_ns`).
-///
-/// # Errors
-/// EINVAL: the task's `pid_for_children` is not its active one, or the user namespace that will own the new one is not
-/// the owner of the parent or below it; ENOSPC: nested too deep.
-fn check_create(k: &Kernel, task: TaskId, owner: Option<NsId>) -> Result<()> {
-    let active = k.task_active_pid_ns(task);
-    let for_children = k.task_ns(task, Slot::PidForChildren).expect("the creator is alive");
-    if for_children != active {
-        bail!(EINVAL, "pid_for_children is {}, not the active {}", k.ns_arg(for_children), k.ns_arg(active));
+    fn initial() -> PidNamespace {
+        PidNamespace::new(0)
     }
-    // A user namespace made by this call is a child of the creator's, so the creator's decides for it.
-    let owner = owner.unwrap_or_else(|| k.cred_of(task).user_ns.id());
-    let parent_owner = k.ns_owner(active).expect("a pid namespace has an owner");
-    if !k.is_ns_at_or_below(owner, parent_owner) {
-        bail!(
-            EINVAL,
-            "{} is not at or below {}, owner of {}",
-            k.ns_arg(owner),
-            k.ns_arg(parent_owner),
-            k.ns_arg(active)
-        );
+
+    /// What forbids a new pid namespace besides privilege and limits (`create_pid_namespace`, `copy_pid_ns`).
+    ///
+    /// # Errors
+    /// EINVAL: the task's `pid_for_children` is not its active one, or the user namespace that will own the new one is not
+    /// the owner of the parent or below it; ENOSPC: nested too deep.
+    fn check_create(k: &Kernel, task: TaskId, owner: Option<UserNsId>) -> Result<()> {
+        let active = k.task_active_pid_ns(task);
+        let for_children = k.current_nsproxy(task).pid_ns_for_children();
+        if for_children != active {
+            bail!(EINVAL, "pid_for_children is {}, not the active {}", k.ns_arg(for_children), k.ns_arg(active));
+        }
+        // A user namespace made by this call is a child of the creator's, so the creator's decides for it.
+        let owner = owner.unwrap_or_else(|| k.cred_of(task).user_ns.id());
+        let parent_owner = k.owner_of(active);
+        if !k.is_ns_at_or_below(owner, parent_owner) {
+            bail!(
+                EINVAL,
+                "{} is not at or below {}, owner of {}",
+                k.ns_arg(owner),
+                k.ns_arg(parent_owner),
+                k.ns_arg(active)
+            );
+        }
+        let level = k.namespaces[active].level;
+        if level >= PID_NS_LEVEL_MAX {
+            bail!(ENOSPC, "pid namespaces nest {} deep at most", PID_NS_LEVEL_MAX);
+        }
+        Ok(())
     }
-    let level = k.namespaces[active].pid().level;
-    if level >= PID_NS_LEVEL_MAX {
-        bail!(ENOSPC, "pid namespaces nest {} deep at most", PID_NS_LEVEL_MAX);
+
+    fn create(k: &Kernel, task: TaskId) -> PidNamespace {
+        PidNamespace::new(k.namespaces[k.task_active_pid_ns(task)].level + 1)
     }
-    Ok(())
+
+    fn parent(k: &Kernel, task: TaskId) -> Option<PidNsId> {
+        Some(k.task_active_pid_ns(task))
+    }
+
+    /// `pidns_install`.
+    ///
+    /// # Errors
+    /// EPERM: capabilities; EINVAL: the target is not the active pid namespace nor below it.
+    fn check_install(k: &Kernel, ctx: &InstallCtx, target: PidNsId) -> Result<()> {
+        super::check_install_admin(k, ctx, target)?;
+        let active = k.task_active_pid_ns(ctx.task);
+        if !k.is_ns_at_or_below(target, active) {
+            bail!(EINVAL, "{} is not the active {} nor below it", k.ns_arg(target), k.ns_arg(active));
+        }
+        Ok(())
+    }
 }
 
-fn create(k: &Kernel, task: TaskId) -> NsState {
-    NsState::Pid(PidNamespace::new(k.namespaces[k.task_active_pid_ns(task)].pid().level + 1))
-}
+impl Owned for PidNamespace {}
 
-/// `pidns_install`.
-///
-/// # Errors
-/// EPERM: capabilities; EINVAL: the target is not the active pid namespace nor below it.
-fn check_install(k: &Kernel, ctx: &InstallCtx, target: NsId) -> Result<()> {
-    super::check_install_admin(k, ctx, target)?;
-    let active = k.task_active_pid_ns(ctx.task);
-    if !k.is_ns_at_or_below(target, active) {
-        bail!(EINVAL, "{} is not the active {} nor below it", k.ns_arg(target), k.ns_arg(active));
+impl NsProxy {
+    /// The pid namespace the next child is born in.
+    pub fn pid_ns_for_children(&self) -> PidNsId {
+        self.typed(Slot::PidForChildren)
     }
-    Ok(())
 }

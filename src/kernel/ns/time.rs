@@ -1,9 +1,10 @@
 //! Time namespaces (`kernel/time/namespace.c`).
 
-use super::{InstallCtx, NsOps, NsState, NsType, Slot};
+use super::{InstallCtx, NsKind, NsType, Owned, Slot, TimeNsId};
 use crate::bail;
 use crate::errno::Result;
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::nsproxy::NsProxy;
+use crate::kernel::{Kernel, TaskId};
 
 /// Boot time of every lab, seconds since the epoch: 2026-01-01 00:00:00 UTC.
 pub const BOOT_TIME: u64 = 1_767_225_600;
@@ -39,41 +40,51 @@ pub struct TimeNamespace {
     pub frozen_offsets: bool,
 }
 
-pub static OPS: NsOps = NsOps {
-    ns_type: NsType::Time,
-    name: "time",
-    clone_flag: 0x0000_0080,
-    clone_flag_name: "CLONE_NEWTIME",
-    init_inum: 4_026_531_834,
-    init_ns_id: 2,
-    initial: || NsState::Time(TimeNamespace { frozen_offsets: true, ..TimeNamespace::default() }),
-    ucount: 7,
-    ucount_name: "max_time_namespaces",
-    slot: Some(Slot::TimeForChildren),
-    setns_slot: Some(Slot::Time),
-    extra_inums: 0,
-    has_parent: false,
-    check_create: super::always_creatable,
-    create,
-    setup: super::no_setup,
-    teardown: super::no_teardown,
-    check_install,
-};
+impl NsKind for TimeNamespace {
+    const TYPE: NsType = NsType::Time;
+    const NAME: &'static str = "time";
+    const CLONE_FLAG: u64 = 0x0000_0080;
+    const CLONE_FLAG_NAME: &'static str = "CLONE_NEWTIME";
+    const INIT_INUM: u32 = 4_026_531_834;
+    const INIT_NS_ID: u64 = 2;
+    const UCOUNT: usize = 7;
+    const UCOUNT_NAME: &'static str = "max_time_namespaces";
+    const SLOT: Option<Slot> = Some(Slot::TimeForChildren);
+    const SETNS_SLOT: Option<Slot> = Some(Slot::Time);
 
-/// A copy of the creator's offsets for children, not frozen (`clone_time_ns`).
-fn create(k: &Kernel, task: TaskId) -> NsState {
-    let current = k.task_ns(task, Slot::TimeForChildren).expect("the creator is alive");
-    NsState::Time(TimeNamespace { frozen_offsets: false, ..k.namespaces[current].time().clone() })
+    fn initial() -> TimeNamespace {
+        TimeNamespace { frozen_offsets: true, ..TimeNamespace::default() }
+    }
+
+    /// A copy of the creator's offsets for children, not frozen (`clone_time_ns`).
+    fn create(k: &Kernel, task: TaskId) -> TimeNamespace {
+        let current = k.current_nsproxy(task).time_ns_for_children();
+        TimeNamespace { frozen_offsets: false, ..k.namespaces[current].clone() }
+    }
+
+    /// `timens_install`.
+    ///
+    /// # Errors
+    /// EUSERS: the caller has other threads or shares its memory; EPERM: capabilities.
+    fn check_install(k: &Kernel, ctx: &InstallCtx, target: TimeNsId) -> Result<()> {
+        // A leader that is dead does not count (`current_is_single_threaded`).
+        if k.signal_of(ctx.task).live != 1 || k.is_mm_shared(ctx.task) {
+            bail!(EUSERS, "joining a time namespace takes a single-threaded task that shares its memory with nobody");
+        }
+        super::check_install_admin(k, ctx, target)
+    }
 }
 
-/// `timens_install`.
-///
-/// # Errors
-/// EUSERS: the caller has other threads or shares its memory; EPERM: capabilities.
-fn check_install(k: &Kernel, ctx: &InstallCtx, target: NsId) -> Result<()> {
-    // A leader that is dead does not count (`current_is_single_threaded`).
-    if k.signal_of(ctx.task).live != 1 || k.is_mm_shared(ctx.task) {
-        bail!(EUSERS, "joining a time namespace takes a single-threaded task that shares its memory with nobody");
+impl Owned for TimeNamespace {}
+
+impl NsProxy {
+    /// The time namespace.
+    pub fn time_ns(&self) -> TimeNsId {
+        self.typed(Slot::Time)
     }
-    super::check_install_admin(k, ctx, target)
+
+    /// The time namespace the next child is born in.
+    pub fn time_ns_for_children(&self) -> TimeNsId {
+        self.typed(Slot::TimeForChildren)
+    }
 }

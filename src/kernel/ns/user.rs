@@ -1,6 +1,6 @@
 //! User namespaces (`kernel/user_namespace.c`).
 
-use super::{InstallCtx, NsOps, NsState, NsType};
+use super::{InstallCtx, NsKind, NsType, Slot, UserNsId};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::boot::THREADS_MAX;
@@ -9,7 +9,7 @@ use crate::kernel::cred::{GLOBAL_ROOT_UID, Kgid, Kuid};
 use crate::kernel::signal::RLIM_INFINITY;
 use crate::kernel::ucounts::{UCOUNT_KINDS, UCOUNT_MAX, UCOUNT_RLIMITS};
 use crate::kernel::uid_map::{MapKind, UidGidMap};
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::{Kernel, TaskId};
 
 /// Deepest level a user namespace may be created *in*: levels 1 to 33 exist.
 pub const USER_NS_LEVEL_MAX: u32 = 32;
@@ -37,22 +37,6 @@ pub struct UserNamespace {
 }
 
 impl UserNamespace {
-    /// The one a lab boots with.
-    pub fn initial() -> UserNamespace {
-        UserNamespace {
-            uid_map: UidGidMap::identity(),
-            gid_map: UidGidMap::identity(),
-            projid_map: UidGidMap::identity(),
-            level: 0,
-            owner: Kuid(0),
-            group: Kgid(0),
-            setgroups_allowed: true,
-            parent_could_setfcap: false,
-            ucount_max: [i64::from(THREADS_MAX / 2); UCOUNT_KINDS],
-            rlimit_max: [RLIM_INFINITY; UCOUNT_RLIMITS],
-        }
-    }
-
     pub fn map(&self, kind: MapKind) -> &UidGidMap {
         match kind {
             MapKind::Uid => &self.uid_map,
@@ -85,52 +69,63 @@ impl UserNamespace {
     }
 }
 
-pub static OPS: NsOps = NsOps {
-    ns_type: NsType::User,
-    name: "user",
-    clone_flag: 0x1000_0000,
-    clone_flag_name: "CLONE_NEWUSER",
-    init_inum: 4_026_531_837,
-    init_ns_id: 7,
-    initial: || NsState::User(UserNamespace::initial()),
-    ucount: 0,
-    ucount_name: "max_user_namespaces",
-    slot: None,
-    setns_slot: None,
-    extra_inums: 0,
-    has_parent: true,
-    check_create,
-    create,
-    setup: super::no_setup,
-    teardown: super::no_teardown,
-    check_install,
-};
+impl NsKind for UserNamespace {
+    const TYPE: NsType = NsType::User;
+    const NAME: &'static str = "user";
+    const CLONE_FLAG: u64 = 0x1000_0000;
+    const CLONE_FLAG_NAME: &'static str = "CLONE_NEWUSER";
+    const INIT_INUM: u32 = 4_026_531_837;
+    const INIT_NS_ID: u64 = 7;
+    const UCOUNT: usize = 0;
+    const UCOUNT_NAME: &'static str = "max_user_namespaces";
+    const SLOT: Option<Slot> = None;
+    const HAS_PARENT: bool = true;
 
-/// A user namespace may be made by anyone whose ids have a name where it is made.
-fn check_create(k: &Kernel, task: TaskId, _owner: Option<NsId>) -> Result<()> {
-    k.check_create_user_ns(task)
-}
+    fn initial() -> UserNamespace {
+        UserNamespace {
+            uid_map: UidGidMap::identity(),
+            gid_map: UidGidMap::identity(),
+            projid_map: UidGidMap::identity(),
+            level: 0,
+            owner: Kuid(0),
+            group: Kgid(0),
+            setgroups_allowed: true,
+            parent_could_setfcap: false,
+            ucount_max: [i64::from(THREADS_MAX / 2); UCOUNT_KINDS],
+            rlimit_max: [RLIM_INFINITY; UCOUNT_RLIMITS],
+        }
+    }
 
-fn create(k: &Kernel, task: TaskId) -> NsState {
-    NsState::User(k.new_user_namespace(task))
-}
+    /// A user namespace may be made by anyone whose ids have a name where it is made.
+    fn check_create(k: &Kernel, task: TaskId, _owner: Option<UserNsId>) -> Result<()> {
+        k.check_create_user_ns(task)
+    }
 
-/// The rules of `userns_install`, which come before what the other kinds ask.
-fn check_install(k: &Kernel, ctx: &InstallCtx, target: NsId) -> Result<()> {
-    if k.cred_of(ctx.task).user_ns.id() == target {
-        bail!(EINVAL, "{} is the caller's own user namespace", k.ns_arg(target));
+    fn create(k: &Kernel, task: TaskId) -> UserNamespace {
+        k.new_user_namespace(task)
     }
-    if k.is_multithreaded(ctx.task) {
-        bail!(EINVAL, "the caller has more than one thread");
+
+    fn parent(k: &Kernel, task: TaskId) -> Option<UserNsId> {
+        Some(k.cred_of(task).user_ns.id())
     }
-    // Of the task itself: unlike for a mount namespace, a private copy does not help.
-    if k.is_fs_shared(ctx.task) {
-        bail!(EINVAL, "the caller shares its root and working directory (CLONE_FS)");
+
+    /// The rules of `userns_install`, which come before what the other kinds ask.
+    fn check_install(k: &Kernel, ctx: &InstallCtx, target: UserNsId) -> Result<()> {
+        if k.cred_of(ctx.task).user_ns.id() == target {
+            bail!(EINVAL, "{} is the caller's own user namespace", k.ns_arg(target));
+        }
+        if k.is_multithreaded(ctx.task) {
+            bail!(EINVAL, "the caller has more than one thread");
+        }
+        // Of the task itself: unlike for a mount namespace, a private copy does not help.
+        if k.is_fs_shared(ctx.task) {
+            bail!(EINVAL, "the caller shares its root and working directory (CLONE_FS)");
+        }
+        if !k.ns_capable(ctx.task, target, Cap::SYS_ADMIN) {
+            bail!(EPERM, "CAP_SYS_ADMIN missing in {}", k.ns_arg(target));
+        }
+        Ok(())
     }
-    if !k.ns_capable(ctx.task, target, Cap::SYS_ADMIN) {
-        bail!(EPERM, "CAP_SYS_ADMIN missing in {}", k.ns_arg(target));
-    }
-    Ok(())
 }
 
 impl Kernel {
@@ -142,11 +137,11 @@ impl Kernel {
     pub fn check_create_user_ns(&self, task: TaskId) -> Result<()> {
         let cred = self.cred_of(task);
         let parent = cred.user_ns.id();
-        let user = self.namespaces[parent].user();
+        let user = &self.namespaces[parent];
         if user.level > USER_NS_LEVEL_MAX {
             bail!(ENOSPC, "{} is at level {}, user namespaces nest no deeper", self.ns_arg(parent), user.level);
         }
-        self.check_ucount(parent, cred.ids.euid, &OPS)?;
+        self.check_ucount(parent, cred.ids.euid, NsType::User.ops())?;
         if self.is_chrooted(task) {
             bail!(EPERM, "the root directory of the caller is not that of its mount namespace");
         }
@@ -162,7 +157,7 @@ impl Kernel {
     /// The state of a user namespace made by `task`: no maps yet, limits wide open.
     pub fn new_user_namespace(&self, task: TaskId) -> UserNamespace {
         let cred = self.cred_of(task);
-        let parent = self.namespaces[cred.user_ns.id()].user();
+        let parent = &self.namespaces[cred.user_ns.id()];
         UserNamespace {
             uid_map: UidGidMap::default(),
             gid_map: UidGidMap::default(),

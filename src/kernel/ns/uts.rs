@@ -1,6 +1,7 @@
 //! UTS namespaces: the names uname(2) gives (`kernel/utsname.c`).
 
-use super::{NsOps, NsState, NsType, Slot};
+use super::{NsKind, NsType, Owned, Slot, UtsNsId};
+use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::{Kernel, TaskId};
 
 /// Longest name (`__NEW_UTS_LEN`), bytes.
@@ -16,9 +17,18 @@ pub struct UtsNamespace {
     pub domainname: Vec<u8>,
 }
 
-impl UtsNamespace {
-    /// What a lab boots with.
-    pub fn initial() -> UtsNamespace {
+impl NsKind for UtsNamespace {
+    const TYPE: NsType = NsType::Uts;
+    const NAME: &'static str = "uts";
+    const CLONE_FLAG: u64 = 0x0400_0000;
+    const CLONE_FLAG_NAME: &'static str = "CLONE_NEWUTS";
+    const INIT_INUM: u32 = 4_026_531_838;
+    const INIT_NS_ID: u64 = 1;
+    const UCOUNT: usize = 2;
+    const UCOUNT_NAME: &'static str = "max_uts_namespaces";
+    const SLOT: Option<Slot> = Some(Slot::Uts);
+
+    fn initial() -> UtsNamespace {
         UtsNamespace {
             sysname: b"Linux".to_vec(),
             nodename: b"nslab".to_vec(),
@@ -28,31 +38,19 @@ impl UtsNamespace {
             domainname: b"(none)".to_vec(),
         }
     }
+
+    /// A copy of the creator's current names (`clone_uts_ns`).
+    fn create(k: &Kernel, task: TaskId) -> UtsNamespace {
+        let current = k.current_nsproxy(task).uts_ns();
+        k.namespaces[current].clone()
+    }
 }
 
-pub static OPS: NsOps = NsOps {
-    ns_type: NsType::Uts,
-    name: "uts",
-    clone_flag: 0x0400_0000,
-    clone_flag_name: "CLONE_NEWUTS",
-    init_inum: 4_026_531_838,
-    init_ns_id: 1,
-    initial: || NsState::Uts(UtsNamespace::initial()),
-    ucount: 2,
-    ucount_name: "max_uts_namespaces",
-    slot: Some(Slot::Uts),
-    setns_slot: None,
-    extra_inums: 0,
-    has_parent: false,
-    check_create: super::always_creatable,
-    create,
-    setup: super::no_setup,
-    teardown: super::no_teardown,
-    check_install: super::check_install_admin,
-};
+impl Owned for UtsNamespace {}
 
-/// A copy of the creator's current names (`clone_uts_ns`).
-fn create(k: &Kernel, task: TaskId) -> NsState {
-    let current = k.task_ns(task, Slot::Uts).expect("the creator is alive");
-    NsState::Uts(k.namespaces[current].uts().clone())
+impl NsProxy {
+    /// The UTS namespace.
+    pub fn uts_ns(&self) -> UtsNsId {
+        self.typed(Slot::Uts)
+    }
 }

@@ -5,7 +5,7 @@ use crate::bail;
 use crate::errno::Result;
 use crate::kernel::net::dev::{DevKind, LINK_KINDS};
 use crate::kernel::net::name::{ALTNAME_MAX, NAME_MAX};
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::{Kernel, NetNsId, TaskId};
 
 /// The length of a name in a message (`ifla_policy`).
 fn check_length(name: &[u8], max: usize) -> Result<()> {
@@ -16,7 +16,7 @@ fn check_length(name: &[u8], max: usize) -> Result<()> {
 }
 
 /// Another namespace, if the caller may change it too (`rtnl_link_get_net_capable`).
-fn other_net(k: &Kernel, me: TaskId, own: NsId, named: Option<Netns>) -> Result<NsId> {
+fn other_net(k: &Kernel, me: TaskId, own: NetNsId, named: Option<Netns>) -> Result<NetNsId> {
     let Some(named) = named else { return Ok(own) };
     let net = netns(k, me, named)?;
     check_admin(k, me, net)?;
@@ -27,14 +27,14 @@ fn other_net(k: &Kernel, me: TaskId, own: NsId, named: Option<Netns>) -> Result<
 ///
 /// # Errors
 /// ERANGE, EINVAL: a name; EEXIST; EBUSY: an index in use; EOPNOTSUPP: an unknown kind.
-pub(super) fn add(k: &mut Kernel, me: TaskId, net: NsId, add: &LinkAdd) -> Result<()> {
+pub(super) fn add(k: &mut Kernel, me: TaskId, net: NetNsId, add: &LinkAdd) -> Result<()> {
     check_length(&add.end.name, NAME_MAX)?;
     check_length(&add.peer.name, NAME_MAX)?;
     let peer_net = other_net(k, me, net, add.peer.netns)?;
     let target = other_net(k, me, net, add.end.netns)?;
     let exists = match add.end.index {
         0 => k.find_dev(target, &add.end.name).is_some(),
-        index => k.namespaces[target].net().devices.contains_key(&index),
+        index => k.namespaces[target].devices.contains_key(&index),
     };
     if exists {
         bail!(EEXIST, "a device with this name or index exists in {}", k.ns_arg(target));
@@ -67,7 +67,7 @@ pub(super) fn add(k: &mut Kernel, me: TaskId, net: NsId, add: &LinkAdd) -> Resul
 ///
 /// # Errors
 /// ERANGE; ENODEV; those of each change.
-pub(super) fn set(k: &mut Kernel, me: TaskId, net: NsId, set: &LinkSet) -> Result<()> {
+pub(super) fn set(k: &mut Kernel, me: TaskId, net: NetNsId, set: &LinkSet) -> Result<()> {
     let name = set.name.as_deref().filter(|name| !name.is_empty());
     check_length(name.unwrap_or_default(), NAME_MAX)?;
     let dev = find_dev(k, net, &set.dev)?;
@@ -97,7 +97,7 @@ pub(super) fn set(k: &mut Kernel, me: TaskId, net: NsId, set: &LinkSet) -> Resul
 
 /// # Errors
 /// ENODEV; EOPNOTSUPP: a device that is not made by link operations.
-pub(super) fn del(k: &mut Kernel, net: NsId, name: &[u8]) -> Result<()> {
+pub(super) fn del(k: &mut Kernel, net: NetNsId, name: &[u8]) -> Result<()> {
     let dev = find_dev(k, net, name)?;
     if k.net.devices[dev].kind.link_ops().is_none() {
         bail!(EOPNOTSUPP, "{} cannot be deleted", String::from_utf8_lossy(name).into_owned());
@@ -108,7 +108,7 @@ pub(super) fn del(k: &mut Kernel, net: NsId, name: &[u8]) -> Result<()> {
 
 /// # Errors
 /// ENODEV; ERANGE; EEXIST.
-pub(super) fn add_altname(k: &mut Kernel, net: NsId, dev: &[u8], name: &[u8]) -> Result<()> {
+pub(super) fn add_altname(k: &mut Kernel, net: NetNsId, dev: &[u8], name: &[u8]) -> Result<()> {
     let dev = find_dev(k, net, dev)?;
     check_length(name, ALTNAME_MAX)?;
     k.add_altname(dev, name)

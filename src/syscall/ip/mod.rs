@@ -8,12 +8,12 @@ use std::net::IpAddr;
 
 use super::{Outcome, PidArg, Return};
 use crate::bail;
+use crate::err;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
 use crate::kernel::file::FileKind;
 use crate::kernel::net::DevId;
-use crate::kernel::ns::{NsType, Slot};
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::{Kernel, NetNsId, TaskId};
 
 /// A command of ip(8). Names are as given: too long ones too.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ pub struct DevAddress {
 /// EPERM: CAP_NET_ADMIN is missing over the owner of the caller's or another namespace concerned; ENODEV: no such
 /// device; ESRCH, EBADF, EINVAL: no such namespace; then those of the change.
 pub(super) fn sys_ip(k: &mut Kernel, me: TaskId, call: &Ip) -> Outcome {
-    let net = k.task_ns(me, Slot::Net).expect("only a live task makes calls");
+    let net = k.current_nsproxy(me).net_ns();
     match call {
         Ip::LinkShow { dev } => return show::links(k, net, dev.as_deref()),
         Ip::AddrShow { dev } => return show::addresses(k, net, dev.as_deref()),
@@ -130,8 +130,8 @@ pub(super) fn sys_ip(k: &mut Kernel, me: TaskId, call: &Ip) -> Outcome {
     Ok(Return::DONE)
 }
 
-fn check_admin(k: &Kernel, me: TaskId, net: NsId) -> Result<()> {
-    let owner = k.ns_owner(net).expect("only the initial user namespace has no owner");
+fn check_admin(k: &Kernel, me: TaskId, net: NetNsId) -> Result<()> {
+    let owner = k.owner_of(net);
     if !k.ns_capable(me, owner, Cap::NET_ADMIN) {
         bail!(EPERM, "CAP_NET_ADMIN missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(net));
     }
@@ -139,24 +139,27 @@ fn check_admin(k: &Kernel, me: TaskId, net: NsId) -> Result<()> {
 }
 
 /// The namespace a message names (`rtnl_link_get_net_ifla`).
-fn netns(k: &Kernel, me: TaskId, named: Netns) -> Result<NsId> {
+fn netns(k: &Kernel, me: TaskId, named: Netns) -> Result<NetNsId> {
     match named {
         Netns::Pid(pid) => {
             let task = pid.find_task(k, me);
-            match task.and_then(|task| k.task_ns(task, Slot::Net)) {
-                Some(net) => Ok(net),
+            match task.and_then(|task| k.nsproxy_of(task)) {
+                Some(nsproxy) => Ok(nsproxy.net_ns()),
                 None => bail!(ESRCH, "pid {} does not exist, is not visible or is a zombie", pid.number()),
             }
         }
-        Netns::Fd(fd) => match k.file_at(me, fd).map(|file| &k.open_files[file].kind) {
-            None => bail!(EBADF, "descriptor {} is not open", fd),
-            Some(FileKind::Ns(ns)) if k.namespaces[*ns].ns_type() == NsType::Net => Ok(*ns),
-            Some(_) => bail!(EINVAL, "descriptor {} is no network namespace", fd),
-        },
+        Netns::Fd(fd) => {
+            let Some(file) = k.file_at(me, fd) else { bail!(EBADF, "descriptor {} is not open", fd) };
+            let net = match k.open_files[file].kind {
+                FileKind::Ns(ns) => k.namespaces.typed(ns),
+                _ => None,
+            };
+            net.ok_or_else(|| err!(EINVAL, "descriptor {} is no network namespace", fd))
+        }
     }
 }
 
-fn find_dev(k: &Kernel, net: NsId, name: &[u8]) -> Result<DevId> {
+fn find_dev(k: &Kernel, net: NetNsId, name: &[u8]) -> Result<DevId> {
     match k.find_dev(net, name) {
         Some(dev) => Ok(dev),
         None => bail!(ENODEV, "no device {} in {}", String::from_utf8_lossy(name).into_owned(), k.ns_arg(net)),

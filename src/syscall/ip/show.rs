@@ -8,13 +8,13 @@ use crate::kernel::net::DevId;
 use crate::kernel::net::addr::Scope;
 use crate::kernel::net::dev::{DevKind, NetDevice};
 use crate::kernel::net::name::NAME_MAX;
-use crate::kernel::{Kernel, NsId};
+use crate::kernel::{Kernel, NetNsId};
 
 /// What one-line mode prints for a new line.
 const BREAK: &str = "\\   ";
 
 /// The devices to list, by ifindex.
-fn listed(k: &Kernel, net: NsId, dev: Option<&[u8]>) -> Result<Vec<DevId>> {
+fn listed(k: &Kernel, net: NetNsId, dev: Option<&[u8]>) -> Result<Vec<DevId>> {
     match dev {
         Some(name) => Ok(vec![find_dev(k, net, name)?]),
         None => Ok(k.devices_of(net).map(|(id, _)| id).collect()),
@@ -25,7 +25,7 @@ fn listed(k: &Kernel, net: NsId, dev: Option<&[u8]>) -> Result<Vec<DevId>> {
 ///
 /// # Errors
 /// ENODEV
-pub(super) fn links(k: &mut Kernel, net: NsId, dev: Option<&[u8]>) -> Outcome {
+pub(super) fn links(k: &mut Kernel, net: NetNsId, dev: Option<&[u8]>) -> Outcome {
     let mut lines = Vec::new();
     for id in listed(k, net, dev)? {
         let nsid = k.rtmsg_ifinfo(id);
@@ -104,7 +104,7 @@ fn address(dev: &NetDevice) -> String {
 ///
 /// # Errors
 /// ENODEV
-pub(super) fn addresses(k: &Kernel, net: NsId, dev: Option<&[u8]>) -> Outcome {
+pub(super) fn addresses(k: &Kernel, net: NetNsId, dev: Option<&[u8]>) -> Outcome {
     let mut lines = Vec::new();
     for id in listed(k, net, dev)? {
         let dev = &k.net.devices[id];
@@ -145,7 +145,7 @@ fn scope(scope: Scope) -> &'static str {
 }
 
 /// `ip netns list-id`.
-pub(super) fn nsids(k: &Kernel, net: NsId) -> Return {
-    let ids = k.namespaces[net].net().netns_ids.keys();
+pub(super) fn nsids(k: &Kernel, net: NetNsId) -> Return {
+    let ids = k.namespaces[net].netns_ids.keys();
     Return::Listing(ids.map(|id| format!("nsid {id}")).collect::<Vec<_>>().join("\n"))
 }

@@ -13,7 +13,7 @@ use crate::kernel::mount::site::Path;
 use crate::kernel::mount::tree::{Copying, Mount, TreePlan};
 use crate::kernel::node::Place;
 use crate::kernel::refcount::Held;
-use crate::kernel::{Kernel, MountId, NsId, TaskId};
+use crate::kernel::{Kernel, MntNsId, MountId, NsId, TaskId};
 
 /// The source of a bind or move.
 ///
@@ -112,7 +112,7 @@ fn plan_bind(k: &Kernel, me: TaskId, from: Path, recursive: bool) -> Result<Tree
 /// Mounts of the caller's namespace, namespace files, and trees that open_tree(2) copied from there (`may_copy_tree`).
 fn may_copy(k: &Kernel, me: TaskId, from: Path) -> bool {
     let tree = k.vfs.mounts[from.mount].tree.map(|tree| &k.vfs.trees[tree]);
-    let is_from_own = |origin: Option<NsId>| origin.is_none() || origin == k.mnt_ns_of(me);
+    let is_from_own = |origin: Option<MntNsId>| origin.is_none() || origin == k.mnt_ns_of(me);
     let is_own_copy = tree.is_some_and(|tree| tree.ns.is_none() && is_from_own(tree.origin));
     is_own(k, me, from.mount) || is_own_copy || matches!(from.place, Place::NsFile(_))
 }
@@ -120,8 +120,8 @@ fn may_copy(k: &Kernel, me: TaskId, from: Path) -> bool {
 /// The file of a mount namespace as old as the caller's or older, by ns_id (`mnt_ns_loop`).
 fn is_older_mnt_ns(k: &Kernel, me: TaskId, place: Place) -> bool {
     let own = k.mnt_ns_of(me).expect("only a live task makes calls");
-    let ns_id = |ns| k.namespaces[ns].common.ns_id;
-    matches!(place, Place::NsFile(ns) if k.is_mnt_ns_file(place) && ns_id(own) >= ns_id(ns))
+    let ns_id = |ns: NsId| k.namespaces[ns].common.ns_id;
+    matches!(place, Place::NsFile(ns) if k.is_mnt_ns_file(place) && ns_id(own.any()) >= ns_id(ns))
 }
 
 /// Moves a mount (MS_MOVE).

@@ -62,7 +62,7 @@ pub(super) fn sys_mount(k: &mut Kernel, me: TaskId, args: &MountArgs) -> Outcome
 /// EPERM
 pub(super) fn check_may_mount(k: &Kernel, me: TaskId) -> Result<()> {
     let ns = k.mnt_ns_of(me).expect("only a live task makes calls");
-    let owner = k.ns_owner(ns).expect("a mount namespace has an owner");
+    let owner = k.owner_of(ns);
     if !k.ns_capable(me, owner, Cap::SYS_ADMIN) {
         bail!(EPERM, "CAP_SYS_ADMIN missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(ns));
     }
@@ -164,7 +164,7 @@ fn change_type(k: &mut Kernel, me: TaskId, target: Path, flags: MsFlags) -> Resu
         None => bail!(EINVAL, "mount {} has been unmounted", k.vfs.mounts[target.mount].mnt_id),
         Some(None) => {}
         Some(Some(ns)) => {
-            let owner = k.ns_owner(ns).expect("a mount namespace has an owner");
+            let owner = k.owner_of(ns);
             if !k.ns_capable(me, owner, Cap::SYS_ADMIN) {
                 bail!(EPERM, "CAP_SYS_ADMIN missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(ns));
             }

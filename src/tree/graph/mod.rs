@@ -14,7 +14,7 @@ use super::look::Look;
 use crate::errno::Result;
 use crate::kernel::capability::CapSet;
 use crate::kernel::ns::{NS_TABLE, NsType, Slot};
-use crate::kernel::{Kernel, NsId, NsProxyId, TaskId};
+use crate::kernel::{Kernel, NsId, NsProxyId, PidNsId, TaskId, UserNsId};
 
 /// Tasks named in one box; of more the box says how many.
 const TASKS_NAMED: usize = 8;
@@ -46,13 +46,13 @@ struct Graph {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Alike {
     nsproxy: Option<NsProxyId>,
-    pid_ns: NsId,
+    pid_ns: PidNsId,
     cred: CredKey,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct CredKey {
-    user_ns: NsId,
+    user_ns: UserNsId,
     euid: u32,
     egid: u32,
     capabilities: u64,
@@ -125,7 +125,8 @@ impl Graph {
             if let Some(parent) = parent {
                 self.edge(from, boxes[&parent], "parent", true);
             }
-            let owner = k.ns_owner(ns).filter(|&owner| owner != k.init.user_ns && Some(owner) != parent);
+            let owner = k.ns_owner(ns).map(UserNsId::any);
+            let owner = owner.filter(|&owner| owner != k.init.user_ns.any() && Some(owner) != parent);
             if let Some(owner) = owner {
                 self.edge(from, boxes[&owner], "owner", true);
             }
@@ -168,14 +169,14 @@ impl Graph {
             let from = self.vertex(task_lines(k, &tasks), "#ffffff", false);
             match alike.nsproxy {
                 Some(id) => self.edge(from, nsproxies[&id], "", false),
-                None => self.edge(from, namespaces[&alike.pid_ns], "pid", false),
+                None => self.edge(from, namespaces[&alike.pid_ns.any()], "pid", false),
             }
-            if alike.nsproxy.is_some_and(|id| k.nsproxies[id].get(Slot::PidForChildren) != alike.pid_ns) {
-                self.edge(from, namespaces[&alike.pid_ns], "pid", false);
+            if alike.nsproxy.is_some_and(|id| k.nsproxies[id].pid_ns_for_children() != alike.pid_ns) {
+                self.edge(from, namespaces[&alike.pid_ns.any()], "pid", false);
             }
             let cred = *creds.entry(alike.cred).or_insert_with(|| {
                 let vertex = self.vertex(cred_lines(alike.cred), "#f4f0e6", true);
-                self.edge(vertex, namespaces[&alike.cred.user_ns], "user_ns", false);
+                self.edge(vertex, namespaces[&alike.cred.user_ns.any()], "user_ns", false);
                 vertex
             });
             self.edge(from, cred, "", false);

@@ -6,9 +6,10 @@ use crate::kernel::capability::{CAP_LAST_CAP, Cap};
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid, OVERFLOW_ID};
 use crate::kernel::net::conf::FORWARDING;
 use crate::kernel::ns::ipc::{IpcSysctl, SysctlPlace};
-use crate::kernel::ns::{NetNamespace, NsOps, NsType, Slot, UtsNamespace};
+use crate::kernel::ns::{NetNamespace, NsOps, NsType, Owned, UtsNamespace};
 use crate::kernel::scan::until_nul;
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::table::Id;
+use crate::kernel::{IpcNsId, Kernel, NetNsId, NsId, PidNsId, TaskId, UserNsId};
 use crate::tree::fixed::{Kind, Row};
 use crate::tree::look::Look;
 use crate::tree::open::Access;
@@ -19,8 +20,8 @@ use crate::tree::{NetSysctl, Sysctl};
 /// # Errors
 /// ESRCH: the reader is a zombie.
 fn names<'k>(look: &Look<'k>) -> Result<&'k UtsNamespace> {
-    match look.k.task_ns(look.reader, Slot::Uts) {
-        Some(ns) => Ok(look.k.namespaces[ns].uts()),
+    match look.k.nsproxy_of(look.reader) {
+        Some(nsproxy) => Ok(&look.k.namespaces[nsproxy.uts_ns()]),
         None => bail!(ESRCH, "the reader is a zombie and has no names"),
     }
 }
@@ -76,7 +77,7 @@ pub(in crate::tree) fn cap_last_cap(_: &Look<'_>) -> Result<Vec<u8>> {
 
 /// Of the reader's own pid namespace, whatever the view (`pid_ns_ctl_handler`).
 pub(in crate::tree) fn ns_last_pid(look: &Look<'_>) -> Result<Vec<u8>> {
-    number(look.k.namespaces[look.k.task_active_pid_ns(look.reader)].pid().last_pid())
+    number(look.k.namespaces[look.k.task_active_pid_ns(look.reader)].last_pid())
 }
 
 /// Files the machine may have open: a tenth of its memory, at a kilobyte for each (`files_maxfiles_init`).
@@ -113,8 +114,8 @@ pub(in crate::tree) fn overflow_id(_: &Look<'_>) -> Result<Vec<u8>> {
 
 /// Of the pid namespace the opener was in (`pid_table_root_lookup`).
 pub(in crate::tree) fn pid_max(look: &Look<'_>) -> Result<Vec<u8>> {
-    let ns = look.bound.unwrap_or_else(|| look.k.task_active_pid_ns(look.reader));
-    number(look.k.namespaces[ns].pid().pid_max)
+    let ns = look.bound_to().unwrap_or_else(|| look.k.task_active_pid_ns(look.reader));
+    number(look.k.namespaces[ns].pid_max)
 }
 
 pub(in crate::tree) fn threads_max(look: &Look<'_>) -> Result<Vec<u8>> {
@@ -123,8 +124,8 @@ pub(in crate::tree) fn threads_max(look: &Look<'_>) -> Result<Vec<u8>> {
 
 /// `proc/sys/user/max_<kind>_namespaces`, of the user namespace the opener was in (`set_lookup` in `kernel/ucount.c`).
 pub(in crate::tree) fn max_namespaces(look: &Look<'_>, kind: &NsOps) -> Result<Vec<u8>> {
-    let ns = look.bound.unwrap_or(look.user_ns);
-    number(look.k.namespaces[ns].user().ucount_max[kind.ucount])
+    let ns = look.bound_to().unwrap_or(look.user_ns);
+    number(look.k.namespaces[ns].ucount_max[kind.ucount])
 }
 
 /// The reader's network namespace, or the one the file was opened in.
@@ -133,7 +134,7 @@ pub(in crate::tree) fn max_namespaces(look: &Look<'_>, kind: &NsOps) -> Result<V
 /// ESRCH: the reader is a zombie.
 fn net<'k>(look: &Look<'k>) -> Result<&'k NetNamespace> {
     match look.net_ns() {
-        Some(ns) => Ok(look.k.namespaces[ns].net()),
+        Some(ns) => Ok(&look.k.namespaces[ns]),
         None => bail!(ESRCH, "the reader is a zombie and in no network namespace"),
     }
 }
@@ -148,7 +149,7 @@ pub(in crate::tree) fn somaxconn(look: &Look<'_>) -> Result<Vec<u8>> {
 
 /// One value for the whole machine.
 pub(in crate::tree) fn rmem_max(look: &Look<'_>) -> Result<Vec<u8>> {
-    number(look.k.namespaces[look.k.initial(NsType::Net)].net().rmem_max)
+    number(look.k.namespaces[look.k.init_ns::<NetNamespace>()].rmem_max)
 }
 
 /// A sysctl of the IPC namespace the opener was in (`set_lookup` in `ipc/ipc_sysctl.c` and `ipc/mq_sysctl.c`).
@@ -156,7 +157,7 @@ pub(in crate::tree) fn rmem_max(look: &Look<'_>) -> Result<Vec<u8>> {
 /// # Errors
 /// ESRCH: a zombie, which is in none.
 pub(in crate::tree) fn ipc(look: &Look<'_>, sysctl: IpcSysctl) -> Result<Vec<u8>> {
-    let Some(ns) = look.bound else { bail!(ESRCH, "a zombie has no IPC namespace") };
+    let Some(ns) = look.bound_to() else { bail!(ESRCH, "a zombie has no IPC namespace") };
     match look.k.ipc(ns).sysctl(sysctl) {
         SysctlPlace::Int(value) => number(*value),
         SysctlPlace::Long(value) => line(value.to_string().as_bytes()),
@@ -171,26 +172,27 @@ pub(in crate::tree) enum Rule {
     /// Mode bits for root of the initial user namespace, its group, and others.
     Root,
     /// Of a pid namespace: owner bits for who administers it or is root of its owner.
-    PidNs(NsId),
+    PidNs(PidNsId),
     /// Of a user namespace: owner bits with CAP_SYS_RESOURCE over it.
-    UserNs(NsId),
+    UserNs(UserNsId),
     /// Of a network namespace: owner bits with CAP_NET_ADMIN over its owner.
-    Net(NsId),
+    Net(NetNsId),
     /// Of an IPC namespace: owner bits for root of its owner.
-    IpcNs(NsId),
+    IpcNs(IpcNsId),
     /// The three `…_next_id` of an IPC namespace: for who may checkpoint there, too.
-    NextId(NsId),
+    NextId(IpcNsId),
 }
 
-/// The rule for a row of the fixed table. `bound` is the namespace whose table it is, where it has one.
-pub(in crate::tree) fn rule(row: &Row, bound: Option<NsId>) -> Rule {
-    match (&row.kind, bound) {
-        (Kind::Sysctl { write: Some(Sysctl::PidMax), .. }, Some(ns)) => Rule::PidNs(ns),
-        (Kind::Sysctl { write: Some(Sysctl::Net(_)), .. }, Some(ns)) => Rule::Net(ns),
-        (Kind::Ipc(sysctl), Some(ns)) if sysctl.is_next_id() => Rule::NextId(ns),
-        (Kind::Ipc(_), Some(ns)) => Rule::IpcNs(ns),
-        _ => Rule::Root,
-    }
+/// The rule for a row of the fixed table, of the namespace whose table it is, where it has one.
+pub(in crate::tree) fn rule(look: &Look<'_>, row: &Row) -> Rule {
+    let rule = match row.kind {
+        Kind::Sysctl { write: Some(Sysctl::PidMax), .. } => look.bound_to().map(Rule::PidNs),
+        Kind::Sysctl { write: Some(Sysctl::Net(_)), .. } => look.bound_to().map(Rule::Net),
+        Kind::Ipc(sysctl) if sysctl.is_next_id() => look.bound_to().map(Rule::NextId),
+        Kind::Ipc(_) => look.bound_to().map(Rule::IpcNs),
+        _ => None,
+    };
+    rule.unwrap_or(Rule::Root)
 }
 
 /// The mode of a row: what only the initial network namespace can change is for reading elsewhere.
@@ -209,7 +211,9 @@ impl Rule {
     pub fn owner(self, k: &Kernel) -> (Kuid, Kgid) {
         let (uid, gid) = match self {
             Rule::Root | Rule::UserNs(_) => (None, None),
-            Rule::PidNs(ns) | Rule::Net(ns) | Rule::IpcNs(ns) | Rule::NextId(ns) => ns_root(k, ns),
+            Rule::PidNs(ns) => ns_root(k, ns),
+            Rule::Net(ns) => ns_root(k, ns),
+            Rule::IpcNs(ns) | Rule::NextId(ns) => ns_root(k, ns),
         };
         (uid.unwrap_or(GLOBAL_ROOT_UID), gid.unwrap_or(GLOBAL_ROOT_GID))
     }
@@ -222,9 +226,9 @@ impl Rule {
         let bits = match self {
             Rule::Root => mode_for(k, task, mode, Some(GLOBAL_ROOT_UID), Some(GLOBAL_ROOT_GID)),
             Rule::PidNs(ns) => pid_ns_mode(k, task, mode, ns),
-            Rule::Net(ns) if k.ns_owner(ns).is_some_and(|owner| k.ns_capable(task, owner, Cap::NET_ADMIN)) => mode >> 6,
+            Rule::Net(ns) if k.ns_capable(task, k.owner_of(ns), Cap::NET_ADMIN) => mode >> 6,
             Rule::Net(_) => mode_for(k, task, mode, Some(GLOBAL_ROOT_UID), Some(GLOBAL_ROOT_GID)),
-            Rule::NextId(ns) if k.ns_owner(ns).is_some_and(|owner| k.checkpoint_restore_capable(task, owner)) => 0o6,
+            Rule::NextId(ns) if k.checkpoint_restore_capable(task, k.owner_of(ns)) => 0o6,
             Rule::IpcNs(ns) | Rule::NextId(ns) => {
                 let (uid, gid) = Rule::IpcNs(ns).owner(k);
                 mode_for(k, task, mode, Some(uid), Some(gid))
@@ -274,8 +278,8 @@ fn mode_for(k: &Kernel, task: TaskId, mode: u16, uid: Option<Kuid>, gid: Option<
 }
 
 /// The same for `pid_max` (`pid_table_root_permissions`).
-fn pid_ns_mode(k: &Kernel, task: TaskId, mode: u16, ns: NsId) -> u16 {
-    if k.ns_owner(ns).is_some_and(|owner| k.ns_capable(task, owner, Cap::SYS_ADMIN)) {
+fn pid_ns_mode(k: &Kernel, task: TaskId, mode: u16, ns: PidNsId) -> u16 {
+    if k.ns_capable(task, k.owner_of(ns), Cap::SYS_ADMIN) {
         return mode >> 6;
     }
     let (uid, gid) = ns_root(k, ns);
@@ -283,7 +287,7 @@ fn pid_ns_mode(k: &Kernel, task: TaskId, mode: u16, ns: NsId) -> u16 {
 }
 
 /// Id 0 of the user namespace that owns `ns`, where it is mapped.
-fn ns_root(k: &Kernel, ns: NsId) -> (Option<Kuid>, Option<Kgid>) {
-    let owner = k.ns_owner(ns).map(|owner| k.namespaces[owner].user());
-    (owner.and_then(|user| user.make_kuid(0)), owner.and_then(|user| user.make_kgid(0)))
+fn ns_root<S: Owned>(k: &Kernel, ns: Id<S>) -> (Option<Kuid>, Option<Kgid>) {
+    let owner = &k.namespaces[k.owner_of(ns)];
+    (owner.make_kuid(0), owner.make_kgid(0))
 }

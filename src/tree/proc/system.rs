@@ -7,8 +7,8 @@ use crate::errno::Result;
 use crate::kernel::Kernel;
 use crate::kernel::TaskId;
 use crate::kernel::mount::sb::{FS_TYPES, FsType};
-use crate::kernel::ns::Slot;
 use crate::kernel::ns::time::{BOOT_TIME, NSEC_PER_SEC, Offset};
+use crate::kernel::nsproxy::NsProxy;
 use crate::tree::look::Look;
 
 /// Nanoseconds of a clock tick (`USER_HZ` is 100).
@@ -82,7 +82,7 @@ pub(in crate::tree) fn swaps(_: &Look<'_>) -> Result<Vec<u8>> {
 /// (`loadavg_proc_show`).
 pub(in crate::tree) fn loadavg(look: &Look<'_>) -> Result<Vec<u8>> {
     let k = look.k;
-    let last_pid = k.namespaces[k.task_active_pid_ns(look.reader)].pid().last_pid();
+    let last_pid = k.namespaces[k.task_active_pid_ns(look.reader)].last_pid();
     Ok(format!("0.00 0.00 0.00 1/{} {last_pid}\n", k.tasks.len()).into_bytes())
 }
 
@@ -201,7 +201,7 @@ pub(in crate::tree) fn stat(look: &Look<'_>) -> Result<Vec<u8>> {
     }
     let offset = boottime_offset(look.k, look.reader);
     let btime = BOOT_TIME.cast_signed() - offset.sec - i64::from(offset.nsec > 0);
-    let init_pid_ns = look.k.namespaces[look.k.init.pid_ns].pid();
+    let init_pid_ns = &look.k.namespaces[look.k.init.pid_ns];
     let _ = write!(
         text,
         "intr 0\nctxt 0\nbtime {btime}\nprocesses {}\nprocs_running 1\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n",
@@ -230,7 +230,7 @@ pub(super) fn boottime_ticks(k: &Kernel, task: TaskId, nanos: u64) -> u64 {
 
 /// A zombie that reads (by a view of its own) has the clock of the machine.
 fn boottime_offset(k: &Kernel, task: TaskId) -> Offset {
-    k.task_ns(task, Slot::Time).map(|ns| k.namespaces[ns].time().boottime).unwrap_or_default()
+    k.nsproxy_of(task).map(NsProxy::time_ns).map(|ns| k.namespaces[ns].boottime).unwrap_or_default()
 }
 
 fn hundredths(nanos: u64) -> String {

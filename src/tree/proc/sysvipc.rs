@@ -21,7 +21,7 @@ const SHM_HEADER: &str = "       key      shmid perms                  size  cpi
 /// # Errors
 /// ESRCH: the opener is a zombie.
 fn namespace<'k>(look: &Look<'k>) -> Result<&'k IpcNamespace> {
-    match look.bound {
+    match look.bound_to() {
         Some(ns) => Ok(look.k.ipc(ns)),
         None => bail!(ESRCH, "a zombie has no IPC namespace"),
     }

@@ -30,7 +30,7 @@ static FIELDS: &[Field<DevId>] = &[
     value("operstate", |k, id| show(k.operstate(id).name())),
     value("ip_ptr", |k, id| show(inet(k, id))),
     value("ip6_ptr", |k, id| show(inet6(k, id))),
-    pointer("nd_net", |k, id| Some(Object::Ns(k.net.devices[id].net))),
+    pointer("nd_net", |k, id| Some(Object::Ns(k.net.devices[id].net.any()))),
     pointer("master", |k, id| k.net.devices[id].master.map(Object::Dev)),
     pointer("peer", |k, id| k.net.devices[id].peer().map(Object::Dev)),
     list("ports", |k, id| {

@@ -8,9 +8,10 @@ use crate::kernel::ipc::sem::SemSet;
 use crate::kernel::ipc::shm::ShmSegment;
 use crate::kernel::ipc::{IPC_PRIVATE, IpcIds, IpcObject, Perm};
 use crate::kernel::node::{IpcKind, Object};
+use crate::kernel::ns::IpcNamespace;
 use crate::kernel::pid::Pid;
 use crate::kernel::refcount::Held;
-use crate::kernel::{Kernel, NsId};
+use crate::kernel::{IpcNsId, Kernel, NsId};
 
 /// The directory of a kind: its index in Linux's array, and its name.
 pub(super) fn directory(kind: IpcKind) -> &'static str {
@@ -23,50 +24,51 @@ pub(super) fn directory(kind: IpcKind) -> &'static str {
 
 pub(super) static NAMESPACE: &[Field<NsId>] = &[
     dir("ids"),
-    table("ids/0-sem", |k, id| objects(id, IpcKind::Sem, &k.ipc(id).sem_ids)),
-    value("ids/0-sem/in_use", |k, id| show(k.ipc(id).sem_ids.in_use())),
-    value("ids/0-sem/seq", |k, id| show(k.ipc(id).sem_ids.seq)),
-    value("ids/0-sem/max_idx", |k, id| show(k.ipc(id).sem_ids.objects.highest().unwrap_or(-1))),
-    value("ids/0-sem/last_idx", |k, id| show(k.ipc(id).sem_ids.last_idx)),
-    value("ids/0-sem/key_ht", |k, id| Some(keys(&k.ipc(id).sem_ids))),
-    value("ids/0-sem/next_id", |k, id| show(k.ipc(id).sem_ids.next_id)),
-    table("ids/1-msg", |k, id| objects(id, IpcKind::Msg, &k.ipc(id).msg_ids)),
-    value("ids/1-msg/in_use", |k, id| show(k.ipc(id).msg_ids.in_use())),
-    value("ids/1-msg/seq", |k, id| show(k.ipc(id).msg_ids.seq)),
-    value("ids/1-msg/max_idx", |k, id| show(k.ipc(id).msg_ids.objects.highest().unwrap_or(-1))),
-    value("ids/1-msg/last_idx", |k, id| show(k.ipc(id).msg_ids.last_idx)),
-    value("ids/1-msg/key_ht", |k, id| Some(keys(&k.ipc(id).msg_ids))),
-    value("ids/1-msg/next_id", |k, id| show(k.ipc(id).msg_ids.next_id)),
-    table("ids/2-shm", |k, id| objects(id, IpcKind::Shm, &k.ipc(id).shm_ids)),
-    value("ids/2-shm/in_use", |k, id| show(k.ipc(id).shm_ids.in_use())),
-    value("ids/2-shm/seq", |k, id| show(k.ipc(id).shm_ids.seq)),
-    value("ids/2-shm/max_idx", |k, id| show(k.ipc(id).shm_ids.objects.highest().unwrap_or(-1))),
-    value("ids/2-shm/last_idx", |k, id| show(k.ipc(id).shm_ids.last_idx)),
-    value("ids/2-shm/key_ht", |k, id| Some(keys(&k.ipc(id).shm_ids))),
-    value("ids/2-shm/next_id", |k, id| show(k.ipc(id).shm_ids.next_id)),
-    value("sem_ctls", |k, id| show(k.ipc(id).sem_ctls.map(|limit| limit.to_string()).join(" "))),
-    value("used_sems", |k, id| show(k.ipc(id).used_sems)),
-    value("msg_ctlmax", |k, id| show(k.ipc(id).msg_ctlmax)),
-    value("msg_ctlmnb", |k, id| show(k.ipc(id).msg_ctlmnb)),
-    value("msg_ctlmni", |k, id| show(k.ipc(id).msg_ctlmni)),
-    value("msg_bytes", |k, id| show(k.ipc(id).msg_totals().0)),
-    value("msg_hdrs", |k, id| show(k.ipc(id).msg_totals().1)),
-    value("shm_ctlmax", |k, id| show(k.ipc(id).shm_ctlmax)),
-    value("shm_ctlall", |k, id| show(k.ipc(id).shm_ctlall)),
-    value("shm_ctlmni", |k, id| show(k.ipc(id).shm_ctlmni)),
-    value("shm_tot", |k, id| show(k.ipc(id).shm_tot)),
-    value("shm_rmid_forced", |k, id| show(k.ipc(id).shm_rmid_forced)),
-    value("mq_mnt", |k, id| show(queues(k, id))),
-    value("mq_queues_count", |k, id| show(k.ipc(id).mq_queues_count)),
-    value("mq_queues_max", |k, id| show(k.ipc(id).mq_queues_max)),
-    value("mq_msg_max", |k, id| show(k.ipc(id).mq_msg_max)),
-    value("mq_msgsize_max", |k, id| show(k.ipc(id).mq_msgsize_max)),
-    value("mq_msg_default", |k, id| show(k.ipc(id).mq_msg_default)),
-    value("mq_msgsize_default", |k, id| show(k.ipc(id).mq_msgsize_default)),
+    table("ids/0-sem", |k, id| objects(k, id, IpcKind::Sem, |ipc| &ipc.sem_ids)),
+    value("ids/0-sem/in_use", |k, id| show(ipc(k, id)?.sem_ids.in_use())),
+    value("ids/0-sem/seq", |k, id| show(ipc(k, id)?.sem_ids.seq)),
+    value("ids/0-sem/max_idx", |k, id| show(ipc(k, id)?.sem_ids.objects.highest().unwrap_or(-1))),
+    value("ids/0-sem/last_idx", |k, id| show(ipc(k, id)?.sem_ids.last_idx)),
+    value("ids/0-sem/key_ht", |k, id| Some(keys(&ipc(k, id)?.sem_ids))),
+    value("ids/0-sem/next_id", |k, id| show(ipc(k, id)?.sem_ids.next_id)),
+    table("ids/1-msg", |k, id| objects(k, id, IpcKind::Msg, |ipc| &ipc.msg_ids)),
+    value("ids/1-msg/in_use", |k, id| show(ipc(k, id)?.msg_ids.in_use())),
+    value("ids/1-msg/seq", |k, id| show(ipc(k, id)?.msg_ids.seq)),
+    value("ids/1-msg/max_idx", |k, id| show(ipc(k, id)?.msg_ids.objects.highest().unwrap_or(-1))),
+    value("ids/1-msg/last_idx", |k, id| show(ipc(k, id)?.msg_ids.last_idx)),
+    value("ids/1-msg/key_ht", |k, id| Some(keys(&ipc(k, id)?.msg_ids))),
+    value("ids/1-msg/next_id", |k, id| show(ipc(k, id)?.msg_ids.next_id)),
+    table("ids/2-shm", |k, id| objects(k, id, IpcKind::Shm, |ipc| &ipc.shm_ids)),
+    value("ids/2-shm/in_use", |k, id| show(ipc(k, id)?.shm_ids.in_use())),
+    value("ids/2-shm/seq", |k, id| show(ipc(k, id)?.shm_ids.seq)),
+    value("ids/2-shm/max_idx", |k, id| show(ipc(k, id)?.shm_ids.objects.highest().unwrap_or(-1))),
+    value("ids/2-shm/last_idx", |k, id| show(ipc(k, id)?.shm_ids.last_idx)),
+    value("ids/2-shm/key_ht", |k, id| Some(keys(&ipc(k, id)?.shm_ids))),
+    value("ids/2-shm/next_id", |k, id| show(ipc(k, id)?.shm_ids.next_id)),
+    value("sem_ctls", |k, id| show(ipc(k, id)?.sem_ctls.map(|limit| limit.to_string()).join(" "))),
+    value("used_sems", |k, id| show(ipc(k, id)?.used_sems)),
+    value("msg_ctlmax", |k, id| show(ipc(k, id)?.msg_ctlmax)),
+    value("msg_ctlmnb", |k, id| show(ipc(k, id)?.msg_ctlmnb)),
+    value("msg_ctlmni", |k, id| show(ipc(k, id)?.msg_ctlmni)),
+    value("msg_bytes", |k, id| show(ipc(k, id)?.msg_totals().0)),
+    value("msg_hdrs", |k, id| show(ipc(k, id)?.msg_totals().1)),
+    value("shm_ctlmax", |k, id| show(ipc(k, id)?.shm_ctlmax)),
+    value("shm_ctlall", |k, id| show(ipc(k, id)?.shm_ctlall)),
+    value("shm_ctlmni", |k, id| show(ipc(k, id)?.shm_ctlmni)),
+    value("shm_tot", |k, id| show(ipc(k, id)?.shm_tot)),
+    value("shm_rmid_forced", |k, id| show(ipc(k, id)?.shm_rmid_forced)),
+    value("mq_mnt", queues),
+    value("mq_queues_count", |k, id| show(ipc(k, id)?.mq_queues_count)),
+    value("mq_queues_max", |k, id| show(ipc(k, id)?.mq_queues_max)),
+    value("mq_msg_max", |k, id| show(ipc(k, id)?.mq_msg_max)),
+    value("mq_msgsize_max", |k, id| show(ipc(k, id)?.mq_msgsize_max)),
+    value("mq_msg_default", |k, id| show(ipc(k, id)?.mq_msg_default)),
+    value("mq_msgsize_default", |k, id| show(ipc(k, id)?.mq_msgsize_default)),
 ];
 
 /// The queues of the namespace's file system, a line each.
-fn queues(k: &Kernel, ns: NsId) -> String {
+fn queues(k: &Kernel, ns: NsId) -> Option<Vec<u8>> {
+    let ns = k.namespaces.typed(ns)?;
     let queues = k.mqueue_fs[k.mqueue_fs_of(ns)].queues.values().map(|held| &k.mqueues[held.id()]);
     let line = |queue: &Mqueue| {
         format!(
@@ -81,7 +83,7 @@ fn queues(k: &Kernel, ns: NsId) -> String {
             queue.qsize()
         )
     };
-    queues.map(line).collect()
+    show(queues.map(line).collect::<String>())
 }
 
 /// The table of keys: each with the identifier of its object.
@@ -90,15 +92,25 @@ fn keys<T: IpcObject>(ids: &IpcIds<T>) -> Vec<u8> {
     named.map(|perm| format!("{} -> {}\n", perm.key, perm.id)).collect::<String>().into_bytes()
 }
 
-fn objects<T: IpcObject>(ns: NsId, kind: IpcKind, ids: &IpcIds<T>) -> Vec<(u32, Object)> {
-    let ids = ids.objects.values().map(|object| object.perm().id);
+fn ipc(k: &Kernel, id: NsId) -> Option<&IpcNamespace> {
+    k.namespaces.get(id).and_then(|ns| ns.as_kind())
+}
+
+fn objects<T: IpcObject>(
+    k: &Kernel,
+    ns: NsId,
+    kind: IpcKind,
+    ids: fn(&IpcNamespace) -> &IpcIds<T>,
+) -> Vec<(u32, Object)> {
+    let Some(ns) = k.namespaces.typed(ns) else { return Vec::new() };
+    let ids = ids(&k.namespaces[ns]).objects.values().map(|object| object.perm().id);
     ids.map(|id| (id.unsigned_abs(), Object::Ipc(ns, kind, id))).collect()
 }
 
 /// One System V object.
 #[derive(Clone, Copy)]
 pub(super) struct IpcId {
-    pub ns: NsId,
+    pub ns: IpcNsId,
     pub kind: IpcKind,
     pub id: i32,
 }
@@ -114,7 +126,7 @@ impl Struct for IpcId {
     }
 
     fn is_alive(self, k: &Kernel) -> bool {
-        k.namespaces.contains(self.ns) && self.perm(k).is_some()
+        k.namespaces.contains(self.ns.any()) && self.perm(k).is_some()
     }
 }
 

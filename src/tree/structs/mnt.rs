@@ -7,7 +7,6 @@ use crate::kernel::file::FsStruct;
 use crate::kernel::mount::site::{HeldPath, Path};
 use crate::kernel::mount::tree::MountTree;
 use crate::kernel::node::{Node, Place};
-use crate::kernel::refcount::Held;
 use crate::kernel::{Kernel, MountId, NsId, TaskId};
 use crate::tree::Viewer;
 use crate::tree::look::Look;
@@ -15,19 +14,20 @@ use crate::tree::proc::pid::{Format, mount_line};
 use crate::tree::root::d_path;
 
 pub(super) static NAMESPACE: &[Field<NsId>] = &[
-    value("root", |k, id| show(k.vfs.mounts[tree(k, id).root].mnt_id)),
+    value("root", |k, id| show(k.vfs.mounts[tree(k, id)?.root].mnt_id)),
     list("list", |k, id| {
-        let mounts = tree(k, id).mounts.values().map(Held::id);
-        mounts.map(|mount| (k.vfs.mounts[mount].mnt_id, Item::Value(describe(k, id, mount)))).collect()
+        let mounts =
+            tree(k, id).into_iter().flat_map(move |tree| tree.mounts.values().map(move |held| (tree, held.id())));
+        mounts.map(|(tree, mount)| (k.vfs.mounts[mount].mnt_id, Item::Value(describe(k, tree, mount)))).collect()
     }),
     value("seq", |k, id| show(k.namespaces[id].common.ns_id)),
-    value("event", |k, id| show(tree(k, id).event)),
-    value("nr_mounts", |k, id| show(tree(k, id).mounts.len())),
+    value("event", |k, id| show(tree(k, id)?.event)),
+    value("nr_mounts", |k, id| show(tree(k, id)?.mounts.len())),
     value("pending_mounts", |_, _| show(0)),
 ];
 
-fn tree(k: &Kernel, ns: NsId) -> &MountTree {
-    &k.vfs.trees[k.tree_of(ns)]
+fn tree(k: &Kernel, ns: NsId) -> Option<&MountTree> {
+    k.namespaces.typed(ns).map(|ns| &k.vfs.trees[k.tree_of(ns)])
 }
 
 /// How init sees a path.
@@ -40,8 +40,8 @@ fn root_of(k: &Kernel, mount: MountId) -> Path {
 }
 
 /// The line mountinfo would have for one whose root directory is that of the hidden mount.
-fn describe(k: &Kernel, ns: NsId, mount: MountId) -> String {
-    let root = root_of(k, tree(k, ns).root);
+fn describe(k: &Kernel, tree: &MountTree, mount: MountId) -> String {
+    let root = root_of(k, tree.root);
     let line = look(k, root_of(k, mount)).and_then(|look| mount_line(&look, mount, root, Format::Info));
     String::from_utf8_lossy(&line.unwrap_or_default()).into_owned()
 }

@@ -270,10 +270,14 @@ pub(super) fn object_path(k: &Kernel, object: Object) -> String {
         Object::Ns(ns) => format!("ns/{}/{}", k.namespaces[ns].ops().name, k.namespaces[ns].common.inum),
         Object::Dev(dev) => {
             let dev = &k.net.devices[dev];
-            format!("{}/dev_base_head/{}", object_path(k, Object::Ns(dev.net)), String::from_utf8_lossy(&dev.name))
+            format!(
+                "{}/dev_base_head/{}",
+                object_path(k, Object::Ns(dev.net.any())),
+                String::from_utf8_lossy(&dev.name)
+            )
         }
         Object::Ipc(ns, kind, id) => {
-            format!("{}/ids/{}/{id}", object_path(k, Object::Ns(ns)), ipc::directory(kind))
+            format!("{}/ids/{}/{id}", object_path(k, Object::Ns(ns.any())), ipc::directory(kind))
         }
         Object::Ops(entry) => format!("ops/{}", ENTRIES[usize::from(entry)].name),
     }
@@ -332,7 +336,7 @@ fn root(object: Object) -> Place {
 
 /// All tasks, threads and zombies too, by number in the initial pid namespace.
 pub(super) fn tasks(k: &Kernel) -> impl Iterator<Item = (i32, TaskId)> {
-    let numbers = k.namespaces[k.init.pid_ns].pid().idr.iter();
+    let numbers = k.namespaces[k.init.pid_ns].idr.iter();
     numbers.filter_map(|(nr, pid)| k.pids[pid].attached.task.map(|task| (nr, task)))
 }
 

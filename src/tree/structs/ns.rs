@@ -12,7 +12,7 @@ use crate::kernel::mount::sb::fs_type;
 use crate::kernel::net::dev::DevKind;
 use crate::kernel::node::Object;
 use crate::kernel::ns::{
-    ENTRIES, NS_TABLE, NetNamespace, NsState, PidNamespace, TimeNamespace, UserNamespace, UtsNamespace,
+    ENTRIES, NS_TABLE, NetNamespace, NsKind, NsState, PidNamespace, TimeNamespace, UserNamespace, UtsNamespace,
 };
 use crate::kernel::refcount::Held;
 use crate::kernel::table::Id;
@@ -52,7 +52,7 @@ static COMMON: &[Field<NsId>] = &[
     value("stashed", |k, id| show(u8::from(k.namespaces[id].common.stashed.is_some()))),
     value("count", |k, id| show(k.namespaces[id].common.count)),
     value("holders", |k, id| show(holders(k, id))),
-    pointer("user_ns", |k, id| k.ns_owner(id).map(Object::Ns)),
+    pointer("user_ns", |k, id| k.ns_owner(id).map(|owner| Object::Ns(owner.any()))),
     pointer("parent", |k, id| k.namespaces[id].common.parent.as_ref().map(|parent| Object::Ns(parent.id()))),
     value("ucounts", |k, id| {
         show(k.namespaces[id].common.ucounts.as_ref().map_or(String::new(), |u| ucounts(k, u.id())))
@@ -63,87 +63,97 @@ static COMMON: &[Field<NsId>] = &[
 
 static UTS: &[Field<NsId>] = &[
     dir("name"),
-    value("name/sysname", |k, id| Some(uts(k, id).sysname.clone())),
-    value("name/nodename", |k, id| Some(uts(k, id).nodename.clone())),
-    value("name/release", |k, id| Some(uts(k, id).release.clone())),
-    value("name/version", |k, id| Some(uts(k, id).version.clone())),
-    value("name/machine", |k, id| Some(uts(k, id).machine.clone())),
-    value("name/domainname", |k, id| Some(uts(k, id).domainname.clone())),
+    value("name/sysname", |k, id| Some(uts(k, id)?.sysname.clone())),
+    value("name/nodename", |k, id| Some(uts(k, id)?.nodename.clone())),
+    value("name/release", |k, id| Some(uts(k, id)?.release.clone())),
+    value("name/version", |k, id| Some(uts(k, id)?.version.clone())),
+    value("name/machine", |k, id| Some(uts(k, id)?.machine.clone())),
+    value("name/domainname", |k, id| Some(uts(k, id)?.domainname.clone())),
 ];
 
 static PID: &[Field<NsId>] = &[
-    value("level", |k, id| show(pid(k, id).level)),
-    pointer("child_reaper", |k, id| pid(k, id).child_reaper.filter(|&t| k.tasks.contains(t)).map(Object::Task)),
-    value("pid_allocated", |k, id| show(pid(k, id).pid_allocated)),
-    value("adding", |k, id| show(u8::from(pid(k, id).adding))),
-    value("last_pid", |k, id| show(pid(k, id).last_pid())),
-    list("idr", |k, id| pid(k, id).idr.iter().map(|(nr, pid)| (nr.unsigned_abs(), number(k, pid))).collect()),
-    value("pid_max", |k, id| show(pid(k, id).pid_max)),
+    value("level", |k, id| show(pid(k, id)?.level)),
+    pointer("child_reaper", |k, id| pid(k, id)?.child_reaper.filter(|&t| k.tasks.contains(t)).map(Object::Task)),
+    value("pid_allocated", |k, id| show(pid(k, id)?.pid_allocated)),
+    value("adding", |k, id| show(u8::from(pid(k, id)?.adding))),
+    value("last_pid", |k, id| show(pid(k, id)?.last_pid())),
+    list("idr", |k, id| {
+        let numbers = pid(k, id).into_iter().flat_map(|ns| ns.idr.iter());
+        numbers.map(|(nr, pid)| (nr.unsigned_abs(), number(k, pid))).collect()
+    }),
+    value("pid_max", |k, id| show(pid(k, id)?.pid_max)),
     value("hide_pid", |_, _| show(0)),
-    value("reboot", |k, id| show(pid(k, id).reboot)),
+    value("reboot", |k, id| show(pid(k, id)?.reboot)),
 ];
 
 static USER: &[Field<NsId>] = &[
-    value("uid_map", |k, id| show(map(&user(k, id).uid_map))),
-    value("gid_map", |k, id| show(map(&user(k, id).gid_map))),
-    value("projid_map", |k, id| show(map(&user(k, id).projid_map))),
-    value("level", |k, id| show(user(k, id).level)),
-    value("owner", |k, id| show(user(k, id).owner.0)),
-    value("group", |k, id| show(user(k, id).group.0)),
-    value("flags", |k, id| show(if user(k, id).setgroups_allowed { "USERNS_SETGROUPS_ALLOWED" } else { "" })),
-    value("parent_could_setfcap", |k, id| show(u8::from(user(k, id).parent_could_setfcap))),
-    value("may_mount_proc", |k, id| show(u8::from(fs_type(b"proc").is_some_and(|fs| k.may_mount(id, fs))))),
-    value("may_mount_sysfs", |k, id| show(u8::from(fs_type(b"sysfs").is_some_and(|fs| k.may_mount(id, fs))))),
-    value("ucount_max", |k, id| show(ucount_max(user(k, id)))),
+    value("uid_map", |k, id| show(map(&user(k, id)?.uid_map))),
+    value("gid_map", |k, id| show(map(&user(k, id)?.gid_map))),
+    value("projid_map", |k, id| show(map(&user(k, id)?.projid_map))),
+    value("level", |k, id| show(user(k, id)?.level)),
+    value("owner", |k, id| show(user(k, id)?.owner.0)),
+    value("group", |k, id| show(user(k, id)?.group.0)),
+    value("flags", |k, id| show(if user(k, id)?.setgroups_allowed { "USERNS_SETGROUPS_ALLOWED" } else { "" })),
+    value("parent_could_setfcap", |k, id| show(u8::from(user(k, id)?.parent_could_setfcap))),
+    value("may_mount_proc", |k, id| may_mount(k, id, b"proc")),
+    value("may_mount_sysfs", |k, id| may_mount(k, id, b"sysfs")),
+    value("ucount_max", |k, id| show(ucount_max(user(k, id)?))),
 ];
 
 static TIME: &[Field<NsId>] = &[
     value("offsets", |k, id| {
-        let time = time(k, id);
+        let time = time(k, id)?;
         show(offset_line("monotonic", time.monotonic) + &offset_line("boottime", time.boottime))
     }),
-    value("frozen_offsets", |k, id| show(u8::from(time(k, id).frozen_offsets))),
+    value("frozen_offsets", |k, id| show(u8::from(time(k, id)?.frozen_offsets))),
 ];
 
 static CGROUP: &[Field<NsId>] =
-    &[value("root_cset", |k, id| Some(k.cgroup_path(k.cgroup_ns_root(id), k.cgroup.root())))];
+    &[value("root_cset", |k, id| Some(k.cgroup_path(k.cgroup_ns_root(k.namespaces.typed(id)?), k.cgroup.root())))];
 
 static NET: &[Field<NsId>] = &[
     objects("dev_base_head", |k, id| {
-        let devices = k.devices_of(id);
+        let devices = k.namespaces.typed(id).into_iter().flat_map(|net| k.devices_of(net));
         devices.map(|(dev, row)| (String::from_utf8_lossy(&row.name).into_owned(), Object::Dev(dev))).collect()
     }),
-    value("ifindex", |k, id| show(net(k, id).ifindex)),
-    value("dev_base_seq", |k, id| show(net(k, id).dev_base_seq)),
+    value("ifindex", |k, id| show(net(k, id)?.ifindex)),
+    value("dev_base_seq", |k, id| show(net(k, id)?.dev_base_seq)),
     pointer("loopback_dev", |k, id| {
-        k.devices_of(id).find(|(_, dev)| dev.kind == DevKind::Loopback).map(|(dev, _)| Object::Dev(dev))
+        k.devices_of(k.namespaces.typed(id)?)
+            .find(|(_, dev)| dev.kind == DevKind::Loopback)
+            .map(|(dev, _)| Object::Dev(dev))
     }),
     list("netns_ids", |k, id| {
-        let ids = net(k, id).netns_ids.iter();
-        ids.map(|(nsid, peer)| (nsid.unsigned_abs(), Item::Pointer(Object::Ns(*peer)))).collect()
+        let ids = net(k, id).into_iter().flat_map(|net| &net.netns_ids);
+        ids.map(|(nsid, peer)| (nsid.unsigned_abs(), Item::Pointer(Object::Ns(peer.any())))).collect()
     }),
     // Kernel sockets, of which there are none, count here; the namespace itself does once.
     value("passive", |_, _| show(1)),
 ];
 
-fn net(k: &Kernel, id: NsId) -> &NetNamespace {
-    k.namespaces[id].net()
+/// The state of a namespace of this kind.
+fn state<S: NsKind>(k: &Kernel, id: NsId) -> Option<&S> {
+    k.namespaces.get(id).and_then(|ns| ns.as_kind())
 }
 
-fn uts(k: &Kernel, id: NsId) -> &UtsNamespace {
-    k.namespaces[id].uts()
+fn net(k: &Kernel, id: NsId) -> Option<&NetNamespace> {
+    state(k, id)
 }
 
-fn pid(k: &Kernel, id: NsId) -> &PidNamespace {
-    k.namespaces[id].pid()
+fn uts(k: &Kernel, id: NsId) -> Option<&UtsNamespace> {
+    state(k, id)
 }
 
-fn user(k: &Kernel, id: NsId) -> &UserNamespace {
-    k.namespaces[id].user()
+fn pid(k: &Kernel, id: NsId) -> Option<&PidNamespace> {
+    state(k, id)
 }
 
-fn time(k: &Kernel, id: NsId) -> &TimeNamespace {
-    k.namespaces[id].time()
+fn user(k: &Kernel, id: NsId) -> Option<&UserNamespace> {
+    state(k, id)
+}
+
+fn time(k: &Kernel, id: NsId) -> Option<&TimeNamespace> {
+    state(k, id)
 }
 
 /// The table of the entry called like the kind.
@@ -174,6 +184,12 @@ fn map(map: &UidGidMap) -> String {
     map.extents.iter().map(|e| format!("{} {} {}\n", e.first, e.lower_first, e.count)).collect()
 }
 
+/// Whether the type could be mounted in one of its mount namespaces.
+fn may_mount(k: &Kernel, id: NsId, fs: &[u8]) -> Option<Vec<u8>> {
+    let user_ns = k.namespaces.typed(id)?;
+    show(u8::from(fs_type(fs).is_some_and(|fs| k.may_mount(user_ns, fs))))
+}
+
 /// The limits of a user namespace, a line for each kind.
 fn ucount_max(user: &UserNamespace) -> String {
     NS_TABLE.map(|ops| format!("{} {}\n", ops.name, user.ucount_max[ops.ucount])).concat()
@@ -183,7 +199,7 @@ fn ucount_max(user: &UserNamespace) -> String {
 pub(super) fn ucounts(k: &Kernel, id: UcountsId) -> String {
     let ucounts = &k.ucounts.table[id];
     let ns = ucounts.ns.id();
-    let max = &k.namespaces[ns].user().ucount_max;
+    let max = &k.namespaces[ns].ucount_max;
     let mut text = format!("ns {}\nuid {}\ncount {}\n", k.ns_arg(ns), ucounts.uid.0, ucounts.count);
     for ops in NS_TABLE {
         let _ = writeln!(text, "{} {} of {}", ops.name, ucounts.ucount[ops.ucount], max[ops.ucount]);

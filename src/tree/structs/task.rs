@@ -9,7 +9,7 @@ use crate::kernel::node::Object;
 use crate::kernel::pid::Pid;
 use crate::kernel::signal::{PendingSignal, Rlimit, Sighand, SignalStruct};
 use crate::kernel::task::{Mm, TaskState};
-use crate::kernel::{Kernel, NsId, PidId, TaskId};
+use crate::kernel::{Kernel, PidId, PidNsId, TaskId};
 use crate::tree::proc::pid::status;
 
 impl Struct for TaskId {
@@ -44,7 +44,7 @@ static FIELDS: &[Field<TaskId>] = &[
     list("thread_pid/numbers", |k, id| {
         (0..).zip(&pid(k, id).numbers).map(|(level, n)| (level, number(k, n))).collect()
     }),
-    pointer("thread_pid/ns", |k, id| Some(Object::Ns(k.task_active_pid_ns(id)))),
+    pointer("thread_pid/ns", |k, id| Some(Object::Ns(k.task_active_pid_ns(id).any()))),
     dir("cred"),
     value("cred/usage", |k, id| show(k.cred_of(id).usage)),
     value("cred/uid", |k, id| show(k.cred_of(id).ids.uid.0)),
@@ -62,7 +62,7 @@ static FIELDS: &[Field<TaskId>] = &[
     value("cred/cap_effective", |k, id| caps(k.cred_of(id).effective)),
     value("cred/cap_bset", |k, id| caps(k.cred_of(id).bset)),
     value("cred/cap_ambient", |k, id| caps(k.cred_of(id).ambient)),
-    pointer("cred/user_ns", |k, id| Some(Object::Ns(k.cred_of(id).user_ns.id()))),
+    pointer("cred/user_ns", |k, id| Some(Object::Ns(k.cred_of(id).user_ns.id().any()))),
     value("cred/ucounts", |k, id| show(super::ns::ucounts(k, k.cred_of(id).ucounts.id()))),
     dir("signal"),
     list("signal/thread_head", |k, id| task_items(k, k.signal_of(id).threads.iter().copied())),
@@ -86,7 +86,7 @@ static FIELDS: &[Field<TaskId>] = &[
     dir_if("mm", |k, id| mm(k, id).is_some()),
     value("mm/mm_users", |k, id| mm(k, id).and_then(|mm| show(mm.users))),
     value("mm/dumpable", |k, id| mm(k, id).and_then(|mm| show(u8::from(mm.dumpable)))),
-    pointer("mm/user_ns", |k, id| mm(k, id).map(|mm| Object::Ns(mm.user_ns.id()))),
+    pointer("mm/user_ns", |k, id| mm(k, id).map(|mm| Object::Ns(mm.user_ns.id().any()))),
     dir_if("fs", |k, id| k.tasks[id].fs.is_some()),
     value("fs/users", |k, id| k.tasks[id].fs.as_ref().and_then(|fs| show(k.fs[fs.id()].users))),
     value("fs/umask", |k, id| k.tasks[id].fs.as_ref().and_then(|fs| show(format_args!("{:04o}", k.fs[fs.id()].umask)))),
@@ -147,7 +147,7 @@ fn real_parent(k: &Kernel, id: TaskId) -> Option<Object> {
 }
 
 /// A number of a struct pid and the namespace it holds in.
-fn number(k: &Kernel, (ns, nr): &(NsId, i32)) -> Item {
+fn number(k: &Kernel, (ns, nr): &(PidNsId, i32)) -> Item {
     Item::Value(format!("{nr} {}", k.ns_arg(*ns)))
 }
 

@@ -5,7 +5,7 @@ mod file;
 mod signal;
 mod task;
 
-use nslab::kernel::{Kernel, NsId, TaskId};
+use nslab::kernel::{Kernel, PidNsId, TaskId};
 use nslab::syscall::ip::Ip;
 use nslab::syscall::{PidArg, Syscall};
 
@@ -173,7 +173,7 @@ impl Context<'_> {
     }
 
     /// A path in a worker's file tree, with the machine's numbers, and the descriptor it starts from.
-    fn path(&self, own: NsId, path: &[u8]) -> Option<(Arg, Vec<u8>)> {
+    fn path(&self, own: PidNsId, path: &[u8]) -> Option<(Arg, Vec<u8>)> {
         let is_tree_path = path.starts_with(b"/") || path.starts_with(b".") || path.starts_with(b"fd:");
         if self.is_sandboxed && is_tree_path {
             return mount::tree_path(self, path);

@@ -1,7 +1,6 @@
 //! Clocks of the two sides: the lab's stands still, the machine's is compared by what a time namespace adds to it.
 
 use nslab::kernel::TaskId;
-use nslab::kernel::ns::Slot;
 use nslab::kernel::ns::time::NSEC_PER_SEC;
 
 use super::observe::texts;
@@ -23,8 +22,8 @@ pub struct Asked {
 impl Asked {
     /// `None`: a clock whose value depends on the machine.
     pub fn new(c: &Context<'_>, clock: i32) -> Option<Asked> {
-        let ns = c.k.task_ns(c.me, Slot::Time)?;
-        let time = c.k.namespaces[ns].time();
+        let ns = c.k.nsproxy_of(c.me)?.time_ns();
+        let time = &c.k.namespaces[ns];
         let (offset, lab) = match clock {
             0 | 5 | 11 => (None, c.k.real_seconds() * NSEC_PER_SEC + c.k.clock.now() % NSEC_PER_SEC),
             1 | 4 | 6 => (Some(time.monotonic), time.monotonic.add_to(c.k.clock.now())),

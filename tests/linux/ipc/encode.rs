@@ -6,10 +6,10 @@ use nslab::kernel::ipc::mqueue::{Mqueue, NotifyMethod};
 use nslab::kernel::ipc::msg::MsgQueue;
 use nslab::kernel::ipc::sem::{SemOp, SemSet};
 use nslab::kernel::ipc::shm::{PAGE_SIZE, ShmSegment, pages};
-use nslab::kernel::ns::Slot;
+use nslab::kernel::nsproxy::NsProxy;
 use nslab::kernel::pid::Pid;
 use nslab::kernel::refcount::Held;
-use nslab::kernel::{Kernel, NsId, TaskId};
+use nslab::kernel::{IpcNsId, Kernel, TaskId};
 use nslab::syscall::ipc::{GetArgs, IpcCtl, Payload, SetArgs};
 use nslab::syscall::mqueue::{MqCall, MqOpen};
 use nslab::syscall::msg::{MsgCall, MsgFlags};
@@ -65,16 +65,16 @@ pub fn numbers(k: &Kernel, me: TaskId, numbers: &Numbers) -> Vec<(i32, i32)> {
         let here = if own == k.init.pid_ns { numbers.past_real(pid.nr()) } else { pid.nr_in(own) };
         known.extend(here.map(|here| (here, pid.nr())));
     };
-    let Some(ns) = k.task_ns(me, Slot::Ipc) else { return known };
-    let ipc = k.namespaces[ns].ipc();
+    let Some(ns) = k.nsproxy_of(me).map(NsProxy::ipc_ns) else { return known };
+    let ipc = &k.namespaces[ns];
     ipc.msg_ids.objects.values().flat_map(|queue| [&queue.lspid, &queue.lrpid]).for_each(|pid| add(pid.as_ref()));
     ipc.sem_ids.objects.values().flat_map(|set| &set.sems).for_each(|sem| add(sem.pid.as_ref()));
     ipc.shm_ids.objects.values().flat_map(|segment| [&segment.cpid, &segment.lpid]).for_each(|pid| add(pid.as_ref()));
     known
 }
 
-fn own_ns(c: &Context<'_>) -> Option<NsId> {
-    c.k.task_ns(c.me, Slot::Ipc)
+fn own_ns(c: &Context<'_>) -> Option<IpcNsId> {
+    c.k.nsproxy_of(c.me).map(NsProxy::ipc_ns)
 }
 
 fn get_flags(args: &GetArgs) -> i32 {
@@ -96,7 +96,7 @@ fn msg(c: &Context<'_>, op: &MsgCall) -> Option<(Raw, Shape)> {
     Some(match op {
         MsgCall::Get(args) => (call(libc::SYS_msgget, &[int(args.key), int(get_flags(args))]), Shape::Number),
         MsgCall::Snd { id, mtype, text } => {
-            let msgmax = c.k.namespaces[own_ns(c)?].ipc().msg_ctlmax;
+            let msgmax = c.k.namespaces[own_ns(c)?].msg_ctlmax;
             let (size, bytes) = payload(text, i64::from(msgmax))?;
             let args = [int(*id), BUFFER_ARG, Arg::Value(size as u64), int(libc::IPC_NOWAIT)];
             (with_buffer(libc::SYS_msgsnd, &args, [&mtype.to_ne_bytes()[..], &bytes].concat()), Shape::Number)

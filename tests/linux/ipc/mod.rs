@@ -8,7 +8,6 @@ pub mod planted;
 mod queues;
 mod steps;
 
-use nslab::kernel::ns::Slot;
 use nslab::kernel::{Kernel, TaskId};
 
 use crate::area::{Area, PLAIN};
@@ -25,7 +24,7 @@ pub const AREA: Area = Area {
 
 /// Whether what the task does to IPC objects stays in a namespace of its own.
 pub fn is_private(k: &Kernel, task: TaskId) -> bool {
-    k.task_ns(task, Slot::Ipc).is_some_and(|ns| k.namespaces[ns].common.inum != k.namespaces[ns].ops().init_inum)
+    k.nsproxy_of(task).is_some_and(|nsproxy| nsproxy.ipc_ns() != k.init_ns())
 }
 
 /// The sysctls of IPC namespaces below `/proc/sys`.

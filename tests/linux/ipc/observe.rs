@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use nslab::kernel::file::{FileKind, OpenFlags};
 use nslab::kernel::node::{Node, Place, View};
-use nslab::kernel::ns::Slot;
+use nslab::kernel::nsproxy::NsProxy;
 use nslab::kernel::task::TaskState;
-use nslab::kernel::{Kernel, NsId, TaskId};
+use nslab::kernel::{IpcNsId, Kernel, TaskId};
 use nslab::syscall::mqueue::MqCall;
 use nslab::syscall::{Syscall, dispatch};
 use nslab::tree::{self, Viewer};
@@ -54,14 +54,14 @@ pub fn observe(pair: &mut Pair, called: Option<(TaskId, &Syscall)>) -> Result<()
 }
 
 /// A running task of each namespace that is not the host's.
-fn readers(k: &Kernel) -> BTreeMap<NsId, TaskId> {
+fn readers(k: &Kernel) -> BTreeMap<IpcNsId, TaskId> {
     let running = k.tasks.iter().filter(|(id, task)| task.state == TaskState::Running && is_private(k, *id));
-    running.filter_map(|(id, _)| Some((k.task_ns(id, Slot::Ipc)?, id))).collect()
+    running.filter_map(|(id, _)| Some((k.nsproxy_of(id)?.ipc_ns(), id))).collect()
 }
 
 fn has_objects(k: &Kernel, reader: TaskId, family: Family) -> bool {
-    k.task_ns(reader, Slot::Ipc).is_some_and(|ns| {
-        let ipc = k.namespaces[ns].ipc();
+    k.nsproxy_of(reader).map(NsProxy::ipc_ns).is_some_and(|ns| {
+        let ipc = &k.namespaces[ns];
         match family {
             Family::Msg => !ipc.msg_ids.objects.is_empty(),
             Family::Sem => !ipc.sem_ids.objects.is_empty(),

@@ -6,7 +6,6 @@ use nslab::kernel::ipc::IpcObject;
 use nslab::kernel::ipc::msg::MsgQueue;
 use nslab::kernel::ipc::sem::SemSet;
 use nslab::kernel::ipc::shm::ShmSegment;
-use nslab::kernel::ns::Slot;
 use nslab::kernel::{Kernel, TaskId};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -475,7 +474,7 @@ fn clocks() -> impl Strategy<Value = String> {
 
 /// What stands for a hole.
 fn fill(k: &Kernel, me: TaskId, word: &str, index: usize) -> Option<String> {
-    let ipc = k.namespaces[k.task_ns(me, Slot::Ipc)?].ipc();
+    let ipc = &k.namespaces[k.nsproxy_of(me)?.ipc_ns()];
     Some(match word {
         "task" => pick_number(k, index).to_string(),
         "self" => k.task_nr(k.leader_of(me)).to_string(),

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use nslab::errno::Errno;
 use nslab::kernel::file::FileKind;
 use nslab::kernel::net::dev::{DevKind, NetDevice};
-use nslab::kernel::ns::{ENTRIES, NsType, Slot};
-use nslab::kernel::{Kernel, NsId, TaskId};
+use nslab::kernel::ns::{ENTRIES, NsType};
+use nslab::kernel::nsproxy::NsProxy;
+use nslab::kernel::{Kernel, NetNsId, TaskId};
 use nslab::syscall::ip::{Ip, LinkEnd, Netns};
 use nslab::syscall::socket::SocketName;
 
@@ -18,8 +19,8 @@ use crate::observe::real_links;
 use crate::raw;
 
 /// The network namespace of a task, unless it is the initial one: that is the host's, and no call is made there.
-pub fn own_net(k: &Kernel, task: TaskId) -> Option<NsId> {
-    k.task_ns(task, Slot::Net).filter(|&net| net != k.initial(NsType::Net))
+pub fn own_net(k: &Kernel, task: TaskId) -> Option<NetNsId> {
+    k.nsproxy_of(task).map(NsProxy::net_ns).filter(|&net| net != k.init_ns())
 }
 
 /// The job of a network call; `None` where it could reach the host's network or has no counterpart.

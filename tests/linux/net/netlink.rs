@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use nslab::errno::Errno;
 use nslab::kernel::net::DevId;
-use nslab::kernel::{Kernel, NsId, TaskId};
+use nslab::kernel::{Kernel, NetNsId, TaskId};
 use nslab::syscall::PidArg;
 use nslab::syscall::ip::{DevAddress, Ip, LinkAdd, LinkEnd, LinkSet, Netns};
 
@@ -110,7 +110,7 @@ fn ifinfomsg(index: i32, up: Option<bool>) -> Vec<u8> {
 pub struct Caller<'a> {
     pub k: &'a Kernel,
     pub me: TaskId,
-    pub net: NsId,
+    pub net: NetNsId,
     pub numbers: &'a Numbers,
 }
 

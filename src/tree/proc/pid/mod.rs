@@ -351,6 +351,6 @@ pub(in crate::tree) fn owner(k: &Kernel, task: TaskId, file_type: FileType, mode
     if mm.dumpable {
         return (ids.euid, ids.egid);
     }
-    let user = k.namespaces[mm.user_ns.id()].user();
+    let user = &k.namespaces[mm.user_ns.id()];
     (user.make_kuid(0).unwrap_or(GLOBAL_ROOT_UID), user.make_kgid(0).unwrap_or(GLOBAL_ROOT_GID))
 }

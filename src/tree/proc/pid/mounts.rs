@@ -11,7 +11,7 @@ use crate::kernel::mount::site::Path;
 use crate::kernel::mount::tree::Mount;
 use crate::kernel::node::Place;
 use crate::kernel::refcount::Held;
-use crate::kernel::{Kernel, MountId, NsId, TaskId};
+use crate::kernel::{Kernel, MntNsId, MountId, TaskId};
 use crate::tree::look::Look;
 use crate::tree::root::{End, d_path, path_in_sb};
 
@@ -56,7 +56,7 @@ fn of_task(look: &Look<'_>, task: TaskId, format: Format) -> Result<Vec<u8>> {
 }
 
 /// A line for each mount of a namespace below `root`, in the order in which they were made.
-pub(in crate::tree) fn render(look: &Look<'_>, ns: NsId, root: Path, format: Format) -> Vec<u8> {
+pub(in crate::tree) fn render(look: &Look<'_>, ns: MntNsId, root: Path, format: Format) -> Vec<u8> {
     let k = look.k;
     let tree = k.tree_of(ns);
     let mounts = k.vfs.trees[tree].mounts.values().map(Held::id);

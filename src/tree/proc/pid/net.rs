@@ -8,7 +8,7 @@ use crate::bail;
 use crate::errno::Result;
 use crate::kernel::net::addr::Scope;
 use crate::kernel::net::socket::{Endpoint, Family, Socket};
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::{Kernel, NetNsId, TaskId};
 use crate::tree::look::Look;
 
 /// Widths to which lines are filled with blanks.
@@ -25,8 +25,8 @@ const LISTEN: u8 = 10;
 ///
 /// # Errors
 /// ENOENT: the task is a zombie.
-pub(super) fn namespace(look: &Look<'_>) -> Result<NsId> {
-    match look.bound {
+pub(super) fn namespace(look: &Look<'_>) -> Result<NetNsId> {
+    match look.bound_to() {
         Some(net) => Ok(net),
         None => bail!(ENOENT, "a zombie has no network namespace"),
     }
@@ -81,7 +81,7 @@ fn word(octets: [u8; 4]) -> String {
 /// Not even a header where no address was ever configured: there is no routing table then (`fib_route_seq_start`).
 pub(super) fn route(look: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
     let net = namespace(look)?;
-    if !look.k.namespaces[net].net().has_local_table {
+    if !look.k.namespaces[net].has_local_table {
         return Ok(Vec::new());
     }
     let mut out =

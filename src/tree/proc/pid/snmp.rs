@@ -62,7 +62,7 @@ fn mib(protocol: &str, counters: &str) -> String {
 
 pub(super) fn snmp(look: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
     let net = namespace(look)?;
-    let forwarding = if look.k.namespaces[net].net().conf.all[FORWARDING] != 0 { 1 } else { 2 };
+    let forwarding = if look.k.namespaces[net].conf.all[FORWARDING] != 0 { 1 } else { 2 };
     let rest = SNMP.iter().map(|(protocol, counters)| mib(protocol, counters));
     Ok((mib("Ip", &format!("Forwarding={forwarding} {IP}")) + &rest.collect::<String>()).into_bytes())
 }

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use crate::errno::Result;
 use crate::kernel::TaskId;
-use crate::kernel::ns::Slot;
 use crate::kernel::ns::time::Offset;
+use crate::kernel::nsproxy::NsProxy;
 use crate::tree::look::Look;
 
 /// Nobody has an environment.
@@ -34,8 +34,8 @@ pub(super) fn children(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
 /// The offsets of the time namespace for children; nothing of a zombie (`proc_timens_show_offsets`).
 pub(super) fn timens_offsets(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
     let mut text = String::new();
-    if let Some(ns) = look.k.task_ns(task, Slot::TimeForChildren) {
-        let time = look.k.namespaces[ns].time();
+    if let Some(ns) = look.k.nsproxy_of(task).map(NsProxy::time_ns_for_children) {
+        let time = &look.k.namespaces[ns];
         for (clock, offset) in [("monotonic", time.monotonic), ("boottime", time.boottime)] {
             text.push_str(&offset_line(clock, offset));
         }

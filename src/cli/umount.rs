@@ -1,0 +1,47 @@
+//! `nslab umount`: takes labs off their directories, whatever state they are in.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::Outcome;
+use crate::fuse::{self, Users};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where the lab is mounted
+    #[arg(required_unless_present = "all", value_hint = clap::ValueHint::DirPath)]
+    dir: Option<PathBuf>,
+    /// All labs that are mounted here, and yours that nobody can reach
+    #[arg(short, long, conflicts_with = "dir")]
+    all: bool,
+    /// Also when it is in use: it then lives on for those who use it
+    #[arg(short, long)]
+    lazy: bool,
+    /// Also when it is in use: those who use it get errors
+    #[arg(short, long, conflicts_with = "lazy")]
+    force: bool,
+}
+
+pub fn run(args: &Args) -> Outcome {
+    let users = match args {
+        Args { lazy: true, .. } => Users::Leave,
+        Args { force: true, .. } => Users::Abort,
+        _ => Users::Keep,
+    };
+    let results = match &args.dir {
+        Some(dir) => vec![fuse::unmount(dir, users)],
+        None => fuse::unmount_all(users)?,
+    };
+    let mut code = ExitCode::SUCCESS;
+    for result in results {
+        match result {
+            Ok(None) => {}
+            Ok(Some(remark)) => eprintln!("nslab: {remark}"),
+            Err(error) => {
+                eprintln!("nslab: {error}");
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    Ok(code)
+}

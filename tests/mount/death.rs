@@ -1,0 +1,354 @@
+//! What becomes of a lab whose daemon is stopped, killed or out of reach, and of those who use it.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use nslab::errno::Errno;
+use nslab::fuse::{self, Health, Options, is_lab};
+use nslab::host::Lab;
+use nslab::kernel::Kernel;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{has, has_fuse};
+
+const NSLAB: &str = env!("CARGO_BIN_EXE_nslab");
+
+/// As much time as unmounting may take; `timeout` makes 124 of more. Machines that run tests are busy.
+const MOMENT: &str = "20";
+
+fn nslab(args: &[&str]) -> Output {
+    Command::new("timeout").args([MOMENT, NSLAB]).args(args).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A directory, and its path in words.
+fn temporary() -> (TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = fs::canonicalize(dir.path()).unwrap().to_str().unwrap().to_owned();
+    (dir, path)
+}
+
+/// A lab served by a child of ours.
+struct Daemon {
+    child: Child,
+    path: String,
+}
+
+impl Daemon {
+    fn mount(path: &str) -> Daemon {
+        let mut child = Command::new(NSLAB).args(["mount", "-f", path]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, format!("mounted on {path}\n"));
+        Daemon { child, path: path.to_owned() }
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().try_into().unwrap())
+    }
+
+    /// Stops it, and waits until it has.
+    fn stop(&self) {
+        kill(self.pid(), Signal::SIGSTOP).unwrap();
+        while !fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap().contains(") T ") {
+            thread::yield_now();
+        }
+    }
+
+    /// Its row in the list of labs.
+    fn row(&self) -> Value {
+        list().into_iter().find(|lab| lab["directory"] == self.path).unwrap()
+    }
+}
+
+impl Drop for Daemon {
+    /// What a test has not seen to the end is taken off.
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+            nslab(&["umount", &self.path]);
+        }
+    }
+}
+
+fn list() -> Vec<Value> {
+    let output = nslab(&["list", "--json"]);
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice::<Value>(&output.stdout).unwrap().as_array().unwrap().clone()
+}
+
+/// A program that reads in the lab; `timeout` ends it only if it can be killed.
+fn reader(script: &str) -> Child {
+    let mut command = Command::new("timeout");
+    command.args(["-s", "KILL", "60", "bash", "-c", script]).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+#[test]
+fn a_lab_whose_daemon_is_stopped_can_be_unmounted_and_its_users_go_on() {
+    if !has_fuse() {
+        return;
+    }
+    let (dir, path) = temporary();
+    let mut daemon = Daemon::mount(&path);
+    daemon.stop();
+    assert_eq!(daemon.row()["state"], "stopped");
+    let waiting = reader(&format!("cd {path}/proc/1 && cat comm"));
+    let refused = nslab(&["mount", &path]);
+    let advice = format!("kill -CONT {}", daemon.pid());
+    assert!(refused.status.code() == Some(1) && stderr(&refused).contains(&advice), "{refused:?}");
+    let unmounted = nslab(&["umount", &path]);
+    assert!(unmounted.status.success(), "{unmounted:?}");
+    assert!(!is_lab(dir.path()));
+    // Either it was on its way into the lab or there was none any more.
+    assert!(!waiting.wait_with_output().unwrap().status.success());
+    // It was let go on, to end.
+    assert!(daemon.child.wait().unwrap().success());
+    assert!(nslab(&["mount", &path]).status.success());
+    assert!(nslab(&["umount", &path]).status.success());
+}
+
+#[test]
+fn a_daemon_killed_at_work_leaves_a_mount_that_can_be_removed() {
+    if !has_fuse() {
+        return;
+    }
+    let (dir, path) = temporary();
+    for round in 0..10 {
+        let mut daemon = Daemon::mount(&path);
+        let busy = [
+            format!("cd {path}; while echo newuts > ctl/1/unshare; do :; done 2>/dev/null"),
+            format!("cd {path}; while ls -lR proc ctl > /dev/null; do :; done 2>/dev/null"),
+            format!("cd {path}; while cat kernel/tree; do :; done 2>/dev/null"),
+        ];
+        let readers: Vec<Child> = busy.iter().map(|script| reader(script)).collect();
+        thread::sleep(Duration::from_millis(50 + 7 * round));
+        daemon.child.kill().unwrap();
+        // Sometimes mount a new one at once, which takes the dead one off.
+        if round % 2 == 0 {
+            let unmounted = nslab(&["umount", &path]);
+            assert!(unmounted.status.success(), "{unmounted:?}");
+            assert!(!is_lab(dir.path()));
+        } else {
+            let mounted = nslab(&["mount", &path]);
+            assert!(mounted.status.success(), "{mounted:?}");
+            assert_eq!(fs::read_to_string(dir.path().join("proc/1/comm")).unwrap(), "init\n");
+            assert!(nslab(&["umount", &path]).status.success());
+        }
+        daemon.child.wait().unwrap();
+        for reader in readers {
+            reader.wait_with_output().unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_old_daemon_never_takes_off_a_new_lab() {
+    if !has_fuse() {
+        return;
+    }
+    let (dir, path) = temporary();
+    let mut daemon = Daemon::mount(&path);
+    for round in 0..200 {
+        let unmounted = nslab(&["umount", &path]);
+        assert!(unmounted.status.success(), "{round}: {unmounted:?}");
+        let next = Daemon::mount(&path);
+        assert!(daemon.child.wait().unwrap().success());
+        assert!(is_lab(dir.path()), "{round}");
+        daemon = next;
+    }
+}
+
+#[test]
+fn a_lab_is_listed_with_who_serves_it() {
+    if !has_fuse() {
+        return;
+    }
+    let (dir, path) = temporary();
+    let [boot, point] = ["boot.lab", "m"].map(|name| format!("{path}/{name}"));
+    fs::write(&boot, "1 clone\n").unwrap();
+    fs::create_dir(&point).unwrap();
+    let mounted = Command::new(NSLAB).current_dir(dir.path()).args(["mount", "--boot", "boot.lab", "m"]).output();
+    assert!(mounted.unwrap().status.success());
+    let row = || list().into_iter().find(|lab| lab["directory"] == point).unwrap();
+    let lab = row();
+    let uid = nix::unistd::geteuid().as_raw();
+    assert_eq!((&lab["state"], &lab["boot"], &lab["uid"]), (&"serving".into(), &boot.into(), &uid.into()), "{lab}");
+    assert!(lab["age"].as_u64().unwrap() < 600, "{lab}");
+    let pid = lab["pid"].as_i64().unwrap();
+    assert!(fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap().starts_with("nslab\0mount"));
+    let table = String::from_utf8(nslab(&["list"]).stdout).unwrap();
+    let line = table.lines().find(|line| line.contains(&point)).unwrap();
+    assert!(line.split_whitespace().any(|word| word == pid.to_string()) && line.contains("serving"), "{table}");
+    kill(Pid::from_raw(pid.try_into().unwrap()), Signal::SIGKILL).unwrap();
+    while Path::new(&format!("/proc/{pid}/exe")).exists() {
+        thread::yield_now();
+    }
+    let dead = row();
+    assert_eq!((&dead["state"], &dead["pid"]), (&"dead".into(), &Value::Null), "{dead}");
+    let doctor = nslab(&["doctor", &point]);
+    let said = String::from_utf8_lossy(&doctor.stdout);
+    assert!(doctor.status.code() == Some(1) && said.starts_with("dead ") && said.contains("nslab umount"), "{said}");
+    assert!(nslab(&["umount", &point]).status.success());
+}
+
+#[test]
+fn an_internal_error_is_told_by_the_doctor() {
+    if !has_fuse() {
+        return;
+    }
+    let (dir, path) = temporary();
+    let mounted = fuse::mount(Lab::new(Kernel::boot()), dir.path(), &Options::default()).unwrap();
+    let point = mounted.point().clone();
+    let session = thread::spawn(move || mounted.serve());
+    let of_lab = || fuse::find_lab(dir.path()).unwrap();
+    assert_eq!((of_lab().health, of_lab().pid), (Health::Serving, i32::try_from(std::process::id()).ok()));
+    point.breaks("index out of range, at src/x.rs:1:2");
+    assert_eq!(of_lab().health, Health::Broken);
+    let doctor = nslab(&["doctor", &path]);
+    let said = String::from_utf8_lossy(&doctor.stdout);
+    assert!(doctor.status.code() == Some(1) && said.contains("index out of range, at src/x.rs:1:2"), "{said}");
+    // What the daemon does when a thread ends.
+    let file = fs::File::open(dir.path().join("proc/1/comm")).unwrap();
+    point.abort().unwrap();
+    assert!(!is_lab(dir.path()));
+    let error = io::read_to_string(&file).unwrap_err().raw_os_error();
+    assert!([Errno::ENOTCONN, Errno::ECONNABORTED].map(|errno| Some(errno as i32)).contains(&error), "{error:?}");
+    session.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_lab_in_use_is_unmounted_by_force() {
+    if !has_fuse() {
+        return;
+    }
+    let (dir, path) = temporary();
+    let mut daemon = Daemon::mount(&path);
+    let file = fs::File::open(dir.path().join("proc/1/comm")).unwrap();
+    let refused = nslab(&["umount", &path]);
+    assert!(refused.status.code() == Some(1) && stderr(&refused).contains("--force"), "{refused:?}");
+    assert!(nslab(&["umount", "--force", &path]).status.success());
+    assert!(io::read_to_string(&file).is_err());
+    assert!(daemon.child.wait().unwrap().success());
+}
+
+/// Also of those that are out of reach, which `--all` ends.
+#[test]
+fn a_lab_that_nobody_can_reach_is_told_of_and_ended() {
+    if !has_fuse() || !has("unshare") {
+        return;
+    }
+    let (_dir, path) = temporary();
+    let [point, other] = ["m", "n"].map(|name| format!("{path}/{name}"));
+    fs::create_dir(&point).unwrap();
+    fs::create_dir(&other).unwrap();
+    let unreachable = || {
+        let own = Command::new("timeout").args([MOMENT, "unshare", "-Urm", NSLAB, "mount", &point]).output().unwrap();
+        assert!(own.status.success() && stderr(&own).contains("nobody can see this lab"), "{own:?}");
+        let lab = list().into_iter().find(|lab| lab["directory"] == point).unwrap();
+        assert!(lab["remark"].as_str().unwrap().contains("nobody can reach it"), "{lab}");
+        lab["pid"].as_i64().unwrap()
+    };
+    let is_gone = |pid: i64| {
+        while Path::new(&format!("/proc/{pid}/exe")).exists() {
+            thread::yield_now();
+        }
+        !list().iter().any(|lab| lab["directory"] == point)
+    };
+    if !Command::new("unshare").args(["-Urm", "true"]).output().unwrap().status.success() {
+        return eprintln!("skipped: no user namespaces here");
+    }
+    let first = unreachable();
+    assert!(!is_lab(Path::new(&point)));
+    assert!(nslab(&["umount", &point]).status.success());
+    assert!(is_gone(first));
+    let second = unreachable();
+    // In a mount namespace of its own, so that the labs of others stay.
+    let script = format!("{NSLAB} mount {other} 2>&1; {NSLAB} umount --all 2>&1; ls {other}; echo done");
+    let all = Command::new("timeout").args([MOMENT, "unshare", "-m", "bash", "-c", &script]).output().unwrap();
+    if nix::unistd::geteuid().is_root() {
+        assert_eq!(String::from_utf8_lossy(&all.stdout), "done\n", "{all:?}");
+        assert!(is_gone(second));
+    } else {
+        assert!(nslab(&["umount", &point]).status.success());
+    }
+}
+
+/// It gets no more address space than it has and a little.
+#[test]
+fn a_daemon_without_memory_says_so_and_unmounts() {
+    if !has_fuse() || !has("prlimit") {
+        return;
+    }
+    // What its threads still take to start, and room for some hundred lines.
+    const SPARE: u64 = 256 << 20;
+    const WRITE: usize = 200 * 4096;
+    let (dir, path) = temporary();
+    let mut command = Command::new(NSLAB);
+    let mut daemon =
+        command.args(["mount", "-f", &path]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(daemon.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+    let kib: u64 = size.trim().trim_end_matches(" kB").parse().unwrap();
+    let limit = format!("--as={}", kib * 1024 + SPARE);
+    assert!(Command::new("prlimit").args(["--pid", &daemon.id().to_string(), &limit]).status().unwrap().success());
+    // Each open file keeps a line that has no end yet.
+    let mut kept = Vec::new();
+    let error = loop {
+        let written = fs::OpenOptions::new().write(true).open(dir.path().join("ctl/batch")).and_then(|mut file| {
+            file.write_all(&[b'#'; WRITE])?;
+            Ok(file)
+        });
+        match written {
+            Ok(file) => kept.push(file),
+            Err(error) => break error,
+        }
+    };
+    assert!(kept.len() < 1000, "{error}");
+    drop(kept);
+    let output = daemon.wait_with_output().unwrap();
+    let said = stderr(&output);
+    assert!(
+        said.contains("nslab: no memory for ") && said.contains(&format!("the lab on {path} is unmounted")),
+        "{said}"
+    );
+    assert!(!output.status.success() && !is_lab(dir.path()), "{output:?}");
+}
+
+/// What to do instead stands in the line.
+#[test]
+fn what_cannot_be_shown_says_why() {
+    if !has_fuse() {
+        return;
+    }
+    let (_dir, path) = temporary();
+    let missing = nslab(&["tree", &format!("{path}/missing")]);
+    let expected = format!("nslab: {path}/missing: No such file or directory: `nslab list` shows the labs there are\n");
+    assert_eq!((missing.status.code(), stderr(&missing)), (Some(1), expected));
+    let mut daemon = Daemon::mount(&path);
+    daemon.child.kill().unwrap();
+    daemon.child.wait().unwrap();
+    let dead = nslab(&["tree", &path]);
+    assert_eq!(dead.status.code(), Some(1));
+    let said = stderr(&dead);
+    assert!(
+        said.contains("the process of this lab is gone: run `nslab umount") && !said.contains("os error"),
+        "{said}"
+    );
+    assert!(nslab(&["umount", &path]).status.success());
+    let none = nslab(&["mount", "--max-tasks", "0", &path]);
+    assert!(none.status.code() == Some(2) && stderr(&none).contains("--max-tasks"), "{none:?}");
+}
