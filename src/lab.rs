@@ -200,6 +200,11 @@ pub fn attr(k: &Kernel, viewer: Viewer, node: Node) -> Result<Attr> {
         let ctl = u32::from(node == tree::ROOT);
         return Ok(Attr { nlink: attr.nlink + ctl, ..attr });
     };
+    if let Control::Verb(task, _) = file
+        && k.tasks.get(task).is_some_and(|task| task.is_dead())
+    {
+        bail!(ENOENT, "the dead have no control files");
+    }
     let owned_as = match node.task() {
         Some(task) => Node { view: node.view, place: Place::Pid(task, 0) },
         None => tree::ROOT,

@@ -18,7 +18,6 @@ use crate::host::fault::Op;
 use crate::kernel::cred::OVERFLOW_ID;
 use crate::kernel::file::{Bound, OpenFlags};
 use crate::kernel::node::{Node, Place, View};
-use crate::kernel::ns::ENTRIES;
 use crate::kernel::{Kernel, TaskId};
 use crate::lab::{self, Control};
 use crate::tree::{self, Attr, DirEntry, FileType, Rendering, Special, Viewer};
@@ -35,7 +34,7 @@ pub(super) struct Shared {
     pub(super) lab: Arc<Lab>,
     /// The task whose eyes serve those who have no others.
     pub(super) init: TaskId,
-    pub(super) inodes: Inodes,
+    pub(super) inodes: Arc<Inodes>,
     pub(super) handles: Handles,
     pub(super) results: Results,
     /// The text of `kernel/trace`.
@@ -73,7 +72,7 @@ impl Shared {
         Ok(Shared {
             lab: Arc::new(lab),
             init,
-            inodes: Inodes::new(),
+            inodes: Arc::new(Inodes::new()),
             handles: Handles::default(),
             results: Results::default(),
             trace: Mutex::default(),
@@ -102,7 +101,7 @@ impl Shared {
             };
             let viewer = viewer(k, dir).map_err(|_| err!(ENOENT, "the task is gone"))?;
             let node = lab::lookup(k, viewer, dir, name.as_bytes())?;
-            let kind = if is_viewed && self.lab.viewers.is_any() { Name::Viewed } else { name_kind(k, dir, node) };
+            let kind = if is_viewed && self.lab.viewers.is_any() { Name::Viewed } else { name_kind(dir, node) };
             self.entry(k, node, (parent, name, kind))
         })?;
         match found {
@@ -145,7 +144,7 @@ impl Shared {
             Name::Own => cacheable.name && !floating,
             Name::Linked => true,
             Name::Viewed | Name::Passing => false,
-        };
+        } && self.inodes.keeps_names();
         let attr = FileAttr { size: self.size(k, node), ..host_attr(k, viewer, &attr) };
         let (nodeid, generation) = self.inodes.insert(Identity { node, salt }, told(file_type, &attr), name);
         Ok(Entry {
@@ -366,15 +365,19 @@ fn path_in(dir: &[u8], name: &OsStr) -> Vec<u8> {
 /// The task whose eyes `node` is seen with.
 ///
 /// # Errors
-/// ESRCH: that task, or the namespace whose file it is, is gone.
+/// ESRCH: that task is gone. ESTALE: the namespace whose file it is.
 pub(super) fn viewer(k: &Kernel, node: Node) -> Result<Viewer> {
     let viewer = node.view.viewer().unwrap_or(k.init.task);
     let namespace = match node.place {
         Place::NsFile(ns) => Some(ns),
         _ => None,
     };
-    if !k.tasks.contains(viewer) || !namespace.is_none_or(|ns| k.namespaces.contains(ns)) {
-        bail!(ESRCH, "what this file shows is gone");
+    if !k.tasks.contains(viewer) {
+        bail!(ESRCH, "who looks is gone");
+    }
+    // Its name may lead to another one with this number now: the host's kernel asks for the name anew.
+    if !namespace.is_none_or(|ns| k.namespaces.contains(ns)) {
+        bail!(ESTALE, "the namespace of this file is gone");
     }
     Ok(Viewer(viewer))
 }
@@ -387,11 +390,13 @@ fn shared(node: Node) -> Node {
     }
 }
 
-/// What `name`, which leads from `dir` to `node`, is for it.
-fn name_kind(k: &Kernel, dir: Node, node: Node) -> Name {
-    let Place::NsFile(ns) = node.place else { return Name::Own };
-    let linked = |task| ENTRIES.iter().any(|entry| k.ns_entry(task, entry) == Some(ns));
-    if dir.task().is_some_and(linked) { Name::Linked } else { Name::Passing }
+/// What a name that leads from `dir` to `node` is for it.
+fn name_kind(dir: Node, node: Node) -> Name {
+    match node.place {
+        Place::NsFile(_) if dir.task().is_some() => Name::Linked,
+        Place::NsFile(_) => Name::Passing,
+        _ => Name::Own,
+    }
 }
 
 fn ttl(keep: bool) -> Duration {

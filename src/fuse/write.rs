@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use super::answer::{Caller, Entry, Shared, viewer};
 use super::handle::{Answer, Batch, Handle, State, lock};
-use super::inode::{ROOT_INO, Stale};
+use super::inode::Stale;
 use crate::control::{self, VERBS};
+use crate::err;
 use crate::errno::{Error, Result};
 use crate::host::fault::Op;
 use crate::host::find_caller;
@@ -21,7 +22,6 @@ use crate::lab::Control;
 use crate::script::{Call, Machine, Opened, Setup, setup};
 use crate::syscall::host::HostCall;
 use crate::syscall::{Outcome, Return, Syscall};
-use crate::{err, tree};
 
 /// Programs that write through a buffer of this many bytes, or a multiple, cut lines where it is full.
 const BUFFER: usize = 4096;
@@ -188,7 +188,7 @@ impl Calls<'_> {
 
     fn attach(&mut self, task: impl FnOnce(&Kernel) -> Result<TaskId>, host_pid: u32) -> Result<Vec<u8>> {
         self.shared.lab.attach(task, host_pid, None)?;
-        self.stale.expired.extend(tree::VIEWED.map(|name| (ROOT_INO, name.into())));
+        self.stale.names = true;
         Ok(b"0".to_vec())
     }
 
@@ -218,8 +218,8 @@ impl Calls<'_> {
         for path in &uncached.paths {
             self.stale.extend(self.shared.inodes.stale_at(path));
         }
-        let doomed: Vec<_> = uncached.tasks.into_iter().map(Change::Gone).collect();
-        self.stale.extend(self.shared.inodes.stale(&doomed, self.shared.init));
+        let doomed: Vec<_> = uncached.tasks.into_iter().map(Change::Attrs).collect();
+        self.stale.extend(Stale { names: true, ..self.shared.inodes.stale(&doomed, self.shared.init) });
         Ok(())
     }
 

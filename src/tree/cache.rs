@@ -23,8 +23,8 @@ pub fn cacheable(node: Node) -> Cacheable {
         Place::Dentry(_) => (false, false),
         Place::Fixed(row) => (true, !fixed::row(row).depends_on_reader() && special(node) != Some(Special::Trace)),
         Place::MaxNamespaces(_) | Place::NsKind(_) | Place::Struct(Object::Ops(_), _) => (true, true),
-        // Its owner is that of the task's network namespace.
-        Place::Pid(_, row) | Place::Tid(_, row) if pid::is_net_file(row) => (true, false),
+        // A zombie has none, and the owner is that of the network namespace of a task.
+        Place::Pid(_, row) | Place::Tid(_, row) if pid::is_net_file(row) => (false, false),
         // The links into the task's file tree lead elsewhere when that changes.
         Place::Pid(_, row) | Place::Tid(_, row) => (true, pid::row_at(row).file_type() != FileType::Symlink),
         Place::As(_) | Place::NsLink { .. } => (true, true),

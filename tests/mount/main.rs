@@ -5,6 +5,7 @@ mod consistency;
 mod death;
 mod door;
 mod held;
+mod hostile;
 mod journal;
 #[path = "../common/needs.rs"]
 mod needs;
