@@ -38,8 +38,6 @@ pub struct Journal {
     lines: u64,
     /// Whether a call waits for the disk before it is acknowledged.
     sync: Sync,
-    /// Something was noted since the disk was last waited for.
-    is_unsettled: bool,
     /// What follows would be another story: a line could not be written.
     is_broken: bool,
 }
@@ -71,7 +69,7 @@ impl Journal {
     /// The file exists already, or cannot be made.
     pub fn create(path: &Path, sync: Sync) -> io::Result<Journal> {
         let file = Arc::new(File::create_new(path)?);
-        let mut journal = Journal { file, end: 0, room: 0, lines: 0, sync, is_unsettled: false, is_broken: false };
+        let mut journal = Journal { file, end: 0, room: 0, lines: 0, sync, is_broken: false };
         journal.reserve(HEADER).and_then(|()| journal.note(HEADER, "")).map_err(io::Error::other)?;
         Ok(journal)
     }
@@ -91,7 +89,7 @@ impl Journal {
         let end = whole.len as u64;
         file.set_len(end)?;
         let (file, lines) = (Arc::new(file), whole.lines);
-        Ok(Journal { file, end, room: end, lines, sync, is_unsettled: false, is_broken: false })
+        Ok(Journal { file, end, room: end, lines, sync, is_broken: false })
     }
 
     /// Makes sure that `line` can be noted, whatever comes of it.
@@ -147,7 +145,6 @@ impl Journal {
         self.end += whole.len() as u64;
         self.room = self.room.max(self.end);
         self.lines += 1;
-        self.is_unsettled = true;
         Ok(())
     }
 
@@ -157,9 +154,8 @@ impl Journal {
     }
 
     /// The file, if it has to be waited for before what was noted is acknowledged.
-    pub fn take_unsettled(&mut self) -> Option<Arc<File>> {
-        let waits = self.sync == Sync::Disk && std::mem::take(&mut self.is_unsettled);
-        waits.then(|| Arc::clone(&self.file))
+    pub fn disk(&self) -> Option<Arc<File>> {
+        (self.sync == Sync::Disk).then(|| Arc::clone(&self.file))
     }
 
     /// Nothing is noted any more: a line may be missing.

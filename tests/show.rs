@@ -118,7 +118,7 @@ fn completions_and_the_manual_come_from_the_arguments() {
         assert!(text(nslab(&["completions", shell])).contains("doctor"), "{shell}");
     }
     let manual = text(nslab(&["man"]));
-    assert!(manual.contains(".TH nslab") && manual.contains("Note each call in this new file"), "{manual}");
+    assert!(manual.contains(".TH nslab") && manual.contains("Note all that is done in this new file"), "{manual}");
     assert!(!manual.contains("nslab\\-mount(1)") && !manual.contains("detached"), "{manual}");
 }
 

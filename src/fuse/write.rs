@@ -124,13 +124,16 @@ impl Shared {
     }
 
     /// Lets those tasks exit that are to do so after this operation.
-    pub(super) fn exits_after(&self, op: Op, ino: u64) {
+    ///
+    /// # Errors
+    /// EIO: what was done could not be noted.
+    pub(super) fn exits_after(&self, op: Op, ino: u64) -> Result<()> {
         let tasks = self.lab.faults.exits_after(op, || self.inodes.full_path(ino));
-        let mut calls = Calls { shared: self };
         if tasks.is_empty() {
-            return;
+            return Ok(());
         }
-        let Ok(exit) = Call::new("exit", Vec::new()) else { return };
+        let mut calls = Calls { shared: self };
+        let exit = Call::new("exit", Vec::new())?;
         for task in tasks {
             let live = |k: &Kernel| match k.tasks.get(task) {
                 Some(found) if !found.is_dead() => Ok(task),
@@ -139,6 +142,7 @@ impl Shared {
             // Who asked gets an answer whether the task could exit or not.
             let _ = calls.by(live, &exit);
         }
+        self.lab.settle()
     }
 
     /// A file's path from the top of the lab, `as/<pid>` in front where it is seen with the eyes of a task.

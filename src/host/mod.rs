@@ -16,8 +16,9 @@ mod boot;
 pub mod fault;
 pub mod viewers;
 
+use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::control::{self, lex::quote};
@@ -45,6 +46,10 @@ pub struct Lab {
     kernel: RwLock<Kernel>,
     /// How many lines the journal has.
     noted: AtomicU64,
+    /// How many of them are on the disk, as far as is known.
+    settled: AtomicU64,
+    /// The journal, where a call waits for the disk before it is acknowledged.
+    disk: Option<Arc<File>>,
     /// Until when real time has moved the clock of the lab, if it does.
     ticked: Option<Mutex<Instant>>,
     pub faults: Faults,
@@ -57,6 +62,8 @@ impl Lab {
             writers: Mutex::default(),
             kernel: RwLock::new(kernel),
             noted: AtomicU64::default(),
+            settled: AtomicU64::default(),
+            disk: None,
             ticked: None,
             faults: Faults::default(),
             viewers: Viewers::default(),
@@ -67,7 +74,8 @@ impl Lab {
     #[must_use]
     pub fn with_journal(self, journal: Option<Journal>) -> Lab {
         let noted = AtomicU64::new(journal.as_ref().map_or(0, Journal::lines));
-        Lab { writers: Mutex::new(journal), noted, ..self }
+        let disk = journal.as_ref().and_then(Journal::disk);
+        Lab { writers: Mutex::new(journal), noted, disk, ..self }
     }
 
     /// How many lines the journal has: for who looks at the kernel or changes it, those of all that was done before.
@@ -140,11 +148,16 @@ impl Lab {
     /// # Errors
     /// EIO: it is not, or may not be.
     pub fn settle(&self) -> Result<()> {
-        let unsettled = lock(&self.writers).as_mut().and_then(Journal::take_unsettled);
-        match unsettled.map(|file| file.sync_data()) {
-            Some(Err(error)) => Err(lock(&self.writers).as_mut().map_or_else(broken, |journal| journal.fail(&error))),
-            _ => Ok(()),
+        let Some(file) = &self.disk else { return Ok(()) };
+        let noted = self.noted();
+        if self.settled.load(Ordering::Relaxed) >= noted {
+            return Ok(());
         }
+        if let Err(error) = file.sync_data() {
+            return Err(lock(&self.writers).as_mut().map_or_else(broken, |journal| journal.fail(&error)));
+        }
+        self.settled.fetch_max(noted, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Does something as the one writer, the clock moved on to where it is now.
