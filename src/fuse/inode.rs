@@ -380,6 +380,8 @@ mod tests {
     use super::*;
     use crate::kernel::Kernel;
 
+    const CTL: Place = Place::Above { task: None, row: 0 };
+
     fn identity(place: Place) -> Identity {
         Identity { node: Node { view: View::Caller, place }, salt: 0 }
     }
@@ -427,10 +429,10 @@ mod tests {
     #[test]
     fn an_inode_is_known_until_each_answer_is_forgotten() {
         let inodes = Inodes::new();
-        let ino = dir(&inodes, Place::CtlRoot, ROOT_INO, "ctl");
-        dir(&inodes, Place::CtlRoot, ROOT_INO, "ctl");
+        let ino = dir(&inodes, CTL, ROOT_INO, "ctl");
+        dir(&inodes, CTL, ROOT_INO, "ctl");
         inodes.forget(ino, 1);
-        assert_eq!(inodes.get(ino), Some(identity(Place::CtlRoot)));
+        assert_eq!(inodes.get(ino), Some(identity(CTL)));
         inodes.forget(ino, 1);
         assert_eq!(inodes.get(ino), None);
         inodes.forget(ROOT_INO, 9);

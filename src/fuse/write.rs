@@ -16,8 +16,9 @@ use crate::host::fault::Op;
 use crate::host::{Lab, find_caller};
 use crate::kernel::change::Change;
 use crate::kernel::file::Bound;
-use crate::kernel::node::{Node, Place, View};
+use crate::kernel::node::{Node, View};
 use crate::kernel::{Kernel, TaskId};
+use crate::lab::Control;
 use crate::script::{Call, Machine, Opened, Setup, setup};
 use crate::syscall::host::HostCall;
 use crate::syscall::{Outcome, Return, Syscall};
@@ -54,7 +55,7 @@ impl Shared {
     /// Does what was written to an open file, and makes the answer readable on it and on those that are opened later.
     pub(super) fn write(&self, handle: &Handle, offset: u64, bytes: &[u8]) -> Written {
         let mut calls = Calls { shared: self };
-        let outcome = match (&handle.state, handle.file.node.place) {
+        let outcome = match (&handle.state, Control::of(handle.file.node.place)) {
             (State::Faults(refusal), _) => {
                 let outcome = Written::of(bytes.len(), calls.faults(bytes).map(|()| Vec::new()));
                 let reason = outcome.error.as_ref().map(|_| Answer::new(offset, outcome.answer.as_slice().into()));
@@ -62,7 +63,7 @@ impl Shared {
                 return outcome;
             }
             (State::Batch(_, batch), _) => calls.lines(&mut lock(batch), bytes),
-            (State::Control(_), Place::Ctl(task, row)) => {
+            (State::Control(_), Some(Control::Verb(task, row))) => {
                 let call = Call::from_write(&VERBS[usize::from(row)], bytes);
                 Written::of(bytes.len(), call.and_then(|call| calls.control(task, &call)))
             }
