@@ -81,7 +81,7 @@ impl Journal {
     pub fn resume(path: &Path, sync: Sync) -> io::Result<Journal> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         let text = std::fs::read(path)?;
-        let invalid = |reason: String| io::Error::other(reason);
+        let invalid = |reason: String| io::Error::new(ErrorKind::InvalidData, reason);
         if !is_journal(&text) {
             return Err(invalid("this is no journal".to_owned()));
         }
