@@ -11,7 +11,9 @@ use nslab::syscall::ip::{DevAddress, Ip, LinkAdd, LinkEnd, LinkSet, Netns};
 use nslab::syscall::namei::NameCall;
 use nslab::syscall::sem::SemCall;
 use nslab::syscall::socket::SocketName;
-use nslab::syscall::{CloneArgs, PidArg, Prctl, SigAction, Syscall, Target, WEXITED, WaitidWhich, dispatch};
+use nslab::syscall::{
+    AnyCall, CloneArgs, LabCall, PidArg, Prctl, SigAction, Syscall, Target, WEXITED, WaitidWhich, dispatch,
+};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -55,8 +57,8 @@ enum Op {
     Rmdir(usize),
     Freeze(usize, bool),
     Migrate { target: usize, to: usize },
-    Ipc(Syscall),
-    Mount(Syscall),
+    Ipc(AnyCall),
+    Mount(AnyCall),
 }
 
 const THREAD: u64 = 0x10f00;
@@ -81,7 +83,7 @@ fn clone_flags() -> impl Strategy<Value = u64> {
 }
 
 /// Calls on System V objects and message queues, with few keys, identifiers and names, so that they meet.
-fn ipc_call() -> impl Strategy<Value = Syscall> {
+fn ipc_call() -> impl Strategy<Value = AnyCall> {
     let word = |words: &'static [&'static str]| prop::sample::select(words);
     let lines = prop_oneof![
         4 => (word(&["msgget", "semget", "shmget"]), word(&["private", "7", "8"]), word(&["create 0600", "create 0", ""]))
@@ -106,7 +108,7 @@ fn ipc_call() -> impl Strategy<Value = Syscall> {
 }
 
 /// Calls on mounts, files and directories, in a tree of few names, so that they meet.
-fn mount_call() -> impl Strategy<Value = Syscall> {
+fn mount_call() -> impl Strategy<Value = AnyCall> {
     let lines: &[&str] = &[
         "mount tmpfs a /w",
         "mount tmpfs b PATH",
@@ -282,10 +284,10 @@ fn ns_of(k: &Kernel, task: TaskId, entry: usize) -> Option<(NsType, u32)> {
     Some((k.namespaces[ns].ns_type(), k.namespaces[ns].common.inum))
 }
 
-fn call_of(k: &Kernel, op: &Op) -> Option<Syscall> {
+fn call_of(k: &Kernel, op: &Op) -> Option<AnyCall> {
     let nr = |index: &usize| k.task_nr(pick(k, *index));
     let pid = |index: &usize| PidArg::Initial(nr(index));
-    Some(match op {
+    let call = match op {
         Op::Clone(flags) => Syscall::Clone(CloneArgs { flags: *flags, ..CloneArgs::default() }),
         Op::Unshare(flags) => Syscall::Unshare { flags: *flags },
         Op::SetnsOf { target, entry, flags } => {
@@ -319,20 +321,23 @@ fn call_of(k: &Kernel, op: &Op) -> Option<Syscall> {
         Op::Sethostname => Syscall::Sethostname { name: b"name".to_vec() },
         Op::Capset(bits) => Syscall::Capset { effective: Some(*bits), permitted: Some(*bits), inheritable: Some(0) },
         Op::Ptrace(target) => Syscall::PtraceSeize { pid: pid(target) },
-        Op::Ip(call) => Syscall::Ip(call.clone()),
-        Op::Bind(name) => Syscall::Bind(name.clone()),
-        Op::Connect(name) => Syscall::Connect(name.clone()),
+        Op::Ip(call) => return Some(LabCall::Ip(call.clone()).into()),
+        Op::Bind(name) => return Some(LabCall::Bind(name.clone()).into()),
+        Op::Connect(name) => return Some(LabCall::Connect(name.clone()).into()),
         Op::Mkdir(at) => Syscall::Name(NameCall::Mkdir { path: cgroup(*at, "") }),
         Op::Rmdir(at) => Syscall::Name(NameCall::Rmdir { path: cgroup(*at, "") }),
         Op::Freeze(at, on) => {
-            Syscall::Write { path: cgroup(*at, "/cgroup.freeze"), bytes: u8::from(*on).to_string().into_bytes() }
+            let bytes = u8::from(*on).to_string().into_bytes();
+            return Some(LabCall::Write { path: cgroup(*at, "/cgroup.freeze"), bytes }.into());
         }
         Op::Migrate { target, to } => {
-            Syscall::Write { path: cgroup(*to, "/cgroup.procs"), bytes: nr(target).to_string().into_bytes() }
+            let bytes = nr(target).to_string().into_bytes();
+            return Some(LabCall::Write { path: cgroup(*to, "/cgroup.procs"), bytes }.into());
         }
-        Op::Ipc(call) | Op::Mount(call) => call.clone(),
+        Op::Ipc(call) | Op::Mount(call) => return Some(call.clone()),
         Op::Reboot => Syscall::Reboot { command: nslab::syscall::RebootCommand::Restart, magic: None },
-    })
+    };
+    Some(call.into())
 }
 
 /// The naive reference: who uses which nsproxy, counted by looking at every task.
@@ -377,11 +382,11 @@ proptest! {
 
 /// `ip link set` does several things one by one and keeps those before the one that failed. As on Linux a semop with
 /// SEM_UNDO leaves the place for what it would have undone, and a clone the marks of what it has copied in vain.
-fn is_one_change(k: &Kernel, actor: TaskId, call: &Syscall) -> bool {
+fn is_one_change(k: &Kernel, actor: TaskId, call: &AnyCall) -> bool {
     match call {
-        Syscall::Ip(Ip::LinkSet(_)) => false,
-        Syscall::Sem(SemCall::Op { ops, .. }) => !ops.iter().any(|op| op.undo),
-        Syscall::Clone(_) => {
+        AnyCall::Lab(LabCall::Ip(Ip::LinkSet(_))) => false,
+        AnyCall::Linux(Syscall::Sem(SemCall::Op { ops, .. })) => !ops.iter().any(|op| op.undo),
+        AnyCall::Linux(Syscall::Clone(_)) => {
             let is_detached = k.tasks[actor].mm.as_ref().is_none_or(|mm| k.mms[mm.id()].attachments.is_empty());
             let is_quiet = k.mqueues.iter().all(|(_, queue)| queue.notify.is_none());
             is_detached && is_quiet && !k.is_time_switch_due(actor)

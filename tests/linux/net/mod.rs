@@ -6,7 +6,7 @@ mod netlink;
 pub mod view;
 
 use nslab::kernel::{Kernel, TaskId};
-use nslab::syscall::Syscall;
+use nslab::syscall::{AnyCall, LabCall, Syscall};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -29,8 +29,12 @@ pub const AREA: Area = Area {
     ],
     step,
     observe: |pair: &mut Pair, call| {
-        let is_about_sockets = |call: &Syscall| {
-            matches!(call, Syscall::Bind(_) | Syscall::Connect(_) | Syscall::Close { .. } | Syscall::Exit { .. })
+        let is_about_sockets = |call: &AnyCall| {
+            matches!(
+                call,
+                AnyCall::Lab(LabCall::Bind(_) | LabCall::Connect(_))
+                    | AnyCall::Linux(Syscall::Close { .. } | Syscall::Exit { .. })
+            )
         };
         let is_seen = call.is_none_or(|(_, call)| is_about_sockets(call));
         pair.compare_nets(if is_seen { Tcp::Seen } else { Tcp::Skipped })
