@@ -1,5 +1,7 @@
 //! The documentation does what it shows: its sessions, its scripts, its links.
 
+#[path = "common/needs.rs"]
+mod needs;
 #[path = "common/shell.rs"]
 mod shell;
 

@@ -1,6 +1,10 @@
 //! The experiments of `examples/` print what is recorded beside them, the scenarios of `fixtures/` hold, and the Python
 //! example passes.
 
+#[path = "common/files.rs"]
+mod files;
+#[path = "common/needs.rs"]
+mod needs;
 #[path = "common/shell.rs"]
 mod shell;
 
@@ -8,6 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use files::files;
 use nslab::kernel::Kernel;
 use nslab::script::run::run_boot_file;
 
@@ -17,17 +22,10 @@ const HELPER: &str = "lab.sh";
 /// Cases for the test of deviations, no topology.
 const CASES: &str = "semantics.lab";
 
-/// The files of a folder of the project whose names end in `.extension`, but for one.
-fn files(folder: &str, extension: &str, but: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let mut found: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    found.retain(|path| path.extension().is_some_and(|end| end == extension) && !path.ends_with(but));
-    found.sort();
-    found
-}
-
 fn experiments() -> Vec<PathBuf> {
-    files("examples", "sh", HELPER)
+    let mut found = files("examples", "sh");
+    found.retain(|path| !path.ends_with(HELPER));
+    found
 }
 
 #[test]
@@ -55,9 +53,17 @@ fn every_experiment_asks_one_question_fits_a_page_and_is_in_the_guide() {
     }
 }
 
+/// Topologies: the scripts of `fixtures/` itself.
+fn scenarios() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let mut found = files("fixtures", "lab");
+    found.retain(|path| path.parent() == Some(&folder) && !path.ends_with(CASES));
+    found
+}
+
 #[test]
 fn every_scenario_holds_and_can_be_booted() {
-    let scenarios = files("fixtures", "lab", CASES);
+    let scenarios = scenarios();
     assert!(scenarios.len() >= 6, "the scenarios are gone");
     for scenario in scenarios {
         run_boot_file(&mut Kernel::boot(), &scenario).unwrap_or_else(|error| panic!("{error}"));
@@ -71,7 +77,7 @@ const MACHINE: &str = "host.lab";
 fn every_scenario_has_its_picture() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = fs::read_to_string(root.join("docs/scenarios.md")).unwrap();
-    for scenario in files("fixtures", "lab", CASES).iter().filter(|scenario| !scenario.ends_with(MACHINE)) {
+    for scenario in scenarios().iter().filter(|scenario| !scenario.ends_with(MACHINE)) {
         let name = scenario.file_stem().unwrap().display().to_string();
         assert!(page.contains(&format!("## {name}\n")), "docs/scenarios.md lacks {name}");
         let nslab = Command::new(env!("CARGO_BIN_EXE_nslab")).args(["graph", "--boot"]).arg(scenario).output().unwrap();
@@ -85,8 +91,8 @@ fn every_scenario_has_its_picture() {
 /// The example runs `nslab` itself, so its lab is not the shell's; the shell has `nslab` on the path.
 #[test]
 fn the_python_example_passes() {
-    if Command::new("python3").arg("--version").output().is_err() {
-        return eprintln!("skipped: python3 is missing");
+    if !needs::has(&["python3"]) {
+        return;
     }
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/test_namespaces.py");
     let run = format!("python3 -B '{}' 2>&1 && echo passed", example.display());

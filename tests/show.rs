@@ -1,22 +1,19 @@
 //! The pictures of a lab: below `kernel/` of a real mount, and by the command.
 
+#[path = "common/needs.rs"]
+mod needs;
+
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Output, Stdio};
 
-use nslab::fuse::open_device;
+use needs::has;
 use nslab::testing::Lab;
 use serde_json::Value;
 
 /// A mounted lab, or `None`, said aloud, where this machine has no FUSE.
 fn lab(script: &str) -> Option<Lab> {
-    match open_device() {
-        Ok(_) => Some(Lab::boot(script).unwrap()),
-        Err(error) => {
-            eprintln!("skipped: {error}");
-            None
-        }
-    }
+    has(&["fuse"]).then(|| Lab::boot(script).unwrap())
 }
 
 fn nslab(args: &[&str]) -> Output {
@@ -124,7 +121,7 @@ fn completions_and_the_manual_come_from_the_arguments() {
 
 #[test]
 fn mount_helpers_mount() {
-    if lab("").is_none() {
+    if !has(&["fuse"]) {
         return;
     }
     let place = tempfile::tempdir().unwrap();

@@ -1,8 +1,13 @@
 //! House rules that a machine can check: which layer may name what, sizes, one place per kind.
 
+#[path = "common/files.rs"]
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use files::files;
 
 /// Files a person reads in one sitting, tests in them left out.
 const FILE_LINES_MAX: usize = 500;
@@ -38,23 +43,15 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("cli", &["fuser::"]),
 ];
 
+/// Sources below a folder of the project, and their text.
+fn sources_below(folder: &str) -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let named = |path: PathBuf| (path.strip_prefix(&root).unwrap().to_owned(), fs::read_to_string(&path).unwrap());
+    files(folder, "rs").into_iter().map(named).collect()
+}
+
 fn sources() -> Vec<(PathBuf, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut found = Vec::new();
-    let mut folders = vec![root.clone()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "rs") {
-                let text = fs::read_to_string(&path).unwrap();
-                found.push((path.strip_prefix(&root).unwrap().to_owned(), text));
-            }
-        }
-    }
-    found.sort();
-    found
+    sources_below("src")
 }
 
 /// The part before the unit tests.

@@ -1,23 +1,20 @@
 //! Host processes that see the lab with the eyes of a task.
 
+#[path = "common/needs.rs"]
+mod needs;
+
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use needs::has;
 use nslab::errno::Errno;
-use nslab::fuse::open_device;
 use nslab::testing::Lab;
 
 /// Task 2 has namespaces of its own, task 3 is its child.
 const SCENARIO: &str = "A = 1 clone newuser newpid newipc\n1 write proc/$A/uid_map \"0 1000 1\\n\"\n$A clone\n";
 
 fn lab() -> Option<Lab> {
-    match open_device() {
-        Ok(_) => Some(Lab::boot(SCENARIO).unwrap()),
-        Err(error) => {
-            eprintln!("skipped: {error}");
-            None
-        }
-    }
+    has(&["fuse"]).then(|| Lab::boot(SCENARIO).unwrap())
 }
 
 /// A shell in the lab that answers one command after the other.

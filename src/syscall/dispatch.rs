@@ -1,6 +1,6 @@
 //! [`dispatch`]: the one way into a kernel.
 
-use super::{AnyCall, Outcome, lab, table, trace};
+use super::{AnyCall, Outcome, lab, memory, table, trace};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::task::TaskState;
@@ -14,15 +14,20 @@ use crate::kernel::{Kernel, TaskId};
 pub fn dispatch(k: &mut Kernel, task: TaskId, call: &AnyCall) -> Outcome {
     check_caller(k, task, call)?;
     trace::enter(k, task, call);
-    let outcome = match call {
-        AnyCall::Linux(call) => table::perform(k, task, call),
-        AnyCall::Lab(call) => table::perform_lab(k, task, call),
-        AnyCall::Tick { nanos } => Ok(lab::tick(k, *nanos)),
-    };
+    let outcome = perform(k, task, call);
     k.run_work();
     trace::exit(k, call, &outcome);
     debug_assert_eq!(crate::kernel::audit::audit(k), Ok(()), "after {call:?}");
     outcome
+}
+
+fn perform(k: &mut Kernel, task: TaskId, call: &AnyCall) -> Outcome {
+    memory::check_room(k, task, call)?;
+    match call {
+        AnyCall::Linux(call) => table::perform(k, task, call),
+        AnyCall::Lab(call) => table::perform_lab(k, task, call),
+        AnyCall::Tick { nanos } => Ok(lab::tick(k, *nanos)),
+    }
 }
 
 /// # Errors

@@ -17,6 +17,7 @@ pub mod ip;
 pub mod ipc;
 mod kill;
 pub mod lab;
+mod memory;
 pub mod mount;
 pub mod mqueue;
 pub mod msg;

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use nslab::err;
 use nslab::errno::{Arg, Errno, Error, Result};
-use nslab::fuse::open_device;
 use nslab::script::{Call, Machine};
 use nslab::syscall::{AnyCall, LabCall, Syscall};
 
@@ -27,11 +26,6 @@ impl Machine for Mounted {
     fn call(&mut self, pid: i32, request: &Call) -> Result<Vec<u8>> {
         call(self.0.path(), pid, request)
     }
-}
-
-/// Whether this machine can mount a lab; says so if not.
-pub fn can_mount() -> bool {
-    open_device().map_err(|error| eprintln!("skipped: {error}")).is_ok()
 }
 
 /// Makes the task `pid` of the lab mounted at `root` do a call.

@@ -3,12 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use nslab::fuse::open_device;
+use crate::needs::has;
 
 /// What `nslab shell [--boot FILE] -c COMMAND` prints, `nslab` being on the path; `None` on a machine without FUSE.
 pub fn in_a_lab(boot: Option<&Path>, command: &str) -> Option<String> {
-    if let Err(error) = open_device() {
-        eprintln!("skipped: {error}");
+    if !has(&["fuse"]) {
         return None;
     }
     let nslab = Path::new(env!("CARGO_BIN_EXE_nslab"));

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nslab::errno::{Error, Result};
 use nslab::kernel::Kernel;
 use nslab::script::file::load;
 use nslab::script::run::run_case;
 use nslab::script::{Call, Machine};
+
+use crate::files::files;
 
 /// Why a place may stay unreached: its file below `src`, its check, the reason.
 pub const REASONS: &[(&str, &str, &str)] = &[
@@ -62,24 +64,6 @@ pub const REASONS: &[(&str, &str, &str)] = &[
 pub fn reason(site: &str, check: &str) -> Option<&'static str> {
     let file = site.trim_start_matches("src/").split(':').next()?;
     REASONS.iter().find(|(known, text, _)| *known == file && *text == check).map(|(.., reason)| *reason)
-}
-
-/// The files in a folder of the project whose names end so, those of its folders included, in order.
-pub fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|end| end == extension) {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
 }
 
 /// All places that make errors, as `file:line`, with the text of the check.

@@ -7,7 +7,7 @@ use nslab::syscall::AnyCall;
 use proptest::prelude::*;
 
 use crate::pair::Pair;
-use crate::program::{Step, core_step};
+use crate::program::{self, Step};
 
 /// What random programs are about.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,7 @@ pub const PLAIN: Area = Area {
     prelude: &[],
     needs_root: true,
     is_sandboxed: false,
-    step: core_step,
+    step: program::core::step,
     observe: |_, _| Ok(()),
 };
 

@@ -10,15 +10,13 @@ use nslab::kernel::task::TaskState;
 use nslab::kernel::{Kernel, TaskId};
 use nslab::syscall::namei::NameCall;
 use nslab::syscall::{LabCall, dispatch};
-use proptest::prelude::*;
-use proptest::sample::select;
 
 use crate::area::{Area, PLAIN};
 use crate::encode::{Answer, Arg, Context, Encoded, IN_ARG, Job, id, with_data, zero_ended};
 use crate::observe::{lab_file, lab_text, real_text as real_proc};
 use crate::pair::Pair;
 use crate::patience::Wait;
-use crate::program::{Step, filled_step, pick_number};
+use crate::program::cgroup::{LAB_MOUNT, step};
 
 pub const AREA: Area = Area {
     name: "cgroup",
@@ -39,8 +37,7 @@ pub const AREA: Area = Area {
     ..PLAIN
 };
 
-/// Where the lab has its hierarchy, and the only cgroup below its root that programs use.
-const LAB_MOUNT: &str = "/sys/fs/cgroup";
+/// The only cgroup below the root that programs use.
 const TOP: &str = "G";
 
 /// The mount point of the host's whole cgroup2 hierarchy, and whether namespace roots are borders there.
@@ -215,7 +212,7 @@ impl Pair {
             seen.extend(COMPARED.iter().map(|file| line(&dir, file, read(file), &Some)));
             let root = k.cgroup_ns_root(k.init_ns());
             let here = k
-                .cgroup_descendants(root)
+                .cgroups_below(root, |_| true)
                 .into_iter()
                 .find(|&id| k.cgroup_path(id, root) == format!("/{dir}").into_bytes());
             let Some(here) = here else { continue };
@@ -316,47 +313,4 @@ fn line(dir: &str, file: &str, text: Result<String, Errno>, map: &dyn Fn(i32) ->
 
 fn errno(error: &std::io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
-}
-
-fn step() -> BoxedStrategy<Step> {
-    let task = || any::<usize>().prop_map(|at| format!("{{task:{at}}}"));
-    let dir = || select(vec!["G", "G/a", "G/a", "G/b", "G/b", "G/a/x", "G/a/y", "G/b/x", "G/a/x/z", "G/c"]);
-    let file = |file: &'static str, texts: Vec<&'static str>| {
-        (dir(), select(texts)).prop_map(move |(dir, text)| format!("write {LAB_MOUNT}/{dir}/{file} \"{text}\""))
-    };
-    let plain = |lines: &[&'static str]| select(lines.to_vec()).prop_map(str::to_owned);
-    let line = prop_oneof![
-        8 => dir().prop_map(|dir| format!("mkdir {LAB_MOUNT}/{dir}")),
-        5 => dir().prop_map(|dir| format!("rmdir {LAB_MOUNT}/{dir}")),
-        14 => (dir(), prop_oneof![4 => task(), 1 => Just("0".to_owned())])
-            .prop_map(|(dir, task)| format!("write {LAB_MOUNT}/{dir}/cgroup.procs {task}")),
-        3 => task().prop_map(|task| format!("write {LAB_MOUNT}/cgroup.procs {task}")),
-        4 => (dir(), task()).prop_map(|(dir, task)| format!("write {LAB_MOUNT}/{dir}/cgroup.threads {task}")),
-        1 => file("cgroup.procs", vec!["", "x", "-1", "4194303", " 0 \\n", "99999999999"]),
-        3 => file("cgroup.type", vec!["threaded", "threaded", "domain", "threaded\\n"]),
-        2 => file("cgroup.max.depth", vec!["0", "1", "max", "-1", "x", "2\\n"]),
-        2 => file("cgroup.max.descendants", vec!["0", "1", "2", "max", "-1", "", "0x1"]),
-        1 => file("cgroup.subtree_control", vec!["+cpu", "-cpu", "+nothing", "cpu", "", "+memory -cpu"]),
-        1 => file("cgroup.pressure", vec!["0", "1", "2", "x"]),
-        1 => file("cgroup.kill", vec!["1", "0", "x", "2"]),
-        1 => file("cgroup.events", vec!["1"]),
-        3 => (select(vec!["41000:41000", "0:0", "-1:41000"]), dir(), select(vec!["", "/cgroup.procs", "/cgroup.threads"]))
-            .prop_map(|(ids, dir, file)| format!("chown {ids} {LAB_MOUNT}/{dir}{file}")),
-        1 => dir().prop_map(|dir| format!("unlink {LAB_MOUNT}/{dir}/cgroup.procs")),
-        3 => dir().prop_map(|dir| format!("open {LAB_MOUNT}/{dir} directory")),
-        3 => (0..4i32, select(vec!["", "newcgroup ", "newuser newcgroup "]))
-            .prop_map(|(fd, flags)| format!("clone {flags}into_cgroup cgroup={fd}")),
-        5 => plain(&["clone", "clone", "clone newcgroup", "clone newuser newcgroup", "clone vm fs files sighand thread", "clone newpid"]),
-        4 => plain(&["unshare newcgroup", "unshare newcgroup", "unshare newuser newcgroup", "unshare newuser"]),
-        3 => task().prop_map(|task| format!("setns pidfd:{task} newcgroup")),
-        2 => plain(&["setresuid 41000 41000 41000", "setresuid -1 41000 -1"]),
-        4 => plain(&["exit 0", "exit_group 0", "wait -1", "wait -1", "wait -1"]),
-        1 => (0..4i32).prop_map(|fd| format!("close {fd}")),
-        1 => task().prop_map(|task| format!("kill {task} SIGKILL")),
-    ];
-    filled_step(fill, line).boxed()
-}
-
-fn fill(k: &Kernel, _: TaskId, word: &str, index: usize) -> Option<String> {
-    (word == "task").then(|| pick_number(k, index).to_string())
 }

@@ -22,7 +22,10 @@
 mod area;
 mod cases;
 mod cgroup;
+mod draw;
 mod encode;
+#[path = "../common/files.rs"]
+mod files;
 mod ipc;
 mod look;
 mod machine;
@@ -33,6 +36,7 @@ mod observe;
 mod pair;
 mod patience;
 mod planted;
+#[path = "../common/program/mod.rs"]
 mod program;
 mod raw;
 mod record;
@@ -165,7 +169,7 @@ fn check_programs(pair: &mut Pair, area: &Area, seed: u64) -> Result<Counts, Str
 /// Runs the case files on both sides; a case that cannot run here stops at the first line that says so.
 fn check_cases(pair: &mut Pair, part: &str) -> Result<BTreeMap<String, CaseCounts>, String> {
     let mut families: BTreeMap<String, CaseCounts> = BTreeMap::new();
-    for file in sites::files("fixtures/cases", "lab") {
+    for file in files::files("fixtures/cases", "lab") {
         let name = file.file_stem().unwrap_or_default().to_string_lossy();
         if !name.contains(part) {
             continue;

@@ -13,7 +13,6 @@ use nslab::syscall::{AnyCall, LabCall, Return, Syscall, dispatch};
 
 use crate::machine::{Machine, NPROC, Prepared, Reply};
 use crate::mnt::observe::Known;
-use crate::mnt::sandbox::SANDBOX;
 use crate::net::listing::masked_listing;
 use crate::observe::{
     Links, MAP_FILES, Status, creation_order, initial_number, is_there, lab_links, lab_ns, lab_status, lab_text,
@@ -21,6 +20,7 @@ use crate::observe::{
 };
 use crate::patience::{PATIENCE, Wait};
 use crate::program::plain_line;
+use crate::program::sandbox::SANDBOX;
 use crate::run::text_of as text_of_line;
 
 /// Why a call ended a comparison.

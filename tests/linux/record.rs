@@ -9,10 +9,10 @@ use nslab::kernel::ns::ENTRIES;
 use proptest::strategy::ValueTree;
 
 use crate::area::Area;
-use crate::mnt::sandbox::SANDBOX;
+use crate::draw::program_tree;
 use crate::observe::{initial_number, lab_links, lab_status, lab_text};
 use crate::pair::Pair;
-use crate::program::program_tree;
+use crate::program::sandbox::SANDBOX;
 use crate::run::{Outcome, run_steps};
 
 /// Programs in one file.

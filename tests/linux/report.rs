@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 
+use crate::files::files;
 use crate::run::Tally;
-use crate::sites::{error_sites, files, reached_by_cases, reason};
+use crate::sites::{error_sites, reached_by_cases, reason};
 
 /// How the cases of one family went.
 #[derive(Debug, Default)]

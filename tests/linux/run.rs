@@ -7,9 +7,10 @@ use nslab::errno::Errno;
 use proptest::strategy::ValueTree;
 
 use crate::area::Area;
+use crate::draw::{pick_actor, program_tree};
 use crate::pair::{Pair, Trouble};
 use crate::patience::PATIENCE;
-use crate::program::{Line, Step, line_of, plain_line, program_tree};
+use crate::program::{Line, Step, line_of, plain_line};
 
 /// A line that was run and what came of it.
 #[derive(Clone, Debug)]
@@ -65,7 +66,7 @@ pub fn run_steps(pair: &mut Pair, area: &Area, steps: &[Step]) -> Result<Outcome
     for next in prelude.chain(steps.iter().map(Next::Step)) {
         let line = match next {
             Next::Line(actor, line) => plain_line(actor, line),
-            Next::Step(step) => line_of(&pair.k, step),
+            Next::Step(step) => pick_actor(&pair.k, step).and_then(|actor| line_of(&pair.k, actor, step)),
         };
         let Some(line) = line else { continue };
         let child = run_line(pair, area, &mut outcome, line)?;

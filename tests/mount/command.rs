@@ -1,7 +1,7 @@
 //! What the command does and says.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -13,20 +13,21 @@ use nslab::errno::Errno;
 use nslab::fuse::is_lab;
 use tempfile::TempDir;
 
-use super::{bash, has, has_fuse, lab};
+use super::needs::has;
+use super::{bash, lab};
 
-fn nslab(args: &[&str]) -> Output {
+pub fn nslab(args: &[&str]) -> Output {
     Command::new("timeout").arg("30").arg(env!("CARGO_BIN_EXE_nslab")).args(args).output().unwrap()
 }
 
 /// Exit code and standard error, the temporary directory called DIR in it.
-fn refused(dir: &Path, args: &[&str]) -> (Option<i32>, String) {
+pub fn refused(dir: &Path, args: &[&str]) -> (Option<i32>, String) {
     let output = nslab(args);
     let message = String::from_utf8(output.stderr).unwrap().replace(dir.to_str().unwrap(), "DIR");
     (output.status.code(), message)
 }
 
-fn temporary() -> (TempDir, String) {
+pub fn temporary() -> (TempDir, String) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().to_str().unwrap().to_owned();
     (dir, path)
@@ -42,13 +43,13 @@ fn foreground(dir: &str) -> Child {
     child
 }
 
-fn signal(child: &Child, signal: Signal) {
+pub fn signal(child: &Child, signal: Signal) {
     kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
 }
 
 #[test]
 fn mount_returns_when_the_lab_is_there() {
-    if !has_fuse() {
+    if !has(&["fuse"]) {
         return;
     }
     let (dir, path) = temporary();
@@ -94,7 +95,7 @@ fn what_is_removed_while_a_program_has_it_open_is_gone() {
 
 #[test]
 fn the_clock_goes_only_in_real_time() {
-    if !has_fuse() {
+    if !has(&["fuse"]) {
         return;
     }
     let (dir, path) = temporary();
@@ -110,7 +111,7 @@ fn the_clock_goes_only_in_real_time() {
 
 #[test]
 fn mount_8_finds_its_helper() {
-    if !has_fuse() {
+    if !has(&["fuse"]) {
         return;
     }
     let (dir, path) = temporary();
@@ -127,7 +128,7 @@ fn mount_8_finds_its_helper() {
 
 #[test]
 fn there_are_at_most_so_many_tasks() {
-    if !has_fuse() {
+    if !has(&["fuse"]) {
         return;
     }
     let (dir, path) = temporary();
@@ -140,7 +141,7 @@ fn there_are_at_most_so_many_tasks() {
 
 #[test]
 fn the_daemon_keeps_nothing_of_its_caller() {
-    if !has_fuse() {
+    if !has(&["fuse"]) {
         return;
     }
     let (dir, path) = temporary();
@@ -157,7 +158,7 @@ fn the_daemon_keeps_nothing_of_its_caller() {
 
 #[test]
 fn each_bad_mountpoint_is_one_clear_line() {
-    if !has_fuse() {
+    if !has(&["fuse"]) {
         return;
     }
     let (dir, path) = temporary();
@@ -197,7 +198,7 @@ fn a_mounted_lab_is_not_mounted_over() {
 
 #[test]
 fn umount_takes_only_labs() {
-    if !has_fuse() {
+    if !has(&["fuse"]) {
         return;
     }
     let (dir, path) = temporary();
@@ -211,7 +212,7 @@ fn umount_takes_only_labs() {
 
 #[test]
 fn a_lab_in_use_is_unmounted_only_lazily() {
-    if !has_fuse() {
+    if !has(&["fuse"]) {
         return;
     }
     let (dir, path) = temporary();
@@ -228,7 +229,7 @@ fn a_lab_in_use_is_unmounted_only_lazily() {
 
 #[test]
 fn signals_unmount() {
-    if !has_fuse() {
+    if !has(&["fuse"]) {
         return;
     }
     for told in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
@@ -242,7 +243,7 @@ fn signals_unmount() {
 
 #[test]
 fn a_second_signal_ends_a_lab_in_use() {
-    if !has_fuse() {
+    if !has(&["fuse"]) {
         return;
     }
     let (dir, path) = temporary();
@@ -259,7 +260,7 @@ fn a_second_signal_ends_a_lab_in_use() {
 
 #[test]
 fn what_a_killed_daemon_leaves_can_be_unmounted_or_mounted_over() {
-    if !has_fuse() {
+    if !has(&["fuse"]) {
         return;
     }
     let (dir, path) = temporary();
@@ -276,7 +277,7 @@ fn what_a_killed_daemon_leaves_can_be_unmounted_or_mounted_over() {
 
 #[test]
 fn a_lab_booted_from_a_journal_is_in_the_same_state() {
-    if !has_fuse() {
+    if !has(&["fuse"]) {
         return;
     }
     let (dir, path) = temporary();
@@ -312,209 +313,8 @@ fn a_lab_booted_from_a_journal_is_in_the_same_state() {
 }
 
 #[test]
-fn a_shell_has_a_lab_of_its_own() {
-    if !has_fuse() {
-        return;
-    }
-    let output =
-        nslab(&["shell", "-c", "[ \"$LAB\" -ef . ] && pwd && echo newnet > ctl/1/clone && ls -d proc/3 && exit 7"]);
-    assert_eq!(output.status.code(), Some(7), "{output:?}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    let (path, rest) = text.split_once('\n').unwrap();
-    assert_eq!(rest, "proc/3\n");
-    assert!(!Path::new(path).exists());
-    assert_eq!(nslab(&["shell", "-c", "kill -9 $$"]).status.code(), Some(137));
-}
-
-#[test]
-fn a_shell_that_cannot_start_says_what_to_set() {
-    if !has_fuse() {
-        return;
-    }
-    let (dir, path) = temporary();
-    let with = |name: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_nslab"));
-        let output = command.args(["shell", "-c", "true"]).env(name, format!("{path}/missing")).output().unwrap();
-        (output.status.code(), String::from_utf8(output.stderr).unwrap().replace(&path, "DIR"))
-    };
-    let no_shell = "nslab: DIR/missing: No such file or directory: set SHELL to a shell\n";
-    assert_eq!(with("SHELL"), (Some(1), no_shell.to_owned()));
-    let no_room = "nslab: DIR/missing: No such file or directory: set TMPDIR to a directory that may be written to\n";
-    assert_eq!(with("TMPDIR"), (Some(1), no_room.to_owned()));
-    drop(dir);
-}
-
-/// The first command of the README is `cargo run -- shell`, when no nslab is installed.
-#[test]
-fn the_command_is_on_the_path_of_its_shell() {
-    if !has_fuse() {
-        return;
-    }
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nslab"));
-    let output = command.args(["shell", "-c", "nslab ps"]).env("PATH", "/usr/bin:/bin").output().unwrap();
-    assert!(String::from_utf8_lossy(&output.stdout).contains("NSPID"), "{output:?}");
-}
-
-#[test]
-fn a_shell_at_a_terminal_says_where_it_is() {
-    if !has_fuse() || !has("script") {
-        return;
-    }
-    let shell = format!("SHELL=/bin/sh '{}' shell", env!("CARGO_BIN_EXE_nslab"));
-    let mut script = Command::new("timeout");
-    script.args(["30", "script", "-q", "-c", &shell, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = script.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(b"exit\n").unwrap();
-    let shown = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
-    let said = shown.lines().find(|line| line.starts_with("nslab: ")).unwrap_or_default();
-    let (place, rest) = said.split_once(" (also $LAB)").unwrap_or_default();
-    assert!(place.starts_with("nslab: a lab in /"), "{shown}");
-    assert_eq!(rest.trim_end(), ": this shell is its task 2; `cat ctl/usage` lists the calls, `exit` takes it down");
-}
-
-#[test]
-fn a_terminated_shell_leaves_nothing() {
-    if !has_fuse() {
-        return;
-    }
-    let mut shell = Command::new(env!("CARGO_BIN_EXE_nslab"))
-        .args(["shell", "-c", "pwd; exec sleep 100"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(shell.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let path = Path::new(line.trim_end());
-    assert!(is_lab(path));
-    signal(&shell, Signal::SIGTERM);
-    assert_eq!(shell.wait().unwrap().code(), Some(143));
-    assert!(!path.exists());
-}
-
-#[test]
-fn a_read_only_lab_can_be_looked_at() {
-    if !has_fuse() {
-        return;
-    }
-    let (dir, path) = temporary();
-    // Others than root may let others look only where fuse.conf says so.
-    let options = if nix::unistd::geteuid().is_root() { "ro,allow_other,nofail" } else { "ro,nofail" };
-    assert!(nslab(&["mount", "-o", options, &path]).status.success());
-    let error = fs::write(dir.path().join("ctl/1/clone"), "\n").unwrap_err();
-    assert_eq!(error.raw_os_error(), Some(Errno::EROFS as i32));
-    assert_eq!(fs::read_to_string(dir.path().join("proc/1/comm")).unwrap(), "init\n");
-    assert!(nslab(&["umount", &path]).status.success());
-}
-
-#[test]
-fn others_may_look_only_when_allowed_and_never_write() {
-    if !has_fuse() || !nix::unistd::geteuid().is_root() || !has("setpriv") {
-        return;
-    }
-    for (options, may_look) in [("rw", false), ("allow_other", true)] {
-        let (dir, path) = temporary();
-        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        assert!(nslab(&["mount", "-o", options, &path]).status.success());
-        let as_nobody = |script: &str| {
-            let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", script];
-            Command::new("timeout").arg("30").args(user).current_dir("/").output().unwrap().status.success()
-        };
-        assert_eq!(as_nobody(&format!("cat {path}/proc/1/comm")), may_look);
-        assert!(!as_nobody(&format!("echo newnet > {path}/ctl/1/clone")));
-        assert!(!dir.path().join("proc/2").exists());
-        assert!(nslab(&["umount", &path]).status.success());
-    }
-}
-
-#[test]
-fn a_lab_is_mounted_in_a_user_namespace_of_ones_own() {
-    let own =
-        |command: &[&str]| Command::new("timeout").args(["30", "unshare", "-Urm"]).args(command).output().unwrap();
-    if !has_fuse() || !own(&["true"]).status.success() {
-        return eprintln!("skipped: no user namespaces here");
-    }
-    let output = own(&[env!("CARGO_BIN_EXE_nslab"), "shell", "-c", "echo newnet > ctl/1/clone; cat ctl/1/clone"]);
-    assert_eq!(output.stdout, b"3\n", "{output:?}");
-}
-
-/// Runs a script in a mount namespace of its own, `$nslab` and an empty directory `$dir` at hand; `None` where that is
-/// not allowed.
-fn privately(script: &str) -> Option<Output> {
-    let (_dir, path) = temporary();
-    let own = |script: &str| {
-        let mut command = Command::new("timeout");
-        command.args(["60", "unshare", "-m", "bash", "-c", script]);
-        command.env("nslab", env!("CARGO_BIN_EXE_nslab")).env("dir", &path).output().unwrap()
-    };
-    if !has_fuse() || !own("true").status.success() {
-        eprintln!("skipped: no private mount namespace here");
-        return None;
-    }
-    Some(own(script))
-}
-
-/// The device is a copy of the machine's, which everybody may open, as distributions have it.
-#[test]
-fn a_user_without_privileges_mounts_by_fusermount3() {
-    if !nix::unistd::geteuid().is_root() || !["fusermount3", "setpriv"].into_iter().all(has) {
-        return;
-    }
-    let script = r#"cp $nslab $dir/nslab && mkdir $dir/lab && chown 65534:65534 $dir $dir/lab && chmod 755 $dir/nslab || exit
-        mount -t tmpfs dev /dev && mknod -m 666 /dev/fuse c 10 229 && mknod -m 666 /dev/null c 1 3 || exit
-        setpriv --reuid=65534 --regid=65534 --clear-groups sh -c '
-            cd $dir && ./nslab mount lab && readlink lab/proc/1/ns/net && echo net > lab/ctl/1/clone &&
-            cat lab/ctl/1/clone && stat -f -c %T lab && ./nslab umount lab && ls lab'"#;
-    let Some(output) = privately(script) else { return };
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(text, "net:[4026531833]\n2\nfuseblk\n", "{output:?}");
-}
-
-#[test]
-fn programs_that_read_proc_take_the_lab_for_the_machine() {
-    if !["lsns", "ps"].into_iter().all(has) {
-        return;
-    }
-    let script = r#"printf 'a = 1 clone newnet newpid\n$a clone\n$a exec web -x\n' > $dir.lab
-        $nslab mount --boot $dir.lab $dir && rm $dir.lab && mount --bind $dir/proc /proc
-        lsns -n -o NS,TYPE,NPROCS,PID,COMMAND | sed 's/  */ /g; s/^ //' | grep -E ' (net|pid) '
-        ps -e -o pid=,netns=,args= | sed 's/  */ /g; s/^ //'
-        umount --lazy /proc; $nslab umount $dir"#;
-    let Some(output) = privately(script) else { return };
-    let expected = "4026531833 net 1 1 init\n4026531836 pid 1 1 init\n4026532177 pid 2 2 web -x\n\
-        4026532178 net 2 2 web -x\n1 4026531833 init\n2 4026532178 web -x\n3 4026532178 init\n";
-    let text = String::from_utf8_lossy(&output.stdout).replace(['├', '└', '─'], "");
-    assert_eq!(text, expected, "{output:?}");
-}
-
-#[test]
-fn a_lab_may_cover_proc() {
-    let script = "$nslab mount -f -o nonempty /proc > $dir/out & until grep -q mounted $dir/out; do :; done
-        [ -d /proc/ctl/1 ] && kill $! && wait $! && [ -d /proc/self ] && rm $dir/out && echo fine";
-    let Some(output) = privately(script) else { return };
-    assert_eq!(output.stdout, b"fine\n", "{output:?}");
-}
-
-/// As in a container that Docker makes without being asked for more.
-#[test]
-fn root_who_may_not_mount_is_told_what_is_missing() {
-    if !nix::unistd::geteuid().is_root() || !has("setpriv") {
-        return;
-    }
-    let script =
-        "setpriv --bounding-set -sys_admin --inh-caps -sys_admin sh -c '$nslab mount $dir; $nslab doctor' 2>&1";
-    let Some(output) = privately(script) else { return };
-    let text = String::from_utf8_lossy(&output.stdout);
-    let remedy = "CAP_SYS_ADMIN is missing: start the container with `--cap-add SYS_ADMIN --device /dev/fuse`, \
-                  or put `unshare -Urm` before the command\n";
-    let lines: Vec<_> = text.split_inclusive('\n').collect();
-    assert_eq!(lines[0], format!("nslab: {remedy}"), "{text}");
-    assert!(lines.contains(&format!("missing  privilege: {remedy}").as_str()), "{text}");
-    assert!(lines.contains(&format!("missing  trial: {remedy}").as_str()), "{text}");
-}
-
-#[test]
 fn the_doctor_finds_a_machine_that_mounts_in_order() {
-    if !has_fuse() {
+    if !has(&["fuse"]) {
         return;
     }
     let output = nslab(&["doctor"]);

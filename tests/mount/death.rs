@@ -16,7 +16,7 @@ use nslab::kernel::Kernel;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{has, has_fuse};
+use super::needs::has;
 
 const NSLAB: &str = env!("CARGO_BIN_EXE_nslab");
 
@@ -97,7 +97,7 @@ fn reader(script: &str) -> Child {
 
 #[test]
 fn a_lab_whose_daemon_is_stopped_can_be_unmounted_and_its_users_go_on() {
-    if !has_fuse() {
+    if !has(&["fuse"]) {
         return;
     }
     let (dir, path) = temporary();
@@ -121,7 +121,7 @@ fn a_lab_whose_daemon_is_stopped_can_be_unmounted_and_its_users_go_on() {
 
 #[test]
 fn a_daemon_killed_at_work_leaves_a_mount_that_can_be_removed() {
-    if !has_fuse() {
+    if !has(&["fuse"]) {
         return;
     }
     let (dir, path) = temporary();
@@ -155,7 +155,7 @@ fn a_daemon_killed_at_work_leaves_a_mount_that_can_be_removed() {
 
 #[test]
 fn an_old_daemon_never_takes_off_a_new_lab() {
-    if !has_fuse() {
+    if !has(&["fuse"]) {
         return;
     }
     let (dir, path) = temporary();
@@ -172,7 +172,7 @@ fn an_old_daemon_never_takes_off_a_new_lab() {
 
 #[test]
 fn a_lab_is_listed_with_who_serves_it() {
-    if !has_fuse() {
+    if !has(&["fuse"]) {
         return;
     }
     let (dir, path) = temporary();
@@ -205,7 +205,7 @@ fn a_lab_is_listed_with_who_serves_it() {
 
 #[test]
 fn an_internal_error_is_told_by_the_doctor() {
-    if !has_fuse() {
+    if !has(&["fuse"]) {
         return;
     }
     let (dir, path) = temporary();
@@ -230,7 +230,7 @@ fn an_internal_error_is_told_by_the_doctor() {
 
 #[test]
 fn a_lab_in_use_is_unmounted_by_force() {
-    if !has_fuse() {
+    if !has(&["fuse"]) {
         return;
     }
     let (dir, path) = temporary();
@@ -246,7 +246,7 @@ fn a_lab_in_use_is_unmounted_by_force() {
 /// Also of those that are out of reach, which `--all` ends.
 #[test]
 fn a_lab_that_nobody_can_reach_is_told_of_and_ended() {
-    if !has_fuse() || !has("unshare") {
+    if !has(&["fuse", "unshare"]) {
         return;
     }
     let (_dir, path) = temporary();
@@ -288,7 +288,7 @@ fn a_lab_that_nobody_can_reach_is_told_of_and_ended() {
 /// It gets no more address space than it has and a little.
 #[test]
 fn a_daemon_without_memory_says_so_and_unmounts() {
-    if !has_fuse() || !has("prlimit") {
+    if !has(&["fuse", "prlimit"]) {
         return;
     }
     // What its threads still take to start, and room for some hundred lines.
@@ -331,7 +331,7 @@ fn a_daemon_without_memory_says_so_and_unmounts() {
 /// What to do instead stands in the line.
 #[test]
 fn what_cannot_be_shown_says_why() {
-    if !has_fuse() {
+    if !has(&["fuse"]) {
         return;
     }
     let (_dir, path) = temporary();

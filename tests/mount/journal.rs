@@ -13,7 +13,7 @@ use nslab::kernel::Kernel;
 use nslab::script::run::run_boot_file;
 use tempfile::TempDir;
 
-use super::has_fuse;
+use super::needs::has;
 
 /// A lab with a journal, mounted and served by this process.
 struct Noted {
@@ -24,7 +24,7 @@ struct Noted {
 
 impl Noted {
     fn new(options: &str) -> Option<Noted> {
-        has_fuse().then(|| {
+        has(&["fuse"]).then(|| {
             let dir = tempfile::tempdir().unwrap();
             let journal = Journal::create(&dir.path().join("journal.lab"), Sync::Kernel).unwrap();
             Noted::mount(dir, Lab::new(Kernel::boot()).with_journal(Some(journal)), options)

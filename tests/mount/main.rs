@@ -5,7 +5,14 @@ mod consistency;
 mod death;
 mod door;
 mod held;
+mod hostile;
 mod journal;
+#[path = "../common/needs.rs"]
+mod needs;
+mod rights;
+mod shell;
+#[path = "../common/unprivileged.rs"]
+mod unprivileged;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -13,23 +20,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
 
+use needs::has;
 use nslab::errno::Errno;
-use nslab::fuse::{is_lab, open_device};
+use nslab::fuse::is_lab;
 use nslab::testing::Lab;
 
 /// A mounted lab, or `None`, said aloud, where this machine has no FUSE.
 fn lab() -> Option<Lab> {
-    has_fuse().then(|| Lab::new().unwrap())
-}
-
-fn has_fuse() -> bool {
-    match open_device() {
-        Ok(_) => true,
-        Err(error) => {
-            eprintln!("skipped: {error}");
-            false
-        }
-    }
+    has(&["fuse"]).then(|| Lab::new().unwrap())
 }
 
 /// Runs a script of `shell` in the lab; nothing a lab does may keep it longer than a moment.
@@ -47,15 +45,6 @@ fn bash(lab: &Lab, script: &str) -> String {
 /// The standard output of a bash script, however it ends.
 fn bash_any(lab: &Lab, script: &str) -> String {
     String::from_utf8(run(lab, "bash", script).stdout).unwrap()
-}
-
-/// Whether the program is there; said aloud if not.
-fn has(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").output().is_ok();
-    if !found {
-        eprintln!("skipped: no {program}");
-    }
-    found
 }
 
 const ENTRIES: [&str; 10] =
@@ -221,7 +210,7 @@ fn every_way_of_writing_works() {
 
 #[test]
 fn python_makes_calls_too() {
-    let Some(lab) = lab().filter(|_| has("python3")) else { return };
+    let Some(lab) = lab().filter(|_| has(&["python3"])) else { return };
     let script = r#"
 with open("ctl/1/clone", "r+") as f:
     f.write("newnet\n"); f.flush()
@@ -374,7 +363,7 @@ fn rights_of_a_viewer_are_never_answered_from_a_cache() {
 
 #[test]
 fn a_boot_script_runs_before_the_lab_is_there() {
-    if !has_fuse() {
+    if !has(&["fuse"]) {
         return;
     }
     let lab = Lab::boot("c = 1 clone newnet\n$c clone\n").unwrap();
@@ -393,7 +382,7 @@ fn a_failed_call_is_an_error_with_a_reason() {
 
 #[test]
 fn labs_are_independent_and_leave_nothing_behind() {
-    if !has_fuse() {
+    if !has(&["fuse"]) {
         return;
     }
     let paths = thread::scope(|scope| {
@@ -413,10 +402,7 @@ fn labs_are_independent_and_leave_nothing_behind() {
 
 #[test]
 fn ipcs_prints_the_objects_of_the_lab() {
-    let Some(lab) = lab() else { return };
-    if !has("ipcs") || !nix::unistd::geteuid().is_root() {
-        return eprintln!("skipped: ipcs with another /proc takes ipcs and root");
-    }
+    let Some(lab) = lab().filter(|_| has(&["ipcs", "root"])) else { return };
     for call in ["msgget 42 create 0640", "msgsnd 0 1 hello", "semget 43 3 create 0600", "shmget 44 5000 create 0600"] {
         lab.call(1, call).unwrap();
     }
@@ -432,4 +418,14 @@ fn ipcs_prints_the_objects_of_the_lab() {
     ] {
         assert!(lines.iter().any(|shown| shown == line), "no {line:?} in\n{shown}");
     }
+}
+
+#[test]
+fn self_in_ctl_leads_to_the_calls_of_the_viewer() {
+    let Some(lab) = lab() else { return };
+    lab.call(1, "clone").unwrap();
+    assert_eq!(lab.read_link("ctl/self").unwrap(), Path::new("1"));
+    let script = "echo $$ > ctl/2/attach; readlink ctl/self; exec 3<>ctl/self/getpgid; echo 0 >&3; cat <&3";
+    assert_eq!(bash(&lab, script), "2\n1\n");
+    assert_eq!(lab.read_link("ctl/self").unwrap(), Path::new("1"));
 }

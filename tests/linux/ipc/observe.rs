@@ -13,11 +13,12 @@ use nslab::syscall::{AnyCall, LabCall, Syscall, dispatch};
 use nslab::tree::{self, Viewer};
 
 use super::decode::Family;
-use super::{SYSCTLS, clock, encode, is_private, queues};
+use super::{clock, encode, is_private, queues};
 use crate::encode::{Arg, call, int};
 use crate::machine::TEXT;
 use crate::observe::{lab_text, real_text};
 use crate::pair::Pair;
+use crate::program::ipc::SYSCTLS;
 
 const FAMILIES: [Family; 3] = [Family::Msg, Family::Sem, Family::Shm];
 

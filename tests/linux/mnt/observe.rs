@@ -12,10 +12,10 @@ use nslab::kernel::{Kernel, TaskId};
 use nslab::syscall::AnyCall;
 use nslab::tree::{self, FileType, Viewer};
 
-use super::directories;
 use crate::observe::{lab_file, lab_text, real_text};
 use crate::pair::Pair;
 use crate::patience::Wait;
+use crate::program::mnt::directories;
 
 /// What was seen last.
 #[derive(Debug, Default)]

@@ -6,8 +6,7 @@ use nslab::errno::Errno;
 use nslab::kernel::file::FileKind;
 use nslab::kernel::net::dev::{DevKind, NetDevice};
 use nslab::kernel::ns::{ENTRIES, NsType};
-use nslab::kernel::nsproxy::NsProxy;
-use nslab::kernel::{Kernel, NetNsId, TaskId};
+use nslab::kernel::{Kernel, TaskId};
 use nslab::syscall::ip::{Ip, LinkEnd, Netns};
 use nslab::syscall::socket::SocketName;
 
@@ -16,12 +15,8 @@ use super::netlink::{self, Caller};
 use crate::encode::{Arg, Context, Job, Raw, call};
 use crate::machine::{Machine, Prepared, Reply};
 use crate::observe::real_links;
+use crate::program::net::own_net;
 use crate::raw;
-
-/// The network namespace of a task, unless it is the initial one: that is the host's, and no call is made there.
-pub fn own_net(k: &Kernel, task: TaskId) -> Option<NetNsId> {
-    k.nsproxy_of(task).map(NsProxy::net_ns).filter(|&net| net != k.init_ns())
-}
 
 /// The job of a network call; `None` where it could reach the host's network or has no counterpart.
 pub fn encode_ip(c: &Context<'_>, ip: &Ip) -> Option<Job> {

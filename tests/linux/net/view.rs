@@ -11,11 +11,11 @@ use nslab::kernel::task::TaskState;
 use nslab::syscall::ip::Ip;
 use nslab::syscall::{LabCall, dispatch};
 
-use super::call::own_net;
 use super::listing::{Device, Net, masked_if_inet6, masked_listing};
 use crate::observe::{lab_text, real_text};
 use crate::pair::Pair;
 use crate::patience::Wait;
+use crate::program::net::own_net;
 
 /// One thing seen: what it is, and its text.
 type Sight = (&'static str, Result<String, Errno>);

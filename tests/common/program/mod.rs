@@ -1,32 +1,32 @@
 //! Random programs: steps that pick tasks, descriptors and texts by index among what there is at that moment, and the lines
 //! of the `.lab` language they become.
 
+pub mod cgroup;
+pub mod core;
+pub mod ipc;
+pub mod mnt;
+pub mod net;
+pub mod sandbox;
 mod words;
 
 use nslab::errno::Result;
 use nslab::kernel::ns::{ENTRIES, NS_TABLE};
-use nslab::kernel::task::TaskState;
 use nslab::kernel::{Kernel, TaskId};
 use nslab::script::Call;
 use nslab::syscall::CloneFlags;
 use proptest::prelude::*;
-use proptest::sample::select;
-use proptest::strategy::ValueTree;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-
-use crate::area::Area;
-use words::*;
 
 /// One step: who does what.
 #[derive(Clone, Debug)]
 pub struct Step {
-    actor: usize,
-    op: Op,
+    /// Stands for a task, which whoever runs the step picks.
+    pub actor: usize,
+    pub op: Op,
 }
 
 /// What is done; numbers named after things are indices into what there is.
 #[derive(Clone, Debug)]
-enum Op {
+pub enum Op {
     Clone {
         flags: u64,
         set_tid: Vec<i64>,
@@ -138,70 +138,8 @@ impl Line {
     }
 }
 
-/// Random steps of an area's program number `index` under a seed, at most `length`.
-pub fn program_tree(area: &Area, seed: u64, index: u64, length: usize) -> impl ValueTree<Value = Vec<Step>> {
-    let mut bytes = [0u8; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    bytes[8..16].copy_from_slice(&index.to_le_bytes());
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let mut runner = TestRunner::new_with_rng(Config { failure_persistence: None, ..Config::default() }, rng);
-    let steps = prop::collection::vec((area.step)(), length / 2..=length);
-    steps.new_tree(&mut runner).expect("the strategies reject nothing")
-}
-
-/// What tasks do to themselves and each other.
-pub fn core_step() -> BoxedStrategy<Step> {
-    (any::<usize>(), op()).prop_map(|(actor, op)| Step { actor, op }).boxed()
-}
-
-fn op() -> impl Strategy<Value = Op> {
-    let task = any::<usize>;
-    let named = |before: &'static str, after: &'static str| {
-        any::<usize>().prop_map(move |task| Op::Named { before, task, after: after.to_owned() })
-    };
-    prop_oneof![
-        18 => (clone_flags(), set_tid(), exit_signal())
-            .prop_map(|(flags, set_tid, exit_signal)| Op::Clone { flags, set_tid, exit_signal }),
-        12 => unshare_flags().prop_map(|flags| Op::Unshare { flags }),
-        8 => (task(), 0..10usize, ns_flag()).prop_map(|(task, entry, flags)| Op::SetnsEntry { task, entry, flags }),
-        5 => (task(), pidfd_flags()).prop_map(|(task, flags)| Op::SetnsPidfd { task, flags }),
-        2 => (-1..6i32, prop_oneof![Just(0), namespaces()]).prop_map(|(fd, flags)| Op::SetnsFd { fd, flags }),
-        4 => (task(), 0..10usize, select(vec!["", "", "", "path", "wronly", "rdwr", "nofollow", "directory", "cloexec"]))
-            .prop_map(|(task, entry, flags)| Op::OpenEntry { task, entry, flags }),
-        3 => (task(), select(vec!["", "", "thread", "nonblock"])).prop_map(|(task, flags)| Op::OpenPidfd { task, flags }),
-        1 => (0..5i32, 0..5i32).prop_map(|(fd, other)| Op::PidfdGetfd { fd, other }),
-        5 => (0..5i32, select(IOCTLS.to_vec()), task()).prop_map(|(fd, request, task)| Op::Ioctl { fd, request, task }),
-        5 => (task(), signal()).prop_map(|(task, signal)| Op::Named { before: "kill ", task, after: format!(" {signal}") }),
-        1 => (task(), signal()).prop_map(|(task, signal)| Op::Named { before: "kill -", task, after: format!(" {signal}") }),
-        1 => (task(), task(), signal())
-            .prop_map(|(first, second, signal)| Op::Pair { verb: "tgkill", first, second, after: signal.to_owned() }),
-        2 => (task(), select(WAIT_OPTIONS.to_vec()))
-            .prop_map(|(task, options)| Op::Named { before: "wait ", task, after: format!(" {options}") }),
-        1 => (task(), select(WAITID_OPTIONS.to_vec()))
-            .prop_map(|(task, options)| Op::Named { before: "waitid pid ", task, after: format!(" {options}") }),
-        1 => (task(), select(WAITID_OPTIONS.to_vec()))
-            .prop_map(|(task, options)| Op::Named { before: "waitid pgid ", task, after: format!(" {options}") }),
-        2 => (task(), task()).prop_map(|(first, second)| Op::Pair { verb: "setpgid", first, second, after: String::new() }),
-        1 => named("setpgid ", " 0"),
-        1 => named("getsid ", ""),
-        1 => named("getpgid ", ""),
-        8 => map_write(),
-        2 => (0..8usize, select(vec![0u32, 1, 2, 3, 2147483647, 2147483648]))
-            .prop_map(|(kind, value)| Op::Limit { kind, value }),
-        34 => plain().prop_map(Op::Plain),
-    ]
-}
-
-fn map_write() -> impl Strategy<Value = Op> {
-    (any::<usize>(), select(MAP_FILES.to_vec())).prop_flat_map(|(task, file)| {
-        let texts = if file == "setgroups" { SETGROUPS_TEXTS } else { MAP_TEXTS };
-        select(texts.to_vec()).prop_map(move |text| Op::Map { task, file, text })
-    })
-}
-
-/// Turns a step into a line for the kernel as it is. `None` when there is nothing to do it with.
-pub fn line_of(k: &Kernel, step: &Step) -> Option<Line> {
-    let actor = pick_actor(k, step)?;
+/// Turns a step of a task into a line for the kernel as it is. `None` when there is nothing to do it with.
+pub fn line_of(k: &Kernel, actor: TaskId, step: &Step) -> Option<Line> {
     let nr = |index: usize| Piece::Pid(pick_number(k, index));
     let text = |text: String| vec![Piece::Text(text)];
     let words = |verb: &str, words: Vec<Vec<Piece>>| Line { actor: k.task_nr(actor), verb: verb.to_owned(), words };
@@ -311,28 +249,6 @@ fn flag_words(flags: u64) -> Vec<Vec<Piece>> {
         names.push(format!("{rest:#x}"));
     }
     names.into_iter().map(|name| vec![Piece::Text(name)]).collect()
-}
-
-/// Init does few things, and nothing to itself.
-fn pick_actor(k: &Kernel, step: &Step) -> Option<TaskId> {
-    let running: Vec<TaskId> = k
-        .tasks
-        .iter()
-        .filter(|(id, t)| t.state == TaskState::Running && *id != k.init.task)
-        .map(|(id, _)| id)
-        .collect();
-    let may_be_init = match &step.op {
-        Op::Clone { flags, exit_signal, .. } => flags & 0x1ff00 == 0 && exit_signal.is_none(),
-        Op::Map { .. } => true,
-        Op::Named { before, .. } => matches!(*before, "kill " | "wait " | "waitid pid "),
-        Op::Plain(line) => line.starts_with("wait"),
-        Op::Filled { line, .. } => line == "clone",
-        _ => false,
-    };
-    if may_be_init && (running.is_empty() || step.actor.is_multiple_of(8)) {
-        return Some(k.init.task);
-    }
-    if running.is_empty() { None } else { Some(running[step.actor / 8 % running.len()]) }
 }
 
 /// The number of any task there is, zombies included; sometimes one that nobody has.

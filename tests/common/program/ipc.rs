@@ -10,8 +10,28 @@ use nslab::kernel::{Kernel, TaskId};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::SYSCTLS;
-use crate::program::{Step, filled_step, pick_number};
+use super::{Step, filled_step, pick_number};
+
+/// The sysctls of IPC namespaces below `/proc/sys`.
+pub const SYSCTLS: [&str; 17] = [
+    "kernel/msgmax",
+    "kernel/msgmnb",
+    "kernel/msgmni",
+    "kernel/auto_msgmni",
+    "kernel/msg_next_id",
+    "kernel/sem",
+    "kernel/sem_next_id",
+    "kernel/shmmax",
+    "kernel/shmall",
+    "kernel/shmmni",
+    "kernel/shm_rmid_forced",
+    "kernel/shm_next_id",
+    "fs/mqueue/queues_max",
+    "fs/mqueue/msg_max",
+    "fs/mqueue/msgsize_max",
+    "fs/mqueue/msg_default",
+    "fs/mqueue/msgsize_default",
+];
 
 pub fn step() -> BoxedStrategy<Step> {
     prop_oneof![
