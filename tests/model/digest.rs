@@ -47,6 +47,8 @@ impl Digest {
             changes,
             trace,
         } = &*k;
+        // How much is taken is a guess, which a refused call may raise too.
+        let memory = &memory.max;
         macro_rules! parts {
             ($($part:ident),+ $(,)?) => { vec![$((stringify!($part), number($part))),+] };
         }
