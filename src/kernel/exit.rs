@@ -46,6 +46,9 @@ impl Kernel {
             return;
         }
         group.group_exit = Some(status);
+        // SIGNAL_GROUP_EXIT takes the place of all that the flags said of a stop.
+        group.stop_signal = None;
+        group.stop_unreported = false;
         for thread in group.threads.clone() {
             self.work.push_back(Work::Exit(thread, status));
         }
