@@ -60,7 +60,7 @@ fn each_place_that_makes_an_error_gives_a_reason() {
     for path in files("src", "rs").iter().filter(|path| !path.ends_with("src/errno.rs")) {
         let code = code(path);
         // A fault has the errno it was told to have.
-        let is_fault = path.ends_with("fuse/fault.rs");
+        let is_fault = path.ends_with("host/fault.rs");
         assert!(is_fault || !code.contains("Error::new("), "{}: errors are made by err! and bail!", path.display());
         for (at, name) in code.match_indices("bail!(").chain(code.match_indices("err!(")) {
             let call = arguments(&code[at + name.len()..]);

@@ -114,14 +114,22 @@ fn run(command: Command) -> Outcome {
     }
 }
 
-/// A lab in the boot state, changed by the lines of `file`, with at most `max_tasks` tasks. All of that is noted in
-/// `journal`.
+/// What a lab may use up; `None`: what it may by default.
+#[derive(Clone, Copy, Default)]
+struct Limits {
+    tasks: Option<u32>,
+    /// In bytes.
+    memory: Option<u64>,
+}
+
+/// A lab in the boot state, changed by the lines of `file`, within `limits`. All of that is noted in `journal`.
 ///
 /// # Errors
 /// The file cannot be read, or one of its lines fails; the journal cannot be written.
-fn boot_lab(file: Option<&Path>, max_tasks: Option<u32>, journal: Option<Journal>) -> Result<Lab, Box<dyn Error>> {
-    let kernel = Kernel::boot();
-    let tasks = max_tasks.unwrap_or(kernel.threads_max);
+fn boot_lab(file: Option<&Path>, limits: Limits, journal: Option<Journal>) -> Result<Lab, Box<dyn Error>> {
+    let mut kernel = Kernel::boot();
+    let tasks = limits.tasks.unwrap_or(kernel.threads_max);
+    kernel.memory.max = limits.memory.unwrap_or(kernel.memory.max);
     let lab = Lab::new(kernel).with_journal(journal);
     Booting(&lab).set(&Setup::Limits { tasks })?;
     boot_on(&mut Booting(&lab), file)?;

@@ -16,7 +16,7 @@ use nix::unistd::{close, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::{Cli, Outcome, boot_lab, memory};
+use super::{Cli, Limits, Outcome, boot_lab, memory};
 use crate::errno::describe;
 use crate::fuse::{self, Options, Point};
 use crate::host::{Booting, Lab};
@@ -52,6 +52,9 @@ pub struct Args {
     /// How many tasks there may be at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_tasks: Option<u32>,
+    /// How much memory the objects of the lab may take, such as 512M or 4G
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    max_memory: Option<u64>,
     /// We are the background process: tell of success on standard output, then let go of the terminal
     #[arg(long, hide = true)]
     detached: bool,
@@ -86,6 +89,21 @@ pub fn run(args: Args) -> Outcome {
     let args = args.with_words();
     let options = options(&args.options);
     if args.foreground || args.detached { serve(&args, &options) } else { daemonize(&args) }
+}
+
+/// A number of bytes, or one with K, M, G or T behind it.
+fn bytes(word: &str) -> Result<u64, String> {
+    let number = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &word[number.len()..] {
+        "" => 1,
+        "K" | "k" => 1 << 10,
+        "M" | "m" => 1 << 20,
+        "G" | "g" => 1 << 30,
+        "T" | "t" => 1 << 40,
+        _ => 0,
+    };
+    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).filter(|&bytes| bytes > 0);
+    bytes.ok_or_else(|| "a size is a number, or one with K, M, G or T behind it, such as 512M".to_owned())
 }
 
 /// What mount(8) asks for. What is mounted has no source: that field says nothing.
@@ -160,6 +178,9 @@ fn daemonize(args: &Args) -> Outcome {
     if let Some(limit) = args.max_tasks {
         command.args(["--max-tasks", &limit.to_string()]);
     }
+    if let Some(limit) = args.max_memory {
+        command.args(["--max-memory", &limit.to_string()]);
+    }
     let child = command.arg("--").arg(&args.dir).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| format!("the daemon cannot be started: {}", describe(&error)))?;
     let mut ready = Vec::new();
@@ -197,16 +218,17 @@ fn serve(args: &Args, options: &Options) -> Outcome {
     if args.detached {
         close_inherited();
     }
+    let limits = Limits { tasks: args.max_tasks, memory: args.max_memory };
     let options = &options.clone().booted_with(args.boot.as_deref());
     let mounted = match &args.journal {
         Some(file) if args.resume && file.exists() => fuse::mount(resumed(args, file)?, &args.dir, options)?,
         Some(file) => {
             let journal = Journal::create(file, sync(args)).map_err(|error| no_journal(file, &error))?;
             // A lab that was never mounted leaves no journal, which would be in the way of the next attempt.
-            let lab = boot_lab(args.boot.as_deref(), args.max_tasks, Some(journal)).inspect_err(|_| remove(file))?;
+            let lab = boot_lab(args.boot.as_deref(), limits, Some(journal)).inspect_err(|_| remove(file))?;
             fuse::mount(lab, &args.dir, options).inspect_err(|_| remove(file))?
         }
-        None => fuse::mount(boot_lab(args.boot.as_deref(), args.max_tasks, None)?, &args.dir, options)?,
+        None => fuse::mount(boot_lab(args.boot.as_deref(), limits, None)?, &args.dir, options)?,
     };
     unmount_on_signal(mounted.point())?;
     watch_panics(mounted.point());
@@ -222,7 +244,7 @@ fn serve(args: &Args, options: &Options) -> Outcome {
 
 /// A lab in the state that its journal has come to, which goes on. Its own lines are not noted again.
 fn resumed(args: &Args, file: &Path) -> Result<Lab, Box<dyn std::error::Error>> {
-    let lab = boot_lab(Some(file), None, None)?;
+    let lab = boot_lab(Some(file), Limits { memory: args.max_memory, ..Limits::default() }, None)?;
     let journal = Journal::resume(file, sync(args)).map_err(|error| no_journal(file, &error))?;
     let lab = lab.with_journal(Some(journal));
     if let Some(tasks) = args.max_tasks {

@@ -15,7 +15,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::mount::watch_panics;
-use super::{Outcome, boot_lab};
+use super::{Limits, Outcome, boot_lab};
 use crate::errno::describe;
 use crate::fuse::{self, Options, Point};
 
@@ -33,7 +33,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Outcome {
     let dir = tempfile::Builder::new().prefix("nslab-").tempdir().map_err(|error| no_room(&error))?;
     let options = Options::default().booted_with(args.boot.as_deref());
-    let mounted = fuse::mount(boot_lab(args.boot.as_deref(), None, None)?, dir.path(), &options)?;
+    let mounted = fuse::mount(boot_lab(args.boot.as_deref(), Limits::default(), None)?, dir.path(), &options)?;
     let point = mounted.point().clone();
     watch_panics(&point);
     thread::Builder::new().name("session".to_owned()).spawn(move || mounted.serve())?;

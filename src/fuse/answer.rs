@@ -18,10 +18,9 @@ use crate::host::fault::Op;
 use crate::kernel::cred::OVERFLOW_ID;
 use crate::kernel::file::{Bound, OpenFlags};
 use crate::kernel::node::{Node, Place, View};
-use crate::kernel::ns::ENTRIES;
 use crate::kernel::{Kernel, TaskId};
-use crate::lab;
-use crate::tree::{self, Attr, DirEntry, FileType, Viewer};
+use crate::lab::{self, Control};
+use crate::tree::{self, Attr, DirEntry, FileType, Rendering, Special, Viewer};
 use crate::{bail, err};
 
 /// Steps that `kernel/trace` keeps. A step costs far less than the request that made it.
@@ -35,7 +34,7 @@ pub(super) struct Shared {
     pub(super) lab: Arc<Lab>,
     /// The task whose eyes serve those who have no others.
     pub(super) init: TaskId,
-    pub(super) inodes: Inodes,
+    pub(super) inodes: Arc<Inodes>,
     pub(super) handles: Handles,
     pub(super) results: Results,
     /// The text of `kernel/trace`.
@@ -73,7 +72,7 @@ impl Shared {
         Ok(Shared {
             lab: Arc::new(lab),
             init,
-            inodes: Inodes::new(),
+            inodes: Arc::new(Inodes::new()),
             handles: Handles::default(),
             results: Results::default(),
             trace: Mutex::default(),
@@ -93,7 +92,7 @@ impl Shared {
     /// ENOENT, and what the tree says.
     pub(super) fn lookup(&self, caller: Caller, parent: u64, name: &OsStr) -> Result<Entry> {
         let dir = self.node(parent)?;
-        let is_viewed = dir == tree::ROOT && tree::VIEWED.iter().any(|viewed| *viewed == name);
+        let is_viewed = lab::is_viewed(dir, name.as_bytes());
         let attached = if is_viewed { self.lab.viewers.viewer(caller.tid) } else { None };
         let found = self.lab.read(|k| {
             let dir = match attached.filter(|task| k.tasks.contains(*task)) {
@@ -102,7 +101,7 @@ impl Shared {
             };
             let viewer = viewer(k, dir).map_err(|_| err!(ENOENT, "the task is gone"))?;
             let node = lab::lookup(k, viewer, dir, name.as_bytes())?;
-            let kind = if is_viewed && self.lab.viewers.is_any() { Name::Viewed } else { name_kind(k, dir, node) };
+            let kind = if is_viewed && self.lab.viewers.is_any() { Name::Viewed } else { name_kind(dir, node) };
             self.entry(k, node, (parent, name, kind))
         })?;
         match found {
@@ -136,7 +135,7 @@ impl Shared {
         let viewer = viewer(k, node)?;
         let attr = lab::attr(k, viewer, node)?;
         let file_type = attr.file_type;
-        let cacheable = tree::cacheable(node);
+        let cacheable = lab::cacheable(node);
         let floating = attr.file_type == FileType::Symlink && !cacheable.attr;
         let has_fault = self.lab.faults.is_active(node.task(), || path_in(&self.inodes.full_path(name.0), name.1));
         let is_salted = has_fault && attr.file_type == FileType::Symlink;
@@ -145,7 +144,7 @@ impl Shared {
             Name::Own => cacheable.name && !floating,
             Name::Linked => true,
             Name::Viewed | Name::Passing => false,
-        };
+        } && self.inodes.keeps_names();
         let attr = FileAttr { size: self.size(k, node), ..host_attr(k, viewer, &attr) };
         let (nodeid, generation) = self.inodes.insert(Identity { node, salt }, told(file_type, &attr), name);
         Ok(Entry {
@@ -181,13 +180,13 @@ impl Shared {
                 (Err(error), _) => return Err(error),
             };
             let has_fault = self.lab.faults.is_active(node.task(), || self.inodes.full_path(ino));
-            Ok((attr, ttl(tree::cacheable(node).attr && !has_fault && !is_gone)))
+            Ok((attr, ttl(lab::cacheable(node).attr && !has_fault && !is_gone)))
         })?
     }
 
     /// What `stat` says of a file's size: 0 of all but the trace, whose growth tells `tail -f` to read on.
     fn size(&self, k: &Kernel, node: Node) -> u64 {
-        if tree::is_trace(node) { lock(&self.trace).update(k).end() } else { 0 }
+        if tree::special(node) == Some(Special::Trace) { lock(&self.trace).update(k).end() } else { 0 }
     }
 
     /// # Errors
@@ -196,10 +195,10 @@ impl Shared {
         let node = self.node(ino)?;
         self.lab.faults.check(Op::Readlink, || self.inodes.full_path(ino))?;
         self.lab.read(|k| {
-            if !tree::cacheable(node).attr {
+            if !lab::cacheable(node).attr {
                 self.inodes.link_is_read(ino);
             }
-            tree::readlink(k, viewer(k, node)?, node)
+            lab::readlink(k, viewer(k, node)?, node)
         })?
     }
 
@@ -245,12 +244,12 @@ impl Shared {
         self.lab.faults.check(Op::Open, || self.inodes.full_path(ino))?;
         let (file, opened) = self.bind(caller, node, open_flags(flags))?;
         let answer = || Mutex::new(Answer::new(0, self.results.get(node.place)));
-        let state = match node.place {
-            Place::Ctl(..) => State::Control(answer()),
-            Place::CtlBatch => State::Batch(answer(), Mutex::default()),
-            _ if tree::is_faults(node) => State::Faults(Mutex::default()),
-            _ if tree::is_trace(node) => State::Stream(Mutex::default()),
-            _ => State::Content(Mutex::default()),
+        let state = match (Control::of(node.place), tree::special(node)) {
+            (Some(Control::Verb(..)), _) => State::Control(answer()),
+            (Some(Control::Batch), _) => State::Batch(answer(), Mutex::default()),
+            (_, Some(Special::Faults)) => State::Faults(Mutex::default()),
+            (_, Some(Special::Trace)) => State::Stream(Mutex::default()),
+            (_, None) => State::Content(Mutex::default()),
         };
         Ok(self.handles.insert(Handle { ino, file, opened, appends: flags & libc::O_APPEND != 0, state }))
     }
@@ -280,7 +279,8 @@ impl Shared {
                 None => Ok(slice(self.lab.faults.text().as_bytes(), offset, size).to_vec()),
             },
             State::Content(content) => {
-                let picture = self.picture(content, offset, |k, viewer| lab::read(k, viewer, &handle.file), &handle)?;
+                let take = |k: &Kernel, viewer| lab::take(k, viewer, &handle.file);
+                let picture = self.picture(content, offset, take, Rendering::into_text, &handle)?;
                 Ok(slice(&picture, offset, size).to_vec())
             }
             State::Stream(start) => {
@@ -301,7 +301,8 @@ impl Shared {
         }
         match &handle.state {
             State::Listing(listing) => {
-                self.picture(listing, offset, |k, viewer| lab::readdir(k, viewer, handle.file.node), &handle)
+                let take = |k: &Kernel, viewer| lab::readdir(k, viewer, handle.file.node);
+                self.picture(listing, offset, take, |entries| entries, &handle)
             }
             State::Content(_) | State::Stream(_) | State::Control(_) | State::Batch(..) | State::Faults(_) => {
                 bail!(ENOTDIR, "not a directory")
@@ -309,18 +310,20 @@ impl Shared {
         }
     }
 
-    fn picture<T>(
+    /// `take` needs the state, `finish` may take its time.
+    fn picture<T, P>(
         &self,
         kept: &Mutex<Option<Arc<[T]>>>,
         offset: u64,
-        take: impl FnOnce(&Kernel, Viewer) -> Result<Vec<T>>,
+        take: impl FnOnce(&Kernel, Viewer) -> Result<P>,
+        finish: impl FnOnce(P) -> Vec<T>,
         handle: &Handle,
     ) -> Result<Arc<[T]>> {
         let old = lock(kept).clone();
         match old {
             Some(old) if offset > 0 => Ok(old),
             _ => {
-                let new: Arc<[T]> = self.lab.read(|k| take(k, viewer(k, handle.file.node)?))??.into();
+                let new: Arc<[T]> = finish(self.lab.read(|k| take(k, viewer(k, handle.file.node)?))??).into();
                 *lock(kept) = Some(Arc::clone(&new));
                 Ok(new)
             }
@@ -362,15 +365,19 @@ fn path_in(dir: &[u8], name: &OsStr) -> Vec<u8> {
 /// The task whose eyes `node` is seen with.
 ///
 /// # Errors
-/// ESRCH: that task, or the namespace whose file it is, is gone.
+/// ESRCH: that task is gone. ESTALE: the namespace whose file it is.
 pub(super) fn viewer(k: &Kernel, node: Node) -> Result<Viewer> {
     let viewer = node.view.viewer().unwrap_or(k.init.task);
     let namespace = match node.place {
         Place::NsFile(ns) => Some(ns),
         _ => None,
     };
-    if !k.tasks.contains(viewer) || !namespace.is_none_or(|ns| k.namespaces.contains(ns)) {
-        bail!(ESRCH, "what this file shows is gone");
+    if !k.tasks.contains(viewer) {
+        bail!(ESRCH, "who looks is gone");
+    }
+    // Its name may lead to another one with this number now: the host's kernel asks for the name anew.
+    if !namespace.is_none_or(|ns| k.namespaces.contains(ns)) {
+        bail!(ESTALE, "the namespace of this file is gone");
     }
     Ok(Viewer(viewer))
 }
@@ -383,11 +390,13 @@ fn shared(node: Node) -> Node {
     }
 }
 
-/// What `name`, which leads from `dir` to `node`, is for it.
-fn name_kind(k: &Kernel, dir: Node, node: Node) -> Name {
-    let Place::NsFile(ns) = node.place else { return Name::Own };
-    let linked = |task| ENTRIES.iter().any(|entry| k.ns_entry(task, entry) == Some(ns));
-    if dir.task().is_some_and(linked) { Name::Linked } else { Name::Passing }
+/// What a name that leads from `dir` to `node` is for it.
+fn name_kind(dir: Node, node: Node) -> Name {
+    match node.place {
+        Place::NsFile(_) if dir.task().is_some() => Name::Linked,
+        Place::NsFile(_) => Name::Passing,
+        _ => Name::Own,
+    }
 }
 
 fn ttl(keep: bool) -> Duration {

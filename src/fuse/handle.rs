@@ -120,7 +120,8 @@ impl Results {
     /// Drops those of a task that is gone.
     pub(super) fn forget(&self, task: TaskId) {
         let mut results = lock(&self.0);
-        let files = results.range(Place::Ctl(task, 0)..=Place::Ctl(task, u16::MAX)).map(|(place, _)| *place);
+        let of_task = |row| Place::Above { task: Some(task), row };
+        let files = results.range(of_task(0)..=of_task(u16::MAX)).map(|(place, _)| *place);
         for file in files.collect::<Vec<_>>() {
             results.remove(&file);
         }

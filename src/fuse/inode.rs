@@ -3,15 +3,18 @@
 //! The kernel calls an inode by the number its file has for users ([`tree::ino`]). Where one file is several inodes, as
 //! different tasks see it, and should two files collide, the others get numbers of their own; users see the file's.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use crate::kernel::TaskId;
 use crate::kernel::change::Change;
 use crate::kernel::node::{Node, Place, View};
+use crate::kernel::{NsId, TaskId};
 use crate::tree::{self, FileType};
 
 /// The number of the top directory (`FUSE_ROOT_ID`).
@@ -34,7 +37,7 @@ pub(super) enum Name {
     Own,
     /// The same, but it leads elsewhere for those who see the lab with other eyes: it is asked for anew each time.
     Viewed,
-    /// `type:[inum]` in a task's `ns/`, true for as long as a link there reads so.
+    /// `type:[inum]`, one of many that lead to a namespace file.
     Linked,
     /// One that is asked for anew each time it is used.
     Passing,
@@ -43,17 +46,16 @@ pub(super) enum Name {
 #[derive(Debug)]
 struct Inode {
     identity: Identity,
-    is_dir: bool,
     /// How often the kernel was told of it and has not yet forgotten.
     lookups: u64,
     /// Counts the files that had this number while the kernel knew it.
     generation: u64,
     /// Where its own name is: directory and name.
     name: Option<(u64, OsString)>,
-    /// Names of kind [`Name::Linked`] in this directory.
-    linked: BTreeSet<OsString>,
+    /// The directories in which it has a name of kind [`Name::Linked`].
+    linked_in: BTreeSet<u64>,
     /// What was last told of it, which holds on once its task is gone.
-    told: Option<Told>,
+    told: Told,
 }
 
 /// What an inode keeps when the file behind it is gone.
@@ -66,31 +68,47 @@ pub(super) struct Told {
     pub(super) ino: u64,
 }
 
-/// Names: each a directory and a name in it.
-type Names = BTreeSet<(u64, OsString)>;
-
-/// What the caches of the host's kernel have to be told, in this order.
+/// What the caches of the host's kernel have to be told.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Stale {
-    /// Names that no longer lead where they did.
-    pub(super) dropped: Names,
-    /// Directories that stay where they are, with other attributes: dropping the name of a directory would take it
-    /// away from those whose working directory it is.
-    pub(super) expired: Names,
-    /// Inodes whose attributes or link text changed.
-    pub(super) inodes: BTreeSet<u64>,
+    /// Inodes whose attributes changed, no links.
+    pub(super) attrs: BTreeSet<u64>,
+    /// Links whose attributes or text changed.
+    pub(super) links: BTreeSet<u64>,
+    /// Inodes of what is gone, and what keeps their names in the cache, each before the directory it is in.
+    pub(super) gone: Vec<u64>,
+    /// Those of them whose names are in directories that stay: each of these names leads nowhere now.
+    pub(super) tops: Vec<u64>,
+    /// Any name may lead elsewhere.
+    pub(super) names: bool,
+}
+
+/// What can be gone, and takes along all that shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Subject {
+    Task(TaskId),
+    Ns(NsId),
 }
 
 /// The table of inodes. Entries are made under the state's read lock and before the reply, so whoever changed the
-/// state afterwards finds here all that may have been answered from the old one.
+/// state afterwards finds here all that may have been answered from the old one. One that is not here is not in any
+/// cache, nor in an answer on its way to one.
 #[derive(Debug)]
-pub(super) struct Inodes(Mutex<Table>);
+pub(super) struct Inodes {
+    table: Mutex<Table>,
+    /// Told whenever the kernel has forgotten an inode.
+    forgotten: Condvar,
+    /// The kernel may keep names: it can be made to drop them without waiting (Linux 6.18).
+    keeps_names: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct Table {
     inodes: BTreeMap<u64, Inode>,
-    /// The inodes that show something of a task or are seen through its eyes.
-    by_task: BTreeSet<(TaskId, u64)>,
+    /// The inodes that show something of a task, are seen through its eyes, or are a namespace's.
+    by_subject: BTreeSet<(Subject, u64)>,
+    /// Directories, and inodes that have a name of kind [`Name::Linked`] there.
+    linked: BTreeSet<(u64, u64)>,
     /// Links that may lead elsewhere after any change, and whose text the kernel may have.
     read_links: BTreeSet<u64>,
 }
@@ -99,12 +117,27 @@ impl Inodes {
     pub(super) fn new() -> Inodes {
         let mut table = Table::default();
         let identity = Identity { node: tree::ROOT, salt: 0 };
-        table.inodes.insert(ROOT_INO, Inode::new(identity, true));
-        Inodes(Mutex::new(table))
+        let told = Told { file_type: FileType::Directory, mode: 0o555, uid: 0, gid: 0, ino: ROOT_INO };
+        table.inodes.insert(ROOT_INO, Inode::new(identity, told));
+        Inodes { table: Mutex::new(table), forgotten: Condvar::new(), keeps_names: AtomicBool::new(false) }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on the kernel may keep names.
+    pub(super) fn keep_names(&self) {
+        self.keeps_names.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn keeps_names(&self) -> bool {
+        self.keeps_names.load(Ordering::Relaxed)
+    }
+
+    /// Whether the kernel was told of `ino` and has not said that it forgot it.
+    pub(super) fn is_known(&self, ino: u64) -> bool {
+        self.table().inodes.contains_key(&ino)
     }
 
     /// What number `ino` shows, `None` if the kernel should not know it.
@@ -121,13 +154,13 @@ impl Inodes {
     /// Notes what an inode was told to be.
     pub(super) fn tell(&self, ino: u64, told: Told) {
         if let Some(inode) = self.table().inodes.get_mut(&ino) {
-            inode.told = Some(told);
+            inode.told = told;
         }
     }
 
     /// What an inode was last told to be.
     pub(super) fn told(&self, ino: u64) -> Option<Told> {
-        self.table().inodes.get(&ino).and_then(|inode| inode.told)
+        self.table().inodes.get(&ino).map(|inode| inode.told)
     }
 
     /// The number of the directory that `ino` has its own name in.
@@ -159,11 +192,11 @@ impl Inodes {
 
     /// All that the kernel knows at a path, to be dropped from its caches.
     pub(super) fn stale_at(&self, path: &str) -> Stale {
-        let mut table = self.table();
+        let table = self.table();
         let known = table.inodes.keys().copied().collect::<Vec<_>>().into_iter();
         let inos: Vec<u64> = known.filter(|ino| table.full_path(*ino) == path.as_bytes()).collect();
-        let mut stale = Stale::default();
-        table.stale_all(&inos, &mut stale, |stale| &mut stale.expired);
+        let mut stale = Stale { names: true, ..Stale::default() };
+        table.changed(&inos, &mut stale);
         stale
     }
 
@@ -177,22 +210,24 @@ impl Inodes {
     ) -> (u64, u64) {
         let mut table = self.table();
         let ino = table.number(&identity, told.ino);
-        table.by_task.extend(tasks_of(&identity.node).map(|task| (task, ino)));
-        let is_dir = told.file_type == FileType::Directory;
-        let inode = table.inodes.entry(ino).or_insert_with(|| Inode::new(identity.clone(), is_dir));
+        let Table { inodes, by_subject, linked, .. } = &mut *table;
+        let inode = inodes.entry(ino).or_insert_with(|| Inode::new(identity.clone(), told));
         if inode.identity != identity {
+            for subject in subjects(&inode.identity.node) {
+                by_subject.remove(&(subject, ino));
+            }
             inode.identity = identity;
             inode.generation += 1;
         }
+        by_subject.extend(subjects(&inode.identity.node).map(|subject| (subject, ino)));
         inode.lookups += 1;
-        inode.told = Some(told);
+        inode.told = told;
         let generation = inode.generation;
         match kind {
             Name::Own | Name::Viewed => inode.name = Some((parent, name.to_owned())),
             Name::Linked => {
-                if let Some(dir) = table.inodes.get_mut(&parent) {
-                    dir.linked.insert(name.to_owned());
-                }
+                inode.linked_in.insert(parent);
+                linked.insert((parent, ino));
             }
             Name::Passing => {}
         }
@@ -209,28 +244,34 @@ impl Inodes {
         }
         table.read_links.remove(&ino);
         if let Some(inode) = table.inodes.remove(&ino) {
-            for task in tasks_of(&inode.identity.node) {
-                table.by_task.remove(&(task, ino));
+            for subject in subjects(&inode.identity.node) {
+                table.by_subject.remove(&(subject, ino));
+            }
+            for dir in inode.linked_in {
+                table.linked.remove(&(dir, ino));
             }
         }
+        drop(table);
+        self.forgotten.notify_all();
+    }
+
+    /// Waits for the kernel to forget `ino`, for so long.
+    pub(super) fn wait_forgotten(&self, ino: u64, time: Duration) {
+        let is_known = |table: &mut Table| table.inodes.contains_key(&ino);
+        drop(self.forgotten.wait_timeout_while(self.table(), time, is_known));
     }
 
     /// What `changes` made stale. `init` is the task whose eyes serve those who have no others.
     pub(super) fn stale(&self, changes: &[Change], init: TaskId) -> Stale {
         let mut table = self.table();
-        let mut stale = Stale { inodes: std::mem::take(&mut table.read_links), ..Stale::default() };
+        let mut stale = Stale { links: std::mem::take(&mut table.read_links), ..Stale::default() };
         for change in changes {
             match *change {
                 Change::Born(_) => {}
-                Change::Links(task) => table.stale_links(task, &mut stale),
-                Change::Attrs(task) => {
-                    let inos = table.about(task, init);
-                    table.stale_all(&inos, &mut stale, |stale| &mut stale.expired);
-                }
-                Change::Gone(task) => {
-                    let inos = table.of_task(task);
-                    table.stale_all(&inos, &mut stale, |stale| &mut stale.dropped);
-                }
+                Change::Links(task) => table.changed(&table.links_of(task), &mut stale),
+                Change::Attrs(task) => table.changed(&table.about(task, init), &mut stale),
+                Change::Gone(task) => table.gone(Subject::Task(task), &mut stale),
+                Change::NsGone(ns) => table.gone(Subject::Ns(ns), &mut stale),
             }
         }
         stale
@@ -238,12 +279,8 @@ impl Inodes {
 }
 
 impl Inode {
-    fn new(identity: Identity, is_dir: bool) -> Inode {
-        Inode { identity, is_dir, lookups: 0, generation: 0, name: None, linked: BTreeSet::new(), told: None }
-    }
-
-    fn take_linked(&mut self, ino: u64, stale: &mut Stale) {
-        stale.dropped.extend(std::mem::take(&mut self.linked).into_iter().map(|name| (ino, name)));
+    fn new(identity: Identity, told: Told) -> Inode {
+        Inode { identity, lookups: 0, generation: 0, name: None, linked_in: BTreeSet::new(), told }
     }
 }
 
@@ -274,65 +311,76 @@ impl Table {
         names.join(&b'/')
     }
 
-    fn of_task(&self, task: TaskId) -> Vec<u64> {
-        self.by_task.range((task, 0)..=(task, u64::MAX)).map(|(_, ino)| *ino).collect()
+    fn of(&self, subject: Subject) -> Vec<u64> {
+        self.by_subject.range((subject, 0)..=(subject, u64::MAX)).map(|(_, ino)| *ino).collect()
     }
 
-    /// The namespace links of `task`, and the names they led through.
-    fn stale_links(&mut self, task: TaskId, stale: &mut Stale) {
-        for ino in self.of_task(task) {
-            let Some(inode) = self.inodes.get_mut(&ino) else { continue };
-            if inode.identity.node.task() == Some(task) {
-                inode.take_linked(ino, stale);
-                if matches!(inode.identity.node.place, Place::NsLink { .. }) {
-                    stale.inodes.insert(ino);
-                }
-            }
-        }
+    /// The namespace links of `task`.
+    fn links_of(&self, task: TaskId) -> Vec<u64> {
+        let is_link = |place| matches!(place, Place::NsLink { task: of, .. } if of == task);
+        let inos = self.of(Subject::Task(task)).into_iter();
+        inos.filter(|ino| self.inodes.get(ino).is_some_and(|inode| is_link(inode.identity.node.place))).collect()
     }
 
     /// All that shows `task` and all that it is the viewer of.
     fn about(&self, task: TaskId, init: TaskId) -> Vec<u64> {
-        let mut inos = self.of_task(task);
+        let mut inos = self.of(Subject::Task(task));
         if task == init {
-            inos.extend(self.seen_by_caller());
+            let seen = self.inodes.iter().filter(|(_, inode)| inode.identity.node.view.viewer().is_none());
+            inos.extend(seen.map(|(ino, _)| *ino));
         }
         inos
     }
 
-    /// Everything about `inos`; `dirs` says what becomes of the names of directories.
-    fn stale_all(&mut self, inos: &[u64], stale: &mut Stale, dirs: fn(&mut Stale) -> &mut Names) {
-        for &ino in inos {
-            let Some(inode) = self.inodes.get_mut(&ino) else { continue };
-            inode.take_linked(ino, stale);
-            let names = if inode.is_dir { dirs(stale) } else { &mut stale.dropped };
-            // A name of kind `Viewed` is in no cache, and dropping it would take away what it leads others to.
-            if !matches!(inode.identity.node.view, View::Attached(_)) || !is_at_top(inode) {
-                names.extend(inode.name.clone());
-            }
-            stale.inodes.insert(ino);
+    fn changed(&self, inos: &[u64], stale: &mut Stale) {
+        for (ino, inode) in inos.iter().filter_map(|ino| Some((*ino, self.inodes.get(ino)?))) {
+            let inos = if inode.told.file_type == FileType::Symlink { &mut stale.links } else { &mut stale.attrs };
+            inos.insert(ino);
         }
     }
 
-    fn seen_by_caller(&self) -> Vec<u64> {
-        let seen = self.inodes.iter().filter(|(_, inode)| inode.identity.node.view.viewer().is_none());
-        seen.map(|(ino, _)| *ino).collect()
+    fn gone(&self, subject: Subject, stale: &mut Stale) {
+        let own = self.of(subject);
+        self.changed(&own, stale);
+        let mut all: BTreeSet<u64> = own.iter().copied().collect();
+        for &dir in &own {
+            all.extend(self.linked.range((dir, 0)..=(dir, u64::MAX)).map(|(_, ino)| *ino));
+        }
+        let is_top = |ino: &u64| {
+            let name = self.inodes.get(ino).and_then(|inode| inode.name.as_ref());
+            name.is_some_and(|(dir, _)| !all.contains(dir))
+        };
+        stale.tops.extend(own.into_iter().filter(is_top));
+        let mut all: Vec<u64> = all.into_iter().collect();
+        all.sort_by_cached_key(|ino| Reverse(self.depth(*ino)));
+        stale.gone.extend(all);
+    }
+
+    /// How many directories a name is in; one of many names is below them all.
+    fn depth(&self, ino: u64) -> usize {
+        let dir = |ino: &u64| self.inodes.get(ino)?.name.as_ref().map(|(dir, _)| *dir);
+        match dir(&ino) {
+            None => usize::MAX,
+            first => std::iter::successors(first, dir).count(),
+        }
     }
 }
 
-fn is_at_top(inode: &Inode) -> bool {
-    matches!(inode.name, Some((ROOT_INO, _)))
-}
-
-/// The tasks whose changes matter to `node`: the one it shows and the one that looks.
-fn tasks_of(node: &Node) -> impl Iterator<Item = TaskId> + use<> {
-    node.task().into_iter().chain(node.view.viewer())
+/// What `node` is gone with or changes with: the task it shows, the one that looks, its namespace.
+fn subjects(node: &Node) -> impl Iterator<Item = Subject> + use<> {
+    let ns = match node.place {
+        Place::NsFile(ns) => Some(Subject::Ns(ns)),
+        _ => None,
+    };
+    node.task().into_iter().chain(node.view.viewer()).map(Subject::Task).chain(ns)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kernel::Kernel;
+
+    const CTL: Place = Place::Above { task: None, row: 0 };
 
     fn identity(place: Place) -> Identity {
         Identity { node: Node { view: View::Caller, place }, salt: 0 }
@@ -358,10 +406,6 @@ mod tests {
         inodes.insert(identity(place), told(FileType::Symlink, number(place)), (parent, OsStr::new("net"), Name::Own)).0
     }
 
-    fn names(names: &[(u64, &str)]) -> Names {
-        names.iter().map(|(parent, name)| (*parent, OsString::from(name))).collect()
-    }
-
     fn init() -> TaskId {
         Kernel::boot().init.task
     }
@@ -385,10 +429,10 @@ mod tests {
     #[test]
     fn an_inode_is_known_until_each_answer_is_forgotten() {
         let inodes = Inodes::new();
-        let ino = dir(&inodes, Place::CtlRoot, ROOT_INO, "ctl");
-        dir(&inodes, Place::CtlRoot, ROOT_INO, "ctl");
+        let ino = dir(&inodes, CTL, ROOT_INO, "ctl");
+        dir(&inodes, CTL, ROOT_INO, "ctl");
         inodes.forget(ino, 1);
-        assert_eq!(inodes.get(ino), Some(identity(Place::CtlRoot)));
+        assert_eq!(inodes.get(ino), Some(identity(CTL)));
         inodes.forget(ino, 1);
         assert_eq!(inodes.get(ino), None);
         inodes.forget(ROOT_INO, 9);
@@ -413,7 +457,7 @@ mod tests {
         let inodes = Inodes::new();
         let net = link(&inodes, init(), 78);
         inodes.link_is_read(net);
-        assert_eq!(inodes.stale(&[], init()), Stale { inodes: [net].into(), ..Stale::default() });
+        assert_eq!(inodes.stale(&[], init()), Stale { links: [net].into(), ..Stale::default() });
         assert_eq!(inodes.stale(&[], init()), Stale::default());
     }
 
@@ -438,40 +482,50 @@ mod tests {
     }
 
     #[test]
-    fn changed_links_drop_their_texts_and_the_names_they_led_through() {
+    fn changed_links_drop_their_texts() {
         let inodes = Inodes::new();
         let ns = dir(&inodes, Place::Pid(other(), 3), 77, "ns");
         let net = link(&inodes, other(), ns);
         link(&inodes, init(), 78);
-        let namespace = Kernel::boot().init.pid_ns.any();
-        inodes.insert(
-            identity(Place::NsFile(namespace)),
-            told(FileType::File, 4_026_531_836),
-            (ns, OsStr::new("pid:[4026531836]"), Name::Linked),
-        );
         let stale = inodes.stale(&[Change::Links(other())], init());
-        let dropped = names(&[(ns, "pid:[4026531836]")]);
-        assert_eq!(stale, Stale { dropped, inodes: [net].into(), ..Stale::default() });
-        let again = inodes.stale(&[Change::Links(other())], init());
-        assert_eq!(again.dropped, names(&[]));
+        assert_eq!(stale, Stale { links: [net].into(), ..Stale::default() });
     }
 
     #[test]
-    fn changed_attributes_keep_the_names_of_directories() {
+    fn changed_attributes_leave_names_alone() {
         let inodes = Inodes::new();
         let ns = dir(&inodes, Place::Pid(other(), 3), 77, "ns");
         let net = link(&inodes, other(), ns);
         let stale = inodes.stale(&[Change::Attrs(other())], init());
-        let (dropped, expired) = (names(&[(ns, "net")]), names(&[(77, "ns")]));
-        assert_eq!(stale, Stale { dropped, expired, inodes: [ns, net].into() });
+        assert_eq!(stale, Stale { attrs: [ns].into(), links: [net].into(), ..Stale::default() });
+    }
+
+    /// A namespace file that others lead to as well holds the directory of a task that is gone.
+    #[test]
+    fn what_is_gone_is_pruned_from_its_leaves() {
+        let inodes = Inodes::new();
+        let namespace = Kernel::boot().init.pid_ns.any();
+        let task = dir(&inodes, Place::Pid(other(), 0), 77, "2");
+        let ns = dir(&inodes, Place::Pid(other(), 3), task, "ns");
+        let net = link(&inodes, other(), ns);
+        let name = (ns, OsStr::new("pid:[4026531836]"), Name::Linked);
+        let (file, _) = inodes.insert(identity(Place::NsFile(namespace)), told(FileType::File, 4_026_531_836), name);
+        let stale = inodes.stale(&[Change::Gone(other())], init());
+        let gone = vec![file, net, ns, task];
+        let (attrs, links, tops) = ([task, ns].into(), [net].into(), vec![task]);
+        assert_eq!(stale, Stale { attrs, links, gone, tops, names: false });
+        inodes.forget(file, 1);
+        assert_eq!(inodes.stale(&[Change::Gone(other())], init()).gone, [net, ns, task]);
     }
 
     #[test]
-    fn of_a_task_that_is_gone_nothing_is_kept() {
+    fn the_file_of_a_namespace_goes_with_it() {
         let inodes = Inodes::new();
-        let ns = dir(&inodes, Place::Pid(other(), 3), 77, "ns");
-        let stale = inodes.stale(&[Change::Gone(other())], init());
-        assert_eq!(stale, Stale { dropped: names(&[(77, "ns")]), inodes: [ns].into(), ..Stale::default() });
+        let namespace = Kernel::boot().init.pid_ns.any();
+        let name = (7, OsStr::new("pid:[4026531836]"), Name::Linked);
+        let (file, _) = inodes.insert(identity(Place::NsFile(namespace)), told(FileType::File, 4_026_531_836), name);
+        let stale = inodes.stale(&[Change::NsGone(namespace)], init());
+        assert_eq!(stale, Stale { attrs: [file].into(), gone: vec![file], ..Stale::default() });
     }
 
     #[test]
@@ -481,13 +535,13 @@ mod tests {
         let identity = Identity { node, salt: 0 };
         let file = told(FileType::Directory, number(node.place));
         let (ino, _) = inodes.insert(identity, file, (77, OsStr::new("1"), Name::Own));
-        assert_eq!(inodes.stale(&[Change::Attrs(other())], init()).inodes, [ino].into());
+        assert_eq!(inodes.stale(&[Change::Attrs(other())], init()).attrs, [ino].into());
     }
 
     #[test]
     fn a_change_of_init_reaches_all_that_is_seen_with_its_eyes() {
         let inodes = Inodes::new();
         let ino = dir(&inodes, Place::Pid(other(), 0), 77, "2");
-        assert_eq!(inodes.stale(&[Change::Attrs(init())], init()).inodes, [ROOT_INO, ino].into());
+        assert_eq!(inodes.stale(&[Change::Attrs(init())], init()).attrs, [ROOT_INO, ino].into());
     }
 }

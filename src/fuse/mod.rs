@@ -32,7 +32,7 @@ use std::time::SystemTime;
 use fuser::{
     AccessFlags, BsdFileFlags, FileAttr, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
     IoctlFlags, KernelConfig, LockOwner, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
-    ReplyEntry, ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
+    ReplyEntry, ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, Version, WriteFlags,
 };
 
 use answer::{Caller, Entry, Shared, host_type};
@@ -64,10 +64,11 @@ struct LabFs {
 }
 
 /// Capabilities of the FUSE connection that are used where the host's kernel has them.
-const WANTED: InitFlags = InitFlags::FUSE_CACHE_SYMLINKS
-    .union(InitFlags::FUSE_PARALLEL_DIROPS)
-    .union(InitFlags::FUSE_ATOMIC_O_TRUNC)
-    .union(InitFlags::FUSE_HAS_EXPIRE_ONLY);
+const WANTED: InitFlags =
+    InitFlags::FUSE_CACHE_SYMLINKS.union(InitFlags::FUSE_PARALLEL_DIROPS).union(InitFlags::FUSE_ATOMIC_O_TRUNC);
+
+/// The first version of the interface in which names can be dropped without waiting (`FUSE_NOTIFY_PRUNE`).
+const ABI_OF_PRUNE: Version = Version(7, 45);
 
 thread_local! {
     static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
@@ -183,6 +184,9 @@ impl LabFs {
 
 impl Filesystem for LabFs {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        if config.kernel_abi() >= ABI_OF_PRUNE {
+            self.shared.inodes.keep_names();
+        }
         let offered = WANTED & config.capabilities();
         config.add_capabilities(offered).map_err(|_| io::Error::from(io::ErrorKind::Unsupported))
     }

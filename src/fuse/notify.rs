@@ -1,22 +1,27 @@
 //! Messages to the host's kernel that fuser 0.18 cannot send, in the form of `include/uapi/linux/fuse.h`: to drop what it
-//! has cached, names that expire included (`fuse_notify_*_out`), and an answer to a lookup whose inode has one number for
+//! has cached (`fuse_notify_*_out`), and an answer to a lookup whose inode has one number for
 //! the kernel and another for users (`fuse_entry_out`).
 
-use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Write;
-use std::os::unix::ffi::OsStrExt;
+use std::io::{self, Write};
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use fuser::FileType;
 
 use super::answer::Entry;
-use super::inode::Stale;
+use super::inode::{Inodes, Stale};
 
 const NOTIFY_INVAL_INODE: i32 = 2;
-const NOTIFY_INVAL_ENTRY: i32 = 3;
-/// Keep the name, ask again at its next use.
-const EXPIRE_ONLY: u32 = 1;
+const NOTIFY_INC_EPOCH: i32 = 8;
+const NOTIFY_PRUNE: i32 = 9;
+/// Attributes are dropped, by an offset that means no content.
+const ATTRIBUTES: i64 = -1;
+/// Attributes and all content are dropped.
+const CONTENT: i64 = 0;
+/// How often, and how long each time, an answer on its way is waited for.
+const TRIES: usize = 20;
+const PAUSE: Duration = Duration::from_millis(1);
 /// Before the fields of a message: its length, its code, and the request it answers.
 const HEADER_LEN: usize = 16;
 const NOT_AN_ANSWER: u64 = 0;
@@ -41,15 +46,29 @@ pub(super) struct Notice {
     pub(super) then: Box<dyn FnOnce() + Send>,
 }
 
+/// What the host's kernel has of an inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cached {
+    /// Nothing, and no answer that tells it of the inode is on its way.
+    Nothing,
+    /// The inode, its attributes and content dropped.
+    Dropped,
+    /// Nobody knows: an answer, or the word that the inode is forgotten, is on its way.
+    Unsure,
+}
+
 impl Stale {
     pub(super) fn is_empty(&self) -> bool {
-        self.dropped.is_empty() && self.expired.is_empty() && self.inodes.is_empty()
+        let Stale { attrs, links, gone, tops: _, names } = self;
+        attrs.is_empty() && links.is_empty() && gone.is_empty() && !names
     }
 
     pub(super) fn extend(&mut self, other: Stale) {
-        self.dropped.extend(other.dropped);
-        self.expired.extend(other.expired);
-        self.inodes.extend(other.inodes);
+        self.attrs.extend(other.attrs);
+        self.links.extend(other.links);
+        self.gone.extend(other.gone);
+        self.tops.extend(other.tops);
+        self.names |= other.names;
     }
 }
 
@@ -65,47 +84,72 @@ impl Notifier {
     }
 
     /// What the one thread that notifies does, until nobody is left to send. It holds no lock of the lab, and no other
-    /// thread waits for it: what it waits for in the host's kernel are requests that the session's threads answer.
-    pub(super) fn run(&self, notices: &Receiver<Notice>) {
+    /// thread waits for it: what it waits for are answers and words of the host's kernel that the session's threads take.
+    pub(super) fn run(&self, inodes: &Inodes, notices: &Receiver<Notice>) {
         for Notice { stale, then } in notices {
-            self.drop_stale(&stale);
+            self.drop_stale(inodes, &stale);
             then();
         }
     }
 
-    /// Returns once no reader can get any of this from a cache. Names first: that waits for lookups on their way, so
-    /// that the inodes they make known are there to be invalidated.
-    fn drop_stale(&self, stale: &Stale) {
-        for (parent, name) in &stale.dropped {
-            self.entry(*parent, name, 0);
+    /// Returns once no reader can get any of this from a cache. docs/invalidation.md says why none of it waits for a
+    /// lock that a client can hold.
+    fn drop_stale(&self, inodes: &Inodes, stale: &Stale) {
+        let mut is_sure = !stale.names;
+        if inodes.keeps_names() && !stale.gone.is_empty() {
+            self.prune(&stale.gone);
+            // One that is still there is in use, its name too.
+            is_sure &= stale.tops.iter().all(|ino| self.drop_inode(inodes, *ino, ATTRIBUTES) == Cached::Nothing);
         }
-        for (parent, name) in &stale.expired {
-            self.entry(*parent, name, EXPIRE_ONLY);
+        for (inos, offset) in [(&stale.attrs, ATTRIBUTES), (&stale.links, CONTENT)] {
+            for ino in inos {
+                is_sure &= self.drop_inode(inodes, *ino, offset) != Cached::Unsure;
+            }
         }
-        for ino in &stale.inodes {
-            self.inode(*ino);
+        if inodes.keeps_names() && !is_sure {
+            self.ask_all_names();
         }
     }
 
-    fn entry(&self, parent: u64, name: &OsStr, flags: u32) {
-        let length = u32::try_from(name.len()).expect("a name that was looked up is at most 255 bytes");
-        let mut fields = Vec::with_capacity(name.len() + 17);
-        fields.extend(parent.to_ne_bytes());
-        fields.extend(length.to_ne_bytes());
-        fields.extend(flags.to_ne_bytes());
-        fields.extend(name.as_bytes());
-        fields.push(0);
-        self.send(NOTIFY_INVAL_ENTRY, &fields);
+    fn drop_inode(&self, inodes: &Inodes, ino: u64, offset: i64) -> Cached {
+        for _ in 0..TRIES {
+            if !inodes.is_known(ino) {
+                return Cached::Nothing;
+            }
+            match self.inval_inode(ino, offset) {
+                Ok(()) => return Cached::Dropped,
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Cached::Nothing,
+                Err(_) => inodes.wait_forgotten(ino, PAUSE),
+            }
+        }
+        Cached::Unsure
     }
 
-    /// Attributes and the whole content.
-    fn inode(&self, ino: u64) {
-        let (offset, length) = (0_i64, 0_i64);
+    /// Makes each name be looked up anew at its next use.
+    fn ask_all_names(&self) {
+        // An error says that the lab is unmounted.
+        let _ = self.send(NOTIFY_INC_EPOCH, &[]);
+    }
+
+    /// Takes inodes that nobody uses out of the cache, and their names with them.
+    fn prune(&self, inos: &[u64]) {
+        let count = u32::try_from(inos.len()).expect("fewer inodes than there are numbers of tasks and files");
+        let mut fields = Vec::with_capacity(16 + inos.len() * 8);
+        fields.extend(count.to_ne_bytes());
+        fields.extend([0; 12]);
+        fields.extend(inos.iter().flat_map(|ino| ino.to_ne_bytes()));
+        let _ = self.send(NOTIFY_PRUNE, &fields);
+    }
+
+    /// # Errors
+    /// ENOENT: the kernel has no such inode. The lab is unmounted.
+    fn inval_inode(&self, ino: u64, offset: i64) -> io::Result<()> {
+        let length = 0_i64;
         let mut fields = Vec::with_capacity(24);
         fields.extend(ino.to_ne_bytes());
         fields.extend(offset.to_ne_bytes());
         fields.extend(length.to_ne_bytes());
-        self.send(NOTIFY_INVAL_INODE, &fields);
+        self.send(NOTIFY_INVAL_INODE, &fields)
     }
 
     /// Answers the lookup with number `unique`.
@@ -126,22 +170,21 @@ impl Notifier {
         for word in [mode, attr.nlink, attr.uid, attr.gid, attr.rdev, attr.blksize, attr.flags] {
             fields.extend(word.to_ne_bytes());
         }
-        self.send_to(unique, 0, &fields);
+        // An error says that the lab is unmounted.
+        let _ = self.send_to(unique, 0, &fields);
     }
 
-    fn send(&self, code: i32, fields: &[u8]) {
-        self.send_to(NOT_AN_ANSWER, code, fields);
+    fn send(&self, code: i32, fields: &[u8]) -> io::Result<()> {
+        self.send_to(NOT_AN_ANSWER, code, fields)
     }
 
-    /// An error says that the kernel has no such name or inode any more, or that the lab is unmounted: nothing is
-    /// cached then, which is what was asked for.
-    fn send_to(&self, unique: u64, code: i32, fields: &[u8]) {
+    fn send_to(&self, unique: u64, code: i32, fields: &[u8]) -> io::Result<()> {
         let length = u32::try_from(HEADER_LEN + fields.len()).expect("messages are short");
         let mut message = Vec::with_capacity(HEADER_LEN + fields.len());
         message.extend(length.to_ne_bytes());
         message.extend(code.to_ne_bytes());
         message.extend(unique.to_ne_bytes());
         message.extend(fields);
-        let _ = (&self.device).write(&message);
+        (&self.device).write(&message).map(drop)
     }
 }

@@ -161,11 +161,11 @@ fn receive_device(socket: &UnixStream) -> io::Result<Option<File>> {
 
 /// Shakes hands with the host's kernel and starts the thread that notifies it.
 fn start(shared: Arc<Shared>, device: File, config: Config) -> io::Result<Session<LabFs>> {
-    let notifier = Notifier::new(device.try_clone()?);
+    let (notifier, inodes) = (Notifier::new(device.try_clone()?), Arc::clone(&shared.inodes));
     let (notices, waiting) = mpsc::channel();
     // Who may use the mount at all is checked by the host's kernel.
     let connection = Notifier::new(device.try_clone()?);
     let session = Session::from_fd(LabFs { shared, notices, connection }, device.into(), SessionACL::All, config)?;
-    thread::Builder::new().name("notifier".to_owned()).spawn(move || notifier.run(&waiting))?;
+    thread::Builder::new().name("notifier".to_owned()).spawn(move || notifier.run(&inodes, &waiting))?;
     Ok(session)
 }

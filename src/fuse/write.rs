@@ -8,19 +8,20 @@ use std::sync::Arc;
 
 use super::answer::{Caller, Entry, Shared, viewer};
 use super::handle::{Answer, Batch, Handle, State, lock};
-use super::inode::{ROOT_INO, Stale};
+use super::inode::Stale;
 use crate::control::{self, VERBS};
+use crate::err;
 use crate::errno::{Error, Result};
 use crate::host::fault::Op;
 use crate::host::find_caller;
 use crate::kernel::change::Change;
 use crate::kernel::file::Bound;
-use crate::kernel::node::{Node, Place, View};
+use crate::kernel::node::{Node, View};
 use crate::kernel::{Kernel, TaskId};
+use crate::lab::Control;
 use crate::script::{Call, Machine, Opened, Setup, setup};
 use crate::syscall::host::HostCall;
 use crate::syscall::{Outcome, Return, Syscall};
-use crate::{err, tree};
 
 /// Programs that write through a buffer of this many bytes, or a multiple, cut lines where it is full.
 const BUFFER: usize = 4096;
@@ -54,7 +55,7 @@ impl Shared {
     /// Does what was written to an open file, and makes the answer readable on it and on those that are opened later.
     pub(super) fn write(&self, handle: &Handle, offset: u64, bytes: &[u8]) -> (Written, Stale) {
         let mut calls = Calls { shared: self, stale: Stale::default() };
-        let outcome = match (&handle.state, handle.file.node.place) {
+        let outcome = match (&handle.state, Control::of(handle.file.node.place)) {
             (State::Faults(refusal), _) => {
                 let outcome = Written::of(bytes.len(), calls.faults(bytes).map(|()| Vec::new()));
                 let reason = outcome.error.as_ref().map(|_| Answer::new(offset, outcome.answer.as_slice().into()));
@@ -62,7 +63,7 @@ impl Shared {
                 return (outcome, calls.stale);
             }
             (State::Batch(_, batch), _) => calls.lines(&mut lock(batch), bytes),
-            (State::Control(_), Place::Ctl(task, row)) => {
+            (State::Control(_), Some(Control::Verb(task, row))) => {
                 let call = Call::from_write(&VERBS[usize::from(row)], bytes);
                 Written::of(bytes.len(), call.and_then(|call| calls.control(task, &call)))
             }
@@ -187,7 +188,7 @@ impl Calls<'_> {
 
     fn attach(&mut self, task: impl FnOnce(&Kernel) -> Result<TaskId>, host_pid: u32) -> Result<Vec<u8>> {
         self.shared.lab.attach(task, host_pid, None)?;
-        self.stale.expired.extend(tree::VIEWED.map(|name| (ROOT_INO, name.into())));
+        self.stale.names = true;
         Ok(b"0".to_vec())
     }
 
@@ -217,8 +218,8 @@ impl Calls<'_> {
         for path in &uncached.paths {
             self.stale.extend(self.shared.inodes.stale_at(path));
         }
-        let doomed: Vec<_> = uncached.tasks.into_iter().map(Change::Gone).collect();
-        self.stale.extend(self.shared.inodes.stale(&doomed, self.shared.init));
+        let doomed: Vec<_> = uncached.tasks.into_iter().map(Change::Attrs).collect();
+        self.stale.extend(Stale { names: true, ..self.shared.inodes.stale(&doomed, self.shared.init) });
         Ok(())
     }
 

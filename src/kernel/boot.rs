@@ -9,6 +9,7 @@ use super::clock::Clock;
 use super::cred::{Cred, GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Ids, Kgid};
 use super::file::{FilesStruct, FsStruct};
 use super::ipc::shm;
+use super::memory::Memory;
 use super::mount::Vfs;
 use super::mount::site::Path;
 use super::net::Net;
@@ -85,6 +86,7 @@ impl Kernel {
             next_ns_id: NS_TABLE.len() as u64 + 1,
             clock: Clock::default(),
             threads_max: THREADS_MAX,
+            memory: Memory::default(),
             work: VecDeque::new(),
             changes: Vec::new(),
             trace: Trace::default(),
@@ -160,7 +162,7 @@ impl Kernel {
             forked_no_exec: false,
             nproc_exceeded: false,
             tracer: None,
-            ptraced: Vec::new(),
+            ptraced: BTreeSet::new(),
             start_time: 0,
         };
         self.tasks.insert(task);

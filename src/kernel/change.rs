@@ -1,6 +1,6 @@
 //! What a call changed, in terms of what a reader may have seen before: the caches above drop exactly that.
 
-use super::TaskId;
+use super::{NsId, TaskId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -12,4 +12,6 @@ pub enum Change {
     Attrs(TaskId),
     /// The task is reaped; all that was shown of it is gone.
     Gone(TaskId),
+    /// The namespace is freed; its file is gone.
+    NsGone(NsId),
 }

@@ -46,6 +46,9 @@ impl Kernel {
             return;
         }
         group.group_exit = Some(status);
+        // SIGNAL_GROUP_EXIT takes the place of all that the flags said of a stop.
+        group.stop_signal = None;
+        group.stop_unreported = false;
         for thread in group.threads.clone() {
             self.work.push_back(Work::Exit(thread, status));
         }
@@ -323,10 +326,11 @@ impl Kernel {
         let connected = self.signal_of(parent).pgrp.id() != pgrp
             && self.signal_of(parent).session.id() == self.signal_of(task).session.id();
         if connected && self.is_pgrp_orphaned(pgrp, leaving) && self.has_stopped_jobs(pgrp) {
-            for member in self.pgrp_members(pgrp) {
+            let members: Vec<TaskId> = self.pgrp_members(pgrp).collect();
+            for &member in &members {
                 self.send_signal(Sender::Kernel, member, true, SIGHUP);
             }
-            for member in self.pgrp_members(pgrp) {
+            for member in members {
                 self.send_signal(Sender::Kernel, member, true, SIGCONT);
             }
         }
@@ -334,7 +338,7 @@ impl Kernel {
 
     /// No member has a parent in another group of the same session (`will_become_orphaned_pgrp`).
     pub fn is_pgrp_orphaned(&self, pgrp: PidId, leaving: Option<TaskId>) -> bool {
-        !self.pgrp_members(pgrp).into_iter().any(|member| {
+        !self.pgrp_members(pgrp).any(|member| {
             let parent = self.tasks[member].real_parent;
             Some(member) != leaving
                 && !self.is_reapable(member)
@@ -345,12 +349,12 @@ impl Kernel {
     }
 
     fn has_stopped_jobs(&self, pgrp: PidId) -> bool {
-        self.pgrp_members(pgrp).into_iter().any(|member| self.signal_of(member).stop_signal.is_some())
+        self.pgrp_members(pgrp).any(|member| self.signal_of(member).stop_signal.is_some())
     }
 
     /// The leaders of the processes in a group.
-    pub fn pgrp_members(&self, pgrp: PidId) -> Vec<TaskId> {
-        self.pids[pgrp].attached.group.iter().map(|&signal| self.signals[signal].leader).collect()
+    pub fn pgrp_members(&self, pgrp: PidId) -> impl Iterator<Item = TaskId> {
+        self.pids[pgrp].attached.group.iter().map(|&signal| self.signals[signal].leader)
     }
 
     pub fn is_same_thread_group(&self, a: TaskId, b: TaskId) -> bool {
@@ -370,12 +374,12 @@ impl Kernel {
         self.detach_mounts_of_task(task);
         self.changes.push(Change::Gone(task));
         if let Some(tracer) = gone.tracer {
-            self.tasks[tracer].ptraced.retain(|&t| t != task);
+            self.tasks[tracer].ptraced.remove(&task);
         }
         self.add_rlimit(self.creds[gone.cred.id()].ucounts.id(), UcountRlimit::Nproc, -1);
         drop(self.sighands.release(gone.sighand));
         self.put_cred(gone.cred);
-        self.put_cgroup(gone.cgroup);
+        self.cgroup_release(task, gone.cgroup);
         let own = gone.thread_pid.id();
         self.pids[own].attached.task = None;
         if task == leader {

@@ -1,6 +1,5 @@
 //! Open files, descriptor tables and the fs_struct (root, cwd, umask).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::cred::{Cred, NewCred};
@@ -12,6 +11,7 @@ use super::node::Node;
 use super::ns::Namespace;
 use super::pid::Pid;
 use super::refcount::{Counted, Held};
+use super::table::Cyclic;
 use super::{FileId, IpcNsId, Kernel, MntNsId, NsId, PidNsId, TaskId};
 
 /// An open file description (`struct file`).
@@ -132,7 +132,7 @@ impl OpenFlags {
 #[derive(Debug, Default)]
 pub struct FilesStruct {
     pub count: u32,
-    pub fds: BTreeMap<i32, Descriptor>,
+    pub fds: Cyclic<Descriptor>,
 }
 
 #[derive(Debug)]
@@ -169,7 +169,7 @@ impl Counted for FsStruct {
 impl Kernel {
     pub fn descriptor_at(&self, task: TaskId, fd: i32) -> Option<&Descriptor> {
         let files = self.tasks[task].files.as_ref()?;
-        self.files[files.id()].fds.get(&fd)
+        self.files[files.id()].fds.peek(fd)
     }
 
     /// The open file behind descriptor `fd` of a task.

@@ -18,6 +18,7 @@ pub mod exec;
 pub mod exit;
 pub mod file;
 pub mod ipc;
+pub mod memory;
 pub mod mount;
 pub mod net;
 pub mod node;
@@ -44,6 +45,7 @@ use file::{File, FilesStruct, FsStruct};
 use ipc::mqueue::{Mqueue, MqueueFs};
 use ipc::sem::UndoList;
 use ipc::shm::ShmFile;
+use memory::Memory;
 use mount::Vfs;
 use mount::dentry::Dentry;
 use mount::sb::SuperBlock;
@@ -111,6 +113,8 @@ pub struct Kernel {
     pub clock: Clock,
     /// `/proc/sys/kernel/threads-max`.
     pub threads_max: u32,
+    /// How much memory the lab may take.
+    pub memory: Memory,
     /// What has to happen before the running call returns.
     pub work: VecDeque<exit::Work>,
     /// What changed since the last [`Kernel::take_changes`], for caches above.

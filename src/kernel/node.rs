@@ -47,30 +47,15 @@ pub enum Place {
     /// By row, an entry of `proc/<pid>/task/<tid>`.
     Tid(TaskId, u16),
     /// The link `proc/<pid>/ns/<entry>`: [`super::ns::ENTRIES`] by index; `thread` when reached by `task/<tid>`.
-    NsLink {
-        task: TaskId,
-        entry: u8,
-        thread: bool,
-    },
+    NsLink { task: TaskId, entry: u8, thread: bool },
     /// The hidden file a namespace link leads to; its inode number is the inum.
     NsFile(NsId),
     /// `proc/<pid>/fd/<n>`, and `fdinfo/<n>` when `info`; `thread` when reached by `task/<tid>`.
-    Fd {
-        task: TaskId,
-        fd: i32,
-        info: bool,
-        thread: bool,
-    },
+    Fd { task: TaskId, fd: i32, info: bool, thread: bool },
     /// `mqueue/<name>`.
     Mqueue(MqueueId),
-    /// `ctl` itself, `ctl/batch` and `ctl/usage`.
-    CtlRoot,
-    CtlBatch,
-    CtlUsage,
-    /// `ctl/<pid>`, its `usage`, and its other files by row of [`crate::control::VERBS`].
-    CtlDir(TaskId),
-    CtlTaskUsage(TaskId),
-    Ctl(TaskId, u16),
+    /// A file of a layer above, of a task or of none, by that layer's own rows.
+    Above { task: Option<TaskId>, row: u16 },
     /// `kernel/ns/<kind>`, by row of [`super::ns::NS_TABLE`].
     NsKind(u8),
     /// By row, a field of an object of the kernel below `kernel/`; row 0 is the object's directory.
@@ -150,9 +135,7 @@ impl Place {
             | Place::Tid(task, _)
             | Place::NsLink { task, .. }
             | Place::Fd { task, .. }
-            | Place::CtlDir(task)
-            | Place::CtlTaskUsage(task)
-            | Place::Ctl(task, _)
+            | Place::Above { task: Some(task), .. }
             | Place::Struct(Object::Task(task), _)
             | Place::StructItem(Object::Task(task), ..) => Some(task),
             Place::Dentry(_)
@@ -160,9 +143,7 @@ impl Place {
             | Place::MaxNamespaces(_)
             | Place::NsFile(_)
             | Place::Mqueue(_)
-            | Place::CtlRoot
-            | Place::CtlBatch
-            | Place::CtlUsage
+            | Place::Above { task: None, .. }
             | Place::NsKind(_)
             | Place::Cgroup(..)
             | Place::NetConf(..)

@@ -408,7 +408,7 @@ impl Kernel {
     pub(crate) fn kill_pgrp(&mut self, sender: TaskId, pgrp: PidId, signo: i32) -> Result<()> {
         let mut refusal = None;
         let mut reached = false;
-        for member in self.pgrp_members(pgrp) {
+        for member in self.pgrp_members(pgrp).collect::<Vec<_>>() {
             match self.kill_task(sender, member, signo) {
                 Ok(()) => reached = true,
                 Err(error) => refusal = Some(error),

@@ -201,13 +201,15 @@ impl LowestFree {
 #[derive(Clone, Debug)]
 pub struct Cyclic<V> {
     used: BTreeMap<i32, V>,
+    /// The numbers in use as runs without a gap: where each starts, and the first number behind it.
+    runs: BTreeMap<i32, i32>,
     /// Where the next search starts; one more than the last automatic number.
     pub cursor: i32,
 }
 
 impl<V> Default for Cyclic<V> {
     fn default() -> Self {
-        Cyclic { used: BTreeMap::new(), cursor: 0 }
+        Cyclic { used: BTreeMap::new(), runs: BTreeMap::new(), cursor: 0 }
     }
 }
 
@@ -221,25 +223,35 @@ impl<V> Cyclic<V> {
 
     /// The lowest free number in `[from, to)`.
     pub fn first_free(&self, from: i32, to: i32) -> Option<i32> {
-        let mut candidate = from;
-        if candidate >= to {
-            return None;
-        }
-        for &number in self.used.range(from..to).map(|(n, _)| n) {
-            if number != candidate {
-                break;
-            }
-            candidate += 1;
-        }
-        (candidate < to).then_some(candidate)
+        let run = self.runs.range(..=from).next_back().map(|(_, &end)| end).filter(|&end| end > from);
+        Some(run.unwrap_or(from)).filter(|&free| free < to)
     }
 
-    pub fn insert(&mut self, number: i32, value: V) {
-        self.used.insert(number, value);
+    /// Gives a number a value; the one it had before is returned.
+    pub fn insert(&mut self, number: i32, value: V) -> Option<V> {
+        let old = self.used.insert(number, value);
+        if old.is_none() {
+            let behind = self.runs.remove(&(number + 1)).unwrap_or(number + 1);
+            match self.runs.range_mut(..number).next_back().filter(|(_, end)| **end == number) {
+                Some((_, end)) => *end = behind,
+                None => drop(self.runs.insert(number, behind)),
+            }
+        }
+        old
     }
 
     pub fn remove(&mut self, number: i32) -> Option<V> {
-        self.used.remove(&number)
+        let old = self.used.remove(&number)?;
+        if let Some((&start, end)) = self.runs.range_mut(..=number).next_back() {
+            let behind = std::mem::replace(end, number);
+            if start == number {
+                self.runs.remove(&start);
+            }
+            if behind > number + 1 {
+                self.runs.insert(number + 1, behind);
+            }
+        }
+        Some(old)
     }
 
     pub fn peek(&self, number: i32) -> Option<&V> {
@@ -261,6 +273,11 @@ impl<V> Cyclic<V> {
 
     pub fn is_empty(&self) -> bool {
         self.used.is_empty()
+    }
+
+    /// All numbers with their values, by number.
+    pub fn entries(&self) -> impl Iterator<Item = (i32, &V)> {
+        self.used.iter().map(|(&number, value)| (number, value))
     }
 
     /// All values, by number.
@@ -309,6 +326,19 @@ mod tests {
         ida.free(11);
         ida.free(13);
         assert_eq!((ida.alloc(), ida.alloc(), ida.alloc()), (11, 13, 16));
+    }
+
+    #[test]
+    fn the_first_free_number_is_that_of_a_search() {
+        let mut idr = Cyclic::default();
+        for step in 0..2000 {
+            let number = step * 7919 % 41;
+            let _ = if step % 3 == 0 { idr.remove(number) } else { idr.insert(number, ()) };
+            for (from, to) in [(0, 41), (5, 20), (number, 41), (number, number)] {
+                let searched = (from..to).find(|&number| idr.peek(number).is_none());
+                assert_eq!(idr.first_free(from, to), searched, "{idr:?} {from}..{to}");
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Tasks (`struct task_struct`) and address spaces (`struct mm_struct`).
 
+use std::collections::BTreeSet;
+
 use super::cgroup::Cgroup;
 use super::cred::Cred;
 use super::file::{FilesStruct, FsStruct};
@@ -65,7 +67,7 @@ pub struct Task {
     pub nproc_exceeded: bool,
     pub tracer: Option<TaskId>,
     /// Tasks this one traces.
-    pub ptraced: Vec<TaskId>,
+    pub ptraced: BTreeSet<TaskId>,
     /// Kernel clock at creation, nanoseconds since boot.
     pub start_time: u64,
 }

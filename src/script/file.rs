@@ -1,7 +1,8 @@
 //! Script files: their lines, what they include, and the cases they consist of.
 
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Take};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -57,17 +58,36 @@ impl fmt::Display for FileError {
 
 impl std::error::Error for FileError {}
 
+impl FileError {
+    /// About a line.
+    pub fn at(place: &Place, reason: String) -> FileError {
+        FileError { place: place.to_string(), reason }
+    }
+}
+
+/// How deep files may include files.
+pub const DEPTH_MAX: usize = 64;
+/// The longest line, in bytes.
+pub const LINE_MAX: usize = 1 << 20;
+/// Lines that a script may have, those of included files each time they are included.
+pub const LINES_MAX: usize = 1 << 23;
+
 /// Reads the cases of a file. Lines before the first `case` are a case of their own, named by the file, as are all
 /// lines of a file without any; `include FILE` stands for the lines of that file.
 ///
 /// # Errors
-/// A file that cannot be read, a line that is not of the language, a file that includes itself.
+/// A file that cannot be read, a line that is not of the language, a file that includes itself, more than one of the
+/// limits above.
 pub fn load(path: &Path) -> Result<Vec<Case>, FileError> {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    let mut loader = Loader { cases: vec![Case { name, start: None, lines: Vec::new() }], open: Vec::new() };
-    let text = loader.open(path).map_err(|reason| FileError { place: path.display().to_string(), reason })?;
-    loader.file(path, &text)?;
-    let mut cases = loader.cases;
+    let mut cases = vec![Case { name, start: None, lines: Vec::new() }];
+    for line in Lines::of(path)? {
+        let line = line?;
+        match line.statement {
+            Statement::Case(name) => cases.push(Case { name, start: Some(line.place), lines: Vec::new() }),
+            _ => cases.last_mut().expect("there is a case from the start").lines.push(line),
+        }
+    }
     if cases.len() > 1 && cases[0].lines.is_empty() {
         cases.remove(0);
     }
@@ -82,62 +102,118 @@ fn no_script(error: &io::Error) -> String {
     }
 }
 
-/// A file without what is torn at the end of a journal.
-fn whole(path: &Path, mut text: Vec<u8>) -> Result<Vec<u8>, String> {
-    if journal::is_journal(&text) {
-        let whole = journal::whole(&text).map_err(journal::damaged)?;
-        if whole.is_torn {
-            eprintln!("nslab: {}: line {} is torn and left out", path.display(), whole.lines + 1);
-        }
-        text.truncate(whole.len);
+/// How many bytes of a file are not torn off at the end of a journal; of other files all.
+fn whole(path: &Path, reader: &mut impl BufRead) -> Result<u64, String> {
+    if !journal::is_journal(reader.fill_buf().map_err(|error| no_script(&error))?) {
+        return Ok(u64::MAX);
     }
-    Ok(text)
+    let text = std::fs::read(path).map_err(|error| no_script(&error))?;
+    let whole = journal::whole(&text).map_err(journal::damaged)?;
+    if whole.is_torn {
+        eprintln!("nslab: {}: line {} is torn and left out", path.display(), whole.lines + 1);
+    }
+    Ok(whole.len as u64)
 }
 
-struct Loader {
-    cases: Vec<Case>,
+/// The statements of a file one by one, those of included files in the place of `include`.
+#[derive(Debug)]
+pub struct Lines {
     /// The files being read, outermost first.
-    open: Vec<PathBuf>,
+    open: Vec<OpenFile>,
+    /// How many lines may still be read.
+    left: usize,
 }
 
-impl Loader {
-    /// Reads a file, which stays on the list of open ones until [`Loader::file`] is through with it.
-    fn open(&mut self, path: &Path) -> Result<String, String> {
+#[derive(Debug)]
+struct OpenFile {
+    /// As it was named.
+    path: Rc<Path>,
+    /// Where it is, whatever its name.
+    real: PathBuf,
+    reader: Take<BufReader<File>>,
+    /// Lines read of it.
+    line: usize,
+}
+
+impl Lines {
+    /// # Errors
+    /// The file cannot be read.
+    pub fn of(path: &Path) -> Result<Lines, FileError> {
+        let mut lines = Lines { open: Vec::new(), left: LINES_MAX };
+        lines.open(path).map_err(|reason| FileError { place: path.display().to_string(), reason })?;
+        Ok(lines)
+    }
+
+    fn open(&mut self, path: &Path) -> Result<(), String> {
         let real = path.canonicalize().map_err(|error| no_script(&error))?;
-        if self.open.contains(&real) {
+        if self.open.iter().any(|open| open.real == real) {
             return Err("the file includes itself".to_owned());
         }
-        let text = std::fs::read(&real).map_err(|error| no_script(&error))?;
-        let text = String::from_utf8(whole(path, text)?).map_err(|_| no_script(&io::ErrorKind::InvalidData.into()))?;
-        self.open.push(real);
-        Ok(text)
-    }
-
-    fn file(&mut self, path: &Path, text: &str) -> Result<(), FileError> {
-        let file: Rc<Path> = path.into();
-        for (line, text) in (1..).zip(text.lines()) {
-            self.line(Place { file: Rc::clone(&file), line }, text)?;
+        if self.open.len() >= DEPTH_MAX {
+            return Err(format!("files include files more than {DEPTH_MAX} deep"));
         }
-        self.open.pop();
+        let file = File::open(&real).map_err(|error| no_script(&error))?;
+        let mut reader = BufReader::new(file);
+        let length = whole(path, &mut reader)?;
+        self.open.push(OpenFile { path: path.into(), real, reader: reader.take(length), line: 0 });
         Ok(())
     }
 
-    fn line(&mut self, place: Place, text: &str) -> Result<(), FileError> {
-        let at_place = |reason| FileError { place: place.to_string(), reason };
-        match statement::parse(text).map_err(|error| at_place(error.reason()))? {
-            None => {}
-            Some(Statement::Case(name)) => self.cases.push(Case { name, start: Some(place), lines: Vec::new() }),
-            Some(Statement::Include(name)) => {
-                let path = place.file.with_file_name(&name);
-                let included = self.open(&path).map_err(|reason| at_place(format!("include {name}: {reason}")))?;
-                self.file(&path, &included)?;
-            }
-            Some(statement) => {
-                let case = self.cases.last_mut().expect("a loader starts with a case");
-                case.lines.push(Line { place, text: text.trim().to_owned(), statement });
+    /// The next line that says something, not an `include`; `None` at the end.
+    fn next_line(&mut self) -> Result<Option<Line>, FileError> {
+        while let Some(file) = self.open.last_mut() {
+            let place = Place { file: Rc::clone(&file.path), line: file.line + 1 };
+            let at_place = |reason| FileError::at(&place, reason);
+            let Some(text) = file.next_line().map_err(at_place)? else {
+                self.open.pop();
+                continue;
+            };
+            let Some(left) = self.left.checked_sub(1) else {
+                return Err(at_place(format!("the script has more than {LINES_MAX} lines, included ones counted")));
+            };
+            self.left = left;
+            match statement::parse(&text).map_err(|error| at_place(error.reason()))? {
+                None => {}
+                Some(Statement::Include(name)) => {
+                    let path = place.file.with_file_name(&name);
+                    self.open(&path).map_err(|reason| FileError::at(&place, format!("include {name}: {reason}")))?;
+                }
+                Some(statement) => return Ok(Some(Line { place, text: text.trim().to_owned(), statement })),
             }
         }
-        Ok(())
+        Ok(None)
+    }
+}
+
+impl Iterator for Lines {
+    type Item = Result<Line, FileError>;
+
+    /// After an error there is nothing more.
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.next_line();
+        if next.is_err() {
+            self.open.clear();
+        }
+        next.transpose()
+    }
+}
+
+impl OpenFile {
+    /// The next line without its end; `None` at the end of the file.
+    fn next_line(&mut self) -> Result<Option<String>, String> {
+        let mut bytes = Vec::new();
+        let most = LINE_MAX as u64 + 1;
+        let read = self.reader.by_ref().take(most).read_until(b'\n', &mut bytes).map_err(|error| no_script(&error))?;
+        if read == 0 {
+            return Ok(None);
+        }
+        self.line += 1;
+        if bytes.last() == Some(&b'\n') {
+            bytes.pop();
+        } else if bytes.len() > LINE_MAX {
+            return Err(format!("the line has more than {LINE_MAX} bytes"));
+        }
+        String::from_utf8(bytes).map(Some).map_err(|_| no_script(&io::ErrorKind::InvalidData.into()))
     }
 }
 
@@ -195,6 +271,33 @@ mod tests {
         assert_eq!(shape(&load_files(&files).unwrap()), [("a.lab", 2)]);
         let files = [("a.lab", "include b.lab"), ("b.lab", "include a.lab")];
         assert_eq!(error(&files), "b.lab:1: include a.lab: the file includes itself");
+    }
+
+    #[test]
+    fn includes_end_at_a_depth_and_a_script_at_its_limits() {
+        let names: Vec<(String, String)> =
+            (0..=DEPTH_MAX).map(|n| (format!("{n}.lab"), format!("include {}.lab", n + 1))).collect();
+        let mut files: Vec<(&str, &str)> = names.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        assert_eq!(error(&files), "63.lab:1: include 64.lab: files include files more than 64 deep");
+        files[DEPTH_MAX - 1].1 = "1 clone";
+        assert_eq!(shape(&load_files(&files).unwrap()), [("0.lab", 1)]);
+        let long = format!("1 setsid #{}", "x".repeat(LINE_MAX - 10));
+        assert_eq!(shape(&load_files(&[("a.lab", &long)]).unwrap()), [("a.lab", 1)]);
+        assert_eq!(error(&[("a.lab", &format!("1 clone\n{long}x"))]), "a.lab:2: the line has more than 1048576 bytes");
+    }
+
+    #[test]
+    fn a_script_ends_at_its_last_line_however_includes_multiply() {
+        let dir = tempfile::tempdir().unwrap();
+        for n in 0..20 {
+            std::fs::write(dir.path().join(format!("{n}.lab")), format!("include {}.lab\n", n + 1).repeat(4)).unwrap();
+        }
+        std::fs::write(dir.path().join("20.lab"), "1 setsid\n").unwrap();
+        let mut lines = Lines::of(&dir.path().join("0.lab")).unwrap();
+        lines.left = 1000;
+        let last = lines.by_ref().last().unwrap().unwrap_err().to_string();
+        assert!(last.ends_with(": the script has more than 8388608 lines, included ones counted"), "{last}");
+        assert!(lines.next().is_none());
     }
 
     #[test]

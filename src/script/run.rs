@@ -85,6 +85,7 @@ fn run_lines<'a>(lab: &mut impl Machine, lines: &'a [Line]) -> Result<(), (&'a L
 
 #[cfg(test)]
 mod tests {
+    use super::super::file::load;
     use super::super::testing::FakeLab;
     use super::*;
 

@@ -1,6 +1,6 @@
 //! Runs lines one by one and keeps the names they make.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use regex::bytes::Regex;
@@ -9,16 +9,21 @@ use super::statement::{self, CallLine, Expect, Relation, SetupLine, Statement};
 use super::{Call, Machine, Opened, Setup, without_newline};
 use crate::control::args::Args;
 use crate::control::lex::{Template, Word, quote};
-use crate::err;
 use crate::errno::{Error, Result};
+use crate::{bail, err};
 
 /// An interpreter: the values kept so far. `ctl/batch` has one per open file.
 #[derive(Debug, Default)]
 pub struct Session {
     values: BTreeMap<String, Vec<u8>>,
+    /// Bytes of the names and their values.
+    kept: usize,
     /// Files that later lines of a journal write to, by the line they were opened after and by path.
     opened: BTreeMap<(u64, Vec<u8>), Opened>,
 }
+
+/// Bytes that all names of a script and their values may have.
+pub const VALUES_MAX: usize = 1 << 26;
 
 /// Why a script stops at a line.
 #[derive(Debug)]
@@ -100,9 +105,20 @@ impl Session {
         let got = Call::new(&line.verb, words).and_then(|call| lab.call(pid, &call));
         let result = wanted.check(got)?;
         if let Some(name) = &line.name {
-            self.values.insert(name.clone(), without_newline(&result).to_vec());
+            self.keep(name, without_newline(&result)).map_err(Failure::unexpected)?;
         }
         Ok(result)
+    }
+
+    fn keep(&mut self, name: &str, value: &[u8]) -> Result<()> {
+        let old = self.values.get(name).map_or(0, |old| name.len() + old.len());
+        let kept = self.kept - old + name.len() + value.len();
+        if kept > VALUES_MAX {
+            bail!(ENOMEM, "the names of the script would keep {} bytes, at most {} are possible", kept, VALUES_MAX);
+        }
+        self.kept = kept;
+        self.values.insert(name.to_owned(), value.to_vec());
+        Ok(())
     }
 
     fn set(&self, lab: &mut impl Machine, line: &SetupLine) -> std::result::Result<Vec<u8>, Failure> {
@@ -159,8 +175,11 @@ impl Session {
             Relation::Same => "equal values",
             Relation::Differ => "different values",
         };
-        let pair_holds = |a: &Vec<u8>, b: &Vec<u8>| (a == b) == (relation == Relation::Same);
-        let holds = values.iter().enumerate().all(|(i, a)| values[i + 1..].iter().all(|b| pair_holds(a, b)));
+        let distinct = values.iter().collect::<BTreeSet<_>>().len();
+        let holds = match relation {
+            Relation::Same => distinct == 1,
+            Relation::Differ => distinct == values.len(),
+        };
         if !holds {
             return Err(Failure { expected: expected.to_owned(), got: Ok(values.join(&b' ')) });
         }
@@ -237,6 +256,17 @@ mod tests {
         assert_eq!(batch("1 clone\n1 clone"), (15, "3".into(), vec!["1 clone".into(), "1 clone".into()]));
         assert_eq!(result("1 clone\n# x\n"), "2");
         assert_eq!(result(""), "");
+    }
+
+    #[test]
+    fn the_names_of_a_script_keep_so_many_bytes() {
+        let (mut session, half) = (Session::default(), vec![b'x'; VALUES_MAX / 2]);
+        session.keep("a", &half[1..]).unwrap();
+        session.keep("a", &half[1..]).unwrap();
+        session.keep("b", &half[1..]).unwrap();
+        assert_eq!(session.keep("c", b"").unwrap_err().errno, crate::errno::Errno::ENOMEM);
+        session.keep("a", b"").unwrap();
+        session.keep("c", b"").unwrap();
     }
 
     #[test]

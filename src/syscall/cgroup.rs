@@ -102,9 +102,8 @@ pub(super) fn mkdir(k: &mut Kernel, me: TaskId, parent: CgroupId, name: &[u8], m
 fn check_hierarchy_limits(k: &Kernel, parent: CgroupId) -> Result<()> {
     for (level, id) in (1..).zip(k.cgroup_ancestors(parent)) {
         let cgroup = &k.cgroup.table[id];
-        let descendants = k.cgroup_descendants(id).len();
-        if let Some(max) = cgroup.max_descendants.filter(|&max| descendants as i64 >= i64::from(max)) {
-            bail!(EAGAIN, "cgroup.max.descendants is {} in a cgroup with {} below it", max, descendants);
+        if let Some(max) = cgroup.max_descendants.filter(|&max| i64::from(cgroup.descendants) >= i64::from(max)) {
+            bail!(EAGAIN, "cgroup.max.descendants is {} in a cgroup with {} below it", max, cgroup.descendants);
         }
         if let Some(max) = cgroup.max_depth.filter(|&max| level > max) {
             bail!(EAGAIN, "cgroup.max.depth is {} in a cgroup {} levels above the new one", max, level);
@@ -118,7 +117,7 @@ fn check_hierarchy_limits(k: &Kernel, parent: CgroupId) -> Result<()> {
 /// # Errors
 /// EBUSY: tasks or other cgroups are in it.
 pub(super) fn rmdir(k: &mut Kernel, cgroup: CgroupId) -> Result<()> {
-    if k.is_cgroup_populated(cgroup) {
+    if k.cgroup.table[cgroup].is_populated() {
         bail!(EBUSY, "tasks are in the cgroup or below it");
     }
     if !k.cgroup.table[cgroup].children.is_empty() {
@@ -225,7 +224,7 @@ fn enable_threaded(k: &mut Kernel, id: CgroupId, text: &[u8]) -> Result<()> {
     }
     if !k.cgroup.table[id].is_threaded {
         k.check_enable_threaded(id)?;
-        k.cgroup.table[id].is_threaded = true;
+        k.set_threaded(id);
     }
     Ok(())
 }
@@ -243,7 +242,7 @@ fn kill(k: &mut Kernel, id: CgroupId, text: &[u8], me: TaskId) -> Result<()> {
     if k.cgroup.table[id].is_threaded {
         bail!(EOPNOTSUPP, "only whole processes are killed and this cgroup is threaded");
     }
-    let cgroups: Vec<_> = std::iter::once(id).chain(k.cgroup_descendants(id)).collect();
+    let cgroups: Vec<_> = std::iter::once(id).chain(k.cgroups_below(id, |_| true)).collect();
     let victims: Vec<_> = cgroups.iter().flat_map(|&id| k.cgroup.table[id].tasks.values().copied()).collect();
     for id in cgroups {
         k.cgroup.table[id].kill_seq += 1;

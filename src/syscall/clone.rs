@@ -1,5 +1,7 @@
 //! clone3(2) (`kernel/fork.c`): the checks in Linux's order, then a child that cannot fail any more.
 
+use std::collections::BTreeSet;
+
 use super::cgroup::{Moved, check_clone_into, kill_if_stale};
 use super::fd::{free_fd, install_pidfd};
 use super::{CloneArgs, CloneFlags, Numbers, Outcome, Return};
@@ -15,6 +17,7 @@ use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::pid::{Pid, PidPlan};
 use crate::kernel::refcount::Held;
 use crate::kernel::signal::{SIGCHLD, SIGNAL_MAX, Sighand, SignalStruct};
+use crate::kernel::table::Cyclic;
 use crate::kernel::task::{ChildList, Mm, SiblingLinks, Task, TaskState};
 use crate::kernel::trace::Step;
 use crate::kernel::ucounts::UcountRlimit;
@@ -251,7 +254,7 @@ fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &PidPlan, cg
         forked_no_exec: true,
         nproc_exceeded: false,
         tracer: None,
-        ptraced: Vec::new(),
+        ptraced: BTreeSet::new(),
         start_time: k.clock.now(),
     };
     let child = k.tasks.insert(task);
@@ -364,11 +367,11 @@ impl Kernel {
     /// A private copy of a task's descriptor table; both refer to the same open files (`dup_fd`).
     pub(crate) fn copy_files_struct(&mut self, task: TaskId) -> Held<FilesStruct> {
         let current = self.tasks[task].files.as_ref().expect("only a live task makes calls").id();
-        let entries: Vec<_> = self.files[current].fds.iter().map(|(&fd, d)| (fd, d.file.id(), d.cloexec)).collect();
-        let fds = entries
-            .into_iter()
-            .map(|(fd, file, cloexec)| (fd, Descriptor { file: self.open_files.hold(file), cloexec }))
-            .collect();
+        let entries: Vec<_> = self.files[current].fds.entries().map(|(fd, d)| (fd, d.file.id(), d.cloexec)).collect();
+        let mut fds = Cyclic::default();
+        for (fd, file, cloexec) in entries {
+            fds.insert(fd, Descriptor { file: self.open_files.hold(file), cloexec });
+        }
         self.files.insert_held(FilesStruct { count: 0, fds })
     }
 }

@@ -66,9 +66,9 @@ fn de_thread(k: &mut Kernel, me: TaskId) {
 
 fn close_on_exec(k: &mut Kernel, me: TaskId) {
     let files = k.tasks[me].files.as_ref().expect("only a live task makes calls").id();
-    let closing: Vec<i32> = k.files[files].fds.iter().filter(|(_, d)| d.cloexec).map(|(&fd, _)| fd).collect();
+    let closing: Vec<i32> = k.files[files].fds.entries().filter(|(_, d)| d.cloexec).map(|(fd, _)| fd).collect();
     for fd in closing {
-        if let Some(closed) = k.files[files].fds.remove(&fd) {
+        if let Some(closed) = k.files[files].fds.remove(fd) {
             k.filp_close(me, closed.file);
         }
     }

@@ -245,13 +245,12 @@ pub(super) fn open_ns_fd(k: &mut Kernel, me: TaskId, ns: NsId) -> Outcome {
 /// EMFILE at RLIMIT_NOFILE.
 pub(super) fn free_fd(k: &Kernel, me: TaskId) -> Result<i32> {
     let files = k.tasks[me].files.as_ref().expect("only a live task makes calls");
-    let used = &k.files[files.id()].fds;
-    let fd = (0..).zip(used.keys()).find(|(free, used)| free != *used).map_or(used.len() as i32, |(free, _)| free);
     let limit = k.signal_of(me).rlimits.nofile.soft;
-    if fd as u64 >= limit {
-        bail!(EMFILE, "RLIMIT_NOFILE is {}", limit);
+    let end = i32::try_from(limit).unwrap_or(i32::MAX);
+    match k.files[files.id()].fds.first_free(0, end) {
+        Some(fd) => Ok(fd),
+        None => bail!(EMFILE, "RLIMIT_NOFILE is {}", limit),
     }
-    Ok(fd)
 }
 
 pub(super) fn install_fd(k: &mut Kernel, me: TaskId, fd: i32, file: Held<File>, cloexec: bool) {
@@ -266,7 +265,7 @@ pub(super) fn install_fd(k: &mut Kernel, me: TaskId, fd: i32, file: Held<File>, 
 pub fn sys_close(k: &mut Kernel, me: TaskId, fd: i32) -> Outcome {
     file_at(k, me, fd)?;
     let files = k.tasks[me].files.as_ref().expect("only a live task makes calls").id();
-    if let Some(closed) = k.files[files].fds.remove(&fd) {
+    if let Some(closed) = k.files[files].fds.remove(fd) {
         k.filp_close(me, closed.file);
     }
     Ok(Return::DONE)

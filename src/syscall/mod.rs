@@ -16,6 +16,7 @@ pub mod ioctl;
 pub mod ip;
 pub mod ipc;
 mod kill;
+mod memory;
 pub mod mount;
 pub mod mqueue;
 pub mod msg;
@@ -257,7 +258,7 @@ bitflags! {
 pub fn dispatch(k: &mut Kernel, task: TaskId, call: &Syscall) -> Outcome {
     check_caller(k, task, call)?;
     trace::enter(k, task, call);
-    let outcome = table::perform(k, task, call);
+    let outcome = memory::check_room(k, task, call).map_err(Into::into).and_then(|()| table::perform(k, task, call));
     k.run_work();
     trace::exit(k, call, &outcome);
     debug_assert_eq!(crate::kernel::audit::audit(k), Ok(()), "after {call:?}");

@@ -47,7 +47,7 @@ pub fn sys_setpgid(k: &mut Kernel, me: TaskId, pid: PidArg, pgid: PidArg) -> Out
     }
     let group = if pgid.number() == 0 { Some(own) } else { pgid.find(k, me) };
     let session = k.signal_of(leader).session.id();
-    let in_session = |group| k.pgrp_members(group).iter().any(|&m| k.signal_of(m).session.id() == session);
+    let in_session = |group| k.pgrp_members(group).any(|m| k.signal_of(m).session.id() == session);
     let group = match group {
         Some(group) if group == own || in_session(group) => group,
         _ => bail!(EPERM, "no process group {} in the session", pgid.number()),

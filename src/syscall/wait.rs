@@ -131,8 +131,17 @@ fn do_wait(k: &mut Kernel, me: TaskId, which: Which, options: u32) -> Result<Opt
     }
     let mut any = false;
     for thread in threads {
-        let children: Vec<TaskId> = k.children_of(thread).filter(|&c| is_eligible(k, c, which, options)).collect();
-        for child in children {
+        // A certain process needs no search (`do_wait_pid`).
+        let asked = match which {
+            Which::Pid(pid) => Some(pid.and_then(|pid| child_with(k, thread, pid))),
+            Which::All | Which::Group(_) => None,
+        };
+        let mut next = asked.unwrap_or(k.tasks[thread].children.first);
+        while let Some(child) = next {
+            next = if asked.is_some() { None } else { k.tasks[child].sibling.next };
+            if !is_eligible(k, child, which, options) {
+                continue;
+            }
             if let Some(report) = consider(k, me, child, options) {
                 return Ok(Some(report));
             }
@@ -144,6 +153,12 @@ fn do_wait(k: &mut Kernel, me: TaskId, which: Which, options: u32) -> Result<Opt
         bail!(ECHILD, "the caller has no such child");
     }
     Ok(None)
+}
+
+/// The process with this struct pid, if it is a child of the thread.
+fn child_with(k: &Kernel, thread: TaskId, pid: PidId) -> Option<TaskId> {
+    let child = k.pids[pid].attached.task?;
+    (k.is_leader(child) && child != k.init.task && k.tasks[child].real_parent == thread).then_some(child)
 }
 
 fn is_eligible(k: &Kernel, child: TaskId, which: Which, options: u32) -> bool {

@@ -1,16 +1,17 @@
 //! `cgroup`: the cgroup2 hierarchy from the root of the viewer's cgroup namespace downwards.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::look::Look;
 use super::{Attr, FileType};
 use crate::bail;
 use crate::errno::Result;
-use crate::kernel::Kernel;
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::file::{CgroupFile, FILES};
 use crate::kernel::node::Place;
 use crate::kernel::nsproxy::NsProxy;
+use crate::kernel::{Kernel, TaskId};
 
 /// The cgroup that the reader's namespace shows as `/`; a zombie has no namespace and gets the whole hierarchy.
 pub(super) fn root(look: &Look<'_>) -> CgroupId {
@@ -85,15 +86,13 @@ pub(super) fn read(look: &Look<'_>, id: CgroupId, file: CgroupFile) -> Result<Ve
         CgroupFile::Controllers | CgroupFile::SubtreeControl => String::new(),
         CgroupFile::Events => {
             let flag = |set| u8::from(set);
-            format!("populated {}\nfrozen {}\n", flag(k.is_cgroup_populated(id)), flag(k.is_cgroup_frozen(id)))
+            format!("populated {}\nfrozen {}\n", flag(cgroup.is_populated()), flag(k.is_cgroup_frozen(id)))
         }
         CgroupFile::MaxDescendants => limit(cgroup.max_descendants),
         CgroupFile::MaxDepth => limit(cgroup.max_depth),
-        CgroupFile::Stat => format!(
-            "nr_descendants {}\nnr_dying_descendants {}\n",
-            k.cgroup_descendants(id).len(),
-            k.dying_cgroups_below(id)
-        ),
+        CgroupFile::Stat => {
+            format!("nr_descendants {}\nnr_dying_descendants {}\n", cgroup.descendants, k.dying_cgroups_below(id))
+        }
         CgroupFile::StatLocal => "frozen_usec 0\n".to_owned(),
         CgroupFile::Freeze => format!("{}\n", u8::from(cgroup.freeze)),
         CgroupFile::Pressure => format!("{}\n", u8::from(cgroup.pressure)),
@@ -117,14 +116,12 @@ fn processes(look: &Look<'_>, id: CgroupId) -> Result<String> {
     if k.cgroup.table[id].is_threaded {
         bail!(EOPNOTSUPP, "processes are in the domain of this threaded cgroup");
     }
-    let domain = std::iter::once(id).chain(k.cgroup_descendants(id)).filter(|&other| k.cgroup_domain(other) == id);
-    let live = domain.flat_map(|id| k.cgroup.table[id].tasks.values().copied()).filter(|&task| k.is_leader(task));
-    let dying = k.tasks.iter().map(|(task, _)| task).filter(|&task| {
-        k.tasks[task].is_dead()
-            && k.is_leader(task)
-            && k.signal_of(task).live > 0
-            && k.cgroup_domain(k.cgroup_of(task)) == id
-    });
+    let has_threaded = k.cgroup.table[id].kinds.threaded > 0;
+    let threaded = if has_threaded { k.cgroups_below(id, |other| other.is_threaded) } else { Vec::new() };
+    let domain = || std::iter::once(id).chain(threaded.iter().copied()).map(|id| &k.cgroup.table[id]);
+    let live = domain().flat_map(|cgroup| cgroup.tasks.values().copied()).filter(|&task| k.is_leader(task));
+    let dying: BTreeSet<TaskId> = domain().flat_map(|cgroup| cgroup.dying.iter().copied()).collect();
+    let dying = dying.into_iter().filter(|&task| k.signal_of(task).live > 0);
     Ok(numbers(live.chain(dying).map(|task| look.own_nr(task))))
 }
 

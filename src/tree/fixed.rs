@@ -1,10 +1,11 @@
 //! The files that belong to no object: the directories at the top, `proc/*` and `proc/sys/**`.
 
+use super::census::Census;
 use super::look::Look;
 use super::mqueue;
 use super::proc::{sys, system, sysvipc};
 use super::structs::Collection;
-use super::{FileType, NetSysctl, Sysctl, cgroup, graph, json, net_conf, outline, rows, trace};
+use super::{FileType, NetSysctl, Special, Sysctl, cgroup, graph, json, net_conf, outline, rows, trace};
 use crate::errno::Result;
 use crate::kernel::TaskId;
 use crate::kernel::node::Place;
@@ -21,6 +22,8 @@ pub(super) struct Row {
 pub(super) enum Kind {
     Dir(Dir),
     File(Render),
+    /// A picture of the whole lab, drawn without the kernel.
+    Picture(fn(&Census) -> Vec<u8>),
     Link(fn(&Look<'_>) -> Result<String>),
     Sysctl {
         render: Render,
@@ -30,6 +33,8 @@ pub(super) enum Kind {
     Ipc(IpcSysctl),
     /// A table of System V objects, of the IPC namespace the opener was in.
     SysvIpc(Render),
+    /// Its content is that of whoever serves the tree; what it has here is for those who have only the tree.
+    Special(Special, Render),
 }
 
 pub(super) type Render = fn(&Look<'_>) -> Result<Vec<u8>>;
@@ -60,6 +65,10 @@ const fn dir(path: &'static str, dir: Dir) -> Row {
 
 const fn file(path: &'static str, render: Render) -> Row {
     Row { path, mode: 0o444, kind: Kind::File(render) }
+}
+
+const fn picture(path: &'static str, draw: fn(&Census) -> Vec<u8>) -> Row {
+    Row { path, mode: 0o444, kind: Kind::Picture(draw) }
 }
 
 const fn link(path: &'static str, text: fn(&Look<'_>) -> Result<String>) -> Row {
@@ -173,12 +182,12 @@ pub(super) static ROWS: &[Row] = &[
     dir("kernel/nsproxy", Dir::Objects(Collection::NsProxies)),
     dir("kernel/ns", Dir::Objects(Collection::NsKinds)),
     dir("kernel/ops", Dir::Objects(Collection::Ops)),
-    file("kernel/trace", trace::render),
-    Row { path: "kernel/faults", mode: 0o644, kind: Kind::File(|_| Ok(Vec::new())) },
-    file("kernel/tree", outline::render),
-    file("kernel/tree.json", json::render),
-    file("kernel/graph.dot", graph::dot),
-    file("kernel/graph.svg", graph::svg),
+    Row { path: "kernel/trace", mode: 0o444, kind: Kind::Special(Special::Trace, trace::render) },
+    Row { path: "kernel/faults", mode: 0o644, kind: Kind::Special(Special::Faults, |_| Ok(Vec::new())) },
+    picture("kernel/tree", outline::draw),
+    picture("kernel/tree.json", json::draw),
+    picture("kernel/graph.dot", graph::dot),
+    picture("kernel/graph.svg", graph::svg),
 ];
 
 fn paths() -> impl Iterator<Item = &'static str> {
@@ -187,6 +196,15 @@ fn paths() -> impl Iterator<Item = &'static str> {
 
 pub(super) fn row(row: u16) -> &'static Row {
     &ROWS[usize::from(row)]
+}
+
+/// How a picture of the whole lab is drawn, if the file is one.
+pub(super) fn drawn_by(place: Place) -> Option<fn(&Census) -> Vec<u8>> {
+    let Place::Fixed(row) = place else { return None };
+    match self::row(row).kind {
+        Kind::Picture(draw) => Some(draw),
+        _ => None,
+    }
 }
 
 impl Row {
@@ -200,14 +218,19 @@ impl Row {
         match self.kind {
             Kind::Link(_) | Kind::Ipc(_) | Kind::Dir(Dir::Mqueue) => true,
             Kind::Sysctl { write, .. } => matches!(write, Some(Sysctl::PidMax | Sysctl::Net(_))),
-            Kind::Dir(_) | Kind::File(_) | Kind::SysvIpc(_) => false,
+            Kind::Dir(_) | Kind::File(_) | Kind::Picture(_) | Kind::SysvIpc(_) | Kind::Special(..) => false,
         }
     }
 
     pub fn file_type(&self) -> FileType {
         match self.kind {
             Kind::Dir(_) => FileType::Directory,
-            Kind::File(_) | Kind::Sysctl { .. } | Kind::Ipc(_) | Kind::SysvIpc(_) => FileType::File,
+            Kind::File(_)
+            | Kind::Picture(_)
+            | Kind::Sysctl { .. }
+            | Kind::Ipc(_)
+            | Kind::SysvIpc(_)
+            | Kind::Special(..) => FileType::File,
             Kind::Link(_) => FileType::Symlink,
         }
     }

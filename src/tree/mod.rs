@@ -5,6 +5,7 @@
 //! `structs` for the objects of the kernel. `ctl/` is not here: the names of its files are the verbs of a higher
 //! layer, see `crate::lab`.
 
+mod cache;
 mod census;
 mod cgroup;
 mod fixed;
@@ -32,16 +33,18 @@ use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::file::CgroupFile;
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
 use crate::kernel::net::conf::ConfOf;
-use crate::kernel::node::{Node, Object, Place, View};
+use crate::kernel::node::{Node, Place, View};
 use crate::kernel::ns::NsType;
 use crate::kernel::ns::ipc::IpcSysctl;
 use crate::kernel::uid_map::MapKind;
 use crate::kernel::{DentryId, Kernel, TaskId};
+pub use census::{Census, Rendering};
 use look::Look;
 use name::Style;
 use proc::pid::{self, TaskDir, fd};
 use proc::sys::{self, Rule};
 
+pub use cache::{Cacheable, cacheable};
 pub use open::{
     DirUse, bind, check_writable, may_access_dir, may_open, may_write_as, may_write_sysctl, open, write_target,
 };
@@ -82,15 +85,6 @@ pub struct Attr {
     pub nlink: u32,
     /// The inode number, see [`ino`].
     pub ino: u64,
-}
-
-/// How long a cache may keep what it was told, without being told of changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cacheable {
-    /// The name leads to this node until the node's task changes.
-    pub name: bool,
-    /// Attributes and link text stay until the node's task changes.
-    pub attr: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -337,8 +331,7 @@ fn attr_of(look: &Look<'_>, node: Node) -> Result<Attr> {
         }
         Place::Cgroup(id, file) => cgroup::set_attr(k, &mut attr, id, file),
         Place::NsKind(_) | Place::Struct(..) | Place::StructItem(..) => attr.mode = struct_mode(file_type),
-        Place::CtlRoot | Place::CtlBatch | Place::CtlUsage => {}
-        Place::CtlDir(_) | Place::CtlTaskUsage(_) | Place::Ctl(..) => {}
+        Place::Above { .. } => {}
     }
     Ok(attr)
 }
@@ -373,8 +366,7 @@ fn file_type(k: &Kernel, place: Place) -> Option<FileType> {
         Place::Cgroup(_, file) => Some(cgroup::file_type(file)),
         Place::Struct(object, row) => structs::file_type(k, object, row),
         Place::StructItem(object, row, key) => structs::item_type(k, object, row, key),
-        Place::CtlRoot | Place::CtlBatch | Place::CtlUsage => None,
-        Place::CtlDir(_) | Place::CtlTaskUsage(_) | Place::Ctl(..) => None,
+        Place::Above { .. } => None,
     }
 }
 
@@ -427,31 +419,6 @@ fn link_text(k: &Kernel, viewer: Viewer, node: Node, style: Style) -> Result<Vec
     name::link_text(&look, node, style)
 }
 
-/// What a cache may keep of a node.
-pub fn cacheable(node: Node) -> Cacheable {
-    if matches!(node.view, View::Mount { .. }) {
-        // Names and mounts in a file tree change without a task changing.
-        return Cacheable { name: false, attr: false };
-    }
-    let (name, attr) = match node.place {
-        Place::Dentry(_) => (false, false),
-        Place::Fixed(row) => (true, !fixed::row(row).depends_on_reader() && !is_trace(node)),
-        Place::MaxNamespaces(_) | Place::NsKind(_) | Place::Struct(Object::Ops(_), _) => (true, true),
-        // Its owner is that of the task's network namespace.
-        Place::Pid(_, row) | Place::Tid(_, row) if pid::is_net_file(row) => (true, false),
-        // The links into the task's file tree lead elsewhere when that changes.
-        Place::Pid(_, row) | Place::Tid(_, row) => (true, pid::row_at(row).file_type() != FileType::Symlink),
-        Place::As(_) | Place::NsLink { .. } => (true, true),
-        Place::CtlRoot | Place::CtlBatch | Place::CtlUsage => (true, true),
-        Place::CtlDir(_) | Place::CtlTaskUsage(_) | Place::Ctl(..) => (true, true),
-        // A namespace may go without any task changing.
-        Place::NsFile(_) => (false, true),
-        Place::Fd { .. } | Place::Cgroup(..) | Place::NetConf(..) | Place::Mqueue(_) => (false, false),
-        Place::Struct(..) | Place::StructItem(..) => (false, false),
-    };
-    Cacheable { name, attr }
-}
-
 /// The number of a file in listings and in its attributes, whoever looks and by whatever path. A namespace file's is its
 /// inum; every other is a hash of what the file is, 2^52 or more, so a file keeps its number for as long as it lives and
 /// one that comes later has another.
@@ -469,14 +436,28 @@ pub fn ino(k: &Kernel, place: Place) -> u64 {
     1 << 52 | hasher.finish() >> 12
 }
 
-/// The file is `kernel/trace`, which grows and can be followed.
-pub fn is_trace(node: Node) -> bool {
-    matches!(node.place, Place::Fixed(row) if fixed::row(row).path == "kernel/trace")
+/// A file whose content is that of whoever serves the tree to readers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Special {
+    /// Grows and can be followed.
+    Trace,
+    /// What is to go wrong on purpose.
+    Faults,
 }
 
-/// The file is `kernel/faults`: its content belongs to who serves the tree to readers.
-pub fn is_faults(node: Node) -> bool {
-    matches!(node.place, Place::Fixed(row) if fixed::row(row).path == "kernel/faults")
+/// What is special about a file's content, if anything.
+pub fn special(node: Node) -> Option<Special> {
+    let Place::Fixed(row) = node.place else { return None };
+    match fixed::row(row).kind {
+        fixed::Kind::Special(special, _) => Some(special),
+        fixed::Kind::Dir(_)
+        | fixed::Kind::File(_)
+        | fixed::Kind::Picture(_)
+        | fixed::Kind::Link(_)
+        | fixed::Kind::Sysctl { .. }
+        | fixed::Kind::Ipc(_)
+        | fixed::Kind::SysvIpc(_) => None,
+    }
 }
 
 /// The link of a descriptor, which may be closed while its task lives.

@@ -35,10 +35,7 @@ pub(super) fn path(look: &Look<'_>, place: Place) -> String {
             below(look, TaskDir { task, thread }, &format!("{}/{fd}", if info { "fdinfo" } else { "fd" }))
         }
         Place::Mqueue(queue) => format!("mqueue/{}", mqueue::name(k, queue)),
-        Place::CtlRoot => "ctl".to_owned(),
-        Place::CtlBatch => "ctl/batch".to_owned(),
-        Place::CtlUsage => "ctl/usage".to_owned(),
-        Place::CtlDir(task) | Place::CtlTaskUsage(task) | Place::Ctl(task, _) => format!("ctl/{}", k.task_nr(task)),
+        Place::Above { .. } => "a file of the layer above".to_owned(),
         Place::NetConf(of, row) => net_conf::path(k, of, row),
         Place::Cgroup(id, file) => cgroup::path(look, id, file),
         Place::NsKind(kind) => format!("kernel/ns/{}", NS_TABLE[usize::from(kind)].name),

@@ -3,7 +3,9 @@
 use super::look::Look;
 use super::proc::pid::{self, fd};
 use super::proc::sys;
-use super::{FileType, Viewer, bind, cgroup, file_type, fixed, is_alive, is_task_gone, mqueue, net_conf, structs};
+use super::{
+    Census, FileType, Viewer, bind, cgroup, file_type, fixed, is_alive, is_task_gone, mqueue, net_conf, structs,
+};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::file::{About, Bound, FileKind, OpenFlags};
@@ -69,9 +71,13 @@ fn content(look: &Look<'_>, node: Node) -> Result<Vec<u8>> {
             Content::Directory(_) | Content::Symlink(_) | Content::Socket(_) => None,
         },
         Place::Fixed(row) => match fixed::row(row).kind {
-            fixed::Kind::File(render) | fixed::Kind::SysvIpc(render) | fixed::Kind::Sysctl { render, .. } => {
+            fixed::Kind::File(render)
+            | fixed::Kind::SysvIpc(render)
+            | fixed::Kind::Special(_, render)
+            | fixed::Kind::Sysctl { render, .. } => {
                 return render(look);
             }
+            fixed::Kind::Picture(draw) => return Ok(draw(&Census::take(k))),
             fixed::Kind::Ipc(sysctl) => return sys::ipc(look, sysctl),
             fixed::Kind::Dir(_) | fixed::Kind::Link(_) => None,
         },

@@ -212,7 +212,7 @@ impl Pair {
             seen.extend(COMPARED.iter().map(|file| line(&dir, file, read(file), &Some)));
             let root = k.cgroup_ns_root(k.init_ns());
             let here = k
-                .cgroup_descendants(root)
+                .cgroups_below(root, |_| true)
                 .into_iter()
                 .find(|&id| k.cgroup_path(id, root) == format!("/{dir}").into_bytes());
             let Some(here) = here else { continue };

@@ -86,6 +86,16 @@ fn descriptors_outlive_their_process() {
 }
 
 #[test]
+fn an_open_file_keeps_no_namespace() {
+    let Some(lab) = lab() else { return };
+    lab.call(1, "clone newnet").unwrap();
+    let mut net = file(&lab, "proc/2/net/dev");
+    lab.call(1, "kill 2 SIGKILL").unwrap();
+    lab.call(1, "wait 2").unwrap();
+    assert_eq!(reread(&mut net), Err(Some(Errno::ESRCH as i32)));
+}
+
+#[test]
 fn a_held_link_leads_where_the_task_is_now() {
     let Some(lab) = lab() else { return };
     lab.call(1, "clone").unwrap();

@@ -5,6 +5,7 @@ mod consistency;
 mod death;
 mod door;
 mod held;
+mod hostile;
 mod journal;
 #[path = "../common/needs.rs"]
 mod needs;
@@ -417,4 +418,14 @@ fn ipcs_prints_the_objects_of_the_lab() {
     ] {
         assert!(lines.iter().any(|shown| shown == line), "no {line:?} in\n{shown}");
     }
+}
+
+#[test]
+fn self_in_ctl_leads_to_the_calls_of_the_viewer() {
+    let Some(lab) = lab() else { return };
+    lab.call(1, "clone").unwrap();
+    assert_eq!(lab.read_link("ctl/self").unwrap(), Path::new("1"));
+    let script = "echo $$ > ctl/2/attach; readlink ctl/self; exec 3<>ctl/self/getpgid; echo 0 >&3; cat <&3";
+    assert_eq!(bash(&lab, script), "2\n1\n");
+    assert_eq!(lab.read_link("ctl/self").unwrap(), Path::new("1"));
 }

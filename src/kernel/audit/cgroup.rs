@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Kind, Named, differ};
-use crate::kernel::cgroup::CgroupId;
+use crate::kernel::cgroup::{CgroupId, ChildKinds};
 use crate::kernel::ns::NsState;
 use crate::kernel::refcount::Held;
 use crate::kernel::{Kernel, TaskId};
@@ -34,6 +34,7 @@ pub(super) fn audit(k: &Kernel, named: &mut Named, wrong: &mut Vec<String>) {
             let child = &k.cgroup.table[child.id()];
             differ(wrong, (id, "child"), (child.parent.as_ref().map(Held::id), &child.name), (Some(id), name));
         }
+        counters(k, id, wrong);
         let listed: BTreeSet<TaskId> = cgroup.tasks.values().copied().collect();
         differ(wrong, (id, "tasks"), cgroup.tasks.len(), listed.len());
         differ(wrong, (id, "tasks"), listed, members.remove(&id).unwrap_or_default());
@@ -41,4 +42,30 @@ pub(super) fn audit(k: &Kernel, named: &mut Named, wrong: &mut Vec<String>) {
             wrong.push(format!("the removed cgroup {id:?} is not empty"));
         }
     }
+}
+
+/// What a cgroup keeps about those below it.
+fn counters(k: &Kernel, id: CgroupId, wrong: &mut Vec<String>) {
+    let cgroup = &k.cgroup.table[id];
+    let is_populated = |id: CgroupId| {
+        let below = k.cgroups_below(id, |_| true);
+        below.into_iter().chain([id]).any(|id| !k.cgroup.table[id].tasks.is_empty())
+    };
+    let mut kinds = ChildKinds::default();
+    for child in cgroup.children.values() {
+        let (is_populated, is_threaded) = (is_populated(child.id()), k.cgroup.table[child.id()].is_threaded);
+        kinds.threaded += u32::from(is_threaded);
+        kinds.populated += u32::from(is_populated);
+        kinds.populated_domains += u32::from(is_populated && !is_threaded);
+    }
+    differ(wrong, (id, "kinds of children"), cgroup.kinds, kinds);
+    differ(wrong, (id, "descendants"), cgroup.descendants as usize, k.cgroups_below(id, |_| true).len());
+    differ(wrong, (id, "dead"), k.cgroup.dead.contains(&id), cgroup.is_dead);
+    differ(wrong, (id, "level"), cgroup.level as usize, k.cgroup_ancestors(id).count() - 1);
+    let is_dying =
+        |&(task, _): &(TaskId, _)| k.is_leader(task) && k.tasks[task].is_dead() && k.signal_of(task).live > 0;
+    let dying: BTreeSet<TaskId> =
+        k.tasks.iter().filter(|(task, _)| k.cgroup_of(*task) == id).filter(is_dying).map(|(task, _)| task).collect();
+    let listed = cgroup.dying.iter().copied().filter(|&task| k.signal_of(task).live > 0).collect();
+    differ(wrong, (id, "dying leaders"), dying, listed);
 }

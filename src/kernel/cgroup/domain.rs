@@ -12,13 +12,10 @@ impl Kernel {
         domain.expect("the root is a domain")
     }
 
-    fn has_threaded_child(&self, cgroup: CgroupId) -> bool {
-        self.cgroup.table[cgroup].children.values().any(|child| self.cgroup.table[child.id()].is_threaded)
-    }
-
     /// A domain whose children are threaded (`cgroup_is_thread_root`).
     fn is_thread_root(&self, cgroup: CgroupId) -> bool {
-        !self.cgroup.table[cgroup].is_threaded && self.has_threaded_child(cgroup)
+        let cgroup = &self.cgroup.table[cgroup];
+        !cgroup.is_threaded && cgroup.kinds.threaded > 0
     }
 
     /// Processes may be in it: it is not threaded, and nothing above it but the root has to do with threaded cgroups
@@ -50,7 +47,7 @@ impl Kernel {
     /// EOPNOTSUPP: tasks are in it or below it, or the domain it would belong to is no valid one or has domains with
     /// tasks below it.
     pub fn check_enable_threaded(&self, cgroup: CgroupId) -> Result<()> {
-        if self.is_cgroup_populated(cgroup) {
+        if self.cgroup.table[cgroup].is_populated() {
             bail!(EOPNOTSUPP, "tasks are in the cgroup or below it");
         }
         let parent = self.cgroup_ancestors(cgroup).nth(1).expect("the root has no cgroup.type");
@@ -66,7 +63,6 @@ impl Kernel {
 
     fn can_be_thread_root(&self, domain: CgroupId) -> bool {
         let domain = &self.cgroup.table[domain];
-        let has_tasks = |child: CgroupId| !self.cgroup.table[child].is_threaded && self.is_cgroup_populated(child);
-        domain.is_root() || !domain.children.values().any(|child| has_tasks(child.id()))
+        domain.is_root() || domain.kinds.populated_domains == 0
     }
 }

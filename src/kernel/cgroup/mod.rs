@@ -4,7 +4,7 @@
 pub mod domain;
 pub mod file;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
 use super::node::Place;
@@ -23,6 +23,8 @@ pub struct CgroupRoot {
     root: Held<Cgroup>,
     /// How often a task has come into a cgroup.
     pub joins: u64,
+    /// The removed cgroups that something still refers to.
+    pub dead: BTreeSet<CgroupId>,
     /// Namespace roots are borders of delegation (the mount option `nsdelegate`).
     pub ns_delegate: bool,
 }
@@ -48,13 +50,21 @@ pub struct Cgroup {
     /// Empty for the root.
     pub name: Vec<u8>,
     pub parent: Option<Held<Cgroup>>,
+    /// How far below the root it is.
+    pub level: u32,
     pub children: BTreeMap<Vec<u8>, Held<Cgroup>>,
+    /// The cgroups below it that are not removed.
+    pub descendants: u32,
+    /// What its children are.
+    pub kinds: ChildKinds,
     /// Permissions of the directory.
     pub mode: u16,
     /// Removed by rmdir.
     pub is_dead: bool,
     /// The live tasks in it, by their number among all that ever came into any cgroup.
     pub tasks: BTreeMap<u64, TaskId>,
+    /// The dead leaders of processes of which other threads may live.
+    pub dying: BTreeSet<TaskId>,
     /// `cgroup.type` was set to `threaded`.
     pub is_threaded: bool,
     /// `cgroup.max.depth`; `None`: max.
@@ -71,6 +81,16 @@ pub struct Cgroup {
     owners: [Owner; 1 + FILES.len()],
 }
 
+/// How many of a cgroup's children are what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChildKinds {
+    pub threaded: u32,
+    /// Those with live tasks in them or below them.
+    pub populated: u32,
+    /// Those of them that are not threaded.
+    pub populated_domains: u32,
+}
+
 impl Counted for Cgroup {
     fn count(&mut self) -> &mut u32 {
         &mut self.count
@@ -78,16 +98,21 @@ impl Counted for Cgroup {
 }
 
 impl Cgroup {
-    fn new(name: Vec<u8>, parent: Option<Held<Cgroup>>, mode: u16, owner: Owner) -> Cgroup {
+    fn new(name: Vec<u8>, parent: Option<(Held<Cgroup>, u32)>, mode: u16, owner: Owner) -> Cgroup {
+        let (parent, level) = parent.map_or((None, 0), |(parent, level)| (Some(parent), level + 1));
         Cgroup {
             count: 0,
             paths: 0,
             name,
             parent,
+            level,
             children: BTreeMap::new(),
+            descendants: 0,
+            kinds: ChildKinds::default(),
             mode,
             is_dead: false,
             tasks: BTreeMap::new(),
+            dying: BTreeSet::new(),
             is_threaded: false,
             max_depth: None,
             max_descendants: None,
@@ -110,6 +135,11 @@ impl Cgroup {
     pub fn is_root(&self) -> bool {
         self.parent.is_none()
     }
+
+    /// A live task is in it or below it (`cgroup_is_populated`).
+    pub fn is_populated(&self) -> bool {
+        !self.tasks.is_empty() || self.kinds.populated > 0
+    }
 }
 
 impl Default for CgroupRoot {
@@ -117,7 +147,7 @@ impl Default for CgroupRoot {
     fn default() -> CgroupRoot {
         let mut table = Table::default();
         let root = table.insert_held(Cgroup::new(Vec::new(), None, 0o555, ROOT_OWNER));
-        CgroupRoot { table, root, joins: 0, ns_delegate: true }
+        CgroupRoot { table, root, joins: 0, dead: BTreeSet::new(), ns_delegate: true }
     }
 }
 
@@ -143,28 +173,27 @@ impl Kernel {
         self.cgroup_ancestors(cgroup).any(|id| id == ancestor)
     }
 
-    /// The cgroups below one, each before what is below it; removed ones are left out.
-    pub fn cgroup_descendants(&self, cgroup: CgroupId) -> Vec<CgroupId> {
+    /// The cgroups below one, each before what is below it; removed ones are left out, and with one that is not `wanted`
+    /// all that is below it.
+    pub fn cgroups_below(&self, cgroup: CgroupId, wanted: impl Fn(&Cgroup) -> bool) -> Vec<CgroupId> {
         let mut found = Vec::new();
         let mut open = vec![cgroup];
         while let Some(next) = open.pop() {
-            let children: Vec<_> = self.cgroup.table[next].children.values().map(Held::id).collect();
-            found.extend(&children);
-            open.extend(children);
+            let children = self.cgroup.table[next].children.values().map(Held::id);
+            let before = found.len();
+            found.extend(children.filter(|&child| wanted(&self.cgroup.table[child])));
+            open.extend(&found[before..]);
         }
         found
     }
 
     /// Removed cgroups below one that something still refers to.
     pub fn dying_cgroups_below(&self, cgroup: CgroupId) -> usize {
-        let dying = self.cgroup.table.iter().filter(|(_, other)| other.is_dead && other.count > other.paths);
-        dying.filter(|&(id, _)| id != cgroup && self.is_cgroup_at_or_below(id, cgroup)).count()
-    }
-
-    /// A live task is in it or below it (`cgroup_is_populated`).
-    pub fn is_cgroup_populated(&self, cgroup: CgroupId) -> bool {
-        let is_used = |id: &CgroupId| !self.cgroup.table[*id].tasks.is_empty();
-        is_used(&cgroup) || self.cgroup_descendants(cgroup).iter().any(is_used)
+        let dying = self.cgroup.dead.iter().filter(|&&id| {
+            let dead = &self.cgroup.table[id];
+            dead.count > dead.paths && id != cgroup && self.is_cgroup_at_or_below(id, cgroup)
+        });
+        dying.count()
     }
 
     /// It or a cgroup above it is frozen, and so are the tasks in it (`CGRP_FREEZE`).
@@ -174,8 +203,11 @@ impl Kernel {
 
     /// The lowest cgroup that both are at or below.
     pub fn common_cgroup(&self, a: CgroupId, b: CgroupId) -> CgroupId {
-        let common = self.cgroup_ancestors(a).find(|&id| self.is_cgroup_at_or_below(b, id));
-        common.expect("all cgroups are below the root")
+        let level = |id: CgroupId| self.cgroup.table[id].level;
+        let common_level = level(a).min(level(b));
+        let up = |from: CgroupId| self.cgroup_ancestors(from).skip((level(from) - common_level) as usize);
+        let common = up(a).zip(up(b)).find(|(a, b)| a == b);
+        common.expect("all cgroups are below the root").0
     }
 
     /// The root of a cgroup namespace.
@@ -198,9 +230,52 @@ impl Kernel {
 
     /// Makes a cgroup, whose name is free (`cgroup_mkdir`).
     pub(crate) fn create_cgroup(&mut self, parent: CgroupId, name: &[u8], mode: u16, owner: Owner) {
-        let held = self.cgroup.table.hold(parent);
-        let made = self.cgroup.table.insert_held(Cgroup::new(name.to_vec(), Some(held), mode, owner));
+        let above = (self.cgroup.table.hold(parent), self.cgroup.table[parent].level);
+        let made = self.cgroup.table.insert_held(Cgroup::new(name.to_vec(), Some(above), mode, owner));
         self.cgroup.table[parent].children.insert(name.to_vec(), made);
+        self.for_each_ancestor(parent, |above| above.descendants += 1);
+    }
+
+    fn for_each_ancestor(&mut self, first: CgroupId, change: impl Fn(&mut Cgroup)) {
+        let mut next = Some(first);
+        while let Some(id) = next {
+            let cgroup = &mut self.cgroup.table[id];
+            change(cgroup);
+            next = cgroup.parent.as_ref().map(Held::id);
+        }
+    }
+
+    /// Changes the live tasks of a cgroup; those above it learn of it when the first comes or the last goes
+    /// (`cgroup_update_populated`).
+    fn change_tasks(&mut self, cgroup: CgroupId, change: impl FnOnce(&mut BTreeMap<u64, TaskId>)) {
+        let was_populated = self.cgroup.table[cgroup].is_populated();
+        change(&mut self.cgroup.table[cgroup].tasks);
+        let mut next = Some((cgroup, was_populated));
+        while let Some((id, was_populated)) = next {
+            let changed = &self.cgroup.table[id];
+            let (is_populated, is_threaded) = (changed.is_populated(), changed.is_threaded);
+            let Some(parent) = changed.parent.as_ref().map(Held::id).filter(|_| is_populated != was_populated) else {
+                return;
+            };
+            next = Some((parent, self.cgroup.table[parent].is_populated()));
+            let kinds = &mut self.cgroup.table[parent].kinds;
+            let step = |count: u32| if is_populated { count + 1 } else { count - 1 };
+            kinds.populated = step(kinds.populated);
+            if !is_threaded {
+                kinds.populated_domains = step(kinds.populated_domains);
+            }
+        }
+    }
+
+    /// Makes a cgroup without tasks threaded, which it stays (`cgroup_enable_threaded`).
+    pub(crate) fn set_threaded(&mut self, cgroup: CgroupId) {
+        let changed = &mut self.cgroup.table[cgroup];
+        if std::mem::replace(&mut changed.is_threaded, true) {
+            return;
+        }
+        if let Some(parent) = changed.parent.as_ref().map(Held::id) {
+            self.cgroup.table[parent].kinds.threaded += 1;
+        }
     }
 
     /// Takes an empty cgroup out of the tree (`cgroup_destroy_locked`). What is mounted on its directory is detached.
@@ -209,7 +284,10 @@ impl Kernel {
         let dying = &mut self.cgroup.table[cgroup];
         dying.is_dead = true;
         let Some(parent) = dying.parent.as_ref().map(Held::id) else { return };
-        let name = dying.name.clone();
+        let (name, is_threaded) = (dying.name.clone(), dying.is_threaded);
+        self.cgroup.dead.insert(cgroup);
+        self.cgroup.table[parent].kinds.threaded -= u32::from(is_threaded);
+        self.for_each_ancestor(parent, |above| above.descendants -= 1);
         if let Some(held) = self.cgroup.table[parent].children.remove(&name) {
             self.put_cgroup(held);
         }
@@ -219,7 +297,11 @@ impl Kernel {
     pub(crate) fn put_cgroup(&mut self, held: Held<Cgroup>) {
         let mut next = Some(held);
         while let Some(held) = next {
-            next = self.cgroup.table.release(held).and_then(|freed| freed.parent);
+            let id = held.id();
+            next = self.cgroup.table.release(held).and_then(|freed| {
+                self.cgroup.dead.remove(&id);
+                freed.parent
+            });
         }
     }
 
@@ -227,14 +309,33 @@ impl Kernel {
     pub(crate) fn cgroup_post_fork(&mut self, child: TaskId) {
         let cgroup = self.cgroup_of(child);
         self.cgroup.joins += 1;
-        self.tasks[child].cgroup_join = self.cgroup.joins;
-        self.cgroup.table[cgroup].tasks.insert(self.cgroup.joins, child);
+        let join = self.cgroup.joins;
+        self.tasks[child].cgroup_join = join;
+        self.change_tasks(cgroup, |tasks| {
+            tasks.insert(join, child);
+        });
     }
 
     /// A dying task is in its cgroup by name only (`cgroup_exit`).
     pub(crate) fn cgroup_exit(&mut self, task: TaskId) {
-        let cgroup = self.cgroup_of(task);
-        self.cgroup.table[cgroup].tasks.remove(&self.tasks[task].cgroup_join);
+        self.leave_cgroup(task);
+        if self.is_leader(task) && self.signal_of(task).live > 0 {
+            let cgroup = self.cgroup_of(task);
+            self.cgroup.table[cgroup].dying.insert(task);
+        }
+    }
+
+    fn leave_cgroup(&mut self, task: TaskId) {
+        let join = self.tasks[task].cgroup_join;
+        self.change_tasks(self.cgroup_of(task), |tasks| {
+            tasks.remove(&join);
+        });
+    }
+
+    /// Drops the reference of a task that is released (`cgroup_release`).
+    pub(crate) fn cgroup_release(&mut self, task: TaskId, held: Held<Cgroup>) {
+        self.cgroup.table[held.id()].dying.remove(&task);
+        self.put_cgroup(held);
     }
 
     /// Moves a live task; a dying one stays (`css_set_move_task`).
@@ -242,7 +343,7 @@ impl Kernel {
         if self.tasks[task].is_dead() || self.cgroup_of(task) == to {
             return;
         }
-        self.cgroup_exit(task);
+        self.leave_cgroup(task);
         let new = self.cgroup.table.hold(to);
         let old = std::mem::replace(&mut self.tasks[task].cgroup, new);
         self.put_cgroup(old);

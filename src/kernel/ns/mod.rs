@@ -12,6 +12,7 @@ pub mod user;
 pub mod uts;
 
 use super::capability::Cap;
+use super::change::Change;
 use super::refcount::{Counted, Held};
 use super::table::Id;
 use super::trace::{Count, NsName, Step};
@@ -381,6 +382,7 @@ impl Kernel {
         let ops = freed.ops();
         let Namespace { common, state } = freed;
         self.record(|_| Step::FreeNs(NsName { kind: ops.name, inum: common.inum }));
+        self.changes.push(Change::NsGone(id));
         (ops.teardown)(self, id, state);
         self.ns_by_inum.remove(&common.inum);
         self.inums.free(common.inum);

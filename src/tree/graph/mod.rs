@@ -9,12 +9,10 @@ mod svg;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::census::{Census, comm};
-use super::look::Look;
-use crate::errno::Result;
+use super::census::{Census, Row, TaskRow};
 use crate::kernel::capability::CapSet;
 use crate::kernel::ns::{NS_TABLE, NsType, Slot};
-use crate::kernel::{Kernel, NsId, NsProxyId, PidNsId, TaskId, UserNsId};
+use crate::kernel::task::TaskState;
 
 /// Tasks named in one box; of more the box says how many.
 const TASKS_NAMED: usize = 8;
@@ -45,22 +43,23 @@ struct Graph {
 /// What tasks in one box have in common.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Alike {
-    nsproxy: Option<NsProxyId>,
-    pid_ns: PidNsId,
+    nsproxy: Option<Row>,
+    /// In the order in which the kernel keeps namespaces.
+    pid_ns: (u32, Row),
     cred: CredKey,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct CredKey {
-    user_ns: UserNsId,
+    user_ns: (u32, Row),
     euid: u32,
     egid: u32,
     capabilities: u64,
 }
 
 /// `kernel/graph.dot`
-pub(super) fn dot(look: &Look<'_>) -> Result<Vec<u8>> {
-    let graph = Graph::of(look.k);
+pub(super) fn dot(census: &Census) -> Vec<u8> {
+    let graph = Graph::of(census);
     let mut text =
         "digraph nslab {\n  rankdir=LR;\n  node [shape=box style=filled fontname=monospace fontsize=11];\n".to_owned();
     for (index, vertex) in graph.vertices.iter().enumerate() {
@@ -73,12 +72,12 @@ pub(super) fn dot(look: &Look<'_>) -> Result<Vec<u8>> {
         let _ = writeln!(text, "  n{from} -> n{to} [label=\"{label}\" fontsize=9{style}];");
     }
     text.push_str("}\n");
-    Ok(text.into_bytes())
+    text.into_bytes()
 }
 
 /// `kernel/graph.svg`
-pub(super) fn svg(look: &Look<'_>) -> Result<Vec<u8>> {
-    Ok(svg::draw(&Graph::of(look.k)).into_bytes())
+pub(super) fn svg(census: &Census) -> Vec<u8> {
+    svg::draw(&Graph::of(census)).into_bytes()
 }
 
 fn dot_escape(line: &str) -> String {
@@ -90,12 +89,11 @@ const FILLS: [&str; NS_TABLE.len()] =
     ["#f7c6c7", "#fde2b3", "#fff5b1", "#d4edbe", "#bfe8e0", "#cfe0fc", "#dcd0f7", "#f5cfe8"];
 
 impl Graph {
-    fn of(k: &Kernel) -> Graph {
-        let census = Census::take(k);
+    fn of(census: &Census) -> Graph {
         let mut graph = Graph::default();
-        let namespaces = graph.add_namespaces(&census);
-        let nsproxies = graph.add_nsproxies(k, &namespaces);
-        graph.add_tasks(&census, &namespaces, &nsproxies);
+        let namespaces = graph.add_namespaces(census);
+        let nsproxies = graph.add_nsproxies(census, &namespaces);
+        graph.add_tasks(census, &namespaces, &nsproxies);
         graph
     }
 
@@ -108,75 +106,75 @@ impl Graph {
         self.edges.push(Edge { from, to, label, dashed });
     }
 
-    fn add_namespaces(&mut self, census: &Census<'_>) -> BTreeMap<NsId, usize> {
-        let k = census.k;
-        let mut boxes = BTreeMap::new();
-        for &ns in k.ns_by_inum.values() {
-            let common = &k.namespaces[ns].common;
-            let mut lines = vec![k.ns_arg(ns).to_string(), format!("count {}", common.count)];
-            if common.pins > 0 {
-                lines.push(format!("pins {}", common.pins));
+    /// The boxes of the namespaces, by row.
+    fn add_namespaces(&mut self, census: &Census) -> Vec<usize> {
+        let boxes: Vec<usize> = census
+            .namespaces
+            .iter()
+            .map(|ns| {
+                let mut lines = vec![ns.text(), format!("count {}", ns.count)];
+                if ns.pins > 0 {
+                    lines.push(format!("pins {}", ns.pins));
+                }
+                self.vertex(lines, FILLS[ns.ns_type as usize], true)
+            })
+            .collect();
+        let init_user_ns = census.initial(NsType::User);
+        let mut rows: Vec<Row> = census.ns_rows().collect();
+        rows.sort_by_key(|&row| census.ns(row).slot);
+        for row in rows {
+            let (ns, from) = (census.ns(row), boxes[row as usize]);
+            if let Some(parent) = ns.parent {
+                self.edge(from, boxes[parent as usize], "parent", true);
             }
-            let fill = FILLS[k.namespaces[ns].ns_type() as usize];
-            boxes.insert(ns, self.vertex(lines, fill, true));
-        }
-        for (&ns, &from) in &boxes {
-            let parent = k.ns_parent(ns);
-            if let Some(parent) = parent {
-                self.edge(from, boxes[&parent], "parent", true);
-            }
-            let owner = k.ns_owner(ns).map(UserNsId::any);
-            let owner = owner.filter(|&owner| owner != k.init.user_ns.any() && Some(owner) != parent);
+            let owner = ns.owner.filter(|&owner| owner != init_user_ns && Some(owner) != ns.parent);
             if let Some(owner) = owner {
-                self.edge(from, boxes[&owner], "owner", true);
+                self.edge(from, boxes[owner as usize], "owner", true);
             }
         }
         boxes
     }
 
-    fn add_nsproxies(&mut self, k: &Kernel, namespaces: &BTreeMap<NsId, usize>) -> BTreeMap<NsProxyId, usize> {
-        let of_init = k.nsproxy_id_of(k.init.task);
-        let shared = of_init.map(|id| k.nsproxies[id].ids());
-        let mut boxes = BTreeMap::new();
-        for (id, nsproxy) in k.nsproxies.iter() {
-            let lines = vec![format!("nsproxy {}", id.index()), format!("count {}", nsproxy.count)];
+    /// The boxes of the nsproxies, by row.
+    fn add_nsproxies(&mut self, census: &Census, namespaces: &[usize]) -> Vec<usize> {
+        let of_init = census.tasks[0].nsproxy;
+        let shared = of_init.map(|row| census.nsproxies[row as usize].slots);
+        let mut boxes = Vec::new();
+        for (row, nsproxy) in (0..).zip(&census.nsproxies) {
+            let lines = vec![format!("nsproxy {}", nsproxy.index), format!("count {}", nsproxy.count)];
             let from = self.vertex(lines, "#e8e8e8", false);
-            boxes.insert(id, from);
-            for (slot, ns) in nsproxy.ids().into_iter().enumerate() {
-                let is_shared = Some(id) != of_init && shared.is_some_and(|shared| shared[slot] == ns);
-                let repeats = slot == Slot::TimeForChildren as usize && nsproxy.get(Slot::Time) == ns;
+            boxes.push(from);
+            for (slot, &ns) in nsproxy.slots.iter().enumerate() {
+                let is_shared = Some(row) != of_init && shared.is_some_and(|shared| shared[slot] == ns);
+                let repeats = slot == Slot::TimeForChildren as usize && nsproxy.slots[Slot::Time as usize] == ns;
                 if !is_shared && !repeats {
-                    self.edge(from, namespaces[&ns], slot_label(slot), false);
+                    self.edge(from, namespaces[ns as usize], slot_label(slot), false);
                 }
             }
         }
         boxes
     }
 
-    fn add_tasks(
-        &mut self,
-        census: &Census<'_>,
-        namespaces: &BTreeMap<NsId, usize>,
-        nsproxies: &BTreeMap<NsProxyId, usize>,
-    ) {
-        let k = census.k;
-        let mut groups: BTreeMap<Alike, Vec<TaskId>> = BTreeMap::new();
-        for &(_, task) in &census.tasks {
-            groups.entry(alike(k, task)).or_default().push(task);
+    fn add_tasks(&mut self, census: &Census, namespaces: &[usize], nsproxies: &[usize]) {
+        let mut groups: BTreeMap<Alike, Vec<&TaskRow>> = BTreeMap::new();
+        for task in &census.tasks {
+            groups.entry(alike(census, task)).or_default().push(task);
         }
         let mut creds: BTreeMap<CredKey, usize> = BTreeMap::new();
         for (alike, tasks) in groups {
-            let from = self.vertex(task_lines(k, &tasks), "#ffffff", false);
+            let from = self.vertex(task_lines(&tasks), "#ffffff", false);
+            let pid_ns = alike.pid_ns.1;
             match alike.nsproxy {
-                Some(id) => self.edge(from, nsproxies[&id], "", false),
-                None => self.edge(from, namespaces[&alike.pid_ns.any()], "pid", false),
+                Some(row) => self.edge(from, nsproxies[row as usize], "", false),
+                None => self.edge(from, namespaces[pid_ns as usize], "pid", false),
             }
-            if alike.nsproxy.is_some_and(|id| k.nsproxies[id].pid_ns_for_children() != alike.pid_ns) {
-                self.edge(from, namespaces[&alike.pid_ns.any()], "pid", false);
+            let for_children = |row: Row| census.nsproxies[row as usize].slots[Slot::PidForChildren as usize];
+            if alike.nsproxy.is_some_and(|row| for_children(row) != pid_ns) {
+                self.edge(from, namespaces[pid_ns as usize], "pid", false);
             }
             let cred = *creds.entry(alike.cred).or_insert_with(|| {
                 let vertex = self.vertex(cred_lines(alike.cred), "#f4f0e6", true);
-                self.edge(vertex, namespaces[&alike.cred.user_ns.any()], "user_ns", false);
+                self.edge(vertex, namespaces[alike.cred.user_ns.1 as usize], "user_ns", false);
                 vertex
             });
             self.edge(from, cred, "", false);
@@ -190,24 +188,24 @@ fn slot_label(slot: usize) -> &'static str {
     if for_children.contains(&slot) { "for children" } else { "" }
 }
 
-fn alike(k: &Kernel, task: TaskId) -> Alike {
-    let cred = k.cred_of(task);
+fn alike(census: &Census, task: &TaskRow) -> Alike {
+    let in_order = |row: Row| (census.ns(row).slot, row);
     Alike {
-        nsproxy: k.nsproxy_id_of(task),
-        pid_ns: k.task_active_pid_ns(task),
+        nsproxy: task.nsproxy,
+        pid_ns: in_order(task.pid_ns),
         cred: CredKey {
-            user_ns: cred.user_ns.id(),
-            euid: cred.ids.euid.0,
-            egid: cred.ids.egid.0,
-            capabilities: cred.effective.bits(),
+            user_ns: in_order(task.user_ns),
+            euid: task.euid,
+            egid: task.egid,
+            capabilities: task.capabilities,
         },
     }
 }
 
-fn task_lines(k: &Kernel, tasks: &[TaskId]) -> Vec<String> {
-    let named = tasks.iter().take(TASKS_NAMED).map(|&task| {
-        let dead = if k.tasks[task].is_dead() { " (dead)" } else { "" };
-        format!("{} {}{dead}", k.task_nr(task), comm(k, task))
+fn task_lines(tasks: &[&TaskRow]) -> Vec<String> {
+    let named = tasks.iter().take(TASKS_NAMED).map(|task| {
+        let is_dead = matches!(task.state, TaskState::Zombie | TaskState::Zapping);
+        format!("{} {}{}", task.pid, task.comm(), if is_dead { " (dead)" } else { "" })
     });
     let others = tasks.len().saturating_sub(TASKS_NAMED);
     named.chain((others > 0).then(|| format!("and {others} more"))).collect()
@@ -230,6 +228,7 @@ fn legend() -> impl Iterator<Item = (NsType, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::Kernel;
     use crate::script::Session;
 
     fn lab(script: &str) -> Kernel {
@@ -248,7 +247,7 @@ mod tests {
     #[test]
     fn tasks_alike_are_one_box_and_every_object_has_one() {
         let k = lab("A = 1 clone newnet\n1 clone\n1 clone\n$A exec \"a\\\"<b>&\\\\\"\n");
-        let graph = Graph::of(&k);
+        let graph = Graph::of(&Census::take(&k));
         // Eight initial namespaces and one more, two nsproxies, two groups of tasks, one cred.
         assert_eq!(graph.vertices.len(), 9 + 2 + 2 + 1);
         let dot = file(&k, "graph.dot");

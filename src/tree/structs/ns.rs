@@ -277,7 +277,7 @@ fn pins(k: &Kernel, id: NsId) -> String {
         let Some(files) = k.tasks[task].files.as_ref().map(Held::id).filter(|files| seen.insert(*files)) else {
             continue;
         };
-        for (fd, descriptor) in &k.files[files].fds {
+        for (fd, descriptor) in k.files[files].fds.entries() {
             if matches!(k.open_files[descriptor.file.id()].kind, FileKind::Ns(ns) if ns == id) {
                 let _ = writeln!(text, "fd {nr} {fd}");
             }

@@ -14,7 +14,7 @@ fn is_kill_safe(c: &Context<'_>, pid: i32, signo: i32) -> bool {
         } else {
             c.k.find_pid_ns(-pid, c.k.init.pid_ns).unwrap_or(c.k.pid_of(c.me))
         };
-        c.k.pgrp_members(group).contains(&c.k.init.task)
+        c.k.pgrp_members(group).any(|member| member == c.k.init.task)
     };
     match pid {
         -1 => !in_initial,

@@ -86,7 +86,7 @@ fn write_ids(text: &mut String, look: &Look<'_>, task: TaskId) {
 
 /// Slots of the descriptor table: 64, doubled as needed (`alloc_fdtable`).
 fn fd_size(files: &FilesStruct) -> u32 {
-    let used = files.fds.keys().next_back().map_or(0, |&highest| highest.unsigned_abs() + 1);
+    let used = files.fds.highest().map_or(0, |highest| highest.unsigned_abs() + 1);
     used.next_power_of_two().max(64)
 }
 

@@ -1,0 +1,190 @@
+//! How much memory the objects of a lab take: counted by their number and the bytes they carry, so that the same calls
+//! meet the limit at the same place on every machine.
+
+use super::Kernel;
+use super::ipc::mqueue::Mqueue;
+use super::mount::dentry::{Content, Dentry};
+use super::ns::{IpcNamespace, Namespace, NsState};
+use super::table::Table;
+
+/// What a lab may take unless it is told otherwise, in bytes.
+pub const MEMORY_MAX: u64 = 2 << 30;
+/// What an entry of a map or list costs besides its value, about.
+const ENTRY: usize = 48;
+/// Calls that are refused without counting again after a count that found no room.
+const REFUSALS: u32 = 256;
+
+/// The limit, and how far it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// In bytes.
+    pub max: u64,
+    /// At least what the objects take now: what they took when they were counted last, and all that calls may have added.
+    estimate: u64,
+    /// Calls that are refused before the next count.
+    refusals: u32,
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        Memory { max: MEMORY_MAX, estimate: 0, refusals: 0 }
+    }
+}
+
+impl Kernel {
+    /// Whether a call that adds at most `growth` bytes fits. Counting is left until the sum of what calls may have added
+    /// reaches the limit, so that it costs each of them next to nothing.
+    pub(crate) fn has_memory_for(&mut self, growth: usize) -> bool {
+        let growth = growth as u64;
+        if self.memory.estimate + growth > self.memory.max && self.memory.refusals == 0 {
+            self.memory.estimate = self.memory_used() as u64;
+        }
+        let fits = self.memory.estimate + growth <= self.memory.max;
+        if fits {
+            (self.memory.estimate, self.memory.refusals) = (self.memory.estimate + growth, 0);
+        } else {
+            self.memory.refusals = self.memory.refusals.checked_sub(1).unwrap_or(REFUSALS);
+        }
+        fits
+    }
+
+    /// The bytes that all objects take, about.
+    pub fn memory_used(&self) -> usize {
+        self.tasks_bytes() + self.files_bytes() + self.objects_bytes()
+    }
+
+    fn tasks_bytes(&self) -> usize {
+        let carried = self.tasks.iter().map(|(_, task)| {
+            let argv: usize = task.argv.iter().map(|word| ENTRY + word.len()).sum();
+            argv + task.comm.len() + ENTRY * (task.pending.len() + task.ptraced.len() + task.shm_created.len())
+        });
+        let queued =
+            self.signals.iter().map(|(_, signal)| ENTRY * (signal.shared_pending.len() + signal.threads.len()));
+        let levels = self.pids.iter().map(|(_, pid)| ENTRY * (pid.numbers.len() + pid.attached.group.len()));
+        let groups = self.creds.iter().map(|(_, cred)| 4 * cred.groups.len());
+        let attached = self.mms.iter().map(|(_, mm)| 2 * ENTRY * mm.attachments.len());
+        let undone = self.undo_lists.iter().flat_map(|(_, list)| list.sets.values()).map(|set| ENTRY * (1 + set.len()));
+        let carried = carried.chain(queued).chain(levels).chain(groups).chain(attached).chain(undone).sum::<usize>();
+        let tables =
+            [bytes(&self.tasks), bytes(&self.signals), bytes(&self.sighands), bytes(&self.mms), bytes(&self.fs)];
+        let more = [bytes(&self.pids), bytes(&self.creds), bytes(&self.nsproxies), bytes(&self.undo_lists)];
+        carried + tables.into_iter().chain(more).sum::<usize>()
+    }
+
+    fn files_bytes(&self) -> usize {
+        let descriptors = self.files.iter().map(|(_, files)| 2 * ENTRY * files.fds.len());
+        let dentries = self.vfs.dentries.iter().map(|(_, dentry)| dentry_bytes(dentry));
+        let mounts = self.vfs.mounts.iter().map(|(_, mount)| mount.source.as_ref().map_or(0, |source| source.len()));
+        let queues = self.mqueues.iter().map(|(_, queue)| mqueue_bytes(queue));
+        let carried: usize = descriptors.chain(dentries).chain(mounts).chain(queues).sum();
+        let tables = [bytes(&self.files), bytes(&self.open_files), bytes(&self.vfs.dentries), bytes(&self.vfs.sbs)];
+        let mounts = 4 * ENTRY * self.vfs.mounts.len() + bytes(&self.vfs.mounts) + bytes(&self.vfs.trees);
+        carried + mounts + bytes(&self.mqueues) + bytes(&self.mqueue_fs) + tables.into_iter().sum::<usize>()
+    }
+
+    fn objects_bytes(&self) -> usize {
+        let namespaces = self.namespaces.iter().map(|(_, ns)| ns_bytes(ns));
+        let cgroups = self.cgroup.table.iter().map(|(_, cgroup)| 2 * ENTRY + 2 * cgroup.name.len());
+        let devices = self.net.devices.iter().map(|(_, dev)| {
+            let altnames: usize = dev.altnames.iter().map(|name| ENTRY + name.len()).sum();
+            altnames + ENTRY * (1 + dev.inet.len() + dev.inet6.len())
+        });
+        let carried: usize = namespaces.chain(cgroups).chain(devices).sum();
+        let tables = [bytes(&self.namespaces), bytes(&self.cgroup.table), bytes(&self.net.devices)];
+        carried + bytes(&self.net.sockets) + bytes(&self.shm_files) + tables.into_iter().sum::<usize>()
+    }
+}
+
+/// The objects of a table themselves, and the number that leads to each from elsewhere.
+fn bytes<T>(table: &Table<T>) -> usize {
+    table.len() * (size_of::<T>() + ENTRY / 2)
+}
+
+fn dentry_bytes(dentry: &Dentry) -> usize {
+    let content = match &dentry.content {
+        Content::File(bytes) => bytes.capacity(),
+        Content::Symlink(text) => text.len(),
+        Content::Directory(_) | Content::Socket(_) => 0,
+    };
+    // The directory has the name too.
+    2 * (dentry.name.len() + ENTRY) + content
+}
+
+fn mqueue_bytes(queue: &Mqueue) -> usize {
+    let lists = queue.messages.values();
+    let bytes = |list: &std::collections::VecDeque<Vec<u8>>| list.iter().map(|text| ENTRY + text.len()).sum::<usize>();
+    queue.name.len() + lists.map(|list| ENTRY + bytes(list)).sum::<usize>()
+}
+
+fn ns_bytes(ns: &Namespace) -> usize {
+    let own = match &ns.state {
+        NsState::Ipc(ipc) => ipc_bytes(ipc),
+        NsState::Net(net) => ENTRY * (net.devices.len() + net.sockets.len() + net.netns_ids.len()),
+        NsState::Pid(pid) => ENTRY * pid.idr.len(),
+        // The others have nothing that grows.
+        _ => 0,
+    };
+    own + 4 * ns.common.extra_inums.len()
+}
+
+fn ipc_bytes(ipc: &IpcNamespace) -> usize {
+    let queues = ipc.msg_ids.objects.values().map(|queue| {
+        let texts: usize = queue.messages.iter().map(|message| ENTRY + message.text.len()).sum();
+        size_of_val(queue) + 2 * ENTRY + texts
+    });
+    let sets = ipc.sem_ids.objects.values().map(|set| size_of_val(set) + 2 * ENTRY + size_of_val(&set.sems[..]));
+    let segments = ipc.shm_ids.objects.values().map(|segment| size_of_val(segment) + 2 * ENTRY);
+    queues.chain(sets).chain(segments).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::errno::Errno;
+    use crate::script::Session;
+
+    fn run(k: &mut Kernel, line: &str) -> Result<(), Errno> {
+        Session::default().batch(k, line.as_bytes()).1.map(drop).map_err(|error| error.errno)
+    }
+
+    /// A kernel with room for so many bytes more.
+    fn kernel_with_room(bytes: u64) -> Kernel {
+        let mut k = Kernel::boot();
+        k.memory.max = k.memory_used() as u64 + bytes;
+        k
+    }
+
+    #[test]
+    fn everything_that_grows_ends_at_the_limit_and_the_lab_goes_on() {
+        for line in [
+            "1 clone",
+            "1 clone newnet newipc",
+            "1 semget private 32000 create",
+            "1 msgsnd 0 1 size=4000",
+            "1 open /tmp",
+            "1 ip link add d%d type dummy",
+            "1 mount --bind /tmp /tmp",
+            "1 clone newns",
+        ] {
+            let mut k = kernel_with_room(1 << 16);
+            run(&mut k, "1 msgget 1 create 0600\n1 prlimit nofile 100000:100000\n1 clone").unwrap();
+            run(&mut k, "1 write proc/sys/kernel/msgmnb 100000000\n1 msgctl 0 set qbytes=100000000").unwrap();
+            let ended = (0..2_000).find_map(|_| run(&mut k, line).err());
+            let over = k.memory_used() as u64 > k.memory.max + (1 << 13);
+            assert!(ended == Some(Errno::ENOMEM) && !over, "{line}: {ended:?}");
+            run(&mut k, "1 read proc/meminfo\n1 kill 2 SIGKILL\n1 wait 2").unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_used_again() {
+        let mut k = kernel_with_room(1 << 16);
+        while run(&mut k, "1 clone").is_ok() {}
+        let made = k.tasks.len();
+        run(&mut k, "1 sigaction SIGCHLD ignore\n1 kill -1 SIGKILL").unwrap();
+        let refused = (0..=REFUSALS + 1).filter(|_| run(&mut k, "1 clone").is_err()).count();
+        assert!(refused <= REFUSALS as usize);
+        while run(&mut k, "1 clone").is_ok() {}
+        assert!(k.tasks.len() > made / 2);
+    }
+}

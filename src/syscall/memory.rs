@@ -1,0 +1,100 @@
+//! The memory a lab may take (`--max-memory`), asked before each call that may add to it. Calls that look or take away
+//! are always possible.
+
+use super::ip::Ip;
+use super::mqueue::MqCall;
+use super::msg::MsgCall;
+use super::namei::NameCall;
+use super::sem::SemCall;
+use super::shm::ShmCall;
+use super::{CloneFlags, Syscall};
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::ipc::sem::{Sem, SemOp};
+use crate::kernel::mount::tree::Mount;
+use crate::kernel::ns::{NS_TABLE, Namespace};
+use crate::kernel::signal::SIGKILL;
+use crate::kernel::task::Task;
+use crate::kernel::{Kernel, TaskId};
+
+/// An object of the kernel and what refers to it, at most.
+const OBJECT: usize = 1024;
+/// A mount, its places in maps, and a mount that it makes elsewhere.
+const MOUNT: usize = 2 * size_of::<Mount>() + OBJECT;
+
+/// Whether the lab has room for what a call may add.
+///
+/// # Errors
+/// ENOMEM
+pub(super) fn check_room(k: &mut Kernel, me: TaskId, call: &Syscall) -> Result<()> {
+    let growth = growth(k, me, call);
+    if growth > 0 && !k.has_memory_for(growth) {
+        bail!(ENOMEM, "the objects of the lab take all of its memory, {} bytes (--max-memory)", k.memory.max);
+    }
+    Ok(())
+}
+
+/// Bytes that a call may add, at most, about.
+fn growth(k: &Kernel, me: TaskId, call: &Syscall) -> usize {
+    match call {
+        Syscall::Clone(args) => task_growth(k, me) + namespaces_growth(k, me, args.flags),
+        Syscall::Unshare { flags } => namespaces_growth(k, me, *flags) + descriptors(k, me),
+        Syscall::Exec { comm, argv } => argv.iter().map(|word| word.len() + OBJECT / 8).sum::<usize>() + comm.len(),
+        Syscall::Kill { signo, .. } | Syscall::Tgkill { signo, .. } | Syscall::PidfdSendSignal { signo, .. } => {
+            if *signo == SIGKILL {
+                0
+            } else {
+                OBJECT
+            }
+        }
+        Syscall::Setgroups { groups } => 4 * groups.len(),
+        Syscall::Open { .. } | Syscall::Dup { .. } | Syscall::PidfdGetfd { .. } | Syscall::Ioctl { .. } => OBJECT,
+        Syscall::Mount(_) | Syscall::OpenTree { .. } | Syscall::MoveMount { .. } => MOUNT * mounts(k, me),
+        Syscall::PivotRoot { .. } | Syscall::MountSetattr { .. } => MOUNT,
+        Syscall::Name(NameCall::Rmdir { .. } | NameCall::Unlink { .. }) => 0,
+        Syscall::Name(NameCall::Symlink { text, .. }) => OBJECT + text.len(),
+        Syscall::Name(_) => OBJECT,
+        Syscall::Msg(MsgCall::Snd { text, .. }) => OBJECT + usize::try_from(text.size()).unwrap_or(0),
+        Syscall::Msg(MsgCall::Get(_)) => OBJECT,
+        Syscall::Sem(SemCall::Get { nsems, .. }) => {
+            OBJECT + usize::try_from((*nsems).min(SEMS_MAX)).unwrap_or(0) * size_of::<Sem>()
+        }
+        Syscall::Sem(SemCall::Op { ops, .. }) => OBJECT + 4 * size_of::<SemOp>() * ops.len(),
+        Syscall::Shm(ShmCall::Get { .. } | ShmCall::At { .. }) => OBJECT,
+        Syscall::Mq(MqCall::Open(_) | MqCall::Notify { .. }) => OBJECT,
+        Syscall::Mq(MqCall::Send { text, .. }) => OBJECT + usize::try_from(text.size()).unwrap_or(0),
+        Syscall::Write { bytes, .. } => bytes.len(),
+        Syscall::Ip(Ip::LinkAdd(_) | Ip::LinkSet(_) | Ip::AltnameAdd { .. } | Ip::AddrAdd(_) | Ip::NetnsSet { .. }) => {
+            2 * OBJECT
+        }
+        Syscall::Bind(_) | Syscall::Connect(_) => 2 * OBJECT,
+        // These look, change what is there, or take away.
+        _ => 0,
+    }
+}
+
+/// Semaphores that a set may have at most, whatever `kernel.sem` says (`SEMMSL`).
+const SEMS_MAX: i32 = 65_536;
+
+fn task_growth(k: &Kernel, me: TaskId) -> usize {
+    let task = &k.tasks[me];
+    let argv: usize = task.argv.iter().map(|word| word.len() + OBJECT / 8).sum();
+    let attached = task.mm.as_ref().map_or(0, |mm| k.mms[mm.id()].attachments.len());
+    size_of::<Task>() + 3 * OBJECT + argv + OBJECT / 8 * attached + descriptors(k, me)
+}
+
+fn descriptors(k: &Kernel, me: TaskId) -> usize {
+    let files = k.tasks[me].files.as_ref();
+    OBJECT / 8 * files.map_or(0, |files| k.files[files.id()].fds.len())
+}
+
+fn namespaces_growth(k: &Kernel, me: TaskId, flags: u64) -> usize {
+    let kinds = NS_TABLE.iter().filter(|ops| flags & ops.clone_flag != 0).count();
+    let copied = if flags & CloneFlags::NEWNS.bits() != 0 { MOUNT * mounts(k, me) } else { 0 };
+    kinds * (size_of::<Namespace>() + 2 * OBJECT) + copied
+}
+
+/// How many mounts the caller sees.
+fn mounts(k: &Kernel, me: TaskId) -> usize {
+    k.mnt_ns_of(me).map_or(0, |ns| k.vfs.trees[k.tree_of(ns)].mounts.len())
+}
