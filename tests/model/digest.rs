@@ -3,11 +3,13 @@
 use std::fmt::{self, Debug, Write};
 use std::hash::{DefaultHasher, Hasher};
 
-use nslab::kernel::ns::NsState;
+use nslab::kernel::memory::Memory;
+use nslab::kernel::ns::{NsState, Slot};
 use nslab::kernel::{Kernel, TaskId};
 use nslab::syscall::Syscall;
 use nslab::syscall::ip::Ip;
 use nslab::syscall::sem::SemCall;
+use nslab::syscall::shm::ShmCall;
 
 /// One number for each part of a kernel, made of all that [`Debug`] shows of it.
 pub struct Digest(Vec<(&'static str, u64)>);
@@ -109,25 +111,29 @@ fn number(part: &impl Debug) -> u64 {
     hashing.0.finish()
 }
 
-/// What a refused call may use up, as on Linux: numbers of pids and of network devices. All that is taken out of a kernel
-/// for its digest.
+/// What a refused call may use up, as on Linux: numbers of pids and of network devices; and the room for what it might
+/// have added. All that is taken out of a kernel for its digest.
 struct UsedUp {
     /// Where the search for the next number of each pid and network namespace starts.
     cursors: Vec<i32>,
     devices_made: u32,
+    /// What calls may have added since the memory was counted last.
+    memory: Memory,
 }
 
 impl UsedUp {
     fn set_aside(k: &mut Kernel) -> UsedUp {
         let mut cursors = Vec::new();
         each_cursor(k, |cursor| cursors.push(std::mem::take(cursor)));
-        UsedUp { cursors, devices_made: std::mem::take(&mut k.net.devices_made) }
+        let devices_made = std::mem::take(&mut k.net.devices_made);
+        UsedUp { cursors, devices_made, memory: std::mem::take(&mut k.memory) }
     }
 
     fn put_back(self, k: &mut Kernel) {
         let mut kept = self.cursors.into_iter();
         each_cursor(k, |cursor| *cursor = kept.next().expect("as many as before"));
         k.net.devices_made = self.devices_made;
+        k.memory = self.memory;
     }
 }
 
@@ -153,10 +159,24 @@ pub fn left_behind(k: &Kernel, actor: TaskId, call: &Syscall) -> &'static [&'sta
         Syscall::Sem(SemCall::Op { ops, .. }) if ops.iter().any(|op| op.undo) => &["tasks", "undo_lists"],
         // The numbers before the one that is wrong.
         Syscall::Write { path, .. } if path.ends_with(b"kernel/sem") => &["namespaces"],
+        // It counts as attached for a moment; where that is forced a segment goes with its last attachment.
+        Syscall::Shm(ShmCall::At { .. }) if goes_with_the_last(k, actor) => &["namespaces", "pids", "tasks"],
         // The marks of what it has copied in vain: memory, queues, a time namespace.
         Syscall::Clone(_) if copies_marked(k, actor) => &["mqueues", "namespaces", "pids"],
+        // A pid namespace whose first process comes to nothing takes no other.
+        Syscall::Clone(_) if is_first(k, actor) => &["namespaces"],
         _ => &[],
     }
+}
+
+fn is_first(k: &Kernel, actor: TaskId) -> bool {
+    let next = k.task_ns(actor, Slot::PidForChildren).map(|ns| &k.namespaces[ns].state);
+    matches!(next, Some(NsState::Pid(pid_ns)) if pid_ns.child_reaper.is_none())
+}
+
+fn goes_with_the_last(k: &Kernel, actor: TaskId) -> bool {
+    let ipc = k.task_ns(actor, Slot::Ipc).map(|ns| &k.namespaces[ns].state);
+    matches!(ipc, Some(NsState::Ipc(ipc)) if ipc.shm_rmid_forced != 0)
 }
 
 fn copies_marked(k: &Kernel, actor: TaskId) -> bool {
