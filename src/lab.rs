@@ -200,11 +200,7 @@ pub fn attr(k: &Kernel, viewer: Viewer, node: Node) -> Result<Attr> {
         let ctl = u32::from(node == tree::ROOT);
         return Ok(Attr { nlink: attr.nlink + ctl, ..attr });
     };
-    if let Control::Verb(task, _) = file
-        && k.tasks.get(task).is_some_and(|task| task.is_dead())
-    {
-        bail!(ENOENT, "the dead have no control files");
-    }
+    check_makes_calls(k, file)?;
     let owned_as = match node.task() {
         Some(task) => Node { view: node.view, place: Place::Pid(task, 0) },
         None => tree::ROOT,
@@ -227,8 +223,22 @@ pub fn may_open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Res
     if node.task().is_some_and(|task| !k.tasks.contains(task)) {
         bail!(ENOENT, "the task of this file is gone");
     }
+    check_makes_calls(k, file)?;
     if flags.contains(OpenFlags::WRITE) && file.mode() & 0o200 == 0 {
         bail!(EACCES, "usage is there to be read");
+    }
+    Ok(())
+}
+
+/// The control files of a task go when it dies; its directory and `usage` stay until it is reaped.
+///
+/// # Errors
+/// ENOENT
+fn check_makes_calls(k: &Kernel, file: Control) -> Result<()> {
+    if let Control::Verb(task, _) = file
+        && k.tasks.get(task).is_some_and(|task| task.is_dead())
+    {
+        bail!(ENOENT, "the dead have no control files");
     }
     Ok(())
 }

@@ -132,7 +132,7 @@ impl Walk<'_> {
     }
 
     fn link(&self, path: &str, dir: Node, node: Node) {
-        let text = match tree::readlink(self.k, self.viewer, node) {
+        let text = match lab::readlink(self.k, self.viewer, node) {
             Ok(text) => String::from_utf8(text).unwrap(),
             Err(error) => {
                 assert!(matches!(error.errno, Errno::EACCES | Errno::ENOENT), "readlink {path}: {error}");
@@ -239,7 +239,7 @@ fn stale_nodes_give_errors() {
         assert!(opened.is_err() || !is_gone || is_dir, "{node:?} is gone and can be opened");
         for errno in [
             read(&k, viewer, node).err(),
-            tree::readlink(&k, viewer, node).err(),
+            lab::readlink(&k, viewer, node).err(),
             lab::readdir(&k, viewer, node).err(),
             lab::lookup(&k, viewer, node, b"x").err(),
         ] {

@@ -11,6 +11,7 @@ use fuser::{AccessFlags, FileAttr, INodeNo};
 use super::handle::{Answer, Handle, Handles, Results, State, lock, slice};
 use super::inode::{Identity, Inodes, Name, Told};
 use super::ioctl;
+use super::notify::Notices;
 use super::stream::Stream;
 use crate::errno::Result;
 use crate::host::Lab;
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     /// The task whose eyes serve those who have no others.
     pub(super) init: TaskId,
     pub(super) inodes: Arc<Inodes>,
+    pub(super) notices: Notices,
     pub(super) handles: Handles,
     pub(super) results: Results,
     /// The text of `kernel/trace`.
@@ -65,7 +67,7 @@ pub(super) struct Entry {
 }
 
 impl Shared {
-    pub(super) fn new(mut lab: Lab, owner: u32) -> Result<Shared> {
+    pub(super) fn new(mut lab: Lab, owner: u32, notices: Notices) -> Result<Shared> {
         let kernel = lab.kernel_mut()?;
         let init = kernel.init.task;
         kernel.trace.start(TRACE_STEPS);
@@ -73,6 +75,7 @@ impl Shared {
             lab: Arc::new(lab),
             init,
             inodes: Arc::new(Inodes::new()),
+            notices,
             handles: Handles::default(),
             results: Results::default(),
             trace: Mutex::default(),

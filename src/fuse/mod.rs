@@ -26,7 +26,6 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::SystemTime;
 
 use fuser::{
@@ -37,8 +36,7 @@ use fuser::{
 
 use answer::{Caller, Entry, Shared, host_type};
 use handle::State;
-use inode::Stale;
-use notify::{Notice, Notifier};
+use notify::Notifier;
 use write::Written;
 
 use crate::err;
@@ -58,7 +56,6 @@ pub use session::{Mounted, mount, open_device};
 #[derive(Debug)]
 struct LabFs {
     shared: Arc<Shared>,
-    notices: Sender<Notice>,
     /// For answers only: another thread makes the kernel drop what it has cached.
     connection: Notifier,
 }
@@ -109,20 +106,11 @@ fn caller(req: &Request) -> Caller {
 }
 
 impl LabFs {
-    /// Does `then`, which answers a request, when no reader can get from a cache what the request made stale.
-    fn after(&self, stale: Stale, then: impl FnOnce() + Send + 'static) {
-        if stale.is_empty() {
-            return then();
-        }
-        // The notifier lives longer than the session; should it not, the dropped reply answers EIO.
-        let _ = self.notices.send(Notice { stale, then: Box::new(then) });
-    }
-
     /// Writes to an open file.
     ///
     /// # Errors
     /// EBADF; EIO: what was done could not be noted.
-    fn write_file(&self, fh: u64, offset: u64, bytes: &[u8]) -> Result<(Written, Stale)> {
+    fn write_file(&self, fh: u64, offset: u64, bytes: &[u8]) -> Result<Written> {
         let done = caught(|| Ok(self.shared.write(&*self.shared.handle(fh)?, offset, bytes)))?;
         self.shared.lab.settle().map(|()| done)
     }
@@ -140,16 +128,15 @@ impl LabFs {
         self.shared.check_writer(caller).map(|()| true)
     }
 
-    /// Makes or removes a directory and answers at once: the host's kernel holds the directory above until then, and what
-    /// waits for caches may wait for that.
-    fn change_dir<T>(&self, change: impl FnOnce() -> (Result<T>, Stale), answer: impl FnOnce(Result<T>)) {
-        match caught(|| Ok(change())) {
-            Ok((result, stale)) => {
-                answer(self.shared.lab.settle().and(result));
-                self.after(stale, || ());
-            }
-            Err(error) => answer(Err(error)),
-        }
+    /// Makes or removes a directory and answers.
+    fn change_dir<T: Send + 'static>(
+        &self,
+        change: impl FnOnce() -> Result<T>,
+        answer: impl FnOnce(Result<T>) + Send + 'static,
+    ) {
+        let result = caught(change);
+        let result = self.shared.lab.settle().and(result);
+        self.shared.notices.after(move || answer(result));
     }
 
     /// Why a name in a directory of the tree cannot change; `otherwise` where the file system would be writable.
@@ -163,10 +150,8 @@ impl LabFs {
     /// Lets those tasks exit that do so after this operation, before the one who asked for it has the answer. It does not
     /// wait for caches: the one who asked may hold what that waits for.
     fn done(&self, op: Op, ino: u64) {
-        if let Ok(Some(stale)) = caught(|| Ok(self.shared.exits_after(op, ino))) {
-            let _ = self.shared.lab.settle();
-            self.after(stale, || ());
-        }
+        // Whatever becomes of it, who asked gets an answer.
+        let _ = caught(|| self.shared.exits_after(op, ino));
     }
 
     /// A line of `ctl/batch` whose end was never written ends with the file.
@@ -176,9 +161,8 @@ impl LabFs {
         if handle::lock(batch).tail.is_empty() {
             return;
         }
-        if let Ok((_, stale)) = self.write_file(fh, 0, b"\n") {
-            self.after(stale, || ());
-        }
+        // Nobody waits for what comes of it.
+        let _ = self.write_file(fh, 0, b"\n");
     }
 }
 
@@ -301,7 +285,7 @@ impl Filesystem for LabFs {
         reply: ReplyWrite,
     ) {
         match self.write_file(fh.0, offset, data) {
-            Ok((outcome, stale)) => self.after(stale, move || match &outcome.error {
+            Ok(outcome) => self.shared.notices.after(move || match &outcome.error {
                 Some(error) if outcome.written == 0 => reply.error(host_errno(error)),
                 _ => reply.written(u32::try_from(outcome.written).unwrap_or(u32::MAX)),
             }),

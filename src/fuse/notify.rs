@@ -4,12 +4,15 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::sync::mpsc::Receiver;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fuser::FileType;
 
 use super::answer::Entry;
+use super::handle::lock;
 use super::inode::{Inodes, Stale};
 
 const NOTIFY_INVAL_INODE: i32 = 2;
@@ -39,11 +42,61 @@ fn type_bits(kind: FileType) -> u32 {
     }
 }
 
-/// What the host's kernel has to drop, and what is done when no reader can get any of it from a cache any more: the answer
-/// to the request that made it stale.
-pub(super) struct Notice {
-    pub(super) stale: Stale,
-    pub(super) then: Box<dyn FnOnce() + Send>,
+/// A word to the thread that notifies.
+pub(super) enum Notice {
+    /// What the host's kernel has to drop.
+    Drop(Stale),
+    /// What is done when no reader can get from a cache what was stale before: the answer to a request.
+    Then(Box<dyn FnOnce() + Send>),
+}
+
+/// The way to the thread that notifies. Words arrive in the order of the changes they are about: a later change, or its
+/// answer, never goes past one whose caches are not yet dropped.
+#[derive(Debug)]
+pub(super) struct Notices {
+    sender: Mutex<Sender<Notice>>,
+    /// How many words are not yet done with.
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Notices {
+    pub(super) fn new() -> (Notices, Waiting) {
+        let (sender, receiver) = mpsc::channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let waits = Waiting { receiver, waiting: Arc::clone(&waiting) };
+        (Notices { sender: Mutex::new(sender), waiting }, waits)
+    }
+
+    /// Changes the lab, and has dropped what that made stale.
+    pub(super) fn change<T>(&self, change: impl FnOnce() -> (T, Stale)) -> T {
+        let sender = lock(&self.sender);
+        let (value, stale) = change();
+        if !stale.is_empty() {
+            self.send(&sender, Notice::Drop(stale));
+        }
+        value
+    }
+
+    /// Does `then` when no reader can get from a cache what the changes up to now made stale.
+    pub(super) fn after(&self, then: impl FnOnce() + Send + 'static) {
+        if self.waiting.load(Ordering::SeqCst) == 0 {
+            return then();
+        }
+        self.send(&lock(&self.sender), Notice::Then(Box::new(then)));
+    }
+
+    fn send(&self, sender: &Sender<Notice>, notice: Notice) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        // The notifier lives longer than the session; should it not, the dropped reply answers EIO.
+        let _ = sender.send(notice);
+    }
+}
+
+/// The other end of [`Notices`].
+#[derive(Debug)]
+pub(super) struct Waiting {
+    receiver: Receiver<Notice>,
+    waiting: Arc<AtomicUsize>,
 }
 
 /// What the host's kernel has of an inode.
@@ -85,10 +138,13 @@ impl Notifier {
 
     /// What the one thread that notifies does, until nobody is left to send. It holds no lock of the lab, and no other
     /// thread waits for it: what it waits for are answers and words of the host's kernel that the session's threads take.
-    pub(super) fn run(&self, inodes: &Inodes, notices: &Receiver<Notice>) {
-        for Notice { stale, then } in notices {
-            self.drop_stale(inodes, &stale);
-            then();
+    pub(super) fn run(&self, inodes: &Inodes, notices: &Waiting) {
+        for notice in &notices.receiver {
+            match notice {
+                Notice::Drop(stale) => self.drop_stale(inodes, &stale),
+                Notice::Then(then) => then(),
+            }
+            notices.waiting.fetch_sub(1, Ordering::SeqCst);
         }
     }
 

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread;
 
 use fuser::{Config, Session, SessionACL};
@@ -18,7 +18,7 @@ use super::LabFs;
 use super::answer::Shared;
 use super::error::MountError;
 use super::mountinfo::FS_TYPE;
-use super::notify::Notifier;
+use super::notify::{Notices, Notifier, Waiting};
 use super::options::Options;
 use super::point::{self, Point};
 use crate::host::Lab;
@@ -49,12 +49,13 @@ pub fn mount(lab: Lab, dir: &Path, options: &Options) -> Result<Mounted, MountEr
     let mut config = Config::default();
     config.n_threads = Some(thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX)));
     let lab = if options.realtime { lab.in_real_time() } else { lab };
-    let shared = Shared::new(lab, geteuid().as_raw());
+    let (notices, waiting) = Notices::new();
+    let shared = Shared::new(lab, geteuid().as_raw(), notices);
     let shared = Arc::new(shared.map_err(|error| MountError::Io(path.clone(), io::Error::other(error)))?);
     let lab = Arc::clone(&shared.lab);
     let device = attach(device, &path, options)?;
     let point = Point::of_new_mount(path, options.boot.as_deref())?;
-    match start(shared, device, config) {
+    match start(shared, waiting, device, config) {
         Ok(session) => Ok(Mounted { point, lab, session }),
         Err(error) => {
             point.detach()?;
@@ -160,12 +161,11 @@ fn receive_device(socket: &UnixStream) -> io::Result<Option<File>> {
 }
 
 /// Shakes hands with the host's kernel and starts the thread that notifies it.
-fn start(shared: Arc<Shared>, device: File, config: Config) -> io::Result<Session<LabFs>> {
+fn start(shared: Arc<Shared>, waiting: Waiting, device: File, config: Config) -> io::Result<Session<LabFs>> {
     let (notifier, inodes) = (Notifier::new(device.try_clone()?), Arc::clone(&shared.inodes));
-    let (notices, waiting) = mpsc::channel();
     // Who may use the mount at all is checked by the host's kernel.
     let connection = Notifier::new(device.try_clone()?);
-    let session = Session::from_fd(LabFs { shared, notices, connection }, device.into(), SessionACL::All, config)?;
+    let session = Session::from_fd(LabFs { shared, connection }, device.into(), SessionACL::All, config)?;
     thread::Builder::new().name("notifier".to_owned()).spawn(move || notifier.run(&inodes, &waiting))?;
     Ok(session)
 }

@@ -13,15 +13,14 @@ use crate::control::{self, VERBS};
 use crate::err;
 use crate::errno::{Error, Result};
 use crate::host::fault::Op;
-use crate::host::find_caller;
+use crate::host::{Lab, find_caller};
 use crate::kernel::change::Change;
 use crate::kernel::file::Bound;
 use crate::kernel::node::{Node, View};
 use crate::kernel::{Kernel, TaskId};
 use crate::lab::Control;
 use crate::script::{Call, Machine, Opened, Setup, setup};
-use crate::syscall::host::HostCall;
-use crate::syscall::{Outcome, Return, Syscall};
+use crate::syscall::{AnyCall, LabCall, Outcome, Return};
 
 /// Programs that write through a buffer of this many bytes, or a multiple, cut lines where it is full.
 const BUFFER: usize = 4096;
@@ -53,14 +52,14 @@ fn line(mut text: Vec<u8>) -> Vec<u8> {
 
 impl Shared {
     /// Does what was written to an open file, and makes the answer readable on it and on those that are opened later.
-    pub(super) fn write(&self, handle: &Handle, offset: u64, bytes: &[u8]) -> (Written, Stale) {
-        let mut calls = Calls { shared: self, stale: Stale::default() };
+    pub(super) fn write(&self, handle: &Handle, offset: u64, bytes: &[u8]) -> Written {
+        let mut calls = Calls { shared: self };
         let outcome = match (&handle.state, Control::of(handle.file.node.place)) {
             (State::Faults(refusal), _) => {
                 let outcome = Written::of(bytes.len(), calls.faults(bytes).map(|()| Vec::new()));
                 let reason = outcome.error.as_ref().map(|_| Answer::new(offset, outcome.answer.as_slice().into()));
                 *lock(refusal) = reason;
-                return (outcome, calls.stale);
+                return outcome;
             }
             (State::Batch(_, batch), _) => calls.lines(&mut lock(batch), bytes),
             (State::Control(_), Some(Control::Verb(task, row))) => {
@@ -77,25 +76,25 @@ impl Shared {
             }
             *lock(answer) = Answer::new(offset + outcome.written as u64, text);
         }
-        (outcome, calls.stale)
+        outcome
     }
 
     /// Makes a directory of a mode.
     ///
     /// # Errors
     /// Those of the call.
-    pub(super) fn mkdir(&self, caller: Caller, parent: u64, name: &OsStr, mode: u16) -> (Result<Entry>, Stale) {
-        let make = |dir| HostCall::MkdirAt { dir, name: name.as_bytes().to_vec(), mode };
-        let (made, stale) = self.change_dir(parent, name, make, |path| Setup::Mkdir { path, mode });
-        (made.and_then(|()| self.lookup(caller, parent, name)), stale)
+    pub(super) fn mkdir(&self, caller: Caller, parent: u64, name: &OsStr, mode: u16) -> Result<Entry> {
+        let make = |dir| LabCall::MkdirAt { dir, name: name.as_bytes().to_vec(), mode };
+        self.change_dir(parent, name, make, |path| Setup::Mkdir { path, mode })?;
+        self.lookup(caller, parent, name)
     }
 
     /// Removes a directory.
     ///
     /// # Errors
     /// Those of the call.
-    pub(super) fn rmdir(&self, parent: u64, name: &OsStr) -> (Result<()>, Stale) {
-        let remove = |dir| HostCall::RmdirAt { dir, name: name.as_bytes().to_vec() };
+    pub(super) fn rmdir(&self, parent: u64, name: &OsStr) -> Result<()> {
+        let remove = |dir| LabCall::RmdirAt { dir, name: name.as_bytes().to_vec() };
         self.change_dir(parent, name, remove, |path| Setup::Rmdir { path })
     }
 
@@ -103,35 +102,38 @@ impl Shared {
         &self,
         parent: u64,
         name: &OsStr,
-        call: impl FnOnce(Node) -> HostCall,
+        call: impl FnOnce(Node) -> LabCall,
         setup: impl FnOnce(Vec<u8>) -> Setup,
-    ) -> (Result<()>, Stale) {
-        let mut calls = Calls { shared: self, stale: Stale::default() };
+    ) -> Result<()> {
+        let mut calls = Calls { shared: self };
         let result = self.identity(parent).and_then(|identity| {
             let dir = identity.node;
             let path = [&self.path_of(dir, parent)[..], b"/", name.as_bytes()].concat();
             let setup = setup(path);
             let caller = |k: &Kernel| match setup.host_call(k) {
-                Ok((_, HostCall::MkdirAt { dir: there, .. } | HostCall::RmdirAt { dir: there, .. }))
+                Ok((_, AnyCall::Lab(LabCall::MkdirAt { dir: there, .. } | LabCall::RmdirAt { dir: there, .. })))
                     if there.place != dir.place =>
                 {
                     Err(err!(ENOENT, "the directory has been removed, and another one made in its place"))
                 }
                 _ => viewer(k, dir).map(|viewer| viewer.0),
             };
-            control::answer(calls.perform(caller, &Syscall::Host(call(dir)), |_| setup.to_string()))
+            control::answer(calls.perform(caller, &call(dir).into(), |_| setup.to_string()))
         });
-        (result.map(drop), calls.stale)
+        result.map(drop)
     }
 
-    /// Lets those tasks exit that are to do so after this operation; `None`: there are none.
-    pub(super) fn exits_after(&self, op: Op, ino: u64) -> Option<Stale> {
+    /// Lets those tasks exit that are to do so after this operation.
+    ///
+    /// # Errors
+    /// EIO: what was done could not be noted.
+    pub(super) fn exits_after(&self, op: Op, ino: u64) -> Result<()> {
         let tasks = self.lab.faults.exits_after(op, || self.inodes.full_path(ino));
         if tasks.is_empty() {
-            return None;
+            return Ok(());
         }
-        let mut calls = Calls { shared: self, stale: Stale::default() };
-        let exit = Call::new("exit", Vec::new()).ok()?;
+        let mut calls = Calls { shared: self };
+        let exit = Call::new("exit", Vec::new())?;
         for task in tasks {
             let live = |k: &Kernel| match k.tasks.get(task) {
                 Some(found) if !found.is_dead() => Ok(task),
@@ -140,7 +142,7 @@ impl Shared {
             // Who asked gets an answer whether the task could exit or not.
             let _ = calls.by(live, &exit);
         }
-        Some(calls.stale)
+        self.lab.settle()
     }
 
     /// A file's path from the top of the lab, `as/<pid>` in front where it is seen with the eyes of a task.
@@ -154,41 +156,36 @@ impl Shared {
     }
 }
 
-/// Calls on the lab, and what they made stale.
+/// Calls on the lab. What they make stale is on its way to the notifier when they return.
 struct Calls<'a> {
     shared: &'a Shared,
-    stale: Stale,
 }
 
 impl Calls<'_> {
     /// A call of the task a control file belongs to.
     fn control(&mut self, task: TaskId, call: &Call) -> Result<Vec<u8>> {
         match call.syscall {
-            Syscall::Attach { host_pid } => self.attach(|_| Ok(task), host_pid),
+            AnyCall::Lab(LabCall::Attach { host_pid }) => self.attach(|_| Ok(task), host_pid),
             _ => self.by(|_| Ok(task), call),
         }
     }
 
     fn by(&mut self, caller: impl FnOnce(&Kernel) -> Result<TaskId>, call: &Call) -> Result<Vec<u8>> {
-        let (result, changes) = self.shared.lab.call(caller, call);
-        self.forget(&changes);
-        control::answer(result)
+        control::answer(self.change(|lab| lab.call(caller, call)))
     }
 
     fn perform(
         &mut self,
         caller: impl FnOnce(&Kernel) -> Result<TaskId>,
-        call: &Syscall,
+        call: &AnyCall,
         line: impl FnOnce(&Kernel) -> String,
     ) -> Outcome {
-        let (result, changes) = self.shared.lab.perform(caller, call, |k, _| line(k));
-        self.forget(&changes);
-        result
+        self.change(|lab| lab.perform(caller, call, |k, _| line(k)))
     }
 
     fn attach(&mut self, task: impl FnOnce(&Kernel) -> Result<TaskId>, host_pid: u32) -> Result<Vec<u8>> {
-        self.shared.lab.attach(task, host_pid, None)?;
-        self.stale.names = true;
+        let names = Stale { names: true, ..Stale::default() };
+        self.shared.notices.change(|| (self.shared.lab.attach(task, host_pid, None), names))?;
         Ok(b"0".to_vec())
     }
 
@@ -196,7 +193,7 @@ impl Calls<'_> {
     fn content(&mut self, handle: &Handle, offset: u64, bytes: &[u8]) -> Written {
         let (file, pos) = (&handle.file, if handle.appends { 0 } else { offset });
         let path = self.shared.path_of(file.node, handle.ino);
-        let call = Syscall::Host(HostCall::WriteAt { file: file.clone(), pos, bytes: bytes.to_vec() });
+        let call = LabCall::WriteAt { file: file.clone(), pos, bytes: bytes.to_vec() }.into();
         let line = |k: &Kernel| {
             let again = setup::open(k, &path).is_ok_and(|again| is_same(&again, file));
             let opened = (!again).then_some(Opened { line: handle.opened, file: None });
@@ -214,24 +211,31 @@ impl Calls<'_> {
 
     /// Faults hold from the moment the write returns: nothing they are about is cached then.
     fn faults(&mut self, bytes: &[u8]) -> Result<()> {
-        let uncached = self.shared.lab.set_faults(bytes)?;
-        for path in &uncached.paths {
-            self.stale.extend(self.shared.inodes.stale_at(path));
-        }
-        let doomed: Vec<_> = uncached.tasks.into_iter().map(Change::Attrs).collect();
-        self.stale.extend(Stale { names: true, ..self.shared.inodes.stale(&doomed, self.shared.init) });
-        Ok(())
+        let Shared { lab, inodes, notices, init, .. } = self.shared;
+        notices.change(|| match lab.set_faults(bytes) {
+            Ok(uncached) => {
+                let doomed: Vec<_> = uncached.tasks.into_iter().map(Change::Attrs).collect();
+                let mut stale = Stale { names: true, ..inodes.stale(&doomed, *init) };
+                uncached.paths.iter().for_each(|path| stale.extend(inodes.stale_at(path)));
+                (Ok(()), stale)
+            }
+            Err(error) => (Err(error), Stale::default()),
+        })
     }
 
-    /// Makes the lab itself forget what changes made stale, and notes what the host's kernel has to.
-    fn forget(&mut self, changes: &[Change]) {
-        self.stale.extend(self.shared.inodes.stale(changes, self.shared.init));
-        for change in changes {
-            if let Change::Gone(task) = change {
-                self.shared.results.forget(*task);
-                self.shared.lab.viewers.forget(*task);
+    /// Makes a call; the lab itself forgets what it made stale, and the host's kernel has to.
+    fn change<T>(&self, call: impl FnOnce(&Lab) -> (T, Vec<Change>)) -> T {
+        let Shared { lab, inodes, notices, init, results, .. } = self.shared;
+        notices.change(|| {
+            let (result, changes) = call(lab);
+            for change in &changes {
+                if let Change::Gone(task) = change {
+                    results.forget(*task);
+                    lab.viewers.forget(*task);
+                }
             }
-        }
+            (result, inodes.stale(&changes, *init))
+        })
     }
 
     /// Executes the whole lines of what was written so far. A last line without its end is one too, unless the writer
@@ -271,7 +275,7 @@ fn is_same(now: &Bound, open: &Bound) -> bool {
 impl Machine for Calls<'_> {
     fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
         match call.syscall {
-            Syscall::Attach { host_pid } => self.attach(|k| find_caller(k, pid), host_pid),
+            AnyCall::Lab(LabCall::Attach { host_pid }) => self.attach(|k| find_caller(k, pid), host_pid),
             _ => self.by(|k| find_caller(k, pid), call),
         }
     }

@@ -19,6 +19,17 @@ pub const REASONS: &[(&str, &str, &str)] = &[
     ("syscall/wait.rs", "no child has anything to report yet: the call would block", "a control file answers 0"),
     ("syscall/socket.rs", "no port is free", "takes 28232 sockets"),
     ("syscall/mqueue.rs", "a name of {} bytes", "takes a line of 4096 bytes, more than a control file takes"),
+    ("kernel/ns/kind.rs", "{} is of another kind", "a row of the table is asked for its own kind"),
+    (
+        "syscall/memory.rs",
+        "the objects of the lab take all of its memory, {} bytes (--max-memory)",
+        "takes 2 GiB: tests of the limit lower it",
+    ),
+    (
+        "syscall/write.rs",
+        "the namespace this file is about is gone",
+        "only a file of a mount, open across the death of its namespace, gets there",
+    ),
     ("syscall/write.rs", "a file has at most {} bytes", "takes a line of a megabyte"),
     (
         "syscall/mqueue.rs",

@@ -6,10 +6,10 @@ use std::hash::{DefaultHasher, Hasher};
 use nslab::kernel::memory::Memory;
 use nslab::kernel::ns::{NsState, Slot};
 use nslab::kernel::{Kernel, TaskId};
-use nslab::syscall::Syscall;
 use nslab::syscall::ip::Ip;
 use nslab::syscall::sem::SemCall;
 use nslab::syscall::shm::ShmCall;
+use nslab::syscall::{AnyCall, LabCall, Syscall};
 
 /// One number for each part of a kernel, made of all that [`Debug`] shows of it.
 pub struct Digest(Vec<(&'static str, u64)>);
@@ -18,71 +18,17 @@ impl Digest {
     pub fn of(k: &mut Kernel) -> Digest {
         let aside = UsedUp::set_aside(k);
         // Named one by one: a new part has to come in here.
-        let Kernel {
-            tasks,
-            signals,
-            sighands,
-            mms,
-            fs,
-            files,
-            open_files,
-            undo_lists,
-            shm_files,
-            mqueue_fs,
-            mqueues,
-            pids,
-            creds,
-            ucounts,
-            nsproxies,
-            namespaces,
-            ns_by_inum,
-            vfs,
-            init,
-            cgroup,
-            net,
-            inums,
-            next_ns_id,
-            clock,
-            threads_max,
-            memory,
-            work,
-            changes,
-            trace,
-        } = &*k;
         macro_rules! parts {
-            ($($part:ident),+ $(,)?) => { vec![$((stringify!($part), number($part))),+] };
+            ($($part:ident)+) => {{
+                let Kernel { $($part),+ } = &*k;
+                vec![$((stringify!($part), number($part))),+]
+            }};
         }
-        let parts = parts![
-            tasks,
-            signals,
-            sighands,
-            mms,
-            fs,
-            files,
-            open_files,
-            undo_lists,
-            shm_files,
-            mqueue_fs,
-            mqueues,
-            pids,
-            creds,
-            ucounts,
-            nsproxies,
-            namespaces,
-            ns_by_inum,
-            vfs,
-            init,
-            cgroup,
-            net,
-            inums,
-            next_ns_id,
-            clock,
-            threads_max,
-            memory,
-            work,
-            changes,
-            trace,
-        ];
+        let parts = parts!(
+            tasks signals sighands mms fs files open_files undo_lists shm_files mqueue_fs mqueues pids creds ucounts
+            nsproxies namespaces ns_by_inum vfs init cgroup net inums next_ns_id clock threads_max memory work changes
+            trace
+        );
         aside.put_back(k);
         Digest(parts)
     }
@@ -126,7 +72,9 @@ impl UsedUp {
         let mut cursors = Vec::new();
         each_cursor(k, |cursor| cursors.push(std::mem::take(cursor)));
         let devices_made = std::mem::take(&mut k.net.devices_made);
-        UsedUp { cursors, devices_made, memory: std::mem::take(&mut k.memory) }
+        let memory = std::mem::take(&mut k.memory);
+        k.memory.max = memory.max;
+        UsedUp { cursors, devices_made, memory }
     }
 
     fn put_back(self, k: &mut Kernel) {
@@ -149,22 +97,26 @@ fn each_cursor(k: &mut Kernel, mut visit: impl FnMut(&mut i32)) {
 }
 
 /// The parts that this call may change though it is refused, as on Linux.
-pub fn left_behind(k: &Kernel, actor: TaskId, call: &Syscall) -> &'static [&'static str] {
+pub fn left_behind(k: &Kernel, actor: TaskId, call: &AnyCall) -> &'static [&'static str] {
     match call {
         // It does several things one by one, and keeps those before the one that failed.
-        Syscall::Ip(Ip::LinkSet(_)) => &["namespaces", "net"],
+        AnyCall::Lab(LabCall::Ip(Ip::LinkSet(_))) => &["namespaces", "net"],
         // The device of one end is made, and goes when that of the other cannot be.
-        Syscall::Ip(Ip::LinkAdd(add)) if add.kind == "veth" => &["namespaces", "net"],
+        AnyCall::Lab(LabCall::Ip(Ip::LinkAdd(add))) if add.kind == "veth" => &["namespaces", "net"],
         // The place for what it would have undone.
-        Syscall::Sem(SemCall::Op { ops, .. }) if ops.iter().any(|op| op.undo) => &["tasks", "undo_lists"],
+        AnyCall::Linux(Syscall::Sem(SemCall::Op { ops, .. })) if ops.iter().any(|op| op.undo) => {
+            &["tasks", "undo_lists"]
+        }
         // The numbers before the one that is wrong.
-        Syscall::Write { path, .. } if path.ends_with(b"kernel/sem") => &["namespaces"],
+        AnyCall::Lab(LabCall::Write { path, .. }) if path.ends_with(b"kernel/sem") => &["namespaces"],
         // It counts as attached for a moment; where that is forced a segment goes with its last attachment.
-        Syscall::Shm(ShmCall::At { .. }) if goes_with_the_last(k, actor) => &["namespaces", "pids", "tasks"],
+        AnyCall::Linux(Syscall::Shm(ShmCall::At { .. })) if goes_with_the_last(k, actor) => {
+            &["namespaces", "pids", "tasks"]
+        }
         // The marks of what it has copied in vain: memory, queues, a time namespace.
-        Syscall::Clone(_) if copies_marked(k, actor) => &["mqueues", "namespaces", "pids"],
+        AnyCall::Linux(Syscall::Clone(_)) if copies_marked(k, actor) => &["mqueues", "namespaces", "pids"],
         // A pid namespace whose first process comes to nothing takes no other.
-        Syscall::Clone(_) if is_first(k, actor) => &["namespaces"],
+        AnyCall::Linux(Syscall::Clone(_)) if is_first(k, actor) => &["namespaces"],
         _ => &[],
     }
 }
@@ -180,6 +132,6 @@ fn goes_with_the_last(k: &Kernel, actor: TaskId) -> bool {
 }
 
 fn copies_marked(k: &Kernel, actor: TaskId) -> bool {
-    let is_attached = k.tasks[actor].mm.as_ref().is_some_and(|mm| !k.mms[mm.id()].attachments.is_empty());
+    let is_attached = k.mm_of(actor).is_some_and(|mm| !mm.attachments.is_empty());
     is_attached || k.mqueues.iter().any(|(_, queue)| queue.notify.is_some()) || k.is_time_switch_due(actor)
 }
