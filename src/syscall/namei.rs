@@ -8,7 +8,7 @@ use crate::kernel::capability::Cap;
 use crate::kernel::cred::{Kgid, Kuid};
 use crate::kernel::mount::dentry::{Content, NewDentry};
 use crate::kernel::mount::site::Path;
-use crate::kernel::node::{MQUEUE_ROOT, Node, Place, View};
+use crate::kernel::node::{Node, Place, Top, View};
 use crate::kernel::{DentryId, Kernel, TaskId};
 use crate::tree::{self, DirUse, FileType, Last, Viewer};
 
@@ -123,7 +123,7 @@ fn check_ids(k: &Kernel, me: TaskId, dir: Node) -> Result<()> {
 
 /// What a directory of any kind asks of who adds a file.
 fn check_room(k: &Kernel, me: TaskId, dir: Node) -> Result<()> {
-    if !matches!(dir.place, Place::Dentry(_) | Place::Cgroup(_, None) | MQUEUE_ROOT) {
+    if !matches!(dir.place, Place::Dentry(_) | Place::Cgroup(_, None) | Place::Top(Top::Mqueue)) {
         bail!(ENOENT, "this file system makes its own files");
     }
     if k.is_unlinked(dir.place) {
@@ -244,7 +244,7 @@ pub(super) fn create_file(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()>
     if path.ends_with(b"/") {
         bail!(EISDIR, "a slash at the end asks for a directory");
     }
-    if dir.place == MQUEUE_ROOT {
+    if dir.place == Place::Top(Top::Mqueue) {
         check_room(k, me, dir)?;
         return mqueue::create_at(k, me, dir, name);
     }
@@ -393,7 +393,7 @@ fn check_empty(k: &Kernel, id: DentryId) -> Result<()> {
 fn unlink(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
     let (dir, last) = tree::resolve_parent(k, me, path)?;
     let Last::Name(name) = last else { bail!(EISDIR, "the path ends in no name") };
-    if dir.place == MQUEUE_ROOT {
+    if dir.place == Place::Top(Top::Mqueue) {
         check_room(k, me, dir)?;
         mqueue::unlink_at(k, me, dir, name)?;
         return Ok(());
@@ -424,7 +424,7 @@ fn rename(k: &mut Kernel, me: TaskId, old: &[u8], new: &[u8]) -> Result<()> {
     let (Some(Place::Dentry(id)), Place::Dentry(from), Place::Dentry(dir)) =
         (tree::child_place(k, Viewer(me), old_dir, old_name), old_dir.place, new_dir.place)
     else {
-        if is_fixed(old_dir) && old_dir.place != MQUEUE_ROOT {
+        if is_fixed(old_dir) && old_dir.place != Place::Top(Top::Mqueue) {
             // Such a file system finds no name that is not there, not even one that is to be made.
             tree::lookup(k, Viewer(me), old_dir, old_name)?;
             tree::lookup(k, Viewer(me), new_dir, new_name)?;
