@@ -7,11 +7,12 @@ use super::msg::MsgCall;
 use super::namei::NameCall;
 use super::sem::SemCall;
 use super::shm::ShmCall;
-use super::{CloneFlags, Syscall};
+use super::{AnyCall, CloneFlags, LabCall, Syscall};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::ipc::sem::{Sem, SemOp};
 use crate::kernel::mount::tree::Mount;
+use crate::kernel::node::Place;
 use crate::kernel::ns::{NS_TABLE, Namespace};
 use crate::kernel::signal::SIGKILL;
 use crate::kernel::task::Task;
@@ -26,8 +27,12 @@ const MOUNT: usize = 2 * size_of::<Mount>() + OBJECT;
 ///
 /// # Errors
 /// ENOMEM
-pub(super) fn check_room(k: &mut Kernel, me: TaskId, call: &Syscall) -> Result<()> {
-    let growth = growth(k, me, call);
+pub(super) fn check_room(k: &mut Kernel, me: TaskId, call: &AnyCall) -> Result<()> {
+    let growth = match call {
+        AnyCall::Linux(call) => growth(k, me, call),
+        AnyCall::Lab(call) => lab_growth(call),
+        AnyCall::Tick { .. } => 0,
+    };
     if growth > 0 && !k.has_memory_for(growth) {
         bail!(ENOMEM, "the objects of the lab take all of its memory, {} bytes (--max-memory)", k.memory.max);
     }
@@ -63,13 +68,23 @@ fn growth(k: &Kernel, me: TaskId, call: &Syscall) -> usize {
         Syscall::Shm(ShmCall::Get { .. } | ShmCall::At { .. }) => OBJECT,
         Syscall::Mq(MqCall::Open(_) | MqCall::Notify { .. }) => OBJECT,
         Syscall::Mq(MqCall::Send { text, .. }) => OBJECT + usize::try_from(text.size()).unwrap_or(0),
-        Syscall::Write { bytes, .. } => bytes.len(),
-        Syscall::Ip(Ip::LinkAdd(_) | Ip::LinkSet(_) | Ip::AltnameAdd { .. } | Ip::AddrAdd(_) | Ip::NetnsSet { .. }) => {
-            2 * OBJECT
-        }
-        Syscall::Bind(_) | Syscall::Connect(_) => 2 * OBJECT,
         // These look, change what is there, or take away.
         _ => 0,
+    }
+}
+
+/// As [`growth`].
+fn lab_growth(call: &LabCall) -> usize {
+    match call {
+        LabCall::Write { bytes, .. } => bytes.len(),
+        LabCall::WriteAt { file, bytes, .. } if matches!(file.node.place, Place::Dentry(_)) => bytes.len(),
+        LabCall::Touch { .. } | LabCall::MkdirAt { .. } => OBJECT,
+        LabCall::Ip(Ip::LinkAdd(_) | Ip::LinkSet(_) | Ip::AltnameAdd { .. } | Ip::AddrAdd(_) | Ip::NetnsSet { .. }) => {
+            2 * OBJECT
+        }
+        LabCall::Bind(_) | LabCall::Connect(_) => 2 * OBJECT,
+        LabCall::Ip(_) | LabCall::WriteAt { .. } | LabCall::RmdirAt { .. } => 0,
+        LabCall::Read { .. } | LabCall::Ls { .. } | LabCall::Clock { .. } | LabCall::Attach { .. } => 0,
     }
 }
 
@@ -79,13 +94,12 @@ const SEMS_MAX: i32 = 65_536;
 fn task_growth(k: &Kernel, me: TaskId) -> usize {
     let task = &k.tasks[me];
     let argv: usize = task.argv.iter().map(|word| word.len() + OBJECT / 8).sum();
-    let attached = task.mm.as_ref().map_or(0, |mm| k.mms[mm.id()].attachments.len());
+    let attached = k.mm_of(me).map_or(0, |mm| mm.attachments.len());
     size_of::<Task>() + 3 * OBJECT + argv + OBJECT / 8 * attached + descriptors(k, me)
 }
 
 fn descriptors(k: &Kernel, me: TaskId) -> usize {
-    let files = k.tasks[me].files.as_ref();
-    OBJECT / 8 * files.map_or(0, |files| k.files[files.id()].fds.len())
+    OBJECT / 8 * k.files_of(me).map_or(0, |files| files.fds.len())
 }
 
 fn namespaces_growth(k: &Kernel, me: TaskId, flags: u64) -> usize {

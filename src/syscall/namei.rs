@@ -28,10 +28,6 @@ pub enum NameCall {
     Rmdir {
         path: Vec<u8>,
     },
-    /// What touch(1) does.
-    Touch {
-        path: Vec<u8>,
-    },
     Unlink {
         path: Vec<u8>,
     },
@@ -57,7 +53,6 @@ pub(super) fn sys_name(k: &mut Kernel, me: TaskId, call: &NameCall) -> Outcome {
     match call {
         NameCall::Mkdir { path } => mkdir(k, me, path),
         NameCall::Rmdir { path } => rmdir(k, me, path),
-        NameCall::Touch { path } => touch(k, me, path),
         NameCall::Unlink { path } => unlink(k, me, path),
         NameCall::Rename { old, new } => rename(k, me, old, new),
         NameCall::Symlink { text, path } => symlink(k, me, text, path),
@@ -214,16 +209,16 @@ fn new_name<'p>(k: &Kernel, me: TaskId, path: &'p [u8]) -> Result<(Node, &'p [u8
 /// # Errors
 /// Those of [`tree::resolve_file`] but ENOENT; EROFS; EACCES: neither the caller's nor for it to write; as
 /// [`create_file`].
-fn touch(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
+pub(super) fn sys_touch(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
     match tree::resolve_file(k, me, path, true) {
         Ok(node) => {
             tree::check_writable(k, node)?;
             check_touch(k, me, node)?;
         }
         Err(error) if error.errno == Errno::ENOENT => create_file(k, me, path)?,
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     }
-    Ok(())
+    Ok(Return::DONE)
 }
 
 /// Who may set the times of a file to now: its owner, and who may write to it (`setattr_prepare`).
@@ -321,7 +316,7 @@ fn deletable(k: &Kernel, me: TaskId, dir: Node, name: &[u8], victim: Option<Vict
 /// # Errors
 /// EBUSY: something is mounted on it in the caller's mount namespace.
 fn check_no_mountpoint(k: &Kernel, me: TaskId, place: Place) -> Result<()> {
-    let own = k.mnt_ns_of(me).expect("only a live task makes calls");
+    let own = k.current_nsproxy(me).mnt_ns();
     if k.is_mountpoint_in(place, k.tree_of(own)) {
         bail!(EBUSY, "something is mounted on it in {}", k.ns_arg(own));
     }

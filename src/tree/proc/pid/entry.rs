@@ -173,12 +173,12 @@ impl Family for TaskFile {
         let (k, task) = (look.k, self.dir.task);
         match self.entry().open {
             OpenCheck::Nothing => Ok(()),
-            OpenCheck::MmIfAny if k.tasks[task].mm.is_none() => Ok(()),
-            OpenCheck::Mm if k.tasks[task].mm.is_none() => {
+            OpenCheck::MmIfAny if k.tasks[task].live.is_none() => Ok(()),
+            OpenCheck::Mm if k.tasks[task].live.is_none() => {
                 bail!(ESRCH, "pid {} has no memory any more", k.task_nr(task))
             }
             OpenCheck::Mm | OpenCheck::MmIfAny => look.check_ptrace(task),
-            OpenCheck::Mounts(_) if k.tasks[task].nsproxy.is_none() => {
+            OpenCheck::Mounts(_) if k.tasks[task].live.is_none() => {
                 bail!(EINVAL, "pid {} is a zombie and in no mount namespace", k.task_nr(task))
             }
             OpenCheck::Mounts(_) => Ok(()),
