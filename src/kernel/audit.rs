@@ -15,7 +15,7 @@ use super::file::FileKind;
 use super::net::SocketId;
 use super::ns::NS_TABLE;
 use super::table::Id;
-use super::task::{Mm, TaskState};
+use super::task::{Live, Mm, TaskState};
 use super::ucounts::{UCOUNT_KINDS, UCOUNT_RLIMITS, UcountRlimit, UcountsId};
 use super::{
     CredId, FileId, Kernel, MqueueFsId, MqueueId, NsId, NsProxyId, PidId, PidNsId, SbId, ShmFileId, SignalId, TaskId,
@@ -183,16 +183,14 @@ fn audit_counts(k: &Kernel, wrong: &mut Vec<String>) {
         named.cred(task.cred.id());
         named.pid(task.thread_pid.id());
         named.bump((Kind::Sighand, task.sighand.id().serial()));
-        for (kind, serial) in [
-            (Kind::Mm, task.mm.as_ref().map(|h| h.id().serial())),
-            (Kind::Fs, task.fs.as_ref().map(|h| h.id().serial())),
-            (Kind::Files, task.files.as_ref().map(|h| h.id().serial())),
-            (Kind::NsProxy, task.nsproxy.as_ref().map(|h| h.id().serial())),
-            (Kind::UndoList, task.undo_list.as_ref().map(|h| h.id().serial())),
-        ] {
-            if let Some(serial) = serial {
-                named.bump((kind, serial));
-            }
+        if let Some(Live { mm, fs, files, nsproxy }) = &task.live {
+            named.bump((Kind::Mm, mm.id().serial()));
+            named.bump((Kind::Fs, fs.id().serial()));
+            named.bump((Kind::Files, files.id().serial()));
+            named.bump((Kind::NsProxy, nsproxy.id().serial()));
+        }
+        if let Some(undo_list) = &task.undo_list {
+            named.bump((Kind::UndoList, undo_list.id().serial()));
         }
     }
     cgroup::audit(k, &mut named, wrong);
@@ -277,10 +275,7 @@ impl Named {
 
 fn audit_tasks(k: &Kernel, wrong: &mut Vec<String>) {
     for (id, task) in k.tasks.iter() {
-        let has = [task.mm.is_some(), task.fs.is_some(), task.files.is_some(), task.nsproxy.is_some()];
-        if has != [!task.is_dead(); 4] {
-            wrong.push(format!("task {id:?} in state {:?} has {has:?}", task.state));
-        }
+        differ(wrong, (id, task.state, "live"), task.live.is_some(), !task.is_dead());
         let Some(signal) = k.signals.get(task.signal) else {
             wrong.push(format!("task {id:?} belongs to a freed process"));
             continue;

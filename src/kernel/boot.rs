@@ -20,7 +20,7 @@ use super::refcount::Held;
 use super::signal::{Rlimit, Rlimits, SIGCHLD, Sighand, SignalStruct};
 use super::table::Id;
 use super::table::{LowestFree, Table};
-use super::task::{ChildList, Mm, SiblingLinks, Task, TaskState};
+use super::task::{ChildList, Live, Mm, SiblingLinks, Task, TaskState};
 use super::trace::Trace;
 use super::ucounts::{UcountRlimit, UcountsTable};
 use super::{InitObjects, Kernel, NsId, UserNsId};
@@ -126,6 +126,7 @@ impl Kernel {
             Attachments { task: Some(init), process: Some(signal), group: BTreeSet::from([signal]), session: 1 };
         let pid_ns = &mut self.namespaces[self.init.pid_ns];
         pid_ns.child_reaper = Some(init);
+        let mm = Mm { users: 0, dumpable: true, user_ns: mm_ns, attachments: shm::Attachments::new() };
         let task = Task {
             comm: b"init".to_vec(),
             argv: vec![b"init".to_vec()],
@@ -135,15 +136,12 @@ impl Kernel {
             sighand: self.sighands.insert_held(Sighand::default()),
             cred,
             was_dumpable: false,
-            mm: Some(self.mms.insert_held(Mm {
-                users: 0,
-                dumpable: true,
-                user_ns: mm_ns,
-                attachments: shm::Attachments::new(),
-            })),
-            fs: Some(self.fs.insert_held(fs)),
-            files: Some(self.files.insert_held(FilesStruct::default())),
-            nsproxy: Some(nsproxy),
+            live: Some(Live {
+                mm: self.mms.insert_held(mm),
+                fs: self.fs.insert_held(fs),
+                files: self.files.insert_held(FilesStruct::default()),
+                nsproxy,
+            }),
             cgroup: self.cgroup.table.hold(self.cgroup.root()),
             cgroup_join: 0,
             undo_list: None,

@@ -298,16 +298,16 @@ impl Kernel {
 
     /// Whether the task's mm is dumpable (`get_dumpable`).
     pub fn is_dumpable(&self, task: TaskId) -> bool {
-        self.tasks[task].mm.as_ref().is_some_and(|mm| self.mms[mm.id()].dumpable)
+        self.mm_of(task).is_some_and(|mm| mm.dumpable)
     }
 
     /// Sets the dumpability of the task's mm; files of all that use it may change owner (`set_dumpable`).
     pub(crate) fn set_dumpable(&mut self, task: TaskId, dumpable: bool) {
-        let Some(mm) = self.tasks[task].mm.as_ref().map(Held::id) else { return };
+        let Some(mm) = self.tasks[task].live.as_ref().map(|live| live.mm.id()) else { return };
         if std::mem::replace(&mut self.mms[mm].dumpable, dumpable) == dumpable {
             return;
         }
-        let uses_mm = |task: &Task| task.mm.as_ref().is_some_and(|held| held.id() == mm);
+        let uses_mm = |task: &Task| task.live.as_ref().is_some_and(|live| live.mm.id() == mm);
         let users = self.tasks.iter().filter(|(_, task)| uses_mm(task)).map(|(id, _)| Change::Attrs(id));
         self.changes.extend(users);
     }

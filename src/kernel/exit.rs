@@ -6,7 +6,7 @@ use super::file::FilesStruct;
 use super::mount::umount::Umounting;
 use super::refcount::Held;
 use super::signal::{SIGCHLD, SIGCONT, SIGHUP, SIGKILL, Sender, sigmask};
-use super::task::TaskState;
+use super::task::{Live, Mm, TaskState};
 use super::ucounts::UcountRlimit;
 use super::{Kernel, PidId, PidNsId, SignalId, TaskId, TreeId};
 
@@ -113,23 +113,20 @@ impl Kernel {
     /// `cgroup_exit`, in Linux's order.
     fn exit_resources(&mut self, task: TaskId) {
         self.tasks[task].was_dumpable = self.is_dumpable(task);
-        self.put_mm(task);
-        self.exit_sem(task);
-        self.exit_shm(task);
-        if let Some(files) = self.tasks[task].files.take() {
+        if let Some(Live { mm, fs, files, nsproxy }) = self.tasks[task].live.take() {
+            self.put_mm(task, mm);
+            self.exit_sem(task);
+            self.exit_shm(task);
             self.put_files(task, files);
-        }
-        if let Some(fs) = self.tasks[task].fs.take() {
             self.put_fs(fs);
+            self.exit_task_namespaces(task, nsproxy);
         }
-        self.switch_task_namespaces(task, None);
         self.cgroup_exit(task);
     }
 
-    pub(crate) fn put_mm(&mut self, task: TaskId) {
-        if let Some(mm) = self.tasks[task].mm.take()
-            && let Some(mut freed) = self.mms.release(mm)
-        {
+    /// The task lets go of an address space; the last user detaches all that is attached to it.
+    pub(crate) fn put_mm(&mut self, task: TaskId, mm: Held<Mm>) {
+        if let Some(mut freed) = self.mms.release(mm) {
             self.close_attachments(task, &mut freed);
             self.put_ns(freed.user_ns);
         }

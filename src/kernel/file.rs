@@ -168,8 +168,7 @@ impl Counted for FsStruct {
 
 impl Kernel {
     pub fn descriptor_at(&self, task: TaskId, fd: i32) -> Option<&Descriptor> {
-        let files = self.tasks[task].files.as_ref()?;
-        self.files[files.id()].fds.peek(fd)
+        self.files_of(task)?.fds.peek(fd)
     }
 
     /// The open file behind descriptor `fd` of a task.

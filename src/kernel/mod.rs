@@ -3,7 +3,7 @@
 //!
 //! Invariants (recomputed from scratch by [`audit`]):
 //! * every reference count is the number of its [`Held`](refcount::Held) values;
-//! * a zombie has no nsproxy, mm, fs or files; it keeps its struct pid and its cred;
+//! * a zombie has no nsproxy, mm, fs or files (no [`Live`](task::Live)); it keeps its struct pid and its cred;
 //! * a number is in a pid namespace's idr exactly while its struct pid is attached to a task as PID, TGID, PGID or SID;
 //! * the charge in a ucounts object is the number of live namespaces charged to it or to a descendant.
 

@@ -51,7 +51,7 @@ impl Kernel {
 
     /// The nsproxy of the task that makes a call. Panics on a zombie, which makes none.
     pub fn current_nsproxy(&self, task: TaskId) -> &NsProxy {
-        self.nsproxy_of(task).expect("only a live task makes calls")
+        &self.nsproxies[self.live(task).nsproxy.id()]
     }
 }
 
@@ -142,18 +142,21 @@ impl Kernel {
         self.task_ns(task, Slot::Time) != self.task_ns(task, Slot::TimeForChildren)
     }
 
-    /// Gives a task another nsproxy, or none at its exit, and drops the old one (`switch_task_namespaces`).
-    pub(crate) fn switch_task_namespaces(&mut self, task: TaskId, new: Option<Held<NsProxy>>) {
-        let old = std::mem::replace(&mut self.tasks[task].nsproxy, new);
-        let from = old.as_ref().map(|old| old.id().index());
+    /// Gives a task another nsproxy and drops the old one (`switch_task_namespaces`).
+    pub(crate) fn switch_task_namespaces(&mut self, task: TaskId, new: Held<NsProxy>) {
+        let old = std::mem::replace(&mut self.live_mut(task).nsproxy, new);
+        self.exit_task_namespaces(task, old);
+    }
+
+    /// Drops the nsproxy a task had; it has another one, or none any more (`exit_task_namespaces`).
+    pub(crate) fn exit_task_namespaces(&mut self, task: TaskId, old: Held<NsProxy>) {
+        let from = Some(old.id().index());
         self.record(|k| {
             let to = k.nsproxy_id_of(task).map(NsProxyId::index);
             Step::SwitchTaskNamespaces { pid: k.task_nr(task), from, to }
         });
         self.changes.push(Change::Links(task));
-        if let Some(old) = old {
-            self.put_nsproxy(old);
-        }
+        self.put_nsproxy(old);
     }
 
     /// Drops a reference; the last one drops those of all eight slots (`free_nsproxy`).

@@ -53,8 +53,8 @@ impl Kernel {
     /// A target that is not dumpable takes CAP_SYS_PTRACE over the user namespace of its last exec; one that was not
     /// when it died, over the initial one (`task_still_dumpable`).
     fn check_ptrace_dumpable(&self, task: TaskId, target: TaskId) -> Result<()> {
-        let (dumpable, ns) = match &self.tasks[target].mm {
-            Some(mm) => (self.mms[mm.id()].dumpable, self.mms[mm.id()].user_ns.id()),
+        let (dumpable, ns) = match self.mm_of(target) {
+            Some(mm) => (mm.dumpable, mm.user_ns.id()),
             None => (self.tasks[target].was_dumpable, self.init.user_ns),
         };
         if dumpable || self.may_ptrace_in(task, ns) {

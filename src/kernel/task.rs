@@ -18,7 +18,7 @@ use super::{IpcNsId, Kernel, NsProxyId, PidId, PidNsId, SignalId, TaskId};
 /// The name of a task: at most 15 bytes (`TASK_COMM_LEN` less the NUL).
 pub const COMM_MAX: usize = 15;
 
-/// One thread. `Option` fields are dropped by exit, `None` marks a zombie.
+/// One thread.
 #[derive(Debug)]
 pub struct Task {
     pub comm: Vec<u8>,
@@ -30,13 +30,10 @@ pub struct Task {
     pub signal: SignalId,
     pub sighand: Held<Sighand>,
     pub cred: Held<Cred>,
-    pub mm: Option<Held<Mm>>,
+    /// `None` from exit on: every reader has to answer the zombie.
+    pub live: Option<Live>,
     /// Whether the memory was dumpable when exit let go of it (`user_dumpable`).
     pub was_dumpable: bool,
-    pub fs: Option<Held<FsStruct>>,
-    pub files: Option<Held<FilesStruct>>,
-    /// `None` from exit on: every reader has to answer the zombie.
-    pub nsproxy: Option<Held<NsProxy>>,
     /// What Linux reaches by `cgroups`, a css_set; a zombie keeps it.
     pub cgroup: Held<Cgroup>,
     /// Its number in the list of that cgroup.
@@ -70,6 +67,15 @@ pub struct Task {
     pub ptraced: BTreeSet<TaskId>,
     /// Kernel clock at creation, nanoseconds since boot.
     pub start_time: u64,
+}
+
+/// What a task has until it exits.
+#[derive(Debug)]
+pub struct Live {
+    pub mm: Held<Mm>,
+    pub fs: Held<FsStruct>,
+    pub files: Held<FilesStruct>,
+    pub nsproxy: Held<NsProxy>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,12 +141,32 @@ impl Kernel {
         self.leader_of(task) == task
     }
 
+    /// What a task has that makes a call. Panics on a zombie, which makes none.
+    pub fn live(&self, task: TaskId) -> &Live {
+        self.tasks[task].live.as_ref().expect("only a live task makes calls")
+    }
+
+    /// As [`Kernel::live`], to change it.
+    pub(crate) fn live_mut(&mut self, task: TaskId) -> &mut Live {
+        self.tasks[task].live.as_mut().expect("only a live task makes calls")
+    }
+
+    /// The memory of a task; `None` for a zombie.
+    pub fn mm_of(&self, task: TaskId) -> Option<&Mm> {
+        self.tasks[task].live.as_ref().map(|live| &self.mms[live.mm.id()])
+    }
+
+    /// The descriptor table of a task; `None` for a zombie.
+    pub fn files_of(&self, task: TaskId) -> Option<&FilesStruct> {
+        self.tasks[task].live.as_ref().map(|live| &self.files[live.files.id()])
+    }
+
     pub fn nsproxy_of(&self, task: TaskId) -> Option<&NsProxy> {
-        self.tasks[task].nsproxy.as_ref().map(|held| &self.nsproxies[held.id()])
+        self.tasks[task].live.as_ref().map(|live| &self.nsproxies[live.nsproxy.id()])
     }
 
     pub fn nsproxy_id_of(&self, task: TaskId) -> Option<NsProxyId> {
-        self.tasks[task].nsproxy.as_ref().map(Held::id)
+        self.tasks[task].live.as_ref().map(|live| live.nsproxy.id())
     }
 
     /// The pid namespace of the task's own struct pid; never changes (`task_active_pid_ns`).
@@ -159,12 +185,12 @@ impl Kernel {
 
     /// The memory is used by another task too, thread or not.
     pub fn is_mm_shared(&self, task: TaskId) -> bool {
-        self.tasks[task].mm.as_ref().is_some_and(|mm| self.mms[mm.id()].users > 1)
+        self.mm_of(task).is_some_and(|mm| mm.users > 1)
     }
 
     /// Root and working directory are shared with another task.
     pub fn is_fs_shared(&self, task: TaskId) -> bool {
-        self.tasks[task].fs.as_ref().is_some_and(|fs| self.fs[fs.id()].users > 1)
+        self.fs_of(task).is_some_and(|fs| fs.users > 1)
     }
 
     /// The real parent; of a thread, that of its process.

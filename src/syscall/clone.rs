@@ -18,7 +18,7 @@ use crate::kernel::pid::{Pid, PidPlan};
 use crate::kernel::refcount::Held;
 use crate::kernel::signal::{SIGCHLD, SIGNAL_MAX, Sighand, SignalStruct};
 use crate::kernel::table::Cyclic;
-use crate::kernel::task::{ChildList, Mm, SiblingLinks, Task, TaskState};
+use crate::kernel::task::{ChildList, Live, Mm, SiblingLinks, Task, TaskState};
 use crate::kernel::trace::Step;
 use crate::kernel::ucounts::UcountRlimit;
 use crate::kernel::{Kernel, PidNsId, SignalId, TaskId, UserNsId};
@@ -230,11 +230,13 @@ fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &PidPlan, cg
         signal: k.tasks[me].signal,
         sighand: copy_sighand(k, me, flags),
         cred,
-        mm: Some(copy_mm(k, me, flags)),
+        live: Some(Live {
+            mm: copy_mm(k, me, flags),
+            fs: copy_fs(k, me, flags, &nsproxy),
+            files: copy_files(k, me, flags),
+            nsproxy,
+        }),
         was_dumpable: false,
-        fs: Some(copy_fs(k, me, flags, &nsproxy)),
-        files: Some(copy_files(k, me, flags)),
-        nsproxy: Some(nsproxy),
         cgroup: k.cgroup.table.hold(cgroup),
         cgroup_join: 0,
         undo_list: flags.contains(CloneFlags::SYSVSEM).then(|| k.share_undo_list(me)),
@@ -300,7 +302,7 @@ fn copy_namespaces(k: &mut Kernel, me: TaskId, flags: CloneFlags, owner: UserNsI
     let asked = flags.bits() & crate::kernel::nsproxy::nsproxy_flags();
     let moves_in_time = !flags.contains(CloneFlags::VM);
     if asked == 0 && !(moves_in_time && k.is_time_switch_due(me)) {
-        let shared = k.nsproxy_id_of(me).expect("only a live task makes calls");
+        let shared = k.live(me).nsproxy.id();
         k.record(|_| Step::CopyNamespaces { flags: 0, shared: true });
         return k.get_nsproxy(shared);
     }
@@ -323,7 +325,7 @@ fn copy_sighand(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<Sighand> 
 }
 
 fn copy_mm(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<Mm> {
-    let current = k.tasks[me].mm.as_ref().expect("only a live task makes calls").id();
+    let current = k.live(me).mm.id();
     if flags.contains(CloneFlags::VM) {
         return k.mms.hold(current);
     }
@@ -335,7 +337,7 @@ fn copy_mm(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<Mm> {
 
 /// With CLONE_NEWNS the copy moves into the copied tree.
 fn copy_fs(k: &mut Kernel, me: TaskId, flags: CloneFlags, nsproxy: &Held<NsProxy>) -> Held<FsStruct> {
-    let current = k.tasks[me].fs.as_ref().expect("only a live task makes calls").id();
+    let current = k.live(me).fs.id();
     if flags.contains(CloneFlags::FS) {
         return k.fs.hold(current);
     }
@@ -350,14 +352,14 @@ fn copy_fs(k: &mut Kernel, me: TaskId, flags: CloneFlags, nsproxy: &Held<NsProxy
 }
 
 fn copy_files(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<FilesStruct> {
-    let current = k.tasks[me].files.as_ref().expect("only a live task makes calls").id();
+    let current = k.live(me).files.id();
     if flags.contains(CloneFlags::FILES) { k.files.hold(current) } else { k.copy_files_struct(me) }
 }
 
 impl Kernel {
     /// A private copy of a task's root, working directory and umask (`copy_fs_struct`).
     pub(crate) fn copy_fs_struct(&mut self, task: TaskId) -> Held<FsStruct> {
-        let current = self.tasks[task].fs.as_ref().expect("only a live task makes calls").id();
+        let current = self.live(task).fs.id();
         let FsStruct { umask, root, pwd, .. } = &self.fs[current];
         let (umask, root, pwd) = (*umask, root.path(), pwd.path());
         let copy = FsStruct { users: 0, umask, root: self.hold_path(root), pwd: self.hold_path(pwd) };
@@ -366,7 +368,7 @@ impl Kernel {
 
     /// A private copy of a task's descriptor table; both refer to the same open files (`dup_fd`).
     pub(crate) fn copy_files_struct(&mut self, task: TaskId) -> Held<FilesStruct> {
-        let current = self.tasks[task].files.as_ref().expect("only a live task makes calls").id();
+        let current = self.live(task).files.id();
         let entries: Vec<_> = self.files[current].fds.entries().map(|(fd, d)| (fd, d.file.id(), d.cloexec)).collect();
         let mut fds = Cyclic::default();
         for (fd, file, cloexec) in entries {

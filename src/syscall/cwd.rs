@@ -12,7 +12,7 @@ use crate::kernel::{Kernel, TaskId};
 use crate::tree::{self, DirUse, FileType, Viewer};
 
 fn own_fs(k: &Kernel, me: TaskId) -> Id<FsStruct> {
-    k.tasks[me].fs.as_ref().expect("only a live task makes calls").id()
+    k.live(me).fs.id()
 }
 
 /// A directory the caller may enter.

@@ -65,7 +65,7 @@ fn de_thread(k: &mut Kernel, me: TaskId) {
 }
 
 fn close_on_exec(k: &mut Kernel, me: TaskId) {
-    let files = k.tasks[me].files.as_ref().expect("only a live task makes calls").id();
+    let files = k.live(me).files.id();
     let closing: Vec<i32> = k.files[files].fds.entries().filter(|(_, d)| d.cloexec).map(|(fd, _)| fd).collect();
     for fd in closing {
         if let Some(closed) = k.files[files].fds.remove(fd) {
@@ -75,10 +75,10 @@ fn close_on_exec(k: &mut Kernel, me: TaskId) {
 }
 
 fn new_mm(k: &mut Kernel, me: TaskId) {
-    k.put_mm(me);
     let user_ns = k.get_ns(k.cred_of(me).user_ns.id());
     let mm = k.mms.insert_held(Mm { users: 0, dumpable: true, user_ns, attachments: Attachments::new() });
-    k.tasks[me].mm = Some(mm);
+    let old = std::mem::replace(&mut k.live_mut(me).mm, mm);
+    k.put_mm(me, old);
 }
 
 /// Handlers go back to the default, ignored signals stay ignored; the table is no longer shared.
@@ -94,5 +94,5 @@ fn enter_time(k: &mut Kernel, me: TaskId) {
     let slots = k.hold_slots(me);
     let nsproxy = k.new_nsproxy(slots);
     k.enter_time_for_children(&nsproxy);
-    k.switch_task_namespaces(me, Some(nsproxy));
+    k.switch_task_namespaces(me, nsproxy);
 }

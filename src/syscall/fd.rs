@@ -244,7 +244,7 @@ pub(super) fn open_ns_fd(k: &mut Kernel, me: TaskId, ns: NsId) -> Outcome {
 /// # Errors
 /// EMFILE at RLIMIT_NOFILE.
 pub(super) fn free_fd(k: &Kernel, me: TaskId) -> Result<i32> {
-    let files = k.tasks[me].files.as_ref().expect("only a live task makes calls");
+    let files = &k.live(me).files;
     let limit = k.signal_of(me).rlimits.nofile.soft;
     let end = i32::try_from(limit).unwrap_or(i32::MAX);
     match k.files[files.id()].fds.first_free(0, end) {
@@ -254,7 +254,7 @@ pub(super) fn free_fd(k: &Kernel, me: TaskId) -> Result<i32> {
 }
 
 pub(super) fn install_fd(k: &mut Kernel, me: TaskId, fd: i32, file: Held<File>, cloexec: bool) {
-    let files = k.tasks[me].files.as_ref().expect("only a live task makes calls").id();
+    let files = k.live(me).files.id();
     k.files[files].fds.insert(fd, Descriptor { file, cloexec });
 }
 
@@ -264,7 +264,7 @@ pub(super) fn install_fd(k: &mut Kernel, me: TaskId, fd: i32, file: Held<File>, 
 /// EBADF
 pub fn sys_close(k: &mut Kernel, me: TaskId, fd: i32) -> Outcome {
     file_at(k, me, fd)?;
-    let files = k.tasks[me].files.as_ref().expect("only a live task makes calls").id();
+    let files = k.live(me).files.id();
     if let Some(closed) = k.files[files].fds.remove(fd) {
         k.filp_close(me, closed.file);
     }
@@ -298,7 +298,7 @@ pub fn sys_pidfd_getfd(k: &mut Kernel, me: TaskId, pidfd: i32, fd: i32) -> Outco
         Opened::Ns(_) | Opened::Socket(_) | Opened::Node(_) => bail!(EBADF, "descriptor {} is no pidfd", pidfd),
     };
     k.ptrace_may_access(me, task, PtraceMode::AttachRealCreds)?;
-    if k.tasks[task].files.is_none() {
+    if k.tasks[task].live.is_none() {
         bail!(ESRCH, "pid {} is dead: it has no descriptors", k.task_nr(task));
     }
     let file = file_at(k, task, fd)?;
@@ -308,12 +308,10 @@ pub fn sys_pidfd_getfd(k: &mut Kernel, me: TaskId, pidfd: i32, fd: i32) -> Outco
 impl Kernel {
     /// Ends the sharing of a descriptor table (`unshare_fd`).
     pub(crate) fn unshare_files(&mut self, task: TaskId) {
-        let shared = self.tasks[task].files.as_ref().is_some_and(|files| self.files[files.id()].count > 1);
-        if shared {
+        if self.files[self.live(task).files.id()].count > 1 {
             let copy = self.copy_files_struct(task);
-            if let Some(old) = self.tasks[task].files.replace(copy) {
-                self.put_files(task, old);
-            }
+            let old = std::mem::replace(&mut self.live_mut(task).files, copy);
+            self.put_files(task, old);
         }
     }
 }

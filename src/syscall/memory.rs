@@ -161,13 +161,12 @@ const SEMS_MAX: i32 = 65_536;
 fn task_growth(k: &Kernel, me: TaskId) -> usize {
     let task = &k.tasks[me];
     let argv: usize = task.argv.iter().map(|word| word.len() + OBJECT / 8).sum();
-    let attached = task.mm.as_ref().map_or(0, |mm| k.mms[mm.id()].attachments.len());
+    let attached = k.mm_of(me).map_or(0, |mm| mm.attachments.len());
     size_of::<Task>() + 3 * OBJECT + argv + OBJECT / 8 * attached + descriptors(k, me)
 }
 
 fn descriptors(k: &Kernel, me: TaskId) -> usize {
-    let files = k.tasks[me].files.as_ref();
-    OBJECT / 8 * files.map_or(0, |files| k.files[files.id()].fds.len())
+    OBJECT / 8 * k.files_of(me).map_or(0, |files| files.fds.len())
 }
 
 fn namespaces_growth(k: &Kernel, me: TaskId, flags: u64) -> usize {

@@ -136,7 +136,7 @@ fn mq_open(k: &mut Kernel, me: TaskId, args: &MqOpen) -> Outcome {
                 bail!(ENOENT, "no queue is called {}", String::from_utf8_lossy(&args.name).into_owned());
             }
             let (maxmsg, msgsize) = check_new(k, me, fs, args.attr)?;
-            let fs_struct = k.tasks[me].fs.as_ref().expect("only a live task makes calls");
+            let fs_struct = &k.live(me).fs;
             let mode = args.mode & 0o7777 & !(k.fs[fs_struct.id()].umask as u16);
             k.create_mqueue(me, fs, &args.name, mode, maxmsg, msgsize)
         }

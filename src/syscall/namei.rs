@@ -321,7 +321,7 @@ fn deletable(k: &Kernel, me: TaskId, dir: Node, name: &[u8], victim: Option<Vict
 /// # Errors
 /// EBUSY: something is mounted on it in the caller's mount namespace.
 fn check_no_mountpoint(k: &Kernel, me: TaskId, place: Place) -> Result<()> {
-    let own = k.mnt_ns_of(me).expect("only a live task makes calls");
+    let own = k.current_nsproxy(me).mnt_ns();
     if k.is_mountpoint_in(place, k.tree_of(own)) {
         bail!(EBUSY, "something is mounted on it in {}", k.ns_arg(own));
     }

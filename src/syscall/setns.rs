@@ -93,10 +93,10 @@ fn commit(k: &mut Kernel, me: TaskId, joins: &Joins) {
     if let Some(time) = joined::<TimeNamespace>(k, joins) {
         k.namespaces[time].frozen_offsets = true;
     }
-    k.switch_task_namespaces(me, Some(nsproxy));
+    k.switch_task_namespaces(me, nsproxy);
     if let Some(ns) = joined(k, joins) {
         // Whatever the root was: also the own namespace is entered at its top.
-        let fs = k.tasks[me].fs.as_ref().expect("only a live task makes calls").id();
+        let fs = k.live(me).fs.id();
         let top = k.topmost_root(ns);
         k.set_fs_root(fs, top);
         k.set_fs_pwd(fs, top);

@@ -129,7 +129,7 @@ fn shmat(k: &mut Kernel, me: TaskId, id: i32, place: Place, readonly: bool) -> O
     let asked = if readonly { ACCESS_READ } else { ACCESS_READ | ACCESS_WRITE };
     k.check_ipc_access(me, ns, &segment.perm, asked)?;
     let size = pages(segment.segsz) * PAGE_SIZE;
-    let mm = k.mm_of(me);
+    let mm = k.live(me).mm.id();
     let addr = match place {
         Place::Anywhere => k.free_range(mm, size),
         Place::At(addr) | Place::Over(addr) => Some(addr).filter(|addr| addr.saturating_add(size) <= TASK_SIZE),
@@ -158,7 +158,7 @@ fn check_room(k: &Kernel, mm: MmId, addr: Option<u64>, size: u64, place: Place) 
 /// # Errors
 /// EINVAL: nothing is attached there.
 fn shmdt(k: &mut Kernel, me: TaskId, addr: u64) -> Outcome {
-    let attached = k.attached_at(k.mm_of(me), addr);
+    let attached = k.attached_at(k.live(me).mm.id(), addr);
     if attached.is_empty() {
         bail!(EINVAL, "no attachment starts at {}", format!("{addr:#x}"));
     }

@@ -108,7 +108,7 @@ pub fn sys_pivot_root(k: &mut Kernel, me: TaskId, new_root: &[u8], put_old: &[u8
     let new = find_directory(k, me, new_root)?;
     let old = find_directory(k, me, put_old)?;
     let old = lock_mount(k, old)?;
-    let root = k.fs_of(me).expect("only a live task makes calls").root.path();
+    let root = k.fs[k.live(me).fs.id()].root.path();
     check_pivot(k, me, new, old, root)?;
     let old_site = site_of(k, me, old)?;
     let Some((parent, root_site)) = k.vfs.mounts[root.mount].place_in_tree() else {

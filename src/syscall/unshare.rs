@@ -73,7 +73,7 @@ fn commit(k: &mut Kernel, me: TaskId, flags: CloneFlags) {
     });
     let owner = cred.as_ref().map_or_else(|| k.cred_of(me).user_ns.id(), |(_, user_ns)| user_ns.id());
     let asked = flags.bits() & nsproxy_flags();
-    let old_mnt_ns = k.mnt_ns_of(me).expect("only a live task makes calls");
+    let old_mnt_ns = k.current_nsproxy(me).mnt_ns();
     let old_tree = k.tree_of(old_mnt_ns);
     let new_nsproxy = (asked != 0).then(|| k.create_new_namespaces(me, asked, owner));
     // Sets and segments of the old namespace cannot be reached from the new one: let go of them first.
@@ -85,13 +85,12 @@ fn commit(k: &mut Kernel, me: TaskId, flags: CloneFlags) {
         k.exit_shm(me);
     }
     if let Some(nsproxy) = new_nsproxy {
-        k.switch_task_namespaces(me, Some(nsproxy));
+        k.switch_task_namespaces(me, nsproxy);
     }
     if flags.contains(CloneFlags::FS) && k.is_fs_shared(me) {
         let copy = k.copy_fs_struct(me);
-        if let Some(old) = k.tasks[me].fs.replace(copy) {
-            k.put_fs(old);
-        }
+        let old = std::mem::replace(&mut k.live_mut(me).fs, copy);
+        k.put_fs(old);
     }
     if flags.contains(CloneFlags::NEWNS) {
         enter_copied_tree(k, me, old_tree);
@@ -107,7 +106,7 @@ fn commit(k: &mut Kernel, me: TaskId, flags: CloneFlags) {
 
 /// Root and working directory move into the new mount namespace's copy of the `old` tree.
 fn enter_copied_tree(k: &mut Kernel, me: TaskId, old: TreeId) {
-    let fs = k.tasks[me].fs.as_ref().expect("only a live task makes calls").id();
-    let ns = k.mnt_ns_of(me).expect("only a live task makes calls");
+    let fs = k.live(me).fs.id();
+    let ns = k.current_nsproxy(me).mnt_ns();
     k.enter_copied_tree(fs, old, k.tree_of(ns));
 }

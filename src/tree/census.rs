@@ -184,7 +184,7 @@ impl Census {
                 parent: task.real_parent.index(),
                 user_ns: namespaces.row(cred.user_ns.id()),
                 pid_ns: namespaces.row(struct_pid.ns.id()),
-                nsproxy: task.nsproxy.as_ref().map(|nsproxy| nsproxies.row(nsproxy.id())),
+                nsproxy: task.live.as_ref().map(|live| nsproxies.row(live.nsproxy.id())),
                 comm,
                 comm_len: task.comm.len() as u8,
                 nested: (struct_pid.numbers.len() - 1) as u8,

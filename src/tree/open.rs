@@ -358,10 +358,10 @@ fn check_task_file(look: &Look<'_>, task: TaskId, check: OpenCheck, flags: OpenF
     let k = look.k;
     match check {
         OpenCheck::Nothing => Ok(()),
-        OpenCheck::MmIfAny if k.tasks[task].mm.is_none() => Ok(()),
-        OpenCheck::Mm if k.tasks[task].mm.is_none() => bail!(ESRCH, "pid {} has no memory any more", k.task_nr(task)),
+        OpenCheck::MmIfAny if k.tasks[task].live.is_none() => Ok(()),
+        OpenCheck::Mm if k.tasks[task].live.is_none() => bail!(ESRCH, "pid {} has no memory any more", k.task_nr(task)),
         OpenCheck::Mm | OpenCheck::MmIfAny => look.check_ptrace(task),
-        OpenCheck::Mounts(_) if k.tasks[task].nsproxy.is_none() => {
+        OpenCheck::Mounts(_) if k.tasks[task].live.is_none() => {
             bail!(EINVAL, "pid {} is a zombie and in no mount namespace", k.task_nr(task))
         }
         OpenCheck::Mounts(_) => Ok(()),

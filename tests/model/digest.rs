@@ -160,6 +160,6 @@ pub fn left_behind(k: &Kernel, actor: TaskId, call: &Syscall) -> &'static [&'sta
 }
 
 fn copies_marked(k: &Kernel, actor: TaskId) -> bool {
-    let is_attached = k.tasks[actor].mm.as_ref().is_some_and(|mm| !k.mms[mm.id()].attachments.is_empty());
+    let is_attached = k.mm_of(actor).is_some_and(|mm| !mm.attachments.is_empty());
     is_attached || k.mqueues.iter().any(|(_, queue)| queue.notify.is_some()) || k.is_time_switch_due(actor)
 }

@@ -243,8 +243,8 @@ impl Kernel {
 
     /// As if a copy of all the task's descriptors were closed.
     pub(crate) fn flush_mqueues(&mut self, task: TaskId) {
-        let Some(files) = &self.tasks[task].files else { return };
-        let open = self.files[files.id()].fds.values().map(|descriptor| &self.open_files[descriptor.file.id()].kind);
+        let Some(files) = self.files_of(task) else { return };
+        let open = files.fds.values().map(|descriptor| &self.open_files[descriptor.file.id()].kind);
         let queues =
             open.filter_map(|kind| if let FileKind::Mqueue(open) = kind { Some(open.queue.id()) } else { None });
         for queue in queues.collect::<Vec<_>>() {

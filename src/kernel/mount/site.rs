@@ -235,7 +235,7 @@ impl Kernel {
 
     /// Root and working directory of a task; `None` for a zombie.
     pub fn fs_of(&self, task: TaskId) -> Option<&FsStruct> {
-        self.tasks[task].fs.as_ref().map(|fs| &self.fs[fs.id()])
+        self.tasks[task].live.as_ref().map(|live| &self.fs[live.fs.id()])
     }
 
     /// Whether the root directory of a task is not the topmost one of its mount namespace (`current_chrooted`).

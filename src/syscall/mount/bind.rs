@@ -119,7 +119,7 @@ fn may_copy(k: &Kernel, me: TaskId, from: Path) -> bool {
 
 /// The file of a mount namespace as old as the caller's or older, by ns_id (`mnt_ns_loop`).
 fn is_older_mnt_ns(k: &Kernel, me: TaskId, place: Place) -> bool {
-    let own = k.mnt_ns_of(me).expect("only a live task makes calls");
+    let own = k.current_nsproxy(me).mnt_ns();
     let ns_id = |ns: NsId| k.namespaces[ns].common.ns_id;
     matches!(place, Place::NsFile(ns) if k.is_mnt_ns_file(place) && ns_id(own.any()) >= ns_id(ns))
 }

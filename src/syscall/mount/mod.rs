@@ -61,7 +61,7 @@ pub(super) fn sys_mount(k: &mut Kernel, me: TaskId, args: &MountArgs) -> Outcome
 /// # Errors
 /// EPERM
 pub(super) fn check_may_mount(k: &Kernel, me: TaskId) -> Result<()> {
-    let ns = k.mnt_ns_of(me).expect("only a live task makes calls");
+    let ns = k.current_nsproxy(me).mnt_ns();
     let owner = k.owner_of(ns);
     if !k.ns_capable(me, owner, Cap::SYS_ADMIN) {
         bail!(EPERM, "CAP_SYS_ADMIN missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(ns));
@@ -71,7 +71,7 @@ pub(super) fn check_may_mount(k: &Kernel, me: TaskId) -> Result<()> {
 
 /// Whether a mount is in the caller's namespace (`check_mnt`).
 pub(super) fn is_own(k: &Kernel, me: TaskId, mount: MountId) -> bool {
-    let ns = k.mnt_ns_of(me).expect("only a live task makes calls");
+    let ns = k.current_nsproxy(me).mnt_ns();
     k.vfs.mounts[mount].tree == Some(k.tree_of(ns))
 }
 

@@ -30,7 +30,7 @@ pub(super) fn mount(k: &mut Kernel, me: TaskId, target: Path, args: &MountArgs) 
     if fs.on_device {
         find_device(k, me, args.source.as_deref())?;
     }
-    let ns = k.mnt_ns_of(me).expect("only a live task makes calls");
+    let ns = k.current_nsproxy(me).mnt_ns();
     let Some(flags) = k.unrevealing_flags(ns, fs, args.flags.mount_flags()) else {
         bail!(EPERM, "no {} in {} is as visible as the new one would be", fs.name, k.ns_arg(ns));
     };

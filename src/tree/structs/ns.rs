@@ -14,7 +14,6 @@ use crate::kernel::node::Object;
 use crate::kernel::ns::{
     ENTRIES, NS_TABLE, NetNamespace, NsKind, NsState, PidNamespace, TimeNamespace, UserNamespace, UtsNamespace,
 };
-use crate::kernel::refcount::Held;
 use crate::kernel::table::Id;
 use crate::kernel::task::Mm;
 use crate::kernel::ucounts::UcountsId;
@@ -229,8 +228,8 @@ impl Users {
         for (nr, task) in super::tasks(k) {
             let task = &k.tasks[task];
             users.creds.entry(task.cred.id()).or_default().push(nr.to_string());
-            if let Some(mm) = &task.mm {
-                users.mms.entry(mm.id()).or_default().push(nr.to_string());
+            if let Some(live) = &task.live {
+                users.mms.entry(live.mm.id()).or_default().push(nr.to_string());
             }
         }
         users
@@ -274,7 +273,8 @@ fn pins(k: &Kernel, id: NsId) -> String {
     let mut text = String::new();
     let mut seen = BTreeSet::new();
     for (nr, task) in super::tasks(k) {
-        let Some(files) = k.tasks[task].files.as_ref().map(Held::id).filter(|files| seen.insert(*files)) else {
+        let Some(files) = k.tasks[task].live.as_ref().map(|live| live.files.id()).filter(|files| seen.insert(*files))
+        else {
             continue;
         };
         for (fd, descriptor) in k.files[files].fds.entries() {

@@ -87,13 +87,13 @@ static FIELDS: &[Field<TaskId>] = &[
     value("mm/mm_users", |k, id| mm(k, id).and_then(|mm| show(mm.users))),
     value("mm/dumpable", |k, id| mm(k, id).and_then(|mm| show(u8::from(mm.dumpable)))),
     pointer("mm/user_ns", |k, id| mm(k, id).map(|mm| Object::Ns(mm.user_ns.id().any()))),
-    dir_if("fs", |k, id| k.tasks[id].fs.is_some()),
-    value("fs/users", |k, id| k.tasks[id].fs.as_ref().and_then(|fs| show(k.fs[fs.id()].users))),
-    value("fs/umask", |k, id| k.tasks[id].fs.as_ref().and_then(|fs| show(format_args!("{:04o}", k.fs[fs.id()].umask)))),
+    dir_if("fs", |k, id| k.tasks[id].live.is_some()),
+    value("fs/users", |k, id| k.fs_of(id).and_then(|fs| show(fs.users))),
+    value("fs/umask", |k, id| k.fs_of(id).and_then(|fs| show(format_args!("{:04o}", fs.umask)))),
     value("fs/root", |k, id| mnt::task_path(k, id, |fs| &fs.root)),
     value("fs/pwd", |k, id| mnt::task_path(k, id, |fs| &fs.pwd)),
-    dir_if("files", |k, id| k.tasks[id].files.is_some()),
-    value("files/count", |k, id| k.tasks[id].files.as_ref().and_then(|files| show(k.files[files.id()].count))),
+    dir_if("files", |k, id| k.tasks[id].live.is_some()),
+    value("files/count", |k, id| k.files_of(id).and_then(|files| show(files.count))),
 ];
 
 /// `struct sem_undo_list`: its users, then what is added to which semaphore of which set at the exit of the last. Nothing
@@ -126,7 +126,7 @@ fn pid(k: &Kernel, task: TaskId) -> &Pid {
 }
 
 fn mm(k: &Kernel, task: TaskId) -> Option<&Mm> {
-    k.tasks[task].mm.as_ref().map(|mm| &k.mms[mm.id()])
+    k.mm_of(task)
 }
 
 fn sighand(k: &Kernel, task: TaskId) -> &Sighand {

@@ -511,7 +511,7 @@ fn fill(k: &Kernel, me: TaskId, word: &str, index: usize) -> Option<String> {
             format!("{} setall {}", set.perm.id, values.join(" "))
         }
         "address" | "over" => {
-            let attachments = &k.mms[k.tasks[me].mm.as_ref()?.id()].attachments;
+            let attachments = &k.mm_of(me)?.attachments;
             let starts: Vec<u64> = attachments.keys().copied().collect();
             if starts.is_empty() && !index.is_multiple_of(EMPTY) {
                 return None;

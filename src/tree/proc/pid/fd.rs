@@ -9,7 +9,7 @@ use crate::tree::look::Look;
 
 /// The descriptors of a task, in order; none of a zombie.
 pub(in crate::tree) fn numbers(k: &Kernel, task: TaskId) -> impl Iterator<Item = i32> {
-    let files = k.tasks[task].files.as_ref().map(|files| &k.files[files.id()]);
+    let files = k.files_of(task);
     files.into_iter().flat_map(|files| files.fds.entries().map(|(fd, _)| fd))
 }
 

@@ -54,7 +54,7 @@ pub(super) fn render(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
 
 /// The mappings of a task, by address; none of one without memory.
 pub(super) fn mappings(k: &Kernel, task: TaskId) -> Result<Vec<Mapping>> {
-    let Some(mm) = k.tasks[task].mm.as_ref().map(|held| &k.mms[held.id()]) else { return Ok(Vec::new()) };
+    let Some(mm) = k.mm_of(task) else { return Ok(Vec::new()) };
     let mut mappings = program(String::from_utf8_lossy(&link::program(k, task)).into_owned());
     for (&start, attachment) in &mm.attachments {
         let file = &k.shm_files[attachment.file.id()];

@@ -229,7 +229,7 @@ impl TaskDir {
         let Kind::Dir(dir) = row_at(row).kind else { return None };
         match dir {
             // A zombie has no network namespace to show files of.
-            Dir::Net if look.k.tasks[self.task].nsproxy.is_none() => None,
+            Dir::Net if look.k.tasks[self.task].live.is_none() => None,
             Dir::Task | Dir::Net => {
                 self.rows(row_at(row).path).find(|(_, child)| child.as_bytes() == name).map(|(row, _)| self.entry(row))
             }
@@ -253,7 +253,7 @@ impl TaskDir {
     pub fn readdir(self, look: &Look<'_>, row: u16) -> Result<Vec<(String, Place)>> {
         let Kind::Dir(dir) = row_at(row).kind else { return Ok(Vec::new()) };
         Ok(match dir {
-            Dir::Net if look.k.tasks[self.task].nsproxy.is_none() => {
+            Dir::Net if look.k.tasks[self.task].live.is_none() => {
                 bail!(EINVAL, "pid {} is a zombie and in no network namespace", look.k.task_nr(self.task))
             }
             Dir::Task | Dir::Net => {
@@ -345,7 +345,7 @@ pub(in crate::tree) fn owner(k: &Kernel, task: TaskId, file_type: FileType, mode
     if file_type == FileType::Directory && mode == 0o555 {
         return (ids.euid, ids.egid);
     }
-    let Some(mm) = k.tasks[task].mm.as_ref().map(|mm| &k.mms[mm.id()]) else {
+    let Some(mm) = k.mm_of(task) else {
         return (GLOBAL_ROOT_UID, GLOBAL_ROOT_GID);
     };
     if mm.dumpable {

@@ -42,7 +42,7 @@ pub(in crate::tree) fn follow(look: &Look<'_>, task: TaskId, entry: u8) -> Resul
     let entry = &ENTRIES[usize::from(entry)];
     match look.k.ns_entry(task, entry) {
         Some(ns) => Ok(ns),
-        None if look.k.tasks[task].nsproxy.is_none() => {
+        None if look.k.tasks[task].live.is_none() => {
             bail!(ENOENT, "pid {} is a zombie and has no {} any more", look.k.task_nr(task), entry.name)
         }
         None => bail!(ENOENT, "{} of pid {} has no init yet", entry.name, look.k.task_nr(task)),

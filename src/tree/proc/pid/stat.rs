@@ -19,7 +19,7 @@ pub(super) fn render(look: &Look<'_>, id: TaskId) -> Result<Vec<u8>> {
     let signal = k.signal_of(id);
     let sighand = &k.sighands[task.sighand.id()];
     let permitted = look.check_ptrace(id).is_ok();
-    let has_mm = task.mm.is_some();
+    let has_mm = task.live.is_some();
     let number = |pid: &Pid| pid.nr_in(look.pid_ns).unwrap_or(0);
 
     let head = format!(
@@ -73,7 +73,7 @@ fn flags(task: &Task) -> u32 {
 
 /// Pages: all, resident, shared, text, library, data, dirty. Zeros for a task without memory.
 pub(super) fn render_memory(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
-    if look.k.tasks[task].mm.is_none() {
+    if look.k.tasks[task].live.is_none() {
         return Ok(b"0 0 0 0 0 0 0\n".to_vec());
     }
     let sizes = [image::VM_SIZE, image::VM_RSS, image::RSS_FILE, image::VM_EXE, 0, image::VM_DATA + image::VM_STACK, 0];

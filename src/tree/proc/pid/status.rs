@@ -18,7 +18,7 @@ pub(super) fn render(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
     write_identity(&mut text, look, task);
     write_ids(&mut text, look, task);
     write_levels(&mut text, look, task);
-    if look.k.tasks[task].mm.is_some() {
+    if look.k.tasks[task].live.is_some() {
         write_memory(&mut text);
     }
     write_signals(&mut text, look.k, task);
@@ -44,8 +44,8 @@ fn write_name(out: &mut Vec<u8>, comm: &[u8]) {
 fn write_identity(text: &mut String, look: &Look<'_>, id: TaskId) {
     let k = look.k;
     let task = &k.tasks[id];
-    if let Some(fs) = &task.fs {
-        let _ = writeln!(text, "Umask:\t{:04o}", k.fs[fs.id()].umask);
+    if let Some(fs) = k.fs_of(id) {
+        let _ = writeln!(text, "Umask:\t{:04o}", fs.umask);
     }
     let _ = writeln!(text, "State:\t{}", state(task.state));
     let _ = writeln!(text, "Tgid:\t{}\nNgid:\t0\nPid:\t{}", look.tgid(id), look.nr(id));
@@ -73,7 +73,7 @@ fn write_ids(text: &mut String, look: &Look<'_>, task: TaskId) {
     let uids = [ids.uid, ids.euid, ids.suid, ids.fsuid].map(|id| look.uid(id).to_string());
     let gids = [ids.gid, ids.egid, ids.sgid, ids.fsgid].map(|id| look.gid(id).to_string());
     let _ = writeln!(text, "Uid:\t{}\nGid:\t{}", uids.join("\t"), gids.join("\t"));
-    let files = look.k.tasks[task].files.as_ref().map(|files| &look.k.files[files.id()]);
+    let files = look.k.files_of(task);
     let _ = write!(text, "FDSize:\t{}\nGroups:\t", files.map_or(0, fd_size));
     if cred.groups.is_empty() {
         text.push(' ');

@@ -21,7 +21,7 @@ pub(super) fn comm(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
 /// The arguments, each with a NUL behind it; nothing of a task without memory.
 pub(super) fn cmdline(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
     let task = &look.k.tasks[task];
-    let argv = if task.mm.is_some() { &task.argv[..] } else { &[] };
+    let argv = if task.live.is_some() { &task.argv[..] } else { &[] };
     Ok(argv.iter().flat_map(|arg| [&arg[..], b"\0"].concat()).collect())
 }
 
