@@ -13,7 +13,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork};
 use nslab::kernel::ns::NsType;
 use nslab::kernel::{Kernel, TaskId};
-use nslab::syscall::{CloneArgs, Return, Syscall, Target, dispatch};
+use nslab::syscall::{AnyCall, CloneArgs, Return, Syscall, Target, dispatch};
 
 const ROUNDS: usize = 9;
 /// A name, how long the lab's call takes, how long the real one, if this user may make it.
@@ -65,13 +65,13 @@ fn per_call(calls: u32, mut call: impl FnMut()) -> Duration {
     start.elapsed() / calls
 }
 
-fn make(k: &mut Kernel, task: TaskId, call: &Syscall) -> Return {
+fn make(k: &mut Kernel, task: TaskId, call: &AnyCall) -> Return {
     black_box(dispatch(k, task, call).expect("init may do everything"))
 }
 
 fn child(k: &mut Kernel) -> TaskId {
     let parent = k.init.task;
-    match make(k, parent, &Syscall::Clone(CloneArgs::default())) {
+    match make(k, parent, &Syscall::Clone(CloneArgs::default()).into()) {
         Return::Pid(numbers) => k.find_task(numbers.initial()).expect("clone gives the child's number"),
         other => unreachable!("clone gives a number, not {other}"),
     }
@@ -82,7 +82,7 @@ fn lab_unshare(steps: usize) -> Duration {
     let mut k = Kernel::boot();
     k.trace.start(steps);
     let task = child(&mut k);
-    let call = Syscall::Unshare { flags: NEWUTS };
+    let call = Syscall::Unshare { flags: NEWUTS }.into();
     per_call(100_000, || {
         make(&mut k, task, &call);
         k.changes.clear();
@@ -97,10 +97,10 @@ fn real_unshare() -> Option<Duration> {
 fn lab_fork() -> Duration {
     let mut k = Kernel::boot();
     let init = k.init.task;
-    let wait = Syscall::Wait { pid: nslab::syscall::PidArg::Own(-1), options: 0 };
+    let wait = Syscall::Wait { pid: nslab::syscall::PidArg::Own(-1), options: 0 }.into();
     per_call(100_000, || {
         let task = child(&mut k);
-        make(&mut k, task, &Syscall::Exit { code: 0 });
+        make(&mut k, task, &Syscall::Exit { code: 0 }.into());
         make(&mut k, init, &wait);
         k.changes.clear();
     })
@@ -120,15 +120,15 @@ fn real_fork() -> Option<Duration> {
 fn lab_setns() -> Duration {
     let mut k = Kernel::boot();
     let task = child(&mut k);
-    make(&mut k, task, &Syscall::Unshare { flags: NEWUTS });
+    make(&mut k, task, &Syscall::Unshare { flags: NEWUTS }.into());
     let uts = NsType::from_name("uts").expect("a kind of namespace");
     let target = Target::Ns { ns_type: uts, inum: uts.ops().init_inum };
-    let open = Syscall::Open { target, flags: nslab::kernel::file::OpenFlags::READ };
+    let open = Syscall::Open { target, flags: nslab::kernel::file::OpenFlags::READ }.into();
     let fd = match make(&mut k, task, &open) {
         Return::Fd(fd) => fd,
         other => unreachable!("open gives a descriptor, not {other}"),
     };
-    let call = Syscall::Setns { target: Target::Fd(fd), flags: 0 };
+    let call = Syscall::Setns { target: Target::Fd(fd), flags: 0 }.into();
     per_call(100_000, || {
         make(&mut k, task, &call);
         k.changes.clear();
@@ -152,7 +152,7 @@ fn boot_tasks(tasks: u32) {
     let start = Instant::now();
     let mut k = Kernel::boot();
     let init = k.init.task;
-    let call = Syscall::Clone(CloneArgs::default());
+    let call = Syscall::Clone(CloneArgs::default()).into();
     for _ in 1..tasks {
         make(&mut k, init, &call);
         k.changes.clear();

@@ -3,7 +3,7 @@
 use crate::control::{self, VERBS};
 use crate::errno::Result;
 use crate::kernel::file::{Bound, OpenFlags};
-use crate::kernel::node::{Node, Place};
+use crate::kernel::node::{ITSELF, Node, Place, TaskDir};
 use crate::kernel::{Kernel, TaskId};
 use crate::tree::{self, Attr, Cacheable, DirEntry, FileType, Rendering, Viewer};
 use crate::{bail, err};
@@ -202,7 +202,7 @@ pub fn attr(k: &Kernel, viewer: Viewer, node: Node) -> Result<Attr> {
     };
     check_makes_calls(k, file)?;
     let owned_as = match node.task() {
-        Some(task) => Node { view: node.view, place: Place::Pid(task, 0) },
+        Some(task) => Node { view: node.view, place: TaskDir::process(task).entry(ITSELF) },
         None => tree::ROOT,
     };
     let owned_as = tree::attr(k, viewer, owned_as)?;

@@ -8,11 +8,11 @@ use nslab::kernel::mount::flags::MountFlags;
 use nslab::kernel::mount::site::Path;
 use nslab::kernel::node::{Node, Place};
 use nslab::kernel::{Kernel, MountId, TaskId};
-use nslab::syscall::{Syscall, dispatch};
+use nslab::syscall::{AnyCall, dispatch};
 use nslab::tree;
 use proptest::prelude::*;
 
-fn call(line: &str) -> Syscall {
+fn call(line: &str) -> AnyCall {
     let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
     parse_write(verb(name).unwrap(), rest.as_bytes()).unwrap()
 }

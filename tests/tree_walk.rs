@@ -140,7 +140,7 @@ impl Walk<'_> {
             }
         };
         assert!(!text.starts_with('/'), "{path} leaves the lab: {text}");
-        if let Place::NsLink { .. } = node.place {
+        if let Place::NsLink(..) = node.place {
             let hidden = lab::lookup(self.k, self.viewer, dir, text.as_bytes()).unwrap();
             let ino = lab::attr(self.k, self.viewer, hidden).unwrap().ino;
             assert!(text.ends_with(&format!(":[{ino}]")), "{path} is {text} and leads to {ino}");

@@ -8,21 +8,21 @@ use crate::bail;
 use crate::errno::Result;
 use crate::syscall::ip::{DevAddress, Ip, LinkAdd, LinkEnd, LinkSet, Netns};
 use crate::syscall::socket::SocketName;
-use crate::syscall::{PidArg, Syscall};
+use crate::syscall::{LabCall, PidArg};
 
 pub(super) const USAGE: &str = "link add [NAME] [index N] [netns PID] type dummy|bridge|veth [peer name P [index N] \
     [netns PID]]|link set D [up|down] [name N] [index N] [netns PID|fd:FD] [master BR|nomaster]|link property add dev D \
     altname N|link del D|link [show [D]]|addr add|del A/P dev D|addr [show [D]]|netns set PID N|auto|netns get PID|\
     netns list-id";
 
-pub(super) fn parse(args: &mut Args<'_>) -> Result<Syscall> {
+pub(super) fn parse(args: &mut Args<'_>) -> Result<LabCall> {
     let call = match args.text("link, addr or netns")? {
         "link" => link(args)?,
         "addr" => address(args)?,
         "netns" => namespace(args)?,
         word => return Err(unexpected("link, addr or netns", word)),
     };
-    Ok(Syscall::Ip(call))
+    Ok(LabCall::Ip(call))
 }
 
 fn link(args: &mut Args<'_>) -> Result<Ip> {
@@ -174,10 +174,11 @@ pub(super) fn socket_name(args: &mut Args<'_>) -> Result<SocketName> {
 mod tests {
     use super::super::{parse_write, verb};
     use super::*;
+    use crate::syscall::AnyCall;
 
     fn ip(line: &str) -> Result<Ip> {
         match parse_write(verb("ip").unwrap(), line.as_bytes())? {
-            Syscall::Ip(call) => Ok(call),
+            AnyCall::Lab(LabCall::Ip(call)) => Ok(call),
             other => panic!("{other:?}"),
         }
     }

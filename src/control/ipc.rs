@@ -8,13 +8,13 @@ use crate::errno::Result;
 use crate::kernel::ipc::IPC_PRIVATE;
 use crate::kernel::ipc::mqueue::NotifyMethod;
 use crate::kernel::ipc::sem::SemOp;
-use crate::syscall::Syscall;
 use crate::syscall::clock::CLOCKS;
 use crate::syscall::ipc::{GetArgs, IpcCtl, Payload, SetArgs};
 use crate::syscall::mqueue::{MqCall, MqOpen, O_RDONLY, O_RDWR, O_WRONLY};
 use crate::syscall::msg::{MsgCall, MsgFlags};
 use crate::syscall::sem::{SemCall, SemCtl, SemGet};
 use crate::syscall::shm::{ShmCall, ShmCtl};
+use crate::syscall::{LabCall, Syscall};
 
 /// `private`, or a number of 32 bits with or without sign.
 fn key(args: &mut Args<'_>) -> Result<i32> {
@@ -317,7 +317,7 @@ const UNITS: &[(&str, u64)] = &[
 ];
 
 /// `+DURATION`: a number and a unit.
-pub(super) fn clock(args: &mut Args<'_>) -> Result<Syscall> {
+pub(super) fn clock(args: &mut Args<'_>) -> Result<LabCall> {
     let word = args.text("+DURATION")?;
     let duration = word.strip_prefix('+').and_then(|duration| {
         let digits = duration.bytes().take_while(u8::is_ascii_digit).count();
@@ -325,7 +325,7 @@ pub(super) fn clock(args: &mut Args<'_>) -> Result<Syscall> {
         count.parse::<u64>().ok()?.checked_mul(choose(unit, UNITS)?)
     });
     match duration {
-        Some(advance) => Ok(Syscall::Clock { advance }),
+        Some(advance) => Ok(LabCall::Clock { advance }),
         None => Err(unexpected("+ a number and ns, us, ms, s, min, h or d", word)),
     }
 }
@@ -334,8 +334,16 @@ pub(super) fn clock(args: &mut Args<'_>) -> Result<Syscall> {
 mod tests {
     use super::super::{parse_write, verb};
     use super::*;
+    use crate::syscall::AnyCall;
 
     fn call(line: &str) -> Result<Syscall> {
+        match any_call(line)? {
+            AnyCall::Linux(call) => Ok(call),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn any_call(line: &str) -> Result<AnyCall> {
         let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
         parse_write(verb(name).unwrap(), rest.as_bytes())
     }
@@ -397,10 +405,10 @@ mod tests {
 
     #[test]
     fn durations_are_a_number_and_a_unit() {
-        assert_eq!(call("clock +5s").unwrap(), Syscall::Clock { advance: 5_000_000_000 });
-        assert_eq!(call("clock +2d").unwrap(), Syscall::Clock { advance: 172_800_000_000_000 });
+        assert_eq!(any_call("clock +5s").unwrap(), LabCall::Clock { advance: 5_000_000_000 }.into());
+        assert_eq!(any_call("clock +2d").unwrap(), LabCall::Clock { advance: 172_800_000_000_000 }.into());
         for line in ["clock 5s", "clock +s", "clock +5", "clock -5s", "clock +999999999999999d", "clock +1.5s"] {
-            assert!(call(line).is_err(), "{line}");
+            assert!(any_call(line).is_err(), "{line}");
         }
     }
 }

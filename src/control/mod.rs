@@ -1,4 +1,4 @@
-//! Layer 2: text to [`Syscall`]; no kernel in sight. Control files, scripts, the journal and the command all use it.
+//! Layer 2: text to [`AnyCall`]; no kernel in sight. Control files, scripts, the journal and the command all use it.
 //!
 //! A line becomes words ([`lex`]), the verb's row in [`VERBS`] turns the words after the verb into a call.
 
@@ -20,11 +20,11 @@ use args::Args;
 use lex::Word;
 
 use crate::errno::{Arg, Error, Result};
-use crate::syscall::Syscall;
+use crate::syscall::AnyCall;
 use crate::{bail, err};
 
 pub use answer::answer;
-pub use verb::{VERBS, Verb};
+pub use verb::{Parse, VERBS, Verb};
 
 /// What may be written to a control file at once, in bytes, the final newline included.
 pub const WRITE_MAX: usize = 4096;
@@ -54,9 +54,9 @@ pub fn usage_line(verb: &Verb) -> String {
 ///
 /// # Errors
 /// EINVAL with the usage in its reason.
-pub fn parse_words(verb: &Verb, words: &[Word]) -> Result<Syscall> {
+pub fn parse_words(verb: &Verb, words: &[Word]) -> Result<AnyCall> {
     let mut args = Args::new(words);
-    (verb.parse)(&mut args).and_then(|call| args.finish().map(|()| call)).map_err(|error| {
+    verb.parse.parse(&mut args).and_then(|call| args.finish().map(|()| call)).map_err(|error| {
         let column = args.column.map_or(String::new(), |column| format!(" in column {column}"));
         with_usage(error, &column, verb)
     })
@@ -67,7 +67,7 @@ pub fn parse_words(verb: &Verb, words: &[Word]) -> Result<Syscall> {
 /// # Errors
 /// EINVAL with the usage in its reason: more than [`WRITE_MAX`] bytes, two lines, a NUL byte, text that is not UTF-8,
 /// or words the verb does not know.
-pub fn parse_write(verb: &Verb, bytes: &[u8]) -> Result<Syscall> {
+pub fn parse_write(verb: &Verb, bytes: &[u8]) -> Result<AnyCall> {
     parse_words(verb, &write_words(verb, bytes)?)
 }
 
@@ -101,8 +101,9 @@ fn with_usage(error: Error, place: &str, verb: &Verb) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::syscall::Syscall;
 
-    fn write(name: &str, bytes: &[u8]) -> Result<Syscall> {
+    fn write(name: &str, bytes: &[u8]) -> Result<AnyCall> {
         parse_write(verb(name).unwrap(), bytes)
     }
 
@@ -112,10 +113,10 @@ mod tests {
 
     #[test]
     fn a_write_is_one_line_with_an_optional_newline() {
-        assert_eq!(write("close", b"3").unwrap(), Syscall::Close { fd: 3 });
-        assert_eq!(write("close", b"3\n").unwrap(), Syscall::Close { fd: 3 });
-        assert_eq!(write("setsid", b"").unwrap(), Syscall::Setsid);
-        assert_eq!(write("setsid", b"\n").unwrap(), Syscall::Setsid);
+        assert_eq!(write("close", b"3").unwrap(), Syscall::Close { fd: 3 }.into());
+        assert_eq!(write("close", b"3\n").unwrap(), Syscall::Close { fd: 3 }.into());
+        assert_eq!(write("setsid", b"").unwrap(), Syscall::Setsid.into());
+        assert_eq!(write("setsid", b"\n").unwrap(), Syscall::Setsid.into());
     }
 
     #[test]
@@ -132,7 +133,7 @@ mod tests {
     #[test]
     fn a_write_has_at_most_4096_bytes() {
         let name = vec![b'x'; WRITE_MAX];
-        assert_eq!(write("sethostname", &name).unwrap(), Syscall::Sethostname { name });
+        assert_eq!(write("sethostname", &name).unwrap(), Syscall::Sethostname { name }.into());
         let reason = reason("sethostname", &[b'x'; WRITE_MAX + 1]);
         assert_eq!(reason, "EINVAL: 4097 bytes in one write, at most 4096 are allowed; usage: sethostname NAME");
     }

@@ -166,10 +166,14 @@ pub(super) fn mount_setattr(args: &mut Args<'_>) -> Result<Syscall> {
 mod tests {
     use super::super::{parse_write, verb};
     use super::*;
+    use crate::syscall::AnyCall;
 
     fn call(line: &str) -> Result<Syscall> {
         let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
-        parse_write(verb(name).unwrap(), rest.as_bytes())
+        match parse_write(verb(name).unwrap(), rest.as_bytes())? {
+            AnyCall::Linux(call) => Ok(call),
+            other => panic!("{other:?}"),
+        }
     }
 
     fn mounted(line: &str) -> MountArgs {

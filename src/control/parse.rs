@@ -240,13 +240,16 @@ mod tests {
     use super::super::{parse_write, verb};
     use super::*;
     use crate::kernel::ns::NsType;
-    use crate::syscall::{SigAction, Target};
+    use crate::syscall::{AnyCall, LabCall, SigAction, Target};
 
     fn call(line: &str) -> Syscall {
-        try_call(line).unwrap_or_else(|error| panic!("{line}: {error}"))
+        match try_call(line) {
+            Ok(AnyCall::Linux(call)) => call,
+            other => panic!("{line}: {other:?}"),
+        }
     }
 
-    fn try_call(line: &str) -> Result<Syscall> {
+    fn try_call(line: &str) -> Result<AnyCall> {
         let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
         parse_write(verb(name).unwrap(), rest.as_bytes())
     }
@@ -400,8 +403,8 @@ mod tests {
 
     #[test]
     fn write_joins_its_words_with_one_blank() {
-        let write = |line: &str| match call(line) {
-            Syscall::Write { path, bytes } => (path, bytes),
+        let write = |line: &str| match try_call(line) {
+            Ok(AnyCall::Lab(LabCall::Write { path, bytes })) => (path, bytes),
             other => panic!("{other:?}"),
         };
         assert_eq!(write("write a 0  1000 1"), (b"a".to_vec(), b"0 1000 1".to_vec()));

@@ -4,7 +4,7 @@ use super::args::Args;
 use super::{ip, ipc, mount, parse};
 use crate::errno::Result;
 use crate::syscall::namei::NameCall;
-use crate::syscall::{RebootCommand, Resource, SigAction, Syscall};
+use crate::syscall::{AnyCall, LabCall, RebootCommand, Resource, SigAction, Syscall};
 
 /// One verb of the control language.
 #[derive(Debug)]
@@ -16,215 +16,246 @@ pub struct Verb {
     pub example: &'static str,
     /// There is a control file `ctl/<pid>/<name>`.
     pub is_file: bool,
-    /// Takes the arguments it knows; EINVAL where they are wrong. What is left over is an error of the caller's.
-    pub parse: fn(&mut Args<'_>) -> Result<Syscall>,
+    pub parse: Parse,
 }
 
-type Parse = fn(&mut Args<'_>) -> Result<Syscall>;
+/// Takes the arguments it knows; EINVAL where they are wrong. What is left over is an error of the caller's.
+#[derive(Clone, Copy, Debug)]
+pub enum Parse {
+    Linux(fn(&mut Args<'_>) -> Result<Syscall>),
+    Lab(fn(&mut Args<'_>) -> Result<LabCall>),
+}
 
-/// A verb with a control file.
-const fn file(name: &'static str, usage: &'static str, example: &'static str, parse: Parse) -> Verb {
-    Verb { name, usage, example, is_file: true, parse }
+impl Parse {
+    /// # Errors
+    /// EINVAL
+    pub(super) fn parse(self, args: &mut Args<'_>) -> Result<AnyCall> {
+        match self {
+            Parse::Linux(parse) => parse(args).map(AnyCall::Linux),
+            Parse::Lab(parse) => parse(args).map(AnyCall::Lab),
+        }
+    }
+}
+
+/// A call of Linux's, with a control file.
+const fn linux(
+    name: &'static str,
+    usage: &'static str,
+    example: &'static str,
+    parse: fn(&mut Args<'_>) -> Result<Syscall>,
+) -> Verb {
+    Verb { name, usage, example, is_file: true, parse: Parse::Linux(parse) }
+}
+
+/// A call that only the lab has, with a control file.
+const fn lab(
+    name: &'static str,
+    usage: &'static str,
+    example: &'static str,
+    parse: fn(&mut Args<'_>) -> Result<LabCall>,
+) -> Verb {
+    Verb { name, usage, example, is_file: true, parse: Parse::Lab(parse) }
 }
 
 /// A verb of scripts, for which the mount has file operations.
-const fn script(name: &'static str, usage: &'static str, example: &'static str, parse: Parse) -> Verb {
-    Verb { name, usage, example, is_file: false, parse }
+const fn script(verb: Verb) -> Verb {
+    Verb { is_file: false, ..verb }
 }
 
-/// All verbs, in the order in which `usage` shows them.
+/// All verbs, in the order in which `usage` shows them. A row takes its arguments itself if they are a few words in their
+/// order; otherwise a function of the verb's family does.
 pub static VERBS: &[Verb] = &[
-    file(
+    linux(
         "clone",
         "[FLAGS] [set_tid=N,N… (innermost first)] [exit_signal=SIG] [into_cgroup cgroup=FD]",
         "newpid newipc",
         parse::clone,
     ),
-    file("unshare", "FLAGS", "newuser newnet", parse::unshare),
-    file("setns", "type:[inum]|fd:N|pidfd:PID|PATH [FLAGS]", "net:[4026531833] newnet", parse::setns),
-    file("exec", "COMM [ARG…]", "sleep 1", |args| {
+    linux("unshare", "FLAGS", "newuser newnet", parse::unshare),
+    linux("setns", "type:[inum]|fd:N|pidfd:PID|PATH [FLAGS]", "net:[4026531833] newnet", parse::setns),
+    linux("exec", "COMM [ARG…]", "sleep 1", |args| {
         Ok(Syscall::Exec { comm: args.bytes("COMM")?.to_vec(), argv: args.rest() })
     }),
-    file("exit", "[CODE]", "3", |args| Ok(Syscall::Exit { code: parse::exit_code(args)? })),
-    file("exit_group", "[CODE]", "3", |args| Ok(Syscall::ExitGroup { code: parse::exit_code(args)? })),
-    file("kill", "PID SIG", "1 SIGTERM", |args| Ok(Syscall::Kill { pid: args.pid("PID")?, signo: args.signal()? })),
-    file("tgkill", "TGID TID SIG", "1 1 SIGTERM", |args| {
+    linux("exit", "[CODE]", "3", |args| Ok(Syscall::Exit { code: parse::exit_code(args)? })),
+    linux("exit_group", "[CODE]", "3", |args| Ok(Syscall::ExitGroup { code: parse::exit_code(args)? })),
+    linux("kill", "PID SIG", "1 SIGTERM", |args| Ok(Syscall::Kill { pid: args.pid("PID")?, signo: args.signal()? })),
+    linux("tgkill", "TGID TID SIG", "1 1 SIGTERM", |args| {
         Ok(Syscall::Tgkill { tgid: args.pid("TGID")?, tid: args.pid("TID")?, signo: args.signal()? })
     }),
-    file("pidfd_send_signal", "FD SIG", "0 SIGTERM", |args| {
+    linux("pidfd_send_signal", "FD SIG", "0 SIGTERM", |args| {
         Ok(Syscall::PidfdSendSignal { fd: args.number("FD")?, signo: args.signal()? })
     }),
-    file("wait", "[PID|-1|0|-PGID] [untraced] [continued] [all] [clone] [nothread]", "-1 all", parse::wait),
-    file(
+    linux("wait", "[PID|-1|0|-PGID] [untraced] [continued] [all] [clone] [nothread]", "-1 all", parse::wait),
+    linux(
         "waitid",
         "all|pid PID|pgid N|pidfd FD exited|stopped|continued… [nowait]",
         "pid 2 exited nowait",
         parse::waitid,
     ),
-    file("sigaction", "SIG [ignore|default|handler]", "SIGCHLD ignore", |args| {
+    linux("sigaction", "SIG [ignore|default|handler]", "SIGCHLD ignore", |args| {
         Ok(Syscall::Sigaction { signo: args.signal()?, action: args.optional_choice("ACTION", SIG_ACTIONS)? })
     }),
-    file("sigprocmask", "block|unblock SIG", "block SIGUSR1", |args| {
+    linux("sigprocmask", "block|unblock SIG", "block SIGUSR1", |args| {
         let block = args.choice("block or unblock", &[("block", true), ("unblock", false)])?;
         Ok(Syscall::Sigprocmask { block, signo: args.signal()? })
     }),
-    file("sigwaitinfo", "SIG", "SIGCHLD", |args| Ok(Syscall::Sigwaitinfo { signo: args.signal()? })),
-    file("setsid", "", "", |_| Ok(Syscall::Setsid)),
-    file("setpgid", "PID PGID", "0 0", |args| Ok(Syscall::Setpgid { pid: args.pid("PID")?, pgid: args.pid("PGID")? })),
-    file("getsid", "PID", "0", |args| Ok(Syscall::Getsid { pid: args.pid("PID")? })),
-    file("getpgid", "PID", "0", |args| Ok(Syscall::Getpgid { pid: args.pid("PID")? })),
-    file(
+    linux("sigwaitinfo", "SIG", "SIGCHLD", |args| Ok(Syscall::Sigwaitinfo { signo: args.signal()? })),
+    linux("setsid", "", "", |_| Ok(Syscall::Setsid)),
+    linux("setpgid", "PID PGID", "0 0", |args| Ok(Syscall::Setpgid { pid: args.pid("PID")?, pgid: args.pid("PGID")? })),
+    linux("getsid", "PID", "0", |args| Ok(Syscall::Getsid { pid: args.pid("PID")? })),
+    linux("getpgid", "PID", "0", |args| Ok(Syscall::Getpgid { pid: args.pid("PID")? })),
+    linux(
         "prctl",
         "name X|child_subreaper 0|1|no_new_privs 1|keepcaps 0|1|dumpable 0|1|get_dumpable|securebits N|get_securebits|\
          capbset_drop CAP|capbset_read CAP|cap_ambient raise|lower|clear_all [CAP]|pdeathsig SIG",
         "cap_ambient raise cap_net_raw",
         parse::prctl,
     ),
-    file("setuid", "UID", "1000", |args| Ok(Syscall::Setuid { uid: args.id("UID")? })),
-    file("setgid", "GID", "1000", |args| Ok(Syscall::Setgid { gid: args.id("GID")? })),
-    file("setreuid", "RUID EUID", "-1 1000", |args| {
+    linux("setuid", "UID", "1000", |args| Ok(Syscall::Setuid { uid: args.id("UID")? })),
+    linux("setgid", "GID", "1000", |args| Ok(Syscall::Setgid { gid: args.id("GID")? })),
+    linux("setreuid", "RUID EUID", "-1 1000", |args| {
         Ok(Syscall::Setreuid { ruid: args.id("RUID")?, euid: args.id("EUID")? })
     }),
-    file("setregid", "RGID EGID", "-1 1000", |args| {
+    linux("setregid", "RGID EGID", "-1 1000", |args| {
         Ok(Syscall::Setregid { rgid: args.id("RGID")?, egid: args.id("EGID")? })
     }),
-    file("setresuid", "RUID EUID SUID", "-1 1000 -1", |args| {
+    linux("setresuid", "RUID EUID SUID", "-1 1000 -1", |args| {
         Ok(Syscall::Setresuid { ruid: args.id("RUID")?, euid: args.id("EUID")?, suid: args.id("SUID")? })
     }),
-    file("setresgid", "RGID EGID SGID", "-1 1000 -1", |args| {
+    linux("setresgid", "RGID EGID SGID", "-1 1000 -1", |args| {
         Ok(Syscall::Setresgid { rgid: args.id("RGID")?, egid: args.id("EGID")?, sgid: args.id("SGID")? })
     }),
-    file("setfsuid", "UID", "1000", |args| Ok(Syscall::Setfsuid { uid: args.id("UID")? })),
-    file("setfsgid", "GID", "1000", |args| Ok(Syscall::Setfsgid { gid: args.id("GID")? })),
-    file("setgroups", "[GID…]", "5 1000", parse::setgroups),
-    file(
+    linux("setfsuid", "UID", "1000", |args| Ok(Syscall::Setfsuid { uid: args.id("UID")? })),
+    linux("setfsgid", "GID", "1000", |args| Ok(Syscall::Setfsgid { gid: args.id("GID")? })),
+    linux("setgroups", "[GID…]", "5 1000", parse::setgroups),
+    linux(
         "capset",
         "[eff=SET] [prm=SET] [inh=SET]; SET: 0xMASK|cap_x,cap_y|all|none",
         "eff=none prm=all",
         parse::capset,
     ),
-    file("ptrace", "seize PID", "seize 2", |args| {
+    linux("ptrace", "seize PID", "seize 2", |args| {
         args.choice("seize", &[("seize", ())])?;
         Ok(Syscall::PtraceSeize { pid: args.pid("PID")? })
     }),
-    file("reboot", "restart|restart2|halt|power_off|cad_on [magic=M1,M2]", "restart", |args| {
+    linux("reboot", "restart|restart2|halt|power_off|cad_on [magic=M1,M2]", "restart", |args| {
         Ok(Syscall::Reboot { command: args.choice("COMMAND", REBOOT_COMMANDS)?, magic: parse::magic(args)? })
     }),
-    file("prlimit", "nproc|msgqueue|nofile SOFT[:HARD]", "nproc 10:20", |args| {
+    linux("prlimit", "nproc|msgqueue|nofile SOFT[:HARD]", "nproc 10:20", |args| {
         let resource = args.choice("RESOURCE", RESOURCES)?;
         let (soft, hard) = parse::limits(args)?;
         Ok(Syscall::Prlimit { resource, soft, hard })
     }),
-    file("sethostname", "NAME", "blue", |args| Ok(Syscall::Sethostname { name: args.bytes("NAME")?.to_vec() })),
-    file("setdomainname", "NAME", "example", |args| Ok(Syscall::Setdomainname { name: args.bytes("NAME")?.to_vec() })),
-    file(
+    linux("sethostname", "NAME", "blue", |args| Ok(Syscall::Sethostname { name: args.bytes("NAME")?.to_vec() })),
+    linux("setdomainname", "NAME", "example", |args| Ok(Syscall::Setdomainname { name: args.bytes("NAME")?.to_vec() })),
+    linux(
         "open",
         "type:[inum]|fd:N|pidfd:PID [thread] [nonblock], or PATH [rdonly|wronly|rdwr] [path] [nofollow] [directory] \
          [creat] [excl] [trunc] [cloexec]",
         "proc/1/ns/net rdonly cloexec",
         parse::open,
     ),
-    file("close", "FD", "0", |args| Ok(Syscall::Close { fd: args.number("FD")? })),
-    file("dup", "FD", "0", |args| Ok(Syscall::Dup { fd: args.number("FD")? })),
-    file("pidfd_getfd", "FD N", "0 1", |args| {
+    linux("close", "FD", "0", |args| Ok(Syscall::Close { fd: args.number("FD")? })),
+    linux("dup", "FD", "0", |args| Ok(Syscall::Dup { fd: args.number("FD")? })),
+    linux("pidfd_getfd", "FD N", "0 1", |args| {
         Ok(Syscall::PidfdGetfd { pidfd: args.number("FD")?, fd: args.number("N")? })
     }),
-    file(
+    linux(
         "ioctl",
         "FD NS_GET_…|NS_MNT_GET_…|PIDFD_GET_…_NAMESPACE|SIOCGSKNS|NUMBER [ARG]",
         "0 NS_GET_PARENT",
         parse::ioctl,
     ),
-    file("ip", ip::USAGE, "link add v0 type veth peer name v1", ip::parse),
-    file("bind", "tcp|udp|unix IP:PORT|@name|/path", "tcp 127.0.0.1:80", |args| {
-        Ok(Syscall::Bind(ip::socket_name(args)?))
+    lab("ip", ip::USAGE, "link add v0 type veth peer name v1", ip::parse),
+    lab("bind", "tcp|udp|unix IP:PORT|@name|/path", "tcp 127.0.0.1:80", |args| {
+        Ok(LabCall::Bind(ip::socket_name(args)?))
     }),
-    file("connect", "tcp|udp|unix IP:PORT|@name|/path", "unix @x", |args| Ok(Syscall::Connect(ip::socket_name(args)?))),
-    file(
+    lab("connect", "tcp|udp|unix IP:PORT|@name|/path", "unix @x", |args| Ok(LabCall::Connect(ip::socket_name(args)?))),
+    linux(
         "mount",
         "TYPE SOURCE TARGET [-o OPTS]|--bind SRC DST|--rbind SRC DST|--move SRC DST|\
          --make-[r]{shared,slave,private,unbindable} PATH|-o FLAGS [SRC] DST",
         "tmpfs none /tmp -o ro,size=1m",
         mount::mount,
     ),
-    file("umount", "[-l] [-f] [--expire] [--nofollow] PATH", "-l /tmp", mount::umount),
-    file("pivot_root", "NEW PUT_OLD", "/tmp /tmp/old", |args| {
+    linux("umount", "[-l] [-f] [--expire] [--nofollow] PATH", "-l /tmp", mount::umount),
+    linux("pivot_root", "NEW PUT_OLD", "/tmp /tmp/old", |args| {
         Ok(Syscall::PivotRoot { new_root: parse::path(args)?, put_old: parse::path(args)? })
     }),
-    file("chroot", "PATH", "/tmp", |args| Ok(Syscall::Chroot { path: parse::path(args)? })),
-    file("chdir", "PATH", "/tmp", |args| Ok(Syscall::Chdir { path: parse::path(args)? })),
-    file("fchdir", "FD", "0", |args| Ok(Syscall::Fchdir { fd: args.number("FD")? })),
-    file("getcwd", "", "", |_| Ok(Syscall::Getcwd)),
-    file("open_tree", "clone PATH", "clone /tmp", |args| {
+    linux("chroot", "PATH", "/tmp", |args| Ok(Syscall::Chroot { path: parse::path(args)? })),
+    linux("chdir", "PATH", "/tmp", |args| Ok(Syscall::Chdir { path: parse::path(args)? })),
+    linux("fchdir", "FD", "0", |args| Ok(Syscall::Fchdir { fd: args.number("FD")? })),
+    linux("getcwd", "", "", |_| Ok(Syscall::Getcwd)),
+    linux("open_tree", "clone PATH", "clone /tmp", |args| {
         args.choice("clone", &[("clone", ())])?;
         Ok(Syscall::OpenTree { path: parse::path(args)? })
     }),
-    file("move_mount", "[--beneath] fd:FD|PATH TARGET", "fd:0 /tmp", mount::move_mount),
-    file("mount_setattr", "PATH shared|slave|private|unbindable[,TYPE]", "/tmp shared", mount::mount_setattr),
-    file("mkdir", "PATH", "/tmp/a", |args| Ok(Syscall::Name(NameCall::Mkdir { path: parse::path(args)? }))),
-    file("rmdir", "PATH", "/tmp/a", |args| Ok(Syscall::Name(NameCall::Rmdir { path: parse::path(args)? }))),
-    file("touch", "PATH", "/tmp/a", |args| Ok(Syscall::Name(NameCall::Touch { path: parse::path(args)? }))),
-    file("unlink", "PATH", "/tmp/a", |args| Ok(Syscall::Name(NameCall::Unlink { path: parse::path(args)? }))),
-    file("rename", "OLD NEW", "/tmp/a /tmp/b", |args| {
+    linux("move_mount", "[--beneath] fd:FD|PATH TARGET", "fd:0 /tmp", mount::move_mount),
+    linux("mount_setattr", "PATH shared|slave|private|unbindable[,TYPE]", "/tmp shared", mount::mount_setattr),
+    linux("mkdir", "PATH", "/tmp/a", |args| Ok(Syscall::Name(NameCall::Mkdir { path: parse::path(args)? }))),
+    linux("rmdir", "PATH", "/tmp/a", |args| Ok(Syscall::Name(NameCall::Rmdir { path: parse::path(args)? }))),
+    lab("touch", "PATH", "/tmp/a", |args| Ok(LabCall::Touch { path: parse::path(args)? })),
+    linux("unlink", "PATH", "/tmp/a", |args| Ok(Syscall::Name(NameCall::Unlink { path: parse::path(args)? }))),
+    linux("rename", "OLD NEW", "/tmp/a /tmp/b", |args| {
         Ok(Syscall::Name(NameCall::Rename { old: parse::path(args)?, new: parse::path(args)? }))
     }),
-    file("symlink", "TEXT PATH", "a /tmp/b", |args| {
+    linux("symlink", "TEXT PATH", "a /tmp/b", |args| {
         Ok(Syscall::Name(NameCall::Symlink { text: args.bytes("TEXT")?.to_vec(), path: parse::path(args)? }))
     }),
-    file("chown", "UID:GID PATH", "1000:1000 /tmp", |args| {
+    linux("chown", "UID:GID PATH", "1000:1000 /tmp", |args| {
         let (uid, gid) = parse::owner(args)?;
         Ok(Syscall::Name(NameCall::Chown { uid, gid, path: parse::path(args)? }))
     }),
-    file("msgget", "KEY|private [create] [excl] [MODE]", "42 create 0600", ipc::msgget),
-    file("msgsnd", "ID TYPE TEXT|size=N", "0 1 hello", ipc::msgsnd),
-    file("msgrcv", "ID TYPE [size=N] [nowait] [noerror] [except] [copy]", "0 -2 nowait", ipc::msgrcv),
-    file(
+    linux("msgget", "KEY|private [create] [excl] [MODE]", "42 create 0600", ipc::msgget),
+    linux("msgsnd", "ID TYPE TEXT|size=N", "0 1 hello", ipc::msgsnd),
+    linux("msgrcv", "ID TYPE [size=N] [nowait] [noerror] [except] [copy]", "0 -2 nowait", ipc::msgrcv),
+    linux(
         "msgctl",
         "ID rmid|stat|set [uid=N] [gid=N] [mode=MODE] [qbytes=N], IDX msg_stat|msg_stat_any, or 0 info|msg_info",
         "0 stat",
         ipc::msgctl,
     ),
-    file("semget", "KEY|private NSEMS [create] [excl] [MODE]", "42 2 create 0600", ipc::semget),
-    file("semop", "ID NUM,DELTA[,undo][,nowait]…", "0 0,-1,undo 1,1", ipc::semop),
-    file(
+    linux("semget", "KEY|private NSEMS [create] [excl] [MODE]", "42 2 create 0600", ipc::semget),
+    linux("semop", "ID NUM,DELTA[,undo][,nowait]…", "0 0,-1,undo 1,1", ipc::semop),
+    linux(
         "semctl",
         "ID NUM setval V|getval|getpid|getncnt|getzcnt, ID getall|setall V…|rmid|stat|set [uid=N] [gid=N] [mode=MODE], \
          IDX sem_stat|sem_stat_any, or 0 info|sem_info",
         "0 1 setval 5",
         ipc::semctl,
     ),
-    file("shmget", "KEY|private SIZE [create] [excl] [MODE]", "42 4096 create 0600", ipc::shmget),
-    file("shmat", "ID [addr=0x…] [rdonly] [remap]", "0 rdonly", ipc::shmat),
-    file("shmdt", "ADDR", "0x7ffff7ffe000", ipc::shmdt),
-    file(
+    linux("shmget", "KEY|private SIZE [create] [excl] [MODE]", "42 4096 create 0600", ipc::shmget),
+    linux("shmat", "ID [addr=0x…] [rdonly] [remap]", "0 rdonly", ipc::shmat),
+    linux("shmdt", "ADDR", "0x7ffff7ffe000", ipc::shmdt),
+    linux(
         "shmctl",
         "ID rmid|stat|set [uid=N] [gid=N] [mode=MODE]|lock|unlock, IDX shm_stat|shm_stat_any, or 0 info|shm_info",
         "0 rmid",
         ipc::shmctl,
     ),
-    file(
+    linux(
         "mq_open",
         "NAME [create] [excl] [rdonly|wronly|rdwr] [nonblock] [maxmsg=N msgsize=N] [MODE]",
         "q create maxmsg=4 msgsize=64 0600",
         ipc::mq_open,
     ),
-    file("mq_unlink", "NAME", "q", ipc::mq_unlink),
-    file("mq_send", "FD PRIO TEXT|size=N", "0 5 hello", ipc::mq_send),
-    file("mq_receive", "FD [size=N]", "0", ipc::mq_receive),
-    file("mq_notify", "FD signal SIG|none|off", "0 signal SIGUSR1", ipc::mq_notify),
-    file("mq_getsetattr", "FD [nonblock|flags=N]", "0 nonblock", ipc::mq_getsetattr),
-    file("mq_close", "FD", "0", ipc::mq_close),
-    file("clock_gettime", "monotonic|boottime|realtime|…|NUMBER", "monotonic", ipc::clock_gettime),
-    file("clock", "+DURATION (ns, us, ms, s, min, h, d; init only)", "+5s", ipc::clock),
-    file("attach", "HOSTPID", "1", |args| Ok(Syscall::Attach { host_pid: args.number("HOSTPID")? })),
-    script("read", "PATH", "proc/self/status", |args| Ok(Syscall::Read { path: parse::path(args)? })),
-    script("readlink", "PATH", "proc/self/ns/net", |args| Ok(Syscall::Readlink { path: parse::path(args)? })),
-    script("stat", "PATH", "proc/self", |args| Ok(Syscall::Stat { path: parse::path(args)?, follow: true })),
-    script("lstat", "PATH", "proc/self", |args| Ok(Syscall::Stat { path: parse::path(args)?, follow: false })),
-    script("ls", "PATH", "proc/self/ns", |args| Ok(Syscall::Ls { path: parse::path(args)? })),
-    script("write", "PATH TEXT…", "proc/self/uid_map 0 1000 1", |args| {
-        Ok(Syscall::Write { path: parse::path(args)?, bytes: args.rest().join(&b' ') })
-    }),
+    linux("mq_unlink", "NAME", "q", ipc::mq_unlink),
+    linux("mq_send", "FD PRIO TEXT|size=N", "0 5 hello", ipc::mq_send),
+    linux("mq_receive", "FD [size=N]", "0", ipc::mq_receive),
+    linux("mq_notify", "FD signal SIG|none|off", "0 signal SIGUSR1", ipc::mq_notify),
+    linux("mq_getsetattr", "FD [nonblock|flags=N]", "0 nonblock", ipc::mq_getsetattr),
+    linux("mq_close", "FD", "0", ipc::mq_close),
+    linux("clock_gettime", "monotonic|boottime|realtime|…|NUMBER", "monotonic", ipc::clock_gettime),
+    lab("clock", "+DURATION (ns, us, ms, s, min, h, d; init only)", "+5s", ipc::clock),
+    lab("attach", "HOSTPID", "1", |args| Ok(LabCall::Attach { host_pid: args.number("HOSTPID")? })),
+    script(lab("read", "PATH", "proc/self/status", |args| Ok(LabCall::Read { path: parse::path(args)? }))),
+    script(linux("readlink", "PATH", "proc/self/ns/net", |args| Ok(Syscall::Readlink { path: parse::path(args)? }))),
+    script(linux("stat", "PATH", "proc/self", |args| Ok(Syscall::Stat { path: parse::path(args)?, follow: true }))),
+    script(linux("lstat", "PATH", "proc/self", |args| Ok(Syscall::Stat { path: parse::path(args)?, follow: false }))),
+    script(lab("ls", "PATH", "proc/self/ns", |args| Ok(LabCall::Ls { path: parse::path(args)? }))),
+    script(lab("write", "PATH TEXT…", "proc/self/uid_map 0 1000 1", |args| {
+        Ok(LabCall::Write { path: parse::path(args)?, bytes: args.rest().join(&b' ') })
+    })),
 ];
 
 const SIG_ACTIONS: &[(&str, SigAction)] =

@@ -317,7 +317,7 @@ impl Table {
 
     /// The namespace links of `task`.
     fn links_of(&self, task: TaskId) -> Vec<u64> {
-        let is_link = |place| matches!(place, Place::NsLink { task: of, .. } if of == task);
+        let is_link = |place| matches!(place, Place::NsLink(dir, _) if dir.task == task);
         let inos = self.of(Subject::Task(task)).into_iter();
         inos.filter(|ino| self.inodes.get(ino).is_some_and(|inode| is_link(inode.identity.node.place))).collect()
     }
@@ -379,6 +379,7 @@ fn subjects(node: &Node) -> impl Iterator<Item = Subject> + use<> {
 mod tests {
     use super::*;
     use crate::kernel::Kernel;
+    use crate::kernel::node::{ITSELF, TaskDir};
 
     const CTL: Place = Place::Above { task: None, row: 0 };
 
@@ -402,7 +403,7 @@ mod tests {
     }
 
     fn link(inodes: &Inodes, task: TaskId, parent: u64) -> u64 {
-        let place = Place::NsLink { task, entry: 0, thread: false };
+        let place = Place::NsLink(TaskDir::process(task), 0);
         inodes.insert(identity(place), told(FileType::Symlink, number(place)), (parent, OsStr::new("net"), Name::Own)).0
     }
 
@@ -418,11 +419,11 @@ mod tests {
     #[test]
     fn a_file_keeps_its_number_while_forgotten() {
         let inodes = Inodes::new();
-        let first = dir(&inodes, Place::Pid(init(), 0), ROOT_INO, "1");
-        assert_eq!(number(Place::Pid(init(), 0)), first);
+        let first = dir(&inodes, TaskDir::process(init()).entry(ITSELF), ROOT_INO, "1");
+        assert_eq!(number(TaskDir::process(init()).entry(ITSELF)), first);
         inodes.forget(first, 1);
         assert_eq!(inodes.get(first), None);
-        assert_eq!(dir(&inodes, Place::Pid(init(), 0), ROOT_INO, "1"), first);
+        assert_eq!(dir(&inodes, TaskDir::process(init()).entry(ITSELF), ROOT_INO, "1"), first);
         assert!(first >= HASHED);
     }
 
@@ -464,7 +465,7 @@ mod tests {
     #[test]
     fn one_file_is_as_many_inodes_as_there_are_ways_to_see_it() {
         let inodes = Inodes::new();
-        let place = Place::Pid(init(), 0);
+        let place = TaskDir::process(init()).entry(ITSELF);
         let file = told(FileType::Directory, number(place));
         let views = [View::Caller, View::As(other()), View::As(init())];
         let numbers: BTreeSet<u64> = views
@@ -484,7 +485,7 @@ mod tests {
     #[test]
     fn changed_links_drop_their_texts() {
         let inodes = Inodes::new();
-        let ns = dir(&inodes, Place::Pid(other(), 3), 77, "ns");
+        let ns = dir(&inodes, TaskDir::process(other()).entry(3), 77, "ns");
         let net = link(&inodes, other(), ns);
         link(&inodes, init(), 78);
         let stale = inodes.stale(&[Change::Links(other())], init());
@@ -494,7 +495,7 @@ mod tests {
     #[test]
     fn changed_attributes_leave_names_alone() {
         let inodes = Inodes::new();
-        let ns = dir(&inodes, Place::Pid(other(), 3), 77, "ns");
+        let ns = dir(&inodes, TaskDir::process(other()).entry(3), 77, "ns");
         let net = link(&inodes, other(), ns);
         let stale = inodes.stale(&[Change::Attrs(other())], init());
         assert_eq!(stale, Stale { attrs: [ns].into(), links: [net].into(), ..Stale::default() });
@@ -505,8 +506,8 @@ mod tests {
     fn what_is_gone_is_pruned_from_its_leaves() {
         let inodes = Inodes::new();
         let namespace = Kernel::boot().init.pid_ns.any();
-        let task = dir(&inodes, Place::Pid(other(), 0), 77, "2");
-        let ns = dir(&inodes, Place::Pid(other(), 3), task, "ns");
+        let task = dir(&inodes, TaskDir::process(other()).entry(ITSELF), 77, "2");
+        let ns = dir(&inodes, TaskDir::process(other()).entry(3), task, "ns");
         let net = link(&inodes, other(), ns);
         let name = (ns, OsStr::new("pid:[4026531836]"), Name::Linked);
         let (file, _) = inodes.insert(identity(Place::NsFile(namespace)), told(FileType::File, 4_026_531_836), name);
@@ -531,7 +532,7 @@ mod tests {
     #[test]
     fn what_a_changed_viewer_sees_is_stale_too() {
         let inodes = Inodes::new();
-        let node = Node { view: View::As(other()), place: Place::Pid(init(), 0) };
+        let node = Node { view: View::As(other()), place: TaskDir::process(init()).entry(ITSELF) };
         let identity = Identity { node, salt: 0 };
         let file = told(FileType::Directory, number(node.place));
         let (ino, _) = inodes.insert(identity, file, (77, OsStr::new("1"), Name::Own));
@@ -541,7 +542,7 @@ mod tests {
     #[test]
     fn a_change_of_init_reaches_all_that_is_seen_with_its_eyes() {
         let inodes = Inodes::new();
-        let ino = dir(&inodes, Place::Pid(other(), 0), 77, "2");
+        let ino = dir(&inodes, TaskDir::process(other()).entry(ITSELF), 77, "2");
         assert_eq!(inodes.stale(&[Change::Attrs(init())], init()).attrs, [ROOT_INO, ino].into());
     }
 }

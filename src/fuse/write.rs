@@ -20,8 +20,7 @@ use crate::kernel::node::{Node, View};
 use crate::kernel::{Kernel, TaskId};
 use crate::lab::Control;
 use crate::script::{Call, Machine, Opened, Setup, setup};
-use crate::syscall::host::HostCall;
-use crate::syscall::{Outcome, Return, Syscall};
+use crate::syscall::{AnyCall, LabCall, Outcome, Return};
 
 /// Programs that write through a buffer of this many bytes, or a multiple, cut lines where it is full.
 const BUFFER: usize = 4096;
@@ -85,7 +84,7 @@ impl Shared {
     /// # Errors
     /// Those of the call.
     pub(super) fn mkdir(&self, caller: Caller, parent: u64, name: &OsStr, mode: u16) -> Result<Entry> {
-        let make = |dir| HostCall::MkdirAt { dir, name: name.as_bytes().to_vec(), mode };
+        let make = |dir| LabCall::MkdirAt { dir, name: name.as_bytes().to_vec(), mode };
         self.change_dir(parent, name, make, |path| Setup::Mkdir { path, mode })?;
         self.lookup(caller, parent, name)
     }
@@ -95,7 +94,7 @@ impl Shared {
     /// # Errors
     /// Those of the call.
     pub(super) fn rmdir(&self, parent: u64, name: &OsStr) -> Result<()> {
-        let remove = |dir| HostCall::RmdirAt { dir, name: name.as_bytes().to_vec() };
+        let remove = |dir| LabCall::RmdirAt { dir, name: name.as_bytes().to_vec() };
         self.change_dir(parent, name, remove, |path| Setup::Rmdir { path })
     }
 
@@ -103,7 +102,7 @@ impl Shared {
         &self,
         parent: u64,
         name: &OsStr,
-        call: impl FnOnce(Node) -> HostCall,
+        call: impl FnOnce(Node) -> LabCall,
         setup: impl FnOnce(Vec<u8>) -> Setup,
     ) -> Result<()> {
         let mut calls = Calls { shared: self };
@@ -112,14 +111,14 @@ impl Shared {
             let path = [&self.path_of(dir, parent)[..], b"/", name.as_bytes()].concat();
             let setup = setup(path);
             let caller = |k: &Kernel| match setup.host_call(k) {
-                Ok((_, HostCall::MkdirAt { dir: there, .. } | HostCall::RmdirAt { dir: there, .. }))
+                Ok((_, AnyCall::Lab(LabCall::MkdirAt { dir: there, .. } | LabCall::RmdirAt { dir: there, .. })))
                     if there.place != dir.place =>
                 {
                     Err(err!(ENOENT, "the directory has been removed, and another one made in its place"))
                 }
                 _ => viewer(k, dir).map(|viewer| viewer.0),
             };
-            control::answer(calls.perform(caller, &Syscall::Host(call(dir)), |_| setup.to_string()))
+            control::answer(calls.perform(caller, &call(dir).into(), |_| setup.to_string()))
         });
         result.map(drop)
     }
@@ -166,7 +165,7 @@ impl Calls<'_> {
     /// A call of the task a control file belongs to.
     fn control(&mut self, task: TaskId, call: &Call) -> Result<Vec<u8>> {
         match call.syscall {
-            Syscall::Attach { host_pid } => self.attach(|_| Ok(task), host_pid),
+            AnyCall::Lab(LabCall::Attach { host_pid }) => self.attach(|_| Ok(task), host_pid),
             _ => self.by(|_| Ok(task), call),
         }
     }
@@ -178,7 +177,7 @@ impl Calls<'_> {
     fn perform(
         &mut self,
         caller: impl FnOnce(&Kernel) -> Result<TaskId>,
-        call: &Syscall,
+        call: &AnyCall,
         line: impl FnOnce(&Kernel) -> String,
     ) -> Outcome {
         self.change(|lab| lab.perform(caller, call, |k, _| line(k)))
@@ -194,7 +193,7 @@ impl Calls<'_> {
     fn content(&mut self, handle: &Handle, offset: u64, bytes: &[u8]) -> Written {
         let (file, pos) = (&handle.file, if handle.appends { 0 } else { offset });
         let path = self.shared.path_of(file.node, handle.ino);
-        let call = Syscall::Host(HostCall::WriteAt { file: file.clone(), pos, bytes: bytes.to_vec() });
+        let call = LabCall::WriteAt { file: file.clone(), pos, bytes: bytes.to_vec() }.into();
         let line = |k: &Kernel| {
             let again = setup::open(k, &path).is_ok_and(|again| is_same(&again, file));
             let opened = (!again).then_some(Opened { line: handle.opened, file: None });
@@ -276,7 +275,7 @@ fn is_same(now: &Bound, open: &Bound) -> bool {
 impl Machine for Calls<'_> {
     fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
         match call.syscall {
-            Syscall::Attach { host_pid } => self.attach(|k| find_caller(k, pid), host_pid),
+            AnyCall::Lab(LabCall::Attach { host_pid }) => self.attach(|k| find_caller(k, pid), host_pid),
             _ => self.by(|k| find_caller(k, pid), call),
         }
     }

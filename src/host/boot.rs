@@ -6,7 +6,7 @@ use crate::errno::Result;
 use crate::kernel::change::Change;
 use crate::kernel::{Kernel, TaskId};
 use crate::script::{Call, Machine, Opened, Setup, setup};
-use crate::syscall::{Outcome, Syscall};
+use crate::syscall::{AnyCall, LabCall, Outcome};
 use crate::{control, err};
 
 /// A lab at which nobody looks yet, as what scripts are run on.
@@ -16,7 +16,7 @@ pub struct Booting<'a>(pub &'a Lab);
 impl Machine for Booting<'_> {
     fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
         let Booting(lab) = self;
-        if let Syscall::Attach { host_pid } = call.syscall {
+        if let AnyCall::Lab(LabCall::Attach { host_pid }) = call.syscall {
             return lab.attach(|k| find_caller(k, pid), host_pid, None).map(|()| b"0".to_vec());
         }
         control::answer(lab.call(|k| find_caller(k, pid), call).0)
@@ -34,7 +34,7 @@ impl Machine for Booting<'_> {
             Setup::Attach { pid, host_pid, start } => lab.attach(|k| find_caller(k, *pid), *host_pid, *start)?,
             Setup::Mkdir { .. } | Setup::Rmdir { .. } | Setup::Write { .. } | Setup::Tick { .. } => {
                 let (task, call) = lab.read(|k| setup.host_call(k))??;
-                return control::answer(lab.perform(|_| Ok(task), &Syscall::Host(call), |_, _| setup.to_string()).0);
+                return control::answer(lab.perform(|_| Ok(task), &call, |_, _| setup.to_string()).0);
             }
         }
         Ok(b"0".to_vec())

@@ -30,8 +30,7 @@ use crate::journal::Journal;
 use crate::kernel::change::Change;
 use crate::kernel::{Kernel, TaskId};
 use crate::script::Setup;
-use crate::syscall::host::HostCall;
-use crate::syscall::{Outcome, Syscall, dispatch};
+use crate::syscall::{AnyCall, Outcome, dispatch};
 
 use fault::Faults;
 use viewers::Viewers;
@@ -125,7 +124,7 @@ impl Lab {
     pub fn perform(
         &self,
         caller: impl FnOnce(&Kernel) -> Result<TaskId>,
-        call: &Syscall,
+        call: &AnyCall,
         line: impl FnOnce(&Kernel, TaskId) -> String,
     ) -> (Outcome, Vec<Change>) {
         self.writer(|kernel, journal| {
@@ -202,7 +201,7 @@ impl Lab {
         let Some(ticked) = &self.ticked else { return Ok(()) };
         let mut ticked = lock(ticked);
         let nanos = passed(*ticked);
-        let (init, call) = (kernel.init.task, Syscall::Host(HostCall::Tick { nanos }));
+        let (init, call) = (kernel.init.task, AnyCall::Tick { nanos });
         let done =
             noted(kernel, journal, |_| Setup::Tick { nanos }.to_string(), |kernel| dispatch(kernel, init, &call));
         done.map_err(|stop| stop.error().clone())?;

@@ -6,6 +6,7 @@ use super::cgroup::file::CgroupFile;
 use super::mount::site::Path;
 use super::net::DevId;
 use super::net::conf::ConfOf;
+use super::ns::NsType;
 use super::{DentryId, IpcNsId, MountId, MqueueId, NsId, NsProxyId, PidNsId, TaskId};
 
 /// A file of the lab as seen through one view.
@@ -36,29 +37,31 @@ pub enum View {
 pub enum Place {
     /// A file of a plain file system.
     Dentry(DentryId),
-    /// By row, a file or directory that belongs to no object: `proc`, `proc/uptime`, `kernel/ops`.
+    /// The top of a tree that is no object of the kernel.
+    Top(Top),
+    /// The top of nsfs, to which no path leads.
+    Nsfs,
+    /// By row, a file or directory that belongs to no object.
     Fixed(u16),
-    /// `proc/sys/user/max_<kind>_namespaces`, by row of [`super::ns::NS_TABLE`].
-    MaxNamespaces(u8),
+    /// The limit for a kind of namespace below `proc/sys/user`.
+    MaxNamespaces(NsType),
     /// `as/<pid>`.
     As(TaskId),
-    /// By row, an entry of `proc/<pid>`, the directory itself and its sub-directories included.
-    Pid(TaskId, u16),
-    /// By row, an entry of `proc/<pid>/task/<tid>`.
-    Tid(TaskId, u16),
-    /// The link `proc/<pid>/ns/<entry>`: [`super::ns::ENTRIES`] by index; `thread` when reached by `task/<tid>`.
-    NsLink { task: TaskId, entry: u8, thread: bool },
+    /// By row, an entry of the directory of a task, sub-directories included; [`ITSELF`] is the directory.
+    Task(TaskDir, u16),
+    /// The link to a namespace in the directory of a task: [`super::ns::ENTRIES`] by index.
+    NsLink(TaskDir, u8),
     /// The hidden file a namespace link leads to; its inode number is the inum.
     NsFile(NsId),
-    /// `proc/<pid>/fd/<n>`, and `fdinfo/<n>` when `info`; `thread` when reached by `task/<tid>`.
-    Fd { task: TaskId, fd: i32, info: bool, thread: bool },
+    /// A descriptor in the directory of a task: the link, or what is told of it when `info`.
+    Fd { dir: TaskDir, fd: i32, info: bool },
     /// `mqueue/<name>`.
     Mqueue(MqueueId),
     /// A file of a layer above, of a task or of none, by that layer's own rows.
     Above { task: Option<TaskId>, row: u16 },
-    /// `kernel/ns/<kind>`, by row of [`super::ns::NS_TABLE`].
-    NsKind(u8),
-    /// By row, a field of an object of the kernel below `kernel/`; row 0 is the object's directory.
+    /// The directory of all namespaces of a kind.
+    NsKind(NsType),
+    /// By row, a field of an object of the kernel; [`ITSELF`] is the object's directory.
     Struct(Object, u16),
     /// The directory of a cgroup, or a file in it.
     Cgroup(CgroupId, Option<CgroupFile>),
@@ -88,10 +91,40 @@ pub enum IpcKind {
     Msg,
     Shm,
 }
-/// The top of `proc`.
-pub const PROC_ROOT: Place = Place::Fixed(1);
-/// The top of `mqueue`.
-pub const MQUEUE_ROOT: Place = Place::Fixed(2);
+
+/// The row of a directory among the rows of what is in it.
+pub const ITSELF: u16 = 0;
+
+/// The trees whose tops are no objects of the kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Top {
+    Lab,
+    Proc,
+    Mqueue,
+}
+
+/// The directory of a process or thread, from which its entries are reached.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct TaskDir {
+    pub task: TaskId,
+    /// `task/<tid>` rather than `proc/<pid>`.
+    pub thread: bool,
+}
+
+impl TaskDir {
+    pub fn process(task: TaskId) -> TaskDir {
+        TaskDir { task, thread: false }
+    }
+
+    pub fn thread(task: TaskId) -> TaskDir {
+        TaskDir { task, thread: true }
+    }
+
+    /// One of its entries.
+    pub fn entry(self, row: u16) -> Place {
+        Place::Task(self, row)
+    }
+}
 
 impl View {
     /// The task that looks, where it is always the same.
@@ -131,14 +164,15 @@ impl Place {
     pub fn task(&self) -> Option<TaskId> {
         match *self {
             Place::As(task)
-            | Place::Pid(task, _)
-            | Place::Tid(task, _)
-            | Place::NsLink { task, .. }
-            | Place::Fd { task, .. }
+            | Place::Task(TaskDir { task, .. }, _)
+            | Place::NsLink(TaskDir { task, .. }, _)
+            | Place::Fd { dir: TaskDir { task, .. }, .. }
             | Place::Above { task: Some(task), .. }
             | Place::Struct(Object::Task(task), _)
             | Place::StructItem(Object::Task(task), ..) => Some(task),
             Place::Dentry(_)
+            | Place::Top(_)
+            | Place::Nsfs
             | Place::Fixed(_)
             | Place::MaxNamespaces(_)
             | Place::NsFile(_)

@@ -11,7 +11,7 @@ use crate::control::lex::{Word, quote};
 use crate::control::{self, Verb};
 use crate::errno::Result;
 use crate::kernel::Kernel;
-use crate::syscall::{Syscall, dispatch};
+use crate::syscall::{AnyCall, dispatch};
 use crate::{bail, err};
 
 pub use session::{Failure, Session};
@@ -48,7 +48,7 @@ pub struct Call {
     pub verb: &'static Verb,
     /// What follows the verb, values in place of names.
     pub words: Vec<Word>,
-    pub syscall: Syscall,
+    pub syscall: AnyCall,
 }
 
 impl Call {
@@ -103,7 +103,7 @@ impl Machine for Kernel {
             Setup::Faults { .. } | Setup::Attach { .. } => {}
             Setup::Mkdir { .. } | Setup::Rmdir { .. } | Setup::Write { .. } | Setup::Tick { .. } => {
                 let (task, call) = setup.host_call(self)?;
-                return control::answer(dispatch(self, task, &Syscall::Host(call)));
+                return control::answer(dispatch(self, task, &call));
             }
         }
         Ok(b"0".to_vec())
@@ -118,6 +118,7 @@ fn without_newline(text: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod testing {
     use super::*;
+    use crate::syscall::{LabCall, Syscall};
 
     /// Notes the calls made. clone gives 2, 3 …; kill is refused; read gives a text with the path in it.
     #[derive(Default)]
@@ -130,12 +131,12 @@ mod testing {
         fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
             self.calls.push(format!("{pid} {} {}", call.verb.name, call.line()).trim_end().to_owned());
             match &call.syscall {
-                Syscall::Clone(_) => {
+                AnyCall::Linux(Syscall::Clone(_)) => {
                     self.tasks += 1;
                     Ok((self.tasks + 1).to_string().into_bytes())
                 }
-                Syscall::Kill { .. } => Err(err!(EPERM, "refused")),
-                Syscall::Read { path } => Ok([b"text of ", path.as_slice(), b"\n"].concat()),
+                AnyCall::Linux(Syscall::Kill { .. }) => Err(err!(EPERM, "refused")),
+                AnyCall::Lab(LabCall::Read { path }) => Ok([b"text of ", path.as_slice(), b"\n"].concat()),
                 _ => Ok(b"0".to_vec()),
             }
         }

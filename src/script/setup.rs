@@ -10,7 +10,7 @@ use crate::kernel::file::{Bound, OpenFlags};
 use crate::kernel::node::Node;
 use crate::kernel::{Kernel, TaskId};
 use crate::lab;
-use crate::syscall::host::HostCall;
+use crate::syscall::{AnyCall, LabCall};
 use crate::tree::{ROOT, Viewer};
 use crate::{bail, err};
 
@@ -77,15 +77,15 @@ impl Setup {
     ///
     /// # Errors
     /// ENOENT and others: what the path of the line leads through; EINVAL: it is no call.
-    pub fn host_call(&self, k: &Kernel) -> Result<(TaskId, HostCall)> {
+    pub fn host_call(&self, k: &Kernel) -> Result<(TaskId, AnyCall)> {
         match self {
             Setup::Mkdir { path, mode } => {
                 let (task, dir, name) = find_parent(k, path)?;
-                Ok((task, HostCall::MkdirAt { dir, name, mode: *mode }))
+                Ok((task, LabCall::MkdirAt { dir, name, mode: *mode }.into()))
             }
             Setup::Rmdir { path } => {
                 let (task, dir, name) = find_parent(k, path)?;
-                Ok((task, HostCall::RmdirAt { dir, name }))
+                Ok((task, LabCall::RmdirAt { dir, name }.into()))
             }
             Setup::Write { path, opened, pos, bytes } => {
                 let file = match opened {
@@ -93,9 +93,9 @@ impl Setup {
                     Some(Opened { file: Some(file), .. }) => file.clone(),
                     Some(Opened { file: None, .. }) => bail!(EINVAL, "opened=N is for the lines of a journal"),
                 };
-                Ok((viewer(k, file.node), HostCall::WriteAt { file, pos: *pos, bytes: bytes.clone() }))
+                Ok((viewer(k, file.node), LabCall::WriteAt { file, pos: *pos, bytes: bytes.clone() }.into()))
             }
-            Setup::Tick { nanos } => Ok((k.init.task, HostCall::Tick { nanos: *nanos })),
+            Setup::Tick { nanos } => Ok((k.init.task, AnyCall::Tick { nanos: *nanos })),
             Setup::Faults { .. } | Setup::Limits { .. } | Setup::Attach { .. } => bail!(EINVAL, "this is no call"),
         }
     }

@@ -1,18 +1,18 @@
 //! The memory a lab may take (`--max-memory`), asked before each call that may add to it. Calls that look or take away
 //! are always possible.
 
-use super::host::HostCall;
 use super::ip::Ip;
 use super::mqueue::MqCall;
 use super::msg::MsgCall;
 use super::namei::NameCall;
 use super::sem::SemCall;
 use super::shm::ShmCall;
-use super::{CloneFlags, Syscall};
+use super::{AnyCall, CloneFlags, LabCall, Syscall};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::ipc::sem::{Sem, SemOp};
 use crate::kernel::mount::tree::Mount;
+use crate::kernel::node::Place;
 use crate::kernel::ns::{NS_TABLE, Namespace};
 use crate::kernel::signal::SIGKILL;
 use crate::kernel::task::Task;
@@ -27,8 +27,12 @@ const MOUNT: usize = 2 * size_of::<Mount>() + OBJECT;
 ///
 /// # Errors
 /// ENOMEM
-pub(super) fn check_room(k: &mut Kernel, me: TaskId, call: &Syscall) -> Result<()> {
-    let growth = growth(k, me, call);
+pub(super) fn check_room(k: &mut Kernel, me: TaskId, call: &AnyCall) -> Result<()> {
+    let growth = match call {
+        AnyCall::Linux(call) => growth(k, me, call),
+        AnyCall::Lab(call) => lab_growth(call),
+        AnyCall::Tick { .. } => 0,
+    };
     if growth > 0 && !k.has_memory_for(growth) {
         bail!(ENOMEM, "the objects of the lab take all of its memory, {} bytes (--max-memory)", k.memory.max);
     }
@@ -53,15 +57,11 @@ fn growth(k: &Kernel, me: TaskId, call: &Syscall) -> usize {
         Syscall::Mount(_) | Syscall::OpenTree { .. } | Syscall::MoveMount { .. } => MOUNT * mounts(k, me),
         Syscall::PivotRoot { .. } | Syscall::MountSetattr { .. } => MOUNT,
         Syscall::Name(call) => name_growth(call),
-        Syscall::Host(call) => host_growth(call),
         Syscall::Msg(call) => msg_growth(call),
         Syscall::Sem(call) => sem_growth(call),
         Syscall::Shm(ShmCall::Get { .. } | ShmCall::At { .. }) => OBJECT,
         Syscall::Shm(ShmCall::Dt { .. } | ShmCall::Ctl { .. }) => 0,
         Syscall::Mq(call) => mq_growth(call),
-        Syscall::Write { bytes, .. } => bytes.len(),
-        Syscall::Ip(call) => ip_growth(call),
-        Syscall::Bind(_) | Syscall::Connect(_) => 2 * OBJECT,
         // These look, change what is there, or take away.
         Syscall::Setns { .. }
         | Syscall::Exit { .. }
@@ -97,12 +97,8 @@ fn growth(k: &Kernel, me: TaskId, call: &Syscall) -> usize {
         | Syscall::Fchdir { .. }
         | Syscall::Getcwd
         | Syscall::ClockGettime { .. }
-        | Syscall::Clock { .. }
-        | Syscall::Attach { .. }
-        | Syscall::Read { .. }
         | Syscall::Readlink { .. }
-        | Syscall::Stat { .. }
-        | Syscall::Ls { .. } => 0,
+        | Syscall::Stat { .. } => 0,
     }
 }
 
@@ -110,16 +106,7 @@ fn name_growth(call: &NameCall) -> usize {
     match call {
         NameCall::Rmdir { .. } | NameCall::Unlink { .. } => 0,
         NameCall::Symlink { text, .. } => OBJECT + text.len(),
-        NameCall::Mkdir { .. } | NameCall::Touch { .. } | NameCall::Rename { .. } | NameCall::Chown { .. } => OBJECT,
-    }
-}
-
-fn host_growth(call: &HostCall) -> usize {
-    match call {
-        HostCall::MkdirAt { name, .. } => OBJECT + 2 * name.len(),
-        HostCall::WriteAt { .. } if call.frees() => 0,
-        HostCall::WriteAt { bytes, .. } => bytes.len(),
-        HostCall::RmdirAt { .. } | HostCall::Tick { .. } => 0,
+        NameCall::Mkdir { .. } | NameCall::Rename { .. } | NameCall::Chown { .. } => OBJECT,
     }
 }
 
@@ -144,6 +131,19 @@ fn mq_growth(call: &MqCall) -> usize {
         MqCall::Open(_) | MqCall::Notify { .. } => OBJECT,
         MqCall::Send { text, .. } => OBJECT + usize::try_from(text.size()).unwrap_or(0),
         MqCall::Unlink { .. } | MqCall::Receive { .. } | MqCall::Getsetattr { .. } | MqCall::Close { .. } => 0,
+    }
+}
+
+/// As [`growth`].
+fn lab_growth(call: &LabCall) -> usize {
+    match call {
+        LabCall::Write { bytes, .. } => bytes.len(),
+        LabCall::WriteAt { file, bytes, .. } if matches!(file.node.place, Place::Dentry(_)) => bytes.len(),
+        LabCall::Touch { .. } | LabCall::MkdirAt { .. } => OBJECT,
+        LabCall::Ip(call) => ip_growth(call),
+        LabCall::Bind(_) | LabCall::Connect(_) => 2 * OBJECT,
+        LabCall::WriteAt { .. } | LabCall::RmdirAt { .. } => 0,
+        LabCall::Read { .. } | LabCall::Ls { .. } | LabCall::Clock { .. } | LabCall::Attach { .. } => 0,
     }
 }
 

@@ -6,16 +6,17 @@ pub mod clock;
 mod clone;
 mod cred;
 mod cwd;
+mod dispatch;
 mod exec;
 mod exit;
 mod fd;
-pub mod host;
 mod hostname;
 mod idmap;
 pub mod ioctl;
 pub mod ip;
 pub mod ipc;
 mod kill;
+pub mod lab;
 mod memory;
 pub mod mount;
 pub mod mqueue;
@@ -46,22 +47,42 @@ mod write;
 
 use bitflags::bitflags;
 
-use crate::bail;
-use crate::errno::Result;
 use crate::kernel::file::OpenFlags;
 use crate::kernel::mount::flags::UmountFlags;
 use crate::kernel::mount::propagation::PropagationType;
 use crate::kernel::ns::NsType;
-use crate::kernel::task::TaskState;
-use crate::kernel::{Kernel, TaskId};
-use host::HostCall;
+pub use dispatch::dispatch;
+pub use lab::LabCall;
 use mount::{Beneath, MountArgs};
 use namei::NameCall;
 pub use outcome::{Numbers, Outcome, Return, Stop, WaitFor};
 pub use pid_arg::PidArg;
 
-/// One call with its arguments as the task gives them. Ids are those of the task's user namespace; `None` among them is
-/// -1, "unchanged".
+/// One call of any kind, as [`dispatch`] takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AnyCall {
+    /// One of the kernel's own: what a program can make by registers.
+    Linux(Syscall),
+    /// One that only the lab has.
+    Lab(LabCall),
+    /// Real time has passed. No task makes it.
+    Tick { nanos: u64 },
+}
+
+impl From<Syscall> for AnyCall {
+    fn from(call: Syscall) -> AnyCall {
+        AnyCall::Linux(call)
+    }
+}
+
+impl From<LabCall> for AnyCall {
+    fn from(call: LabCall) -> AnyCall {
+        AnyCall::Lab(call)
+    }
+}
+
+/// One call of Linux's with its arguments as the task gives them. Ids are those of the task's user namespace; `None` among
+/// them is -1, "unchanged".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Syscall {
     Clone(CloneArgs),
@@ -114,22 +135,13 @@ pub enum Syscall {
     MoveMount { from: Vec<u8>, to: Vec<u8>, beneath: Beneath },
     MountSetattr { path: Vec<u8>, types: Vec<PropagationType> },
     Name(NameCall),
-    Host(HostCall),
     Msg(msg::MsgCall),
     Sem(sem::SemCall),
     Shm(shm::ShmCall),
     Mq(mqueue::MqCall),
     ClockGettime { clock: i32 },
-    Clock { advance: u64 },
-    Attach { host_pid: u32 },
-    Read { path: Vec<u8> },
     Readlink { path: Vec<u8> },
     Stat { path: Vec<u8>, follow: bool },
-    Ls { path: Vec<u8> },
-    Write { path: Vec<u8>, bytes: Vec<u8> },
-    Ip(ip::Ip),
-    Bind(socket::SocketName),
-    Connect(socket::SocketName),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -247,37 +259,5 @@ bitflags! {
         const CLEAR_SIGHAND = 1 << 32;
         const INTO_CGROUP = 1 << 33;
         const _ = !0;
-    }
-}
-
-/// Executes one call made by `task`. All or nothing: an error changes nothing, except where Linux itself uses up a pid
-/// number on the way.
-///
-/// # Errors
-/// What Linux gives, ESRCH if `task` is a zombie or gone; what it would wait for, where it would.
-pub fn dispatch(k: &mut Kernel, task: TaskId, call: &Syscall) -> Outcome {
-    check_caller(k, task, call)?;
-    trace::enter(k, task, call);
-    let outcome = memory::check_room(k, task, call).map_err(Into::into).and_then(|()| table::perform(k, task, call));
-    k.run_work();
-    trace::exit(k, call, &outcome);
-    debug_assert_eq!(crate::kernel::audit::audit(k), Ok(()), "after {call:?}");
-    outcome
-}
-
-/// # Errors
-/// EAGAIN: the task runs no code now; ESRCH: it never will again.
-fn check_caller(k: &Kernel, task: TaskId, call: &Syscall) -> Result<()> {
-    let state = k.tasks.get(task).map(|t| t.state);
-    match state {
-        _ if matches!(call, Syscall::Host(HostCall::Tick { .. })) => Ok(()),
-        Some(TaskState::Running | TaskState::Stopped) if matches!(call, Syscall::Host(call) if call.frees()) => Ok(()),
-        Some(TaskState::Running) if k.is_cgroup_frozen(k.cgroup_of(task)) => {
-            bail!(EAGAIN, "pid {} is frozen: it runs again when cgroup.freeze is 0", k.task_nr(task))
-        }
-        Some(TaskState::Running) => Ok(()),
-        Some(TaskState::Stopped) => bail!(EAGAIN, "pid {} is stopped: it runs again after SIGCONT", k.task_nr(task)),
-        Some(TaskState::Zapping | TaskState::Zombie) => bail!(ESRCH, "pid {} is dead", k.task_nr(task)),
-        None => bail!(ESRCH, "the task is gone"),
     }
 }

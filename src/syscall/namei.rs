@@ -8,7 +8,7 @@ use crate::kernel::capability::Cap;
 use crate::kernel::cred::{Kgid, Kuid};
 use crate::kernel::mount::dentry::{Content, NewDentry};
 use crate::kernel::mount::site::Path;
-use crate::kernel::node::{MQUEUE_ROOT, Node, Place, View};
+use crate::kernel::node::{Node, Place, Top, View};
 use crate::kernel::{DentryId, Kernel, TaskId};
 use crate::tree::{self, DirUse, FileType, Last, Viewer};
 
@@ -26,10 +26,6 @@ pub enum NameCall {
         path: Vec<u8>,
     },
     Rmdir {
-        path: Vec<u8>,
-    },
-    /// What touch(1) does.
-    Touch {
         path: Vec<u8>,
     },
     Unlink {
@@ -57,7 +53,6 @@ pub(super) fn sys_name(k: &mut Kernel, me: TaskId, call: &NameCall) -> Outcome {
     match call {
         NameCall::Mkdir { path } => mkdir(k, me, path),
         NameCall::Rmdir { path } => rmdir(k, me, path),
-        NameCall::Touch { path } => touch(k, me, path),
         NameCall::Unlink { path } => unlink(k, me, path),
         NameCall::Rename { old, new } => rename(k, me, old, new),
         NameCall::Symlink { text, path } => symlink(k, me, text, path),
@@ -128,7 +123,7 @@ fn check_ids(k: &Kernel, me: TaskId, dir: Node) -> Result<()> {
 
 /// What a directory of any kind asks of who adds a file.
 fn check_room(k: &Kernel, me: TaskId, dir: Node) -> Result<()> {
-    if !matches!(dir.place, Place::Dentry(_) | Place::Cgroup(_, None) | MQUEUE_ROOT) {
+    if !matches!(dir.place, Place::Dentry(_) | Place::Cgroup(_, None) | Place::Top(Top::Mqueue)) {
         bail!(ENOENT, "this file system makes its own files");
     }
     if k.is_unlinked(dir.place) {
@@ -214,16 +209,16 @@ fn new_name<'p>(k: &Kernel, me: TaskId, path: &'p [u8]) -> Result<(Node, &'p [u8
 /// # Errors
 /// Those of [`tree::resolve_file`] but ENOENT; EROFS; EACCES: neither the caller's nor for it to write; as
 /// [`create_file`].
-fn touch(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
+pub(super) fn sys_touch(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
     match tree::resolve_file(k, me, path, true) {
         Ok(node) => {
             tree::check_writable(k, node)?;
             check_touch(k, me, node)?;
         }
         Err(error) if error.errno == Errno::ENOENT => create_file(k, me, path)?,
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     }
-    Ok(())
+    Ok(Return::DONE)
 }
 
 /// Who may set the times of a file to now: its owner, and who may write to it (`setattr_prepare`).
@@ -249,7 +244,7 @@ pub(super) fn create_file(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()>
     if path.ends_with(b"/") {
         bail!(EISDIR, "a slash at the end asks for a directory");
     }
-    if dir.place == MQUEUE_ROOT {
+    if dir.place == Place::Top(Top::Mqueue) {
         check_room(k, me, dir)?;
         return mqueue::create_at(k, me, dir, name);
     }
@@ -398,7 +393,7 @@ fn check_empty(k: &Kernel, id: DentryId) -> Result<()> {
 fn unlink(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
     let (dir, last) = tree::resolve_parent(k, me, path)?;
     let Last::Name(name) = last else { bail!(EISDIR, "the path ends in no name") };
-    if dir.place == MQUEUE_ROOT {
+    if dir.place == Place::Top(Top::Mqueue) {
         check_room(k, me, dir)?;
         mqueue::unlink_at(k, me, dir, name)?;
         return Ok(());
@@ -429,7 +424,7 @@ fn rename(k: &mut Kernel, me: TaskId, old: &[u8], new: &[u8]) -> Result<()> {
     let (Some(Place::Dentry(id)), Place::Dentry(from), Place::Dentry(dir)) =
         (tree::child_place(k, Viewer(me), old_dir, old_name), old_dir.place, new_dir.place)
     else {
-        if is_fixed(old_dir) && old_dir.place != MQUEUE_ROOT {
+        if is_fixed(old_dir) && old_dir.place != Place::Top(Top::Mqueue) {
             // Such a file system finds no name that is not there, not even one that is to be made.
             tree::lookup(k, Viewer(me), old_dir, old_name)?;
             tree::lookup(k, Viewer(me), new_dir, new_name)?;

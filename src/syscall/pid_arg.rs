@@ -61,7 +61,7 @@ mod tests {
 
     fn call(k: &mut Kernel, nr: i32, call: Syscall) -> Result<Return, Errno> {
         let task = k.find_task(nr).unwrap();
-        dispatch(k, task, &call).map_err(|stop| stop.errno())
+        dispatch(k, task, &call.into()).map_err(|stop| stop.errno())
     }
 
     /// What getpgid, which asks no rights, finds for a number: the group, as the caller sees it and as init does.

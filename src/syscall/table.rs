@@ -1,6 +1,5 @@
 //! [`perform`] and the names of calls: THE table of calls.
 
-use super::host::HostCall;
 use super::ip::Ip;
 use super::mqueue::MqCall;
 use super::msg::MsgCall;
@@ -9,18 +8,20 @@ use super::sem::SemCall;
 use super::shm::ShmCall;
 use super::trace::Shown;
 use super::{
-    Outcome, Syscall, clock, clone, cred, cwd, exec, exit, fd, host, hostname, ioctl, ip, kill, mount, mqueue, msg,
-    namei, opentree, path, prctl, prlimit, ptrace, reboot, sem, session, setid, setns, shm, socket, umount, unshare,
-    wait, write,
+    AnyCall, LabCall, Outcome, Syscall, clock, clone, cred, cwd, exec, exit, fd, hostname, ioctl, ip, kill, lab, mount,
+    mqueue, msg, namei, opentree, path, prctl, prlimit, ptrace, reboot, sem, session, setid, setns, shm, socket,
+    umount, unshare, wait, write,
 };
 use crate::bail;
 use crate::errno::Arg;
 use crate::kernel::{Kernel, TaskId};
 
-/// Rows of name, call, the arguments that a trace shows, and the function that makes it.
+/// Rows of name, call, what a trace shows of it ([arguments; flags of clone and its like]), and the function that makes it.
 macro_rules! calls {
-    (($k:ident, $me:ident) $($name:literal $call:pat, [$($shown:expr),*] => $function:expr,)*) => {
-        impl Syscall {
+    ($calls:ident, $perform:ident, ($k:ident, $me:ident)
+        $($name:literal $call:pat, [$($shown:expr),* $(; $flags:expr)?] => $function:expr,)*
+    ) => {
+        impl $calls {
             /// The name as Linux has it; of what only the control language has the verb.
             #[expect(unused_variables, reason = "a pattern binds what the function of the call takes")]
             pub fn name(&self) -> &'static str {
@@ -29,11 +30,19 @@ macro_rules! calls {
                 }
             }
 
-            /// The arguments that are worth seeing, flags of clone and its like left out.
+            /// The arguments that are worth seeing.
             #[expect(unused_variables, reason = "a pattern binds what the function of the call takes")]
             pub(super) fn shown(&self) -> Vec<Arg> {
                 match self {
                     $($call => vec![$(Shown::arg($shown)),*],)*
+                }
+            }
+
+            /// Flags that [`super::CloneFlags`] has words for.
+            #[expect(unused_variables, reason = "a pattern binds what the function of the call takes")]
+            pub(super) fn flags(&self) -> u64 {
+                match self {
+                    $($call => calls!(@flags $($flags)?),)*
                 }
             }
         }
@@ -43,19 +52,25 @@ macro_rules! calls {
         /// # Errors
         /// Those of the call.
         #[expect(unused_variables, reason = "a pattern binds what a trace shows")]
-        pub(super) fn perform($k: &mut Kernel, $me: TaskId, call: &Syscall) -> Outcome {
+        pub(super) fn $perform($k: &mut Kernel, $me: TaskId, call: &$calls) -> Outcome {
             match call {
                 $($call => $function,)*
             }
         }
     };
+    (@flags $flags:expr) => {
+        $flags
+    };
+    (@flags) => {
+        0
+    };
 }
 
 calls! {
-    (k, me)
-    "clone" Syscall::Clone(args), [] => clone::sys_clone(k, me, args),
-    "unshare" Syscall::Unshare { flags }, [] => unshare::sys_unshare(k, me, *flags),
-    "setns" Syscall::Setns { target, flags }, [target] => setns::sys_setns(k, me, target, *flags),
+    Syscall, perform, (k, me)
+    "clone" Syscall::Clone(args), [; args.flags] => clone::sys_clone(k, me, args),
+    "unshare" Syscall::Unshare { flags }, [; *flags] => unshare::sys_unshare(k, me, *flags),
+    "setns" Syscall::Setns { target, flags }, [target; *flags] => setns::sys_setns(k, me, target, *flags),
     "exec" Syscall::Exec { comm, argv }, [comm] => exec::sys_exec(k, me, comm, argv),
     "exit" Syscall::Exit { code }, [code] => exit::sys_exit(k, me, *code),
     "exit_group" Syscall::ExitGroup { code }, [code] => exit::sys_exit_group(k, me, *code),
@@ -110,7 +125,6 @@ calls! {
     "mount_setattr" Syscall::MountSetattr { path, types }, [path] => opentree::sys_mount_setattr(k, me, path, types),
     "mkdir" Syscall::Name(call @ NameCall::Mkdir { path }), [path] => namei::sys_name(k, me, call),
     "rmdir" Syscall::Name(call @ NameCall::Rmdir { path }), [path] => namei::sys_name(k, me, call),
-    "touch" Syscall::Name(call @ NameCall::Touch { path }), [path] => namei::sys_name(k, me, call),
     "unlink" Syscall::Name(call @ NameCall::Unlink { path }), [path] => namei::sys_name(k, me, call),
     "rename" Syscall::Name(call @ NameCall::Rename { old, new }), [old, new] => namei::sys_name(k, me, call),
     "symlink" Syscall::Name(call @ NameCall::Symlink { text, path }), [text, path] => namei::sys_name(k, me, call),
@@ -135,22 +149,55 @@ calls! {
     "mq_getsetattr" Syscall::Mq(call @ MqCall::Getsetattr { fd, .. }), [fd] => mqueue::sys_mq(k, me, call),
     "mq_close" Syscall::Mq(call @ MqCall::Close { fd }), [fd] => mqueue::sys_mq(k, me, call),
     "clock_gettime" Syscall::ClockGettime { clock }, [clock] => clock::sys_clock_gettime(k, me, *clock),
-    "clock" Syscall::Clock { advance }, [advance] => clock::sys_clock(k, me, *advance),
-    "attach" Syscall::Attach { host_pid }, [host_pid] =>
-        bail!(EOPNOTSUPP, "only a mounted lab has host processes to attach"),
-    "read" Syscall::Read { path }, [path] => path::sys_read(k, me, path),
     "readlink" Syscall::Readlink { path }, [path] => path::sys_readlink(k, me, path),
     "stat" Syscall::Stat { path, follow: follow @ true }, [path] => path::sys_stat(k, me, path, *follow),
     "lstat" Syscall::Stat { path, follow: follow @ false }, [path] => path::sys_stat(k, me, path, *follow),
-    "ls" Syscall::Ls { path }, [path] => path::sys_ls(k, me, path),
-    "write" Syscall::Write { path, bytes }, [path] => write::sys_write(k, me, path, bytes),
-    "ip" Syscall::Ip(call), [call] => ip::sys_ip(k, me, call),
-    "bind" Syscall::Bind(name), [] => socket::sys_bind(k, me, name),
-    "mkdir" Syscall::Host(call @ HostCall::MkdirAt { name, .. }), [name] => host::sys_host(k, me, call),
-    "rmdir" Syscall::Host(call @ HostCall::RmdirAt { name, .. }), [name] => host::sys_host(k, me, call),
-    "write" Syscall::Host(call @ HostCall::WriteAt { .. }), [] => host::sys_host(k, me, call),
-    "tick" Syscall::Host(call @ HostCall::Tick { nanos }), [nanos] => host::sys_host(k, me, call),
-    "connect" Syscall::Connect(name), [] => socket::sys_connect(k, me, name),
+}
+
+calls! {
+    LabCall, perform_lab, (k, me)
+    "touch" LabCall::Touch { path }, [path] => namei::sys_touch(k, me, path),
+    "clock" LabCall::Clock { advance }, [advance] => clock::sys_clock(k, me, *advance),
+    "attach" LabCall::Attach { host_pid }, [host_pid] =>
+        bail!(EOPNOTSUPP, "only a mounted lab has host processes to attach"),
+    "read" LabCall::Read { path }, [path] => path::sys_read(k, me, path),
+    "ls" LabCall::Ls { path }, [path] => path::sys_ls(k, me, path),
+    "write" LabCall::Write { path, bytes }, [path] => write::sys_write(k, me, path, bytes),
+    "ip" LabCall::Ip(call), [call] => ip::sys_ip(k, me, call),
+    "bind" LabCall::Bind(name), [] => socket::sys_bind(k, me, name),
+    "connect" LabCall::Connect(name), [] => socket::sys_connect(k, me, name),
+    "mkdir" LabCall::MkdirAt { dir, name, mode }, [name] => lab::sys_mkdir_at(k, me, *dir, name, *mode),
+    "rmdir" LabCall::RmdirAt { dir, name }, [name] => lab::sys_rmdir_at(k, me, *dir, name),
+    "write" LabCall::WriteAt { file, pos, bytes }, [] => lab::sys_write_at(k, me, file, *pos, bytes),
+}
+
+impl AnyCall {
+    /// The name as Linux has it; of what only the lab has the verb.
+    pub fn name(&self) -> &'static str {
+        match self {
+            AnyCall::Linux(call) => call.name(),
+            AnyCall::Lab(call) => call.name(),
+            AnyCall::Tick { .. } => "tick",
+        }
+    }
+
+    /// The arguments that are worth seeing.
+    pub(super) fn shown(&self) -> Vec<Arg> {
+        match self {
+            AnyCall::Linux(call) => call.shown(),
+            AnyCall::Lab(call) => call.shown(),
+            AnyCall::Tick { nanos } => vec![nanos.arg()],
+        }
+    }
+
+    /// Flags that [`super::CloneFlags`] has words for.
+    pub(super) fn flags(&self) -> u64 {
+        match self {
+            AnyCall::Linux(call) => call.flags(),
+            AnyCall::Lab(call) => call.flags(),
+            AnyCall::Tick { .. } => 0,
+        }
+    }
 }
 
 impl Shown for &Ip {

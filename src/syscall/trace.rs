@@ -1,6 +1,6 @@
 //! The first and the last step of each call.
 
-use super::{Outcome, PidArg, Syscall, Target, WaitidWhich};
+use super::{AnyCall, Outcome, PidArg, Target, WaitidWhich};
 use crate::errno::Arg;
 use crate::kernel::trace::Step;
 use crate::kernel::{Kernel, TaskId};
@@ -8,24 +8,16 @@ use crate::kernel::{Kernel, TaskId};
 /// Longest text that a step shows, in characters.
 const TEXT_MAX: usize = 60;
 
-pub(super) fn enter(k: &mut Kernel, task: TaskId, call: &Syscall) {
-    k.record_enter(task, || Step::Enter { call: call.name(), args: call.shown(), flags: flags(call) });
+pub(super) fn enter(k: &mut Kernel, task: TaskId, call: &AnyCall) {
+    k.record_enter(task, || Step::Enter { call: call.name(), args: call.shown(), flags: call.flags() });
 }
 
 /// The words for the result are made in [`crate::control`].
-pub(super) fn exit(k: &mut Kernel, call: &Syscall, outcome: &Outcome) {
+pub(super) fn exit(k: &mut Kernel, call: &AnyCall, outcome: &Outcome) {
     k.record(|_| {
         let result = outcome.as_ref().map(|result| shortened(result.to_string().trim_end()).into());
         Step::Exit { call: call.name(), result: result.map_err(|stop| stop.error().clone()) }
     });
-}
-
-fn flags(call: &Syscall) -> u64 {
-    match call {
-        Syscall::Clone(args) => args.flags,
-        Syscall::Unshare { flags } | Syscall::Setns { flags, .. } => *flags,
-        _ => 0,
-    }
 }
 
 /// An argument as a step shows it.
@@ -100,14 +92,14 @@ mod tests {
     use crate::errno::Errno;
     use crate::kernel::ns::NsType;
     use crate::kernel::trace::Count;
-    use crate::syscall::dispatch;
+    use crate::syscall::{Syscall, dispatch};
 
     fn steps(calls: &[Syscall]) -> Vec<Step> {
         let mut k = Kernel::boot();
         k.trace.start(4096);
         for call in calls {
             let init = k.init.task;
-            let _ = dispatch(&mut k, init, call);
+            let _ = dispatch(&mut k, init, &call.clone().into());
         }
         k.trace.after(0).map(|record| record.step.clone()).collect()
     }

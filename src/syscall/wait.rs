@@ -2,11 +2,15 @@
 
 use super::fd::{Opened, file_at, opened};
 use super::outcome::{ChildInfo, Waited};
-use super::*;
-use crate::kernel::PidId;
+use super::{
+    Numbers, Outcome, PidArg, Return, Stop, WALL, WCLONE, WCONTINUED, WEXITED, WNOHANG, WNOTHREAD, WNOWAIT, WUNTRACED,
+    WaitFor, WaitidWhich,
+};
+use crate::errno::Result;
 use crate::kernel::cred::{Kuid, OVERFLOW_ID};
 use crate::kernel::file::OpenFlags;
 use crate::kernel::signal::{CLD_CONTINUED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, SIGCHLD, SIGCONT};
+use crate::kernel::{Kernel, PidId, TaskId};
 use crate::{bail, err};
 
 /// Which children a wait is for.

@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use super::family::{Family, Up};
 use super::look::Look;
-use super::{Attr, FileType};
+use super::{Attr, Cacheable, FileType, WriteTarget};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cgroup::file::{CgroupFile, FILES};
+use crate::kernel::file::About;
 use crate::kernel::node::Place;
+use crate::kernel::ns::Slot;
 use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::{Kernel, TaskId};
 
@@ -19,15 +22,78 @@ pub(super) fn root(look: &Look<'_>) -> CgroupId {
     ns.map_or(look.k.cgroup.root(), |ns| look.k.cgroup_ns_root(ns))
 }
 
-/// The path below the top of the lab.
-pub(super) fn path(look: &Look<'_>, cgroup: CgroupId, file: Option<CgroupFile>) -> String {
-    let below = look.k.cgroup_path(cgroup, root(look));
-    let dir = format!("cgroup{}", String::from_utf8_lossy(if below == b"/" { b"" } else { &below }));
-    file.map_or(dir.clone(), |file| format!("{dir}/{}", file.row().name))
+/// The directory of a cgroup, or a file in it.
+pub(super) struct CgroupEntry {
+    pub cgroup: CgroupId,
+    pub file: Option<CgroupFile>,
+}
+
+impl Family for CgroupEntry {
+    fn is_alive(&self, k: &Kernel) -> bool {
+        k.cgroup.table.get(self.cgroup).is_some_and(|cgroup| !cgroup.is_dead)
+    }
+
+    fn file_type(&self, _: &Kernel) -> Option<FileType> {
+        Some(if self.file.is_some() { FileType::File } else { FileType::Directory })
+    }
+
+    fn path(&self, look: &Look<'_>) -> String {
+        let below = look.k.cgroup_path(self.cgroup, root(look));
+        let dir = format!("cgroup{}", String::from_utf8_lossy(if below == b"/" { b"" } else { &below }));
+        self.file.map_or(dir.clone(), |file| format!("{dir}/{}", file.row().name))
+    }
+
+    fn attr(&self, look: &Look<'_>, plain: Attr) -> Result<Attr> {
+        let cgroup = &look.k.cgroup.table[self.cgroup];
+        let owner = cgroup.owner(self.file);
+        let (mode, nlink) = match self.file {
+            Some(file) => (file.row().mode, plain.nlink),
+            None => (cgroup.mode, u32::try_from(cgroup.children.len()).unwrap_or(u32::MAX).saturating_add(2)),
+        };
+        Ok(Attr { mode, nlink, uid: owner.uid, gid: owner.gid, ..plain })
+    }
+
+    fn caching(&self) -> Cacheable {
+        Cacheable { name: false, attr: false }
+    }
+
+    fn about(&self, look: &Look<'_>) -> About {
+        let own = self.file.and_then(|_| look.k.task_ns(look.reader, Slot::Cgroup));
+        own.map_or(About::Itself, About::Ns)
+    }
+
+    fn write_target(&self) -> Option<WriteTarget> {
+        let file = self.file.filter(|file| file.row().mode & 0o222 != 0)?;
+        Some(WriteTarget::Cgroup(self.cgroup, file))
+    }
+
+    fn lookup(&self, look: &Look<'_>, name: &[u8]) -> Option<Place> {
+        if self.file.is_none() { lookup(look.k, self.cgroup, name) } else { None }
+    }
+
+    fn list(&self, look: &Look<'_>) -> Result<Vec<(String, Place)>> {
+        Ok(if self.file.is_none() { readdir(look.k, self.cgroup) } else { Vec::new() })
+    }
+
+    fn read(&self, look: &Look<'_>) -> Result<Vec<u8>> {
+        match self.file {
+            Some(file) => read(look, self.cgroup, file),
+            None => bail!(EINVAL, "this file cannot be read"),
+        }
+    }
+
+    fn up(&self, look: &Look<'_>) -> Up {
+        let cgroup = &look.k.cgroup.table[self.cgroup];
+        match (self.file, &cgroup.parent) {
+            (Some(file), _) => Up::To(file.row().name.into(), Place::Cgroup(self.cgroup, None)),
+            (None, Some(parent)) => Up::To(cgroup.name.clone(), Place::Cgroup(parent.id(), None)),
+            (None, None) => Up::Top,
+        }
+    }
 }
 
 /// The file or child called `name` in the directory of a cgroup.
-pub(super) fn lookup(k: &Kernel, cgroup: CgroupId, name: &[u8]) -> Option<Place> {
+fn lookup(k: &Kernel, cgroup: CgroupId, name: &[u8]) -> Option<Place> {
     if let Some(child) = k.cgroup.table[cgroup].children.get(name) {
         return Some(Place::Cgroup(child.id(), None));
     }
@@ -41,7 +107,7 @@ fn files(k: &Kernel, cgroup: CgroupId) -> impl Iterator<Item = CgroupFile> {
     FILES.iter().filter(move |row| row.on_root || !is_root).map(|row| row.file)
 }
 
-pub(super) fn readdir(k: &Kernel, cgroup: CgroupId) -> Vec<(String, Place)> {
+fn readdir(k: &Kernel, cgroup: CgroupId) -> Vec<(String, Place)> {
     let files = files(k, cgroup).map(|file| (file.row().name.to_owned(), Place::Cgroup(cgroup, Some(file))));
     let children = k.cgroup.table[cgroup].children.iter();
     let children =
@@ -49,33 +115,11 @@ pub(super) fn readdir(k: &Kernel, cgroup: CgroupId) -> Vec<(String, Place)> {
     files.chain(children).collect()
 }
 
-pub(super) fn is_alive(k: &Kernel, cgroup: CgroupId) -> bool {
-    k.cgroup.table.get(cgroup).is_some_and(|cgroup| !cgroup.is_dead)
-}
-
-pub(super) fn file_type(file: Option<CgroupFile>) -> FileType {
-    if file.is_some() { FileType::File } else { FileType::Directory }
-}
-
-/// Mode, owner and links of a live cgroup's file or directory.
-pub(super) fn set_attr(k: &Kernel, attr: &mut Attr, cgroup: CgroupId, file: Option<CgroupFile>) {
-    let cgroup = &k.cgroup.table[cgroup];
-    let owner = cgroup.owner(file);
-    (attr.uid, attr.gid) = (owner.uid, owner.gid);
-    match file {
-        Some(file) => attr.mode = file.row().mode,
-        None => {
-            attr.mode = cgroup.mode;
-            attr.nlink = u32::try_from(cgroup.children.len()).unwrap_or(u32::MAX).saturating_add(2);
-        }
-    }
-}
-
 /// The content of a file.
 ///
 /// # Errors
 /// EINVAL: a file that is only written. EOPNOTSUPP: the processes of a threaded cgroup.
-pub(super) fn read(look: &Look<'_>, id: CgroupId, file: CgroupFile) -> Result<Vec<u8>> {
+fn read(look: &Look<'_>, id: CgroupId, file: CgroupFile) -> Result<Vec<u8>> {
     let k = look.k;
     let cgroup = &k.cgroup.table[id];
     let text = match file {

@@ -1,16 +1,24 @@
 //! The files that belong to no object: the directories at the top, `proc/*` and `proc/sys/**`.
 
 use super::census::Census;
+use super::family::{Family, Link};
 use super::look::Look;
 use super::mqueue;
-use super::proc::{sys, system, sysvipc};
+use super::proc::sys::{self, Rule};
+use super::proc::{system, sysvipc};
 use super::structs::Collection;
-use super::{FileType, NetSysctl, Special, Sysctl, cgroup, graph, json, net_conf, outline, rows, trace};
+use super::{
+    Attr, Cacheable, FileType, NetSysctl, ROOT_INO, Special, Sysctl, WriteTarget, cgroup, graph, json, net_conf,
+    outline, root, rows, trace,
+};
+use crate::bail;
 use crate::errno::Result;
-use crate::kernel::TaskId;
-use crate::kernel::node::Place;
-use crate::kernel::ns::NS_TABLE;
+use crate::kernel::file::About;
+use crate::kernel::node::{ITSELF, Node, Place, TaskDir, Top, View};
 use crate::kernel::ns::ipc::IpcSysctl;
+use crate::kernel::ns::{NS_TABLE, NsOps, Slot};
+use crate::kernel::nsproxy::NsProxy;
+use crate::kernel::{Kernel, TaskId};
 
 /// One file.
 pub(super) struct Row {
@@ -43,18 +51,15 @@ pub(super) type Render = fn(&Look<'_>) -> Result<Vec<u8>>;
 #[derive(Clone, Copy)]
 pub(super) enum Dir {
     Plain,
-    /// The top: the trees of the view besides `proc`.
-    Top,
-    /// `proc`: the processes of the view's pid namespace.
-    Proc,
+    /// The top of a tree: of the lab, the trees of the view besides; of `proc`, the processes of the view's pid
+    /// namespace; of `mqueue`, the queues of the reader's IPC namespace.
+    Top(Top),
     /// `proc/sys/user`: a limit for each kind of namespace.
     MaxNamespaces,
     /// `proc/sys/net/ipv4/conf`: a directory for each device.
     NetConf,
     /// `as`: every process.
     As,
-    /// `mqueue`: the queues of the reader's IPC namespace.
-    Mqueue,
     /// A directory of `kernel/`: all objects of a kind.
     Objects(Collection),
 }
@@ -92,10 +97,9 @@ const fn sysv_ipc(path: &'static str, render: Render) -> Row {
 }
 
 pub(super) static ROWS: &[Row] = &[
-    dir("", Dir::Top),
-    // These two are also the tops of file systems: PROC_ROOT and MQUEUE_ROOT.
-    dir("proc", Dir::Proc),
-    Row { path: "mqueue", mode: 0o1777, kind: Kind::Dir(Dir::Mqueue) },
+    dir("", Dir::Top(Top::Lab)),
+    dir("proc", Dir::Top(Top::Proc)),
+    Row { path: "mqueue", mode: 0o1777, kind: Kind::Dir(Dir::Top(Top::Mqueue)) },
     link("proc/self", system::self_link),
     link("proc/thread-self", system::thread_self_link),
     link("proc/net", |_| Ok("self/net".to_owned())),
@@ -194,35 +198,48 @@ fn paths() -> impl Iterator<Item = &'static str> {
     ROWS.iter().map(|row| row.path)
 }
 
-pub(super) fn row(row: u16) -> &'static Row {
-    &ROWS[usize::from(row)]
+/// The place of a row: the tops of trees have one that the kernel knows.
+fn place(row: u16) -> Place {
+    match FixedFile::at(row).row.kind {
+        Kind::Dir(Dir::Top(top)) => Place::Top(top),
+        Kind::Dir(_)
+        | Kind::File(_)
+        | Kind::Picture(_)
+        | Kind::Link(_)
+        | Kind::Sysctl { .. }
+        | Kind::Ipc(_)
+        | Kind::SysvIpc(_)
+        | Kind::Special(..) => Place::Fixed(row),
+    }
 }
 
 /// How a picture of the whole lab is drawn, if the file is one.
 pub(super) fn drawn_by(place: Place) -> Option<fn(&Census) -> Vec<u8>> {
     let Place::Fixed(row) = place else { return None };
-    match self::row(row).kind {
+    match FixedFile::at(row).row.kind {
         Kind::Picture(draw) => Some(draw),
-        _ => None,
+        Kind::Dir(_)
+        | Kind::File(_)
+        | Kind::Link(_)
+        | Kind::Sysctl { .. }
+        | Kind::Ipc(_)
+        | Kind::SysvIpc(_)
+        | Kind::Special(..) => None,
     }
 }
 
 impl Row {
-    fn is_dir(&self) -> bool {
-        matches!(self.kind, Kind::Dir(_))
-    }
-
     /// Links to the reader itself, and files owned by who owns a namespace of the reader. All else in the table has the
     /// same shape for all, for ever.
-    pub fn depends_on_reader(&self) -> bool {
+    fn depends_on_reader(&self) -> bool {
         match self.kind {
-            Kind::Link(_) | Kind::Ipc(_) | Kind::Dir(Dir::Mqueue) => true,
+            Kind::Link(_) | Kind::Ipc(_) | Kind::Dir(Dir::Top(Top::Mqueue)) => true,
             Kind::Sysctl { write, .. } => matches!(write, Some(Sysctl::PidMax | Sysctl::Net(_))),
             Kind::Dir(_) | Kind::File(_) | Kind::Picture(_) | Kind::SysvIpc(_) | Kind::Special(..) => false,
         }
     }
 
-    pub fn file_type(&self) -> FileType {
+    fn file_type(&self) -> FileType {
         match self.kind {
             Kind::Dir(_) => FileType::Directory,
             Kind::File(_)
@@ -234,56 +251,193 @@ impl Row {
             Kind::Link(_) => FileType::Symlink,
         }
     }
+
+    /// Hard links of a directory: one for each sub-directory and two for itself; 1, "not counted", where tasks come and
+    /// go.
+    fn nlink(&self) -> u32 {
+        let trees = match self.kind {
+            Kind::Dir(Dir::Plain | Dir::MaxNamespaces) => 0,
+            Kind::Dir(Dir::Top(Top::Lab)) => VIEW_TREES,
+            _ => return 1,
+        };
+        let is_dir = |row: u16| FixedFile::at(row).row.file_type() == FileType::Directory;
+        2 + trees + rows::children(paths(), self.path).map(|(child, _)| u32::from(is_dir(child))).sum::<u32>()
+    }
 }
 
-/// The file called `name` in a directory; `None` too if the row is no directory.
-pub(super) fn lookup(look: &Look<'_>, dir: u16, name: &[u8]) -> Option<Place> {
-    let Kind::Dir(holds) = row(dir).kind else { return None };
-    if let Some(child) = rows::child(paths(), row(dir).path, name) {
-        return Some(Place::Fixed(child));
+/// A file of the table.
+pub(super) struct FixedFile {
+    row: &'static Row,
+}
+
+impl FixedFile {
+    pub fn at(row: u16) -> FixedFile {
+        FixedFile { row: &ROWS[usize::from(row)] }
     }
-    match holds {
-        Dir::Plain => None,
-        Dir::Top => view_trees(look).into_iter().find(|(tree, _)| tree.as_bytes() == name).map(|(_, place)| place),
-        Dir::Proc => look.find(name).map(|task| Place::Pid(task, 0)),
-        Dir::MaxNamespaces => {
-            let kind = NS_TABLE.iter().position(|ops| ops.ucount_name.as_bytes() == name)?;
-            Some(Place::MaxNamespaces(index_u8(kind)))
+
+    pub fn top(top: Top) -> FixedFile {
+        // The tops come first in the table.
+        let is_top = |row: &&Row| matches!(row.kind, Kind::Dir(Dir::Top(of)) if of == top);
+        FixedFile { row: ROWS.iter().find(is_top).unwrap_or(&ROWS[0]) }
+    }
+}
+
+impl Family for FixedFile {
+    fn is_alive(&self, _: &Kernel) -> bool {
+        true
+    }
+
+    fn file_type(&self, _: &Kernel) -> Option<FileType> {
+        Some(self.row.file_type())
+    }
+
+    fn path(&self, _: &Look<'_>) -> String {
+        self.row.path.to_owned()
+    }
+
+    fn attr(&self, look: &Look<'_>, plain: Attr) -> Result<Attr> {
+        let (uid, gid) = match self.row.kind {
+            Kind::Dir(Dir::Top(Top::Mqueue)) => mqueue::root_owner(look),
+            _ => sys::rule(look, self.row).owner(look.k),
+        };
+        Ok(Attr { mode: sys::mode(look.k, self.row, look.bound), nlink: self.row.nlink(), uid, gid, ..plain })
+    }
+
+    fn caching(&self) -> Cacheable {
+        Cacheable { name: true, attr: !self.row.depends_on_reader() && self.special() != Some(Special::Trace) }
+    }
+
+    fn about(&self, look: &Look<'_>) -> About {
+        let k = look.k;
+        let own = |slot| k.task_ns(look.reader, slot).map_or(About::Itself, About::Table);
+        match self.row.kind {
+            Kind::SysvIpc(_) => {
+                let about = |own: &NsProxy| About::SysvIpc { ipc_ns: own.ipc_ns(), pid_ns: look.opener_pid_ns };
+                k.nsproxy_of(look.reader).map_or(About::Itself, about)
+            }
+            Kind::Ipc(_) => own(Slot::Ipc),
+            Kind::Sysctl { write: Some(Sysctl::Net(_)), .. } => own(Slot::Net),
+            Kind::Sysctl { write: Some(Sysctl::PidMax), .. } => About::Table(k.task_active_pid_ns(look.reader).any()),
+            Kind::Sysctl { .. }
+            | Kind::Dir(_)
+            | Kind::File(_)
+            | Kind::Picture(_)
+            | Kind::Link(_)
+            | Kind::Special(..) => About::Itself,
         }
-        Dir::NetConf => net_conf::lookup(look, name),
-        Dir::As => look.find(name).map(Place::As),
-        Dir::Mqueue => mqueue::lookup(look, name),
-        Dir::Objects(collection) => collection.lookup(look.k, name),
+    }
+
+    fn write_target(&self) -> Option<WriteTarget> {
+        match self.row.kind {
+            Kind::Sysctl { write, .. } => write.map(WriteTarget::Sysctl),
+            Kind::Ipc(sysctl) => Some(WriteTarget::Sysctl(Sysctl::Ipc(sysctl))),
+            Kind::Dir(_) | Kind::File(_) | Kind::Picture(_) | Kind::Link(_) | Kind::SysvIpc(_) | Kind::Special(..) => {
+                None
+            }
+        }
+    }
+
+    fn lookup(&self, look: &Look<'_>, name: &[u8]) -> Option<Place> {
+        let Kind::Dir(holds) = self.row.kind else { return None };
+        if let Some(child) = rows::child(paths(), self.row.path, name) {
+            return Some(place(child));
+        }
+        match holds {
+            Dir::Plain => None,
+            Dir::Top(Top::Lab) => {
+                view_trees(look).into_iter().find(|(tree, _)| tree.as_bytes() == name).map(|(_, place)| place)
+            }
+            Dir::Top(Top::Proc) => look.find(name).map(|task| TaskDir::process(task).entry(ITSELF)),
+            Dir::Top(Top::Mqueue) => mqueue::lookup(look, name),
+            Dir::MaxNamespaces => {
+                let kind = NS_TABLE.iter().find(|ops| ops.ucount_name.as_bytes() == name)?;
+                Some(Place::MaxNamespaces(kind.ns_type))
+            }
+            Dir::NetConf => net_conf::lookup(look, name),
+            Dir::As => look.find(name).map(Place::As),
+            Dir::Objects(collection) => collection.lookup(look.k, name),
+        }
+    }
+
+    /// In the order of the tables and of the numbers.
+    fn list(&self, look: &Look<'_>) -> Result<Vec<(String, Place)>> {
+        let Kind::Dir(holds) = self.row.kind else { return Ok(Vec::new()) };
+        let rows = rows::children(paths(), self.row.path);
+        let mut entries: Vec<_> = rows.map(|(child, name)| (name.to_owned(), place(child))).collect();
+        match holds {
+            Dir::Plain => {}
+            Dir::Top(Top::Lab) => entries.extend(view_trees(look).map(|(name, place)| (name.to_owned(), place))),
+            Dir::Top(Top::Proc) => {
+                let dir = |task| TaskDir::process(task).entry(ITSELF);
+                entries.extend(processes(look).map(|(nr, task)| (nr.to_string(), dir(task))));
+            }
+            Dir::Top(Top::Mqueue) => entries.extend(mqueue::readdir(look)),
+            Dir::MaxNamespaces => {
+                let limit = |ops: &NsOps| (ops.ucount_name.to_owned(), Place::MaxNamespaces(ops.ns_type));
+                entries.extend(NS_TABLE.into_iter().map(limit));
+            }
+            Dir::NetConf => entries.extend(net_conf::readdir(look)),
+            Dir::As => entries.extend(processes(look).map(|(nr, task)| (nr.to_string(), Place::As(task)))),
+            Dir::Objects(collection) => entries.extend(collection.readdir(look.k)),
+        }
+        Ok(entries)
+    }
+
+    fn child(&self, look: &Look<'_>, view: View, name: &[u8]) -> Result<Option<Node>> {
+        if name == b"root" && self.is_lab_top() {
+            return Ok(root::of_task(look.k, look.reader, view.viewer()));
+        }
+        Ok(self.lookup(look, name).map(|place| root::topmost(look.k, Node { view, place })))
+    }
+
+    fn children(&self, look: &Look<'_>, view: View) -> Result<Vec<(String, Node)>> {
+        let root = if self.is_lab_top() { root::entry(look.k, look.reader, view.viewer()) } else { None };
+        let seen = |(name, place)| (name, root::topmost(look.k, Node { view, place }));
+        Ok(self.list(look)?.into_iter().map(seen).chain(root).collect())
+    }
+
+    fn read(&self, look: &Look<'_>) -> Result<Vec<u8>> {
+        match self.row.kind {
+            Kind::File(render) | Kind::SysvIpc(render) | Kind::Special(_, render) | Kind::Sysctl { render, .. } => {
+                render(look)
+            }
+            Kind::Picture(draw) => Ok(draw(&Census::take(look.k))),
+            Kind::Ipc(sysctl) => sys::ipc(look, sysctl),
+            Kind::Dir(_) | Kind::Link(_) => bail!(EINVAL, "this file cannot be read"),
+        }
+    }
+
+    fn link(&self, look: &Look<'_>) -> Result<Option<Link>> {
+        let Kind::Link(text) = self.row.kind else { return Ok(None) };
+        text(look).map(|text| Some(Link::Relative(text.into_bytes())))
+    }
+
+    fn ino(&self, _: &Kernel) -> Option<u64> {
+        self.is_lab_top().then_some(ROOT_INO)
+    }
+
+    fn special(&self) -> Option<Special> {
+        match self.row.kind {
+            Kind::Special(special, _) => Some(special),
+            Kind::Dir(_)
+            | Kind::File(_)
+            | Kind::Picture(_)
+            | Kind::Link(_)
+            | Kind::Sysctl { .. }
+            | Kind::Ipc(_)
+            | Kind::SysvIpc(_) => None,
+        }
+    }
+
+    fn rule(&self, look: &Look<'_>) -> Option<Rule> {
+        matches!(self.row.kind, Kind::Sysctl { .. } | Kind::Ipc(_)).then(|| sys::rule(look, self.row))
     }
 }
 
-/// What a directory holds, in the order of the tables and of the numbers.
-pub(super) fn readdir(look: &Look<'_>, dir: u16) -> Vec<(String, Place)> {
-    let Kind::Dir(holds) = row(dir).kind else { return Vec::new() };
-    let mut entries: Vec<_> =
-        rows::children(paths(), row(dir).path).map(|(child, name)| (name.to_owned(), Place::Fixed(child))).collect();
-    match holds {
-        Dir::Plain => {}
-        Dir::Top => entries.extend(view_trees(look).map(|(name, place)| (name.to_owned(), place))),
-        Dir::Proc => entries.extend(processes(look).map(|(nr, task)| (nr.to_string(), Place::Pid(task, 0)))),
-        Dir::MaxNamespaces => entries
-            .extend((0..).zip(NS_TABLE).map(|(kind, ops)| (ops.ucount_name.to_owned(), Place::MaxNamespaces(kind)))),
-        Dir::NetConf => entries.extend(net_conf::readdir(look)),
-        Dir::As => entries.extend(processes(look).map(|(nr, task)| (nr.to_string(), Place::As(task)))),
-        Dir::Mqueue => entries.extend(mqueue::readdir(look)),
-        Dir::Objects(collection) => entries.extend(collection.readdir(look.k)),
+impl FixedFile {
+    fn is_lab_top(&self) -> bool {
+        matches!(self.row.kind, Kind::Dir(Dir::Top(Top::Lab)))
     }
-    entries
-}
-
-/// Hard links of a directory: one for each sub-directory and two for itself; 1, "not counted", where tasks come and go.
-pub(super) fn nlink(dir: u16) -> u32 {
-    let trees = match row(dir).kind {
-        Kind::Dir(Dir::Plain | Dir::MaxNamespaces) => 0,
-        Kind::Dir(Dir::Top) => VIEW_TREES,
-        _ => return 1,
-    };
-    2 + trees + rows::children(paths(), row(dir).path).map(|(child, _)| u32::from(row(child).is_dir())).sum::<u32>()
 }
 
 /// The processes a view's `proc` lists: group leaders, by number.
@@ -305,9 +459,9 @@ pub(super) fn view_trees(look: &Look<'_>) -> [(&'static str, Place); VIEW_TREES 
 }
 
 /// The directories at the top that `as/<pid>` holds once more, as that task sees them.
-pub(super) fn as_dirs() -> impl Iterator<Item = (u16, &'static str)> {
-    let is_seen = |row: u16| matches!(self::row(row).kind, Kind::Dir(Dir::Proc | Dir::Mqueue));
-    rows::children(paths(), "").filter(move |(row, _)| is_seen(*row))
+pub(super) fn as_dirs() -> impl Iterator<Item = (&'static str, Place)> {
+    let tops = rows::children(paths(), "").map(|(row, name)| (name, place(row)));
+    tops.filter(|(_, place)| matches!(place, Place::Top(_)))
 }
 
 /// An index into a table of at most 256 rows.
@@ -318,14 +472,10 @@ pub(super) fn index_u8(index: usize) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::node::{MQUEUE_ROOT, PROC_ROOT};
 
     #[test]
-    fn the_tops_of_file_systems_are_where_the_kernel_has_them() {
-        let path = |place| match place {
-            Place::Fixed(row) => self::row(row).path,
-            other => panic!("{other:?} is not in the table"),
-        };
-        assert_eq!((path(PROC_ROOT), path(MQUEUE_ROOT)), ("proc", "mqueue"));
+    fn each_top_has_its_row() {
+        let path = |top| FixedFile::top(top).row.path;
+        assert_eq!([Top::Lab, Top::Proc, Top::Mqueue].map(path), ["", "proc", "mqueue"]);
     }
 }

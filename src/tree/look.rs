@@ -1,6 +1,7 @@
 //! Who looks at a file, and what follows from that: numbers, ids and rights.
 
-use super::open::{Access, about, check_sysctl_use};
+use super::family::ask;
+use super::open::{Access, check_sysctl_use};
 use super::{Viewer, root};
 use crate::bail;
 use crate::errno::{Errno, Error, Result};
@@ -47,7 +48,7 @@ impl<'k> Look<'k> {
         let user_ns = k.cred_of(reader).user_ns.id();
         let mut look =
             Look { k, reader, user_ns, pid_ns, bound: None, opener_pid_ns, mount: node.path().map(|path| path.mount) };
-        look.bound = about(&look, node).ns();
+        look.bound = ask(node.place, |file| file.about(&look)).ns();
         Ok(look)
     }
 

@@ -1,7 +1,11 @@
 //! `mqueue/`: the POSIX message queues of the reader's IPC namespace (`ipc/mqueue.c`).
 
+use super::family::Family;
 use super::look::Look;
+use super::{Attr, Cacheable, FileType, WriteTarget};
+use crate::errno::Result;
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
+use crate::kernel::file::About;
 use crate::kernel::ipc::mqueue::{MqueueFs, NotifyMethod};
 use crate::kernel::mount::sb::Keeps;
 use crate::kernel::node::Place;
@@ -19,6 +23,44 @@ fn fs<'k>(look: &Look<'k>) -> Option<&'k MqueueFs> {
     }
     let ns = look.k.nsproxy_of(look.reader)?.ipc_ns();
     Some(&look.k.mqueue_fs[look.k.mqueue_fs_of(ns)])
+}
+
+/// A queue.
+pub(super) struct Queue(pub MqueueId);
+
+impl Family for Queue {
+    fn is_alive(&self, k: &Kernel) -> bool {
+        k.mqueues.contains(self.0)
+    }
+
+    fn file_type(&self, _: &Kernel) -> Option<FileType> {
+        Some(FileType::File)
+    }
+
+    fn path(&self, look: &Look<'_>) -> String {
+        format!("mqueue/{}", name(look.k, self.0))
+    }
+
+    fn attr(&self, look: &Look<'_>, plain: Attr) -> Result<Attr> {
+        let queue = &look.k.mqueues[self.0];
+        Ok(Attr { mode: queue.mode, uid: queue.uid, gid: queue.gid, ..plain })
+    }
+
+    fn caching(&self) -> Cacheable {
+        Cacheable { name: false, attr: false }
+    }
+
+    fn about(&self, _: &Look<'_>) -> About {
+        About::Itself
+    }
+
+    fn write_target(&self) -> Option<WriteTarget> {
+        None
+    }
+
+    fn read(&self, look: &Look<'_>) -> Result<Vec<u8>> {
+        Ok(text(look.k, look.reader, self.0))
+    }
 }
 
 pub(super) fn root_owner(look: &Look<'_>) -> (Kuid, Kgid) {

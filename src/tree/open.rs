@@ -2,21 +2,16 @@
 
 use std::sync::Arc;
 
-use super::fixed::{self, Kind};
+use super::family::ask;
 use super::look::Look;
-use super::proc::pid::{self, Dir, OpenCheck};
-use super::proc::sys::{self, Rule};
-use super::{
-    Attr, FileType, NetSysctl, Sysctl, Viewer, WriteTarget, attr_of, check_not_gone, is_alive, is_task_gone, net_conf,
-};
+use super::{Attr, FileType, Viewer, WriteTarget, attr_of, check_not_gone, is_alive, is_task_gone};
 use crate::bail;
 use crate::errno::{Errno, Error, Result};
 use crate::kernel::capability::Cap;
 use crate::kernel::cred::Rights;
 use crate::kernel::file::{About, Bound, OpenFlags};
 use crate::kernel::mount::flags::MountFlags;
-use crate::kernel::node::{Node, Place};
-use crate::kernel::ns::{NS_TABLE, Slot};
+use crate::kernel::node::Node;
 use crate::kernel::{Kernel, NsId, TaskId};
 
 bitflags::bitflags! {
@@ -65,66 +60,7 @@ pub enum DirUse {
 
 /// What a write to `node` changes, `None` where Linux has no write operation.
 pub fn write_target(node: Node) -> Option<WriteTarget> {
-    match node.place {
-        Place::Fixed(row) => match fixed::row(row).kind {
-            Kind::Sysctl { write, .. } => write.map(WriteTarget::Sysctl),
-            Kind::Ipc(sysctl) => Some(WriteTarget::Sysctl(Sysctl::Ipc(sysctl))),
-            _ => None,
-        },
-        Place::MaxNamespaces(kind) => {
-            Some(WriteTarget::Sysctl(Sysctl::MaxNamespaces(NS_TABLE[usize::from(kind)].ns_type)))
-        }
-        Place::Pid(task, row) | Place::Tid(task, row) => pid::row_at(row).write.map(|target| target(task)),
-        Place::NetConf(of, Some(row)) if net_conf::mode(Some(row)) & 0o222 != 0 => {
-            Some(WriteTarget::Sysctl(Sysctl::Net(NetSysctl::Conf(of, usize::from(row)))))
-        }
-        Place::Cgroup(id, Some(file)) if file.row().mode & 0o222 != 0 => Some(WriteTarget::Cgroup(id, file)),
-        Place::Dentry(id) => Some(WriteTarget::File(id)),
-        _ => None,
-    }
-}
-
-/// What `node` is about when it is opened now.
-pub(super) fn about(look: &Look<'_>, node: Node) -> About {
-    let k = look.k;
-    let of = |ns: Option<NsId>, about: fn(NsId) -> About| ns.map_or(About::Itself, about);
-    let own = |slot| k.task_ns(look.reader, slot);
-    let task = node.task().filter(|&task| k.tasks.contains(task));
-    match node.place {
-        Place::Pid(_, row) | Place::Tid(_, row) if pid::is_net_file(row) => {
-            return of(task.and_then(|task| k.task_ns(task, Slot::Net)), About::Ns);
-        }
-        Place::Pid(..) | Place::Tid(..) if pid::mounts_format(node.place).is_some() => {
-            let mounts = task.and_then(|task| Some((k.mnt_ns_of(task)?, k.fs_of(task)?.root.path())));
-            return mounts.map_or(About::Itself, |(ns, root)| About::Mounts { ns, root });
-        }
-        Place::NetConf(..) => return of(own(Slot::Net), About::Table),
-        Place::Cgroup(_, Some(_)) => return of(own(Slot::Cgroup), About::Ns),
-        Place::Fixed(row) if matches!(fixed::row(row).kind, Kind::SysvIpc(_)) => {
-            let pid_ns = look.opener_pid_ns;
-            return k
-                .nsproxy_of(look.reader)
-                .map_or(About::Itself, |own| About::SysvIpc { ipc_ns: own.ipc_ns(), pid_ns });
-        }
-        _ => {}
-    }
-    match write_target(node) {
-        Some(WriteTarget::Map(_) | WriteTarget::Setgroups) => {
-            of(task.map(|task| k.cred_of(task).user_ns.id().any()), About::Ns)
-        }
-        Some(WriteTarget::Sysctl(Sysctl::Net(_))) => of(own(Slot::Net), About::Table),
-        Some(WriteTarget::Sysctl(Sysctl::PidMax)) => About::Table(k.task_active_pid_ns(look.reader).any()),
-        Some(WriteTarget::Sysctl(Sysctl::MaxNamespaces(_))) => About::Table(look.user_ns.any()),
-        Some(WriteTarget::Sysctl(Sysctl::Ipc(_))) => of(own(Slot::Ipc), About::Table),
-        Some(
-            WriteTarget::Sysctl(Sysctl::Hostname | Sysctl::Domainname | Sysctl::NsLastPid | Sysctl::MountMax)
-            | WriteTarget::File(_)
-            | WriteTarget::Comm(_)
-            | WriteTarget::Cgroup(..)
-            | WriteTarget::TimensOffsets(_),
-        )
-        | None => About::Itself,
-    }
+    ask(node.place, |file| file.write_target())
 }
 
 /// What an open of `node` by `viewer` decides; one with O_PATH decides nothing.
@@ -133,7 +69,7 @@ pub(super) fn about(look: &Look<'_>, node: Node) -> About {
 /// ESRCH: the viewer is gone.
 pub fn bind(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Result<Bound> {
     let look = Look::now(k, viewer, node)?;
-    let about = if flags.contains(OpenFlags::PATH) { About::Itself } else { about(&look, node) };
+    let about = if flags.contains(OpenFlags::PATH) { About::Itself } else { ask(node.place, |file| file.about(&look)) };
     Ok(Bound { node, opener: Arc::new(k.prepare_creds(look.reader)), about })
 }
 
@@ -166,9 +102,10 @@ pub fn may_open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Res
     }
     check_not_gone(&look, node)?;
     if is_gone {
-        return check_gone_file(&look, node, &attr, flags);
+        check_access(&look, node, &attr, Access::of(flags))?;
+        return ask(node.place, |file| file.check_open_when_gone());
     }
-    let writes = flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNC) && !matches!(node.place, Place::NsFile(_));
+    let writes = flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNC) && !ask(node.place, |file| file.is_immutable());
     if writes {
         // Emptying a file asks the mount first, writing last.
         if flags.contains(OpenFlags::TRUNC) {
@@ -183,11 +120,7 @@ pub fn may_open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Res
     if attr.file_type == FileType::Socket {
         bail!(ENXIO, "socket files are for bind and connect");
     }
-    match node.place {
-        Place::Pid(task, row) | Place::Tid(task, row) => check_task_file(&look, task, pid::row_at(row).open, flags),
-        Place::Fd { task, info: true, .. } => look.check_ptrace(task),
-        _ => Ok(()),
-    }
+    ask(node.place, |file| file.check_open(&look, flags))
 }
 
 /// Whether the mount a file is seen through lets it be written (`mnt_want_write`).
@@ -238,39 +171,10 @@ fn check_type(file_type: FileType, flags: OpenFlags) -> Result<()> {
 /// # Errors
 /// EACCES; EPERM: writing a namespace file; ESRCH: searching the directory of a task that is gone.
 pub(super) fn check_access(look: &Look<'_>, node: Node, attr: &Attr, access: Access) -> Result<()> {
-    let (k, reader) = (look.k, look.reader);
-    if let Some(rule) = sysctl_rule(look, node) {
-        return rule.check(k, reader, attr.mode, access);
-    }
-    match node.place {
-        Place::NsFile(ns) if access.contains(Access::WRITE) => {
-            bail!(EPERM, "{} is immutable: namespace files open read-only", k.ns_arg(ns))
-        }
-        Place::Pid(task, row) | Place::Tid(task, row) if k.tasks.contains(task) => {
-            let entry = pid::row_at(row);
-            let own = k.leader_of(task) == k.leader_of(reader);
-            let is_tid = matches!(node.place, Place::Tid(..));
-            match entry.kind {
-                pid::Kind::Dir(Dir::FdInfo) => look.check_ptrace(task),
-                pid::Kind::Dir(Dir::Fd) if own => Ok(()),
-                pid::Kind::File(_) if own && is_tid && entry.path == "comm" && !access.contains(Access::EXEC) => Ok(()),
-                _ => check_mode(k, k.cred_of(reader).rights(), attr, access),
-            }
-        }
-        _ => check_mode(k, k.cred_of(reader).rights(), attr, access),
-    }
-}
-
-/// The rule of the table a sysctl is in; `None` for other files.
-fn sysctl_rule(look: &Look<'_>, node: Node) -> Option<Rule> {
-    match node.place {
-        Place::Fixed(row) if matches!(fixed::row(row).kind, Kind::Sysctl { .. } | Kind::Ipc(_)) => {
-            Some(sys::rule(look, fixed::row(row)))
-        }
-        Place::NetConf(_, Some(_)) => Some(look.bound_to().map_or(Rule::Root, Rule::Net)),
-        Place::MaxNamespaces(_) => Some(Rule::UserNs(look.bound_to().unwrap_or(look.user_ns))),
-        _ => None,
-    }
+    ask(node.place, |file| match file.rule(look) {
+        Some(rule) => rule.check(look.k, look.reader, attr.mode, access),
+        None => file.check_access(look, attr, access),
+    })
 }
 
 /// Whether the reader may use an open file so, as far as it is a sysctl: that is asked again at each read and write
@@ -279,7 +183,7 @@ fn sysctl_rule(look: &Look<'_>, node: Node) -> Option<Rule> {
 /// # Errors
 /// EPERM
 pub(super) fn check_sysctl_use(look: &Look<'_>, node: Node, access: Access) -> Result<()> {
-    let Some(rule) = sysctl_rule(look, node) else { return Ok(()) };
+    let Some(rule) = ask(node.place, |file| file.rule(look)) else { return Ok(()) };
     let mode = attr_of(look, node)?.mode;
     rule.check(look.k, look.reader, mode, access).map_err(|refusal| Error { errno: Errno::EPERM, ..refusal })
 }
@@ -304,7 +208,7 @@ pub fn may_write_as(k: &Kernel, cred: Rights<'_>, node: Node) -> Result<()> {
 
 /// Mode bits by file system ids, then CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, which count in the credentials' own user
 /// namespace if it maps the file's owner (`generic_permission`, `capable_wrt_inode_uidgid`).
-fn check_mode(k: &Kernel, cred: Rights<'_>, attr: &Attr, access: Access) -> Result<()> {
+pub(super) fn check_mode(k: &Kernel, cred: Rights<'_>, attr: &Attr, access: Access) -> Result<()> {
     let bits = if cred.ids.fsuid == attr.uid {
         attr.mode >> 6
     } else if cred.ids.fsgid == attr.gid || cred.groups.contains(&attr.gid) {
@@ -334,45 +238,4 @@ fn check_mode(k: &Kernel, cred: Rights<'_>, attr: &Attr, access: Access) -> Resu
         attr.gid.0,
         k.ns_arg(ns),
     )
-}
-
-/// What of a task that is gone can still be opened: by a mount of it, or from what was open before.
-///
-/// # Errors
-/// EACCES; EINVAL, ENXIO, ESRCH: a file that is about what the task had.
-fn check_gone_file(look: &Look<'_>, node: Node, attr: &Attr, flags: OpenFlags) -> Result<()> {
-    check_access(look, node, attr, Access::of(flags))?;
-    if let Place::Pid(_, row) | Place::Tid(_, row) = node.place
-        && attr.file_type == FileType::File
-    {
-        match pid::row_at(row).open {
-            OpenCheck::Mounts(_) | OpenCheck::Setgroups => bail!(EINVAL, "the task is gone, and what it had"),
-            OpenCheck::NetList => bail!(ENXIO, "the task is gone and in no network namespace"),
-            OpenCheck::Nothing | OpenCheck::Mm | OpenCheck::MmIfAny => bail!(ESRCH, "the task of this file is gone"),
-        }
-    }
-    Ok(())
-}
-
-fn check_task_file(look: &Look<'_>, task: TaskId, check: OpenCheck, flags: OpenFlags) -> Result<()> {
-    let k = look.k;
-    match check {
-        OpenCheck::Nothing => Ok(()),
-        OpenCheck::MmIfAny if k.tasks[task].live.is_none() => Ok(()),
-        OpenCheck::Mm if k.tasks[task].live.is_none() => bail!(ESRCH, "pid {} has no memory any more", k.task_nr(task)),
-        OpenCheck::Mm | OpenCheck::MmIfAny => look.check_ptrace(task),
-        OpenCheck::Mounts(_) if k.tasks[task].live.is_none() => {
-            bail!(EINVAL, "pid {} is a zombie and in no mount namespace", k.task_nr(task))
-        }
-        OpenCheck::Mounts(_) => Ok(()),
-        OpenCheck::Setgroups | OpenCheck::NetList if !flags.contains(OpenFlags::WRITE) => Ok(()),
-        OpenCheck::NetList => bail!(EACCES, "lists of a network namespace are not written to"),
-        OpenCheck::Setgroups => {
-            let ns = k.cred_of(task).user_ns.id();
-            if !k.ns_capable(look.reader, ns, Cap::SYS_ADMIN) {
-                bail!(EACCES, "CAP_SYS_ADMIN missing in {}, whose setgroups this is", k.ns_arg(ns));
-            }
-            Ok(())
-        }
-    }
 }

@@ -1,17 +1,16 @@
 //! From a path to its node, as a task walks it: with search rights on each directory and Linux's checks at magic links
 //! (`link_path_walk` in `fs/namei.c`).
 
-use super::fixed;
+use super::family::{Link, ask};
 use super::look::{Look, parse_number};
 use super::open::{Access, check_access};
-use super::proc::pid::{self, fd, link, ns};
 use super::{FileType, ROOT, Viewer, attr_of, cgroup, check_not_gone, is_alive, is_task_gone, lookup, root, structs};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::file::FileKind;
 use crate::kernel::mount::flags::MountFlags;
 use crate::kernel::mount::site::Path;
-use crate::kernel::node::{MQUEUE_ROOT, Node, Object, PROC_ROOT, Place, View};
+use crate::kernel::node::{Node, Place, Top, View};
 use crate::kernel::{FileId, Kernel, NsId, TaskId};
 
 /// Longest name of a file, bytes.
@@ -35,7 +34,7 @@ pub fn resolve(k: &Kernel, task: TaskId, view: View, path: &[u8], follow_last: b
         _ if split_fd(path).is_some() => start(k, task, path)?,
         b"proc" | b"cgroup" | b"mqueue" => (top_of_view(k, task, view, first)?, &path[first.len()..]),
         b"kernel" => (ROOT, path),
-        _ if parse_number::<i32>(first).is_some() => (Node { view, place: PROC_ROOT }, path),
+        _ if parse_number::<i32>(first).is_some() => (Node { view, place: Place::Top(Top::Proc) }, path),
         _ => bail!(ENOENT, "no {} in the lab", String::from_utf8_lossy(first).into_owned()),
     };
     Walk::new(k, task, follow_last).run(start, rest)
@@ -48,8 +47,8 @@ fn first_name(path: &[u8]) -> &[u8] {
 fn top_of_view(k: &Kernel, task: TaskId, view: View, name: &[u8]) -> Result<Node> {
     let place = match name {
         b"cgroup" => Place::Cgroup(cgroup::root(&Look::now(k, Viewer(task), Node { view, ..ROOT })?), None),
-        b"mqueue" => MQUEUE_ROOT,
-        _ => PROC_ROOT,
+        b"mqueue" => Place::Top(Top::Mqueue),
+        _ => Place::Top(Top::Proc),
     };
     Ok(Node { view, place })
 }
@@ -231,7 +230,7 @@ impl<'k> Walk<'k> {
         }
         let attr = attr_of(&look, dir)?;
         if attr.file_type != FileType::Directory {
-            bail!(ENOTDIR, "{} is no directory", super::name::path(&look, dir.place));
+            bail!(ENOTDIR, "{} is no directory", ask(dir.place, |dir| dir.path(&look)));
         }
         check_access(&look, dir, &attr, Access::EXEC)
     }
@@ -260,7 +259,7 @@ impl<'k> Walk<'k> {
         if name.len() > NAME_MAX {
             bail!(ENAMETOOLONG, "a name of {} bytes, at most {} are possible", name.len(), NAME_MAX);
         }
-        let is_hidden = matches!(dir.place, Place::Pid(..) | Place::Tid(..));
+        let is_hidden = matches!(dir.place, Place::Task(..));
         match lookup(self.k, Viewer(self.task), dir, name)? {
             Node { place: Place::NsFile(_), .. } if is_hidden => {
                 bail!(ENOENT, "no {} here", String::from_utf8_lossy(name).into_owned())
@@ -271,29 +270,23 @@ impl<'k> Walk<'k> {
 
     /// `None`: no link.
     fn follow(&self, node: Node) -> Option<Result<Target>> {
-        let object =
-            |target: Option<Object>| Some(Ok(Target::Node(Node { view: node.view, place: Place::Struct(target?, 0) })));
-        match node.place {
-            Place::Dentry(id) => root::symlink(self.k, id).map(|text| Ok(Target::Path(text.to_vec()))),
-            Place::Fixed(row) => match fixed::row(row).kind {
-                fixed::Kind::Link(text) => {
-                    Some(self.look(node).and_then(|look| text(&look)).map(|text| Target::Path(text.into_bytes())))
-                }
-                _ => None,
+        let link = self.look(node).and_then(|look| ask(node.place, |file| file.link(&look)));
+        link.transpose().map(|link| self.target(node, link?))
+    }
+
+    fn target(&self, from: Node, link: Link) -> Result<Target> {
+        Ok(match link {
+            Link::Symlink(text) | Link::Relative(text) => Target::Path(text),
+            Link::Tree(_, path) => Target::Node(Node::from(path)),
+            Link::Program(..) => bail!(ENOENT, "the programs of tasks are no files of the lab"),
+            Link::Ns(ns) => Target::Node(self.ns_file(from, ns)),
+            Link::File { fd, file, .. } => match open_file(self.k, file) {
+                Some(Node { view: View::Caller, place: Place::NsFile(ns) }) => Target::Node(self.ns_file(from, ns)),
+                Some(node) => Target::Node(node),
+                None => bail!(ENXIO, "descriptor {} is a pidfd or a socket, which has no path", fd),
             },
-            Place::Pid(task, row) | Place::Tid(task, row) => match pid::row_at(row).kind {
-                pid::Kind::Link(target) => Some(self.follow_into_tree(node, task, target(self.k, task))),
-                _ => None,
-            },
-            Place::NsLink { task, entry, .. } => {
-                let ns = self.look(node).and_then(|look| ns::follow(&look, task, entry));
-                Some(ns.map(|ns| Target::Node(self.ns_file(node, ns))))
-            }
-            Place::Fd { task, fd, info: false, .. } => Some(self.follow_fd(node, task, fd)),
-            Place::Struct(from, row) => object(structs::target(self.k, from, row)),
-            Place::StructItem(from, row, key) => object(structs::item_target(self.k, from, row, key)),
-            _ => None,
-        }
+            Link::Object(object) => Target::Node(Node { view: from.view, place: structs::root(object) }),
+        })
     }
 
     /// The file of a namespace: in the file tree of a task it is reached through the kernel's own mount of nsfs.
@@ -315,25 +308,6 @@ impl<'k> Walk<'k> {
             bail!(ELOOP, "the mount has nosymfollow");
         }
         Ok(())
-    }
-
-    fn follow_fd(&self, link: Node, task: TaskId, fd: i32) -> Result<Target> {
-        self.look(link)?.check_ptrace(task)?;
-        fd::file(self.k, task, fd)?;
-        match self.k.file_at(task, fd).and_then(|file| open_file(self.k, file)) {
-            Some(Node { view: View::Caller, place: Place::NsFile(ns) }) => Ok(Target::Node(self.ns_file(link, ns))),
-            Some(node) => Ok(Target::Node(node)),
-            None => bail!(ENXIO, "descriptor {} is a pidfd or a socket, which has no path", fd),
-        }
-    }
-
-    fn follow_into_tree(&self, link: Node, task: TaskId, target: Option<link::Target>) -> Result<Target> {
-        self.look(link)?.check_ptrace(task)?;
-        match target {
-            Some(link::Target::Path(path)) => Ok(Target::Node(Node::from(path))),
-            Some(link::Target::Program(_)) => bail!(ENOENT, "the programs of tasks are no files of the lab"),
-            None => bail!(ENOENT, "pid {} is dead and has no file tree", self.k.task_nr(task)),
-        }
     }
 }
 

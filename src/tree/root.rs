@@ -1,16 +1,14 @@
 //! File trees of tasks: files seen through mounts, and the names they have there.
 
+use super::cgroup;
+use super::family::{Up, ask};
 use super::look::Look;
-use super::proc::pid;
-use super::{Attr, DirEntry, FileType, cgroup, ino, lookup_place, name};
 use crate::bail;
 use crate::errno::Result;
-use crate::kernel::mount::dentry::{Content, Dentry};
 use crate::kernel::mount::sb::SuperBlock;
 use crate::kernel::mount::site::{Path, Site};
 use crate::kernel::node::{Node, Place, View};
-use crate::kernel::refcount::Held;
-use crate::kernel::{DentryId, Kernel, MountId, PidNsId, TaskId};
+use crate::kernel::{Kernel, MountId, PidNsId, TaskId};
 
 /// The root directory of a task, seen by `viewer`; `None` of a zombie.
 pub(super) fn of_task(k: &Kernel, task: TaskId, viewer: Option<TaskId>) -> Option<Node> {
@@ -18,9 +16,8 @@ pub(super) fn of_task(k: &Kernel, task: TaskId, viewer: Option<TaskId>) -> Optio
 }
 
 /// `root` in the directory of a view.
-pub(super) fn entry(k: &Kernel, task: TaskId, viewer: Option<TaskId>) -> Option<DirEntry> {
-    let node = of_task(k, task, viewer)?;
-    Some(DirEntry { name: "root".to_owned(), node, file_type: FileType::Directory, ino: ino(k, node.place) })
+pub(super) fn entry(k: &Kernel, task: TaskId, viewer: Option<TaskId>) -> Option<(String, Node)> {
+    Some(("root".to_owned(), of_task(k, task, viewer)?))
 }
 
 pub(super) fn node(path: Path, viewer: Option<TaskId>) -> Node {
@@ -41,80 +38,21 @@ pub(super) fn pid_ns(k: &Kernel, mount: MountId) -> PidNsId {
     sb.and_then(SuperBlock::pid_ns).unwrap_or(k.init.pid_ns)
 }
 
-pub(super) fn attr(k: &Kernel, id: DentryId) -> Attr {
-    let dentry = &k.vfs.dentries[id];
-    let nlink = match dentry.entries() {
-        Some(_) if !dentry.is_linked => 0,
-        Some(entries) => {
-            let is_dir = |child: &&Held<Dentry>| k.vfs.dentries[child.id()].is_directory();
-            2 + u32::try_from(entries.values().filter(is_dir).count()).unwrap_or(u32::MAX - 2)
-        }
-        None => u32::from(dentry.is_linked),
-    };
-    Attr {
-        file_type: file_type(dentry),
-        mode: dentry.mode,
-        uid: dentry.uid,
-        gid: dentry.gid,
-        nlink,
-        ino: ino(k, Place::Dentry(id)),
-    }
-}
-
-pub(super) fn file_type(dentry: &Dentry) -> FileType {
-    match dentry.content {
-        Content::Directory(_) => FileType::Directory,
-        Content::File(_) => FileType::File,
-        Content::Symlink(_) => FileType::Symlink,
-        Content::Socket(_) => FileType::Socket,
-    }
-}
-
-/// The entries of a directory.
-pub(super) fn readdir(k: &Kernel, dir: DentryId) -> Vec<(String, Place)> {
-    let entries = k.vfs.dentries[dir].entries().into_iter().flatten();
-    entries.map(|(name, dentry)| (String::from_utf8_lossy(name).into_owned(), Place::Dentry(dentry.id()))).collect()
-}
-
-/// The text of a symbolic link.
-pub(super) fn symlink(k: &Kernel, id: DentryId) -> Option<&[u8]> {
-    match &k.vfs.dentries[id].content {
-        Content::Symlink(text) => Some(text),
-        Content::Directory(_) | Content::File(_) | Content::Socket(_) => None,
-    }
-}
-
 /// The name of a file in its directory, and the directory; `None`: the top of its superblock.
 pub(super) fn step_up(look: &Look<'_>, path: Path) -> Option<(Vec<u8>, Place)> {
-    if let Place::Dentry(id) = path.place {
-        let dentry = &look.k.vfs.dentries[id];
-        return dentry.parent.as_ref().map(|parent| (dentry.name.to_vec(), Place::Dentry(parent.id())));
+    match ask(path.place, |file| file.up(look)) {
+        Up::To(name, dir) => return Some((name, dir)),
+        Up::Top => return None,
+        Up::ByPath => {}
     }
-    if let Place::Cgroup(id, file) = path.place {
-        let cgroup = &look.k.cgroup.table[id];
-        return match (file, &cgroup.parent) {
-            (Some(file), _) => Some((file.row().name.into(), Place::Cgroup(id, None))),
-            (None, parent) => Some((cgroup.name.clone(), Place::Cgroup(parent.as_ref()?.id(), None))),
-        };
-    }
-    if let Some(up) = pid::step_up(look, path.place) {
-        return Some(up);
-    }
-    let top = top_of(look.k, path)?;
-    let whole = name::path(look, path.place);
-    let below = whole.strip_prefix(&name::path(look, top))?.strip_prefix('/')?;
+    let top = look.k.vfs.sbs[look.k.vfs.sb_of(path.mount)].root.place();
+    let path_of = |place| ask(place, |file| file.path(look));
+    let whole = path_of(path.place);
+    let below = whole.strip_prefix(&path_of(top))?.strip_prefix('/')?;
     let (dir, name) = below.rsplit_once('/').unwrap_or(("", below));
     let mut names = dir.split('/').filter(|name| !name.is_empty());
-    let parent = names.try_fold(top, |dir, name| lookup_place(look, dir, name.as_bytes()))?;
+    let parent = names.try_fold(top, |dir, name| ask(dir, |dir| dir.lookup(look, name.as_bytes())))?;
     Some((name.as_bytes().to_vec(), parent))
-}
-
-/// The top of the superblock a path is in.
-fn top_of(k: &Kernel, path: Path) -> Option<Place> {
-    match path.place {
-        Place::NsFile(_) => None,
-        _ => Some(k.vfs.sbs[k.vfs.sb_of(path.mount)].root.place()),
-    }
 }
 
 /// A file as a place for a mount, or as the root of one: with all that is above it in its superblock.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use nslab::err;
 use nslab::errno::{Arg, Errno, Error, Result};
 use nslab::script::{Call, Machine};
-use nslab::syscall::Syscall;
+use nslab::syscall::{AnyCall, LabCall, Syscall};
 
 /// A mounted lab that scripts run against.
 pub struct Mounted(nslab::testing::Lab);
@@ -62,18 +62,18 @@ fn command(mut file: File, line: &str) -> Result<Vec<u8>> {
 
 /// What a host program would do below `as/<pid>/`; `None` for a path that only the task itself can resolve, and for a
 /// write of nothing, which Linux does not pass on to a file system in user space.
-fn file_operation(root: &Path, pid: i32, call: &Syscall) -> Option<io::Result<Vec<u8>>> {
+fn file_operation(root: &Path, pid: i32, call: &AnyCall) -> Option<io::Result<Vec<u8>>> {
     let at = |path: &[u8]| host_path(root, pid, path);
     Some(match call {
-        Syscall::Read { path } => std::fs::read(at(path)?),
-        Syscall::Readlink { path } => {
+        AnyCall::Lab(LabCall::Read { path }) => std::fs::read(at(path)?),
+        AnyCall::Linux(Syscall::Readlink { path }) => {
             std::fs::read_link(at(path)?).map(|text| in_own_tree(pid, text.as_os_str().as_bytes()))
         }
-        Syscall::Stat { path, follow: true } => std::fs::metadata(at(path)?).map(stat_text),
-        Syscall::Stat { path, follow: false } => std::fs::symlink_metadata(at(path)?).map(stat_text),
-        Syscall::Ls { path } => list(&at(path)?),
-        Syscall::Write { bytes, .. } if bytes.is_empty() => return None,
-        Syscall::Write { path, bytes } => {
+        AnyCall::Linux(Syscall::Stat { path, follow: true }) => std::fs::metadata(at(path)?).map(stat_text),
+        AnyCall::Linux(Syscall::Stat { path, follow: false }) => std::fs::symlink_metadata(at(path)?).map(stat_text),
+        AnyCall::Lab(LabCall::Ls { path }) => list(&at(path)?),
+        AnyCall::Lab(LabCall::Write { bytes, .. }) if bytes.is_empty() => return None,
+        AnyCall::Lab(LabCall::Write { path, bytes }) => {
             OpenOptions::new().write(true).open(at(path)?).and_then(|mut file| write_once(&mut file, bytes))
         }
         _ => return None,

@@ -3,7 +3,7 @@
 use std::env;
 
 use nslab::kernel::TaskId;
-use nslab::syscall::Syscall;
+use nslab::syscall::AnyCall;
 use proptest::prelude::*;
 
 use crate::pair::Pair;
@@ -28,7 +28,7 @@ pub struct Area {
     pub observe: Observe,
 }
 
-pub type Observe = fn(&mut Pair, Option<(TaskId, &Syscall)>) -> Result<(), String>;
+pub type Observe = fn(&mut Pair, Option<(TaskId, &AnyCall)>) -> Result<(), String>;
 
 /// What areas have in common.
 pub const PLAIN: Area = Area {

@@ -3,7 +3,7 @@
 use nslab::err;
 use nslab::errno::{Errno, Error, Result};
 use nslab::script::{Call, Machine};
-use nslab::syscall::Syscall;
+use nslab::syscall::{AnyCall, LabCall, Syscall};
 
 use crate::machine::SYS_RESOURCE;
 use crate::mnt;
@@ -18,21 +18,21 @@ impl Machine for Pair {
     fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
         let task = self.k.find_task(pid).ok_or_else(|| err!(ESRCH, "no task has the number {}", pid))?;
         if task == self.k.init.task {
-            if matches!(call.syscall, Syscall::Exit { .. } | Syscall::ExitGroup { .. }) {
+            if matches!(call.syscall, AnyCall::Linux(Syscall::Exit { .. } | Syscall::ExitGroup { .. })) {
                 return Err(lab_only(call));
             }
-            let is_harmless = matches!(call.syscall, Syscall::Wait { .. } | Syscall::Kill { .. });
+            let is_harmless = matches!(call.syscall, AnyCall::Linux(Syscall::Wait { .. } | Syscall::Kill { .. }));
             self.is_init_dirty |= !is_harmless && !looks(&call.syscall);
         }
         let mut answer = match &call.syscall {
             look if self.is_sandboxed && mnt::look::is_about_files(look) => mnt::look::look(self, task, look),
             look if looks(look) => self.look(task, look),
-            Syscall::Capset { effective, permitted, inheritable } => {
+            AnyCall::Linux(Syscall::Capset { effective, permitted, inheritable }) => {
                 // Root of this pair never has it; "all but one" in a case means all but these two.
                 let without = |set: u64| if set.count_ones() > 20 { set & !(1 << SYS_RESOURCE) } else { set };
                 let [effective, permitted, inheritable] =
                     [effective, permitted, inheritable].map(|set| set.map(without));
-                Pair::call(self, task, &Syscall::Capset { effective, permitted, inheritable })
+                Pair::call(self, task, &Syscall::Capset { effective, permitted, inheritable }.into())
             }
             syscall => Pair::call(self, task, syscall)
                 .and_then(|answer| self.compare_nets(Tcp::Skipped).map(|()| answer).map_err(Trouble::Differs)),
@@ -54,8 +54,12 @@ impl Machine for Pair {
     }
 }
 
-fn looks(call: &Syscall) -> bool {
-    matches!(call, Syscall::Read { .. } | Syscall::Readlink { .. } | Syscall::Stat { .. } | Syscall::Ls { .. })
+fn looks(call: &AnyCall) -> bool {
+    matches!(
+        call,
+        AnyCall::Lab(LabCall::Read { .. } | LabCall::Ls { .. })
+            | AnyCall::Linux(Syscall::Readlink { .. } | Syscall::Stat { .. })
+    )
 }
 
 fn lab_only(call: &Call) -> Error {

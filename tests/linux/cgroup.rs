@@ -9,7 +9,7 @@ use nslab::kernel::node::{Node, Place};
 use nslab::kernel::task::TaskState;
 use nslab::kernel::{Kernel, TaskId};
 use nslab::syscall::namei::NameCall;
-use nslab::syscall::{Syscall, dispatch};
+use nslab::syscall::{LabCall, dispatch};
 
 use crate::area::{Area, PLAIN};
 use crate::encode::{Answer, Arg, Context, Encoded, IN_ARG, Job, id, with_data, zero_ended};
@@ -223,7 +223,7 @@ impl Pair {
             let path = format!("/proc/{}/cgroup", self.k.task_nr(task));
             let text = match reader {
                 None => lab_text(&self.k, task, "cgroup"),
-                Some(reader) => dispatch(&mut self.k, reader, &Syscall::Read { path: path.into_bytes() })
+                Some(reader) => dispatch(&mut self.k, reader, &LabCall::Read { path: path.into_bytes() }.into())
                     .map(|text| text.to_string())
                     .map_err(|stop| stop.errno()),
             };
@@ -295,7 +295,7 @@ pub fn encode_name(c: &Context<'_>, name: &NameCall) -> Option<Encoded> {
         NameCall::Rmdir { path } => (path, libc::SYS_rmdir, vec![IN_ARG]),
         NameCall::Unlink { path } => (path, libc::SYS_unlink, vec![IN_ARG]),
         NameCall::Chown { path, uid, gid } => (path, libc::SYS_chown, vec![IN_ARG, id(*uid), id(*gid)]),
-        NameCall::Touch { .. } | NameCall::Rename { .. } | NameCall::Symlink { .. } => return None,
+        NameCall::Rename { .. } | NameCall::Symlink { .. } => return None,
     };
     let path = real_path(c.k, c.me, path)?;
     Some((Job::Call(with_data(number, &args, zero_ended(path.as_bytes()))), Answer::Number))

@@ -1,7 +1,7 @@
 //! What tasks of case files read, on both sides: files, links, attributes and directories of `proc`, `cgroup` and `mqueue`.
 
 use nslab::kernel::{Kernel, TaskId};
-use nslab::syscall::{Syscall, dispatch};
+use nslab::syscall::{AnyCall, LabCall, Syscall, dispatch};
 
 use crate::cgroup;
 use crate::net::view::masked_file;
@@ -42,20 +42,22 @@ const PID_SYSCTLS: [&str; 2] = ["proc/sys/kernel/pid_max", "proc/sys/kernel/ns_l
 const UTS_SYSCTLS: [&str; 2] = ["proc/sys/kernel/hostname", "proc/sys/kernel/domainname"];
 
 /// `None`: it is not compared, as it is the host's, or one of those files that a lab has less to say in.
-fn how(pair: &Pair, task: TaskId, call: &Syscall, path: &str) -> Option<How> {
+fn how(pair: &Pair, task: TaskId, call: &AnyCall, path: &str) -> Option<How> {
     let k = &pair.k;
     let in_initial = k.task_active_pid_ns(task) == k.init.pid_ns;
     let name = path.rsplit('/').next().unwrap_or_default();
     match call {
-        Syscall::Stat { .. } if path.contains("proc/sys/") => None,
-        Syscall::Stat { .. } => Some(How::Attributes),
-        Syscall::Ls { .. } if name == "ns" => Some(How::Exact),
-        Syscall::Ls { .. } if name == "task" => Some(How::ProcNumbers),
-        Syscall::Readlink { .. } if path.contains("/ns/") => Some(How::Link),
-        Syscall::Readlink { .. } if path.contains("/fd/") => Some(How::Digits),
-        Syscall::Readlink { .. } if name == "net" => Some(How::Exact),
-        Syscall::Readlink { .. } if ["proc/self", "proc/thread-self"].contains(&path) => Some(How::ProcNumbers),
-        Syscall::Read { .. } => match name {
+        AnyCall::Linux(Syscall::Stat { .. }) if path.contains("proc/sys/") => None,
+        AnyCall::Linux(Syscall::Stat { .. }) => Some(How::Attributes),
+        AnyCall::Lab(LabCall::Ls { .. }) if name == "ns" => Some(How::Exact),
+        AnyCall::Lab(LabCall::Ls { .. }) if name == "task" => Some(How::ProcNumbers),
+        AnyCall::Linux(Syscall::Readlink { .. }) if path.contains("/ns/") => Some(How::Link),
+        AnyCall::Linux(Syscall::Readlink { .. }) if path.contains("/fd/") => Some(How::Digits),
+        AnyCall::Linux(Syscall::Readlink { .. }) if name == "net" => Some(How::Exact),
+        AnyCall::Linux(Syscall::Readlink { .. }) if ["proc/self", "proc/thread-self"].contains(&path) => {
+            Some(How::ProcNumbers)
+        }
+        AnyCall::Lab(LabCall::Read { .. }) => match name {
             "status" => Some(if in_initial { How::Status } else { How::InnerStatus }),
             "cgroup" => Some(How::Cgroup),
             "children" => Some(How::ProcNumbers),
@@ -118,9 +120,9 @@ impl Pair {
     ///
     /// # Errors
     /// It is not compared, or the two differ.
-    pub fn look(&mut self, task: TaskId, call: &Syscall) -> Result<LabResult, Trouble> {
-        let (Syscall::Read { path } | Syscall::Readlink { path } | Syscall::Stat { path, .. } | Syscall::Ls { path }) =
-            call
+    pub fn look(&mut self, task: TaskId, call: &AnyCall) -> Result<LabResult, Trouble> {
+        let (AnyCall::Lab(LabCall::Read { path } | LabCall::Ls { path })
+        | AnyCall::Linux(Syscall::Readlink { path } | Syscall::Stat { path, .. })) = call
         else {
             return Err(Trouble::LabOnly);
         };
@@ -134,9 +136,11 @@ impl Pair {
         let lab = dispatch(&mut self.k, task, call);
         let nr = self.k.task_nr(task);
         let there = match call {
-            Syscall::Stat { follow, .. } => self.machine.stat(nr, &real_path, *follow).map(|text| text + " 0"),
-            Syscall::Ls { .. } => self.machine.list(nr, &real_path).map(|names| names.join("\n")),
-            _ => self.machine.look(nr, &real_path, matches!(call, Syscall::Readlink { .. })),
+            AnyCall::Linux(Syscall::Stat { follow, .. }) => {
+                self.machine.stat(nr, &real_path, *follow).map(|text| text + " 0")
+            }
+            AnyCall::Lab(LabCall::Ls { .. }) => self.machine.list(nr, &real_path).map(|names| names.join("\n")),
+            _ => self.machine.look(nr, &real_path, matches!(call, AnyCall::Linux(Syscall::Readlink { .. }))),
         };
         let there = there.map(|there| crate::ipc::observe::in_lab_terms(self, task, &text, there));
         let of_lab = |nr| if matches!(how, How::ProcNumbers) { initial_number(&self.k, task, nr) } else { Some(nr) };

@@ -9,7 +9,7 @@ use nslab::errno::Errno;
 use nslab::kernel::ns::ENTRIES;
 use nslab::kernel::task::TaskState;
 use nslab::kernel::{Kernel, NsId, TaskId};
-use nslab::syscall::{Return, Syscall, dispatch};
+use nslab::syscall::{AnyCall, LabCall, Return, Syscall, dispatch};
 
 use crate::machine::{Machine, NPROC, Prepared, Reply};
 use crate::mnt::observe::Known;
@@ -218,7 +218,7 @@ impl Pair {
     ///
     /// # Errors
     /// It is for the lab only (and then made on neither side), or the two differ.
-    pub fn call(&mut self, task: TaskId, syscall: &Syscall) -> Result<LabResult, Trouble> {
+    pub fn call(&mut self, task: TaskId, syscall: &AnyCall) -> Result<LabResult, Trouble> {
         if self.k.tasks[task].state != TaskState::Running {
             return Err(Trouble::LabOnly);
         }
@@ -227,15 +227,18 @@ impl Pair {
             self.k.tasks.iter().map(|(id, _)| (id, self.k.real_parent_of(id))).collect();
         let alive: Vec<TaskId> = self.k.tasks.iter().filter(|(_, t)| !t.is_dead()).map(|(id, _)| id).collect();
         let known: BTreeSet<NsId> = self.k.namespaces.iter().map(|(id, _)| id).collect();
-        self.has_crossed |=
-            matches!(syscall, Syscall::Kill { pid, .. } if pid.number() <= 0) && self.has_several_namespaces();
+        self.has_crossed |= matches!(syscall, AnyCall::Linux(Syscall::Kill { pid, .. }) if pid.number() <= 0)
+            && self.has_several_namespaces();
         let lab = dispatch(&mut self.k, task, syscall);
         let dead = self.inums.extract_if(.., |ns, _| !self.k.namespaces.contains(*ns));
         self.dying.extend(dead.map(|(_, number)| (Wait::start(), number)));
         let survives = self.k.tasks.get(task).is_some_and(|t| t.state == TaskState::Running);
         let mut seen = Seen { result: text_of(syscall, &lab), tasks: Vec::new() };
         let reply = self.run_on_machine(&prepared, survives, &seen.result);
-        if lab.is_ok() && matches!(syscall, Syscall::Exec { .. }) && prepared.nr() != self.k.task_nr(task) {
+        if lab.is_ok()
+            && matches!(syscall, AnyCall::Linux(Syscall::Exec { .. }))
+            && prepared.nr() != self.k.task_nr(task)
+        {
             self.machine.renumber(prepared.nr(), self.k.task_nr(task));
         }
         if prepared.is_clone() && lab.is_ok() && matches!(reply, Reply::Done(Ok(_))) {
@@ -509,10 +512,10 @@ fn start(socket: RawFd, is_sandboxed: bool) -> Result<Machine, String> {
 }
 
 /// The lab's answer as it is compared.
-fn text_of(syscall: &Syscall, result: &LabResult) -> Result<String, Errno> {
+fn text_of(syscall: &AnyCall, result: &LabResult) -> Result<String, Errno> {
     let text = answer(result.clone()).map_err(|error| error.errno);
     let text = text.map(|text| String::from_utf8_lossy(&text).into_owned());
-    if matches!(syscall, Syscall::Ip(_)) { text.map(|text| masked_listing(&text)) } else { text }
+    if matches!(syscall, AnyCall::Lab(LabCall::Ip(_))) { text.map(|text| masked_listing(&text)) } else { text }
 }
 
 fn word_of(text: &str) -> nslab::control::lex::Word {

@@ -5,9 +5,9 @@ use std::hash::{DefaultHasher, Hasher};
 
 use nslab::kernel::ns::NsState;
 use nslab::kernel::{Kernel, TaskId};
-use nslab::syscall::Syscall;
 use nslab::syscall::ip::Ip;
 use nslab::syscall::sem::SemCall;
+use nslab::syscall::{AnyCall, LabCall, Syscall};
 
 /// One number for each part of a kernel, made of all that [`Debug`] shows of it.
 pub struct Digest(Vec<(&'static str, u64)>);
@@ -47,6 +47,8 @@ impl Digest {
             changes,
             trace,
         } = &*k;
+        // How much is taken is a guess, which a refused call may raise too.
+        let memory = &memory.max;
         macro_rules! parts {
             ($($part:ident),+ $(,)?) => { vec![$((stringify!($part), number($part))),+] };
         }
@@ -143,18 +145,20 @@ fn each_cursor(k: &mut Kernel, mut visit: impl FnMut(&mut i32)) {
 }
 
 /// The parts that this call may change though it is refused, as on Linux.
-pub fn left_behind(k: &Kernel, actor: TaskId, call: &Syscall) -> &'static [&'static str] {
+pub fn left_behind(k: &Kernel, actor: TaskId, call: &AnyCall) -> &'static [&'static str] {
     match call {
         // It does several things one by one, and keeps those before the one that failed.
-        Syscall::Ip(Ip::LinkSet(_)) => &["namespaces", "net"],
+        AnyCall::Lab(LabCall::Ip(Ip::LinkSet(_))) => &["namespaces", "net"],
         // The device of one end is made, and goes when that of the other cannot be.
-        Syscall::Ip(Ip::LinkAdd(add)) if add.kind == "veth" => &["namespaces", "net"],
+        AnyCall::Lab(LabCall::Ip(Ip::LinkAdd(add))) if add.kind == "veth" => &["namespaces", "net"],
         // The place for what it would have undone.
-        Syscall::Sem(SemCall::Op { ops, .. }) if ops.iter().any(|op| op.undo) => &["tasks", "undo_lists"],
+        AnyCall::Linux(Syscall::Sem(SemCall::Op { ops, .. })) if ops.iter().any(|op| op.undo) => {
+            &["tasks", "undo_lists"]
+        }
         // The numbers before the one that is wrong.
-        Syscall::Write { path, .. } if path.ends_with(b"kernel/sem") => &["namespaces"],
+        AnyCall::Lab(LabCall::Write { path, .. }) if path.ends_with(b"kernel/sem") => &["namespaces"],
         // The marks of what it has copied in vain: memory, queues, a time namespace.
-        Syscall::Clone(_) if copies_marked(k, actor) => &["mqueues", "namespaces", "pids"],
+        AnyCall::Linux(Syscall::Clone(_)) if copies_marked(k, actor) => &["mqueues", "namespaces", "pids"],
         _ => &[],
     }
 }

@@ -18,12 +18,13 @@ use digest::Digest;
 use program::sandbox::SANDBOX;
 use program::{Line, Step, filled_step, line_of, pick_number, plain_line};
 
-/// Steps of all areas that are compared with Linux, and of those that no machine may be asked for.
-fn step() -> impl Strategy<Value = Step> {
+/// Steps of all areas that are compared with Linux, so many of a hundred about files, and of those that no machine may be
+/// asked for.
+fn step(files: u32) -> impl Strategy<Value = Step> {
     prop_oneof![
         40 => program::core::step(),
         25 => program::ipc::step(),
-        25 => program::mnt::step(),
+        files => program::mnt::step(),
         8 => program::net::step(),
         5 => program::cgroup::step(),
         4 => lab_step(),
@@ -37,7 +38,7 @@ fn lab_step() -> impl Strategy<Value = Step> {
         1 => Just("clock +1s".to_owned()),
         1 => (select(vec!["G", "G/a", "G/a/x"]), select(vec!["0", "0", "1"]))
             .prop_map(|(dir, on)| format!("write /sys/fs/cgroup/{dir}/cgroup.freeze {on}")),
-        1 => select(vec!["mkdir /sys/fs/cgroup/G", "mount tmpfs w /w", "mount --make-rshared /", "umount -l /"])
+        1 => select(vec!["mkdir /sys/fs/cgroup/G", "mount tmpfs w /w", "umount -l /"])
             .prop_map(str::to_owned),
     ];
     filled_step(|k, _, word, index| (word == "task").then(|| pick_number(k, index).to_string()), line)
@@ -100,7 +101,7 @@ impl Model {
 const PROGRAMS: u32 = 120;
 
 /// Counts are those of the holders after each of 200 random calls, and a refused call leaves no trace.
-fn check_programs(prelude: &str) {
+fn check_programs(prelude: &str, files: u32) {
     let config = ProptestConfig {
         cases: PROGRAMS,
         rng_seed: RngSeed::Fixed(618),
@@ -108,7 +109,7 @@ fn check_programs(prelude: &str) {
         failure_persistence: None,
         ..ProptestConfig::default()
     };
-    let checked = TestRunner::new(config).run(&prop::collection::vec(step(), 200), |program| {
+    let checked = TestRunner::new(config).run(&prop::collection::vec(step(files), 200), |program| {
         let mut model = Model::boot();
         for line in prelude.lines() {
             model.run(&plain_line(1, line).expect("a line"));
@@ -124,13 +125,15 @@ fn check_programs(prelude: &str) {
     checked.unwrap_or_else(|error| panic!("{error}"));
 }
 
+/// Among the mounts that a lab boots with, all shared, few steps are about files: each copy of a tree appears in all its
+/// peers, and their number doubles.
 #[test]
 fn counts_are_exact_after_every_call() {
-    check_programs("mount tmpfs w /w\nmkdir /w/a\nmkdir /w/b");
+    check_programs("mount tmpfs w /w\nmkdir /w/a\nmkdir /w/b", 2);
 }
 
 /// In a file tree of their own programs may change every file.
 #[test]
 fn counts_are_exact_after_every_call_about_files() {
-    check_programs(SANDBOX);
+    check_programs(SANDBOX, 25);
 }

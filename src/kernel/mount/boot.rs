@@ -45,7 +45,6 @@ const MOUNTS: [BootMount; 7] = [
 ];
 
 /// The root of nsfs, which nothing leads to.
-const NSFS_ROOT: Place = Place::Fixed(0);
 /// The major number of the root file system's device.
 const VIRTIO_MAJOR: u32 = 254;
 /// The first minor number in use, that of nsfs on Linux: those below belong to superblocks nobody sees.
@@ -65,12 +64,12 @@ impl Vfs {
             options: SbOptions::default(),
             keeps: Keeps::UserNs(namespaces.hold_typed(user_ns)),
             shared_in: None,
-            root: HeldPlace::Other(NSFS_ROOT),
+            root: HeldPlace::Other(Place::Nsfs),
         });
         // The first numbers are for the hidden root, the root and what boot mounts below it.
         let boot_ids: Vec<u32> = (0..MOUNTS.len() + 2).map(|_| mount_ids.alloc()).collect();
         let id = mounts.next_id();
-        let root = HeldSite { file: HeldPlace::Other(NSFS_ROOT), above: Arc::from([]) };
+        let root = HeldSite { file: HeldPlace::Other(Place::Nsfs), above: Arc::from([]) };
         let (mnt_id, unique_id) = (mount_ids.alloc(), FIRST_UNIQUE_ID);
         let nsfs = mounts.insert_held(Mount::new(
             id,

@@ -10,7 +10,7 @@ use crate::errno::Result;
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cred::{Kgid, Kuid};
 use crate::kernel::ipc::mqueue::MqueueFs;
-use crate::kernel::node::{MQUEUE_ROOT, PROC_ROOT, Place};
+use crate::kernel::node::{Place, Top};
 use crate::kernel::ns::{PidNamespace, Slot, UserNamespace};
 use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::refcount::{Counted, Held};
@@ -196,8 +196,8 @@ impl Kernel {
         }
         let id = self.vfs.sbs.next_id();
         let root = match plan.fs.name {
-            "proc" => HeldPlace::Other(PROC_ROOT),
-            MQUEUE => HeldPlace::Other(MQUEUE_ROOT),
+            "proc" => HeldPlace::Other(Place::Top(Top::Proc)),
+            MQUEUE => HeldPlace::Other(Place::Top(Top::Mqueue)),
             CGROUP2 => self.hold_place(Place::Cgroup(self.cgroup.root(), None)),
             _ => HeldPlace::Dentry(self.new_root(id, &plan)),
         };

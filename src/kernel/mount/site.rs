@@ -7,7 +7,7 @@ use super::tree::Mount;
 use crate::kernel::cgroup::Cgroup;
 use crate::kernel::cgroup::file::CgroupFile;
 use crate::kernel::file::FsStruct;
-use crate::kernel::node::Place;
+use crate::kernel::node::{ITSELF, Place};
 use crate::kernel::refcount::Held;
 use crate::kernel::table::Id;
 use crate::kernel::{Kernel, MountId, PidNsId, TaskId};
@@ -222,7 +222,7 @@ impl Kernel {
             Place::Dentry(dentry) => !self.vfs.dentries[dentry].is_linked,
             Place::Cgroup(cgroup, _) => self.cgroup.table.get(cgroup).is_none_or(|cgroup| cgroup.is_dead),
             // The directory of a task goes with it, what is in it keeps its name (`proc_flush_pid`).
-            Place::Pid(task, 0) | Place::Tid(task, 0) => !self.tasks.contains(task),
+            Place::Task(dir, ITSELF) => !self.tasks.contains(dir.task),
             _ => false,
         }
     }

@@ -3,6 +3,7 @@
 //! names, listings and contents all come.
 
 mod dev;
+pub(super) mod family;
 mod ipc;
 mod mnt;
 mod ns;
@@ -13,8 +14,8 @@ mod task;
 use std::fmt::Display;
 
 use super::{FileType, rows};
-use crate::kernel::node::{Object, Place};
-use crate::kernel::ns::{ENTRIES, NS_TABLE};
+use crate::kernel::node::{ITSELF, Object, Place};
+use crate::kernel::ns::{ENTRIES, NS_TABLE, NsType};
 use crate::kernel::{Kernel, NsId, TaskId};
 use crate::tree::fixed::index_u8;
 use crate::tree::look::parse_number;
@@ -120,12 +121,12 @@ macro_rules! with_struct {
     };
 }
 
-pub(super) fn is_alive(k: &Kernel, object: Object) -> bool {
+fn is_alive(k: &Kernel, object: Object) -> bool {
     with_struct!(object, id => id.is_alive(k))
 }
 
 /// The file called `name` in the directory or list at `row`.
-pub(super) fn lookup(k: &Kernel, object: Object, row: u16, name: &[u8]) -> Option<Place> {
+fn lookup(k: &Kernel, object: Object, row: u16, name: &[u8]) -> Option<Place> {
     with_struct!(object, id => lookup_in(k, object, id, row, name))
 }
 
@@ -169,7 +170,7 @@ fn find_item(items: Vec<(u32, Item)>, key: u32) -> Option<Item> {
 }
 
 /// What the directory or list at `row` holds.
-pub(super) fn readdir(k: &Kernel, object: Object, row: u16) -> Vec<(String, Place)> {
+fn readdir(k: &Kernel, object: Object, row: u16) -> Vec<(String, Place)> {
     with_struct!(object, id => readdir_in(k, object, id, row))
 }
 
@@ -202,7 +203,7 @@ fn own_fields<S: Struct>(
 }
 
 /// `None`: there is no such field (any more).
-pub(super) fn file_type(k: &Kernel, object: Object, row: u16) -> Option<FileType> {
+fn file_type(k: &Kernel, object: Object, row: u16) -> Option<FileType> {
     with_struct!(object, id => match id.field(k, row)?.kind {
         Kind::Dir(_) | Kind::List(_) | Kind::Objects(_) | Kind::Table(_) => Some(FileType::Directory),
         Kind::Value(_) => Some(FileType::File),
@@ -210,7 +211,7 @@ pub(super) fn file_type(k: &Kernel, object: Object, row: u16) -> Option<FileType
     })
 }
 
-pub(super) fn item_type(k: &Kernel, object: Object, row: u16, key: u32) -> Option<FileType> {
+fn item_type(k: &Kernel, object: Object, row: u16, key: u32) -> Option<FileType> {
     item(k, object, row, key).map(|item| match item {
         Item::Pointer(_) => FileType::Symlink,
         Item::Value(_) => FileType::File,
@@ -225,14 +226,14 @@ fn item(k: &Kernel, object: Object, row: u16, key: u32) -> Option<Item> {
 }
 
 /// The value at `row`, with a final newline.
-pub(super) fn read(k: &Kernel, object: Object, row: u16) -> Option<Vec<u8>> {
+fn read(k: &Kernel, object: Object, row: u16) -> Option<Vec<u8>> {
     with_struct!(object, id => match id.field(k, row)?.kind {
         Kind::Value(value) => value(k, id).map(with_newline),
         Kind::Dir(_) | Kind::Pointer(_) | Kind::List(_) | Kind::Objects(_) | Kind::Table(_) => None,
     })
 }
 
-pub(super) fn read_item(k: &Kernel, object: Object, row: u16, key: u32) -> Option<Vec<u8>> {
+fn read_item(k: &Kernel, object: Object, row: u16, key: u32) -> Option<Vec<u8>> {
     match item(k, object, row, key)? {
         Item::Value(text) => Some(with_newline(text.into_bytes())),
         Item::Pointer(_) => None,
@@ -248,14 +249,14 @@ fn with_newline(mut text: Vec<u8>) -> Vec<u8> {
 }
 
 /// Where the pointer at `row` leads.
-pub(super) fn target(k: &Kernel, object: Object, row: u16) -> Option<Object> {
+fn target(k: &Kernel, object: Object, row: u16) -> Option<Object> {
     with_struct!(object, id => match id.field(k, row)?.kind {
         Kind::Pointer(target) => target(k, id),
         Kind::Dir(_) | Kind::Value(_) | Kind::List(_) | Kind::Objects(_) | Kind::Table(_) => None,
     })
 }
 
-pub(super) fn item_target(k: &Kernel, object: Object, row: u16, key: u32) -> Option<Object> {
+fn item_target(k: &Kernel, object: Object, row: u16, key: u32) -> Option<Object> {
     match item(k, object, row, key)? {
         Item::Pointer(target) => Some(target),
         Item::Value(_) => None,
@@ -284,7 +285,7 @@ pub(super) fn object_path(k: &Kernel, object: Object) -> String {
 }
 
 /// The path of a field below `kernel/`.
-pub(super) fn field_path(k: &Kernel, object: Object, row: u16) -> String {
+fn field_path(k: &Kernel, object: Object, row: u16) -> String {
     let below = with_struct!(object, id => id.field(k, row).map_or("", |field| field.path));
     let separator = if below.is_empty() { "" } else { "/" };
     format!("{}{separator}{below}", object_path(k, object))
@@ -305,7 +306,7 @@ impl Collection {
             Collection::Tasks => k.find_task(parse_number(name)?).map(|task| root(Object::Task(task))),
             Collection::NsProxies => k.nsproxies.id_at(parse_number(name)?).map(|id| root(Object::NsProxy(id))),
             Collection::NsKinds => {
-                NS_TABLE.iter().position(|ops| ops.name.as_bytes() == name).map(|kind| Place::NsKind(index_u8(kind)))
+                NS_TABLE.iter().find(|ops| ops.name.as_bytes() == name).map(|ops| Place::NsKind(ops.ns_type))
             }
             Collection::Ops => {
                 let entry = ENTRIES.iter().position(|entry| entry.name.as_bytes() == name)?;
@@ -321,7 +322,7 @@ impl Collection {
                 k.nsproxies.iter().map(|(id, _)| (id.index().to_string(), root(Object::NsProxy(id)))).collect()
             }
             Collection::NsKinds => {
-                (0..).zip(NS_TABLE).map(|(kind, ops)| (ops.name.to_owned(), Place::NsKind(kind))).collect()
+                NS_TABLE.iter().map(|ops| (ops.name.to_owned(), Place::NsKind(ops.ns_type))).collect()
             }
             Collection::Ops => {
                 (0..).zip(&ENTRIES).map(|(entry, row)| (row.name.to_owned(), root(Object::Ops(entry)))).collect()
@@ -330,8 +331,9 @@ impl Collection {
     }
 }
 
-fn root(object: Object) -> Place {
-    Place::Struct(object, 0)
+/// The directory of an object.
+pub(super) fn root(object: Object) -> Place {
+    Place::Struct(object, ITSELF)
 }
 
 /// All tasks, threads and zombies too, by number in the initial pid namespace.
@@ -341,15 +343,14 @@ pub(super) fn tasks(k: &Kernel) -> impl Iterator<Item = (i32, TaskId)> {
 }
 
 /// The namespace called `name` in `kernel/ns/<kind>`.
-pub(super) fn lookup_ns(k: &Kernel, kind: u8, name: &[u8]) -> Option<Place> {
-    k.find_ns(NS_TABLE[usize::from(kind)].ns_type, parse_number(name)?).map(|ns| root(Object::Ns(ns)))
+fn lookup_ns(k: &Kernel, kind: NsType, name: &[u8]) -> Option<Place> {
+    k.find_ns(kind, parse_number(name)?).map(|ns| root(Object::Ns(ns)))
 }
 
 /// All namespaces of a kind, by inum.
-pub(super) fn readdir_ns(k: &Kernel, kind: u8) -> Vec<(String, Place)> {
-    let ns_type = NS_TABLE[usize::from(kind)].ns_type;
+fn readdir_ns(k: &Kernel, kind: NsType) -> Vec<(String, Place)> {
     let mut found: Vec<(u32, NsId)> =
-        k.namespaces.iter().filter(|(_, ns)| ns.ns_type() == ns_type).map(|(id, ns)| (ns.common.inum, id)).collect();
+        k.namespaces.iter().filter(|(_, ns)| ns.ns_type() == kind).map(|(id, ns)| (ns.common.inum, id)).collect();
     found.sort_unstable();
     found.into_iter().map(|(inum, ns)| (inum.to_string(), root(Object::Ns(ns)))).collect()
 }

@@ -1,4 +1,4 @@
-//! One [`Syscall`] as what a worker has to do: system call numbers, arguments, bytes in memory, and how to read the answer.
+//! One call as what a worker has to do: system call numbers, arguments, bytes in memory, and how to read the answer.
 
 pub mod cred;
 mod file;
@@ -7,7 +7,7 @@ mod task;
 
 use nslab::kernel::{Kernel, PidNsId, TaskId};
 use nslab::syscall::ip::Ip;
-use nslab::syscall::{PidArg, Syscall};
+use nslab::syscall::{AnyCall, LabCall, PidArg, Syscall};
 
 use crate::cgroup;
 use crate::ipc::decode::Shape;
@@ -187,7 +187,28 @@ impl Context<'_> {
 
 /// The job and the form of its answer; `None` for what has no counterpart on a real kernel or would not be safe there. What
 /// never has one is in [`crate::verbs::NOT_COMPARED`].
-pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<Encoded> {
+pub fn encode(c: &Context<'_>, call: &AnyCall) -> Option<Encoded> {
+    match call {
+        AnyCall::Linux(syscall) => encode_syscall(c, syscall),
+        AnyCall::Lab(call) => encode_lab(c, call),
+        AnyCall::Tick { .. } => None,
+    }
+}
+
+/// What Linux does in several calls, or by a program.
+fn encode_lab(c: &Context<'_>, call: &LabCall) -> Option<Encoded> {
+    match call {
+        LabCall::Write { path, bytes } => file::encode_write(c, path, bytes),
+        LabCall::Touch { path } => mount::encode_touch(c, path),
+        LabCall::Ip(ip) => encode_ip(c, ip).map(|job| (job, Answer::Number)),
+        LabCall::Bind(name) => encode_socket(c, name, false).map(|job| (job, Answer::Number)),
+        LabCall::Connect(name) => encode_socket(c, name, true).map(|job| (job, Answer::Number)),
+        LabCall::Read { .. } | LabCall::Ls { .. } | LabCall::Clock { .. } | LabCall::Attach { .. } => None,
+        LabCall::MkdirAt { .. } | LabCall::RmdirAt { .. } | LabCall::WriteAt { .. } => None,
+    }
+}
+
+fn encode_syscall(c: &Context<'_>, syscall: &Syscall) -> Option<Encoded> {
     match syscall {
         Syscall::Clone(args) => task::encode_clone(c, args),
         Syscall::Unshare { flags } => task::encode_unshare(c, *flags),
@@ -227,7 +248,6 @@ pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<Encoded> {
         Syscall::Dup { fd } => number(libc::SYS_dup, &[int(*fd)]),
         Syscall::PidfdGetfd { pidfd, fd } => number(libc::SYS_pidfd_getfd, &[int(*pidfd), int(*fd), NULL]),
         Syscall::Ioctl { fd, request, arg } => file::encode_ioctl(c, *fd, *request, *arg),
-        Syscall::Write { path, bytes } => file::encode_write(c, path, bytes),
         Syscall::Name(call) => mount::encode_name(c, call),
         Syscall::Mount(args) => mount::encode_mount(c, args),
         Syscall::Umount { path, flags } => mount::encode_umount(c, path, *flags),
@@ -244,11 +264,7 @@ pub fn encode(c: &Context<'_>, syscall: &Syscall) -> Option<Encoded> {
         Syscall::Shm(call) => ipc::encode_shm(c, call),
         Syscall::Mq(call) => ipc::encode_mq(c, call),
         Syscall::ClockGettime { clock } => ipc::encode_clock_gettime(c, *clock),
-        Syscall::Ip(ip) => encode_ip(c, ip).map(|job| (job, Answer::Number)),
-        Syscall::Bind(name) => encode_socket(c, name, false).map(|job| (job, Answer::Number)),
-        Syscall::Connect(name) => encode_socket(c, name, true).map(|job| (job, Answer::Number)),
-        Syscall::Read { .. } | Syscall::Readlink { .. } | Syscall::Stat { .. } | Syscall::Ls { .. } => None,
-        Syscall::PtraceSeize { .. } | Syscall::Clock { .. } | Syscall::Attach { .. } | Syscall::Host(_) => None,
+        Syscall::Readlink { .. } | Syscall::Stat { .. } | Syscall::PtraceSeize { .. } => None,
     }
 }
 

@@ -9,7 +9,7 @@ use nslab::kernel::nsproxy::NsProxy;
 use nslab::kernel::task::TaskState;
 use nslab::kernel::{IpcNsId, Kernel, TaskId};
 use nslab::syscall::mqueue::MqCall;
-use nslab::syscall::{Syscall, dispatch};
+use nslab::syscall::{AnyCall, LabCall, Syscall, dispatch};
 use nslab::tree::{self, Viewer};
 
 use super::decode::Family;
@@ -23,15 +23,19 @@ use crate::program::ipc::SYSCTLS;
 const FAMILIES: [Family; 3] = [Family::Msg, Family::Sem, Family::Shm];
 
 /// See [`crate::area::Area`].
-pub fn observe(pair: &mut Pair, called: Option<(TaskId, &Syscall)>) -> Result<(), String> {
-    let Some((task, syscall)) = called else { return compare_all(pair) };
+pub fn observe(pair: &mut Pair, called: Option<(TaskId, &AnyCall)>) -> Result<(), String> {
+    let Some((task, call)) = called else { return compare_all(pair) };
     let is_running = pair.k.tasks.get(task).is_some_and(|task| task.state == TaskState::Running);
+    let syscall = match call {
+        AnyCall::Linux(syscall) => syscall,
+        AnyCall::Lab(LabCall::Write { path, .. }) => return compare_written(pair, task, path),
+        AnyCall::Lab(_) | AnyCall::Tick { .. } => return Ok(()),
+    };
     match syscall {
         Syscall::Msg(_) => compare_objects(pair, task, Family::Msg),
         Syscall::Sem(_) => compare_objects(pair, task, Family::Sem),
         Syscall::Shm(_) => compare_objects(pair, task, Family::Shm),
         Syscall::Mq(call) if is_running => compare_queue(pair, task, descriptor(call)),
-        Syscall::Write { path, .. } => compare_written(pair, task, path),
         Syscall::ClockGettime { .. } if is_running => clock::compare_files(pair, task),
         // They end undo lists, attachments and namespaces.
         Syscall::Clone(_)
@@ -101,7 +105,7 @@ pub fn texts(pair: &mut Pair, reader: TaskId, path: &str) -> (Text, Text) {
 }
 
 fn lab_text_of(pair: &mut Pair, reader: TaskId, path: &str) -> Text {
-    let lab = dispatch(&mut pair.k, reader, &Syscall::Read { path: path.as_bytes().to_vec() });
+    let lab = dispatch(&mut pair.k, reader, &LabCall::Read { path: path.as_bytes().to_vec() }.into());
     lab.map(|text| text.to_string()).map_err(|stop| stop.errno())
 }
 
@@ -216,7 +220,7 @@ fn compare_queue(pair: &mut Pair, task: TaskId, fd: Option<i32>) -> Result<(), S
         }
     }
     if is_private(&pair.k, task) {
-        let attributes = Syscall::Mq(MqCall::Getsetattr { fd, flags: None });
+        let attributes = Syscall::Mq(MqCall::Getsetattr { fd, flags: None }).into();
         let called = pair.call(task, &attributes);
         called.map_err(|trouble| format!("the attributes of descriptor {fd}: {trouble:?}"))?.ok();
     }

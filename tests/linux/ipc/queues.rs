@@ -3,7 +3,7 @@
 
 use nslab::errno::Errno;
 use nslab::kernel::TaskId;
-use nslab::syscall::{Syscall, dispatch};
+use nslab::syscall::{LabCall, Syscall, dispatch};
 
 use crate::encode::{Arg, IN, IN_ARG, NULL, Raw, call, int, with_data, zero_ended};
 use crate::machine::TEXT;
@@ -19,7 +19,7 @@ pub fn compare_directory(pair: &mut Pair, reader: TaskId) -> Result<(), String> 
     if !mount(pair, nr) {
         return Ok(());
     }
-    let lab = dispatch(&mut pair.k, reader, &Syscall::Ls { path: b"mqueue".to_vec() });
+    let lab = dispatch(&mut pair.k, reader, &LabCall::Ls { path: b"mqueue".to_vec() }.into());
     let lab = lab.map(|names| names.to_string()).map_err(|stop| stop.errno());
     let machine = names(pair, nr);
     if lab != machine {
@@ -27,7 +27,7 @@ pub fn compare_directory(pair: &mut Pair, reader: TaskId) -> Result<(), String> 
     }
     for name in lab.unwrap_or_default().lines() {
         let path = format!("mqueue/{name}").into_bytes();
-        let lab = dispatch(&mut pair.k, reader, &Syscall::Stat { path, follow: true });
+        let lab = dispatch(&mut pair.k, reader, &Syscall::Stat { path, follow: true }.into());
         // All but the number of the inode.
         let lab = lab.map(|text| text.to_string().rsplit_once(' ').unwrap_or_default().0.to_owned());
         let lab = lab.map_err(|stop| stop.errno());

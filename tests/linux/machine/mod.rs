@@ -10,7 +10,7 @@ use std::time::Duration;
 use nslab::errno::Errno;
 use nslab::kernel::ns::ENTRIES;
 use nslab::kernel::{Kernel, TaskId};
-use nslab::syscall::Syscall;
+use nslab::syscall::{AnyCall, Syscall};
 
 use crate::encode::cred::{capget, getrlimit};
 use crate::encode::{Answer, Arg, Context, Job, Opening, Raw, encode};
@@ -220,7 +220,7 @@ impl Machine {
     }
 
     /// Encodes a call against the state before it; `None` if it has no counterpart here.
-    pub fn prepare(&self, k: &Kernel, me: TaskId, syscall: &Syscall) -> Option<Prepared> {
+    pub fn prepare(&self, k: &Kernel, me: TaskId, syscall: &AnyCall) -> Option<Prepared> {
         let nr = k.task_nr(me);
         let slot = self.slot_of(nr)?;
         let (job, answer) = self.in_context(k, me, |context| encode(context, syscall))?;
@@ -233,7 +233,8 @@ impl Machine {
             _ => Vec::new(),
         };
         let in_initial = k.task_active_pid_ns(me) == k.init.pid_ns;
-        let sharers = if matches!(syscall, Syscall::Sigaction { .. }) { self.sharers(k, me) } else { Vec::new() };
+        let sharers =
+            if matches!(syscall, AnyCall::Linux(Syscall::Sigaction { .. })) { self.sharers(k, me) } else { Vec::new() };
         Some(Prepared { nr, slot, job, answer, answers, sharers, in_initial })
     }
 

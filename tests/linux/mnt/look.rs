@@ -2,7 +2,7 @@
 
 use nslab::kernel::node::{Place, View};
 use nslab::kernel::{Kernel, TaskId};
-use nslab::syscall::{Return, Stop, Syscall, dispatch};
+use nslab::syscall::{AnyCall, LabCall, Return, Stop, Syscall, dispatch};
 use nslab::tree;
 
 use super::encode::plain_path;
@@ -13,10 +13,12 @@ use crate::pair::{LabResult, Pair, Trouble};
 const OBSERVED: [&str; 5] = ["mountinfo", "mounts", "mountstats", "cwd", "root"];
 
 /// A call that reads what this area is about.
-pub fn is_about_files(call: &Syscall) -> bool {
+pub fn is_about_files(call: &AnyCall) -> bool {
     match call {
-        Syscall::Read { path } | Syscall::Readlink { path } => is_observed(path) || is_tree_path(path),
-        Syscall::Stat { path, .. } | Syscall::Ls { path } => is_tree_path(path),
+        AnyCall::Lab(LabCall::Read { path }) | AnyCall::Linux(Syscall::Readlink { path }) => {
+            is_observed(path) || is_tree_path(path)
+        }
+        AnyCall::Linux(Syscall::Stat { path, .. }) | AnyCall::Lab(LabCall::Ls { path }) => is_tree_path(path),
         _ => false,
     }
 }
@@ -34,9 +36,9 @@ fn is_observed(path: &[u8]) -> bool {
 ///
 /// # Errors
 /// The two differ, or the text is the lab's own.
-pub fn look(pair: &mut Pair, task: TaskId, call: &Syscall) -> Result<LabResult, Trouble> {
-    let (Syscall::Read { path } | Syscall::Readlink { path } | Syscall::Stat { path, .. } | Syscall::Ls { path }) =
-        call
+pub fn look(pair: &mut Pair, task: TaskId, call: &AnyCall) -> Result<LabResult, Trouble> {
+    let (AnyCall::Lab(LabCall::Read { path } | LabCall::Ls { path })
+    | AnyCall::Linux(Syscall::Readlink { path } | Syscall::Stat { path, .. })) = call
     else {
         return Err(Trouble::LabOnly);
     };
@@ -54,9 +56,9 @@ pub fn look(pair: &mut Pair, task: TaskId, call: &Syscall) -> Result<LabResult, 
     let lab = dispatch(&mut pair.k, task, call);
     let nr = pair.k.task_nr(task);
     let there = match call {
-        Syscall::Read { .. } => pair.machine.look(nr, &real_path, false),
-        Syscall::Readlink { .. } => pair.machine.look(nr, &real_path, true),
-        Syscall::Stat { follow, .. } => pair.machine.stat(nr, &real_path, *follow),
+        AnyCall::Lab(LabCall::Read { .. }) => pair.machine.look(nr, &real_path, false),
+        AnyCall::Linux(Syscall::Readlink { .. }) => pair.machine.look(nr, &real_path, true),
+        AnyCall::Linux(Syscall::Stat { follow, .. }) => pair.machine.stat(nr, &real_path, *follow),
         _ => pair.machine.list(nr, &real_path).map(|mut names| {
             names.sort_unstable();
             names.join("\n")
@@ -70,20 +72,22 @@ pub fn look(pair: &mut Pair, task: TaskId, call: &Syscall) -> Result<LabResult, 
 }
 
 /// The numbers of files are each kernel's own.
-fn comparable(call: &Syscall, value: &Return) -> String {
+fn comparable(call: &AnyCall, value: &Return) -> String {
     let text = value.to_string();
     match call {
-        Syscall::Stat { .. } => text.rsplit_once(' ').map_or(text.clone(), |(before, _)| before.to_owned()),
+        AnyCall::Linux(Syscall::Stat { .. }) => {
+            text.rsplit_once(' ').map_or(text.clone(), |(before, _)| before.to_owned())
+        }
         _ => text,
     }
 }
 
 /// A file of a plain file system or of a namespace, or none at all.
-fn is_plain(k: &Kernel, task: TaskId, call: &Syscall) -> bool {
+fn is_plain(k: &Kernel, task: TaskId, call: &AnyCall) -> bool {
     let (path, follow) = match call {
-        Syscall::Stat { path, follow } => (path, *follow),
-        Syscall::Readlink { path } => (path, false),
-        Syscall::Read { path } | Syscall::Ls { path } => (path, true),
+        AnyCall::Linux(Syscall::Stat { path, follow }) => (path, *follow),
+        AnyCall::Linux(Syscall::Readlink { path }) => (path, false),
+        AnyCall::Lab(LabCall::Read { path } | LabCall::Ls { path }) => (path, true),
         _ => return false,
     };
     let node = tree::resolve(k, task, View::PidNs(k.task_active_pid_ns(task)), path, follow);

@@ -9,7 +9,7 @@ use std::path::Path;
 use nslab::errno::Errno;
 use nslab::kernel::node::View;
 use nslab::kernel::{Kernel, TaskId};
-use nslab::syscall::Syscall;
+use nslab::syscall::AnyCall;
 use nslab::tree::{self, FileType, Viewer};
 
 use crate::observe::{lab_file, lab_text, real_text};
@@ -91,7 +91,7 @@ impl Moment {
 }
 
 /// Compares all mounts and directories after a call; at the end of a program also what is rendered otherwise, and files.
-pub fn observe(pair: &mut Pair, after: Option<(TaskId, &Syscall)>) -> Result<(), String> {
+pub fn observe(pair: &mut Pair, after: Option<(TaskId, &AnyCall)>) -> Result<(), String> {
     let wait = Wait::start();
     loop {
         let Err(difference) = compare(pair, after.is_none()) else { return Ok(()) };

@@ -5,7 +5,7 @@ pub mod listing;
 mod netlink;
 pub mod view;
 
-use nslab::syscall::Syscall;
+use nslab::syscall::{AnyCall, LabCall, Syscall};
 
 use crate::area::{Area, PLAIN};
 use crate::pair::Pair;
@@ -25,8 +25,12 @@ pub const AREA: Area = Area {
     ],
     step: program::net::step,
     observe: |pair: &mut Pair, call| {
-        let is_about_sockets = |call: &Syscall| {
-            matches!(call, Syscall::Bind(_) | Syscall::Connect(_) | Syscall::Close { .. } | Syscall::Exit { .. })
+        let is_about_sockets = |call: &AnyCall| {
+            matches!(
+                call,
+                AnyCall::Lab(LabCall::Bind(_) | LabCall::Connect(_))
+                    | AnyCall::Linux(Syscall::Close { .. } | Syscall::Exit { .. })
+            )
         };
         let is_seen = call.is_none_or(|(_, call)| is_about_sockets(call));
         pair.compare_nets(if is_seen { Tcp::Seen } else { Tcp::Skipped })

@@ -9,7 +9,7 @@ use nslab::kernel::net::DevId;
 use nslab::kernel::net::dev::NetDevice;
 use nslab::kernel::task::TaskState;
 use nslab::syscall::ip::Ip;
-use nslab::syscall::{Syscall, dispatch};
+use nslab::syscall::{LabCall, dispatch};
 
 use super::listing::{Device, Net, masked_if_inet6, masked_listing};
 use crate::observe::{lab_text, real_text};
@@ -160,7 +160,7 @@ impl Pair {
         };
         all.push(("devices", Ok(k.devices_of(net).map(device).collect::<Vec<_>>().join("\n"))));
         for (what, call) in LISTINGS {
-            let text = dispatch(&mut self.k, task, &Syscall::Ip(call));
+            let text = dispatch(&mut self.k, task, &LabCall::Ip(call).into());
             all.push((what, text.map(|text| masked_listing(&text.to_string())).map_err(|stop| stop.errno())));
         }
         all

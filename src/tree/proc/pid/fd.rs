@@ -1,14 +1,86 @@
 //! `proc/<pid>/fd` and `fdinfo` (`fs/proc/fd.c`).
 
-use crate::bail;
-use crate::errno::Result;
-use crate::kernel::file::{File, FileKind, OpenFlags};
-use crate::kernel::{Kernel, PidId, TaskId};
-use crate::tree::ino;
+use super::{Dir, directory};
+use crate::errno::{Error, Result};
+use crate::kernel::file::{About, File, FileKind, OpenFlags};
+use crate::kernel::node::TaskDir;
+use crate::kernel::{FileId, Kernel, PidId, TaskId};
+use crate::tree::family::{Family, Link, Up};
 use crate::tree::look::Look;
+use crate::tree::{Attr, Cacheable, FileType, WriteTarget, ino};
+use crate::{bail, err};
+
+/// A descriptor of a task: the link in `fd`, or the file in `fdinfo`.
+pub(in crate::tree) struct Fd {
+    pub dir: TaskDir,
+    pub fd: i32,
+    pub info: bool,
+}
+
+impl Family for Fd {
+    fn is_alive(&self, k: &Kernel) -> bool {
+        k.tasks.contains(self.dir.task)
+    }
+
+    fn file_type(&self, k: &Kernel) -> Option<FileType> {
+        k.file_at(self.dir.task, self.fd)?;
+        Some(if self.info { FileType::File } else { FileType::Symlink })
+    }
+
+    fn path(&self, look: &Look<'_>) -> String {
+        self.dir.below(look, &format!("{}/{}", if self.info { "fdinfo" } else { "fd" }, self.fd))
+    }
+
+    fn attr(&self, look: &Look<'_>, plain: Attr) -> Result<Attr> {
+        let task = self.dir.task;
+        let mode = if self.info { 0o444 } else { link_mode(&look.k.open_files[file(look.k, task, self.fd)?]) };
+        Ok(plain.of_task(look.k, task, mode))
+    }
+
+    fn caching(&self) -> Cacheable {
+        Cacheable { name: false, attr: false }
+    }
+
+    fn about(&self, _: &Look<'_>) -> About {
+        About::Itself
+    }
+
+    fn write_target(&self) -> Option<WriteTarget> {
+        None
+    }
+
+    fn read(&self, look: &Look<'_>) -> Result<Vec<u8>> {
+        match self.info {
+            true => info(look, self.dir.task, self.fd),
+            false => bail!(EINVAL, "this file cannot be read"),
+        }
+    }
+
+    fn link(&self, look: &Look<'_>) -> Result<Option<Link>> {
+        if self.info {
+            return Ok(None);
+        }
+        let (task, fd) = (self.dir.task, self.fd);
+        look.check_ptrace(task)?;
+        file(look.k, task, fd).map(|file| Some(Link::File { task, fd, file }))
+    }
+
+    fn up(&self, _: &Look<'_>) -> Up {
+        let dir = if self.info { Dir::FdInfo } else { Dir::Fd };
+        Up::To(self.fd.to_string().into(), self.dir.entry(directory(dir)))
+    }
+
+    fn check_open(&self, look: &Look<'_>, _: OpenFlags) -> Result<()> {
+        if self.info { look.check_ptrace(self.dir.task) } else { Ok(()) }
+    }
+
+    fn read_error_when_gone(&self) -> Error {
+        err!(ENOENT, "the task of this descriptor is gone")
+    }
+}
 
 /// The descriptors of a task, in order; none of a zombie.
-pub(in crate::tree) fn numbers(k: &Kernel, task: TaskId) -> impl Iterator<Item = i32> {
+pub(super) fn numbers(k: &Kernel, task: TaskId) -> impl Iterator<Item = i32> {
     let files = k.files_of(task);
     files.into_iter().flat_map(|files| files.fds.entries().map(|(fd, _)| fd))
 }
@@ -17,15 +89,15 @@ pub(in crate::tree) fn numbers(k: &Kernel, task: TaskId) -> impl Iterator<Item =
 ///
 /// # Errors
 /// ENOENT: it is closed.
-pub(in crate::tree) fn file(k: &Kernel, task: TaskId, fd: i32) -> Result<&File> {
+fn file(k: &Kernel, task: TaskId, fd: i32) -> Result<FileId> {
     match k.file_at(task, fd) {
-        Some(file) => Ok(&k.open_files[file]),
+        Some(file) => Ok(file),
         None => bail!(ENOENT, "descriptor {} of pid {} is closed", fd, k.task_nr(task)),
     }
 }
 
 /// Mode of the link: how the file is open (`tid_fd_update_inode`).
-pub(in crate::tree) fn link_mode(file: &File) -> u16 {
+fn link_mode(file: &File) -> u16 {
     let mut mode = 0;
     if file.flags.contains(OpenFlags::READ) {
         mode |= 0o500;
@@ -40,10 +112,10 @@ pub(in crate::tree) fn link_mode(file: &File) -> u16 {
 ///
 /// # Errors
 /// EACCES: no ptrace access. ENOENT: the descriptor is closed.
-pub(in crate::tree) fn info(look: &Look<'_>, task: TaskId, fd: i32) -> Result<Vec<u8>> {
+fn info(look: &Look<'_>, task: TaskId, fd: i32) -> Result<Vec<u8>> {
     look.check_ptrace(task)?;
     let k = look.k;
-    let file = file(k, task, fd)?;
+    let file = &k.open_files[file(k, task, fd)?];
     let cloexec = k.descriptor_at(task, fd).is_some_and(|descriptor| descriptor.cloexec);
     let nsfs = k.vfs.mounts[k.vfs.nsfs.id()].mnt_id;
     let (mnt_id, inode) = match &file.kind {

@@ -1,6 +1,7 @@
 //! `proc/<pid>` and `proc/<pid>/task/<tid>`: one table for both (`tgid_base_stuff` and `tid_base_stuff` in
 //! `fs/proc/base.c`).
 
+pub(in crate::tree) mod entry;
 pub(in crate::tree) mod fd;
 mod id_map;
 mod image;
@@ -19,8 +20,7 @@ pub(in crate::tree) mod text;
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
-use crate::kernel::node::{PROC_ROOT, Place};
-use crate::kernel::ns::ENTRIES;
+use crate::kernel::node::{ITSELF, Place, TaskDir};
 use crate::kernel::uid_map::MapKind;
 use crate::kernel::{Kernel, TaskId};
 use crate::tree::look::{Look, parse_number};
@@ -178,35 +178,15 @@ static ROWS: &[Row] = &[
     file("setgroups", 0o644, id_map::setgroups).opens_with(OpenCheck::Setgroups).writes(|_| WriteTarget::Setgroups),
 ];
 
-/// The directory of a process or thread, from which its entries are reached.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::tree) struct TaskDir {
-    pub task: TaskId,
-    /// `task/<tid>` rather than `proc/<pid>`.
-    pub thread: bool,
-}
-
 impl TaskDir {
-    pub fn process(task: TaskId) -> TaskDir {
-        TaskDir { task, thread: false }
-    }
-
-    pub fn thread(task: TaskId) -> TaskDir {
-        TaskDir { task, thread: true }
-    }
-
-    /// One of its entries; row 0 is the directory itself.
-    pub fn entry(self, row: u16) -> Place {
-        if self.thread { Place::Tid(self.task, row) } else { Place::Pid(self.task, row) }
-    }
-
-    /// Whether nothing can be looked up in the sub-directory at `row` once the task is gone, be it `.`
-    /// (`proc_pid_permission`, `proc_fdinfo_permission`).
-    pub fn is_closed_when_gone(self, row: u16) -> bool {
-        match row_at(row).kind {
-            Kind::Dir(Dir::Task) => !self.thread,
-            Kind::Dir(Dir::Threads | Dir::FdInfo) => true,
-            Kind::Dir(Dir::Fd | Dir::Ns | Dir::Net) | Kind::File(_) | Kind::Link(_) => false,
+    /// The path below the top of the lab of what is called `entry` in it.
+    fn below(self, look: &Look<'_>, entry: &str) -> String {
+        let separator = if entry.is_empty() { "" } else { "/" };
+        let nr = look.nr(self.task);
+        if self.thread {
+            format!("proc/{}/task/{nr}{separator}{entry}", look.tgid(self.task))
+        } else {
+            format!("proc/{nr}{separator}{entry}")
         }
     }
 
@@ -225,7 +205,7 @@ impl TaskDir {
     }
 
     /// The entry called `name` in the sub-directory at `row`, or in the directory itself.
-    pub fn lookup(self, look: &Look<'_>, row: u16, name: &[u8]) -> Option<Place> {
+    fn lookup(self, look: &Look<'_>, row: u16, name: &[u8]) -> Option<Place> {
         let Kind::Dir(dir) = row_at(row).kind else { return None };
         match dir {
             // A zombie has no network namespace to show files of.
@@ -236,7 +216,7 @@ impl TaskDir {
             Dir::Threads => {
                 let thread = look.find(name)?;
                 let same_group = look.k.leader_of(thread) == look.k.leader_of(self.task);
-                same_group.then_some(Place::Tid(thread, 0))
+                same_group.then_some(TaskDir::thread(thread).entry(ITSELF))
             }
             Dir::Fd | Dir::FdInfo => {
                 let fd = parse_number(name).filter(|&fd| look.k.file_at(self.task, fd).is_some());
@@ -250,7 +230,7 @@ impl TaskDir {
     ///
     /// # Errors
     /// EINVAL: `net` of a zombie (`proc_tgid_net_readdir`).
-    pub fn readdir(self, look: &Look<'_>, row: u16) -> Result<Vec<(String, Place)>> {
+    fn readdir(self, look: &Look<'_>, row: u16) -> Result<Vec<(String, Place)>> {
         let Kind::Dir(dir) = row_at(row).kind else { return Ok(Vec::new()) };
         Ok(match dir {
             Dir::Net if look.k.tasks[self.task].live.is_none() => {
@@ -261,7 +241,7 @@ impl TaskDir {
             }
             Dir::Threads => {
                 let threads = look.k.signal_of(self.task).threads.iter();
-                threads.map(|&thread| (look.nr(thread).to_string(), Place::Tid(thread, 0))).collect()
+                threads.map(|&thread| (look.nr(thread).to_string(), TaskDir::thread(thread).entry(ITSELF))).collect()
             }
             Dir::Fd | Dir::FdInfo => {
                 let fds = fd::numbers(look.k, self.task);
@@ -272,11 +252,11 @@ impl TaskDir {
     }
 
     fn fd(self, fd: i32, info: bool) -> Place {
-        Place::Fd { task: self.task, fd, info, thread: self.thread }
+        Place::Fd { dir: self, fd, info }
     }
 
     /// Hard links of the sub-directory at `row`; threads of a task that is gone are none.
-    pub fn nlink(self, k: &Kernel, row: u16) -> u32 {
+    fn nlink(self, k: &Kernel, row: u16) -> u32 {
         let dirs = match row_at(row).kind {
             Kind::Dir(Dir::Task) => self.rows("").filter(|(row, _)| matches!(row_at(*row).kind, Kind::Dir(_))).count(),
             Kind::Dir(Dir::Threads) if k.tasks.contains(self.task) => k.signal_of(self.task).threads.len(),
@@ -286,46 +266,17 @@ impl TaskDir {
     }
 }
 
-/// The name of a file of a task in its directory, and that directory; `None`: no such file.
-pub(in crate::tree) fn step_up(look: &Look<'_>, place: Place) -> Option<(Vec<u8>, Place)> {
-    let (dir, row) = match place {
-        Place::Pid(task, 0) => return Some((look.nr(task).to_string().into_bytes(), PROC_ROOT)),
-        Place::Tid(task, 0) => {
-            let process = TaskDir::process(look.k.named_leader(task));
-            return Some((look.nr(task).to_string().into_bytes(), process.entry(directory(Dir::Threads)?)));
-        }
-        Place::Pid(task, row) => (TaskDir::process(task), row),
-        Place::Tid(task, row) => (TaskDir::thread(task), row),
-        Place::NsLink { task, entry, thread } => {
-            let dir = TaskDir { task, thread }.entry(directory(Dir::Ns)?);
-            return Some((ENTRIES[usize::from(entry)].name.into(), dir));
-        }
-        Place::Fd { task, fd, info, thread } => {
-            let dir = directory(if info { Dir::FdInfo } else { Dir::Fd })?;
-            return Some((fd.to_string().into_bytes(), TaskDir { task, thread }.entry(dir)));
-        }
-        _ => return None,
-    };
-    let (parent, name) = row_at(row).path.rsplit_once('/').unwrap_or(("", row_at(row).path));
-    let parent = ROWS.iter().position(|row| row.path == parent)?;
-    Some((name.into(), dir.entry(u16::try_from(parent).ok()?)))
-}
-
 /// The row of a directory.
-fn directory(dir: Dir) -> Option<u16> {
-    let row = ROWS.iter().position(|row| matches!(row.kind, Kind::Dir(holds) if holds == dir))?;
-    u16::try_from(row).ok()
-}
-
-/// A file of `net/`, which is about the task's network namespace.
-pub(in crate::tree) fn is_net_file(row: u16) -> bool {
-    row_at(row).path.starts_with("net/")
+fn directory(dir: Dir) -> u16 {
+    let rows = (0..).zip(ROWS);
+    let row = rows.filter(|(_, row)| matches!(row.kind, Kind::Dir(holds) if holds == dir)).map(|(row, _)| row).next();
+    row.unwrap_or(ITSELF)
 }
 
 /// Which list of mounts a file is, if it is one.
 pub(in crate::tree) fn mounts_format(place: Place) -> Option<Format> {
     match place {
-        Place::Pid(_, row) | Place::Tid(_, row) => match row_at(row).open {
+        Place::Task(_, row) => match row_at(row).open {
             OpenCheck::Mounts(format) => Some(format),
             OpenCheck::Nothing | OpenCheck::NetList | OpenCheck::Mm | OpenCheck::MmIfAny | OpenCheck::Setgroups => None,
         },
@@ -333,14 +284,19 @@ pub(in crate::tree) fn mounts_format(place: Place) -> Option<Format> {
     }
 }
 
-pub(in crate::tree) fn row_at(row: u16) -> &'static Row {
+/// The directory of the links to namespaces.
+pub(in crate::tree) fn is_ns_dir(row: u16) -> bool {
+    matches!(row_at(row).kind, Kind::Dir(Dir::Ns))
+}
+
+fn row_at(row: u16) -> &'static Row {
     &ROWS[usize::from(row)]
 }
 
 /// Owner of a file of a task: its effective ids. Files of a task that is not dumpable belong to root of the user
 /// namespace of its last exec, those of one without memory to root; directories everybody may list are spared
 /// (`task_dump_owner`).
-pub(in crate::tree) fn owner(k: &Kernel, task: TaskId, file_type: FileType, mode: u16) -> (Kuid, Kgid) {
+fn owner(k: &Kernel, task: TaskId, file_type: FileType, mode: u16) -> (Kuid, Kgid) {
     let ids = &k.cred_of(task).ids;
     if file_type == FileType::Directory && mode == 0o555 {
         return (ids.euid, ids.egid);

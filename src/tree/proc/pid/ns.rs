@@ -3,30 +3,33 @@
 //! A symbolic link of the mount cannot be magic. So each link's text, `<kind>:[<inum>]`, is also the name of a file in
 //! the same directory that no listing shows, whose inode number is the inum.
 
-use crate::bail;
-use crate::errno::Result;
-use crate::kernel::node::Place;
+use super::{Dir, directory};
+use crate::errno::{Error, Result};
+use crate::kernel::file::About;
+use crate::kernel::node::{Place, TaskDir};
 use crate::kernel::ns::{ENTRIES, NS_TABLE};
 use crate::kernel::{Kernel, NsId, TaskId};
+use crate::tree::family::{Family, Link, Up};
 use crate::tree::fixed::index_u8;
 use crate::tree::look::{Look, parse_number};
-use crate::tree::proc::pid::TaskDir;
+use crate::tree::{Attr, Cacheable, FileType, WriteTarget};
+use crate::{bail, err};
 
 fn place(dir: TaskDir, entry: usize) -> Place {
-    Place::NsLink { task: dir.task, entry: index_u8(entry), thread: dir.thread }
+    Place::NsLink(dir, index_u8(entry))
 }
 
-pub(in crate::tree) fn lookup(dir: TaskDir, name: &[u8]) -> Option<Place> {
+pub(super) fn lookup(dir: TaskDir, name: &[u8]) -> Option<Place> {
     ENTRIES.iter().position(|entry| entry.name.as_bytes() == name).map(|entry| place(dir, entry))
 }
 
 /// The same ten entries for every task, whatever can be read of them.
-pub(in crate::tree) fn readdir(dir: TaskDir) -> Vec<(String, Place)> {
+pub(super) fn readdir(dir: TaskDir) -> Vec<(String, Place)> {
     ENTRIES.iter().enumerate().map(|(index, entry)| (entry.name.to_owned(), place(dir, index))).collect()
 }
 
 /// The file of a live namespace by the text of its links.
-pub(in crate::tree) fn hidden_file(k: &Kernel, name: &[u8]) -> Option<Place> {
+pub(super) fn hidden_file(k: &Kernel, name: &[u8]) -> Option<Place> {
     let colon = name.iter().position(|&byte| byte == b':')?;
     let ops = NS_TABLE.into_iter().find(|ops| ops.name.as_bytes() == &name[..colon])?;
     let inum = parse_number(name[colon + 1..].strip_prefix(b"[")?.strip_suffix(b"]")?)?;
@@ -37,7 +40,7 @@ pub(in crate::tree) fn hidden_file(k: &Kernel, name: &[u8]) -> Option<Place> {
 ///
 /// # Errors
 /// EACCES: no ptrace access. ENOENT: the task has no such namespace (any more), or it is a pid namespace without init.
-pub(in crate::tree) fn follow(look: &Look<'_>, task: TaskId, entry: u8) -> Result<NsId> {
+fn follow(look: &Look<'_>, task: TaskId, entry: u8) -> Result<NsId> {
     look.check_ptrace(task)?;
     let entry = &ENTRIES[usize::from(entry)];
     match look.k.ns_entry(task, entry) {
@@ -49,7 +52,61 @@ pub(in crate::tree) fn follow(look: &Look<'_>, task: TaskId, entry: u8) -> Resul
     }
 }
 
-/// `<kind>:[<inum>]`
-pub(in crate::tree) fn text(k: &Kernel, ns: NsId) -> String {
-    k.ns_arg(ns).to_string()
+/// A link in `proc/<pid>/ns`: an entry of [`ENTRIES`].
+pub(in crate::tree) struct NsLink {
+    pub dir: TaskDir,
+    pub entry: u8,
+}
+
+impl NsLink {
+    fn name(&self) -> &'static str {
+        ENTRIES[usize::from(self.entry)].name
+    }
+}
+
+impl Family for NsLink {
+    fn is_alive(&self, k: &Kernel) -> bool {
+        k.tasks.contains(self.dir.task)
+    }
+
+    fn file_type(&self, _: &Kernel) -> Option<FileType> {
+        Some(FileType::Symlink)
+    }
+
+    fn path(&self, look: &Look<'_>) -> String {
+        self.dir.below(look, &format!("ns/{}", self.name()))
+    }
+
+    fn attr(&self, look: &Look<'_>, plain: Attr) -> Result<Attr> {
+        let mode = 0o777;
+        Ok(if self.is_alive(look.k) { plain.of_task(look.k, self.dir.task, mode) } else { Attr { mode, ..plain } })
+    }
+
+    fn caching(&self) -> Cacheable {
+        Cacheable { name: true, attr: true }
+    }
+
+    fn about(&self, _: &Look<'_>) -> About {
+        About::Itself
+    }
+
+    fn write_target(&self) -> Option<WriteTarget> {
+        None
+    }
+
+    fn link(&self, look: &Look<'_>) -> Result<Option<Link>> {
+        follow(look, self.dir.task, self.entry).map(|ns| Some(Link::Ns(ns)))
+    }
+
+    fn up(&self, _: &Look<'_>) -> Up {
+        Up::To(self.name().into(), self.dir.entry(directory(Dir::Ns)))
+    }
+
+    fn outlived(&self) -> Option<TaskId> {
+        Some(self.dir.task)
+    }
+
+    fn link_error_when_gone(&self) -> Error {
+        err!(EACCES, "the task this link belongs to is gone")
+    }
 }

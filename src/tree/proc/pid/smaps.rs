@@ -106,12 +106,12 @@ fn vm_flags(mapping: &Mapping) -> String {
 mod tests {
     use super::*;
     use crate::kernel::Kernel;
-    use crate::kernel::node::{Node, Place, View};
+    use crate::kernel::node::{ITSELF, Node, TaskDir, View};
     use crate::tree::Viewer;
 
     fn text(render: fn(&Look<'_>, TaskId) -> Result<Vec<u8>>) -> String {
         let k = Kernel::boot();
-        let node = Node { view: View::Caller, place: Place::Pid(k.init.task, 0) };
+        let node = Node { view: View::Caller, place: TaskDir::process(k.init.task).entry(ITSELF) };
         let look = Look::now(&k, Viewer(k.init.task), node).unwrap();
         String::from_utf8(render(&look, k.init.task).unwrap()).unwrap()
     }

@@ -84,13 +84,13 @@ pub(super) fn render_memory(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::kernel::Kernel;
-    use crate::kernel::node::{Node, Place, View};
+    use crate::kernel::node::{ITSELF, Node, TaskDir, View};
     use crate::tree::Viewer;
 
     #[test]
     fn stat_has_52_fields() {
         let k = Kernel::boot();
-        let node = Node { view: View::Caller, place: Place::Pid(k.init.task, 0) };
+        let node = Node { view: View::Caller, place: TaskDir::process(k.init.task).entry(ITSELF) };
         let look = Look::now(&k, Viewer(k.init.task), node).unwrap();
         let text = String::from_utf8(render(&look, k.init.task).unwrap()).unwrap();
         let fields: Vec<&str> = text.split_whitespace().collect();

@@ -189,7 +189,7 @@ fn write_machine(text: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::node::{Node, Place, View};
+    use crate::kernel::node::{ITSELF, Node, TaskDir, View};
     use crate::tree::Viewer;
 
     /// What Linux 6.18 shows of a process, in order.
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn lines_are_those_of_linux() {
         let k = Kernel::boot();
-        let node = Node { view: View::Caller, place: Place::Pid(k.init.task, 0) };
+        let node = Node { view: View::Caller, place: TaskDir::process(k.init.task).entry(ITSELF) };
         let look = Look::now(&k, Viewer(k.init.task), node).unwrap();
         let text = String::from_utf8(render(&look, k.init.task).unwrap()).unwrap();
         let names: Vec<&str> = text.lines().map(|line| line.split_once(":\t").unwrap().0).collect();

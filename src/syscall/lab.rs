@@ -1,0 +1,78 @@
+//! Calls that Linux does not have: words of the control language that stand for several calls or for a program, and what
+//! the programs of the host do in the mount, where the host's kernel has walked the path.
+
+use super::ip::Ip;
+use super::socket::SocketName;
+use super::{Outcome, Return, namei, write};
+use crate::kernel::cgroup::file::CgroupFile;
+use crate::kernel::clock::CLOCK_MAX;
+use crate::kernel::file::Bound;
+use crate::kernel::node::{Node, Place};
+use crate::kernel::{Kernel, TaskId};
+
+/// A call that only the lab has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LabCall {
+    /// open(2), read(2) to the end, close(2).
+    Read { path: Vec<u8> },
+    /// open(2), getdents(2) to the end, close(2).
+    Ls { path: Vec<u8> },
+    /// open(2), write(2), close(2).
+    Write { path: Vec<u8>, bytes: Vec<u8> },
+    /// What touch(1) does.
+    Touch { path: Vec<u8> },
+    /// What ip(8) does.
+    Ip(Ip),
+    /// socket(2), bind(2), listen(2).
+    Bind(SocketName),
+    /// socket(2), connect(2).
+    Connect(SocketName),
+    /// Moves the clock of the lab on, in nanoseconds.
+    Clock { advance: u64 },
+    /// Lets a process of the host see with the eyes of the task.
+    Attach { host_pid: u32 },
+    /// mkdir(2) of the host. The mode is that of the directory: a umask has been applied.
+    MkdirAt { dir: Node, name: Vec<u8>, mode: u16 },
+    /// rmdir(2) of the host.
+    RmdirAt { dir: Node, name: Vec<u8> },
+    /// pwrite(2) of the host to a file that was opened for it.
+    WriteAt { file: Bound, pos: u64, bytes: Vec<u8> },
+}
+
+impl LabCall {
+    /// Thaws or kills a cgroup by the files of the lab's own tree: the host's user does, whether the task that looks runs
+    /// or not. Nobody in the lab could thaw its init.
+    pub(super) fn frees(&self) -> bool {
+        let LabCall::WriteAt { file, .. } = self else { return false };
+        let is_of_host = file.node.view.viewer().is_none();
+        is_of_host && matches!(file.node.place, Place::Cgroup(_, Some(CgroupFile::Freeze | CgroupFile::Kill)))
+    }
+}
+
+/// # Errors
+/// Those of [`namei::mkdir_at`].
+pub(super) fn sys_mkdir_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8], mode: u16) -> Outcome {
+    namei::mkdir_at(k, me, dir, name, mode)?;
+    Ok(Return::DONE)
+}
+
+/// # Errors
+/// Those of [`namei::rmdir_at`].
+pub(super) fn sys_rmdir_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8]) -> Outcome {
+    namei::rmdir_at(k, me, dir, name)?;
+    Ok(Return::DONE)
+}
+
+/// # Errors
+/// Those of [`write::write_open`].
+pub(super) fn sys_write_at(k: &mut Kernel, me: TaskId, file: &Bound, pos: u64, bytes: &[u8]) -> Outcome {
+    let written = write::write_open(k, me, file, pos, bytes)?;
+    Ok(Return::Num(written as i64))
+}
+
+/// Real time goes on; a clock at its end stands still.
+pub(super) fn tick(k: &mut Kernel, nanos: u64) -> Return {
+    let left = CLOCK_MAX - k.clock.moved();
+    k.clock.advance(left.min(nanos));
+    Return::DONE
+}

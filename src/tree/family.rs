@@ -1,0 +1,259 @@
+//! Families of files: what kinds of files differ in. [`ask`] is the one place that tells which family a file is of;
+//! all else in `tree` asks the family.
+
+use super::cgroup::CgroupEntry;
+use super::fixed::FixedFile;
+use super::look::Look;
+use super::mqueue::Queue;
+use super::net_conf::Conf;
+use super::nsfs::NsFile;
+use super::open::{Access, check_mode};
+use super::plain::Plain;
+use super::proc::max_namespaces::MaxNamespaces;
+use super::proc::pid::entry::TaskFile;
+use super::proc::pid::fd::Fd;
+use super::proc::pid::ns::NsLink;
+use super::proc::sys::Rule;
+use super::seen_as::SeenAs;
+use super::structs::family::{Element, Member, NsKindDir};
+use super::{Attr, Cacheable, FileType, Special, WriteTarget, root};
+use crate::errno::{Error, Result};
+use crate::kernel::file::{About, OpenFlags};
+use crate::kernel::mount::site::Path;
+use crate::kernel::node::{Node, Object, Place, View};
+use crate::kernel::{FileId, Kernel, NsId, TaskId};
+use crate::{bail, err};
+
+/// A file of some family. What a family does not say is that of a file that is neither directory nor link, cannot be
+/// read, and is opened by its mode.
+pub(super) trait Family {
+    /// What it shows is there.
+    fn is_alive(&self, k: &Kernel) -> bool;
+
+    /// Its type, if what it shows is there; `None`: it is gone, or no file of this tree.
+    fn file_type(&self, k: &Kernel) -> Option<FileType>;
+
+    /// The path below the top of the lab, or below `as/<pid>`.
+    fn path(&self, look: &Look<'_>) -> String;
+
+    /// `plain` with the mode, owner and links of this file. A file that outlives its task is asked too.
+    ///
+    /// # Errors
+    /// ENOENT: it is gone.
+    fn attr(&self, look: &Look<'_>, plain: Attr) -> Result<Attr>;
+
+    /// What a cache may keep of it.
+    fn caching(&self) -> Cacheable;
+
+    /// What it is about when it is opened now.
+    fn about(&self, look: &Look<'_>) -> About;
+
+    /// What a write changes, `None` where Linux has no write operation.
+    fn write_target(&self) -> Option<WriteTarget>;
+
+    /// The file called `name` in this directory, in the same superblock.
+    fn lookup(&self, _look: &Look<'_>, _name: &[u8]) -> Option<Place> {
+        None
+    }
+
+    /// What this directory holds, in the same superblock.
+    ///
+    /// # Errors
+    /// What Linux's own listing says.
+    fn list(&self, _look: &Look<'_>) -> Result<Vec<(String, Place)>> {
+        Ok(Vec::new())
+    }
+
+    /// The file called `name` in this directory seen through `view`: what is mounted there, if anything is.
+    ///
+    /// # Errors
+    /// ESRCH: the task that looks is gone.
+    fn child(&self, look: &Look<'_>, view: View, name: &[u8]) -> Result<Option<Node>> {
+        Ok(self.lookup(look, name).map(|place| root::topmost(look.k, Node { view, place })))
+    }
+
+    /// The same of all that is in it.
+    ///
+    /// # Errors
+    /// As [`Family::list`] and [`Family::child`].
+    fn children(&self, look: &Look<'_>, view: View) -> Result<Vec<(String, Node)>> {
+        let seen = |(name, place)| (name, root::topmost(look.k, Node { view, place }));
+        Ok(self.list(look)?.into_iter().map(seen).collect())
+    }
+
+    /// The content. A file that outlives its task is asked too.
+    ///
+    /// # Errors
+    /// What Linux says at a read.
+    fn read(&self, _look: &Look<'_>) -> Result<Vec<u8>> {
+        bail!(EINVAL, "this file cannot be read")
+    }
+
+    /// Where it leads; `None`: no link.
+    ///
+    /// # Errors
+    /// EACCES: no ptrace access to the task it belongs to. ENOENT: it leads nowhere.
+    fn link(&self, _look: &Look<'_>) -> Result<Option<Link>> {
+        Ok(None)
+    }
+
+    /// The way up from it.
+    fn up(&self, _look: &Look<'_>) -> Up {
+        Up::ByPath
+    }
+
+    /// The number that it has by itself, rather than a hash of what it is.
+    fn ino(&self, _k: &Kernel) -> Option<u64> {
+        None
+    }
+
+    /// What is special about its content, if anything.
+    fn special(&self) -> Option<Special> {
+        None
+    }
+
+    /// The rule of the table that it is in as a sysctl.
+    fn rule(&self, _look: &Look<'_>) -> Option<Rule> {
+        None
+    }
+
+    /// Whether the reader may use it so, if it is no sysctl (`inode_permission`).
+    ///
+    /// # Errors
+    /// EACCES, and what the family says.
+    fn check_access(&self, look: &Look<'_>, attr: &Attr, access: Access) -> Result<()> {
+        check_mode(look.k, look.k.cred_of(look.reader).rights(), attr, access)
+    }
+
+    /// What an open asks besides.
+    ///
+    /// # Errors
+    /// What the file's `open` says.
+    fn check_open(&self, _look: &Look<'_>, _flags: OpenFlags) -> Result<()> {
+        Ok(())
+    }
+
+    /// That nobody writes to it is asked before what its mount allows.
+    fn is_immutable(&self) -> bool {
+        false
+    }
+
+    /// The task whose end it outlives for those who have it open.
+    fn outlived(&self) -> Option<TaskId> {
+        None
+    }
+
+    /// Nothing can be looked up in it once its task is gone, be it `.`.
+    fn is_closed_when_gone(&self) -> bool {
+        false
+    }
+
+    /// It has no attributes once its task is gone, for those who have it open either.
+    fn is_lost_when_gone(&self) -> bool {
+        false
+    }
+
+    /// What an open says once its task is gone, its mode granted.
+    ///
+    /// # Errors
+    /// EINVAL, ENXIO, ESRCH: it is about what the task had.
+    fn check_open_when_gone(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// What a read says once what it shows is gone, if it does not outlive that.
+    fn read_error_when_gone(&self) -> Error {
+        err!(ESRCH, "what this file shows is gone")
+    }
+
+    /// The same of a link.
+    fn link_error_when_gone(&self) -> Error {
+        err!(ENOENT, "the task this link belongs to is gone")
+    }
+}
+
+/// Where a link leads.
+pub(super) enum Link {
+    /// A text that a file system keeps.
+    Symlink(Vec<u8>),
+    /// A text that stays in the lab.
+    Relative(Vec<u8>),
+    /// A file in the file tree of a task.
+    Tree(TaskId, Path),
+    /// A program, by its name below the root directory of a task; no such file is simulated.
+    Program(TaskId, Vec<u8>),
+    Ns(NsId),
+    /// An open file of a task, by its number there.
+    File {
+        task: TaskId,
+        fd: i32,
+        file: FileId,
+    },
+    Object(Object),
+}
+
+/// The way up from a file.
+pub(super) enum Up {
+    /// Its name in its directory, and that.
+    To(Vec<u8>, Place),
+    /// It is the top of its superblock, or alone.
+    Top,
+    /// As its path below the top of its superblock says.
+    ByPath,
+}
+
+/// Asks the family that `place` is of. A new family has to be named here, and in `kernel::node`.
+pub(super) fn ask<R>(place: Place, question: impl FnOnce(&dyn Family) -> R) -> R {
+    match place {
+        Place::Dentry(id) => question(&Plain(id)),
+        Place::Top(top) => question(&FixedFile::top(top)),
+        Place::Fixed(row) => question(&FixedFile::at(row)),
+        Place::MaxNamespaces(kind) => question(&MaxNamespaces(kind)),
+        Place::As(task) => question(&SeenAs(task)),
+        Place::Task(dir, row) => question(&TaskFile { dir, row }),
+        Place::NsLink(dir, entry) => question(&NsLink { dir, entry }),
+        Place::NsFile(ns) => question(&NsFile(ns)),
+        Place::Fd { dir, fd, info } => question(&Fd { dir, fd, info }),
+        Place::Mqueue(queue) => question(&Queue(queue)),
+        Place::NsKind(kind) => question(&NsKindDir(kind)),
+        Place::Struct(object, row) => question(&Member { object, row }),
+        Place::StructItem(object, row, key) => question(&Element { object, row, key }),
+        Place::Cgroup(cgroup, file) => question(&CgroupEntry { cgroup, file }),
+        Place::NetConf(of, row) => question(&Conf { of, row }),
+        Place::Above { task, .. } => question(&Foreign(task)),
+        Place::Nsfs => question(&Foreign(None)),
+    }
+}
+
+/// What is no file of this tree: a file of a layer above, which knows it, or what no path leads to.
+struct Foreign(Option<TaskId>);
+
+impl Family for Foreign {
+    fn is_alive(&self, k: &Kernel) -> bool {
+        self.0.is_none_or(|task| k.tasks.contains(task))
+    }
+
+    fn file_type(&self, _: &Kernel) -> Option<FileType> {
+        None
+    }
+
+    fn path(&self, _: &Look<'_>) -> String {
+        "a file of the layer above".to_owned()
+    }
+
+    fn attr(&self, _: &Look<'_>, plain: Attr) -> Result<Attr> {
+        Ok(plain)
+    }
+
+    fn caching(&self) -> Cacheable {
+        Cacheable { name: false, attr: false }
+    }
+
+    fn about(&self, _: &Look<'_>) -> About {
+        About::Itself
+    }
+
+    fn write_target(&self) -> Option<WriteTarget> {
+        None
+    }
+}
