@@ -3,10 +3,12 @@
 use std::fmt::{self, Debug, Write};
 use std::hash::{DefaultHasher, Hasher};
 
-use nslab::kernel::ns::NsState;
+use nslab::kernel::memory::Memory;
+use nslab::kernel::ns::{NsState, Slot};
 use nslab::kernel::{Kernel, TaskId};
 use nslab::syscall::ip::Ip;
 use nslab::syscall::sem::SemCall;
+use nslab::syscall::shm::ShmCall;
 use nslab::syscall::{AnyCall, LabCall, Syscall};
 
 /// One number for each part of a kernel, made of all that [`Debug`] shows of it.
@@ -16,73 +18,17 @@ impl Digest {
     pub fn of(k: &mut Kernel) -> Digest {
         let aside = UsedUp::set_aside(k);
         // Named one by one: a new part has to come in here.
-        let Kernel {
-            tasks,
-            signals,
-            sighands,
-            mms,
-            fs,
-            files,
-            open_files,
-            undo_lists,
-            shm_files,
-            mqueue_fs,
-            mqueues,
-            pids,
-            creds,
-            ucounts,
-            nsproxies,
-            namespaces,
-            ns_by_inum,
-            vfs,
-            init,
-            cgroup,
-            net,
-            inums,
-            next_ns_id,
-            clock,
-            threads_max,
-            memory,
-            work,
-            changes,
-            trace,
-        } = &*k;
-        // How much is taken is a guess, which a refused call may raise too.
-        let memory = &memory.max;
         macro_rules! parts {
-            ($($part:ident),+ $(,)?) => { vec![$((stringify!($part), number($part))),+] };
+            ($($part:ident)+) => {{
+                let Kernel { $($part),+ } = &*k;
+                vec![$((stringify!($part), number($part))),+]
+            }};
         }
-        let parts = parts![
-            tasks,
-            signals,
-            sighands,
-            mms,
-            fs,
-            files,
-            open_files,
-            undo_lists,
-            shm_files,
-            mqueue_fs,
-            mqueues,
-            pids,
-            creds,
-            ucounts,
-            nsproxies,
-            namespaces,
-            ns_by_inum,
-            vfs,
-            init,
-            cgroup,
-            net,
-            inums,
-            next_ns_id,
-            clock,
-            threads_max,
-            memory,
-            work,
-            changes,
-            trace,
-        ];
+        let parts = parts!(
+            tasks signals sighands mms fs files open_files undo_lists shm_files mqueue_fs mqueues pids creds ucounts
+            nsproxies namespaces ns_by_inum vfs init cgroup net inums next_ns_id clock threads_max memory work changes
+            trace
+        );
         aside.put_back(k);
         Digest(parts)
     }
@@ -111,25 +57,31 @@ fn number(part: &impl Debug) -> u64 {
     hashing.0.finish()
 }
 
-/// What a refused call may use up, as on Linux: numbers of pids and of network devices. All that is taken out of a kernel
-/// for its digest.
+/// What a refused call may use up, as on Linux: numbers of pids and of network devices; and the room for what it might
+/// have added. All that is taken out of a kernel for its digest.
 struct UsedUp {
     /// Where the search for the next number of each pid and network namespace starts.
     cursors: Vec<i32>,
     devices_made: u32,
+    /// What calls may have added since the memory was counted last.
+    memory: Memory,
 }
 
 impl UsedUp {
     fn set_aside(k: &mut Kernel) -> UsedUp {
         let mut cursors = Vec::new();
         each_cursor(k, |cursor| cursors.push(std::mem::take(cursor)));
-        UsedUp { cursors, devices_made: std::mem::take(&mut k.net.devices_made) }
+        let devices_made = std::mem::take(&mut k.net.devices_made);
+        let memory = std::mem::take(&mut k.memory);
+        k.memory.max = memory.max;
+        UsedUp { cursors, devices_made, memory }
     }
 
     fn put_back(self, k: &mut Kernel) {
         let mut kept = self.cursors.into_iter();
         each_cursor(k, |cursor| *cursor = kept.next().expect("as many as before"));
         k.net.devices_made = self.devices_made;
+        k.memory = self.memory;
     }
 }
 
@@ -157,10 +109,26 @@ pub fn left_behind(k: &Kernel, actor: TaskId, call: &AnyCall) -> &'static [&'sta
         }
         // The numbers before the one that is wrong.
         AnyCall::Lab(LabCall::Write { path, .. }) if path.ends_with(b"kernel/sem") => &["namespaces"],
+        // It counts as attached for a moment; where that is forced a segment goes with its last attachment.
+        AnyCall::Linux(Syscall::Shm(ShmCall::At { .. })) if goes_with_the_last(k, actor) => {
+            &["namespaces", "pids", "tasks"]
+        }
         // The marks of what it has copied in vain: memory, queues, a time namespace.
         AnyCall::Linux(Syscall::Clone(_)) if copies_marked(k, actor) => &["mqueues", "namespaces", "pids"],
+        // A pid namespace whose first process comes to nothing takes no other.
+        AnyCall::Linux(Syscall::Clone(_)) if is_first(k, actor) => &["namespaces"],
         _ => &[],
     }
+}
+
+fn is_first(k: &Kernel, actor: TaskId) -> bool {
+    let next = k.task_ns(actor, Slot::PidForChildren).map(|ns| &k.namespaces[ns].state);
+    matches!(next, Some(NsState::Pid(pid_ns)) if pid_ns.child_reaper.is_none())
+}
+
+fn goes_with_the_last(k: &Kernel, actor: TaskId) -> bool {
+    let ipc = k.task_ns(actor, Slot::Ipc).map(|ns| &k.namespaces[ns].state);
+    matches!(ipc, Some(NsState::Ipc(ipc)) if ipc.shm_rmid_forced != 0)
 }
 
 fn copies_marked(k: &Kernel, actor: TaskId) -> bool {

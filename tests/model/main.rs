@@ -103,7 +103,7 @@ fn check_programs(prelude: &str, files: u32) {
     let config = ProptestConfig {
         cases: PROGRAMS,
         rng_seed: RngSeed::Fixed(618),
-        max_shrink_iters: 2000,
+        max_shrink_iters: 200,
         failure_persistence: None,
         ..ProptestConfig::default()
     };
