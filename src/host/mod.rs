@@ -115,7 +115,7 @@ impl Lab {
         Ok(look(&kernel))
     }
 
-    /// Makes one call and notes it; gives what came of it and what it changed: one that failed may have changed something
+    /// Makes one call and notes it; gives what came of it and what it changed, once changes are noted: one that failed may have changed something
     /// too, a used-up pid number for example. `caller` finds the task that makes it, `line` is what the journal says of it.
     ///
     /// # Errors
@@ -185,7 +185,7 @@ impl Lab {
         }));
         self.noted.store(journal.as_ref().map_or(0, Journal::lines), Ordering::Relaxed);
         match done {
-            Ok(result) => (result, kernel.take_changes()),
+            Ok(result) => (result, kernel.changes.take()),
             Err(panic) => (Err(broken(self.panic.get_or_init(|| words_of(&*panic))).into()), Vec::new()),
         }
     }
