@@ -85,7 +85,6 @@ fn lab_unshare(steps: usize) -> Duration {
     let call = Syscall::Unshare { flags: NEWUTS }.into();
     per_call(100_000, || {
         make(&mut k, task, &call);
-        k.changes.clear();
     })
 }
 
@@ -102,7 +101,6 @@ fn lab_fork() -> Duration {
         let task = child(&mut k);
         make(&mut k, task, &Syscall::Exit { code: 0 }.into());
         make(&mut k, init, &wait);
-        k.changes.clear();
     })
 }
 
@@ -131,7 +129,6 @@ fn lab_setns() -> Duration {
     let call = Syscall::Setns { target: Target::Fd(fd), flags: 0 }.into();
     per_call(100_000, || {
         make(&mut k, task, &call);
-        k.changes.clear();
     })
 }
 
@@ -155,7 +152,6 @@ fn boot_tasks(tasks: u32) {
     let call = Syscall::Clone(CloneArgs::default()).into();
     for _ in 1..tasks {
         make(&mut k, init, &call);
-        k.changes.clear();
     }
     let elapsed = start.elapsed();
     let used = resident().saturating_sub(before);

@@ -58,7 +58,6 @@ impl Lab {
         let mut kernel = Kernel::boot();
         let (_, result) = Session::default().batch(&mut kernel, script.as_bytes());
         result.map_err(io::Error::other)?;
-        kernel.take_changes();
         Lab::mount(kernel)
     }
 

@@ -122,7 +122,6 @@ fn run(row: &Row, size: usize) -> Duration {
 
 fn execute(row: &Row, kernel: &mut Kernel, session: &mut Session, script: &str) {
     let (done, result) = session.batch(kernel, script.as_bytes());
-    kernel.take_changes();
     if let Err(error) = result {
         panic!("{}: {error}\n{}", row.name, script[done..].lines().next().unwrap_or_default());
     }

@@ -67,7 +67,6 @@ impl Source {
         let mut kernel = Kernel::boot();
         kernel.trace.start(STEPS);
         boot_on(&mut kernel, args.boot.as_deref())?;
-        kernel.take_changes();
         Ok(Source::Kernel(Box::new(kernel)))
     }
 

@@ -70,6 +70,7 @@ impl Shared {
     pub(super) fn new(mut lab: Lab, owner: u32, notices: Notices) -> Result<Shared> {
         let kernel = lab.kernel_mut()?;
         let init = kernel.init.task;
+        kernel.changes.start();
         kernel.trace.start(TRACE_STEPS);
         Ok(Shared {
             lab: Arc::new(lab),

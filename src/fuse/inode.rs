@@ -270,6 +270,7 @@ impl Inodes {
                 Change::Born(_) => {}
                 Change::Links(task) => table.changed(&table.links_of(task), &mut stale),
                 Change::Attrs(task) => table.changed(&table.about(task, init), &mut stale),
+                Change::AllAttrs => table.changed(&table.inodes.keys().copied().collect::<Vec<_>>(), &mut stale),
                 Change::Gone(task) => table.gone(Subject::Task(task), &mut stale),
                 Change::NsGone(ns) => table.gone(Subject::Ns(ns), &mut stale),
             }
@@ -537,6 +538,15 @@ mod tests {
         let file = told(FileType::Directory, number(node.place));
         let (ino, _) = inodes.insert(identity, file, (77, OsStr::new("1"), Name::Own));
         assert_eq!(inodes.stale(&[Change::Attrs(other())], init()).attrs, [ino].into());
+    }
+
+    #[test]
+    fn a_change_of_all_tasks_reaches_every_inode() {
+        let inodes = Inodes::new();
+        let ino = dir(&inodes, TaskDir::process(other()).entry(ITSELF), 77, "2");
+        let ns = link(&inodes, other(), ino);
+        let stale = inodes.stale(&[Change::AllAttrs], init());
+        assert_eq!(stale, Stale { attrs: [ROOT_INO, ino].into(), links: [ns].into(), ..Stale::default() });
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl Lab {
         Ok(look(&kernel))
     }
 
-    /// Makes one call and notes it; gives what came of it and what it changed: one that failed may have changed something
+    /// Makes one call and notes it; gives what came of it and what it changed, once changes are noted: one that failed may have changed something
     /// too, a used-up pid number for example. `caller` finds the task that makes it, `line` is what the journal says of it.
     ///
     /// # Errors
@@ -169,7 +169,7 @@ impl Lab {
         let ticked = self.tick(&mut kernel, journal.as_mut()).map_err(E::from);
         let result = ticked.and_then(|()| act(&mut kernel, journal.as_mut()));
         self.noted.store(journal.as_ref().map_or(0, Journal::lines), Ordering::Relaxed);
-        (result, kernel.take_changes())
+        (result, kernel.changes.take())
     }
 
     /// Real time enters as a call of its own.

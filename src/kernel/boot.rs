@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::capability::CapSet;
 use super::cgroup::CgroupRoot;
+use super::change::Changes;
 use super::clock::Clock;
 use super::cred::{Cred, GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Ids, Kgid};
 use super::file::{FilesStruct, FsStruct};
@@ -50,7 +51,6 @@ impl Kernel {
             (ops.setup)(&mut k, ns, init);
         }
         k.boot_mounts(mnt_ns);
-        k.changes.clear();
         k
     }
 
@@ -88,7 +88,7 @@ impl Kernel {
             threads_max: THREADS_MAX,
             memory: Memory::default(),
             work: VecDeque::new(),
-            changes: Vec::new(),
+            changes: Changes::default(),
             trace: Trace::default(),
         }
     }

@@ -6,7 +6,6 @@ use super::capability::{Cap, CapSet};
 use super::change::Change;
 use super::ns::UserNamespace;
 use super::refcount::{Counted, Held};
-use super::task::Task;
 use super::trace::Step;
 use super::ucounts::{UcountRlimit, Ucounts};
 use super::{Kernel, TaskId, UserNsId};
@@ -278,10 +277,10 @@ impl Kernel {
             self.tasks[task].pdeath_signal = 0;
         }
         if rights_change {
-            self.changes.push(Change::Attrs(task));
+            self.changes.note(Change::Attrs(task));
         }
         if user_ns_changes {
-            self.changes.push(Change::Links(task));
+            self.changes.note(Change::Links(task));
         }
     }
 
@@ -307,9 +306,8 @@ impl Kernel {
         if std::mem::replace(&mut self.mms[mm].dumpable, dumpable) == dumpable {
             return;
         }
-        let uses_mm = |task: &Task| task.live.as_ref().is_some_and(|live| live.mm.id() == mm);
-        let users = self.tasks.iter().filter(|(_, task)| uses_mm(task)).map(|(id, _)| Change::Attrs(id));
-        self.changes.extend(users);
+        let is_shared = self.mms[mm].users > 1;
+        self.changes.note(if is_shared { Change::AllAttrs } else { Change::Attrs(task) });
     }
 
     pub(crate) fn put_cred(&mut self, held: Held<Cred>) {

@@ -70,7 +70,7 @@ impl Kernel {
         dying.pending.clear();
         self.exit_resources(task);
         self.tasks[task].state = TaskState::Zapping;
-        self.changes.push(Change::Attrs(task));
+        self.changes.note(Change::Attrs(task));
         if self.is_last_of_reaper(task) {
             self.zap_pid_ns_processes(task);
             return;
@@ -98,7 +98,7 @@ impl Kernel {
         let signal = self.tasks[task].signal;
         self.signals[signal].leader = task;
         self.tasks[task].start_time = self.tasks[leader].start_time;
-        self.changes.push(Change::Gone(task));
+        self.changes.note(Change::Gone(task));
         self.release_task(leader);
     }
 
@@ -209,7 +209,7 @@ impl Kernel {
             self.kill_orphaned_pgrp(leader, parent, Some(leader));
         }
         self.tasks[task].state = TaskState::Zombie;
-        self.changes.push(Change::Attrs(task));
+        self.changes.note(Change::Attrs(task));
         let release = if task == leader {
             self.signals[signal].threads.len() == 1 && self.notify_parent_of_exit(task)
         } else {
@@ -369,7 +369,7 @@ impl Kernel {
         self.signals[signal].threads.retain(|&t| t != task);
         let gone = self.tasks.remove(task).expect("a task is released once");
         self.detach_mounts_of_task(task);
-        self.changes.push(Change::Gone(task));
+        self.changes.note(Change::Gone(task));
         if let Some(tracer) = gone.tracer {
             self.tasks[tracer].ptraced.remove(&task);
         }

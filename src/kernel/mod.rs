@@ -38,7 +38,7 @@ pub mod uid_map;
 use std::collections::{BTreeMap, VecDeque};
 
 use cgroup::CgroupRoot;
-use change::Change;
+use change::Changes;
 use clock::Clock;
 use cred::Cred;
 use file::{File, FilesStruct, FsStruct};
@@ -117,8 +117,8 @@ pub struct Kernel {
     pub memory: Memory,
     /// What has to happen before the running call returns.
     pub work: VecDeque<exit::Work>,
-    /// What changed since the last [`Kernel::take_changes`], for caches above.
-    pub changes: Vec<Change>,
+    /// What changed, for caches above that want to know.
+    pub changes: Changes,
     /// The steps taken, for those who want to see them.
     pub trace: Trace,
 }
@@ -130,11 +130,4 @@ pub struct InitObjects {
     pub user_ns: UserNsId,
     pub pid_ns: PidNsId,
     pub nsproxy: NsProxyId,
-}
-
-impl Kernel {
-    /// Hands over the changes recorded since the last call.
-    pub fn take_changes(&mut self) -> Vec<Change> {
-        std::mem::take(&mut self.changes)
-    }
 }

@@ -56,9 +56,16 @@ impl Kernel {
 }
 
 /// What unshare and clone may make anew besides a user namespace: the CLONE_NEW* flags with a slot in the nsproxy.
-pub fn nsproxy_flags() -> u64 {
-    NS_TABLE.iter().filter(|ops| ops.slot.is_some()).fold(0, |flags, ops| flags | ops.clone_flag)
-}
+pub const NSPROXY_FLAGS: u64 = {
+    let (mut flags, mut kind) = (0, 0);
+    while kind < NS_TABLE.len() {
+        if NS_TABLE[kind].slot.is_some() {
+            flags |= NS_TABLE[kind].clone_flag;
+        }
+        kind += 1;
+    }
+    flags
+};
 
 impl Kernel {
     /// Whether `task` may have new namespaces made that `owner` will own.
@@ -155,7 +162,7 @@ impl Kernel {
             let to = k.nsproxy_id_of(task).map(NsProxyId::index);
             Step::SwitchTaskNamespaces { pid: k.task_nr(task), from, to }
         });
-        self.changes.push(Change::Links(task));
+        self.changes.note(Change::Links(task));
         self.put_nsproxy(old);
     }
 

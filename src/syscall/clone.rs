@@ -13,7 +13,7 @@ use crate::kernel::change::Change;
 use crate::kernel::cred::{Cred, GLOBAL_ROOT_UID};
 use crate::kernel::file::{Descriptor, FilesStruct, FsStruct};
 use crate::kernel::ns::NsType;
-use crate::kernel::nsproxy::NsProxy;
+use crate::kernel::nsproxy::{NSPROXY_FLAGS, NsProxy};
 use crate::kernel::pid::{Pid, PidPlan};
 use crate::kernel::refcount::Held;
 use crate::kernel::signal::{SIGCHLD, SIGNAL_MAX, Sighand, SignalStruct};
@@ -161,7 +161,7 @@ fn check_nproc(k: &Kernel, me: TaskId, new_user: bool) -> Result<()> {
 }
 
 fn check_namespaces(k: &Kernel, me: TaskId, flags: CloneFlags, owner: Option<UserNsId>) -> Result<()> {
-    let asked = flags.bits() & crate::kernel::nsproxy::nsproxy_flags();
+    let asked = flags.bits() & NSPROXY_FLAGS;
     if asked == 0 {
         return Ok(());
     }
@@ -262,7 +262,7 @@ fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &PidPlan, cg
     let child = k.tasks.insert(task);
     join_group(k, me, child, flags);
     k.cgroup_post_fork(child);
-    k.changes.push(Change::Born(child));
+    k.changes.note(Change::Born(child));
     child
 }
 
@@ -299,7 +299,7 @@ fn parent_exec_id(k: &Kernel, me: TaskId, flags: CloneFlags) -> u64 {
 /// `copy_namespaces`: shares the parent's nsproxy unless something new is asked for or the time namespace for children
 /// is another one.
 fn copy_namespaces(k: &mut Kernel, me: TaskId, flags: CloneFlags, owner: UserNsId) -> Held<NsProxy> {
-    let asked = flags.bits() & crate::kernel::nsproxy::nsproxy_flags();
+    let asked = flags.bits() & NSPROXY_FLAGS;
     let moves_in_time = !flags.contains(CloneFlags::VM);
     if asked == 0 && !(moves_in_time && k.is_time_switch_due(me)) {
         let shared = k.live(me).nsproxy.id();

@@ -43,7 +43,7 @@ pub fn sys_exec(k: &mut Kernel, me: TaskId, comm: &[u8], argv: &[Vec<u8>]) -> Ou
     task.forked_no_exec = false;
     task.nproc_exceeded = false;
     task.exit_signal = SIGCHLD;
-    k.changes.push(Change::Attrs(me));
+    k.changes.note(Change::Attrs(me));
     Ok(Return::DONE)
 }
 

@@ -38,8 +38,7 @@ pub fn write_map(k: &mut Kernel, ns: UserNsId, kind: MapKind, w: &Writing) -> Re
     let extents = to_kernel_ids(k, parent, kind, extents)?;
     *k.namespaces[ns].map_mut(kind) = UidGidMap::new(extents);
     // Owners of any task's files may have a name in the namespace now.
-    let tasks: Vec<_> = k.tasks.iter().map(|(task, _)| Change::Attrs(task)).collect();
-    k.changes.extend(tasks);
+    k.changes.note(Change::AllAttrs);
     Ok(Written::advancing(w.bytes.len()))
 }
 

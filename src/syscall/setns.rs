@@ -6,7 +6,7 @@ use crate::bail;
 use crate::errno::Result;
 use crate::kernel::file::OpenFlags;
 use crate::kernel::ns::{InstallCtx, IpcNamespace, NS_TABLE, NsKind, NsOps, NsType, TimeNamespace};
-use crate::kernel::nsproxy::{NsProxy, nsproxy_flags};
+use crate::kernel::nsproxy::{NSPROXY_FLAGS, NsProxy};
 use crate::kernel::ptrace::PtraceMode;
 use crate::kernel::table::Id;
 use crate::kernel::{Kernel, NsId, TaskId};
@@ -52,7 +52,7 @@ fn join_one(k: &Kernel, ns: NsId, flags: u64) -> Result<Joins> {
 }
 
 fn join_of_task(k: &Kernel, me: TaskId, task: Option<TaskId>, flags: u64) -> Result<Joins> {
-    let known = nsproxy_flags() | CloneFlags::NEWUSER.bits();
+    let known = NSPROXY_FLAGS | CloneFlags::NEWUSER.bits();
     if flags == 0 || flags & !known != 0 {
         bail!(EINVAL, "a pidfd takes one or more CLONE_NEW* flags and nothing else, not {}", format!("{flags:#x}"));
     }

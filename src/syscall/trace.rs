@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn each_count_in_a_trace_follows_the_one_before() {
-        let flags = crate::kernel::nsproxy::nsproxy_flags();
+        let flags = crate::kernel::nsproxy::NSPROXY_FLAGS;
         let again = flags & !NsType::Pid.ops().clone_flag;
         let steps = steps(&[Syscall::Unshare { flags }, Syscall::Unshare { flags: again }]);
         let mut counts = std::collections::BTreeMap::new();

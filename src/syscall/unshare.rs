@@ -4,7 +4,7 @@ use super::{CloneFlags, Outcome, Return};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::ns::NsType;
-use crate::kernel::nsproxy::nsproxy_flags;
+use crate::kernel::nsproxy::NSPROXY_FLAGS;
 use crate::kernel::{Kernel, TaskId, TreeId};
 
 /// Gives the calling thread its own copy of what `flags` name.
@@ -19,7 +19,7 @@ pub fn sys_unshare(k: &mut Kernel, me: TaskId, flags: u64) -> Outcome {
     if new_user {
         k.check_create_user_ns(me)?;
     }
-    let asked = flags.bits() & nsproxy_flags();
+    let asked = flags.bits() & NSPROXY_FLAGS;
     let owner = (!new_user).then(|| k.cred_of(me).user_ns.id());
     if let (Some(owner), true) = (owner, asked != 0) {
         k.check_admin(me, owner)?;
@@ -49,7 +49,7 @@ fn implied(mut flags: CloneFlags) -> CloneFlags {
 /// `check_unshare_flags`.
 fn check_flags(k: &Kernel, me: TaskId, flags: CloneFlags) -> Result<()> {
     use CloneFlags as F;
-    let known = (F::THREAD | F::FS | F::SIGHAND | F::VM | F::FILES | F::SYSVSEM | F::NEWUSER).bits() | nsproxy_flags();
+    let known = (F::THREAD | F::FS | F::SIGHAND | F::VM | F::FILES | F::SYSVSEM | F::NEWUSER).bits() | NSPROXY_FLAGS;
     let unknown = flags.bits() & !known;
     if unknown != 0 {
         bail!(EINVAL, "flags {} cannot be unshared", format!("{unknown:#x}"));
@@ -72,7 +72,7 @@ fn commit(k: &mut Kernel, me: TaskId, flags: CloneFlags) {
         (k.prepare_creds(me).in_user_ns(user_ns.id()), user_ns)
     });
     let owner = cred.as_ref().map_or_else(|| k.cred_of(me).user_ns.id(), |(_, user_ns)| user_ns.id());
-    let asked = flags.bits() & nsproxy_flags();
+    let asked = flags.bits() & NSPROXY_FLAGS;
     let old_mnt_ns = k.current_nsproxy(me).mnt_ns();
     let old_tree = k.tree_of(old_mnt_ns);
     let new_nsproxy = (asked != 0).then(|| k.create_new_namespaces(me, asked, owner));

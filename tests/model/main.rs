@@ -70,7 +70,6 @@ struct Model {
 impl Model {
     fn boot() -> Model {
         let mut k = Kernel::boot();
-        k.take_changes();
         let digest = Digest::of(&mut k);
         Model { k, digest }
     }
@@ -81,7 +80,6 @@ impl Model {
         let actor = self.k.find_task(line.actor).expect("steps are of tasks there are");
         let left = digest::left_behind(&self.k, actor, &call.syscall);
         let result = dispatch(&mut self.k, actor, &call.syscall);
-        self.k.take_changes();
         let before = std::mem::replace(&mut self.digest, Digest::of(&mut self.k));
         // In debug builds dispatch has asked already.
         if !cfg!(debug_assertions) {

@@ -382,7 +382,7 @@ impl Kernel {
         let ops = freed.ops();
         let Namespace { common, state } = freed;
         self.record(|_| Step::FreeNs(NsName { kind: ops.name, inum: common.inum }));
-        self.changes.push(Change::NsGone(id));
+        self.changes.note(Change::NsGone(id));
         (ops.teardown)(self, id, state);
         self.ns_by_inum.remove(&common.inum);
         self.inums.free(common.inum);
