@@ -3,11 +3,14 @@
 
 #![allow(unsafe_code, clippy::disallowed_methods, reason = "it asks the kernel what no crate wraps, for a time")]
 
+#[path = "slow_memory.rs"]
+mod slow_memory;
+
 use std::collections::BTreeSet;
 use std::ffi::{CString, OsStr};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,6 +22,7 @@ use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, setfsuid};
 use nslab::fuse::{is_lab, open_device};
+use slow_memory::{PAGE, SlowMemory};
 use tempfile::TempDir;
 
 /// A user to whom the lab belongs nothing of.
@@ -377,52 +381,6 @@ fn change_files(field: &Field, client: &Client) {
     }
 }
 
-/// Memory that no access to ends before this is dropped.
-struct SlowMemory {
-    faults: Option<OwnedFd>,
-    start: usize,
-}
-
-const PAGE: usize = 4096;
-
-impl SlowMemory {
-    fn new() -> Option<SlowMemory> {
-        const UFFDIO_API: libc::c_ulong = 0xc018_aa3f;
-        const UFFDIO_REGISTER: libc::c_ulong = 0xc020_aa00;
-        const UFFD_API: u64 = 0xaa;
-        const MODE_MISSING: u64 = 1;
-        let private = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        // SAFETY: a new mapping, a new descriptor, and structs as linux/userfaultfd.h has them.
-        unsafe {
-            let start = libc::mmap(std::ptr::null_mut(), PAGE, libc::PROT_READ | libc::PROT_WRITE, private, -1, 0);
-            let fd = libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC);
-            if start == libc::MAP_FAILED || fd < 0 {
-                return None;
-            }
-            let faults = OwnedFd::from_raw_fd(i32::try_from(fd).ok()?);
-            let mut api = [UFFD_API, 0, 0];
-            let mut register = [start as u64, PAGE as u64, MODE_MISSING, 0];
-            let is_ready = libc::ioctl(faults.as_raw_fd(), UFFDIO_API, &mut api) == 0
-                && libc::ioctl(faults.as_raw_fd(), UFFDIO_REGISTER, &mut register) == 0;
-            is_ready.then_some(SlowMemory { faults: Some(faults), start: start as usize })
-        }
-    }
-
-    /// Runs `use_it` in a thread, and lets the memory come at the end.
-    fn hold(mut self, field: &Field, use_it: impl FnOnce(*mut libc::c_void) + Send) {
-        let start = self.start;
-        thread::scope(|scope| {
-            scope.spawn(move || use_it(start as *mut libc::c_void));
-            while !field.is_over() {
-                thread::sleep(Duration::from_millis(20));
-            }
-            self.faults.take();
-        });
-        // SAFETY: nothing uses the mapping any more.
-        unsafe { libc::munmap(self.start as *mut libc::c_void, PAGE) };
-    }
-}
-
 fn list_into_slow_memory(field: &Field, client: &Client) {
     // Who makes a directory in one that is held waits on any file system.
     let dirs: BTreeSet<&str> = NAMES.iter().map(|(dir, _)| *dir).filter(|dir| *dir != "cgroup").collect();
@@ -431,10 +389,13 @@ fn list_into_slow_memory(field: &Field, client: &Client) {
             let Some(memory) = SlowMemory::new() else { return eprintln!("no userfaultfd here") };
             scope.spawn(move || {
                 let Ok(open) = File::open(field.at(dir)) else { return };
-                memory.hold(field, |start| {
-                    // SAFETY: the mapping is a page and stays until this is over.
-                    unsafe { libc::syscall(libc::SYS_getdents64, open.as_raw_fd(), start, PAGE) };
-                });
+                memory.hold(
+                    || field.is_over(),
+                    |start| {
+                        // SAFETY: the mapping is a page and stays until this is over.
+                        unsafe { libc::syscall(libc::SYS_getdents64, open.as_raw_fd(), start, PAGE) };
+                    },
+                );
             });
         }
     });
@@ -447,10 +408,13 @@ fn write_from_slow_memory(field: &Field, client: &Client) {
     let (Ok(open), Some(memory)) = (OpenOptions::new().write(true).open(&file), SlowMemory::new()) else { return };
     thread::scope(|scope| {
         scope.spawn(|| {
-            memory.hold(field, |start| {
-                // SAFETY: the mapping is a page and stays until this is over.
-                unsafe { libc::write(open.as_raw_fd(), start, 8) };
-            });
+            memory.hold(
+                || field.is_over(),
+                |start| {
+                    // SAFETY: the mapping is a page and stays until this is over.
+                    unsafe { libc::write(open.as_raw_fd(), start, 8) };
+                },
+            );
         });
         while !field.is_over() {
             let _ = fs::remove_file(&file);

@@ -1,7 +1,5 @@
 //! Areas of random programs. Each has its own steps and compares more than the tasks, which every area compares.
 
-use std::env;
-
 use nslab::kernel::TaskId;
 use nslab::syscall::AnyCall;
 use proptest::prelude::*;
@@ -47,13 +45,3 @@ const CORE: Area = Area { name: "core", programs: 240, needs_root: false, ..PLAI
 
 /// The areas there are.
 pub const AREAS: &[Area] = &[CORE, crate::ipc::AREA, crate::net::AREA, crate::cgroup::AREA, crate::mnt::AREA];
-
-/// The area `NSLAB_LINUX_AREA` names, or all.
-///
-/// # Errors
-/// There is none of that name.
-pub fn chosen() -> Result<Vec<&'static Area>, String> {
-    let Ok(name) = env::var("NSLAB_LINUX_AREA") else { return Ok(AREAS.iter().collect()) };
-    let chosen = AREAS.iter().find(|area| area.name == name);
-    chosen.map(|area| vec![area]).ok_or_else(|| format!("NSLAB_LINUX_AREA: no area is called {name}"))
-}

@@ -2,16 +2,7 @@
 //!
 //! Without the standard runtime (`no_main`): it would open descriptors 0 to 2 in a worker that has none.
 //!
-//! | variable | meaning |
-//! |---|---|
-//! | `NSLAB_LINUX_AREA` | the one area to run random programs of, see `area.rs`; no case files then |
-//! | `NSLAB_LINUX_RUNS` | random programs to run of each area, or a range `FROM..TO` of their numbers |
-//! | `NSLAB_LINUX_CASES` | case files to run, by a part of their name; nothing else runs then |
-//! | `NSLAB_LINUX_SEED` | another series of programs |
-//! | `NSLAB_LINUX_SHRINK` | most runs to make a program that differs shorter, 250 without it |
-//! | `NSLAB_LINUX_REPORT` | the file to write the report to |
-//! | `NSLAB_LINUX_LOGS` | logs of other runs that count in the report, separated by `:` |
-//! | `NSLAB_LINUX_RECORD` | the directory to record programs into |
+//! `options.rs` has the variables of the environment that ask for something else.
 //!
 //! Who is not root runs random programs of the area `core` alone; the rest is said to be skipped.
 //!
@@ -33,6 +24,7 @@ mod mnt;
 mod net;
 mod numbers;
 mod observe;
+mod options;
 mod pair;
 mod patience;
 mod planted;
@@ -47,7 +39,6 @@ mod sites;
 mod verbs;
 
 use std::collections::BTreeMap;
-use std::env;
 use std::ffi::{CStr, c_char, c_int};
 use std::fs;
 use std::path::Path;
@@ -56,6 +47,7 @@ use area::Area;
 use nslab::kernel::Kernel;
 use nslab::script::file::{Case, load};
 use nslab::script::run::{Outcome, run_case};
+use options::Options;
 use pair::Pair;
 use report::{ByArea, CaseCounts, Counts};
 use run::Tally;
@@ -107,12 +99,12 @@ fn all_checks() -> Result<(), String> {
     raw::call(libc::SYS_prctl, [libc::PR_SET_CHILD_SUBREAPER as u64, 1, 0, 0, 0, 0]);
     let socket = raw::descriptor_channel().map_err(|error| format!("socket pair: {error}"))?;
     let mut pair = Pair::new(socket)?;
-    let seed = number("NSLAB_LINUX_SEED").unwrap_or(0);
-    if let Ok(directory) = env::var("NSLAB_LINUX_RECORD") {
-        return record_into(&mut pair, Path::new(&directory), seed);
+    let options = Options::of_environment();
+    if let Some(directory) = &options.record {
+        return record_into(&mut pair, directory, &options);
     }
-    if let Ok(name) = env::var("NSLAB_LINUX_CASES") {
-        let failed: usize = check_cases(&mut pair, &name)?.values().map(|family| family.failed).sum();
+    if let Some(name) = &options.cases {
+        let failed: usize = check_cases(&mut pair, name)?.values().map(|family| family.failed).sum();
         return if failed == 0 { Ok(()) } else { Err(format!("linux: {failed} cases failed")) };
     }
     let is_root = raw::call(libc::SYS_geteuid, [0; 6]) == 0;
@@ -123,23 +115,23 @@ fn all_checks() -> Result<(), String> {
         println!("linux: cases: skipped: this is not root");
     }
     println!("linux: planted errors: ok");
-    let has_cases = is_root && env::var("NSLAB_LINUX_AREA").is_err();
+    let has_cases = is_root && options.has_cases();
     let cases = if has_cases { check_cases(&mut pair, "")? } else { BTreeMap::new() };
     let mut counts = ByArea::new();
-    for area in area::chosen()? {
+    for area in options.areas()? {
         let not_root = (area.needs_root && !is_root).then_some("this is not root");
         let no_cgroups = || cgroup::obstacle().filter(|_| area.name == cgroup::AREA.name);
         if let Some(obstacle) = not_root.or_else(no_cgroups) {
             println!("linux: {}: skipped: {obstacle}", area.name);
             continue;
         }
-        counts.insert(area.name.to_owned(), check_programs(&mut pair, area, seed)?);
+        counts.insert(area.name.to_owned(), check_programs(&mut pair, area, &options)?);
     }
     let failed: usize = cases.values().map(|family| family.failed).sum();
     let differ: u64 = counts.values().map(|area| area.differ).sum();
-    if let Ok(file) = env::var("NSLAB_LINUX_REPORT") {
-        report::add_logs(&mut counts, &env::var("NSLAB_LINUX_LOGS").unwrap_or_default())?;
-        fs::write(&file, report::text(&counts, &cases)).map_err(|error| format!("{file}: {error}"))?;
+    if let Some(file) = &options.report {
+        report::add_logs(&mut counts, &options.logs)?;
+        fs::write(file, report::text(&counts, &cases)).map_err(|error| format!("{}: {error}", file.display()))?;
     }
     if failed as u64 + differ > 0 {
         return Err(format!("linux: {failed} cases failed, {differ} programs differ"));
@@ -148,16 +140,9 @@ fn all_checks() -> Result<(), String> {
     if has_cases && counts.len() == area::AREAS.len() { verbs::check(&pair.compared) } else { Ok(()) }
 }
 
-fn number(variable: &str) -> Option<u64> {
-    env::var(variable).ok()?.parse().ok()
-}
-
-fn check_programs(pair: &mut Pair, area: &Area, seed: u64) -> Result<Counts, String> {
-    let asked = env::var("NSLAB_LINUX_RUNS").unwrap_or_default();
-    let (from, to) = asked.split_once("..").unwrap_or(("0", &asked));
-    let range = from.parse().unwrap_or(0)..to.parse().unwrap_or(area.programs);
+fn check_programs(pair: &mut Pair, area: &Area, options: &Options) -> Result<Counts, String> {
     let mut tally = Tally::default();
-    run::run_programs(pair, area, seed, range, &mut tally)?;
+    run::run_programs(pair, area, options, &mut tally)?;
     let counts = Counts::of(&tally);
     println!("{}", counts.line(area.name));
     for difference in &tally.unsteady {
@@ -224,10 +209,10 @@ fn run_case_steadily(pair: &mut Pair, case: &Case) -> Result<Outcome, String> {
     Ok(outcome)
 }
 
-fn record_into(pair: &mut Pair, directory: &Path, seed: u64) -> Result<(), String> {
+fn record_into(pair: &mut Pair, directory: &Path, options: &Options) -> Result<(), String> {
     fs::create_dir_all(directory).map_err(|error| error.to_string())?;
-    for area in area::chosen()? {
-        for (name, text) in record::record(pair, area, seed)? {
+    for area in options.areas()? {
+        for (name, text) in record::record(pair, area, options.seed)? {
             fs::write(directory.join(name), text).map_err(|error| error.to_string())?;
         }
     }

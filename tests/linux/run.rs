@@ -8,6 +8,7 @@ use proptest::strategy::ValueTree;
 
 use crate::area::Area;
 use crate::draw::{pick_actor, program_tree};
+use crate::options::Options;
 use crate::pair::{Pair, Trouble};
 use crate::patience::PATIENCE;
 use crate::program::{Line, Step, line_of, plain_line};
@@ -146,29 +147,23 @@ fn run_steadily(pair: &mut Pair, area: &Area, steps: &[Step], unsteady: &mut Vec
     Ok(outcome)
 }
 
-/// Runs an area's programs number `from` to `to` of a seed.
+/// Runs the programs of an area that are asked for.
 ///
 /// # Errors
 /// The machine's side does not start.
-pub fn run_programs(
-    pair: &mut Pair,
-    area: &Area,
-    seed: u64,
-    range: std::ops::Range<u64>,
-    tally: &mut Tally,
-) -> Result<(), String> {
-    for index in range {
+pub fn run_programs(pair: &mut Pair, area: &Area, options: &Options, tally: &mut Tally) -> Result<(), String> {
+    for index in options.programs(area) {
         if index.is_multiple_of(PROGRESS_EVERY) && tally.programs > 0 {
             println!("linux: {}: {} programs, {} calls", area.name, tally.programs, tally.operations);
         }
-        let mut tree = program_tree(area, seed, index, area.length);
+        let mut tree = program_tree(area, options.seed, index, area.length);
         let outcome = run_steadily(pair, area, &tree.current(), &mut tally.unsteady)?;
         tally.programs += 1;
         tally.unordered += u64::from(outcome.is_unordered);
         tally.operations += outcome.ran.len() as u64;
         tally.refused += outcome.ran.iter().filter(|ran| ran.result.is_err()).count() as u64;
         if outcome.difference.is_some() {
-            let divergence = shrink(pair, area, &mut tree, outcome)?;
+            let divergence = shrink(pair, area, options.shrink, &mut tree, outcome)?;
             eprintln!(
                 "{} program {index} differs:\n  {}\n  {}",
                 area.name,
@@ -187,7 +182,6 @@ pub fn run_programs(
 /// A long run says how far it is.
 const PROGRESS_EVERY: u64 = 1000;
 const MAX_DIVERGENCES: usize = 10;
-const SHRINK_RUNS: u32 = 250;
 /// How long the machine may take while a program is shortened: most runs differ then, and waiting long for each would take
 /// for ever.
 const SHRINK_PATIENCE: Duration = Duration::from_millis(150);
@@ -195,10 +189,10 @@ const SHRINK_PATIENCE: Duration = Duration::from_millis(150);
 fn shrink(
     pair: &mut Pair,
     area: &Area,
+    runs: u32,
     tree: &mut impl ValueTree<Value = Vec<Step>>,
     mut worst: Outcome,
 ) -> Result<Divergence, String> {
-    let runs = std::env::var("NSLAB_LINUX_SHRINK").ok().and_then(|runs| runs.parse().ok()).unwrap_or(SHRINK_RUNS);
     pair.set_patience(SHRINK_PATIENCE);
     let mut may_go_on = runs > 0 && tree.simplify();
     for _ in 0..runs {

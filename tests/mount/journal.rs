@@ -219,101 +219,104 @@ fn random(seed: &mut u64, end: usize) -> usize {
     usize::try_from(*seed >> 33).unwrap() % end
 }
 
+const CALLS: &[(&str, &str)] = &[
+    ("clone", ""),
+    ("clone", "newuser newpid"),
+    ("clone", "newuser"),
+    ("clone", "newnet newipc"),
+    ("unshare", "newuts"),
+    ("unshare", "newuser"),
+    ("unshare", "newns"),
+    ("exit", "3"),
+    ("wait", "-1"),
+    ("setsid", ""),
+    ("kill", "3 SIGKILL"),
+    ("kill", "2 SIGSTOP"),
+    ("kill", "2 SIGCONT"),
+    ("setuid", "1000"),
+    ("sethostname", "x y"),
+    ("msgget", "42 create"),
+    ("msgsnd", "0 1 hello"),
+    ("msgrcv", "0 0 nowait"),
+    ("open", "proc/1/ns/net"),
+    ("close", "0"),
+    ("mkdir", "/tmp/a"),
+    ("exec", "sleep 1"),
+    ("mount", "tmpfs none /tmp"),
+    ("ip", "link add v0 type veth peer name v1"),
+    ("clock", "+1s"),
+    ("frob", "x"),
+    ("attach", "999999999"),
+    ("chdir", "/proc/1"),
+    ("getcwd", ""),
+    ("umount", "/tmp"),
+];
+const FILES: &[(&str, &str)] = &[
+    ("proc/self/comm", "a$b #c"),
+    ("proc/self/uid_map", "0 1000 1"),
+    ("proc/self/setgroups", "deny"),
+    ("proc/sys/kernel/hostname", "blue"),
+    ("proc/sys/kernel/pid_max", "4000"),
+    ("cgroup/a/cgroup.procs", "2"),
+    ("cgroup/a/cgroup.freeze", "1"),
+    ("cgroup/a/cgroup.freeze", "0"),
+    ("cgroup/cgroup.procs", "3"),
+    ("proc/uptime", "1"),
+    ("proc/sys/net/core/somaxconn", "7"),
+    ("proc/sys/user/max_net_namespaces", "3"),
+    ("cgroup/a/cgroup.kill", "1"),
+    ("proc/sys/kernel/ns_last_pid", "50"),
+    ("proc/sys/kernel/sem", "1 2 3 4"),
+    ("ctl/batch", "A = 1 clone\n$A setsid\n"),
+];
+/// Calls, writes to files and changes of cgroups, one after the other.
+fn write_at_random(lab: &Noted, mut seed: u64) {
+    let mut kept: Vec<fs::File> = Vec::new();
+    for _ in 0..120 {
+        let pid = [1, 1, 2, 3, 4, 5][random(&mut seed, 6)];
+        let (name, text) = FILES[random(&mut seed, FILES.len())];
+        let (verb, words) = CALLS[random(&mut seed, CALLS.len())];
+        let path = match random(&mut seed, 10) {
+            0..5 => format!("ctl/{pid}/{verb}"),
+            5 | 6 if !name.starts_with("ctl") => {
+                format!("as/{pid}/{}", name.replace("self", &pid.to_string()))
+            }
+            7 => "kernel/faults".to_owned(),
+            _ => name.to_owned(),
+        };
+        let text = match path.as_str() {
+            "kernel/faults" => format!("exit {pid} after=stat\n"),
+            path if path.starts_with("ctl/") && path != "ctl/batch" => words.to_owned(),
+            _ => text.to_owned(),
+        };
+        let at = lab.point.path().join(&path);
+        match random(&mut seed, 8) {
+            0 => drop(fs::create_dir(lab.point.path().join("cgroup/a"))),
+            1 => drop(fs::remove_dir(lab.point.path().join("cgroup/a"))),
+            2 => drop(fs::metadata(lab.point.path().join(format!("proc/{pid}")))),
+            3 if !kept.is_empty() => {
+                let number = random(&mut seed, kept.len());
+                let _ = kept[number].write(text.as_bytes());
+            }
+            _ => {
+                let Ok(mut file) = fs::OpenOptions::new().write(true).open(at) else { continue };
+                let _ = file.write(text.as_bytes());
+                kept.push(file);
+            }
+        }
+    }
+}
+
 /// What several programs at once do by all kinds of files: calls, scripts, writes at positions, through descriptors that
 /// stay open, with the eyes of others; directories; faults. Most fail, many do not.
 #[test]
 fn random_sessions_are_repeated() {
-    const CALLS: &[(&str, &str)] = &[
-        ("clone", ""),
-        ("clone", "newuser newpid"),
-        ("clone", "newuser"),
-        ("clone", "newnet newipc"),
-        ("unshare", "newuts"),
-        ("unshare", "newuser"),
-        ("unshare", "newns"),
-        ("exit", "3"),
-        ("wait", "-1"),
-        ("setsid", ""),
-        ("kill", "3 SIGKILL"),
-        ("kill", "2 SIGSTOP"),
-        ("kill", "2 SIGCONT"),
-        ("setuid", "1000"),
-        ("sethostname", "x y"),
-        ("msgget", "42 create"),
-        ("msgsnd", "0 1 hello"),
-        ("msgrcv", "0 0 nowait"),
-        ("open", "proc/1/ns/net"),
-        ("close", "0"),
-        ("mkdir", "/tmp/a"),
-        ("exec", "sleep 1"),
-        ("mount", "tmpfs none /tmp"),
-        ("ip", "link add v0 type veth peer name v1"),
-        ("clock", "+1s"),
-        ("frob", "x"),
-        ("attach", "999999999"),
-        ("chdir", "/proc/1"),
-        ("getcwd", ""),
-        ("umount", "/tmp"),
-    ];
-    const FILES: &[(&str, &str)] = &[
-        ("proc/self/comm", "a$b #c"),
-        ("proc/self/uid_map", "0 1000 1"),
-        ("proc/self/setgroups", "deny"),
-        ("proc/sys/kernel/hostname", "blue"),
-        ("proc/sys/kernel/pid_max", "4000"),
-        ("cgroup/a/cgroup.procs", "2"),
-        ("cgroup/a/cgroup.freeze", "1"),
-        ("cgroup/a/cgroup.freeze", "0"),
-        ("cgroup/cgroup.procs", "3"),
-        ("proc/uptime", "1"),
-        ("proc/sys/net/core/somaxconn", "7"),
-        ("proc/sys/user/max_net_namespaces", "3"),
-        ("cgroup/a/cgroup.kill", "1"),
-        ("proc/sys/kernel/ns_last_pid", "50"),
-        ("proc/sys/kernel/sem", "1 2 3 4"),
-        ("ctl/batch", "A = 1 clone\n$A setsid\n"),
-    ];
     for seed in 0..4 {
         let Some(lab) = Noted::new(if seed % 2 == 0 { "realtime" } else { "" }) else { return };
         std::thread::scope(|scope| {
             for writer in 0..3 {
-                let (lab, mut seed) = (&lab, seed * 10 + writer);
-                scope.spawn(move || {
-                    let mut kept: Vec<fs::File> = Vec::new();
-                    for _ in 0..120 {
-                        let pid = [1, 1, 2, 3, 4, 5][random(&mut seed, 6)];
-                        let (name, text) = FILES[random(&mut seed, FILES.len())];
-                        let (verb, words) = CALLS[random(&mut seed, CALLS.len())];
-                        let path = match random(&mut seed, 10) {
-                            0..5 => format!("ctl/{pid}/{verb}"),
-                            5 | 6 if !name.starts_with("ctl") => {
-                                format!("as/{pid}/{}", name.replace("self", &pid.to_string()))
-                            }
-                            7 => "kernel/faults".to_owned(),
-                            _ => name.to_owned(),
-                        };
-                        let text = match path.as_str() {
-                            "kernel/faults" => format!("exit {pid} after=stat\n"),
-                            path if path.starts_with("ctl/") && path != "ctl/batch" => words.to_owned(),
-                            _ => text.to_owned(),
-                        };
-                        let at = lab.point.path().join(&path);
-                        match random(&mut seed, 8) {
-                            0 => drop(fs::create_dir(lab.point.path().join("cgroup/a"))),
-                            1 => drop(fs::remove_dir(lab.point.path().join("cgroup/a"))),
-                            2 => drop(fs::metadata(lab.point.path().join(format!("proc/{pid}")))),
-                            3 if !kept.is_empty() => {
-                                let number = random(&mut seed, kept.len());
-                                let _ = kept[number].write(text.as_bytes());
-                            }
-                            _ => {
-                                let Ok(mut file) = fs::OpenOptions::new().write(true).open(at) else { continue };
-                                let _ = file.write(text.as_bytes());
-                                kept.push(file);
-                            }
-                        }
-                    }
-                });
+                let lab = &lab;
+                scope.spawn(move || write_at_random(lab, seed * 10 + writer));
             }
         });
         assert!(lab.lines().len() > 100, "{}", lab.journal());

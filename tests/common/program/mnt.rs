@@ -51,106 +51,151 @@ fn file() -> impl Strategy<Value = String> {
     any::<u16>().prop_map(|index| format!("{{file:{index}}}"))
 }
 
-fn line() -> BoxedStrategy<String> {
-    let verb = |verb: &'static str| Just(verb.to_owned());
-    let one = |verb: &'static str| place().prop_map(move |path| format!("{verb} {path}"));
-    let at_mount = |verb: &'static str| mounted().prop_map(move |path| format!("{verb} {path}"));
+fn line() -> impl Strategy<Value = String> {
+    prop_oneof![
+        60 => mounts(),
+        25 => umounts(),
+        15 => trees(),
+        25 => names(),
+        12 => namespaces(),
+        16 => tasks(),
+    ]
+}
+
+fn verb(verb: &'static str) -> impl Strategy<Value = String> {
+    Just(verb.to_owned())
+}
+
+/// A verb and a place.
+fn one(verb: &'static str) -> impl Strategy<Value = String> {
+    place().prop_map(move |path| format!("{verb} {path}"))
+}
+
+/// A verb and a mount.
+fn at_mount(verb: &'static str) -> impl Strategy<Value = String> {
+    mounted().prop_map(move |path| format!("{verb} {path}"))
+}
+
+/// A verb, a mount and a place.
+fn from_mount(verb: &'static str) -> impl Strategy<Value = String> {
+    (mounted(), place()).prop_map(move |(a, b)| format!("{verb} {a} {b}"))
+}
+
+/// New mounts, copies and moves of them, and how they propagate.
+fn mounts() -> impl Strategy<Value = String> {
     let two = |verb: &'static str| (place(), place()).prop_map(move |(a, b)| format!("{verb} {a} {b}"));
-    let from_mount = |verb: &'static str| (mounted(), place()).prop_map(move |(a, b)| format!("{verb} {a} {b}"));
+    prop_oneof![
+        8 => one("mount tmpfs new"),
+        1 => one("mount ramfs new"),
+        2 => one("mount proc proc"),
+        1 => one("mount mqueue mqueue"),
+        1 => one("mount sysfs sysfs"),
+        1 => one("mount bogus new"),
+        1 => one("mount tmpfs new").prop_map(|line| line + " -o ro,size=1m,mode=700"),
+        8 => two("mount --bind"),
+        4 => from_mount("mount --bind"),
+        5 => two("mount --rbind"),
+        4 => from_mount("mount --rbind"),
+        2 => (file(), file()).prop_map(|(from, to)| format!("mount --bind {from} {to}")),
+        6 => from_mount("mount --move"),
+        1 => two("mount --move"),
+        16 => (select(vec!["", "", "r"]), select(TYPES.to_vec()), mounted())
+            .prop_map(|(depth, new, path)| format!("mount --make-{depth}{new} {path}")),
+        3 => (select(MOUNT_FLAGS.to_vec()), mounted()).prop_map(|(f, path)| format!("mount -o remount,bind,{f} {path}")),
+        2 => (select(MOUNT_FLAGS.to_vec()), mounted()).prop_map(|(f, path)| format!("mount -o remount,{f} {path}")),
+    ]
+}
+
+/// Mounts that go, and new roots.
+fn umounts() -> impl Strategy<Value = String> {
+    prop_oneof![
+        8 => at_mount("umount"),
+        8 => at_mount("umount -l"),
+        1 => at_mount("umount -f"),
+        1 => at_mount("umount --nofollow"),
+        1 => one("umount"),
+        4 => from_mount("pivot_root"),
+        1 => verb("pivot_root . ."),
+    ]
+}
+
+/// Trees of mounts that descriptors hold, and descriptors.
+fn trees() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => one("open_tree clone"),
+        1 => from_descriptor().prop_map(|path| format!("open_tree clone {path}")),
+        2 => (0..4u8, place()).prop_map(|(fd, to)| format!("move_mount fd:{fd} {to}")),
+        1 => (from_descriptor(), place()).prop_map(|(from, to)| format!("move_mount {from} {to}")),
+        2 => (mounted(), from_descriptor()).prop_map(|(from, to)| format!("move_mount {from} {to}")),
+        1 => (from_descriptor(), from_descriptor()).prop_map(|(from, to)| format!("move_mount {from} {to}")),
+        2 => from_mount("move_mount"),
+        2 => from_mount("move_mount --beneath"),
+        1 => (from_descriptor(), mounted()).prop_map(|(from, to)| format!("move_mount --beneath {from} {to}")),
+        1 => (mounted(), from_descriptor()).prop_map(|(from, to)| format!("move_mount --beneath {from} {to}")),
+        1 => (from_descriptor(), select(TYPES.to_vec())).prop_map(|(path, new)| format!("mount_setattr {path} {new}")),
+        2 => (mounted(), select(TYPES.to_vec())).prop_map(|(path, new)| format!("mount_setattr {path} {new}")),
+        1 => mounted().prop_map(|path| format!("mount_setattr {path} slave,shared")),
+        2 => (place(), select(vec!["", "path", "directory", "rdwr", "nofollow"]))
+            .prop_map(|(path, flags)| format!("open {path} {flags}")),
+        2 => (file(), select(vec!["", "rdwr", "wronly"])).prop_map(|(path, flags)| format!("open {path} {flags}")),
+        3 => (0..4u8).prop_map(|fd| format!("close {fd}")),
+        1 => (0..4u8).prop_map(|fd| format!("fchdir {fd}")),
+        1 => (from_descriptor(), select(vec!["", "path", "directory"])).prop_map(|(path, flags)| format!("open {path} {flags}")),
+        1 => (select(vec!["mkdir", "rmdir"]), from_descriptor()).prop_map(|(verb, path)| format!("{verb} {path}")),
+    ]
+}
+
+/// Names, and the caller's place among them.
+fn names() -> impl Strategy<Value = String> {
+    prop_oneof![
+        6 => name().prop_map(|path| format!("mkdir {path}")),
+        2 => name().prop_map(|path| format!("touch {path}")),
+        5 => one("rmdir"),
+        2 => file().prop_map(|path| format!("unlink {path}")),
+        1 => one("unlink"),
+        4 => (place(), name()).prop_map(|(old, new)| format!("rename {old} {new}")),
+        1 => (place(), name()).prop_map(|(text, path)| format!("symlink {text} {path}")),
+        1 => (select(vec!["0:0", "41000:41000", "5:-1"]), place()).prop_map(|(ids, path)| format!("chown {ids} {path}")),
+        3 => one("chdir"),
+        3 => one("chroot"),
+        1 => verb("getcwd"),
+    ]
+}
+
+/// Files of namespaces.
+fn namespaces() -> impl Strategy<Value = String> {
     let who = any::<u16>;
     prop_oneof![
-        60 => prop_oneof![
-            8 => one("mount tmpfs new"),
-            1 => one("mount ramfs new"),
-            2 => one("mount proc proc"),
-            1 => one("mount mqueue mqueue"),
-            1 => one("mount sysfs sysfs"),
-            1 => one("mount bogus new"),
-            1 => one("mount tmpfs new").prop_map(|line| line + " -o ro,size=1m,mode=700"),
-            8 => two("mount --bind"),
-            4 => from_mount("mount --bind"),
-            5 => two("mount --rbind"),
-            4 => from_mount("mount --rbind"),
-            2 => (file(), file()).prop_map(|(from, to)| format!("mount --bind {from} {to}")),
-            6 => from_mount("mount --move"),
-            1 => two("mount --move"),
-            16 => (select(vec!["", "", "r"]), select(TYPES.to_vec()), mounted())
-                .prop_map(|(depth, new, path)| format!("mount --make-{depth}{new} {path}")),
-            3 => (select(MOUNT_FLAGS.to_vec()), mounted()).prop_map(|(f, path)| format!("mount -o remount,bind,{f} {path}")),
-            2 => (select(MOUNT_FLAGS.to_vec()), mounted()).prop_map(|(f, path)| format!("mount -o remount,{f} {path}")),
-        ],
-        25 => prop_oneof![
-            8 => at_mount("umount"),
-            8 => at_mount("umount -l"),
-            1 => at_mount("umount -f"),
-            1 => at_mount("umount --nofollow"),
-            1 => one("umount"),
-            4 => from_mount("pivot_root"),
-            1 => verb("pivot_root . ."),
-        ],
-        15 => prop_oneof![
-            3 => one("open_tree clone"),
-            1 => from_descriptor().prop_map(|path| format!("open_tree clone {path}")),
-            2 => (0..4u8, place()).prop_map(|(fd, to)| format!("move_mount fd:{fd} {to}")),
-            1 => (from_descriptor(), place()).prop_map(|(from, to)| format!("move_mount {from} {to}")),
-            2 => (mounted(), from_descriptor()).prop_map(|(from, to)| format!("move_mount {from} {to}")),
-            1 => (from_descriptor(), from_descriptor()).prop_map(|(from, to)| format!("move_mount {from} {to}")),
-            2 => from_mount("move_mount"),
-            2 => from_mount("move_mount --beneath"),
-            1 => (from_descriptor(), mounted()).prop_map(|(from, to)| format!("move_mount --beneath {from} {to}")),
-            1 => (mounted(), from_descriptor()).prop_map(|(from, to)| format!("move_mount --beneath {from} {to}")),
-            1 => (from_descriptor(), select(TYPES.to_vec())).prop_map(|(path, new)| format!("mount_setattr {path} {new}")),
-            2 => (mounted(), select(TYPES.to_vec())).prop_map(|(path, new)| format!("mount_setattr {path} {new}")),
-            1 => mounted().prop_map(|path| format!("mount_setattr {path} slave,shared")),
-            2 => (place(), select(vec!["", "path", "directory", "rdwr", "nofollow"]))
-                .prop_map(|(path, flags)| format!("open {path} {flags}")),
-            2 => (file(), select(vec!["", "rdwr", "wronly"])).prop_map(|(path, flags)| format!("open {path} {flags}")),
-            3 => (0..4u8).prop_map(|fd| format!("close {fd}")),
-            1 => (0..4u8).prop_map(|fd| format!("fchdir {fd}")),
-            1 => (from_descriptor(), select(vec!["", "path", "directory"])).prop_map(|(path, flags)| format!("open {path} {flags}")),
-            1 => (select(vec!["mkdir", "rmdir"]), from_descriptor()).prop_map(|(verb, path)| format!("{verb} {path}")),
-        ],
-        25 => prop_oneof![
-            6 => name().prop_map(|path| format!("mkdir {path}")),
-            2 => name().prop_map(|path| format!("touch {path}")),
-            5 => one("rmdir"),
-            2 => file().prop_map(|path| format!("unlink {path}")),
-            1 => one("unlink"),
-            4 => (place(), name()).prop_map(|(old, new)| format!("rename {old} {new}")),
-            1 => (place(), name()).prop_map(|(text, path)| format!("symlink {text} {path}")),
-            1 => (select(vec!["0:0", "41000:41000", "5:-1"]), place()).prop_map(|(ids, path)| format!("chown {ids} {path}")),
-            3 => one("chdir"),
-            3 => one("chroot"),
-            1 => verb("getcwd"),
-        ],
-        12 => prop_oneof![
-            3 => (who(), select(KINDS.to_vec()), file())
-                .prop_map(|(task, kind, to)| format!("mount --bind /proc/{{task:{task}}}/ns/{kind} {to}")),
-            1 => (file(), select(vec!["", "newns", "newuts"])).prop_map(|(from, flag)| format!("setns {from} {flag}")),
-            3 => who().prop_map(|task| format!("setns /proc/{{task:{task}}}/ns/mnt newns")),
-            1 => who().prop_map(|task| format!("setns pidfd:{{task:{task}}} newns,newuser")),
-        ],
-        16 => prop_oneof![
-            2 => verb("clone"),
-            4 => verb("clone newns"),
-            2 => verb("clone newuser,newns"),
-            1 => verb("clone newuser,newns,newpid"),
-            1 => verb("clone fs"),
-            1 => verb("clone newns,newuts,newnet"),
-            3 => verb("unshare newns"),
-            1 => verb("unshare newuser,newns"),
-            1 => verb("unshare newuser"),
-            1 => verb("unshare newuser,newns,newipc,newnet"),
-            3 => (who(), select(vec!["uid_map", "uid_map", "gid_map"]), select(MAPS.to_vec()))
-                .prop_map(|(task, file, map)| format!("write /proc/{{task:{task}}}/{file} {map}")),
-            2 => verb("exit 0"),
-            1 => who().prop_map(|task| format!("kill {{task:{task}}} SIGKILL")),
-            1 => verb("wait -1"),
-            1 => verb("capset eff=none"),
-            1 => verb("setresuid 41000 41000 41000"),
-        ],
+        3 => (who(), select(KINDS.to_vec()), file())
+            .prop_map(|(task, kind, to)| format!("mount --bind /proc/{{task:{task}}}/ns/{kind} {to}")),
+        1 => (file(), select(vec!["", "newns", "newuts"])).prop_map(|(from, flag)| format!("setns {from} {flag}")),
+        3 => who().prop_map(|task| format!("setns /proc/{{task:{task}}}/ns/mnt newns")),
+        1 => who().prop_map(|task| format!("setns pidfd:{{task:{task}}} newns,newuser")),
     ]
-    .boxed()
+}
+
+/// Tasks and their namespaces.
+fn tasks() -> impl Strategy<Value = String> {
+    let who = any::<u16>;
+    prop_oneof![
+        2 => verb("clone"),
+        4 => verb("clone newns"),
+        2 => verb("clone newuser,newns"),
+        1 => verb("clone newuser,newns,newpid"),
+        1 => verb("clone fs"),
+        1 => verb("clone newns,newuts,newnet"),
+        3 => verb("unshare newns"),
+        1 => verb("unshare newuser,newns"),
+        1 => verb("unshare newuser"),
+        1 => verb("unshare newuser,newns,newipc,newnet"),
+        3 => (who(), select(vec!["uid_map", "uid_map", "gid_map"]), select(MAPS.to_vec()))
+            .prop_map(|(task, file, map)| format!("write /proc/{{task:{task}}}/{file} {map}")),
+        2 => verb("exit 0"),
+        1 => who().prop_map(|task| format!("kill {{task:{task}}} SIGKILL")),
+        1 => verb("wait -1"),
+        1 => verb("capset eff=none"),
+        1 => verb("setresuid 41000 41000 41000"),
+    ]
 }
 
 fn fill(k: &Kernel, me: TaskId, word: &str, index: usize) -> Option<String> {

@@ -1,6 +1,8 @@
 //! The real kernel: a process that stands for init, its descendants as workers, and the calls they make.
 
+mod boot;
 mod look;
+mod reply;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,7 +17,7 @@ use nslab::syscall::{AnyCall, Syscall};
 use crate::encode::cred::{capget, getrlimit};
 use crate::encode::{Answer, Arg, Context, Job, Opening, Raw, encode};
 use crate::numbers::Numbers;
-use crate::observe::{initial_number, real_links};
+use crate::observe::initial_number;
 use crate::patience::{PATIENCE, Wait};
 use crate::raw::{self, CONTROL_SIZE, DATA_SIZE, FD_PROGRAM, FD_SOCKET, SLOTS};
 
@@ -93,30 +95,6 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Takes the first process out of the mount namespace of the machine, onto one processor: the ids of namespaces, which
-    /// decide what may be mounted where, ascend on each processor only. The number of the new namespace.
-    fn leave_mounts(&mut self) -> Result<u32, String> {
-        let data = raw::slot(0).data_address();
-        let get = self.simple(0, libc::SYS_sched_getaffinity, &[0, 128, data]);
-        let words = raw::slot(0).read_data(0, 128);
-        let first = words.iter().position(|&byte| byte != 0).filter(|_| get > 0).ok_or("no processor")?;
-        let mut one = [0u8; 128];
-        one[first] = words[first] & words[first].wrapping_neg();
-        raw::slot(0).write_data(2048, &one);
-        raw::slot(0).write_data(3072, b"/\0none\0");
-        let flags = libc::MS_REC | libc::MS_PRIVATE;
-        let steps = [
-            self.simple(0, libc::SYS_sched_setaffinity, &[0, 128, data + 2048]),
-            self.simple(0, libc::SYS_unshare, &[libc::CLONE_NEWNS as u64]),
-            self.simple(0, libc::SYS_mount, &[data + 3074, data + 3072, 0, flags, 0]),
-        ];
-        if steps.iter().any(|&result| result < 0) {
-            return Err(format!("no mount namespace of its own: {steps:?}"));
-        }
-        let at = ENTRIES.iter().position(|entry| entry.name == "mnt").expect("an entry of every kind");
-        real_links(self.init)[at].map_err(|errno| format!("ns/mnt of the first process: {errno}"))
-    }
-
     pub fn is_sandboxed(&self) -> bool {
         self.sandbox.is_some()
     }
@@ -124,52 +102,6 @@ impl Machine {
     /// The number that stands for the initial one of an entry.
     pub fn initial_number(&self, at: usize) -> u32 {
         self.sandbox.filter(|_| ENTRIES[at].name == "mnt").unwrap_or_else(|| initial_number(at))
-    }
-
-    /// Puts the first process into the state a lab boots into, as far as its rights go.
-    fn set_up_init(&mut self) -> Result<(), String> {
-        let steps: [(&str, i64, [u64; 5]); 8] = [
-            ("close_range", libc::SYS_close_range, [0, 999, 0, 0, 0]),
-            ("setsid", libc::SYS_setsid, [0; 5]),
-            ("umask", libc::SYS_umask, [0o022, 0, 0, 0, 0]),
-            ("subreaper", libc::SYS_prctl, [libc::PR_SET_CHILD_SUBREAPER as u64, 1, 0, 0, 0]),
-            ("pdeathsig", libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as u64, libc::SIGKILL as u64, 0, 0, 0]),
-            ("dumpable", libc::SYS_prctl, [libc::PR_SET_DUMPABLE as u64, 1, 0, 0, 0]),
-            ("bounding set", libc::SYS_prctl, [libc::PR_CAPBSET_DROP as u64, SYS_RESOURCE, 0, 0, 0]),
-            ("groups", libc::SYS_setgroups, [0; 5]),
-        ];
-        for (name, number, args) in steps {
-            let result = self.simple(0, number, &args);
-            let may_fail = matches!(name, "bounding set" | "groups");
-            if result < 0 && !may_fail {
-                return Err(format!("{name}: {}", io::Error::from_raw_os_error(-result as i32)));
-            }
-        }
-        for signo in 1..=64 {
-            raw::slot(0).write_data(2048, &[0; 32]);
-            self.simple(0, libc::SYS_rt_sigaction, &[signo, raw::slot(0).data_address() + 2048, 0, 8]);
-        }
-        raw::slot(0).write_data(2048, &[0; 8]);
-        self.simple(0, libc::SYS_rt_sigprocmask, &[2, raw::slot(0).data_address() + 2048, 0, 8]);
-        for (resource, soft, hard) in [(libc::RLIMIT_NOFILE, 1024u64, 4096u64), (libc::RLIMIT_NPROC, NPROC, NPROC)] {
-            raw::slot(0).write_data(2048, &[soft.to_ne_bytes(), hard.to_ne_bytes()].concat());
-            self.simple(0, libc::SYS_prlimit64, &[0, u64::from(resource), raw::slot(0).data_address() + 2048, 0]);
-        }
-        self.drop_resource_capability();
-        Ok(())
-    }
-
-    /// What only a privileged few have would be a difference between machines.
-    fn drop_resource_capability(&mut self) {
-        let mut sets = self.capabilities(0);
-        sets.iter_mut().for_each(|set| *set &= !(1 << SYS_RESOURCE));
-        let mut bytes = [0x2008_0522u32.to_ne_bytes(), [0; 4]].concat();
-        for shift in [0, 32] {
-            bytes.extend(sets.iter().flat_map(|set| ((set >> shift) as u32).to_ne_bytes()));
-        }
-        raw::slot(0).write_data(2048, &bytes);
-        let data = raw::slot(0).data_address() + 2048;
-        self.simple(0, libc::SYS_capset, &[data, data + 8]);
     }
 
     /// Effective, permitted and inheritable capabilities of a worker.
@@ -420,45 +352,6 @@ impl Machine {
         }
     }
 
-    fn reply(&self, prepared: &Prepared, result: i64) -> Reply {
-        if let Some(errno) = i32::try_from(-result).ok().filter(|errno| (1..4096).contains(errno)) {
-            return Reply::Done(Err(Errno::from_raw(prepared.answer.errno(errno))));
-        }
-        let worker = raw::slot(prepared.slot);
-        let lab = |nr: i32| prepared.lab_number(nr).map_or_else(|| format!("real:{nr}"), |lab| lab.to_string());
-        Reply::Done(Ok(match prepared.answer {
-            Answer::Unlike => return Reply::Unlike,
-            // The number of a new task is checked when it reports.
-            Answer::Pid if matches!(prepared.job, Job::Clone { .. }) => return Reply::Done(Ok(result.to_string())),
-            Answer::Number => result.to_string(),
-            Answer::Pid if result == 0 => "0".to_owned(),
-            Answer::Pid => lab(result as i32),
-            Answer::RawPid if prepared.in_initial => {
-                self.numbers.lab(result as i32).map_or_else(|| format!("real:{result}"), |lab| lab.to_string())
-            }
-            Answer::RawPid => result.to_string(),
-            Answer::Wait if result == 0 => "0".to_owned(),
-            Answer::Wait => format!("{} {}", lab(result as i32), worker.read_u32(0) as i32),
-            Answer::Ipc(shape) => shape.text(worker, result, &lab),
-            Answer::Word => worker.read_u32(0).to_string(),
-            Answer::Text => {
-                let length = usize::try_from(result - 1).unwrap_or(0);
-                String::from_utf8_lossy(&worker.read_data(0, length)).into_owned()
-            }
-            Answer::Waitid => waitid_text(worker, lab),
-            Answer::Action(signo) => action_text(worker, signo, &prepared.sharers),
-            Answer::NewAction(signo) => {
-                prepared.sharers.iter().for_each(|&slot| raw::slot(slot).forget_runs(signo));
-                result.to_string()
-            }
-            Answer::Siginfo => {
-                let [signo, code, pid, uid, status] = [0, 8, 16, 20, 24].map(|at| worker.read_u32(at) as i32);
-                let pid = if pid == 0 { "0".to_owned() } else { lab(pid) };
-                format!("signo={signo} code={code} pid={pid} uid={} status={status}", uid as u32)
-            }
-        }))
-    }
-
     /// Ends every process but the one that stands for init, which reaps them all, and forgets them. False if that
     /// process is no good any more.
     pub fn end_program(&mut self) -> bool {
@@ -539,30 +432,6 @@ impl Prepared {
     pub fn slot(&self) -> usize {
         self.slot
     }
-}
-
-fn action_text(worker: &raw::Slot, signo: i32, sharers: &[usize]) -> String {
-    let handler = u64::from_ne_bytes(worker.read_data(0, 8).try_into().expect("eight bytes"));
-    match handler {
-        0 => "default".to_owned(),
-        1 => "ignore".to_owned(),
-        _ => format!("handler {}", sharers.iter().map(|&slot| raw::slot(slot).runs(signo)).sum::<u32>()),
-    }
-}
-
-fn waitid_text(worker: &raw::Slot, lab: impl Fn(i32) -> String) -> String {
-    let [code, pid, status] = [8, 16, 24].map(|at| worker.read_u32(at) as i32);
-    if pid == 0 {
-        return "0".to_owned();
-    }
-    let word = match code {
-        1 => "exited",
-        2 | 3 => "killed",
-        5 => "stopped",
-        6 => "continued",
-        _ => "?",
-    };
-    format!("{} {word} {status}", lab(pid))
 }
 
 pub const SYS_RESOURCE: u64 = 24;

@@ -1,128 +1,8 @@
-//! What one item costs among 10³, 10⁴ and 10⁵ of its kind: no call and no file may cost more than what it touches.
-//! Run with `cargo bench --bench scale`, or `-- WORD` for the rows whose name has the word. A row whose cost grows more
-//! than twofold is marked; the numbers behind `ls` and `read` are per entry or line that is shown.
+//! What is measured of tasks, namespaces and files.
 
-use std::fmt::Write as _;
-use std::io::Write as _;
-use std::time::Duration;
+use super::{Row, children, each, nothing, nr, row, times};
 
-use nix::time::{ClockId, clock_gettime};
-use nslab::kernel::Kernel;
-use nslab::script::Session;
-
-const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
-/// A size that costs so many times what the one before it costs per item is the last: the next one would take hours.
-const GROWTH_HOPELESS: f64 = 4.0;
-/// The growth from the smallest to the largest size that is marked.
-const GROWTH_MAX: f64 = 2.0;
-
-/// One thing that is measured: a script that makes the lab, and lines that are timed.
-struct Row {
-    name: &'static str,
-    /// The lines before.
-    setup: fn(usize) -> String,
-    /// The lines that are timed.
-    timed: fn(usize) -> String,
-    /// The largest size that makes sense, where a limit of the kernel is below the largest of [`SIZES`].
-    largest: usize,
-}
-
-const fn row(name: &'static str, setup: fn(usize) -> String, timed: fn(usize) -> String) -> Row {
-    Row { name, setup, timed, largest: usize::MAX }
-}
-
-impl Row {
-    const fn at_most(self, largest: usize) -> Row {
-        Row { largest, ..self }
-    }
-}
-
-/// A line for each number.
-fn each(count: usize, line: impl Fn(usize) -> String) -> String {
-    (0..count).fold(String::new(), |mut text, number| {
-        let _ = writeln!(text, "{}", line(number));
-        text
-    })
-}
-
-/// The same line again and again.
-fn times(count: usize, line: &str) -> String {
-    each(count, |_| line.to_owned())
-}
-
-fn nothing(_: usize) -> String {
-    String::new()
-}
-
-/// Init and its children, whose numbers start at 2.
-fn children(count: usize) -> String {
-    times(count, "1 clone")
-}
-
-/// The number of child `index` of init.
-fn nr(index: usize) -> usize {
-    index + 2
-}
-
-fn main() {
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    println!("{:<44} {:>10} {:>10} {:>10} {:>8}", "ns per item", "10^3", "10^4", "10^5", "growth");
-    let mut grown = 0;
-    for row in TASKS.iter().chain(NAMESPACES).chain(FILES).chain(IPC).chain(NET) {
-        if words.is_empty() || words.iter().any(|word| row.name.contains(word.as_str())) {
-            grown += usize::from(measure(row));
-        }
-    }
-    println!("{grown} rows grow more than {GROWTH_MAX}-fold");
-}
-
-/// Prints a row; whether its cost grows.
-fn measure(row: &Row) -> bool {
-    print!("{:<44}", row.name);
-    let mut costs: Vec<f64> = Vec::new();
-    let mut is_hopeless = false;
-    for size in SIZES {
-        if size > row.largest || is_hopeless {
-            print!(" {:>10}", if is_hopeless { "-" } else { "" });
-            continue;
-        }
-        // The best of some runs counts: the first ones warm the caches.
-        let runs = if size < 10_000 { 5 } else { 2 };
-        let best = (0..runs).map(|_| run(row, size)).min().unwrap_or_default();
-        let cost = best.as_nanos() as f64 / size as f64;
-        is_hopeless = costs.last().is_some_and(|last| cost > last * GROWTH_HOPELESS);
-        costs.push(cost);
-        print!(" {cost:>10.0}");
-        let _ = std::io::stdout().flush();
-    }
-    let growth = costs.last().copied().unwrap_or(0.0) / costs.first().copied().unwrap_or(1.0);
-    let is_grown = growth > GROWTH_MAX;
-    println!(" {growth:>8.2}{}", if is_grown { "  <<<" } else { "" });
-    is_grown
-}
-
-/// How long this thread has run, which other programs on the machine do not make longer.
-fn cpu_time() -> Duration {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).expect("every Linux has this clock")
-}
-
-fn run(row: &Row, size: usize) -> Duration {
-    let (mut kernel, mut session) = (Kernel::boot(), Session::default());
-    execute(row, &mut kernel, &mut session, &(row.setup)(size));
-    let timed = (row.timed)(size);
-    let start = cpu_time();
-    execute(row, &mut kernel, &mut session, &timed);
-    cpu_time().saturating_sub(start)
-}
-
-fn execute(row: &Row, kernel: &mut Kernel, session: &mut Session, script: &str) {
-    let (done, result) = session.batch(kernel, script.as_bytes());
-    if let Err(error) = result {
-        panic!("{}: {error}\n{}", row.name, script[done..].lines().next().unwrap_or_default());
-    }
-}
-
-const TASKS: &[Row] = &[
+pub const TASKS: &[Row] = &[
     row("clone", nothing, children),
     row("clone, threads", nothing, |n| times(n, "1 clone thread,sighand,vm")),
     row(
@@ -239,7 +119,7 @@ const TASKS: &[Row] = &[
     row("names", nothing, |n| each(n, |i| format!("A{i} = 1 getsid 0"))),
 ];
 
-const NAMESPACES: &[Row] = &[
+pub const NAMESPACES: &[Row] = &[
     row("clone newuts,newipc,newnet,newns", nothing, |n| {
         times(n / 4, "1 clone newuts,newipc,newnet,newcgroup,newtime")
     }),
@@ -315,7 +195,7 @@ const NAMESPACES: &[Row] = &[
     ),
 ];
 
-const FILES: &[Row] = &[
+pub const FILES: &[Row] = &[
     row("mkdir below cgroup", nothing, |n| each(n, |i| format!("1 mkdir cgroup/c{i}"))),
     row(
         "rmdir below cgroup",
@@ -484,147 +364,4 @@ const FILES: &[Row] = &[
         |n| each(n, |i| format!("{0} exit\n1 wait {0}", nr(i))),
     )
     .at_most(50_000),
-];
-
-const IPC: &[Row] = &[
-    row("msgget", |_| "1 write proc/sys/kernel/msgmni 32768\n".to_owned(), |n| each(n, |i| format!("1 msgget {} create", i + 1)))
-        .at_most(30_000),
-    row("semget", nothing, |n| each(n, |i| format!("1 semget {} 1 create", i + 1))).at_most(30_000),
-    row("shmget", |_| "1 write proc/sys/kernel/shmmni 32768\n".to_owned(), |n| {
-        each(n, |i| format!("1 shmget {} 4096 create", i + 1))
-    })
-    .at_most(30_000),
-    row("msgctl rmid", |n| {
-        "1 write proc/sys/kernel/msgmni 32768\n".to_owned() + &each(n, |i| format!("Q{i} = 1 msgget {} create", i + 1))
-    }, |n| each(n, |i| format!("1 msgctl $Q{i} rmid")))
-    .at_most(30_000),
-    row("msgsnd to one queue", |_| "1 write proc/sys/kernel/msgmnb 10000000\n1 msgget 1 create\n".to_owned(), |n| {
-        times(n, "1 msgsnd 0 1 x")
-    }),
-    row("msgrcv from one queue", |n| {
-        "1 write proc/sys/kernel/msgmnb 10000000\n1 msgget 1 create\n".to_owned() + &times(n, "1 msgsnd 0 1 x")
-    }, |n| times(n, "1 msgrcv 0 0 nowait")),
-    row("msgsnd of a type nobody takes, msgrcv", |n| {
-        "1 write proc/sys/kernel/msgmnb 10000000\n1 msgget 1 create\n".to_owned() + &times(n, "1 msgsnd 0 1 x")
-    }, |n| times(n, "1 msgsnd 0 2 x\n1 msgrcv 0 2 nowait")),
-    row("read sysvipc/msg", |n| {
-        "1 write proc/sys/kernel/msgmni 32768\n".to_owned() + &each(n, |i| format!("1 msgget {} create", i + 1))
-    }, |_| "1 read proc/sysvipc/msg\n".to_owned())
-    .at_most(30_000),
-    row("semop, n sets", |n| each(n, |i| format!("S{i} = 1 semget {} 1 create 0600", i + 1)), |n| {
-        each(n, |i| format!("1 semop $S{i} 0,1,undo"))
-    })
-    .at_most(30_000),
-    row("semop with undo, n tasks", |n| children(n) + "1 semget 1 1 create 0600\n", |n| {
-        each(n, |i| format!("{0} semop 0 0,1,undo\n{0} semop 0 0,-1,undo", nr(i)))
-    }),
-    row("semctl setval, n tasks with undo", |n| {
-        children(n)
-            + "1 semget 1 1 create 0600\n1 semget 2 1 create 0600\n"
-            + &each(n, |i| format!("{0} semop 0 0,1,undo\n{0} semop 0 0,-1,undo", nr(i)))
-    }, |n| times(n, "1 semctl 1 0 setval 1")),
-    row("semop on one of n semaphores", |n| format!("1 semget 1 {n} create 0600\n"), |n| {
-        each(n, |i| format!("1 semop 0 {i},1"))
-    })
-    .at_most(30_000),
-    row("shmat", |_| "1 shmget 1 4096 create 0600\n".to_owned(), |n| times(n, "1 shmat 0")).at_most(60_000),
-    row("clone with n attachments", |n| "1 clone\n1 shmget 1 4096 create 0600\n".to_owned() + &times(n, "1 shmat 0"), |_| {
-        "1 clone\n".to_owned()
-    })
-    .at_most(60_000),
-    row("mq_open", |n| format!("1 prlimit nofile {0}:{0}\n1 prlimit msgqueue 1000000000000\n1 write proc/sys/fs/mqueue/queues_max 1000000\n", n + 10), |n| {
-        each(n, |i| format!("1 mq_open q{i} create"))
-    }),
-    row("ls mqueue", |n| format!("1 prlimit nofile {0}:{0}\n1 prlimit msgqueue 1000000000000\n1 write proc/sys/fs/mqueue/queues_max 1000000\n", n + 10)
-        + &each(n, |i| format!("1 mq_open q{i} create")), |_| "1 ls mqueue\n".to_owned()),
-    row("mq_send and mq_receive", |n| {
-        format!("1 prlimit msgqueue 1000000000000\n1 write proc/sys/fs/mqueue/msg_max 65536\n1 mq_open q create rdwr maxmsg={n} msgsize=8\n")
-    }, |n| each(n, |i| format!("1 mq_send 0 {} x", i % 32768)) + &times(n, "1 mq_receive 0"))
-    .at_most(60_000),
-];
-
-const NET: &[Row] = &[
-    row("ip link add", nothing, |n| each(n, |i| format!("1 ip link add d{i} type dummy"))),
-    row("ip link add d%d", nothing, |n| times(n, "1 ip link add d%d type dummy")),
-    row("ip link add of a veth pair", nothing, |n| each(n, |i| format!("1 ip link add a{i} type veth peer name b{i}"))),
-    row(
-        "ip link del",
-        |n| each(n, |i| format!("1 ip link add d{i} type dummy")),
-        |n| each(n, |i| format!("1 ip link del d{i}")),
-    ),
-    row(
-        "ip link set up",
-        |n| each(n, |i| format!("1 ip link add d{i} type dummy")),
-        |n| each(n, |i| format!("1 ip link set d{i} up")),
-    ),
-    row(
-        "ip link set master",
-        |n| "1 ip link add br type bridge\n".to_owned() + &each(n, |i| format!("1 ip link add d{i} type dummy")),
-        |n| each(n, |i| format!("1 ip link set d{i} master br")),
-    ),
-    row(
-        "ip link set netns",
-        |n| "1 clone newnet\n".to_owned() + &each(n, |i| format!("1 ip link add d{i} type dummy")),
-        |n| each(n, |i| format!("1 ip link set d{i} netns 2")),
-    ),
-    row(
-        "veth into n namespaces",
-        |n| times(n / 8, "1 clone newnet") + &each(n / 8, |i| format!("1 ip link add a{i} type veth peer name b{i}")),
-        |n| each(n / 8, |i| format!("1 ip link set b{i} netns {}", nr(i))),
-    ),
-    row("ip addr add to one device", nothing, |n| {
-        each(n, |i| format!("1 ip addr add 10.{}.{}.{}/32 dev eth0", i >> 16 & 255, i >> 8 & 255, i & 255))
-    }),
-    row("ip addr add of one subnet", nothing, |n| {
-        each(n, |i| {
-            format!("1 ip addr add 10.{}.{}.{}/8 dev eth0", (i + 1) >> 16 & 255, (i + 1) >> 8 & 255, (i + 1) & 255)
-        })
-    }),
-    row(
-        "ip addr del",
-        |n| each(n, |i| format!("1 ip addr add 10.{}.{}.{}/32 dev eth0", i >> 16 & 255, i >> 8 & 255, i & 255)),
-        |n| each(n, |i| format!("1 ip addr del 10.{}.{}.{}/32 dev eth0", i >> 16 & 255, i >> 8 & 255, i & 255)),
-    ),
-    row("ip addr add of IPv6", nothing, |n| {
-        each(n, |i| format!("1 ip addr add fd00::{:x}:{:x}/128 dev eth0", i >> 16, i & 0xffff))
-    }),
-    row("ip link show", |n| each(n, |i| format!("1 ip link add d{i} type dummy")), |_| "1 ip link show\n".to_owned()),
-    row(
-        "read proc/net/dev",
-        |n| each(n, |i| format!("1 ip link add d{i} type dummy")),
-        |_| "1 read proc/1/net/dev\n".to_owned(),
-    ),
-    row(
-        "stat of each of sys/net/ipv4/conf",
-        |n| each(n, |i| format!("1 ip link add d{i} type dummy")),
-        |n| each(n, |i| format!("1 read proc/sys/net/ipv4/conf/d{i}/forwarding")),
-    ),
-    row(
-        "read kernel/ns/net/…/dev_base_head/<each>",
-        |n| each(n, |i| format!("1 ip link add d{i} type dummy")),
-        |n| each(n, |i| format!("1 stat kernel/ns/net/4026531833/dev_base_head/d{i}")),
-    ),
-    row("bind", |n| format!("1 prlimit nofile {0}:{0}\n", n + 10), |n| each(n, |i| format!("1 bind unix @s{i}"))),
-    row(
-        "bind of ports",
-        |n| format!("1 prlimit nofile {0}:{0}\n", n + 10),
-        |n| each(n, |i| format!("1 bind tcp 127.0.{}.{}:80", i >> 8 & 255, i & 255)),
-    )
-    .at_most(60_000),
-    row(
-        "bind of automatic ports",
-        |n| format!("1 prlimit nofile {0}:{0}\n", n + 10),
-        |n| times(n, "1 bind tcp 127.0.0.1:0"),
-    )
-    .at_most(20_000),
-    row(
-        "connect",
-        |n| format!("1 prlimit nofile {0}:{0}\n1 bind unix @s\n", n + 10),
-        |n| times(n, "1 connect unix @s"),
-    ),
-    row(
-        "read proc/net/unix",
-        |n| format!("1 prlimit nofile {0}:{0}\n", n + 10) + &each(n, |i| format!("1 bind unix @s{i}")),
-        |_| "1 read proc/1/net/unix\n".to_owned(),
-    ),
 ];
