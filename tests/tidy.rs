@@ -68,7 +68,8 @@ fn bare(text: &str) -> String {
 fn layers_name_only_what_is_below_them() {
     let mut breaches = Vec::new();
     for (path, text) in sources() {
-        let code = bare(&text);
+        // Asking whether a panic is under way makes no thread.
+        let code = bare(&text).replace("std::thread::panicking()", "");
         for (folder, words) in FORBIDDEN.iter().filter(|(folder, _)| path.starts_with(folder)) {
             for word in words.iter().filter(|word| code.contains(**word)) {
                 breaches.push(format!("{} ({folder}) names {word}", path.display()));
@@ -120,10 +121,7 @@ fn is_open(module: &str) -> bool {
 /// What a `match` names one by one, so that the compiler shows each place that a new one needs.
 const NAMED: &[&str] = &["AnyCall::", "LabCall::", "Syscall::", "NsType::"];
 /// Files below src that may take the rest of the calls together, and why.
-const TOGETHER: &[(&str, &str)] = &[
-    ("fuse/write.rs", "attach is the one call that is about the process that writes"),
-    ("syscall/memory.rs", "calls that are not named add nothing"),
-];
+const TOGETHER: &[(&str, &str)] = &[("fuse/write.rs", "attach is the one call that is about the process that writes")];
 
 #[test]
 fn no_arm_takes_the_rest_of_calls_or_kinds() {
