@@ -52,6 +52,18 @@ impl Numbers {
         self.past.get(&lab).copied()
     }
 
+    /// A path of the machine as the lab has it: below `/proc` processes have other numbers, those that are gone too.
+    pub fn lab_path(&self, path: &str) -> String {
+        let lab = |name: &str| {
+            let (number, rest) = name.split_once(' ').map_or((name, None), |(number, rest)| (number, Some(rest)));
+            let real = number.parse::<i32>().ok();
+            let found = self.past.iter().find(|(_, past)| Some(**past) == real).map(|(lab, _)| lab.to_string());
+            let number = found.unwrap_or_else(|| number.to_owned());
+            rest.map_or(number.clone(), |rest| format!("{number} {rest}"))
+        };
+        path.split('/').map(lab).collect::<Vec<_>>().join("/")
+    }
+
     fn real_or_unused(&self, lab: i32) -> i32 {
         self.real(lab).unwrap_or(UNUSED)
     }

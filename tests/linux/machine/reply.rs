@@ -30,7 +30,8 @@ impl Machine {
             Answer::Word => worker.read_u32(0).to_string(),
             Answer::Text => {
                 let length = usize::try_from(result - 1).unwrap_or(0);
-                String::from_utf8_lossy(&worker.read_data(0, length)).into_owned()
+                let text = String::from_utf8_lossy(&worker.read_data(0, length)).into_owned();
+                if text.starts_with("/proc/") { self.numbers.lab_path(&text) } else { text }
             }
             Answer::Waitid => waitid_text(worker, lab),
             Answer::Action(signo) => action_text(worker, signo, &prepared.sharers),

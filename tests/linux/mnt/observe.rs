@@ -116,9 +116,9 @@ fn compare(pair: &mut Pair, is_end: bool) -> Result<(), String> {
         if !seen.insert((ns, root)) {
             continue;
         }
-        compare_mountinfo(&pair.k, task, real, &mut moment)?;
+        compare_mountinfo(&pair.k, &pair.machine.numbers, task, real, &mut moment)?;
         if is_end {
-            compare_others(&pair.k, task, real)?;
+            compare_others(&pair.k, &pair.machine.numbers, task, real)?;
             compare_files(&pair.k, task, real)?;
         }
     }
@@ -158,8 +158,15 @@ impl Known {
     }
 }
 
-fn compare_mountinfo(k: &Kernel, task: TaskId, real: i32, moment: &mut Moment) -> Result<(), String> {
-    let (lab, there) = (lab_text(k, task, "mountinfo"), real_text(real, "mountinfo"));
+fn compare_mountinfo(
+    k: &Kernel,
+    numbers: &Numbers,
+    task: TaskId,
+    real: i32,
+    moment: &mut Moment,
+) -> Result<(), String> {
+    let lab = lab_text(k, task, "mountinfo");
+    let there = real_text(real, "mountinfo").map(|text| with_lab_numbers(&text, numbers));
     let same = match (&lab, &there) {
         (Ok(lab), Ok(there)) => {
             lab.lines().count() == there.lines().count()
@@ -175,9 +182,10 @@ fn compare_mountinfo(k: &Kernel, task: TaskId, real: i32, moment: &mut Moment) -
 }
 
 /// `mounts` and `mountstats`, which have no numbers.
-fn compare_others(k: &Kernel, task: TaskId, real: i32) -> Result<(), String> {
+fn compare_others(k: &Kernel, numbers: &Numbers, task: TaskId, real: i32) -> Result<(), String> {
     for file in ["mounts", "mountstats"] {
-        let [lab, there] = [lab_text(k, task, file), real_text(real, file)].map(|text| text.map(without_the_bottom));
+        let there = real_text(real, file).map(|text| with_lab_numbers(&text, numbers));
+        let [lab, there] = [lab_text(k, task, file), there].map(|text| text.map(without_the_bottom));
         if lab != there {
             return Err(format!("task {}: {file}: lab {lab:?}, machine {there:?}", k.task_nr(task)));
         }
@@ -194,10 +202,9 @@ fn compare_links(k: &Kernel, numbers: &Numbers, task: TaskId, real: i32) -> Resu
     for link in ["cwd", "root"] {
         let nr = k.task_nr(task);
         let lab = lab_file(k, &format!("proc/{nr}/{link}"), true);
-        let lab = lab.map(|text| with_real_numbers(&String::from_utf8_lossy(&text), numbers));
-        let lab = lab.map_err(|error| error.errno);
+        let lab = lab.map(|text| String::from_utf8_lossy(&text).into_owned()).map_err(|error| error.errno);
         let there = fs::read_link(format!("/proc/{real}/{link}"));
-        let there = there.map(|path| path.to_string_lossy().into_owned()).map_err(errno_of);
+        let there = there.map(|path| numbers.lab_path(&path.to_string_lossy())).map_err(errno_of);
         if lab != there {
             return Err(format!("task {nr}: {link}: lab {lab:?}, machine {there:?}"));
         }
@@ -205,16 +212,17 @@ fn compare_links(k: &Kernel, numbers: &Numbers, task: TaskId, real: i32) -> Resu
     Ok(())
 }
 
-/// A path below `/proc` as the machine has it, where a process has another number.
-fn with_real_numbers(path: &str, numbers: &Numbers) -> String {
-    let is_below_proc = path.starts_with("/proc/");
-    let real = |name: &str| {
-        let (name, rest) =
-            name.split_once(' ').map_or((name, String::new()), |(name, rest)| (name, format!(" {rest}")));
-        let number = name.parse().ok().and_then(|number| numbers.past_real(number));
-        number.filter(|_| is_below_proc).map_or(format!("{name}{rest}"), |number| format!("{number}{rest}"))
+/// The text of a list of mounts of the machine as the lab has it.
+fn with_lab_numbers(text: &str, numbers: &Numbers) -> String {
+    let word = |is_of_proc: bool, word: &str| match word.starts_with("/proc/") || is_of_proc && word.starts_with('/') {
+        true => numbers.lab_path(word),
+        false => word.to_owned(),
     };
-    path.split('/').map(real).collect::<Vec<_>>().join("/")
+    let line = |line: &str| {
+        let is_of_proc = line.contains(" - proc ");
+        line.split(' ').map(|one| word(is_of_proc, one)).collect::<Vec<_>>().join(" ")
+    };
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn errno_of(error: std::io::Error) -> Errno {
