@@ -10,7 +10,7 @@ use crate::kernel::ns::{ENTRIES, NsEntry, NsState, NsType, SLOTS, Slot, Source};
 use crate::kernel::table::Id;
 use crate::kernel::task::{COMM_MAX, TaskState};
 
-/// All tasks, namespaces and nsproxies. Rows name each other by [`Row`].
+/// All tasks, namespaces and nsproxies. Rows name each other by `Row`.
 #[derive(Debug)]
 pub struct Census {
     /// By inum.

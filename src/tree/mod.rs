@@ -1,7 +1,7 @@
 //! Layer 1b: the lab's file tree, a read-only view of a [`Kernel`]: names, attributes, rights and content of every
 //! file. It knows neither FUSE nor locks and never changes a kernel.
 //!
-//! Files come in families ([`family`]): `fixed` for those that belong to no object, `proc::pid` for those of a task,
+//! Files come in families (`family`): `fixed` for those that belong to no object, `proc::pid` for those of a task,
 //! `structs` for the objects of the kernel, and so on. Most families are a table. `ctl/` is not here: the names of its files are the verbs of a higher
 //! layer, see `crate::lab`.
 
