@@ -37,7 +37,7 @@ pub const REASONS: &[(&str, &str, &str)] = &[
         "the limits are too low for it, as on Linux",
     ),
     ("syscall/timens.rs", "the file position is {}, not 0", "only pwrite(2) gets there: the position does not move"),
-    ("syscall/mod.rs", "the task is gone", "only a control file of a mount, open across a death, gets there"),
+    ("syscall/dispatch.rs", "the task is gone", "only a control file of a mount, open across a death, gets there"),
     (
         "syscall/hostname.rs",
         "the task is dead and has no namespaces",
