@@ -179,32 +179,33 @@ pub fn is_journal(text: &[u8]) -> bool {
     text.starts_with(HEADER.as_bytes())
 }
 
-/// What of a journal is whole.
+/// What of a journal is whole. A line that was cut is the last one and has no end, or the blanks that kept room for it
+/// follow.
 ///
 /// # Errors
-/// The number of a line that is damaged though whole ones follow.
+/// The number of a line that is damaged otherwise.
 pub fn whole(text: &[u8]) -> std::result::Result<Whole, usize> {
     let mut whole = Whole { len: 0, lines: 0, is_torn: false };
     for (number, line) in (1..).zip(text.split_inclusive(|&byte| byte == b'\n')) {
-        if whole.is_torn {
-            if is_whole(number, line) {
-                return Err(usize::try_from(whole.lines + 1).unwrap_or(usize::MAX));
-            }
-        } else if is_whole(number, line) {
-            whole.len += line.len();
-            whole.lines = number;
-        } else if text[whole.len..].iter().all(|&byte| byte == b'\n') {
+        if !is_whole(number, line) {
             break;
-        } else {
-            whole.is_torn = true;
         }
+        whole.len += line.len();
+        whole.lines = number;
+    }
+    let rest = &text[whole.len..];
+    let cut = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+    let blanks = &rest[cut..];
+    whole.is_torn = cut > 0;
+    if blanks.iter().any(|&byte| byte != b'\n') || whole.is_torn && blanks.len() == 1 {
+        return Err(usize::try_from(whole.lines + 1).unwrap_or(usize::MAX));
     }
     Ok(whole)
 }
 
 /// What to say of a damaged line.
 pub fn damaged(line: usize) -> String {
-    format!("line {line} of the journal is damaged: whole lines follow it")
+    format!("line {line} of the journal is damaged, not only cut: boot from the lines before it")
 }
 
 fn is_whole(number: u64, line: &[u8]) -> bool {
@@ -272,7 +273,10 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(whole(text.replace("setsid", "setsix").as_bytes()), Err(2));
         let without: String = text.split_inclusive('\n').enumerate().filter(|(n, _)| *n != 1).map(|(_, l)| l).collect();
-        assert!(whole(without.as_bytes()).unwrap().is_torn);
+        assert_eq!(whole(without.as_bytes()), Err(2));
+        let last = text.len() - 1;
+        assert_eq!(whole(text.replacen("\n= 0 1 clone", "\r= 0 1 clone", 1).as_bytes()), Err(2));
+        assert_eq!(whole([&text[..last], "0\n"].concat().as_bytes()), Err(4));
     }
 
     #[test]

@@ -127,11 +127,11 @@ struct Limits {
 /// # Errors
 /// The file cannot be read, or one of its lines fails; the journal cannot be written.
 fn boot_lab(file: Option<&Path>, limits: Limits, journal: Option<Journal>) -> Result<Lab, Box<dyn Error>> {
-    let mut kernel = Kernel::boot();
-    let tasks = limits.tasks.unwrap_or(kernel.threads_max);
-    kernel.memory.max = limits.memory.unwrap_or(kernel.memory.max);
+    let kernel = Kernel::boot();
+    let tasks = limits.tasks.or(Some(kernel.threads_max));
+    let memory = limits.memory.or(Some(kernel.memory.max));
     let lab = Lab::new(kernel).with_journal(journal);
-    Booting(&lab).set(&Setup::Limits { tasks })?;
+    Booting(&lab).set(&Setup::Limits { tasks, memory })?;
     boot_on(&mut Booting(&lab), file)?;
     Ok(lab)
 }

@@ -244,11 +244,12 @@ fn serve(args: &Args, options: &Options) -> Outcome {
 
 /// A lab in the state that its journal has come to, which goes on. Its own lines are not noted again.
 fn resumed(args: &Args, file: &Path) -> Result<Lab, Box<dyn std::error::Error>> {
-    let lab = boot_lab(Some(file), Limits { memory: args.max_memory, ..Limits::default() }, None)?;
+    let lab = boot_lab(Some(file), Limits::default(), None)?;
     let journal = Journal::resume(file, sync(args)).map_err(|error| no_journal(file, &error))?;
     let lab = lab.with_journal(Some(journal));
-    if let Some(tasks) = args.max_tasks {
-        Booting(&lab).set(&Setup::Limits { tasks })?;
+    let (tasks, memory) = (args.max_tasks, args.max_memory);
+    if tasks.is_some() || memory.is_some() {
+        Booting(&lab).set(&Setup::Limits { tasks, memory })?;
     }
     Ok(lab)
 }

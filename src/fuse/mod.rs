@@ -8,6 +8,8 @@ mod answer;
 mod card;
 mod connection;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod handle;
 mod inode;
 mod ioctl;

@@ -16,9 +16,11 @@ mod boot;
 pub mod fault;
 pub mod viewers;
 
+use std::any::Any;
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::control::{self, lex::quote};
@@ -51,6 +53,8 @@ pub struct Lab {
     disk: Option<Arc<File>>,
     /// Until when real time has moved the clock of the lab, if it does.
     ticked: Option<Mutex<Instant>>,
+    /// What a panic said in the midst of a change: the kernel is half-made since then.
+    panic: OnceLock<String>,
     pub faults: Faults,
     pub viewers: Viewers,
 }
@@ -64,6 +68,7 @@ impl Lab {
             settled: AtomicU64::default(),
             disk: None,
             ticked: None,
+            panic: OnceLock::new(),
             faults: Faults::default(),
             viewers: Viewers::default(),
         }
@@ -93,7 +98,8 @@ impl Lab {
     /// # Errors
     /// EIO once a writer has panicked.
     pub fn kernel_mut(&mut self) -> Result<&mut Kernel> {
-        self.kernel.get_mut().map_err(|_| broken())
+        self.check_whole()?;
+        Ok(self.kernel.get_mut().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Looks at the kernel.
@@ -101,7 +107,8 @@ impl Lab {
     /// # Errors
     /// EIO once a writer has panicked: a half-made kernel is never shown.
     pub fn read<T>(&self, look: impl FnOnce(&Kernel) -> T) -> Result<T> {
-        let kernel = self.kernel.read().map_err(|_| broken())?;
+        let kernel = self.kernel.read().unwrap_or_else(PoisonError::into_inner);
+        self.check_whole()?;
         if let Some(ticked) = &self.ticked {
             kernel.clock.run_ahead(passed(*lock(ticked)));
         }
@@ -153,23 +160,40 @@ impl Lab {
             return Ok(());
         }
         if let Err(error) = file.sync_data() {
-            return Err(lock(&self.writers).as_mut().map_or_else(broken, |journal| journal.fail(&error)));
+            let gone = || err!(EIO, "the journal is gone");
+            return Err(lock(&self.writers).as_mut().map_or_else(gone, |journal| journal.fail(&error)));
         }
         self.settled.fetch_max(noted, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Does something as the one writer, the clock moved on to where it is now.
+    /// Does something as the one writer, the clock moved on to where it is now. A panic in it, which is an error of ours,
+    /// leaves a kernel that nobody may see: all that comes later gets EIO. The journal says nothing of it, so that a lab
+    /// which boots with it is as this one was before.
     fn writer<T, E: From<Error>>(
         &self,
         act: impl FnOnce(&mut Kernel, Option<&mut Journal>) -> std::result::Result<T, E>,
     ) -> (std::result::Result<T, E>, Vec<Change>) {
-        let Ok(mut journal) = self.writers.lock() else { return (Err(broken().into()), Vec::new()) };
-        let Ok(mut kernel) = self.kernel.write() else { return (Err(broken().into()), Vec::new()) };
-        let ticked = self.tick(&mut kernel, journal.as_mut()).map_err(E::from);
-        let result = ticked.and_then(|()| act(&mut kernel, journal.as_mut()));
+        let mut journal = lock(&self.writers);
+        let mut kernel = self.kernel.write().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = self.check_whole() {
+            return (Err(error.into()), Vec::new());
+        }
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            self.tick(&mut kernel, journal.as_mut())?;
+            act(&mut kernel, journal.as_mut())
+        }));
         self.noted.store(journal.as_ref().map_or(0, Journal::lines), Ordering::Relaxed);
-        (result, kernel.changes.take())
+        match done {
+            Ok(result) => (result, kernel.changes.take()),
+            Err(panic) => (Err(broken(self.panic.get_or_init(|| words_of(&*panic))).into()), Vec::new()),
+        }
+    }
+
+    /// # Errors
+    /// EIO: a writer has panicked.
+    fn check_whole(&self) -> Result<()> {
+        self.panic.get().map_or(Ok(()), |panic| Err(broken(panic)))
     }
 
     /// Real time enters as a call of its own.
@@ -225,6 +249,54 @@ fn now() -> Instant {
     Instant::now()
 }
 
-fn broken() -> Error {
-    err!(EIO, "the simulated kernel stopped at an internal error: unmount this lab and mount a new one")
+fn broken(panic: &str) -> Error {
+    err!(
+        EIO,
+        "the simulated kernel stopped at an internal error, {}: unmount this lab and mount a new one",
+        panic.to_owned()
+    )
+}
+
+/// What a panic says.
+fn words_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a panic").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::errno::Errno;
+    use crate::journal::Sync;
+    use crate::script::run::run_boot_file;
+    use crate::script::{Call, Machine};
+
+    fn clone(lab: &Lab) -> Result<Vec<u8>> {
+        Booting(lab).call(1, &Call::new("clone", Vec::new())?)
+    }
+
+    #[test]
+    fn a_panic_in_a_change_shows_nobody_a_half_made_kernel_and_leaves_the_journal_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("journal.lab");
+        let journal = Journal::create(&file, Sync::Kernel).unwrap();
+        let lab = Lab::new(Kernel::boot()).with_journal(Some(journal));
+        clone(&lab).unwrap();
+        let before = lab.read(|k| format!("{k:?}")).unwrap();
+        let setup = Setup::Limits { tasks: Some(7), memory: None };
+        let half = lab.set(&setup, |k| {
+            k.threads_max = 7;
+            if k.threads_max == 7 {
+                panic!("index out of bounds");
+            }
+            Ok(())
+        });
+        for error in [half.unwrap_err(), clone(&lab).unwrap_err(), lab.read(|_| ()).unwrap_err()] {
+            assert!(error.errno == Errno::EIO && error.reason().contains("index out of bounds"), "{error}");
+        }
+        drop(lab);
+        let again = Lab::new(Kernel::boot());
+        run_boot_file(&mut Booting(&again), &file).unwrap();
+        assert_eq!(again.read(|k| format!("{k:?}")).unwrap(), before);
+    }
 }

@@ -141,7 +141,7 @@ fn ipc_bytes(ipc: &IpcNamespace) -> usize {
 mod tests {
     use super::*;
     use crate::errno::Errno;
-    use crate::script::Session;
+    use crate::script::{Machine, Session, Setup};
 
     fn run(k: &mut Kernel, line: &str) -> Result<(), Errno> {
         Session::default().batch(k, line.as_bytes()).1.map(drop).map_err(|error| error.errno)
@@ -174,6 +174,21 @@ mod tests {
             assert!(ended == Some(Errno::ENOMEM) && !over, "{line}: {ended:?}");
             run(&mut k, "1 read proc/meminfo\n1 kill 2 SIGKILL\n1 wait 2").unwrap();
         }
+    }
+
+    /// Programs of the host make them, by files of the mount.
+    #[test]
+    fn cgroups_end_at_the_limit_and_are_killed_and_thawed_beyond_it() {
+        let mut k = kernel_with_room(1 << 16);
+        let refused = (0..2_000).find_map(|number| {
+            let path = format!("cgroup/{number}").into_bytes();
+            k.set(&Setup::Mkdir { path, mode: 0o755 }).err()
+        });
+        assert_eq!(refused.map(|error| error.errno), Some(Errno::ENOMEM));
+        let write = |path: &str| Setup::Write { path: path.into(), opened: None, pos: 0, bytes: b"1".into() };
+        k.memory.max = 1;
+        k.set(&write("cgroup/0/cgroup.freeze")).unwrap();
+        k.set(&Setup::Rmdir { path: b"cgroup/1".into() }).unwrap();
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! Counted references. A [`Held`] is one reference that counts; it cannot be copied, and only [`Table::hold`] makes it
 //! and [`Table::release`] eats it, so that a count is the number of live `Held` values by construction.
 //! A bare [`Id`] is a name and counts nothing.
+//!
+//! In debug builds a `Held` that goes out of scope panics: the count would stay too high for ever. Only those in a table
+//! go with it, and a [`Forever`] with the kernel.
+
+use std::mem::{self, ManuallyDrop};
 
 use super::table::{Id, Table};
 
@@ -9,6 +14,9 @@ use super::table::{Id, Table};
 #[must_use = "a counted reference has to be stored or released"]
 pub struct Held<T>(Id<T>);
 
+/// One that lasts as long as the kernel and is never released.
+pub type Forever<T> = ManuallyDrop<Held<T>>;
+
 impl<T> Held<T> {
     pub fn id(&self) -> Id<T> {
         self.0
@@ -16,7 +24,41 @@ impl<T> Held<T> {
 
     /// The same reference, to the object as a `U`: for those who know that it is one.
     pub(super) fn cast<U>(self) -> Held<U> {
-        Held(self.0.cast())
+        Held(self.into_id().cast())
+    }
+
+    /// Ends the reference without [`Held`]'s drop, for who counts it.
+    fn into_id(self) -> Id<T> {
+        let id = self.0;
+        mem::forget(self);
+        id
+    }
+}
+
+#[cfg(debug_assertions)]
+impl<T> Drop for Held<T> {
+    fn drop(&mut self) {
+        assert!(teardown::is_on() || std::thread::panicking(), "{:?} is dropped and not released", self.0);
+    }
+}
+
+/// Whether this thread drops a whole table, with the references in it.
+#[cfg(debug_assertions)]
+pub(super) mod teardown {
+    use std::cell::Cell;
+
+    thread_local! {
+        static DEPTH: Cell<u32> = const { Cell::new(0) };
+    }
+
+    pub fn is_on() -> bool {
+        DEPTH.get() > 0
+    }
+
+    pub fn during(drop: impl FnOnce()) {
+        DEPTH.set(DEPTH.get() + 1);
+        drop();
+        DEPTH.set(DEPTH.get() - 1);
     }
 }
 
@@ -41,8 +83,47 @@ impl<T: Counted> Table<T> {
     /// Drops one reference; the object itself when that was the last one, for the caller to tear down.
     #[must_use = "the last reference hands over the object, which holds references of its own"]
     pub fn release(&mut self, held: Held<T>) -> Option<T> {
-        let count = self[held.0].count();
+        let id = held.into_id();
+        let count = self[id].count();
         *count -= 1;
-        if *count == 0 { self.remove(held.0) } else { None }
+        if *count == 0 { self.remove(id) } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Object(u32);
+
+    impl Counted for Object {
+        fn count(&mut self) -> &mut u32 {
+            &mut self.0
+        }
+    }
+
+    #[test]
+    fn the_last_reference_gives_the_object() {
+        let mut table = Table::default();
+        let first = table.insert_held(Object::default());
+        let second = table.hold(first.id());
+        assert!(table.release(first).is_none());
+        assert!(table.release(second).is_some());
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "is dropped and not released")]
+    fn a_reference_that_is_lost_panics() {
+        drop(Table::default().insert_held(Object::default()));
+    }
+
+    #[test]
+    fn references_in_a_table_go_with_it() {
+        let mut objects = Table::default();
+        let mut holders = Table::default();
+        holders.insert(objects.insert_held(Object::default()));
+        drop(holders);
     }
 }

@@ -85,6 +85,13 @@ impl<T> Default for Table<T> {
     }
 }
 
+#[cfg(debug_assertions)]
+impl<T> Drop for Table<T> {
+    fn drop(&mut self) {
+        super::refcount::teardown::during(|| self.slots.clear());
+    }
+}
+
 impl<T> Table<T> {
     pub fn insert(&mut self, value: T) -> Id<T> {
         let index = match self.free.pop() {

@@ -96,7 +96,10 @@ impl Machine for Kernel {
     /// Nobody looks at a bare kernel who could meet faults or be attached.
     fn set(&mut self, setup: &Setup) -> Result<Vec<u8>> {
         match setup {
-            Setup::Limits { tasks } => self.threads_max = *tasks,
+            Setup::Limits { tasks, memory } => {
+                self.threads_max = tasks.unwrap_or(self.threads_max);
+                self.memory.max = memory.unwrap_or(self.memory.max);
+            }
             Setup::Faults { .. } | Setup::Attach { .. } => {}
             Setup::Mkdir { .. } | Setup::Rmdir { .. } | Setup::Write { .. } | Setup::Tick { .. } => {
                 let (task, call) = setup.host_call(self)?;

@@ -27,8 +27,8 @@ pub enum Setup {
     Tick { nanos: u64 },
     /// `faults TEXT…`: what is written to `kernel/faults`.
     Faults { text: Vec<u8> },
-    /// `limits tasks=N`
-    Limits { tasks: u32 },
+    /// `limits [tasks=N] [memory=BYTES]`: what the lab may use up; `None`: as before.
+    Limits { tasks: Option<u32>, memory: Option<u64> },
     /// `attach PID HOSTPID [start=TICKS]`: only a process that started then.
     Attach { pid: i32, host_pid: u32, start: Option<u64> },
 }
@@ -49,7 +49,7 @@ const USAGES: [(&str, &str); 7] = [
     ("write", "PATH [opened=N] [pos=N] TEXT…"),
     ("tick", "NANOSECONDS"),
     ("faults", "TEXT…"),
-    ("limits", "tasks=N"),
+    ("limits", "[tasks=N] [memory=BYTES]"),
     ("attach", "PID HOSTPID [start=TICKS]"),
 ];
 
@@ -118,9 +118,12 @@ fn parse(name: &str, args: &mut Args<'_>) -> Result<Setup> {
         "tick" => Setup::Tick { nanos: args.number("NANOSECONDS")? },
         "faults" => Setup::Faults { text: args.rest().join(&b' ') },
         "limits" => {
-            let tasks = args.keyed_number("tasks=")?.ok_or_else(|| err!(EINVAL, "tasks=N is missing"))?;
-            let tasks = u32::try_from(tasks).ok().filter(|tasks| *tasks > 0);
-            Setup::Limits { tasks: tasks.ok_or_else(|| err!(EINVAL, "that many tasks are not possible"))? }
+            let (tasks, memory) = (args.keyed_number("tasks=")?, args.keyed_number("memory=")?);
+            if tasks == Some(0) || memory == Some(0) || tasks.or(memory).is_none() {
+                bail!(EINVAL, "a limit is a number from 1 on");
+            }
+            let tasks = tasks.map(u32::try_from).transpose();
+            Setup::Limits { tasks: tasks.map_err(|_| err!(EINVAL, "that many tasks are not possible"))?, memory }
         }
         _ => {
             let (pid, host_pid) = (args.number("PID")?, args.number("HOSTPID")?);
@@ -173,11 +176,40 @@ impl fmt::Display for Setup {
             }
             Setup::Tick { nanos } => write!(f, "tick {nanos}"),
             Setup::Faults { text } => write!(f, "faults {}", quote(text)),
-            Setup::Limits { tasks } => write!(f, "limits tasks={tasks}"),
+            Setup::Limits { tasks, memory } => {
+                f.write_str("limits")?;
+                tasks.map_or(Ok(()), |tasks| write!(f, " tasks={tasks}"))?;
+                memory.map_or(Ok(()), |memory| write!(f, " memory={memory}"))
+            }
             Setup::Attach { pid, host_pid, start } => {
                 write!(f, "attach {pid} {host_pid}")?;
                 start.map_or(Ok(()), |start| write!(f, " start={start}"))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::script::Machine;
+
+    fn limits(line: &str) -> Result<Setup> {
+        let words = line.split(' ').skip(1).map(|word| Word { bytes: word.into(), column: 1 });
+        Setup::new("limits", &words.collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_line_sets_both_limits_or_one() {
+        let mut k = Kernel::boot();
+        for (tasks, memory) in [(Some(7), Some(1 << 40)), (None, Some(5)), (Some(9), None)] {
+            let setup = Setup::Limits { tasks, memory };
+            assert_eq!(limits(&setup.to_string()).unwrap(), setup);
+            k.set(&setup).unwrap();
+        }
+        assert_eq!((k.threads_max, k.memory.max), (9, 5));
+        for line in ["limits", "limits tasks=0", "limits memory=0", "limits tasks=4294967296"] {
+            assert!(limits(line).is_err(), "{line}");
         }
     }
 }

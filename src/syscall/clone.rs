@@ -49,20 +49,21 @@ pub fn sys_clone(k: &mut Kernel, me: TaskId, args: &CloneArgs) -> Outcome {
         drop_copies(k, me, flags);
         return Err(refusal.into());
     }
-    let plan = plan_pid(k, me, flags, &args.set_tid);
-    let cgroup = match check_numbered(k, me, &plan, args, flags) {
-        Ok(cgroup) => cgroup,
+    let pid = plan_pid(k, me, flags, &args.set_tid);
+    let plan = match check_numbered(k, me, &pid, args, flags) {
+        Ok(plan) => plan,
         Err(refusal) => {
-            k.waste_numbers(&plan);
+            k.waste_numbers(&pid);
             drop_copies(k, me, flags);
             freeze_offsets(k, me, flags);
             return Err(refusal.into());
         }
     };
-    let child = copy_process(k, me, args, &plan, cgroup);
+    let child = copy_process(k, me, args, &plan);
     k.tasks[child].nproc_exceeded = nproc_exceeded;
-    if flags.contains(CloneFlags::PIDFD) {
-        install_pidfd(k, me, k.pid_of(child), flags.contains(CloneFlags::THREAD))?;
+    // After the child's copy of the descriptors, which has no pidfd.
+    if let Some(fd) = plan.pidfd {
+        install_pidfd(k, me, fd, k.pid_of(child), flags.contains(CloneFlags::THREAD));
     }
     let numbers = Numbers::of(k, me, k.pid_of(child));
     if flags.contains(CloneFlags::INTO_CGROUP) {
@@ -200,29 +201,43 @@ fn plan_pid(k: &Kernel, me: TaskId, flags: CloneFlags, set_tid: &[i64]) -> PidPl
     k.plan_pid(me, innermost, flags.contains(CloneFlags::NEWPID), set_tid)
 }
 
+/// What a child needs and may be missing, found before the child exists: from here on nothing fails.
+struct ClonePlan<'a> {
+    pid: &'a PidPlan,
+    cgroup: CgroupId,
+    /// The descriptor of the caller that the pidfd will have.
+    pidfd: Option<i32>,
+}
+
 /// What may fail after numbers were chosen: room for a pidfd, the cgroup the child will be in.
-fn check_numbered(k: &Kernel, me: TaskId, plan: &PidPlan, args: &CloneArgs, flags: CloneFlags) -> Result<CgroupId> {
-    plan.outcome.clone()?;
-    if flags.contains(CloneFlags::PIDFD) {
-        free_fd(k, me)?;
-    }
-    if !flags.contains(CloneFlags::INTO_CGROUP) {
-        return Ok(k.cgroup_of(me));
-    }
+fn check_numbered<'a>(
+    k: &Kernel,
+    me: TaskId,
+    pid: &'a PidPlan,
+    args: &CloneArgs,
+    flags: CloneFlags,
+) -> Result<ClonePlan<'a>> {
+    pid.outcome.clone()?;
+    let pidfd = flags.contains(CloneFlags::PIDFD).then(|| free_fd(k, me)).transpose()?;
     let moved = if flags.contains(CloneFlags::THREAD) { Moved::Thread } else { Moved::Process };
-    check_clone_into(k, me, args.cgroup.unwrap_or(-1), moved)
+    let cgroup = match flags.contains(CloneFlags::INTO_CGROUP) {
+        true => check_clone_into(k, me, args.cgroup.unwrap_or(-1), moved)?,
+        false => k.cgroup_of(me),
+    };
+    Ok(ClonePlan { pid, cgroup, pidfd })
 }
 
 /// Makes the child. Nothing here can fail.
-fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &PidPlan, cgroup: CgroupId) -> TaskId {
+fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &ClonePlan) -> TaskId {
     let flags = CloneFlags::from_bits_retain(args.flags);
+    let ClonePlan { pid, cgroup, .. } = *plan;
     let cred = copy_creds(k, me, flags);
     let nsproxy = copy_namespaces(k, me, flags, k.creds[cred.id()].user_ns.id());
     if flags.bits() & NsType::Cgroup.ops().clone_flag != 0 {
         k.set_cgroup_ns_root(k.nsproxies[nsproxy.id()].cgroup_ns(), cgroup);
     }
-    let new_pid_ns = plan.in_new_ns.then(|| k.nsproxies[nsproxy.id()].pid_ns_for_children());
-    let thread_pid = k.alloc_pid(plan, new_pid_ns);
+    let new_pid_ns = pid.in_new_ns.then(|| k.nsproxies[nsproxy.id()].pid_ns_for_children());
+    let thread_pid = k.alloc_pid(pid, new_pid_ns);
     let task = Task {
         comm: k.tasks[me].comm.clone(),
         argv: k.tasks[me].argv.clone(),

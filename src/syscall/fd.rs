@@ -170,17 +170,12 @@ fn pidfd_flags(flags: OpenFlags) -> OpenFlags {
     OpenFlags::READ | OpenFlags::WRITE | flags & (OpenFlags::NONBLOCK | OpenFlags::THREAD)
 }
 
-/// Opens a pidfd for `me`, close-on-exec (`pidfd_prepare`): its descriptor.
-///
-/// # Errors
-/// EMFILE
-pub(super) fn install_pidfd(k: &mut Kernel, me: TaskId, pid: PidId, thread: bool) -> Result<i32> {
-    let fd = free_fd(k, me)?;
+/// Opens a pidfd for `me` as descriptor `fd`, which is free; close-on-exec (`pidfd_prepare`).
+pub(super) fn install_pidfd(k: &mut Kernel, me: TaskId, fd: i32, pid: PidId, thread: bool) {
     let kind = FileKind::Pidfd { pid: k.pids.hold(pid), thread };
     let flags = if thread { OpenFlags::THREAD } else { OpenFlags::empty() };
     let file = new_file(k, me, kind, pidfd_flags(flags), None);
     install_fd(k, me, fd, file, true);
-    Ok(fd)
 }
 
 /// The file at a path; with O_CREAT in the task's own file tree it is made if it is missing.

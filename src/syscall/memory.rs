@@ -56,20 +56,81 @@ fn growth(k: &Kernel, me: TaskId, call: &Syscall) -> usize {
         Syscall::Open { .. } | Syscall::Dup { .. } | Syscall::PidfdGetfd { .. } | Syscall::Ioctl { .. } => OBJECT,
         Syscall::Mount(_) | Syscall::OpenTree { .. } | Syscall::MoveMount { .. } => MOUNT * mounts(k, me),
         Syscall::PivotRoot { .. } | Syscall::MountSetattr { .. } => MOUNT,
-        Syscall::Name(NameCall::Rmdir { .. } | NameCall::Unlink { .. }) => 0,
-        Syscall::Name(NameCall::Symlink { text, .. }) => OBJECT + text.len(),
-        Syscall::Name(_) => OBJECT,
-        Syscall::Msg(MsgCall::Snd { text, .. }) => OBJECT + usize::try_from(text.size()).unwrap_or(0),
-        Syscall::Msg(MsgCall::Get(_)) => OBJECT,
-        Syscall::Sem(SemCall::Get { nsems, .. }) => {
-            OBJECT + usize::try_from((*nsems).min(SEMS_MAX)).unwrap_or(0) * size_of::<Sem>()
-        }
-        Syscall::Sem(SemCall::Op { ops, .. }) => OBJECT + 4 * size_of::<SemOp>() * ops.len(),
+        Syscall::Name(call) => name_growth(call),
+        Syscall::Msg(call) => msg_growth(call),
+        Syscall::Sem(call) => sem_growth(call),
         Syscall::Shm(ShmCall::Get { .. } | ShmCall::At { .. }) => OBJECT,
-        Syscall::Mq(MqCall::Open(_) | MqCall::Notify { .. }) => OBJECT,
-        Syscall::Mq(MqCall::Send { text, .. }) => OBJECT + usize::try_from(text.size()).unwrap_or(0),
+        Syscall::Shm(ShmCall::Dt { .. } | ShmCall::Ctl { .. }) => 0,
+        Syscall::Mq(call) => mq_growth(call),
         // These look, change what is there, or take away.
-        _ => 0,
+        Syscall::Setns { .. }
+        | Syscall::Exit { .. }
+        | Syscall::ExitGroup { .. }
+        | Syscall::Wait { .. }
+        | Syscall::Waitid { .. }
+        | Syscall::Sigaction { .. }
+        | Syscall::Sigprocmask { .. }
+        | Syscall::Sigwaitinfo { .. }
+        | Syscall::Setsid
+        | Syscall::Setpgid { .. }
+        | Syscall::Getsid { .. }
+        | Syscall::Getpgid { .. }
+        | Syscall::Prctl(_)
+        | Syscall::Setuid { .. }
+        | Syscall::Setgid { .. }
+        | Syscall::Setreuid { .. }
+        | Syscall::Setregid { .. }
+        | Syscall::Setresuid { .. }
+        | Syscall::Setresgid { .. }
+        | Syscall::Setfsuid { .. }
+        | Syscall::Setfsgid { .. }
+        | Syscall::Capset { .. }
+        | Syscall::PtraceSeize { .. }
+        | Syscall::Reboot { .. }
+        | Syscall::Prlimit { .. }
+        | Syscall::Sethostname { .. }
+        | Syscall::Setdomainname { .. }
+        | Syscall::Close { .. }
+        | Syscall::Umount { .. }
+        | Syscall::Chroot { .. }
+        | Syscall::Chdir { .. }
+        | Syscall::Fchdir { .. }
+        | Syscall::Getcwd
+        | Syscall::ClockGettime { .. }
+        | Syscall::Readlink { .. }
+        | Syscall::Stat { .. } => 0,
+    }
+}
+
+fn name_growth(call: &NameCall) -> usize {
+    match call {
+        NameCall::Rmdir { .. } | NameCall::Unlink { .. } => 0,
+        NameCall::Symlink { text, .. } => OBJECT + text.len(),
+        NameCall::Mkdir { .. } | NameCall::Rename { .. } | NameCall::Chown { .. } => OBJECT,
+    }
+}
+
+fn msg_growth(call: &MsgCall) -> usize {
+    match call {
+        MsgCall::Get(_) => OBJECT,
+        MsgCall::Snd { text, .. } => OBJECT + usize::try_from(text.size()).unwrap_or(0),
+        MsgCall::Rcv { .. } | MsgCall::Ctl { .. } => 0,
+    }
+}
+
+fn sem_growth(call: &SemCall) -> usize {
+    match call {
+        SemCall::Get { nsems, .. } => OBJECT + usize::try_from((*nsems).min(SEMS_MAX)).unwrap_or(0) * size_of::<Sem>(),
+        SemCall::Op { ops, .. } => OBJECT + 4 * size_of::<SemOp>() * ops.len(),
+        SemCall::Ctl { .. } => 0,
+    }
+}
+
+fn mq_growth(call: &MqCall) -> usize {
+    match call {
+        MqCall::Open(_) | MqCall::Notify { .. } => OBJECT,
+        MqCall::Send { text, .. } => OBJECT + usize::try_from(text.size()).unwrap_or(0),
+        MqCall::Unlink { .. } | MqCall::Receive { .. } | MqCall::Getsetattr { .. } | MqCall::Close { .. } => 0,
     }
 }
 
@@ -79,12 +140,18 @@ fn lab_growth(call: &LabCall) -> usize {
         LabCall::Write { bytes, .. } => bytes.len(),
         LabCall::WriteAt { file, bytes, .. } if matches!(file.node.place, Place::Dentry(_)) => bytes.len(),
         LabCall::Touch { .. } | LabCall::MkdirAt { .. } => OBJECT,
-        LabCall::Ip(Ip::LinkAdd(_) | Ip::LinkSet(_) | Ip::AltnameAdd { .. } | Ip::AddrAdd(_) | Ip::NetnsSet { .. }) => {
-            2 * OBJECT
-        }
+        LabCall::Ip(call) => ip_growth(call),
         LabCall::Bind(_) | LabCall::Connect(_) => 2 * OBJECT,
-        LabCall::Ip(_) | LabCall::WriteAt { .. } | LabCall::RmdirAt { .. } => 0,
+        LabCall::WriteAt { .. } | LabCall::RmdirAt { .. } => 0,
         LabCall::Read { .. } | LabCall::Ls { .. } | LabCall::Clock { .. } | LabCall::Attach { .. } => 0,
+    }
+}
+
+fn ip_growth(call: &Ip) -> usize {
+    match call {
+        Ip::LinkAdd(_) | Ip::LinkSet(_) | Ip::AltnameAdd { .. } | Ip::AddrAdd(_) | Ip::NetnsSet { .. } => 2 * OBJECT,
+        Ip::LinkDel { .. } | Ip::LinkShow { .. } | Ip::AddrDel(_) | Ip::AddrShow { .. } => 0,
+        Ip::NetnsGet { .. } | Ip::NetnsListId => 0,
     }
 }
 

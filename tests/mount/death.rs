@@ -1,9 +1,10 @@
 //! What becomes of a lab whose daemon is stopped, killed or out of reach, and of those who use it.
 
-use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
+use std::fs::{self, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use nslab::errno::Errno;
 use nslab::fuse::{self, Health, Options, is_lab};
 use nslab::host::Lab;
 use nslab::kernel::Kernel;
+use nslab::script::Setup;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -228,6 +230,31 @@ fn an_internal_error_is_told_by_the_doctor() {
     session.join().unwrap().unwrap();
 }
 
+/// Nobody sees what a call has left half-made.
+#[test]
+fn after_an_internal_error_in_a_call_all_get_eio_and_writers_the_reason() {
+    if !has(&["fuse"]) {
+        return;
+    }
+    let (dir, _) = temporary();
+    let mounted = fuse::mount(Lab::new(Kernel::boot()), dir.path(), &Options::default()).unwrap();
+    let (point, lab) = (mounted.point().clone(), Arc::clone(mounted.lab()));
+    let session = thread::spawn(move || mounted.serve());
+    let mut control = OpenOptions::new().read(true).write(true).open(dir.path().join("ctl/1/clone")).unwrap();
+    let mut comm = fs::File::open(dir.path().join("proc/1/comm")).unwrap();
+    let setup = Setup::Limits { tasks: Some(1), memory: None };
+    let half = lab.set(&setup, |_| -> nslab::errno::Result<()> { panic!("provoked by a test") });
+    assert_eq!(half.unwrap_err().errno, Errno::EIO);
+    let eio = Some(Errno::EIO as i32);
+    assert_eq!(comm.read(&mut [0]).unwrap_err().raw_os_error(), eio);
+    assert_eq!(control.write(b"\n").unwrap_err().raw_os_error(), eio);
+    let reason = io::read_to_string(&control).unwrap();
+    assert!(reason.starts_with("EIO: ") && reason.contains("provoked by a test"), "{reason}");
+    drop((control, comm));
+    point.detach().unwrap();
+    session.join().unwrap().unwrap();
+}
+
 #[test]
 fn a_lab_in_use_is_unmounted_by_force() {
     if !has(&["fuse"]) {
@@ -308,7 +335,7 @@ fn a_daemon_without_memory_says_so_and_unmounts() {
     // Each open file keeps a line that has no end yet.
     let mut kept = Vec::new();
     let error = loop {
-        let written = fs::OpenOptions::new().write(true).open(dir.path().join("ctl/batch")).and_then(|mut file| {
+        let written = OpenOptions::new().write(true).open(dir.path().join("ctl/batch")).and_then(|mut file| {
             file.write_all(&[b'#'; WRITE])?;
             Ok(file)
         });

@@ -68,10 +68,10 @@ impl Noted {
     }
 }
 
-/// The whole kernel as text, but for the steps that only a mounted one keeps.
+/// The whole kernel as text, but for the changes and steps that only a mounted one keeps.
 fn state(lab: &Lab) -> String {
     let text = lab.read(|k| format!("{k:#?}")).unwrap();
-    let (state, _) = text.split_once("\n    trace: Trace {").unwrap();
+    let (state, _) = text.split_once("\n    changes: Changes {").unwrap();
     state.to_owned()
 }
 

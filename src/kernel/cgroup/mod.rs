@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
 use super::node::Place;
-use super::refcount::{Counted, Held};
+use super::refcount::{Counted, Forever, Held};
 use super::table::{Id, Table};
 use super::{CgroupNsId, Kernel, TaskId};
 use file::{CgroupFile, FILES};
@@ -20,7 +20,7 @@ pub type CgroupId = Id<Cgroup>;
 pub struct CgroupRoot {
     pub table: Table<Cgroup>,
     /// The static reference to the root cgroup.
-    root: Held<Cgroup>,
+    root: Forever<Cgroup>,
     /// How often a task has come into a cgroup.
     pub joins: u64,
     /// The removed cgroups that something still refers to.
@@ -147,7 +147,7 @@ impl Default for CgroupRoot {
     fn default() -> CgroupRoot {
         let mut table = Table::default();
         let root = table.insert_held(Cgroup::new(Vec::new(), None, 0o555, ROOT_OWNER));
-        CgroupRoot { table, root, joins: 0, dead: BTreeSet::new(), ns_delegate: true }
+        CgroupRoot { table, root: Forever::new(root), joins: 0, dead: BTreeSet::new(), ns_delegate: true }
     }
 }
 

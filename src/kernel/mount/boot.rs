@@ -13,7 +13,7 @@ use super::{FIRST_UNIQUE_ID, MOUNT_MAX, Vfs};
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID};
 use crate::kernel::node::Place;
 use crate::kernel::ns::{Namespace, NsType, Slot};
-use crate::kernel::refcount::Held;
+use crate::kernel::refcount::{Forever, Held};
 use crate::kernel::table::{LowestFree, Table};
 use crate::kernel::{Kernel, MntNsId, NsId, PidNsId, UserNsId};
 
@@ -88,7 +88,7 @@ impl Vfs {
             mounts,
             trees: Table::default(),
             mount_max: MOUNT_MAX,
-            nsfs,
+            nsfs: Forever::new(nsfs),
             shared_sbs: SharedSbs::new(),
             mountpoints: BTreeMap::new(),
             task_names: BTreeMap::new(),
@@ -153,7 +153,7 @@ impl Kernel {
         let sb = self.get_sb(plan);
         if fs.sharing == Sharing::Always {
             let kept = self.vfs.sbs.hold(sb.id());
-            self.vfs.kept_sbs.push(kept);
+            self.vfs.kept_sbs.push(Forever::new(kept));
         }
         let root = Site::of(self.vfs.sbs[sb.id()].root.place());
         self.new_mount(sb, &root, Some(Arc::from(source)), flags)

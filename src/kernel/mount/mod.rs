@@ -19,7 +19,7 @@ mod visible;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::node::Place;
-use super::refcount::Held;
+use super::refcount::Forever;
 use super::table::{LowestFree, Table};
 use super::{MountId, SbId, TaskId};
 use dentry::Dentry;
@@ -42,14 +42,14 @@ pub struct Vfs {
     /// `fs.mount-max`
     pub mount_max: u32,
     /// The kernel's own mount of the namespace files; in no tree.
-    pub nsfs: Held<Mount>,
+    pub nsfs: Forever<Mount>,
     pub(super) shared_sbs: SharedSbs,
     /// What is mounted on, and by which mounts.
     pub(super) mountpoints: BTreeMap<Place, BTreeSet<MountId>>,
     /// What names the tasks some of whose files in `proc` are held.
     pub(super) task_names: BTreeMap<TaskId, TaskNames>,
     /// Superblocks the kernel keeps for itself.
-    pub(super) kept_sbs: Vec<Held<SuperBlock>>,
+    pub(super) kept_sbs: Vec<Forever<SuperBlock>>,
     /// `mnt_id`s.
     pub(super) mount_ids: LowestFree,
     /// Peer group ids.
