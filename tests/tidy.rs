@@ -71,7 +71,8 @@ fn bare(text: &str) -> String {
 fn layers_name_only_what_is_below_them() {
     let mut breaches = Vec::new();
     for (path, text) in sources() {
-        let code = bare(&text);
+        // Asking whether a panic is under way makes no thread.
+        let code = bare(&text).replace("std::thread::panicking()", "");
         for (folder, words) in FORBIDDEN.iter().filter(|(folder, _)| path.starts_with(folder)) {
             for word in words.iter().filter(|word| code.contains(**word)) {
                 breaches.push(format!("{} ({folder}) names {word}", path.display()));

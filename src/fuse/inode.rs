@@ -15,6 +15,7 @@ use std::time::Duration;
 use crate::kernel::change::Change;
 use crate::kernel::node::{Node, Place, View};
 use crate::kernel::{NsId, TaskId};
+use crate::lab::Control;
 use crate::tree::{self, FileType};
 
 /// The number of the top directory (`FUSE_ROOT_ID`).
@@ -271,6 +272,10 @@ impl Inodes {
                 Change::Links(task) => table.changed(&table.links_of(task), &mut stale),
                 Change::Attrs(task) => table.changed(&table.about(task, init), &mut stale),
                 Change::AllAttrs => table.changed(&table.inodes.keys().copied().collect::<Vec<_>>(), &mut stale),
+                Change::Dead(task) => {
+                    table.changed(&table.about(task, init), &mut stale);
+                    stale.gone.extend(table.verbs_of(task));
+                }
                 Change::Gone(task) => table.gone(Subject::Task(task), &mut stale),
                 Change::NsGone(ns) => table.gone(Subject::Ns(ns), &mut stale),
             }
@@ -355,6 +360,15 @@ impl Table {
         let mut all: Vec<u64> = all.into_iter().collect();
         all.sort_by_cached_key(|ino| Reverse(self.depth(*ino)));
         stale.gone.extend(all);
+    }
+
+    /// The control files of a task. One that is open keeps its name until it is closed: its reader gets the answer.
+    fn verbs_of(&self, task: TaskId) -> Vec<u64> {
+        let is_verb = |ino: &u64| {
+            let control = self.inodes.get(ino).and_then(|inode| Control::of(inode.identity.node.place));
+            matches!(control, Some(Control::Verb(..)))
+        };
+        self.of(Subject::Task(task)).into_iter().filter(is_verb).collect()
     }
 
     /// How many directories a name is in; one of many names is below them all.

@@ -14,6 +14,8 @@ pub enum Change {
     Attrs(TaskId),
     /// As [`Change::Attrs`], of any task there is: names of users and groups, memory that several tasks share.
     AllAttrs,
+    /// As [`Change::Attrs`], of a task that has died: files that only the living have are gone.
+    Dead(TaskId),
     /// The task is reaped; all that was shown of it is gone.
     Gone(TaskId),
     /// The namespace is freed; its file is gone.

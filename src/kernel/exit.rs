@@ -70,7 +70,7 @@ impl Kernel {
         dying.pending.clear();
         self.exit_resources(task);
         self.tasks[task].state = TaskState::Zapping;
-        self.changes.note(Change::Attrs(task));
+        self.changes.note(Change::Dead(task));
         if self.is_last_of_reaper(task) {
             self.zap_pid_ns_processes(task);
             return;
@@ -209,7 +209,7 @@ impl Kernel {
             self.kill_orphaned_pgrp(leader, parent, Some(leader));
         }
         self.tasks[task].state = TaskState::Zombie;
-        self.changes.note(Change::Attrs(task));
+        self.changes.note(Change::Dead(task));
         let release = if task == leader {
             self.signals[signal].threads.len() == 1 && self.notify_parent_of_exit(task)
         } else {

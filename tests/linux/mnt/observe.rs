@@ -12,6 +12,7 @@ use nslab::kernel::{Kernel, TaskId};
 use nslab::syscall::AnyCall;
 use nslab::tree::{self, FileType, Viewer};
 
+use crate::numbers::Numbers;
 use crate::observe::{lab_file, lab_text, real_text};
 use crate::pair::Pair;
 use crate::patience::Wait;
@@ -109,7 +110,7 @@ fn compare(pair: &mut Pair, is_end: bool) -> Result<(), String> {
     for task in tasks {
         let Some(real) = pair.machine.numbers.real(pair.k.task_nr(task)) else { continue };
         if !pair.k.is_chrooted(pair.k.init.task) {
-            compare_links(&pair.k, task, real)?;
+            compare_links(&pair.k, &pair.machine.numbers, task, real)?;
         }
         let (ns, root) = (pair.k.mnt_ns_of(task), pair.k.fs_of(task).map(|fs| fs.root.path()));
         if !seen.insert((ns, root)) {
@@ -189,11 +190,12 @@ fn without_the_bottom(text: String) -> String {
     text.lines().filter(|line| !line.contains("rootfs")).collect::<Vec<_>>().join("\n")
 }
 
-fn compare_links(k: &Kernel, task: TaskId, real: i32) -> Result<(), String> {
+fn compare_links(k: &Kernel, numbers: &Numbers, task: TaskId, real: i32) -> Result<(), String> {
     for link in ["cwd", "root"] {
         let nr = k.task_nr(task);
         let lab = lab_file(k, &format!("proc/{nr}/{link}"), true);
-        let lab = lab.map(|text| String::from_utf8_lossy(&text).into_owned()).map_err(|error| error.errno);
+        let lab = lab.map(|text| with_real_numbers(&String::from_utf8_lossy(&text), numbers));
+        let lab = lab.map_err(|error| error.errno);
         let there = fs::read_link(format!("/proc/{real}/{link}"));
         let there = there.map(|path| path.to_string_lossy().into_owned()).map_err(errno_of);
         if lab != there {
@@ -201,6 +203,18 @@ fn compare_links(k: &Kernel, task: TaskId, real: i32) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A path below `/proc` as the machine has it, where a process has another number.
+fn with_real_numbers(path: &str, numbers: &Numbers) -> String {
+    let is_below_proc = path.starts_with("/proc/");
+    let real = |name: &str| {
+        let (name, rest) =
+            name.split_once(' ').map_or((name, String::new()), |(name, rest)| (name, format!(" {rest}")));
+        let number = name.parse().ok().and_then(|number| numbers.past_real(number));
+        number.filter(|_| is_below_proc).map_or(format!("{name}{rest}"), |number| format!("{number}{rest}"))
+    };
+    path.split('/').map(real).collect::<Vec<_>>().join("/")
 }
 
 fn errno_of(error: std::io::Error) -> Errno {
