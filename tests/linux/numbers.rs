@@ -52,6 +52,20 @@ impl Numbers {
         self.past.get(&lab).copied()
     }
 
+    /// A text of the machine's with the numbers of tasks that parts of paths begin with as the lab's, also of those that
+    /// are gone: places in `proc` are called so still.
+    pub fn paths_in_lab(&self, text: &str) -> String {
+        let in_lab = |part: &str| {
+            let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+            let real: Option<i32> = part[..end].parse().ok();
+            let lab = real.and_then(|real| self.past.iter().find(|(_, known)| **known == real)).map(|(lab, _)| lab);
+            lab.map_or_else(|| part.to_owned(), |lab| format!("{lab}{}", &part[end..]))
+        };
+        let mut parts = text.split('/');
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |text, part| format!("{text}/{}", in_lab(part)))
+    }
+
     fn real_or_unused(&self, lab: i32) -> i32 {
         self.real(lab).unwrap_or(UNUSED)
     }

@@ -30,7 +30,7 @@ impl Machine {
             Answer::Word => worker.read_u32(0).to_string(),
             Answer::Text => {
                 let length = usize::try_from(result - 1).unwrap_or(0);
-                String::from_utf8_lossy(&worker.read_data(0, length)).into_owned()
+                self.numbers.paths_in_lab(&String::from_utf8_lossy(&worker.read_data(0, length)))
             }
             Answer::Waitid => waitid_text(worker, lab),
             Answer::Action(signo) => action_text(worker, signo, &prepared.sharers),

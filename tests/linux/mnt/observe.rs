@@ -12,7 +12,6 @@ use nslab::kernel::{Kernel, TaskId};
 use nslab::syscall::AnyCall;
 use nslab::tree::{self, FileType, Viewer};
 
-use crate::numbers::Numbers;
 use crate::observe::{lab_file, lab_text, real_text};
 use crate::pair::Pair;
 use crate::patience::Wait;
@@ -110,15 +109,15 @@ fn compare(pair: &mut Pair, is_end: bool) -> Result<(), String> {
     for task in tasks {
         let Some(real) = pair.machine.numbers.real(pair.k.task_nr(task)) else { continue };
         if !pair.k.is_chrooted(pair.k.init.task) {
-            compare_links(&pair.k, &pair.machine.numbers, task, real)?;
+            compare_links(pair, task, real)?;
         }
         let (ns, root) = (pair.k.mnt_ns_of(task), pair.k.fs_of(task).map(|fs| fs.root.path()));
         if !seen.insert((ns, root)) {
             continue;
         }
-        compare_mountinfo(&pair.k, task, real, &mut moment)?;
+        compare_mountinfo(pair, task, real, &mut moment)?;
         if is_end {
-            compare_others(&pair.k, task, real)?;
+            compare_others(pair, task, real)?;
             compare_files(&pair.k, task, real)?;
         }
     }
@@ -158,8 +157,10 @@ impl Known {
     }
 }
 
-fn compare_mountinfo(k: &Kernel, task: TaskId, real: i32, moment: &mut Moment) -> Result<(), String> {
-    let (lab, there) = (lab_text(k, task, "mountinfo"), real_text(real, "mountinfo"));
+fn compare_mountinfo(pair: &Pair, task: TaskId, real: i32, moment: &mut Moment) -> Result<(), String> {
+    let k = &pair.k;
+    let there = real_text(real, "mountinfo").map(|text| pair.machine.numbers.paths_in_lab(&text));
+    let lab = lab_text(k, task, "mountinfo");
     let same = match (&lab, &there) {
         (Ok(lab), Ok(there)) => {
             lab.lines().count() == there.lines().count()
@@ -175,9 +176,11 @@ fn compare_mountinfo(k: &Kernel, task: TaskId, real: i32, moment: &mut Moment) -
 }
 
 /// `mounts` and `mountstats`, which have no numbers.
-fn compare_others(k: &Kernel, task: TaskId, real: i32) -> Result<(), String> {
+fn compare_others(pair: &Pair, task: TaskId, real: i32) -> Result<(), String> {
+    let k = &pair.k;
     for file in ["mounts", "mountstats"] {
-        let [lab, there] = [lab_text(k, task, file), real_text(real, file)].map(|text| text.map(without_the_bottom));
+        let there = real_text(real, file).map(|text| pair.machine.numbers.paths_in_lab(&text));
+        let [lab, there] = [lab_text(k, task, file), there].map(|text| text.map(without_the_bottom));
         if lab != there {
             return Err(format!("task {}: {file}: lab {lab:?}, machine {there:?}", k.task_nr(task)));
         }
@@ -190,31 +193,19 @@ fn without_the_bottom(text: String) -> String {
     text.lines().filter(|line| !line.contains("rootfs")).collect::<Vec<_>>().join("\n")
 }
 
-fn compare_links(k: &Kernel, numbers: &Numbers, task: TaskId, real: i32) -> Result<(), String> {
+fn compare_links(pair: &Pair, task: TaskId, real: i32) -> Result<(), String> {
+    let k = &pair.k;
     for link in ["cwd", "root"] {
         let nr = k.task_nr(task);
         let lab = lab_file(k, &format!("proc/{nr}/{link}"), true);
-        let lab = lab.map(|text| with_real_numbers(&String::from_utf8_lossy(&text), numbers));
-        let lab = lab.map_err(|error| error.errno);
+        let lab = lab.map(|text| String::from_utf8_lossy(&text).into_owned()).map_err(|error| error.errno);
         let there = fs::read_link(format!("/proc/{real}/{link}"));
-        let there = there.map(|path| path.to_string_lossy().into_owned()).map_err(errno_of);
+        let there = there.map(|path| pair.machine.numbers.paths_in_lab(&path.to_string_lossy())).map_err(errno_of);
         if lab != there {
             return Err(format!("task {nr}: {link}: lab {lab:?}, machine {there:?}"));
         }
     }
     Ok(())
-}
-
-/// A path below `/proc` as the machine has it, where a process has another number.
-fn with_real_numbers(path: &str, numbers: &Numbers) -> String {
-    let is_below_proc = path.starts_with("/proc/");
-    let real = |name: &str| {
-        let (name, rest) =
-            name.split_once(' ').map_or((name, String::new()), |(name, rest)| (name, format!(" {rest}")));
-        let number = name.parse().ok().and_then(|number| numbers.past_real(number));
-        number.filter(|_| is_below_proc).map_or(format!("{name}{rest}"), |number| format!("{number}{rest}"))
-    };
-    path.split('/').map(real).collect::<Vec<_>>().join("/")
 }
 
 fn errno_of(error: std::io::Error) -> Errno {
