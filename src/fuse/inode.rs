@@ -516,6 +516,20 @@ mod tests {
         assert_eq!(stale, Stale { attrs: [ns].into(), links: [net].into(), ..Stale::default() });
     }
 
+    #[test]
+    fn a_task_that_dies_takes_the_names_of_its_control_files_along() {
+        let inodes = Inodes::new();
+        let ctl = dir(&inodes, Control::Task(other()).place(), 77, "2");
+        let insert = |file: Control, name| {
+            let name = (ctl, OsStr::new(name), Name::Own);
+            inodes.insert(identity(file.place()), told(FileType::File, HASHED | name.1.len() as u64), name).0
+        };
+        let usage = insert(Control::TaskUsage(other()), "usage");
+        let clone = insert(Control::Verb(other(), 0), "clone.");
+        let stale = inodes.stale(&[Change::Dead(other())], init());
+        assert_eq!(stale, Stale { attrs: [ctl, usage, clone].into(), gone: vec![clone], ..Stale::default() });
+    }
+
     /// A namespace file that others lead to as well holds the directory of a task that is gone.
     #[test]
     fn what_is_gone_is_pruned_from_its_leaves() {

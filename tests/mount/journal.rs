@@ -272,7 +272,7 @@ const FILES: &[(&str, &str)] = &[
 /// Calls, writes to files and changes of cgroups, one after the other.
 fn write_at_random(lab: &Noted, mut seed: u64) {
     let mut kept: Vec<fs::File> = Vec::new();
-    for _ in 0..120 {
+    for _ in 0..200 {
         let pid = [1, 1, 2, 3, 4, 5][random(&mut seed, 6)];
         let (name, text) = FILES[random(&mut seed, FILES.len())];
         let (verb, words) = CALLS[random(&mut seed, CALLS.len())];
@@ -319,7 +319,7 @@ fn random_sessions_are_repeated() {
                 scope.spawn(move || write_at_random(lab, seed * 10 + writer));
             }
         });
-        assert!(lab.lines().len() > 50, "{}", lab.journal());
+        assert!(lab.lines().len() > 100, "{}", lab.journal());
         lab.assert_repeats();
     }
 }
