@@ -1,16 +1,19 @@
-//! Layer 3: the whole file tree of a lab: what [`tree`] shows, and `ctl/`, whose files are the verbs of [`control`].
+//! Layer 3: the whole file tree of a lab: what [`tree`] shows, and the family of `ctl/`, whose files are the verbs of
+//! [`control`].
 
+use crate::bail;
 use crate::control::{self, VERBS};
 use crate::errno::Result;
-use crate::kernel::file::{Bound, OpenFlags};
-use crate::kernel::node::{ITSELF, Node, Place, TaskDir};
+use crate::kernel::file::{About, Bound, OpenFlags};
+use crate::kernel::node::{Node, Place};
 use crate::kernel::{Kernel, TaskId};
-use crate::tree::{self, Attr, Cacheable, DirEntry, FileType, Rendering, Viewer};
-use crate::{bail, err};
+use crate::tree::{
+    self, Access, Attr, Cacheable, Eyes, Family, FileType, Files, Link, Look, Special, WriteTarget, parse_number,
+};
 
 /// A file of `ctl/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Control {
+enum Control {
     /// `ctl` itself.
     Root,
     /// `ctl/batch`
@@ -34,22 +37,17 @@ const FIRST_VERB: u16 = 2;
 const AT_TOP: [(&str, Control); 3] = [("batch", Control::Batch), ("usage", Control::Usage), ("self", Control::Own)];
 
 impl Control {
-    /// The file of `ctl/` a place stands for.
-    pub fn of(place: Place) -> Option<Control> {
-        let Place::Above { task, row } = place else { return None };
+    /// The file that row `row` of a task is, or of none.
+    fn at(task: Option<TaskId>, row: u16) -> Control {
         match (task, row) {
-            (None, 0) => Some(Control::Root),
-            (None, 1) => Some(Control::Batch),
-            (None, 2) => Some(Control::Usage),
-            (None, 3) => Some(Control::Own),
-            (None, _) => None,
-            (Some(task), 0) => Some(Control::Task(task)),
-            (Some(task), 1) => Some(Control::TaskUsage(task)),
-            (Some(task), row) => Some(Control::Verb(task, row - FIRST_VERB)),
+            (None, row) => AT_TOP.get(usize::from(row).wrapping_sub(1)).map_or(Control::Root, |(_, file)| *file),
+            (Some(task), 0) => Control::Task(task),
+            (Some(task), 1) => Control::TaskUsage(task),
+            (Some(task), row) => Control::Verb(task, row - FIRST_VERB),
         }
     }
 
-    pub fn place(self) -> Place {
+    const fn place(self) -> Place {
         let (task, row) = match self {
             Control::Root => (None, 0),
             Control::Batch => (None, 1),
@@ -62,14 +60,6 @@ impl Control {
         Place::Above { task, row }
     }
 
-    fn file_type(self) -> FileType {
-        match self {
-            Control::Root | Control::Task(_) => FileType::Directory,
-            Control::Batch | Control::Usage | Control::TaskUsage(_) | Control::Verb(..) => FileType::File,
-            Control::Own => FileType::Symlink,
-        }
-    }
-
     fn mode(self) -> u16 {
         match self {
             Control::Root | Control::Task(_) => 0o555,
@@ -79,61 +69,156 @@ impl Control {
         }
     }
 
-    /// `None`: it is no directory, or nothing in it has this name.
-    fn lookup(self, k: &Kernel, name: &[u8]) -> Option<Control> {
+    /// The task it is of.
+    fn task(self) -> Option<TaskId> {
         match self {
-            Control::Root => match AT_TOP.iter().find(|(known, _)| known.as_bytes() == name) {
-                Some((_, file)) => Some(*file),
-                None => {
-                    let number: i32 = std::str::from_utf8(name).ok()?.parse().ok()?;
-                    // Only the one way of writing it.
-                    (number.to_string().as_bytes() == name).then(|| k.find_task(number))?.map(Control::Task)
-                }
-            },
-            Control::Task(task) if name == b"usage" => k.tasks.contains(task).then_some(Control::TaskUsage(task)),
-            Control::Task(task) => files(k, task).find(|(verb, _)| verb.as_bytes() == name).map(|(_, file)| file),
-            Control::Batch | Control::Usage | Control::Own | Control::TaskUsage(_) | Control::Verb(..) => None,
-        }
-    }
-
-    /// # Errors
-    /// ENOENT: the directory is gone; ENOTDIR.
-    fn list(self, k: &Kernel) -> Result<Vec<(String, Control)>> {
-        match self {
-            Control::Root => {
-                let pids = k.namespaces[k.init.pid_ns].idr.iter();
-                let tasks = pids.filter_map(|(number, pid)| Some((number, k.pids[pid].attached.task?)));
-                let tasks = tasks.map(|(number, task)| (number.to_string(), Control::Task(task)));
-                Ok(AT_TOP.iter().map(|(name, file)| ((*name).to_owned(), *file)).chain(tasks).collect())
-            }
-            Control::Task(task) if !k.tasks.contains(task) => bail!(ENOENT, "the task of this directory is gone"),
-            Control::Task(task) => {
-                let files = files(k, task).chain([("usage", Control::TaskUsage(task))]);
-                Ok(files.map(|(name, file)| (name.to_owned(), file)).collect())
-            }
-            Control::Batch | Control::Usage | Control::Own | Control::TaskUsage(_) | Control::Verb(..) => {
-                bail!(ENOTDIR, "a control file is no directory")
-            }
-        }
-    }
-
-    /// The content; a file that makes calls has none of its own.
-    ///
-    /// # Errors
-    /// EISDIR; EINVAL: a link.
-    fn read(self, k: &Kernel) -> Result<Vec<u8>> {
-        match self {
-            Control::Root | Control::Task(_) => bail!(EISDIR, "this is a directory"),
-            Control::Own => bail!(EINVAL, "this is a symbolic link"),
-            Control::Usage => Ok(usage(|_| true)),
-            Control::TaskUsage(task) => {
-                let names: Vec<_> = files(k, task).map(|(name, _)| name).collect();
-                Ok(usage(|name| names.contains(&name)))
-            }
-            Control::Batch | Control::Verb(..) => Ok(Vec::new()),
+            Control::Task(task) | Control::TaskUsage(task) | Control::Verb(task, _) => Some(task),
+            Control::Root | Control::Batch | Control::Usage | Control::Own => None,
         }
     }
 }
+
+impl Family for Control {
+    fn is_alive(&self, k: &Kernel) -> bool {
+        self.task().is_none_or(|task| k.tasks.contains(task))
+    }
+
+    fn file_type(&self, _: &Kernel) -> Option<FileType> {
+        Some(match self {
+            Control::Root | Control::Task(_) => FileType::Directory,
+            Control::Batch | Control::Usage | Control::TaskUsage(_) | Control::Verb(..) => FileType::File,
+            Control::Own => FileType::Symlink,
+        })
+    }
+
+    fn path(&self, look: &Look<'_>) -> String {
+        let of = |task, name: &str| format!("ctl/{}{name}", look.k.task_nr(task));
+        match *self {
+            Control::Root => "ctl".to_owned(),
+            Control::Batch => "ctl/batch".to_owned(),
+            Control::Usage => "ctl/usage".to_owned(),
+            Control::Own => "ctl/self".to_owned(),
+            Control::Task(task) => of(task, ""),
+            Control::TaskUsage(task) => of(task, "/usage"),
+            Control::Verb(task, row) => of(task, &format!("/{}", VERBS[usize::from(row)].name)),
+        }
+    }
+
+    /// What belongs to a task has the owner of its `proc/<pid>`.
+    fn attr(&self, look: &Look<'_>, plain: Attr) -> Result<Attr> {
+        let nlink = if matches!(self, Control::Task(_)) { 2 } else { 1 };
+        let owned = match self.task() {
+            Some(task) => {
+                let dir = Attr { file_type: FileType::Directory, ..plain };
+                dir.of_task(look.k, task, 0o555)
+            }
+            None => plain,
+        };
+        Ok(Attr { mode: self.mode(), nlink, uid: owned.uid, gid: owned.gid, ..plain })
+    }
+
+    fn caching(&self) -> Cacheable {
+        Cacheable { name: true, attr: *self != Control::Own }
+    }
+
+    fn about(&self, _: &Look<'_>) -> About {
+        About::Itself
+    }
+
+    /// What is written to a control file is a call, not content.
+    fn write_target(&self) -> Option<WriteTarget> {
+        None
+    }
+
+    fn lookup(&self, look: &Look<'_>, name: &[u8]) -> Option<Place> {
+        let k = look.k;
+        let file = match *self {
+            Control::Root => match AT_TOP.iter().find(|(known, _)| known.as_bytes() == name) {
+                Some((_, file)) => *file,
+                None => Control::Task(k.find_task(parse_number(name)?)?),
+            },
+            Control::Task(task) if name == b"usage" => Control::TaskUsage(task),
+            Control::Task(task) => files(k, task).find(|(verb, _)| verb.as_bytes() == name)?.1,
+            Control::Batch | Control::Usage | Control::Own | Control::TaskUsage(_) | Control::Verb(..) => return None,
+        };
+        Some(file.place())
+    }
+
+    /// Every task, threads too.
+    fn list(&self, look: &Look<'_>) -> Result<Vec<(String, Place)>> {
+        let k = look.k;
+        Ok(match *self {
+            Control::Root => {
+                let pids = k.namespaces[k.init.pid_ns].idr.iter();
+                let tasks = pids.filter_map(|(number, pid)| Some((number, k.pids[pid].attached.task?)));
+                let tasks = tasks.map(|(number, task)| (number.to_string(), Control::Task(task).place()));
+                AT_TOP.iter().map(|(name, file)| ((*name).to_owned(), file.place())).chain(tasks).collect()
+            }
+            Control::Task(task) => {
+                let files = files(k, task).chain([("usage", Control::TaskUsage(task))]);
+                files.map(|(name, file)| (name.to_owned(), file.place())).collect()
+            }
+            Control::Batch | Control::Usage | Control::Own | Control::TaskUsage(_) | Control::Verb(..) => Vec::new(),
+        })
+    }
+
+    /// A file that makes calls has no content of its own.
+    fn read(&self, look: &Look<'_>) -> Result<Vec<u8>> {
+        match *self {
+            Control::Usage => Ok(usage(|_| true)),
+            Control::TaskUsage(task) => {
+                let names: Vec<_> = files(look.k, task).map(|(name, _)| name).collect();
+                Ok(usage(|name| names.contains(&name)))
+            }
+            Control::Batch | Control::Verb(..) => Ok(Vec::new()),
+            Control::Root | Control::Task(_) | Control::Own => bail!(EINVAL, "this file cannot be read"),
+        }
+    }
+
+    fn link(&self, look: &Look<'_>) -> Result<Option<Link>> {
+        let own = || Link::Relative(look.k.task_nr(look.reader).to_string().into_bytes());
+        Ok((*self == Control::Own).then(own))
+    }
+
+    fn special(&self) -> Option<Special> {
+        match *self {
+            Control::Batch => Some(Special::Batch),
+            Control::Verb(task, row) => Some(Special::Call(task, row)),
+            Control::Root | Control::Usage | Control::Own | Control::Task(_) | Control::TaskUsage(_) => None,
+        }
+    }
+
+    fn is_viewed(&self, name: &[u8]) -> bool {
+        let is_own = |(known, file): &(&str, Control)| *file == Control::Own && known.as_bytes() == name;
+        *self == Control::Root && AT_TOP.iter().any(is_own)
+    }
+
+    /// Control files are for everybody whom the host lets in.
+    fn check_access(&self, _: &Look<'_>, attr: &Attr, access: Access) -> Result<()> {
+        if access.contains(Access::WRITE) && attr.mode & 0o200 == 0 {
+            bail!(EACCES, "usage is there to be read");
+        }
+        Ok(())
+    }
+
+    /// The control files of a task go when it dies; its directory and `usage` stay until it is reaped.
+    fn check_open(&self, look: &Look<'_>, _: OpenFlags) -> Result<()> {
+        if let (Control::Verb(..), Some(task)) = (self, self.task())
+            && look.k.tasks[task].is_dead()
+        {
+            bail!(ENOENT, "the dead have no control files");
+        }
+        Ok(())
+    }
+
+    fn goes_with_life(&self) -> bool {
+        matches!(self, Control::Verb(..))
+    }
+}
+
+/// The files of the mount: those of the tree and `ctl/`.
+pub static FILES: Files =
+    Files { tops: &[("ctl", Control::Root.place())], above: |task, row| Box::new(Control::at(task, row)) };
 
 /// The control files of a task by name; the dead have none.
 fn files(k: &Kernel, task: TaskId) -> impl Iterator<Item = (&'static str, Control)> {
@@ -148,107 +233,20 @@ fn usage(is_shown: impl Fn(&str) -> bool) -> Vec<u8> {
     verbs.map(|verb| control::usage_line(verb) + "\n").collect::<String>().into_bytes()
 }
 
-/// Whether what a name leads to depends on who asks.
-pub fn is_viewed(dir: Node, name: &[u8]) -> bool {
-    match Control::of(dir.place) {
-        Some(dir) => {
-            dir == Control::Root && AT_TOP.iter().any(|(own, file)| *file == Control::Own && own.as_bytes() == name)
-        }
-        None => dir == tree::ROOT && tree::VIEWED.iter().any(|viewed| viewed.as_bytes() == name),
-    }
+/// The eyes of a task as the mount lends them: they see `ctl/` too.
+pub fn eyes(task: TaskId) -> Eyes {
+    Eyes { task, files: &FILES }
 }
 
-/// The file called `name` in a directory.
+/// Opens `node` for the host's programs.
 ///
 /// # Errors
-/// ENOENT: there is none; ENOTDIR; ESRCH: the viewer is gone.
-pub fn lookup(k: &Kernel, viewer: Viewer, dir: Node, name: &[u8]) -> Result<Node> {
-    let file = match Control::of(dir.place) {
-        Some(dir) => dir.lookup(k, name),
-        None if dir == tree::ROOT && name == b"ctl" => Some(Control::Root),
-        None => return tree::lookup(k, viewer, dir, name),
-    };
-    let file = file.ok_or_else(|| err!(ENOENT, "no {} here", String::from_utf8_lossy(name).into_owned()))?;
-    Ok(Node { view: dir.view, place: file.place() })
-}
-
-/// What a directory holds, `.` and `..` left out. `ctl/` lists every task, threads too.
-///
-/// # Errors
-/// ENOENT: the directory is gone; ENOTDIR; ESRCH: the viewer is gone.
-pub fn readdir(k: &Kernel, viewer: Viewer, dir: Node) -> Result<Vec<DirEntry>> {
-    let entry = |(name, file): (String, Control)| {
-        let place = file.place();
-        DirEntry { name, node: Node { view: dir.view, place }, file_type: file.file_type(), ino: tree::ino(k, place) }
-    };
-    match Control::of(dir.place) {
-        Some(dir) => Ok(dir.list(k)?.into_iter().map(entry).collect()),
-        None => {
-            let ctl = (dir == tree::ROOT).then(|| entry(("ctl".to_owned(), Control::Root)));
-            Ok(ctl.into_iter().chain(tree::readdir(k, viewer, dir)?).collect())
-        }
-    }
-}
-
-/// Attributes of a file. What belongs to a task has the owner of its `proc/<pid>`.
-///
-/// # Errors
-/// ENOENT: it is gone; ESRCH: the viewer is gone.
-pub fn attr(k: &Kernel, viewer: Viewer, node: Node) -> Result<Attr> {
-    let Some(file) = Control::of(node.place) else {
-        let attr = tree::attr(k, viewer, node)?;
-        let ctl = u32::from(node == tree::ROOT);
-        return Ok(Attr { nlink: attr.nlink + ctl, ..attr });
-    };
-    let owned_as = match node.task() {
-        Some(task) => Node { view: node.view, place: TaskDir::process(task).entry(ITSELF) },
-        None => tree::ROOT,
-    };
-    let owned_as = tree::attr(k, viewer, owned_as)?;
-    let nlink = if matches!(file, Control::Task(_)) { 2 } else { 1 };
-    let ino = tree::ino(k, node.place);
-    Ok(Attr { file_type: file.file_type(), mode: file.mode(), nlink, ino, ..owned_as })
-}
-
-/// Whether `viewer` may open `node` this way. Control files are for everybody whom the host lets in.
-///
-/// # Errors
-/// EACCES: writing usage; ENOENT: the task is gone; those of [`may_change`] and [`tree::may_open`].
-pub fn may_open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Result<()> {
+/// Those of [`may_change`] and [`tree::open`].
+pub fn open(k: &Kernel, eyes: Eyes, node: Node, flags: OpenFlags) -> Result<Bound> {
     if flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNC) {
         may_change(node)?;
     }
-    let Some(file) = Control::of(node.place) else { return tree::may_open(k, viewer, node, flags) };
-    if node.task().is_some_and(|task| !k.tasks.contains(task)) {
-        bail!(ENOENT, "the task of this file is gone");
-    }
-    check_makes_calls(k, file)?;
-    if flags.contains(OpenFlags::WRITE) && file.mode() & 0o200 == 0 {
-        bail!(EACCES, "usage is there to be read");
-    }
-    Ok(())
-}
-
-/// The control files of a task go when it dies; its directory and `usage` stay until it is reaped.
-///
-/// # Errors
-/// ENOENT
-fn check_makes_calls(k: &Kernel, file: Control) -> Result<()> {
-    if let Control::Verb(task, _) = file
-        && k.tasks.get(task).is_some_and(|task| task.is_dead())
-    {
-        bail!(ENOENT, "the dead have no control files");
-    }
-    Ok(())
-}
-
-/// Opens `node` for `viewer`.
-///
-/// # Errors
-/// Those of [`may_open`].
-pub fn open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Result<Bound> {
-    may_open(k, viewer, node, flags)?;
-    tree::bind(k, viewer, node, flags)
+    tree::open(k, eyes, node, flags)
 }
 
 /// Whether the host's programs may change a file or directory, rights aside.
@@ -262,80 +260,40 @@ pub fn may_change(node: Node) -> Result<()> {
     Ok(())
 }
 
-/// The whole content of an open file.
-///
-/// # Errors
-/// Those of [`tree::read_open`]; EISDIR; ESRCH: its task is gone.
-pub fn read(k: &Kernel, viewer: Viewer, file: &Bound) -> Result<Vec<u8>> {
-    take(k, viewer, file).map(Rendering::into_text)
-}
-
-/// The same, to be drawn later if it is a picture.
-///
-/// # Errors
-/// As [`read`].
-pub fn take(k: &Kernel, viewer: Viewer, file: &Bound) -> Result<Rendering> {
-    match Control::of(file.node.place) {
-        None => Rendering::take(k, viewer, file),
-        Some(_) if file.node.task().is_some_and(|task| !k.tasks.contains(task)) => bail!(ESRCH, "the task is gone"),
-        Some(control) => control.read(k).map(Rendering::Text),
-    }
-}
-
-/// The text of a link.
-///
-/// # Errors
-/// Those of [`tree::readlink`].
-pub fn readlink(k: &Kernel, viewer: Viewer, node: Node) -> Result<Vec<u8>> {
-    match Control::of(node.place) {
-        None => tree::readlink(k, viewer, node),
-        Some(Control::Own) => Ok(k.task_nr(viewer.0).to_string().into_bytes()),
-        Some(_) => bail!(EINVAL, "this is no symbolic link"),
-    }
-}
-
-/// What a cache may keep of a node.
-pub fn cacheable(node: Node) -> Cacheable {
-    match Control::of(node.place) {
-        None => tree::cacheable(node),
-        Some(file) => Cacheable { name: true, attr: file != Control::Own },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::script::Session;
 
-    fn lab() -> (Kernel, Viewer) {
+    fn lab() -> (Kernel, Eyes) {
         let mut kernel = Kernel::boot();
         let (_, result) = Session::default().batch(&mut kernel, b"1 clone\n2 exit 0\n");
         result.unwrap();
-        let viewer = Viewer(kernel.init.task);
-        (kernel, viewer)
+        let eyes = eyes(kernel.init.task);
+        (kernel, eyes)
     }
 
-    fn find(k: &Kernel, viewer: Viewer, path: &str) -> Result<Node> {
-        path.split('/').try_fold(tree::ROOT, |dir, name| lookup(k, viewer, dir, name.as_bytes()))
+    fn find(k: &Kernel, eyes: Eyes, path: &str) -> Result<Node> {
+        path.split('/').try_fold(tree::ROOT, |dir, name| tree::lookup(k, eyes, dir, name.as_bytes()))
     }
 
-    fn content(k: &Kernel, viewer: Viewer, path: &str) -> Vec<u8> {
-        let file = open(k, viewer, find(k, viewer, path).unwrap(), OpenFlags::READ).unwrap();
-        read(k, viewer, &file).unwrap()
+    fn content(k: &Kernel, eyes: Eyes, path: &str) -> Vec<u8> {
+        let file = open(k, eyes, find(k, eyes, path).unwrap(), OpenFlags::READ).unwrap();
+        tree::read_open(k, eyes, &file).unwrap()
     }
 
-    fn names(k: &Kernel, viewer: Viewer, path: &str) -> Vec<String> {
-        let dir = find(k, viewer, path).unwrap();
-        readdir(k, viewer, dir).unwrap().into_iter().map(|entry| entry.name).collect()
+    fn names(k: &Kernel, eyes: Eyes, path: &str) -> Vec<String> {
+        let dir = find(k, eyes, path).unwrap();
+        tree::readdir(k, eyes, dir).unwrap().into_iter().map(|entry| entry.name).collect()
     }
 
     #[test]
     fn a_zombie_has_no_control_file_but_usage() {
-        let (k, viewer) = lab();
-        assert_eq!(names(&k, viewer, "ctl"), ["batch", "usage", "self", "1", "2"]);
-        assert_eq!(names(&k, viewer, "ctl/2"), ["usage"]);
-        assert_eq!(find(&k, viewer, "ctl/2/clone").unwrap_err().errno, crate::errno::Errno::ENOENT);
-        assert_eq!(content(&k, viewer, "ctl/2/usage"), b"");
+        let (k, eyes) = lab();
+        assert_eq!(names(&k, eyes, "ctl"), ["batch", "usage", "self", "1", "2"]);
+        assert_eq!(names(&k, eyes, "ctl/2"), ["usage"]);
+        assert_eq!(find(&k, eyes, "ctl/2/clone").unwrap_err().errno, crate::errno::Errno::ENOENT);
+        assert_eq!(content(&k, eyes, "ctl/2/usage"), b"");
     }
 
     #[test]
@@ -343,45 +301,51 @@ mod tests {
         let task = lab().0.init.task;
         let files = [Control::Task(task), Control::TaskUsage(task), Control::Verb(task, 0), Control::Root];
         for file in files.into_iter().chain(AT_TOP.map(|(_, file)| file)) {
-            assert_eq!(Control::of(file.place()), Some(file));
+            let Place::Above { task, row } = file.place() else { panic!("{file:?}") };
+            assert_eq!(Control::at(task, row), file);
         }
     }
 
     #[test]
     fn self_leads_to_the_directory_of_the_viewer() {
-        let (k, viewer) = lab();
-        let own = find(&k, viewer, "ctl/self").unwrap();
-        assert_eq!(readlink(&k, viewer, own).unwrap(), b"1");
-        assert!(is_viewed(find(&k, viewer, "ctl").unwrap(), b"self") && is_viewed(tree::ROOT, b"proc"));
+        let (k, eyes) = lab();
+        let own = find(&k, eyes, "ctl/self").unwrap();
+        assert_eq!(tree::readlink(&k, eyes, own).unwrap(), b"1");
+        assert!(FILES.is_viewed(find(&k, eyes, "ctl").unwrap(), b"self") && FILES.is_viewed(tree::ROOT, b"proc"));
     }
 
     #[test]
     fn what_is_listed_is_found_and_has_the_type_listed() {
-        let (k, viewer) = lab();
+        let (k, eyes) = lab();
         for path in ["ctl", "ctl/1", "ctl/2"] {
-            let dir = find(&k, viewer, path).unwrap();
-            for entry in readdir(&k, viewer, dir).unwrap() {
-                assert_eq!(lookup(&k, viewer, dir, entry.name.as_bytes()).unwrap(), entry.node);
-                assert_eq!(attr(&k, viewer, entry.node).unwrap().file_type, entry.file_type, "{path}/{}", entry.name);
+            let dir = find(&k, eyes, path).unwrap();
+            for entry in tree::readdir(&k, eyes, dir).unwrap() {
+                assert_eq!(tree::lookup(&k, eyes, dir, entry.name.as_bytes()).unwrap(), entry.node);
+                assert_eq!(
+                    tree::attr(&k, eyes, entry.node).unwrap().file_type,
+                    entry.file_type,
+                    "{path}/{}",
+                    entry.name
+                );
             }
         }
     }
 
     #[test]
     fn usage_has_a_line_for_each_control_file() {
-        let (k, viewer) = lab();
-        let usage = content(&k, viewer, "ctl/1/usage");
-        assert_eq!(usage, content(&k, viewer, "ctl/usage"));
+        let (k, eyes) = lab();
+        let usage = content(&k, eyes, "ctl/1/usage");
+        assert_eq!(usage, content(&k, eyes, "ctl/usage"));
         let verbs = String::from_utf8(usage).unwrap();
         let verbs: Vec<_> = verbs.lines().map(|line| line.split(' ').next().unwrap()).collect();
-        assert_eq!([verbs, vec!["usage"]].concat(), names(&k, viewer, "ctl/1"));
+        assert_eq!([verbs, vec!["usage"]].concat(), names(&k, eyes, "ctl/1"));
     }
 
     #[test]
     fn a_number_has_one_name() {
-        let (k, viewer) = lab();
+        let (k, eyes) = lab();
         for name in ["01", "+1", "1 ", "3", ""] {
-            assert!(find(&k, viewer, &format!("ctl/{name}")).is_err(), "{name}");
+            assert!(find(&k, eyes, &format!("ctl/{name}")).is_err(), "{name}");
         }
     }
 }

@@ -13,7 +13,7 @@ use nslab::kernel::node::{Node, Place, View};
 use nslab::kernel::{Kernel, TaskId};
 use nslab::lab;
 use nslab::script::Session;
-use nslab::tree::{self, Attr, FileType, ROOT, Viewer};
+use nslab::tree::{self, Attr, Eyes, FileType, ROOT};
 
 /// A lab with what makes a difference to readers: threads, zombies, a dead leader, nested pid and user namespaces,
 /// ids without a mapping, all kinds of descriptors.
@@ -70,7 +70,7 @@ fn scene() -> Kernel {
 /// Looks at all files below a directory; `path` is for messages.
 struct Walk<'k> {
     k: &'k Kernel,
-    viewer: Viewer,
+    viewer: Eyes,
     files: usize,
     /// Do not go down into these.
     skip: &'static [&'static str],
@@ -79,17 +79,17 @@ struct Walk<'k> {
 impl Walk<'_> {
     fn dir(&mut self, path: &str, dir: Node) {
         let mut names = BTreeSet::new();
-        let entries = match lab::readdir(self.k, self.viewer, dir) {
+        let entries = match tree::readdir(self.k, self.viewer, dir) {
             // A zombie is in no network namespace.
             Err(error) if error.errno == Errno::EINVAL && path.ends_with("/net") => return,
             entries => entries.unwrap_or_else(|error| panic!("readdir {path}: {error}")),
         };
         for entry in entries {
             let path = format!("{path}/{}", entry.name);
-            let found = lab::lookup(self.k, self.viewer, dir, entry.name.as_bytes());
+            let found = tree::lookup(self.k, self.viewer, dir, entry.name.as_bytes());
             assert_eq!(found.unwrap_or_else(|e| panic!("lookup {path}: {e}")), entry.node, "{path}");
             assert!(names.insert(entry.name), "{path} is listed twice");
-            let attr = lab::attr(self.k, self.viewer, entry.node).unwrap_or_else(|e| panic!("attr {path}: {e}"));
+            let attr = tree::attr(self.k, self.viewer, entry.node).unwrap_or_else(|e| panic!("attr {path}: {e}"));
             assert_eq!(attr.file_type, entry.file_type, "{path}");
             self.files += 1;
             match attr.file_type {
@@ -132,7 +132,7 @@ impl Walk<'_> {
     }
 
     fn link(&self, path: &str, dir: Node, node: Node) {
-        let text = match lab::readlink(self.k, self.viewer, node) {
+        let text = match tree::readlink(self.k, self.viewer, node) {
             Ok(text) => String::from_utf8(text).unwrap(),
             Err(error) => {
                 assert!(matches!(error.errno, Errno::EACCES | Errno::ENOENT), "readlink {path}: {error}");
@@ -141,8 +141,8 @@ impl Walk<'_> {
         };
         assert!(!text.starts_with('/'), "{path} leaves the lab: {text}");
         if let Place::NsLink(..) = node.place {
-            let hidden = lab::lookup(self.k, self.viewer, dir, text.as_bytes()).unwrap();
-            let ino = lab::attr(self.k, self.viewer, hidden).unwrap().ino;
+            let hidden = tree::lookup(self.k, self.viewer, dir, text.as_bytes()).unwrap();
+            let ino = tree::attr(self.k, self.viewer, hidden).unwrap().ino;
             assert!(text.ends_with(&format!(":[{ino}]")), "{path} is {text} and leads to {ino}");
         }
         if path.starts_with("/kernel") {
@@ -162,7 +162,7 @@ impl Walk<'_> {
             }
         }
         names.iter().fold(ROOT, |dir, name| {
-            lab::lookup(self.k, self.viewer, dir, name.as_bytes()).unwrap_or_else(|e| panic!("{path} -> {text}: {e}"))
+            tree::lookup(self.k, self.viewer, dir, name.as_bytes()).unwrap_or_else(|e| panic!("{path} -> {text}: {e}"))
         })
     }
 }
@@ -179,7 +179,7 @@ fn leaf(path: &str) -> &str {
 }
 
 fn walk(k: &Kernel, viewer: TaskId, skip: &'static [&'static str]) -> usize {
-    let mut walk = Walk { k, viewer: Viewer(viewer), files: 0, skip };
+    let mut walk = Walk { k, viewer: lab::eyes(viewer), files: 0, skip };
     walk.dir("", ROOT);
     walk.files
 }
@@ -209,15 +209,15 @@ fn all_nodes(k: &Kernel) -> Vec<Node> {
     let mut next = 0;
     while let Some(&dir) = found.get(next) {
         next += 1;
-        if let Ok(entries) = lab::readdir(k, Viewer(k.init.task), dir) {
+        if let Ok(entries) = tree::readdir(k, lab::eyes(k.init.task), dir) {
             found.extend(entries.into_iter().map(|entry| entry.node));
         }
     }
     found
 }
 
-fn read(k: &Kernel, viewer: Viewer, node: Node) -> Result<Vec<u8>> {
-    lab::read(k, viewer, &lab::open(k, viewer, node, OpenFlags::READ)?)
+fn read(k: &Kernel, viewer: Eyes, node: Node) -> Result<Vec<u8>> {
+    tree::read_open(k, viewer, &lab::open(k, viewer, node, OpenFlags::READ)?)
 }
 
 #[test]
@@ -227,21 +227,21 @@ fn stale_nodes_give_errors() {
     let (_, result) =
         Session::default().batch(&mut k, b"1 kill -1 SIGKILL\n1 wait -1\n1 wait -1\n1 wait -1\n1 wait -1\n1 wait -1\n");
     result.unwrap();
-    let viewer = Viewer(k.init.task);
+    let viewer = lab::eyes(k.init.task);
     let mut gone = 0;
     for node in nodes {
         // What a task had keeps its attributes for those who have it open.
-        let is_gone = node.task().is_some_and(|task| !k.tasks.contains(task)) || lab::attr(&k, viewer, node).is_err();
+        let is_gone = node.task().is_some_and(|task| !k.tasks.contains(task)) || tree::attr(&k, viewer, node).is_err();
         gone += usize::from(is_gone);
         // Some directories can still be opened, which then hold nothing.
         let is_dir = read(&k, viewer, node).is_err_and(|error| error.errno == Errno::EISDIR);
-        let opened = lab::may_open(&k, viewer, node, OpenFlags::READ);
+        let opened = tree::may_open(&k, viewer, node, OpenFlags::READ);
         assert!(opened.is_err() || !is_gone || is_dir, "{node:?} is gone and can be opened");
         for errno in [
             read(&k, viewer, node).err(),
-            lab::readlink(&k, viewer, node).err(),
-            lab::readdir(&k, viewer, node).err(),
-            lab::lookup(&k, viewer, node, b"x").err(),
+            tree::readlink(&k, viewer, node).err(),
+            tree::readdir(&k, viewer, node).err(),
+            tree::lookup(&k, viewer, node, b"x").err(),
         ] {
             assert!(errno.is_some() || !is_gone, "{node:?} is gone and answers");
         }
@@ -255,7 +255,7 @@ fn a_view_shows_its_own_numbers() {
     let inner = k.find_task(2).unwrap();
     let view = |path: &[u8]| {
         let node = tree::resolve(&k, inner, View::PidNs(k.task_active_pid_ns(inner)), path, true).unwrap();
-        String::from_utf8(read(&k, Viewer(inner), node).unwrap()).unwrap()
+        String::from_utf8(read(&k, lab::eyes(inner), node).unwrap()).unwrap()
     };
     assert!(view(b"proc/self/status").contains("\nPid:\t1\nPPid:\t0\n"));
     assert!(view(b"/proc/self/status").contains("\nPid:\t2\nPPid:\t1\n"));

@@ -18,10 +18,10 @@ use crate::host::Lab;
 use crate::host::fault::Op;
 use crate::kernel::cred::OVERFLOW_ID;
 use crate::kernel::file::{Bound, OpenFlags};
-use crate::kernel::node::{Node, Place, View};
+use crate::kernel::node::{Node, View};
 use crate::kernel::{Kernel, TaskId};
-use crate::lab::{self, Control};
-use crate::tree::{self, Attr, DirEntry, FileType, Rendering, Special, Viewer};
+use crate::lab::{self, FILES};
+use crate::tree::{self, Attr, DirEntry, Eyes, FileType, Rendering, Special};
 use crate::{bail, err};
 
 /// Steps that `kernel/trace` keeps. A step costs far less than the request that made it.
@@ -96,7 +96,7 @@ impl Shared {
     /// ENOENT, and what the tree says.
     pub(super) fn lookup(&self, caller: Caller, parent: u64, name: &OsStr) -> Result<Entry> {
         let dir = self.node(parent)?;
-        let is_viewed = lab::is_viewed(dir, name.as_bytes());
+        let is_viewed = FILES.is_viewed(dir, name.as_bytes());
         let attached = if is_viewed { self.lab.viewers.viewer(caller.tid) } else { None };
         let found = self.lab.read(|k| {
             let dir = match attached.filter(|task| k.tasks.contains(*task)) {
@@ -104,14 +104,14 @@ impl Shared {
                 None => dir,
             };
             let viewer = viewer(k, dir).map_err(|_| err!(ENOENT, "the task is gone"))?;
-            let node = lab::lookup(k, viewer, dir, name.as_bytes())?;
+            let (node, attr) = find(k, viewer, dir, name.as_bytes())?;
             let kind = if is_viewed && self.lab.viewers.is_any() { Name::Viewed } else { name_kind(dir, node) };
-            self.entry(k, node, (parent, name, kind))
+            self.entry(k, node, &attr, (parent, name, kind))
         })?;
         match found {
             Err(_) if self.is_own_number(caller, name) => self.lab.read(|k| {
-                let node = lab::lookup(k, viewer(k, dir)?, dir, b"self")?;
-                self.entry(k, node, (parent, name, Name::Passing))
+                let (node, attr) = find(k, viewer(k, dir)?, dir, b"self")?;
+                self.entry(k, node, &attr, (parent, name, Name::Passing))
             })?,
             found => found,
         }
@@ -130,16 +130,15 @@ impl Shared {
     /// ENOENT, and what the tree says.
     pub(super) fn find(&self, parent: u64, name: &OsStr) -> Result<Node> {
         let dir = self.node(parent)?;
-        self.lab.read(|k| lab::lookup(k, viewer(k, dir)?, dir, name.as_bytes()))?
+        self.lab.read(|k| find(k, viewer(k, dir)?, dir, name.as_bytes()).map(|(node, _)| node))?
     }
 
-    /// Describes `node` and writes down that the kernel now knows it.
-    fn entry(&self, k: &Kernel, node: Node, name: (u64, &OsStr, Name)) -> Result<Entry> {
+    /// Describes `node` by its attributes and writes down that the kernel now knows it.
+    fn entry(&self, k: &Kernel, node: Node, attr: &Attr, name: (u64, &OsStr, Name)) -> Result<Entry> {
         let node = shared(node);
         let viewer = viewer(k, node)?;
-        let attr = lab::attr(k, viewer, node)?;
         let file_type = attr.file_type;
-        let cacheable = lab::cacheable(node);
+        let cacheable = FILES.cacheable(node);
         let floating = attr.file_type == FileType::Symlink && !cacheable.attr;
         let has_fault = self.lab.faults.is_active(node.task(), || path_in(&self.inodes.full_path(name.0), name.1));
         let is_salted = has_fault && attr.file_type == FileType::Symlink;
@@ -149,7 +148,7 @@ impl Shared {
             Name::Linked => true,
             Name::Viewed | Name::Passing => false,
         } && self.inodes.keeps_names();
-        let attr = FileAttr { size: self.size(k, node), ..host_attr(k, viewer, &attr) };
+        let attr = FileAttr { size: self.size(k, node), ..host_attr(k, viewer, attr) };
         let (nodeid, generation) = self.inodes.insert(Identity { node, salt }, told(file_type, &attr), name);
         Ok(Entry {
             nodeid,
@@ -170,7 +169,7 @@ impl Shared {
         self.lab.read(|k| {
             let viewer = viewer(k, node)?;
             let is_gone = node.task().is_some_and(|task| !k.tasks.contains(task));
-            let attr = match (lab::attr(k, viewer, node), self.inodes.told(ino)) {
+            let attr = match (tree::attr(k, viewer, node), self.inodes.told(ino)) {
                 (Ok(attr), Some(told)) if is_gone && attr.file_type != FileType::Directory => {
                     FileAttr { perm: told.mode, uid: told.uid, gid: told.gid, ..host_attr(k, viewer, &attr) }
                 }
@@ -180,17 +179,17 @@ impl Shared {
                     self.inodes.tell(ino, told(file_type, &attr));
                     attr
                 }
-                (Err(_), Some(told)) if tree::is_descriptor(node) => told_attr(told),
+                (Err(_), Some(told)) if FILES.ask(node.place, |file| file.is_told_when_gone()) => told_attr(told),
                 (Err(error), _) => return Err(error),
             };
             let has_fault = self.lab.faults.is_active(node.task(), || self.inodes.full_path(ino));
-            Ok((attr, ttl(lab::cacheable(node).attr && !has_fault && !is_gone)))
+            Ok((attr, ttl(FILES.cacheable(node).attr && !has_fault && !is_gone)))
         })?
     }
 
     /// What `stat` says of a file's size: 0 of all but the trace, whose growth tells `tail -f` to read on.
     fn size(&self, k: &Kernel, node: Node) -> u64 {
-        if tree::special(node) == Some(Special::Trace) { lock(&self.trace).update(k).end() } else { 0 }
+        if FILES.special(node) == Some(Special::Trace) { lock(&self.trace).update(k).end() } else { 0 }
     }
 
     /// # Errors
@@ -199,10 +198,10 @@ impl Shared {
         let node = self.node(ino)?;
         self.lab.faults.check(Op::Readlink, || self.inodes.full_path(ino))?;
         self.lab.read(|k| {
-            if !lab::cacheable(node).attr {
+            if !FILES.cacheable(node).attr {
                 self.inodes.link_is_read(ino);
             }
-            lab::readlink(k, viewer(k, node)?, node)
+            tree::readlink(k, viewer(k, node)?, node)
         })?
     }
 
@@ -248,12 +247,12 @@ impl Shared {
         self.lab.faults.check(Op::Open, || self.inodes.full_path(ino))?;
         let (file, opened) = self.bind(caller, node, open_flags(flags))?;
         let answer = || Mutex::new(Answer::new(0, self.results.get(node.place)));
-        let state = match (Control::of(node.place), tree::special(node)) {
-            (Some(Control::Verb(..)), _) => State::Control(answer()),
-            (Some(Control::Batch), _) => State::Batch(answer(), Mutex::default()),
-            (_, Some(Special::Faults)) => State::Faults(Mutex::default()),
-            (_, Some(Special::Trace)) => State::Stream(Mutex::default()),
-            (_, None) => State::Content(Mutex::default()),
+        let state = match FILES.special(node) {
+            Some(Special::Call(task, row)) => State::Control { task, row, answer: answer() },
+            Some(Special::Batch) => State::Batch(answer(), Mutex::default()),
+            Some(Special::Faults) => State::Faults(Mutex::default()),
+            Some(Special::Trace) => State::Stream(Mutex::default()),
+            None => State::Content(Mutex::default()),
         };
         Ok(self.handles.insert(Handle { ino, file, opened, appends: flags & libc::O_APPEND != 0, state }))
     }
@@ -277,13 +276,13 @@ impl Shared {
             self.lab.faults.check(Op::Read, || self.inodes.full_path(handle.ino))?;
         }
         match &handle.state {
-            State::Control(answer) | State::Batch(answer, _) => Ok(lock(answer).read(offset, size)),
+            State::Control { answer, .. } | State::Batch(answer, _) => Ok(lock(answer).read(offset, size)),
             State::Faults(refusal) => match &mut *lock(refusal) {
                 Some(reason) => Ok(reason.read(offset, size)),
                 None => Ok(slice(self.lab.faults.text().as_bytes(), offset, size).to_vec()),
             },
             State::Content(content) => {
-                let take = |k: &Kernel, viewer| lab::take(k, viewer, &handle.file);
+                let take = |k: &Kernel, viewer| Rendering::take(k, viewer, &handle.file);
                 let picture = self.picture(content, offset, take, Rendering::into_text, &handle)?;
                 Ok(slice(&picture, offset, size).to_vec())
             }
@@ -305,10 +304,10 @@ impl Shared {
         }
         match &handle.state {
             State::Listing(listing) => {
-                let take = |k: &Kernel, viewer| lab::readdir(k, viewer, handle.file.node);
+                let take = |k: &Kernel, viewer| tree::readdir(k, viewer, handle.file.node);
                 self.picture(listing, offset, take, |entries| entries, &handle)
             }
-            State::Content(_) | State::Stream(_) | State::Control(_) | State::Batch(..) | State::Faults(_) => {
+            State::Content(_) | State::Stream(_) | State::Control { .. } | State::Batch(..) | State::Faults(_) => {
                 bail!(ENOTDIR, "not a directory")
             }
         }
@@ -319,7 +318,7 @@ impl Shared {
         &self,
         kept: &Mutex<Option<Arc<[T]>>>,
         offset: u64,
-        take: impl FnOnce(&Kernel, Viewer) -> Result<P>,
+        take: impl FnOnce(&Kernel, Eyes) -> Result<P>,
         finish: impl FnOnce(P) -> Vec<T>,
         handle: &Handle,
     ) -> Result<Arc<[T]>> {
@@ -340,9 +339,9 @@ impl Shared {
         let node = self.node(ino)?;
         self.lab.read(|k| {
             viewer(k, node)?;
-            match node.place {
-                Place::NsFile(ns) => ioctl::answer(&k.namespaces[ns], request),
-                _ => bail!(ENOTTY, "not a namespace file"),
+            match FILES.ask(node.place, |file| file.ns()) {
+                Some(ns) => ioctl::answer(&k.namespaces[ns], request),
+                None => bail!(ENOTTY, "not a namespace file"),
             }
         })?
     }
@@ -360,6 +359,15 @@ impl Shared {
     }
 }
 
+/// The file called `name` in a directory, with its attributes. That there is none is said in few words: the kernel asks
+/// for many names that are not there.
+///
+/// # Errors
+/// ENOENT, and what the tree says.
+fn find(k: &Kernel, viewer: Eyes, dir: Node, name: &[u8]) -> Result<(Node, Attr)> {
+    tree::find(k, viewer, dir, name)?.ok_or_else(|| err!(ENOENT, "no such name here"))
+}
+
 /// The path of `name` in the directory at `dir`.
 fn path_in(dir: &[u8], name: &OsStr) -> Vec<u8> {
     let separator: &[u8] = if dir.is_empty() { b"" } else { b"/" };
@@ -370,12 +378,9 @@ fn path_in(dir: &[u8], name: &OsStr) -> Vec<u8> {
 ///
 /// # Errors
 /// ESRCH: that task is gone. ESTALE: the namespace whose file it is.
-pub(super) fn viewer(k: &Kernel, node: Node) -> Result<Viewer> {
+pub(super) fn viewer(k: &Kernel, node: Node) -> Result<Eyes> {
     let viewer = node.view.viewer().unwrap_or(k.init.task);
-    let namespace = match node.place {
-        Place::NsFile(ns) => Some(ns),
-        _ => None,
-    };
+    let namespace = FILES.ask(node.place, |file| file.ns());
     if !k.tasks.contains(viewer) {
         bail!(ESRCH, "who looks is gone");
     }
@@ -383,23 +388,21 @@ pub(super) fn viewer(k: &Kernel, node: Node) -> Result<Viewer> {
     if !namespace.is_none_or(|ns| k.namespaces.contains(ns)) {
         bail!(ESTALE, "the namespace of this file is gone");
     }
-    Ok(Viewer(viewer))
+    Ok(lab::eyes(viewer))
 }
 
 /// A namespace file is one file for all who look with the eyes of init.
 fn shared(node: Node) -> Node {
-    match node.place {
-        Place::NsFile(_) if node.view.viewer().is_none() => Node { view: View::Caller, place: node.place },
-        _ => node,
-    }
+    let is_one = node.view.viewer().is_none() && FILES.ask(node.place, |file| file.ns()).is_some();
+    if is_one { Node { view: View::Caller, ..node } } else { node }
 }
 
 /// What a name that leads from `dir` to `node` is for it.
 fn name_kind(dir: Node, node: Node) -> Name {
-    match node.place {
-        Place::NsFile(_) if dir.task().is_some() => Name::Linked,
-        Place::NsFile(_) => Name::Passing,
-        _ => Name::Own,
+    match FILES.ask(node.place, |file| file.ns()) {
+        Some(_) if dir.task().is_some() => Name::Linked,
+        Some(_) => Name::Passing,
+        None => Name::Own,
     }
 }
 
@@ -417,8 +420,8 @@ fn open_flags(flags: i32) -> OpenFlags {
 
 /// `attr` as the host shows it: owners as the viewer sees them. All times are the start of the lab's clock, so that
 /// nothing a cache holds grows old.
-fn host_attr(k: &Kernel, viewer: Viewer, attr: &Attr) -> FileAttr {
-    let user_ns = &k.namespaces[k.cred_of(viewer.0).user_ns.id()];
+fn host_attr(k: &Kernel, viewer: Eyes, attr: &Attr) -> FileAttr {
+    let user_ns = &k.namespaces[k.cred_of(viewer.task).user_ns.id()];
     let uid = user_ns.from_kuid(attr.uid).unwrap_or(OVERFLOW_ID);
     let gid = user_ns.from_kgid(attr.gid).unwrap_or(OVERFLOW_ID);
     let told = Told { file_type: attr.file_type, mode: attr.mode, uid, gid, ino: attr.ino };

@@ -35,8 +35,8 @@ pub(super) enum State {
     Stream(Mutex<u64>),
     /// A directory: its names when it was last listed from the start.
     Listing(Mutex<Option<Arc<[DirEntry]>>>),
-    /// A control file.
-    Control(Mutex<Answer>),
+    /// A control file: the task that makes the call, the row of its verb.
+    Control { task: TaskId, row: u16, answer: Mutex<Answer> },
     /// `kernel/faults`: why what was written last through this file was refused.
     Faults(Mutex<Option<Answer>>),
     /// `ctl/batch`.
@@ -103,28 +103,27 @@ impl Handles {
     }
 }
 
-/// The result of the last call on each control file, for those who open it afterwards.
+/// Results by the file they are read from.
+type Texts = BTreeMap<Place, Arc<[u8]>>;
+
+/// The result of the last call on each control file, by the task it is of, for those who open it afterwards.
 #[derive(Debug, Default)]
-pub(super) struct Results(Mutex<BTreeMap<Place, Arc<[u8]>>>);
+pub(super) struct Results(Mutex<BTreeMap<Option<TaskId>, Texts>>);
 
 impl Results {
     pub(super) fn set(&self, file: Place, text: Arc<[u8]>) {
-        lock(&self.0).insert(file, text);
+        lock(&self.0).entry(file.task()).or_default().insert(file, text);
     }
 
     /// The last result; empty if there was no call.
     pub(super) fn get(&self, file: Place) -> Arc<[u8]> {
-        lock(&self.0).get(&file).cloned().unwrap_or_default()
+        let results = lock(&self.0);
+        results.get(&file.task()).and_then(|results| results.get(&file)).cloned().unwrap_or_default()
     }
 
     /// Drops those of a task that is gone.
     pub(super) fn forget(&self, task: TaskId) {
-        let mut results = lock(&self.0);
-        let of_task = |row| Place::Above { task: Some(task), row };
-        let files = results.range(of_task(0)..=of_task(u16::MAX)).map(|(place, _)| *place);
-        for file in files.collect::<Vec<_>>() {
-            results.remove(&file);
-        }
+        lock(&self.0).remove(&Some(task));
     }
 }
 

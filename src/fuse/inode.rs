@@ -1,6 +1,6 @@
 //! The inodes the host's kernel knows, so that each can be found again when what it shows changes.
 //!
-//! The kernel calls an inode by the number its file has for users ([`tree::ino`]). Where one file is several inodes, as
+//! The kernel calls an inode by the number its file has for users ([`Files::ino`](tree::Files::ino)). Where one file is several inodes, as
 //! different tasks see it, and should two files collide, the others get numbers of their own; users see the file's.
 
 use std::cmp::Reverse;
@@ -13,10 +13,10 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::kernel::change::Change;
-use crate::kernel::node::{Node, Place, View};
+use crate::kernel::node::{Node, View};
 use crate::kernel::{NsId, TaskId};
-use crate::lab::Control;
-use crate::tree::{self, FileType};
+use crate::lab::FILES;
+use crate::tree::{self, Family, FileType};
 
 /// The number of the top directory (`FUSE_ROOT_ID`).
 pub(super) const ROOT_INO: u64 = tree::ROOT_INO;
@@ -177,7 +177,7 @@ impl Inodes {
         while let Some((parent, name)) = table.inodes.get(&at).and_then(|inode| inode.name.as_ref()) {
             at = *parent;
             // `as/<pid>` is where a view begins.
-            if matches!(table.inodes.get(&at), Some(inode) if matches!(inode.identity.node.place, Place::As(_))) {
+            if table.asks(at, |file| file.is_view_top()) {
                 at = ROOT_INO;
             }
             names.push(name.as_bytes());
@@ -293,11 +293,12 @@ impl Inode {
 impl Table {
     /// The number the kernel has or gets for an inode: the file's own unless another inode of the file has it.
     fn number(&self, identity: &Identity, file: u64) -> u64 {
-        if matches!(identity.node.place, Place::NsFile(_)) && identity.node.view == View::Caller {
+        let is_ns = FILES.ask(identity.node.place, |file| file.ns()).is_some();
+        if is_ns && identity.node.view == View::Caller {
             // An inum may be used again: then the number gets another generation.
             return file;
         }
-        let is_own = !matches!(identity.node.place, Place::NsFile(_)) && identity.salt == 0;
+        let is_own = !is_ns && identity.salt == 0;
         let mut hasher = DefaultHasher::new();
         identity.hash(&mut hasher);
         let mut ino = if is_own { file } else { HASHED | hasher.finish() >> 12 };
@@ -305,6 +306,11 @@ impl Table {
             ino = HASHED | ino.wrapping_add(1);
         }
         ino
+    }
+
+    /// Whether the file that an inode shows is so.
+    fn asks(&self, ino: u64, question: impl FnOnce(&dyn Family) -> bool) -> bool {
+        self.inodes.get(&ino).is_some_and(|inode| FILES.ask(inode.identity.node.place, question))
     }
 
     fn full_path(&self, ino: u64) -> Vec<u8> {
@@ -323,9 +329,9 @@ impl Table {
 
     /// The namespace links of `task`.
     fn links_of(&self, task: TaskId) -> Vec<u64> {
-        let is_link = |place| matches!(place, Place::NsLink(dir, _) if dir.task == task);
+        let is_of = |ino: u64| self.inodes.get(&ino).is_some_and(|inode| inode.identity.node.task() == Some(task));
         let inos = self.of(Subject::Task(task)).into_iter();
-        inos.filter(|ino| self.inodes.get(ino).is_some_and(|inode| is_link(inode.identity.node.place))).collect()
+        inos.filter(|ino| is_of(*ino) && self.asks(*ino, |file| file.is_ns_link())).collect()
     }
 
     /// All that shows `task` and all that it is the viewer of.
@@ -362,13 +368,9 @@ impl Table {
         stale.gone.extend(all);
     }
 
-    /// The control files of a task. One that is open keeps its name until it is closed: its reader gets the answer.
+    /// The files of a task that go when it dies: its control files. One that is open keeps its name until it is closed: its reader gets the answer.
     fn verbs_of(&self, task: TaskId) -> Vec<u64> {
-        let is_verb = |ino: &u64| {
-            let control = self.inodes.get(ino).and_then(|inode| Control::of(inode.identity.node.place));
-            matches!(control, Some(Control::Verb(..)))
-        };
-        self.of(Subject::Task(task)).into_iter().filter(is_verb).collect()
+        self.of(Subject::Task(task)).into_iter().filter(|ino| self.asks(*ino, |file| file.goes_with_life())).collect()
     }
 
     /// How many directories a name is in; one of many names is below them all.
@@ -383,10 +385,7 @@ impl Table {
 
 /// What `node` is gone with or changes with: the task it shows, the one that looks, its namespace.
 fn subjects(node: &Node) -> impl Iterator<Item = Subject> + use<> {
-    let ns = match node.place {
-        Place::NsFile(ns) => Some(Subject::Ns(ns)),
-        _ => None,
-    };
+    let ns = FILES.ask(node.place, |file| file.ns()).map(Subject::Ns);
     node.task().into_iter().chain(node.view.viewer()).map(Subject::Task).chain(ns)
 }
 
@@ -394,7 +393,9 @@ fn subjects(node: &Node) -> impl Iterator<Item = Subject> + use<> {
 mod tests {
     use super::*;
     use crate::kernel::Kernel;
-    use crate::kernel::node::{ITSELF, TaskDir};
+    use crate::kernel::node::{ITSELF, Place, TaskDir};
+    use crate::lab;
+    use crate::script::Session;
 
     const CTL: Place = Place::Above { task: None, row: 0 };
 
@@ -408,7 +409,7 @@ mod tests {
 
     /// The number of a file other than a namespace's.
     fn number(place: Place) -> u64 {
-        tree::ino(&Kernel::boot(), place)
+        FILES.ino(&Kernel::boot(), place)
     }
 
     fn dir(inodes: &Inodes, place: Place, parent: u64, name: &str) -> u64 {
@@ -518,16 +519,19 @@ mod tests {
 
     #[test]
     fn a_task_that_dies_takes_the_names_of_its_control_files_along() {
-        let inodes = Inodes::new();
-        let ctl = dir(&inodes, Control::Task(other()).place(), 77, "2");
-        let insert = |file: Control, name| {
-            let name = (ctl, OsStr::new(name), Name::Own);
-            inodes.insert(identity(file.place()), told(FileType::File, HASHED | name.1.len() as u64), name).0
+        let (inodes, mut k) = (Inodes::new(), Kernel::boot());
+        Session::default().batch(&mut k, b"1 clone\n").1.unwrap();
+        let task = k.find_task(2).unwrap();
+        let insert = |dir: Node, parent, name: &str| {
+            let (node, attr) = tree::find(&k, lab::eyes(k.init.task), dir, name.as_bytes()).unwrap().unwrap();
+            let told = told(attr.file_type, attr.ino);
+            (node, inodes.insert(Identity { node, salt: 0 }, told, (parent, OsStr::new(name), Name::Own)).0)
         };
-        let usage = insert(Control::TaskUsage(other()), "usage");
-        let clone = insert(Control::Verb(other(), 0), "clone.");
-        let stale = inodes.stale(&[Change::Dead(other())], init());
-        assert_eq!(stale, Stale { attrs: [ctl, usage, clone].into(), gone: vec![clone], ..Stale::default() });
+        let (ctl, of_ctl) = insert(tree::ROOT, ROOT_INO, "ctl");
+        let (dir, of_task) = insert(ctl, of_ctl, "2");
+        let [(_, usage), (_, clone)] = ["usage", "clone"].map(|name| insert(dir, of_task, name));
+        let stale = inodes.stale(&[Change::Dead(task)], k.init.task);
+        assert_eq!(stale, Stale { attrs: [of_task, usage, clone].into(), gone: vec![clone], ..Stale::default() });
     }
 
     /// A namespace file that others lead to as well holds the directory of a task that is gone.

@@ -44,8 +44,7 @@ use write::Written;
 use crate::err;
 use crate::errno::{Errno, Error, Result};
 use crate::host::fault::Op;
-use crate::kernel::node::Place;
-use crate::lab;
+use crate::lab::{self, FILES};
 use crate::tree::{DirEntry, FileType};
 
 pub use error::MountError;
@@ -124,7 +123,7 @@ impl LabFs {
     fn may_change_dir(&self, caller: Caller, parent: INodeNo) -> Result<bool> {
         let dir = self.shared.identity(parent.0)?.node;
         lab::may_change(dir)?;
-        if !matches!(dir.place, Place::Cgroup(_, None)) {
+        if !FILES.ask(dir.place, |dir| dir.takes_dirs()) {
             return Ok(false);
         }
         self.shared.check_writer(caller).map(|()| true)

@@ -18,7 +18,6 @@ use crate::kernel::change::Change;
 use crate::kernel::file::Bound;
 use crate::kernel::node::{Node, View};
 use crate::kernel::{Kernel, TaskId};
-use crate::lab::Control;
 use crate::script::{Call, Machine, Opened, Setup, setup};
 use crate::syscall::{AnyCall, LabCall, Outcome, Return};
 
@@ -54,21 +53,21 @@ impl Shared {
     /// Does what was written to an open file, and makes the answer readable on it and on those that are opened later.
     pub(super) fn write(&self, handle: &Handle, offset: u64, bytes: &[u8]) -> Written {
         let mut calls = Calls { shared: self };
-        let outcome = match (&handle.state, Control::of(handle.file.node.place)) {
-            (State::Faults(refusal), _) => {
+        let outcome = match &handle.state {
+            State::Faults(refusal) => {
                 let outcome = Written::of(bytes.len(), calls.faults(bytes).map(|()| Vec::new()));
                 let reason = outcome.error.as_ref().map(|_| Answer::new(offset, outcome.answer.as_slice().into()));
                 *lock(refusal) = reason;
                 return outcome;
             }
-            (State::Batch(_, batch), _) => calls.lines(&mut lock(batch), bytes),
-            (State::Control(_), Some(Control::Verb(task, row))) => {
-                let call = Call::from_write(&VERBS[usize::from(row)], bytes);
-                Written::of(bytes.len(), call.and_then(|call| calls.control(task, &call)))
+            State::Batch(_, batch) => calls.lines(&mut lock(batch), bytes),
+            State::Control { task, row, .. } => {
+                let call = Call::from_write(&VERBS[usize::from(*row)], bytes);
+                Written::of(bytes.len(), call.and_then(|call| calls.control(*task, &call)))
             }
-            _ => calls.content(handle, offset, bytes),
+            State::Content(_) | State::Stream(_) | State::Listing(_) => calls.content(handle, offset, bytes),
         };
-        if let State::Control(answer) | State::Batch(answer, _) = &handle.state {
+        if let State::Control { answer, .. } | State::Batch(answer, _) = &handle.state {
             let text: Arc<[u8]> = outcome.answer.as_slice().into();
             // Not for a task that is gone by this very call.
             if handle.file.node.task().is_none_or(|task| self.lab.read(|k| k.tasks.contains(task)).unwrap_or(false)) {
@@ -116,7 +115,7 @@ impl Shared {
                 {
                     Err(err!(ENOENT, "the directory has been removed, and another one made in its place"))
                 }
-                _ => viewer(k, dir).map(|viewer| viewer.0),
+                _ => viewer(k, dir).map(|viewer| viewer.task),
             };
             control::answer(calls.perform(caller, &call(dir).into(), |_| setup.to_string()))
         });
@@ -199,7 +198,7 @@ impl Calls<'_> {
             let opened = (!again).then_some(Opened { line: handle.opened, file: None });
             Setup::Write { path, opened, pos, bytes: bytes.to_vec() }.to_string()
         };
-        let caller = |k: &Kernel| viewer(k, file.node).map(|viewer| viewer.0);
+        let caller = |k: &Kernel| viewer(k, file.node).map(|viewer| viewer.task);
         match self.perform(caller, &call, line) {
             Ok(Return::Num(written)) => {
                 Written { written: usize::try_from(written).unwrap_or(0), answer: Vec::new(), error: None }

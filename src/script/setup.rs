@@ -11,7 +11,7 @@ use crate::kernel::node::Node;
 use crate::kernel::{Kernel, TaskId};
 use crate::lab;
 use crate::syscall::{AnyCall, LabCall};
-use crate::tree::{ROOT, Viewer};
+use crate::tree::{self, ROOT};
 use crate::{bail, err};
 
 /// What is done to a lab.
@@ -144,13 +144,13 @@ fn octal(word: &[u8]) -> Result<u16> {
 /// What the path leads through; those of [`lab::open`].
 pub fn open(k: &Kernel, path: &[u8]) -> Result<Bound> {
     let node = find(k, path)?;
-    lab::open(k, Viewer(viewer(k, node)), node, OpenFlags::WRITE)
+    lab::open(k, lab::eyes(viewer(k, node)), node, OpenFlags::WRITE)
 }
 
 /// The file at a path of the mount, which leads through no symbolic links.
 fn find(k: &Kernel, path: &[u8]) -> Result<Node> {
     let names = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty());
-    names.into_iter().try_fold(ROOT, |dir, name| lab::lookup(k, Viewer(viewer(k, dir)), dir, name))
+    names.into_iter().try_fold(ROOT, |dir, name| tree::lookup(k, lab::eyes(viewer(k, dir)), dir, name))
 }
 
 fn find_parent(k: &Kernel, path: &[u8]) -> Result<(TaskId, Node, Vec<u8>)> {

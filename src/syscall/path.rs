@@ -125,7 +125,7 @@ pub fn sys_ls(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
         Subject::File(file) => listable(k, file)?,
     };
     let mut names: Vec<String> = tree::readdir(k, Viewer(me), node)?.into_iter().map(|entry| entry.name).collect();
-    if !tree::is_ns_dir(node) {
+    if !tree::is_listed_in_order(node) {
         names.sort_unstable();
     }
     Ok(Return::Names(names))

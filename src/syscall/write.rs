@@ -7,7 +7,7 @@ use crate::errno::Result;
 use crate::kernel::cred::NewCred;
 use crate::kernel::file::{Bound, FileKind, OpenFlags};
 use crate::kernel::mount::dentry::Content;
-use crate::kernel::node::{Node, Place};
+use crate::kernel::node::Node;
 use crate::kernel::ns::NsKind;
 use crate::kernel::table::Id;
 use crate::kernel::{DentryId, FileId, Kernel, NsId, TaskId};
@@ -118,10 +118,7 @@ pub(super) fn sys_write(k: &mut Kernel, task: TaskId, path: &[u8], bytes: &[u8])
 fn perform(k: &mut Kernel, file: &Bound, w: &Writing) -> Result<Written> {
     let (node, bound) = (file.node, file.about.ns());
     let Some(target) = tree::write_target(node) else {
-        match node.place {
-            Place::Fixed(_) => bail!(EIO, "the file cannot be written"),
-            _ => bail!(EINVAL, "the file cannot be written"),
-        }
+        return Err(tree::write_error(node));
     };
     match (target, bound.is_some_and(|ns| !k.namespaces.contains(ns))) {
         (WriteTarget::Sysctl(_), true) => bail!(ENOENT, "the sysctl went with its namespace"),

@@ -1,7 +1,7 @@
 //! What the pictures below `kernel/` are drawn from: who is in which namespace at one instant, as plain data. Taking it
 //! copies a few words for each task and is all that needs the kernel; drawing does not.
 
-use super::{Viewer, fixed};
+use super::Eyes;
 use crate::errno::Result;
 use crate::kernel::Kernel;
 use crate::kernel::cred::Cred;
@@ -35,10 +35,11 @@ impl Rendering {
     ///
     /// # Errors
     /// As [`read_open`](super::read_open).
-    pub fn take(k: &Kernel, viewer: Viewer, file: &Bound) -> Result<Rendering> {
-        match fixed::drawn_by(file.node.place) {
+    pub fn take(k: &Kernel, eyes: impl Into<Eyes>, file: &Bound) -> Result<Rendering> {
+        let eyes = eyes.into();
+        match eyes.files.ask(file.node.place, |file| file.drawing()) {
             Some(draw) => Ok(Rendering::Picture(Box::new(Census::take(k)), draw)),
-            None => super::read_open(k, viewer, file).map(Rendering::Text),
+            None => super::read_open(k, eyes, file).map(Rendering::Text),
         }
     }
 

@@ -82,6 +82,19 @@ impl Family for CgroupEntry {
         }
     }
 
+    /// As seen from the reader's cgroup namespace (`cgroup_show_path`).
+    fn path_in_sb(&self, look: &Look<'_>) -> Option<Vec<u8>> {
+        let dir = look.k.cgroup_path(self.cgroup, root(look));
+        Some(match self.file {
+            None => dir,
+            Some(file) => [if dir == b"/" { b"" } else { &dir[..] }, b"/", file.row().name.as_bytes()].concat(),
+        })
+    }
+
+    fn takes_dirs(&self) -> bool {
+        self.file.is_none()
+    }
+
     fn up(&self, look: &Look<'_>) -> Up {
         let cgroup = &look.k.cgroup.table[self.cgroup];
         match (self.file, &cgroup.parent) {

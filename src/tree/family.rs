@@ -1,6 +1,7 @@
-//! Families of files: what kinds of files differ in. [`ask`] is the one place that tells which family a file is of;
-//! all else in `tree` asks the family.
+//! Families of files: what kinds of files differ in. [`Files::ask`] is the one place that tells which family a file is
+//! of; all else asks the family.
 
+use super::census::Census;
 use super::cgroup::CgroupEntry;
 use super::fixed::FixedFile;
 use super::look::Look;
@@ -10,6 +11,7 @@ use super::nsfs::NsFile;
 use super::open::{Access, check_mode};
 use super::plain::Plain;
 use super::proc::max_namespaces::MaxNamespaces;
+use super::proc::pid::Format;
 use super::proc::pid::entry::TaskFile;
 use super::proc::pid::fd::Fd;
 use super::proc::pid::ns::NsLink;
@@ -26,7 +28,7 @@ use crate::{bail, err};
 
 /// A file of some family. What a family does not say is that of a file that is neither directory nor link, cannot be
 /// read, and is opened by its mode.
-pub(super) trait Family {
+pub(crate) trait Family {
     /// What it shows is there.
     fn is_alive(&self, k: &Kernel) -> bool;
 
@@ -170,10 +172,80 @@ pub(super) trait Family {
     fn link_error_when_gone(&self) -> Error {
         err!(ENOENT, "the task this link belongs to is gone")
     }
+
+    /// What a write says where there is no write operation.
+    fn write_error(&self) -> Error {
+        err!(EINVAL, "the file cannot be written")
+    }
+
+    /// What the name leads to in this directory depends on who asks.
+    fn is_viewed(&self, _name: &[u8]) -> bool {
+        false
+    }
+
+    /// How its content is drawn once the kernel has been looked at, of a picture of the whole lab.
+    fn drawing(&self) -> Option<fn(&Census) -> Vec<u8>> {
+        None
+    }
+
+    /// Which list of mounts it is.
+    fn mounts_format(&self) -> Option<Format> {
+        None
+    }
+
+    /// The path inside its superblock, where that depends on who looks or is none.
+    fn path_in_sb(&self, _look: &Look<'_>) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// The namespace whose file it is.
+    fn ns(&self) -> Option<NsId> {
+        None
+    }
+
+    /// It leads to a namespace of its task.
+    fn is_ns_link(&self) -> bool {
+        false
+    }
+
+    /// It is kept by name in its superblock and knows what is above it there.
+    fn is_dentry(&self) -> bool {
+        false
+    }
+
+    /// Namespace files that no listing shows can be looked up in it.
+    fn hides_ns_files(&self) -> bool {
+        false
+    }
+
+    /// The order of what is in it is part of what Linux shows.
+    fn is_listed_in_order(&self) -> bool {
+        false
+    }
+
+    /// Paths of the lab start anew below it.
+    fn is_view_top(&self) -> bool {
+        false
+    }
+
+    /// Directories can be made and removed in it from outside the lab.
+    fn takes_dirs(&self) -> bool {
+        false
+    }
+
+    /// It may go while its task lives; those who have it open are then told what it was.
+    fn is_told_when_gone(&self) -> bool {
+        false
+    }
+
+    /// It loses its name when its task dies, before that is reaped.
+    fn goes_with_life(&self) -> bool {
+        false
+    }
 }
 
 /// Where a link leads.
-pub(super) enum Link {
+pub(crate) enum Link {
     /// A text that a file system keeps.
     Symlink(Vec<u8>),
     /// A text that stays in the lab.
@@ -193,7 +265,7 @@ pub(super) enum Link {
 }
 
 /// The way up from a file.
-pub(super) enum Up {
+pub(crate) enum Up {
     /// Its name in its directory, and that.
     To(Vec<u8>, Place),
     /// It is the top of its superblock, or alone.
@@ -202,30 +274,43 @@ pub(super) enum Up {
     ByPath,
 }
 
-/// Asks the family that `place` is of. A new family has to be named here, and in `kernel::node`.
-pub(super) fn ask<R>(place: Place, question: impl FnOnce(&dyn Family) -> R) -> R {
-    match place {
-        Place::Dentry(id) => question(&Plain(id)),
-        Place::Top(top) => question(&FixedFile::top(top)),
-        Place::Fixed(row) => question(&FixedFile::at(row)),
-        Place::MaxNamespaces(kind) => question(&MaxNamespaces(kind)),
-        Place::As(task) => question(&SeenAs(task)),
-        Place::Task(dir, row) => question(&TaskFile { dir, row }),
-        Place::NsLink(dir, entry) => question(&NsLink { dir, entry }),
-        Place::NsFile(ns) => question(&NsFile(ns)),
-        Place::Fd { dir, fd, info } => question(&Fd { dir, fd, info }),
-        Place::Mqueue(queue) => question(&Queue(queue)),
-        Place::NsKind(kind) => question(&NsKindDir(kind)),
-        Place::Struct(object, row) => question(&Member { object, row }),
-        Place::StructItem(object, row, key) => question(&Element { object, row, key }),
-        Place::Cgroup(cgroup, file) => question(&CgroupEntry { cgroup, file }),
-        Place::NetConf(of, row) => question(&Conf { of, row }),
-        Place::Above { task, .. } => question(&Foreign(task)),
-        Place::Nsfs => question(&Foreign(None)),
+/// The files there are: those of this tree, and those that a layer above puts into it.
+pub struct Files {
+    /// What that layer has at the top of the lab, by name.
+    pub(crate) tops: &'static [(&'static str, Place)],
+    /// The family of a file of that layer, by the task it is of and that layer's row.
+    pub(crate) above: fn(Option<TaskId>, u16) -> Box<dyn Family>,
+}
+
+/// The files of this tree alone: what tasks see.
+pub static TREE: Files = Files { tops: &[], above: |task, _| Box::new(Foreign(task)) };
+
+impl Files {
+    /// Asks the family that `place` is of. A new family has to be named here, and in `kernel::node`.
+    pub(crate) fn ask<R>(&self, place: Place, question: impl FnOnce(&dyn Family) -> R) -> R {
+        match place {
+            Place::Dentry(id) => question(&Plain(id)),
+            Place::Top(top) => question(&FixedFile::top(top)),
+            Place::Fixed(row) => question(&FixedFile::at(row)),
+            Place::MaxNamespaces(kind) => question(&MaxNamespaces(kind)),
+            Place::As(task) => question(&SeenAs(task)),
+            Place::Task(dir, row) => question(&TaskFile { dir, row }),
+            Place::NsLink(dir, entry) => question(&NsLink { dir, entry }),
+            Place::NsFile(ns) => question(&NsFile(ns)),
+            Place::Fd { dir, fd, info } => question(&Fd { dir, fd, info }),
+            Place::Mqueue(queue) => question(&Queue(queue)),
+            Place::NsKind(kind) => question(&NsKindDir(kind)),
+            Place::Struct(object, row) => question(&Member { object, row }),
+            Place::StructItem(object, row, key) => question(&Element { object, row, key }),
+            Place::Cgroup(cgroup, file) => question(&CgroupEntry { cgroup, file }),
+            Place::NetConf(of, row) => question(&Conf { of, row }),
+            Place::Above { task, row } => question(&*(self.above)(task, row)),
+            Place::Nsfs => question(&Foreign(None)),
+        }
     }
 }
 
-/// What is no file of this tree: a file of a layer above, which knows it, or what no path leads to.
+/// What is no file of this tree: a file of a layer above that is not there, or what no path leads to.
 struct Foreign(Option<TaskId>);
 
 impl Family for Foreign {
@@ -238,7 +323,7 @@ impl Family for Foreign {
     }
 
     fn path(&self, _: &Look<'_>) -> String {
-        "a file of the layer above".to_owned()
+        "a file of a layer above".to_owned()
     }
 
     fn attr(&self, _: &Look<'_>, plain: Attr) -> Result<Attr> {

@@ -11,14 +11,17 @@ use super::{
     Attr, Cacheable, FileType, NetSysctl, ROOT_INO, Special, Sysctl, WriteTarget, cgroup, graph, json, net_conf,
     outline, root, rows, trace,
 };
-use crate::bail;
-use crate::errno::Result;
+use crate::errno::{Error, Result};
 use crate::kernel::file::About;
 use crate::kernel::node::{ITSELF, Node, Place, TaskDir, Top, View};
 use crate::kernel::ns::ipc::IpcSysctl;
 use crate::kernel::ns::{NS_TABLE, NsOps, Slot};
 use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::{Kernel, TaskId};
+use crate::{bail, err};
+
+/// The names at the top of the lab that lead to what the viewer sees; the others are the same for all.
+const VIEWED: [&str; 4] = ["proc", "root", "cgroup", "mqueue"];
 
 /// One file.
 pub(super) struct Row {
@@ -213,21 +216,6 @@ fn place(row: u16) -> Place {
     }
 }
 
-/// How a picture of the whole lab is drawn, if the file is one.
-pub(super) fn drawn_by(place: Place) -> Option<fn(&Census) -> Vec<u8>> {
-    let Place::Fixed(row) = place else { return None };
-    match FixedFile::at(row).row.kind {
-        Kind::Picture(draw) => Some(draw),
-        Kind::Dir(_)
-        | Kind::File(_)
-        | Kind::Link(_)
-        | Kind::Sysctl { .. }
-        | Kind::Ipc(_)
-        | Kind::SysvIpc(_)
-        | Kind::Special(..) => None,
-    }
-}
-
 impl Row {
     /// Links to the reader itself, and files owned by who owns a namespace of the reader. All else in the table has the
     /// same shape for all, for ever.
@@ -300,7 +288,9 @@ impl Family for FixedFile {
             Kind::Dir(Dir::Top(Top::Mqueue)) => mqueue::root_owner(look),
             _ => sys::rule(look, self.row).owner(look.k),
         };
-        Ok(Attr { mode: sys::mode(look.k, self.row, look.bound), nlink: self.row.nlink(), uid, gid, ..plain })
+        let above = if self.is_lab_top() { look.files.tops.len() } else { 0 };
+        let nlink = self.row.nlink() + u32::try_from(above).unwrap_or(0);
+        Ok(Attr { mode: sys::mode(look.k, self.row, look.bound), nlink, uid, gid, ..plain })
     }
 
     fn caching(&self) -> Cacheable {
@@ -345,7 +335,8 @@ impl Family for FixedFile {
         match holds {
             Dir::Plain => None,
             Dir::Top(Top::Lab) => {
-                view_trees(look).into_iter().find(|(tree, _)| tree.as_bytes() == name).map(|(_, place)| place)
+                let mut trees = look.files.tops.iter().copied().chain(view_trees(look));
+                trees.find(|(tree, _)| tree.as_bytes() == name).map(|(_, place)| place)
             }
             Dir::Top(Top::Proc) => look.find(name).map(|task| TaskDir::process(task).entry(ITSELF)),
             Dir::Top(Top::Mqueue) => mqueue::lookup(look, name),
@@ -363,7 +354,10 @@ impl Family for FixedFile {
     fn list(&self, look: &Look<'_>) -> Result<Vec<(String, Place)>> {
         let Kind::Dir(holds) = self.row.kind else { return Ok(Vec::new()) };
         let rows = rows::children(paths(), self.row.path);
-        let mut entries: Vec<_> = rows.map(|(child, name)| (name.to_owned(), place(child))).collect();
+        let rows = rows.map(|(child, name)| (name.to_owned(), place(child)));
+        let above = if self.is_lab_top() { look.files.tops } else { &[] };
+        let above = above.iter().map(|(name, place)| ((*name).to_owned(), *place));
+        let mut entries: Vec<_> = above.chain(rows).collect();
         match holds {
             Dir::Plain => {}
             Dir::Top(Top::Lab) => entries.extend(view_trees(look).map(|(name, place)| (name.to_owned(), place))),
@@ -427,6 +421,27 @@ impl Family for FixedFile {
             | Kind::Ipc(_)
             | Kind::SysvIpc(_) => None,
         }
+    }
+
+    fn is_viewed(&self, name: &[u8]) -> bool {
+        self.is_lab_top() && VIEWED.iter().any(|viewed| viewed.as_bytes() == name)
+    }
+
+    fn drawing(&self) -> Option<fn(&Census) -> Vec<u8>> {
+        match self.row.kind {
+            Kind::Picture(draw) => Some(draw),
+            Kind::Dir(_)
+            | Kind::File(_)
+            | Kind::Link(_)
+            | Kind::Sysctl { .. }
+            | Kind::Ipc(_)
+            | Kind::SysvIpc(_)
+            | Kind::Special(..) => None,
+        }
+    }
+
+    fn write_error(&self) -> Error {
+        err!(EIO, "the file cannot be written")
     }
 
     fn rule(&self, look: &Look<'_>) -> Option<Rule> {

@@ -1,13 +1,13 @@
 //! Who looks at a file, and what follows from that: numbers, ids and rights.
 
-use super::family::ask;
+use super::family::{Family, Files};
 use super::open::{Access, check_sysctl_use};
-use super::{Viewer, root};
+use super::{Eyes, root};
 use crate::bail;
 use crate::errno::{Errno, Error, Result};
 use crate::kernel::cred::{Kgid, Kuid, OVERFLOW_ID};
 use crate::kernel::file::{About, Bound};
-use crate::kernel::node::{Node, View};
+use crate::kernel::node::{Node, Place, View};
 use crate::kernel::ns::{NsKind, UserNamespace};
 use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::ptrace::PtraceMode;
@@ -16,8 +16,10 @@ use crate::kernel::{Kernel, MountId, NetNsId, NsId, PidNsId, TaskId, UserNsId};
 
 /// One look at a file.
 #[derive(Clone, Copy)]
-pub(super) struct Look<'k> {
+pub(crate) struct Look<'k> {
     pub k: &'k Kernel,
+    /// The files that are looked at.
+    pub files: &'static Files,
     /// `current`: the task whose namespaces and rights count at the moment of the read.
     pub reader: TaskId,
     /// The opener's user namespace (`seq_user_ns`): ids are shown as it maps them.
@@ -37,19 +39,40 @@ impl<'k> Look<'k> {
     ///
     /// # Errors
     /// ESRCH: the viewer is gone.
-    pub fn now(k: &'k Kernel, viewer: Viewer, node: Node) -> Result<Look<'k>> {
+    pub fn now(k: &'k Kernel, eyes: impl Into<Eyes>, node: Node) -> Result<Look<'k>> {
+        let Eyes { task: viewer, files } = eyes.into();
         let (reader, pid_ns) = match node.view {
-            View::Caller => (viewer.0, k.init.pid_ns),
+            View::Caller => (viewer, k.init.pid_ns),
             View::As(task) | View::Attached(task) => (task, live_active_pid_ns(k, task)?),
-            View::PidNs(ns) => (viewer.0, ns),
-            View::Mount { mount, viewer: by } => (by.unwrap_or(viewer.0), root::pid_ns(k, mount)),
+            View::PidNs(ns) => (viewer, ns),
+            View::Mount { mount, viewer: by } => (by.unwrap_or(viewer), root::pid_ns(k, mount)),
         };
         let opener_pid_ns = live_active_pid_ns(k, reader)?;
         let user_ns = k.cred_of(reader).user_ns.id();
-        let mut look =
-            Look { k, reader, user_ns, pid_ns, bound: None, opener_pid_ns, mount: node.path().map(|path| path.mount) };
-        look.bound = ask(node.place, |file| file.about(&look)).ns();
-        Ok(look)
+        let mount = node.path().map(|path| path.mount);
+        let look = Look { k, files, reader, user_ns, pid_ns, bound: None, opener_pid_ns, mount };
+        Ok(look.at(node.place))
+    }
+
+    /// The same look at another file that is seen in the same way.
+    pub fn at(self, place: Place) -> Look<'k> {
+        let look = Look { bound: None, ..self };
+        Look { bound: look.ask(place, |file| file.about(&look)).ns(), ..look }
+    }
+
+    /// Those who look now, whoever opened the file.
+    pub fn eyes(&self) -> Eyes {
+        Eyes { task: self.reader, files: self.files }
+    }
+
+    /// The number of a file, see [`Files::ino`].
+    pub fn ino(&self, place: Place) -> u64 {
+        self.files.ino(self.k, place)
+    }
+
+    /// Asks the family that a file is of.
+    pub fn ask<R>(&self, place: Place, question: impl FnOnce(&dyn Family) -> R) -> R {
+        self.files.ask(place, question)
     }
 
     /// Of a task that reads a file opened before, perhaps by another task.
@@ -57,8 +80,8 @@ impl<'k> Look<'k> {
     /// # Errors
     /// ENOENT: a sysctl whose namespace is gone; ESRCH: another namespace the file is about is gone, or the viewer; EPERM:
     /// a sysctl that the task may not read.
-    pub fn opened(k: &'k Kernel, viewer: Viewer, file: &Bound) -> Result<Look<'k>> {
-        let mut look = Look::now(k, viewer, file.node)?;
+    pub fn opened(k: &'k Kernel, eyes: impl Into<Eyes>, file: &Bound) -> Result<Look<'k>> {
+        let mut look = Look::now(k, eyes, file.node)?;
         let is_gone = |ns: NsId| !k.namespaces.contains(ns);
         match file.about {
             About::Table(ns) if is_gone(ns) => bail!(ENOENT, "the sysctl went with its namespace"),
@@ -148,7 +171,7 @@ fn live_active_pid_ns(k: &Kernel, task: TaskId) -> Result<PidNsId> {
 }
 
 /// A decimal number as procfs takes it for a name: no sign, no leading zero (`name_to_int`).
-pub(super) fn parse_number<N: std::str::FromStr>(name: &[u8]) -> Option<N> {
+pub(crate) fn parse_number<N: std::str::FromStr>(name: &[u8]) -> Option<N> {
     let canonical = name.iter().all(u8::is_ascii_digit) && (name.len() == 1 || name.first() != Some(&b'0'));
     std::str::from_utf8(name).ok().filter(|_| canonical)?.parse().ok()
 }

@@ -2,8 +2,8 @@
 //! file. It knows neither FUSE nor locks and never changes a kernel.
 //!
 //! Files come in families (`family`): `fixed` for those that belong to no object, `proc::pid` for those of a task,
-//! `structs` for the objects of the kernel, and so on. Most families are a table. `ctl/` is not here: the names of its files are the verbs of a higher
-//! layer, see `crate::lab`.
+//! `structs` for the objects of the kernel, and so on. Most families are a table. The family of `ctl/` is not here: the
+//! names of its files are the verbs of a higher layer, which puts it into the tree, see `crate::lab`.
 
 mod census;
 mod cgroup;
@@ -42,13 +42,15 @@ use crate::kernel::ns::ipc::IpcSysctl;
 use crate::kernel::uid_map::MapKind;
 use crate::kernel::{DentryId, Kernel, TaskId};
 pub use census::{Census, Rendering};
-use family::{Family, ask};
-use look::Look;
 use name::Style;
-use proc::pid;
 
+pub(crate) use family::{Family, Link};
+pub use family::{Files, TREE};
+pub(crate) use look::{Look, parse_number};
+pub(crate) use open::Access;
 pub use open::{
-    DirUse, bind, check_writable, may_access_dir, may_open, may_write_as, may_write_sysctl, open, write_target,
+    DirUse, bind, check_writable, may_access_dir, may_open, may_write_as, may_write_sysctl, open, write_error,
+    write_target,
 };
 pub use read::{read, read_file, read_open};
 pub use resolve::{Last, resolve, resolve_file, resolve_parent};
@@ -59,14 +61,25 @@ pub use trace::lines_after as trace_after;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Viewer(pub TaskId);
 
+/// Who looks, and at which files: those of this tree alone, or with those of a layer above.
+#[derive(Clone, Copy)]
+pub struct Eyes {
+    pub task: TaskId,
+    pub files: &'static Files,
+}
+
+impl From<Viewer> for Eyes {
+    /// The eyes of a task see this tree alone.
+    fn from(viewer: Viewer) -> Eyes {
+        Eyes { task: viewer.0, files: &TREE }
+    }
+}
+
 /// The number of the top directory.
 pub const ROOT_INO: u64 = 1;
 
 /// The top of the lab.
 pub const ROOT: Node = Node { view: View::Caller, place: Place::Top(Top::Lab) };
-
-/// The names at the top that lead to what the viewer sees; the others are the same for all.
-pub const VIEWED: [&str; 4] = ["proc", "root", "cgroup", "mqueue"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileType {
@@ -156,53 +169,61 @@ pub struct Cacheable {
 ///
 /// # Errors
 /// ENOENT: there is none; ENOTDIR; ESRCH: the viewer is gone.
-pub fn lookup(k: &Kernel, viewer: Viewer, dir: Node, name: &[u8]) -> Result<Node> {
-    match find(k, viewer, dir, name)? {
+pub fn lookup(k: &Kernel, eyes: impl Into<Eyes>, dir: Node, name: &[u8]) -> Result<Node> {
+    let look = Look::now(k, eyes, dir)?;
+    match find_in(&look, dir, name)? {
         Some(node) => Ok(node),
         None => {
-            let path = ask(dir.place, |file| Look::now(k, viewer, dir).map(|look| file.path(&look)))?;
+            let path = look.ask(dir.place, |file| file.path(&look));
             bail!(ENOENT, "no {} in {}", String::from_utf8_lossy(name).into_owned(), path)
         }
     }
 }
 
-/// The same for those who expect that there is none.
+/// The same for those who expect that there is none, with its attributes.
 ///
 /// # Errors
 /// ENOENT: the directory is gone; ENOTDIR; ESRCH: the viewer is gone.
-pub fn find(k: &Kernel, viewer: Viewer, dir: Node, name: &[u8]) -> Result<Option<Node>> {
-    let look = Look::now(k, viewer, dir)?;
-    check_not_gone(&look, dir)?;
-    check_dir(&look, dir)?;
-    ask(dir.place, |file| file.child(&look, dir.view, name))
+pub fn find(k: &Kernel, eyes: impl Into<Eyes>, dir: Node, name: &[u8]) -> Result<Option<(Node, Attr)>> {
+    let look = Look::now(k, eyes, dir)?;
+    let Some(node) = find_in(&look, dir, name)? else { return Ok(None) };
+    // Below another mount numbers are others, and so may be the one who looks.
+    let seen = if node.view == dir.view { look.at(node.place) } else { Look::now(k, look.eyes(), node)? };
+    attr_of(&seen, node).map(|attr| Some((node, attr)))
+}
+
+fn find_in(look: &Look<'_>, dir: Node, name: &[u8]) -> Result<Option<Node>> {
+    check_not_gone(look, dir)?;
+    check_dir(look, dir)?;
+    look.ask(dir.place, |file| file.child(look, dir.view, name))
 }
 
 /// The file called `name` in a directory's own superblock, whatever is mounted on it.
 pub fn child_place(k: &Kernel, viewer: Viewer, dir: Node, name: &[u8]) -> Option<Place> {
     let look = Look::now(k, viewer, dir).ok()?;
-    ask(dir.place, |dir| dir.lookup(&look, name))
+    look.ask(dir.place, |dir| dir.lookup(&look, name))
 }
 
 /// What a directory holds, `.` and `..` left out, in Linux's order where it has one. Asks no rights.
 ///
 /// # Errors
 /// ENOENT: the directory is gone; ENOTDIR; ESRCH: the viewer is gone.
-pub fn readdir(k: &Kernel, viewer: Viewer, dir: Node) -> Result<Vec<DirEntry>> {
-    let look = Look::now(k, viewer, dir)?;
+pub fn readdir(k: &Kernel, eyes: impl Into<Eyes>, dir: Node) -> Result<Vec<DirEntry>> {
+    let look = Look::now(k, eyes, dir)?;
     check_dir(&look, dir)?;
-    let entries = ask(dir.place, |file| file.children(&look, dir.view))?.into_iter();
+    let entries = look.ask(dir.place, |file| file.children(&look, dir.view))?.into_iter();
     let entry = |(name, node): (String, Node)| {
-        Some(DirEntry { name, node, file_type: file_type(k, node.place)?, ino: ino(k, node.place) })
+        Some(DirEntry { name, node, file_type: file_type(&look, node.place)?, ino: look.ino(node.place) })
     };
     Ok(entries.filter_map(entry).collect())
 }
 
 fn check_dir(look: &Look<'_>, dir: Node) -> Result<()> {
-    if !is_alive(look.k, dir) {
+    if !is_alive(look, dir) {
         bail!(ENOENT, "what this directory shows is gone");
     }
-    if file_type(look.k, dir.place) != Some(FileType::Directory) {
-        bail!(ENOTDIR, "{} is no directory", ask(dir.place, |file| file.path(look)));
+    if file_type(look, dir.place) != Some(FileType::Directory) {
+        bail!(ENOTDIR, "{} is no directory", look.ask(dir.place, |file| file.path(look)));
     }
     Ok(())
 }
@@ -211,11 +232,11 @@ fn check_dir(look: &Look<'_>, dir: Node) -> Result<()> {
 ///
 /// # Errors
 /// ENOENT: it is gone; ESRCH: the viewer is gone.
-pub fn attr(k: &Kernel, viewer: Viewer, node: Node) -> Result<Attr> {
-    let look = Look::now(k, viewer, node)?;
+pub fn attr(k: &Kernel, eyes: impl Into<Eyes>, node: Node) -> Result<Attr> {
+    let look = Look::now(k, eyes, node)?;
     let is_lost =
         |file: &dyn Family| file.is_lost_when_gone() && file.outlived().is_some_and(|task| !k.tasks.contains(task));
-    if ask(node.place, is_lost) {
+    if look.ask(node.place, is_lost) {
         bail!(ENOENT, "the task of these descriptors is gone");
     }
     attr_of(&look, node)
@@ -226,35 +247,35 @@ pub fn attr(k: &Kernel, viewer: Viewer, node: Node) -> Result<Attr> {
 /// # Errors
 /// ESRCH
 fn check_not_gone(look: &Look<'_>, dir: Node) -> Result<()> {
-    if is_task_gone(look.k, dir) && ask(dir.place, |file| file.is_closed_when_gone()) {
+    if is_task_gone(look, dir) && look.ask(dir.place, |file| file.is_closed_when_gone()) {
         bail!(ESRCH, "the task of this directory is gone");
     }
     Ok(())
 }
 
 /// A file that outlives its task for those who have it open: all that `proc` has of a task.
-fn is_task_gone(k: &Kernel, node: Node) -> bool {
-    ask(node.place, |file| file.outlived()).is_some_and(|task| !k.tasks.contains(task)) && is_seen(k, node)
+fn is_task_gone(look: &Look<'_>, node: Node) -> bool {
+    let outlived = look.ask(node.place, |file| file.outlived());
+    outlived.is_some_and(|task| !look.k.tasks.contains(task)) && is_seen(look.k, node)
 }
 
 fn attr_of(look: &Look<'_>, node: Node) -> Result<Attr> {
-    let k = look.k;
-    let exists = is_alive(k, node) || is_task_gone(k, node);
-    let file_type = if exists { file_type(k, node.place) } else { None };
+    let exists = is_alive(look, node) || is_task_gone(look, node);
+    let file_type = if exists { file_type(look, node.place) } else { None };
     let Some(file_type) = file_type else { bail!(ENOENT, "this file is gone") };
-    let (uid, gid, ino) = (GLOBAL_ROOT_UID, GLOBAL_ROOT_GID, ino(k, node.place));
+    let (uid, gid, ino) = (GLOBAL_ROOT_UID, GLOBAL_ROOT_GID, look.ino(node.place));
     let plain = Attr { file_type, mode: 0o444, uid, gid, nlink: 1, ino };
-    ask(node.place, |file| file.attr(look, plain))
+    look.ask(node.place, |file| file.attr(look, plain))
 }
 
 /// The type of a file whose object is alive; `None`: it is gone, or no file of this tree.
-fn file_type(k: &Kernel, place: Place) -> Option<FileType> {
-    ask(place, |file| file.file_type(k))
+fn file_type(look: &Look<'_>, place: Place) -> Option<FileType> {
+    look.ask(place, |file| file.file_type(look.k))
 }
 
 /// The object a file shows still exists, and the task that looks too where the view names one.
-fn is_alive(k: &Kernel, node: Node) -> bool {
-    is_seen(k, node) && ask(node.place, |file| file.is_alive(k))
+fn is_alive(look: &Look<'_>, node: Node) -> bool {
+    is_seen(look.k, node) && look.ask(node.place, |file| file.is_alive(look.k))
 }
 
 fn is_seen(k: &Kernel, node: Node) -> bool {
@@ -262,13 +283,34 @@ fn is_seen(k: &Kernel, node: Node) -> bool {
         && node.path().is_none_or(|path| k.vfs.mounts.contains(path.mount))
 }
 
-/// What a cache may keep of a node.
-pub fn cacheable(node: Node) -> Cacheable {
-    if matches!(node.view, View::Mount { .. }) {
+impl Files {
+    /// What a cache may keep of a node.
+    pub fn cacheable(&self, node: Node) -> Cacheable {
         // Names and mounts in a file tree change without a task changing.
-        return Cacheable { name: false, attr: false };
+        let never = Cacheable { name: false, attr: false };
+        if node.path().is_some() { never } else { self.ask(node.place, |file| file.caching()) }
     }
-    ask(node.place, |file| file.caching())
+
+    /// The number of a file in listings and in its attributes, whoever looks and by whatever path. A namespace file's is
+    /// its inum; every other is a hash of what the file is, 2^52 or more, so a file keeps its number for as long as it
+    /// lives and one that comes later has another.
+    pub fn ino(&self, k: &Kernel, place: Place) -> u64 {
+        self.ask(place, |file| file.ino(k)).unwrap_or_else(|| {
+            let mut hasher = DefaultHasher::new();
+            place.hash(&mut hasher);
+            1 << 52 | hasher.finish() >> 12
+        })
+    }
+
+    /// What is special about a file's content, if anything.
+    pub fn special(&self, node: Node) -> Option<Special> {
+        self.ask(node.place, |file| file.special())
+    }
+
+    /// Whether what a name in a directory leads to depends on who asks.
+    pub fn is_viewed(&self, dir: Node, name: &[u8]) -> bool {
+        self.ask(dir.place, |file| file.is_viewed(name))
+    }
 }
 
 /// The text of a link as the mount shows it: following it never leaves the lab. Link text of a task's root, working
@@ -278,8 +320,8 @@ pub fn cacheable(node: Node) -> Cacheable {
 /// # Errors
 /// EINVAL: no link. EACCES: the task it belongs to is not accessible, or gone if it leads to a namespace. ENOENT: it leads
 /// nowhere, or its task is gone.
-pub fn readlink(k: &Kernel, viewer: Viewer, node: Node) -> Result<Vec<u8>> {
-    link_text(k, viewer, node, Style::Mount)
+pub fn readlink(k: &Kernel, eyes: impl Into<Eyes>, node: Node) -> Result<Vec<u8>> {
+    link_text(k, eyes, node, Style::Mount)
 }
 
 /// The text of a link as Linux shows it to a task.
@@ -290,24 +332,12 @@ pub fn readlink_as_task(k: &Kernel, task: TaskId, node: Node) -> Result<Vec<u8>>
     link_text(k, Viewer(task), node, Style::Linux)
 }
 
-fn link_text(k: &Kernel, viewer: Viewer, node: Node, style: Style) -> Result<Vec<u8>> {
-    let look = Look::now(k, viewer, node)?;
-    if !is_alive(k, node) {
-        return Err(ask(node.place, |file| file.link_error_when_gone()));
+fn link_text(k: &Kernel, eyes: impl Into<Eyes>, node: Node, style: Style) -> Result<Vec<u8>> {
+    let look = Look::now(k, eyes, node)?;
+    if !is_alive(&look, node) {
+        return Err(look.ask(node.place, |file| file.link_error_when_gone()));
     }
     name::link_text(&look, node, style)
-}
-
-/// The number of a file in listings and in its attributes, whoever looks and by whatever path. A namespace file's is its
-/// inum; every other is a hash of what the file is, 2^52 or more, so a file keeps its number for as long as it lives and
-/// one that comes later has another.
-pub fn ino(k: &Kernel, place: Place) -> u64 {
-    if let Some(ino) = ask(place, |file| file.ino(k)) {
-        return ino;
-    }
-    let mut hasher = DefaultHasher::new();
-    place.hash(&mut hasher);
-    1 << 52 | hasher.finish() >> 12
 }
 
 /// A file whose content is that of whoever serves the tree to readers.
@@ -317,19 +347,13 @@ pub enum Special {
     Trace,
     /// What is to go wrong on purpose.
     Faults,
+    /// Takes lines of the control language.
+    Batch,
+    /// Takes the arguments of one call that a task makes, by row of a layer above.
+    Call(TaskId, u16),
 }
 
-/// What is special about a file's content, if anything.
-pub fn special(node: Node) -> Option<Special> {
-    ask(node.place, |file| file.special())
-}
-
-/// The link of a descriptor, which may be closed while its task lives.
-pub fn is_descriptor(node: Node) -> bool {
-    matches!(node.place, Place::Fd { .. })
-}
-
-/// The directory is `ns`, whose order of entries is part of what Linux shows.
-pub fn is_ns_dir(node: Node) -> bool {
-    matches!(node.place, Place::Task(_, row) if pid::is_ns_dir(row))
+/// The directory is one whose order of entries is part of what Linux shows.
+pub fn is_listed_in_order(node: Node) -> bool {
+    TREE.ask(node.place, |file| file.is_listed_in_order())
 }

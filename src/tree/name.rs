@@ -3,7 +3,7 @@
 //! A link has two texts: the one Linux shows to tasks, and the one the mount shows, which a host program follows
 //! without leaving the lab.
 
-use super::family::{Link, ask};
+use super::family::Link;
 use super::look::Look;
 use super::{mqueue, root, structs};
 use crate::bail;
@@ -25,7 +25,7 @@ pub(super) enum Style {
 /// # Errors
 /// EINVAL: no link. EACCES: no ptrace access to the task it belongs to. ENOENT: it leads nowhere.
 pub(super) fn link_text(look: &Look<'_>, node: Node, style: Style) -> Result<Vec<u8>> {
-    let Some(link) = ask(node.place, |file| file.link(look))? else { bail!(EINVAL, "this is no symbolic link") };
+    let Some(link) = look.ask(node.place, |file| file.link(look))? else { bail!(EINVAL, "this is no symbolic link") };
     Ok(match (link, style) {
         (Link::Symlink(text), Style::Linux) | (Link::Relative(text), _) => text,
         (Link::Symlink(text), Style::Mount) => inside(look, node, &text),
@@ -97,8 +97,8 @@ fn inside(look: &Look<'_>, link: Node, text: &[u8]) -> Vec<u8> {
 
 /// An open file of the lab. One whose task is gone has lost its name (` (deleted)`).
 fn file_text(look: &Look<'_>, link: Node, target: Node, style: Style) -> String {
-    let path = match super::is_alive(look.k, target) {
-        true => ask(target.place, |file| file.path(look)),
+    let path = match super::is_alive(look, target) {
+        true => look.ask(target.place, |file| file.path(look)),
         false => "proc (deleted)".to_owned(),
     };
     match style {
@@ -130,7 +130,7 @@ fn to_view_top(look: &Look<'_>, node: Node) -> String {
             let (text, _) = root::d_path(look, path, fs.root.path());
             text.iter().filter(|&&byte| byte == b'/').count()
         }
-        _ => ask(node.place, |file| file.path(look)).matches('/').count(),
+        _ => look.ask(node.place, |file| file.path(look)).matches('/').count(),
     };
     "../".repeat(depth)
 }

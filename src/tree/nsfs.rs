@@ -56,6 +56,14 @@ impl Family for NsFile {
         check_mode(look.k, look.k.cred_of(look.reader).rights(), attr, access)
     }
 
+    fn path_in_sb(&self, look: &Look<'_>) -> Option<Vec<u8>> {
+        Some(look.k.ns_arg(self.0).to_string().into_bytes())
+    }
+
+    fn ns(&self) -> Option<NsId> {
+        Some(self.0)
+    }
+
     fn is_immutable(&self) -> bool {
         true
     }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::family::ask;
+use super::family::TREE;
 use super::look::Look;
-use super::{Attr, FileType, Viewer, WriteTarget, attr_of, check_not_gone, is_alive, is_task_gone};
+use super::{Attr, Eyes, FileType, Viewer, WriteTarget, attr_of, check_not_gone, is_alive, is_task_gone};
 use crate::bail;
 use crate::errno::{Errno, Error, Result};
 use crate::kernel::capability::Cap;
@@ -17,7 +17,7 @@ use crate::kernel::{Kernel, NsId, TaskId};
 bitflags::bitflags! {
     /// What is done with a file, as the bits of a mode.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub(super) struct Access: u16 {
+    pub(crate) struct Access: u16 {
         const READ = 4;
         const WRITE = 2;
         const EXEC = 1;
@@ -60,16 +60,22 @@ pub enum DirUse {
 
 /// What a write to `node` changes, `None` where Linux has no write operation.
 pub fn write_target(node: Node) -> Option<WriteTarget> {
-    ask(node.place, |file| file.write_target())
+    TREE.ask(node.place, |file| file.write_target())
+}
+
+/// Why a write to `node` fails where Linux has no write operation.
+pub fn write_error(node: Node) -> Error {
+    TREE.ask(node.place, |file| file.write_error())
 }
 
 /// What an open of `node` by `viewer` decides; one with O_PATH decides nothing.
 ///
 /// # Errors
 /// ESRCH: the viewer is gone.
-pub fn bind(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Result<Bound> {
-    let look = Look::now(k, viewer, node)?;
-    let about = if flags.contains(OpenFlags::PATH) { About::Itself } else { ask(node.place, |file| file.about(&look)) };
+pub fn bind(k: &Kernel, eyes: impl Into<Eyes>, node: Node, flags: OpenFlags) -> Result<Bound> {
+    let look = Look::now(k, eyes, node)?;
+    let about =
+        if flags.contains(OpenFlags::PATH) { About::Itself } else { look.ask(node.place, |file| file.about(&look)) };
     Ok(Bound { node, opener: Arc::new(k.prepare_creds(look.reader)), about })
 }
 
@@ -77,9 +83,10 @@ pub fn bind(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Result<
 ///
 /// # Errors
 /// Those of [`may_open`].
-pub fn open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Result<Bound> {
-    may_open(k, viewer, node, flags)?;
-    bind(k, viewer, node, flags)
+pub fn open(k: &Kernel, eyes: impl Into<Eyes>, node: Node, flags: OpenFlags) -> Result<Bound> {
+    let eyes = eyes.into();
+    may_open(k, eyes, node, flags)?;
+    bind(k, eyes, node, flags)
 }
 
 /// Whether `viewer` may open `node` this way: open(2) from `do_open` in `fs/namei.c` on.
@@ -89,10 +96,10 @@ pub fn open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Result<
 /// ENXIO: a socket file.
 /// EACCES: mode bits, the rules of sysctl tables, of setgroups, of the memory of another task. ESRCH, EINVAL: the
 /// file of a task that is gone or a zombie.
-pub fn may_open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Result<()> {
-    let look = Look::now(k, viewer, node)?;
-    let is_gone = is_task_gone(k, node);
-    if !is_gone && !is_alive(k, node) {
+pub fn may_open(k: &Kernel, eyes: impl Into<Eyes>, node: Node, flags: OpenFlags) -> Result<()> {
+    let look = Look::now(k, eyes, node)?;
+    let is_gone = is_task_gone(&look, node);
+    if !is_gone && !is_alive(&look, node) {
         bail!(ENOENT, "the task of this file is gone");
     }
     let attr = attr_of(&look, node)?;
@@ -103,9 +110,10 @@ pub fn may_open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Res
     check_not_gone(&look, node)?;
     if is_gone {
         check_access(&look, node, &attr, Access::of(flags))?;
-        return ask(node.place, |file| file.check_open_when_gone());
+        return look.ask(node.place, |file| file.check_open_when_gone());
     }
-    let writes = flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNC) && !ask(node.place, |file| file.is_immutable());
+    let writes =
+        flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNC) && !look.ask(node.place, |file| file.is_immutable());
     if writes {
         // Emptying a file asks the mount first, writing last.
         if flags.contains(OpenFlags::TRUNC) {
@@ -120,7 +128,7 @@ pub fn may_open(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Res
     if attr.file_type == FileType::Socket {
         bail!(ENXIO, "socket files are for bind and connect");
     }
-    ask(node.place, |file| file.check_open(&look, flags))
+    look.ask(node.place, |file| file.check_open(&look, flags))
 }
 
 /// Whether the mount a file is seen through lets it be written (`mnt_want_write`).
@@ -171,7 +179,7 @@ fn check_type(file_type: FileType, flags: OpenFlags) -> Result<()> {
 /// # Errors
 /// EACCES; EPERM: writing a namespace file; ESRCH: searching the directory of a task that is gone.
 pub(super) fn check_access(look: &Look<'_>, node: Node, attr: &Attr, access: Access) -> Result<()> {
-    ask(node.place, |file| match file.rule(look) {
+    look.ask(node.place, |file| match file.rule(look) {
         Some(rule) => rule.check(look.k, look.reader, attr.mode, access),
         None => file.check_access(look, attr, access),
     })
@@ -183,7 +191,7 @@ pub(super) fn check_access(look: &Look<'_>, node: Node, attr: &Attr, access: Acc
 /// # Errors
 /// EPERM
 pub(super) fn check_sysctl_use(look: &Look<'_>, node: Node, access: Access) -> Result<()> {
-    let Some(rule) = ask(node.place, |file| file.rule(look)) else { return Ok(()) };
+    let Some(rule) = look.ask(node.place, |file| file.rule(look)) else { return Ok(()) };
     let mode = attr_of(look, node)?.mode;
     rule.check(look.k, look.reader, mode, access).map_err(|refusal| Error { errno: Errno::EPERM, ..refusal })
 }
@@ -208,7 +216,7 @@ pub fn may_write_as(k: &Kernel, cred: Rights<'_>, node: Node) -> Result<()> {
 
 /// Mode bits by file system ids, then CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, which count in the credentials' own user
 /// namespace if it maps the file's owner (`generic_permission`, `capable_wrt_inode_uidgid`).
-pub(super) fn check_mode(k: &Kernel, cred: Rights<'_>, attr: &Attr, access: Access) -> Result<()> {
+pub(crate) fn check_mode(k: &Kernel, cred: Rights<'_>, attr: &Attr, access: Access) -> Result<()> {
     let bits = if cred.ids.fsuid == attr.uid {
         attr.mode >> 6
     } else if cred.ids.fsgid == attr.gid || cred.groups.contains(&attr.gid) {

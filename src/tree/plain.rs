@@ -74,6 +74,10 @@ impl Family for Plain {
         })
     }
 
+    fn is_dentry(&self) -> bool {
+        true
+    }
+
     fn up(&self, look: &Look<'_>) -> Up {
         let dentry = &look.k.vfs.dentries[self.0];
         match &dentry.parent {

@@ -1,9 +1,8 @@
 //! The content of files.
 
-use super::family::ask;
 use super::look::Look;
 use super::proc::pid;
-use super::{FileType, Viewer, bind, file_type, is_alive, is_task_gone, mqueue};
+use super::{Eyes, FileType, Viewer, bind, file_type, is_alive, is_task_gone, mqueue};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::file::{About, Bound, FileKind, OpenFlags};
@@ -14,8 +13,9 @@ use crate::kernel::{Kernel, TaskId};
 ///
 /// # Errors
 /// EISDIR; EINVAL: a namespace file or a link; ESRCH: its task or the viewer is gone; EACCES.
-pub fn read(k: &Kernel, viewer: Viewer, node: Node) -> Result<Vec<u8>> {
-    read_open(k, viewer, &bind(k, viewer, node, OpenFlags::READ)?)
+pub fn read(k: &Kernel, eyes: impl Into<Eyes>, node: Node) -> Result<Vec<u8>> {
+    let eyes = eyes.into();
+    read_open(k, eyes, &bind(k, eyes, node, OpenFlags::READ)?)
 }
 
 /// The whole content of a file that is open, at the time of the read: ids as the opener's user namespace has them, of
@@ -23,14 +23,14 @@ pub fn read(k: &Kernel, viewer: Viewer, node: Node) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`read`]; ENOENT: a sysctl whose namespace is gone; EPERM: one that the reader may not read.
-pub fn read_open(k: &Kernel, reader: Viewer, bound: &Bound) -> Result<Vec<u8>> {
+pub fn read_open(k: &Kernel, reader: impl Into<Eyes>, bound: &Bound) -> Result<Vec<u8>> {
     let look = Look::opened(k, reader, bound)?;
     match bound.about {
         About::Mounts { root, .. } if !k.vfs.mounts.contains(root.mount) => {
             bail!(ESRCH, "the root directory this file is about is gone")
         }
         About::Mounts { ns, root } => {
-            let format = pid::mounts_format(bound.node.place).unwrap_or(pid::Format::Info);
+            let format = look.ask(bound.node.place, |file| file.mounts_format()).unwrap_or(pid::Format::Info);
             Ok(pid::render_mounts(&look, ns, root, format))
         }
         About::Itself | About::Ns(_) | About::Table(_) | About::SysvIpc { .. } => content(&look, bound.node),
@@ -51,12 +51,11 @@ pub fn read_file(k: &Kernel, reader: TaskId, file: &FileKind) -> Result<Vec<u8>>
 }
 
 fn content(look: &Look<'_>, node: Node) -> Result<Vec<u8>> {
-    let k = look.k;
-    if !is_alive(k, node) && !is_task_gone(k, node) {
-        return Err(ask(node.place, |file| file.read_error_when_gone()));
+    if !is_alive(look, node) && !is_task_gone(look, node) {
+        return Err(look.ask(node.place, |file| file.read_error_when_gone()));
     }
-    if file_type(k, node.place) == Some(FileType::Directory) {
+    if file_type(look, node.place) == Some(FileType::Directory) {
         bail!(EISDIR, "this is a directory");
     }
-    ask(node.place, |file| file.read(look))
+    look.ask(node.place, |file| file.read(look))
 }

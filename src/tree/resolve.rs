@@ -1,7 +1,7 @@
 //! From a path to its node, as a task walks it: with search rights on each directory and Linux's checks at magic links
 //! (`link_path_walk` in `fs/namei.c`).
 
-use super::family::{Link, ask};
+use super::family::{Link, TREE};
 use super::look::{Look, parse_number};
 use super::open::{Access, check_access};
 use super::{FileType, ROOT, Viewer, attr_of, cgroup, check_not_gone, is_alive, is_task_gone, lookup, root, structs};
@@ -225,12 +225,12 @@ impl<'k> Walk<'k> {
     fn check_search(&self, dir: Node) -> Result<()> {
         let look = self.look(dir)?;
         check_not_gone(&look, dir)?;
-        if !is_alive(self.k, dir) && !is_task_gone(self.k, dir) {
+        if !is_alive(&look, dir) && !is_task_gone(&look, dir) {
             bail!(ENOENT, "what this directory shows is gone");
         }
         let attr = attr_of(&look, dir)?;
         if attr.file_type != FileType::Directory {
-            bail!(ENOTDIR, "{} is no directory", ask(dir.place, |dir| dir.path(&look)));
+            bail!(ENOTDIR, "{} is no directory", look.ask(dir.place, |dir| dir.path(&look)));
         }
         check_access(&look, dir, &attr, Access::EXEC)
     }
@@ -259,18 +259,16 @@ impl<'k> Walk<'k> {
         if name.len() > NAME_MAX {
             bail!(ENAMETOOLONG, "a name of {} bytes, at most {} are possible", name.len(), NAME_MAX);
         }
-        let is_hidden = matches!(dir.place, Place::Task(..));
-        match lookup(self.k, Viewer(self.task), dir, name)? {
-            Node { place: Place::NsFile(_), .. } if is_hidden => {
-                bail!(ENOENT, "no {} here", String::from_utf8_lossy(name).into_owned())
-            }
-            node => Ok(node),
+        let node = lookup(self.k, Viewer(self.task), dir, name)?;
+        if TREE.ask(dir.place, |dir| dir.hides_ns_files()) && TREE.ask(node.place, |file| file.ns()).is_some() {
+            bail!(ENOENT, "no {} here", String::from_utf8_lossy(name).into_owned());
         }
+        Ok(node)
     }
 
     /// `None`: no link.
     fn follow(&self, node: Node) -> Option<Result<Target>> {
-        let link = self.look(node).and_then(|look| ask(node.place, |file| file.link(&look)));
+        let link = self.look(node).and_then(|look| look.ask(node.place, |file| file.link(&look)));
         link.transpose().map(|link| self.target(node, link?))
     }
 
@@ -281,8 +279,10 @@ impl<'k> Walk<'k> {
             Link::Program(..) => bail!(ENOENT, "the programs of tasks are no files of the lab"),
             Link::Ns(ns) => Target::Node(self.ns_file(from, ns)),
             Link::File { fd, file, .. } => match open_file(self.k, file) {
-                Some(Node { view: View::Caller, place: Place::NsFile(ns) }) => Target::Node(self.ns_file(from, ns)),
-                Some(node) => Target::Node(node),
+                Some(node) => match TREE.ask(node.place, |file| file.ns()) {
+                    Some(ns) if node.view == View::Caller => Target::Node(self.ns_file(from, ns)),
+                    _ => Target::Node(node),
+                },
                 None => bail!(ENXIO, "descriptor {} is a pidfd or a socket, which has no path", fd),
             },
             Link::Object(object) => Target::Node(Node { view: from.view, place: structs::root(object) }),

@@ -1,7 +1,6 @@
 //! File trees of tasks: files seen through mounts, and the names they have there.
 
-use super::cgroup;
-use super::family::{Up, ask};
+use super::family::{TREE, Up};
 use super::look::Look;
 use crate::bail;
 use crate::errno::Result;
@@ -40,24 +39,24 @@ pub(super) fn pid_ns(k: &Kernel, mount: MountId) -> PidNsId {
 
 /// The name of a file in its directory, and the directory; `None`: the top of its superblock.
 pub(super) fn step_up(look: &Look<'_>, path: Path) -> Option<(Vec<u8>, Place)> {
-    match ask(path.place, |file| file.up(look)) {
+    match look.ask(path.place, |file| file.up(look)) {
         Up::To(name, dir) => return Some((name, dir)),
         Up::Top => return None,
         Up::ByPath => {}
     }
     let top = look.k.vfs.sbs[look.k.vfs.sb_of(path.mount)].root.place();
-    let path_of = |place| ask(place, |file| file.path(look));
+    let path_of = |place| look.ask(place, |file| file.path(look));
     let whole = path_of(path.place);
     let below = whole.strip_prefix(&path_of(top))?.strip_prefix('/')?;
     let (dir, name) = below.rsplit_once('/').unwrap_or(("", below));
     let mut names = dir.split('/').filter(|name| !name.is_empty());
-    let parent = names.try_fold(top, |dir, name| ask(dir, |dir| dir.lookup(look, name.as_bytes())))?;
+    let parent = names.try_fold(top, |dir, name| look.ask(dir, |dir| dir.lookup(look, name.as_bytes())))?;
     Some((name.as_bytes().to_vec(), parent))
 }
 
 /// A file as a place for a mount, or as the root of one: with all that is above it in its superblock.
 pub fn site(k: &Kernel, viewer: super::Viewer, path: Path) -> Result<Site> {
-    if matches!(path.place, Place::Dentry(_)) {
+    if TREE.ask(path.place, |file| file.is_dentry()) {
         return Ok(Site::of(path.place));
     }
     let look = Look::now(k, viewer, Node::from(path))?;
@@ -100,17 +99,9 @@ pub(super) fn d_path(look: &Look<'_>, path: Path, root: Path) -> (Vec<u8>, End) 
 /// The path of a file inside its superblock, with ` //deleted` as mountinfo has it if it has lost its name
 /// (`dentry_path`).
 pub(super) fn path_in_sb(look: &Look<'_>, path: Path) -> Vec<u8> {
-    if let Place::NsFile(ns) = path.place {
-        return look.k.ns_arg(ns).to_string().into_bytes();
-    }
     let look = look.through(path.mount);
-    if let Place::Cgroup(id, file) = path.place {
-        // As seen from the reader's cgroup namespace (`cgroup_show_path`).
-        let dir = look.k.cgroup_path(id, cgroup::root(&look));
-        return match file {
-            None => dir,
-            Some(file) => [if dir == b"/" { b"" } else { &dir[..] }, b"/", file.row().name.as_bytes()].concat(),
-        };
+    if let Some(text) = look.ask(path.place, |file| file.path_in_sb(&look)) {
+        return text;
     }
     let mut names = Vec::new();
     let mut at = path;
@@ -131,7 +122,7 @@ pub(super) fn path_in_sb(look: &Look<'_>, path: Path) -> Vec<u8> {
 /// A path as links of `proc` show it to a reader: below the reader's root directory, where it is
 /// (`d_path`).
 pub(super) fn shown_path(look: &Look<'_>, path: Path, root: Path) -> Vec<u8> {
-    if let Place::NsFile(ns) = path.place
+    if let Some(ns) = look.ask(path.place, |file| file.ns())
         && path.mount == look.k.vfs.nsfs.id()
     {
         return look.k.ns_arg(ns).to_string().into_bytes();

@@ -2,7 +2,7 @@
 
 use super::family::Family;
 use super::look::Look;
-use super::{Attr, Cacheable, FileType, ROOT, Viewer, WriteTarget, fixed, root};
+use super::{Attr, Cacheable, Eyes, FileType, ROOT, WriteTarget, fixed, root};
 use crate::errno::Result;
 use crate::kernel::file::About;
 use crate::kernel::node::{Node, View};
@@ -39,6 +39,10 @@ impl Family for SeenAs {
         None
     }
 
+    fn is_view_top(&self) -> bool {
+        true
+    }
+
     fn child(&self, look: &Look<'_>, view: View, name: &[u8]) -> Result<Option<Node>> {
         let trees = self.children(look, view)?.into_iter();
         Ok(trees.filter(|(tree, _)| tree.as_bytes() == name).map(|(_, node)| node).next())
@@ -46,7 +50,7 @@ impl Family for SeenAs {
 
     fn children(&self, look: &Look<'_>, _: View) -> Result<Vec<(String, Node)>> {
         let (k, view) = (look.k, View::As(self.0));
-        let own = Look::now(k, Viewer(self.0), Node { view, ..ROOT })?;
+        let own = Look::now(k, Eyes { task: self.0, files: look.files }, Node { view, ..ROOT })?;
         let trees = fixed::as_dirs().chain(fixed::view_trees(&own));
         let trees = trees.map(|(name, place)| (name.to_owned(), Node { view, place }));
         Ok(trees.chain(root::entry(k, self.0, Some(self.0))).collect())

@@ -22,7 +22,7 @@ use nslab::journal::whole;
 use nslab::kernel::Kernel;
 use nslab::kernel::file::OpenFlags;
 use nslab::script::run::run_boot_file;
-use nslab::tree::{ROOT, Viewer};
+use nslab::tree::{self, ROOT};
 use nslab::{host, lab};
 
 use writer::{Deed, Outcome, Writer};
@@ -149,10 +149,10 @@ fn state(of_lab: &Lab) -> String {
 /// What the whole lab looks like from outside.
 fn picture(of_lab: &Lab) -> Vec<u8> {
     let picture = of_lab.read(|k| {
-        let viewer = Viewer(host::find_caller(k, 1)?);
-        let dir = lab::lookup(k, viewer, ROOT, b"kernel")?;
-        let file = lab::lookup(k, viewer, dir, b"tree.json")?;
-        lab::read(k, viewer, &lab::open(k, viewer, file, OpenFlags::READ)?)
+        let viewer = lab::eyes(host::find_caller(k, 1)?);
+        let dir = tree::lookup(k, viewer, ROOT, b"kernel")?;
+        let file = tree::lookup(k, viewer, dir, b"tree.json")?;
+        tree::read_open(k, viewer, &lab::open(k, viewer, file, OpenFlags::READ)?)
     });
     picture.unwrap().unwrap()
 }

@@ -168,7 +168,7 @@ pub(in crate::tree) fn ipc(look: &Look<'_>, sysctl: IpcSysctl) -> Result<Vec<u8>
 
 /// The rule of one table of sysctls.
 #[derive(Clone, Copy)]
-pub(in crate::tree) enum Rule {
+pub(crate) enum Rule {
     /// Mode bits for root of the initial user namespace, its group, and others.
     Root,
     /// Of a pid namespace: owner bits for who administers it or is root of its owner.

@@ -1,6 +1,6 @@
 //! The files of the table of a task, as a family.
 
-use super::{Dir, Kind, OpenCheck, ROWS, Row, directory, owner, row_at};
+use super::{Dir, Format, Kind, OpenCheck, ROWS, Row, directory, owner, row_at};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
@@ -34,7 +34,7 @@ impl TaskFile {
 
 impl Attr {
     /// Of a task: its mode and, by that, its owner.
-    pub(in crate::tree) fn of_task(self, k: &Kernel, task: TaskId, mode: u16) -> Attr {
+    pub(crate) fn of_task(self, k: &Kernel, task: TaskId, mode: u16) -> Attr {
         let (uid, gid) = owner(k, task, self.file_type, mode);
         Attr { mode, uid, gid, ..self }
     }
@@ -192,6 +192,21 @@ impl Family for TaskFile {
                 Ok(())
             }
         }
+    }
+
+    fn mounts_format(&self) -> Option<Format> {
+        match self.entry().open {
+            OpenCheck::Mounts(format) => Some(format),
+            OpenCheck::Nothing | OpenCheck::NetList | OpenCheck::Mm | OpenCheck::MmIfAny | OpenCheck::Setgroups => None,
+        }
+    }
+
+    fn hides_ns_files(&self) -> bool {
+        true
+    }
+
+    fn is_listed_in_order(&self) -> bool {
+        matches!(self.entry().kind, Kind::Dir(Dir::Ns))
     }
 
     fn outlived(&self) -> Option<TaskId> {

@@ -5,9 +5,9 @@ use crate::errno::{Error, Result};
 use crate::kernel::file::{About, File, FileKind, OpenFlags};
 use crate::kernel::node::TaskDir;
 use crate::kernel::{FileId, Kernel, PidId, TaskId};
-use crate::tree::family::{Family, Link, Up};
+use crate::tree::family::{Family, Link, TREE, Up};
 use crate::tree::look::Look;
-use crate::tree::{Attr, Cacheable, FileType, WriteTarget, ino};
+use crate::tree::{Attr, Cacheable, FileType, WriteTarget};
 use crate::{bail, err};
 
 /// A descriptor of a task: the link in `fd`, or the file in `fdinfo`.
@@ -74,6 +74,10 @@ impl Family for Fd {
         if self.info { look.check_ptrace(self.dir.task) } else { Ok(()) }
     }
 
+    fn is_told_when_gone(&self) -> bool {
+        !self.info
+    }
+
     fn read_error_when_gone(&self) -> Error {
         err!(ENOENT, "the task of this descriptor is gone")
     }
@@ -119,7 +123,7 @@ fn info(look: &Look<'_>, task: TaskId, fd: i32) -> Result<Vec<u8>> {
     let cloexec = k.descriptor_at(task, fd).is_some_and(|descriptor| descriptor.cloexec);
     let nsfs = k.vfs.mounts[k.vfs.nsfs.id()].mnt_id;
     let (mnt_id, inode) = match &file.kind {
-        FileKind::Node { bound, .. } => (MNT_ID_PROC, ino(k, bound.node.place)),
+        FileKind::Node { bound, .. } => (MNT_ID_PROC, TREE.ino(k, bound.node.place)),
         FileKind::Ns(ns) => (nsfs, u64::from(k.namespaces[*ns].common.inum)),
         FileKind::Pidfd { pid, .. } => (MNT_ID_PIDFS, pid.id().serial()),
         FileKind::Socket(socket) => (MNT_ID_SOCKFS, k.net.sockets[*socket].ino),

@@ -273,22 +273,6 @@ fn directory(dir: Dir) -> u16 {
     row.unwrap_or(ITSELF)
 }
 
-/// Which list of mounts a file is, if it is one.
-pub(in crate::tree) fn mounts_format(place: Place) -> Option<Format> {
-    match place {
-        Place::Task(_, row) => match row_at(row).open {
-            OpenCheck::Mounts(format) => Some(format),
-            OpenCheck::Nothing | OpenCheck::NetList | OpenCheck::Mm | OpenCheck::MmIfAny | OpenCheck::Setgroups => None,
-        },
-        _ => None,
-    }
-}
-
-/// The directory of the links to namespaces.
-pub(in crate::tree) fn is_ns_dir(row: u16) -> bool {
-    matches!(row_at(row).kind, Kind::Dir(Dir::Ns))
-}
-
 fn row_at(row: u16) -> &'static Row {
     &ROWS[usize::from(row)]
 }

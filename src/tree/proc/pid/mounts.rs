@@ -9,7 +9,6 @@ use crate::kernel::mount::flags::MountFlags;
 use crate::kernel::mount::sb::SuperBlock;
 use crate::kernel::mount::site::Path;
 use crate::kernel::mount::tree::Mount;
-use crate::kernel::node::Place;
 use crate::kernel::refcount::Held;
 use crate::kernel::{Kernel, MntNsId, MountId, TaskId};
 use crate::tree::look::Look;
@@ -17,7 +16,7 @@ use crate::tree::root::{End, d_path, path_in_sb};
 
 /// One of the three files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::tree) enum Format {
+pub(crate) enum Format {
     Info,
     Mounts,
     Stats,
@@ -95,10 +94,7 @@ fn info_line(look: &Look<'_>, id: MountId, root: Path, point: &[u8]) -> Vec<u8> 
     let sb = &k.vfs.sbs[mount.sb.id()];
     let parent = mount.parent().map_or(mount.mnt_id, |parent| k.vfs.mounts[parent].mnt_id);
     let ids = format!("{} {parent} {}:{} ", mount.mnt_id, sb.device.0, sb.device.1);
-    let shown_root = match mount.root.place() {
-        Place::NsFile(ns) => k.ns_arg(ns).to_string().into_bytes(),
-        place => escape(&path_in_sb(look, Path { mount: id, place }), b""),
-    };
+    let shown_root = escape(&path_in_sb(look, Path { mount: id, place: mount.root.place() }), b"");
     let own = format!(" {}{}", ro(mount.flags.contains(MountFlags::READONLY)), flag_names(mount.flags));
     let propagation = propagation(k, id, root);
     let options = format!("{}{}{}", ro(sb.read_only), sb_flags(sb), sb.options.shown());

@@ -102,6 +102,10 @@ impl Family for NsLink {
         Up::To(self.name().into(), self.dir.entry(directory(Dir::Ns)))
     }
 
+    fn is_ns_link(&self) -> bool {
+        true
+    }
+
     fn outlived(&self) -> Option<TaskId> {
         Some(self.dir.task)
     }
