@@ -2,7 +2,8 @@
 //! the caches of the host's kernel: it is dropped from them when the fault is set, and told as not to be kept.
 
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use super::lock;
 use crate::errno::{Arg, Errno, Error, Result, errno_from_name};
@@ -56,9 +57,18 @@ pub struct Uncached {
 
 /// The faults set, in the order in which they were.
 #[derive(Debug, Default)]
-pub struct Faults(Mutex<Vec<Fault>>);
+pub struct Faults {
+    list: Mutex<Vec<Fault>>,
+    /// The list is not empty. Most labs have no faults, and no request of theirs waits for the list.
+    is_any: AtomicBool,
+}
 
 impl Faults {
+    /// The faults, if there are any.
+    fn set(&self) -> Option<MutexGuard<'_, Vec<Fault>>> {
+        self.is_any.load(Ordering::Acquire).then(|| lock(&self.list))
+    }
+
     /// Does what was written: whole lines, all or none. `find` gives the task that has a number.
     ///
     /// # Errors
@@ -66,7 +76,7 @@ impl Faults {
     /// such task. ENOSPC: too many faults.
     pub fn write(&self, text: &[u8], find: impl Fn(i32) -> Option<TaskId>) -> Result<Uncached> {
         let text = std::str::from_utf8(text).map_err(|_| err!(EINVAL, "faults are UTF-8 text"))?;
-        let mut faults = lock(&self.0).clone();
+        let mut faults = lock(&self.list).clone();
         let mut uncached = Uncached::default();
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             if line == "clear" {
@@ -81,13 +91,15 @@ impl Faults {
         if faults.len() > FAULTS_MAX {
             bail!(ENOSPC, "more than {} faults: write clear first", FAULTS_MAX);
         }
-        *lock(&self.0) = faults;
+        let mut list = lock(&self.list);
+        self.is_any.store(!faults.is_empty(), Ordering::Release);
+        *list = faults;
         Ok(uncached)
     }
 
     /// A line for each fault, as it may be written, with its hits.
     pub fn text(&self) -> String {
-        lock(&self.0).iter().map(ToString::to_string).collect()
+        lock(&self.list).iter().map(ToString::to_string).collect()
     }
 
     /// Lets the next fault for this happen, if there is one; `path` is asked for only if any is set.
@@ -95,10 +107,7 @@ impl Faults {
     /// # Errors
     /// Its errno.
     pub fn check(&self, op: Op, path: impl FnOnce() -> Vec<u8>) -> Result<()> {
-        let mut faults = lock(&self.0);
-        if faults.is_empty() {
-            return Ok(());
-        }
+        let Some(mut faults) = self.set() else { return Ok(()) };
         let path = path();
         for fault in faults.iter_mut().filter(|fault| fault.op == op && !fault.is_spent() && fault.is_at(op, &path)) {
             let Effect::Fail(errno) = fault.effect else { continue };
@@ -115,10 +124,7 @@ impl Faults {
 
     /// The tasks that exit now that this is done; `path` is asked for only if any fault is set.
     pub fn exits_after(&self, op: Op, path: impl FnOnce() -> Vec<u8>) -> Vec<TaskId> {
-        let mut faults = lock(&self.0);
-        if faults.is_empty() {
-            return Vec::new();
-        }
+        let Some(mut faults) = self.set() else { return Vec::new() };
         let path = path();
         let mut exits = Vec::new();
         for fault in faults.iter_mut().filter(|fault| fault.op == op && !fault.is_spent() && fault.is_at(op, &path)) {
@@ -132,10 +138,7 @@ impl Faults {
 
     /// Whether a fault may still happen at the path, or to the task it shows.
     pub fn is_active(&self, task: Option<TaskId>, path: impl FnOnce() -> Vec<u8>) -> bool {
-        let faults = lock(&self.0);
-        if faults.is_empty() {
-            return false;
-        }
+        let Some(faults) = self.set() else { return false };
         let path = path();
         let is_at = |fault: &Fault| fault.path.as_ref().is_some_and(|at| at.as_bytes() == path);
         let is_about = |fault: &Fault| task.is_some() && fault.doomed() == task;
@@ -298,6 +301,19 @@ mod tests {
         let lines = "EIO read a=b/c times=2 after=1 hits=0\nexit 20 after=readdir hits=0\n";
         faults.write(lines.as_bytes(), |_| Some(init)).unwrap();
         assert_eq!(faults.text(), lines);
+    }
+
+    #[test]
+    fn nobody_asks_for_a_path_or_the_list_where_no_fault_is_set() {
+        let faults = Faults::default();
+        let unasked = || -> Vec<u8> { panic!("a path is asked for") };
+        for text in ["", "EIO read a\nclear"] {
+            write(&faults, text).unwrap();
+            let held = lock(&faults.list);
+            assert!(faults.check(Op::Read, unasked).is_ok() && !faults.is_active(None, unasked));
+            assert_eq!(faults.exits_after(Op::Read, unasked), []);
+            drop(held);
+        }
     }
 
     #[test]
