@@ -1,43 +1,16 @@
-//! The end of tasks: exit, the death of a pid namespace's init, reparenting, orphaned process groups, release
+//! The end of tasks: exit, the death of a pid namespace's init, reparenting, release
 //! (`kernel/exit.c`, `zap_pid_ns_processes` in `kernel/pid_namespace.c`).
 
 use super::change::Change;
 use super::file::FilesStruct;
-use super::mount::umount::Umounting;
 use super::refcount::Held;
-use super::signal::{SIGCHLD, SIGCONT, SIGHUP, SIGKILL, Sender, sigmask};
+use super::signal::{SIGCHLD, SIGKILL, Sender, sigmask};
 use super::task::{Live, Mm, TaskState};
 use super::ucounts::UcountRlimit;
-use super::{Kernel, PidId, PidNsId, SignalId, TaskId, TreeId};
-
-/// What is left to do before a call returns. Linux does it in other tasks' context or in work items.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
-    /// The thread dies, with this status word unless its group has one.
-    Exit(TaskId, i32),
-    /// A number was given back in a dead pid namespace: its init may be waiting for that.
-    ZapProgress(PidNsId),
-    /// The namespace of these mounts is gone.
-    DropMounts(TreeId),
-}
+use super::work::Work;
+use super::{Kernel, PidId, PidNsId, SignalId, TaskId};
 
 impl Kernel {
-    /// Does all that is due, in order, until nothing is.
-    pub(crate) fn run_work(&mut self) {
-        while let Some(work) = self.work.pop_front() {
-            match work {
-                Work::Exit(task, code) => {
-                    if self.tasks.get(task).is_some_and(|t| !t.is_dead()) {
-                        self.do_exit(task, code);
-                    }
-                }
-                Work::ZapProgress(ns) => self.finish_zap_if_done(ns),
-                Work::DropMounts(tree) => self.umount_tree(self.vfs.trees[tree].root, Umounting::Namespace),
-            }
-        }
-        self.linkwatch_run();
-    }
-
     /// Makes the whole group die with a status word, unless it is dying already (`do_group_exit`,
     /// `zap_other_threads`).
     pub(crate) fn group_exit(&mut self, signal: SignalId, status: i32) {
@@ -56,7 +29,7 @@ impl Kernel {
 
     /// One thread dies: what it holds is let go, its children get a new parent, it becomes a zombie or is gone
     /// (`do_exit`).
-    fn do_exit(&mut self, task: TaskId, code: i32) {
+    pub(super) fn do_exit(&mut self, task: TaskId, code: i32) {
         let signal = self.tasks[task].signal;
         let group = &mut self.signals[signal];
         group.live -= 1;
@@ -182,7 +155,7 @@ impl Kernel {
         self.work.push_back(Work::ZapProgress(ns));
     }
 
-    fn finish_zap_if_done(&mut self, ns: PidNsId) {
+    pub(super) fn finish_zap_if_done(&mut self, ns: PidNsId) {
         let Some(pid_ns) = self.namespaces.state(ns) else { return };
         let Some(init) = pid_ns.child_reaper.filter(|&init| self.tasks.contains(init)) else { return };
         // The numbers of the init itself: one as leader, two when a thread is the last and its leader a zombie.
@@ -314,44 +287,6 @@ impl Kernel {
             self.send_child_signal(leader, exit_signal);
         }
         ignored
-    }
-
-    /// A process group that loses its last connection to the rest of its session while a member is stopped gets SIGHUP
-    /// and SIGCONT (`kill_orphaned_pgrp`). `leaving` does not count as a connection.
-    fn kill_orphaned_pgrp(&mut self, task: TaskId, parent: TaskId, leaving: Option<TaskId>) {
-        let pgrp = self.signal_of(task).pgrp.id();
-        let connected = self.signal_of(parent).pgrp.id() != pgrp
-            && self.signal_of(parent).session.id() == self.signal_of(task).session.id();
-        if connected && self.is_pgrp_orphaned(pgrp, leaving) && self.has_stopped_jobs(pgrp) {
-            let members: Vec<TaskId> = self.pgrp_members(pgrp).collect();
-            for &member in &members {
-                self.send_signal(Sender::Kernel, member, true, SIGHUP);
-            }
-            for member in members {
-                self.send_signal(Sender::Kernel, member, true, SIGCONT);
-            }
-        }
-    }
-
-    /// No member has a parent in another group of the same session (`will_become_orphaned_pgrp`).
-    pub fn is_pgrp_orphaned(&self, pgrp: PidId, leaving: Option<TaskId>) -> bool {
-        !self.pgrp_members(pgrp).any(|member| {
-            let parent = self.tasks[member].real_parent;
-            Some(member) != leaving
-                && !self.is_reapable(member)
-                && parent != self.init.task
-                && self.signal_of(parent).pgrp.id() != pgrp
-                && self.signal_of(parent).session.id() == self.signal_of(member).session.id()
-        })
-    }
-
-    fn has_stopped_jobs(&self, pgrp: PidId) -> bool {
-        self.pgrp_members(pgrp).any(|member| self.signal_of(member).stop_signal.is_some())
-    }
-
-    /// The leaders of the processes in a group.
-    pub fn pgrp_members(&self, pgrp: PidId) -> impl Iterator<Item = TaskId> {
-        self.pids[pgrp].attached.group.iter().map(|&signal| self.signals[signal].leader)
     }
 
     pub fn is_same_thread_group(&self, a: TaskId, b: TaskId) -> bool {

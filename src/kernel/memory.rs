@@ -4,13 +4,13 @@
 use super::Kernel;
 use super::ipc::mqueue::Mqueue;
 use super::mount::dentry::{Content, Dentry};
-use super::ns::{IpcNamespace, Namespace, NsState};
+use super::ns::{IpcNamespace, Namespace};
 use super::table::Table;
 
 /// What a lab may take unless it is told otherwise, in bytes.
 pub const MEMORY_MAX: u64 = 2 << 30;
 /// What an entry of a map or list costs besides its value, about.
-const ENTRY: usize = 48;
+pub(in crate::kernel) const ENTRY: usize = 48;
 /// Calls that are refused without counting again after a count that found no room.
 const REFUSALS: u32 = 256;
 
@@ -117,17 +117,10 @@ fn mqueue_bytes(queue: &Mqueue) -> usize {
 }
 
 fn ns_bytes(ns: &Namespace) -> usize {
-    let own = match &ns.state {
-        NsState::Ipc(ipc) => ipc_bytes(ipc),
-        NsState::Net(net) => ENTRY * (net.devices.len() + net.sockets.len() + net.netns_ids.len()),
-        NsState::Pid(pid) => ENTRY * pid.idr.len(),
-        // The others have nothing that grows.
-        _ => 0,
-    };
-    own + 4 * ns.common.extra_inums.len()
+    (ns.ops().bytes)(&ns.state) + 4 * ns.common.extra_inums.len()
 }
 
-fn ipc_bytes(ipc: &IpcNamespace) -> usize {
+pub(in crate::kernel) fn ipc_bytes(ipc: &IpcNamespace) -> usize {
     let queues = ipc.msg_ids.objects.values().map(|queue| {
         let texts: usize = queue.messages.iter().map(|message| ENTRY + message.text.len()).sum();
         size_of_val(queue) + 2 * ENTRY + texts

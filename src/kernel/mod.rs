@@ -24,6 +24,7 @@ pub mod net;
 pub mod node;
 pub mod ns;
 pub mod nsproxy;
+pub mod pgrp;
 pub mod pid;
 pub mod ptrace;
 pub mod refcount;
@@ -34,6 +35,7 @@ pub mod task;
 pub mod trace;
 pub mod ucounts;
 pub mod uid_map;
+pub mod work;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -116,7 +118,7 @@ pub struct Kernel {
     /// How much memory the lab may take.
     pub memory: Memory,
     /// What has to happen before the running call returns.
-    pub work: VecDeque<exit::Work>,
+    pub work: VecDeque<work::Work>,
     /// What changed, for caches above that want to know.
     pub changes: Changes,
     /// The steps taken, for those who want to see them.

@@ -159,7 +159,44 @@ impl From<Path> for Node {
     }
 }
 
+/// What a file is by itself, if it is more than a view of something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Backing {
+    Dentry(DentryId),
+    /// The directory of a cgroup.
+    Cgroup(CgroupId),
+    /// A file in the directory of a cgroup.
+    CgroupFile(CgroupId, CgroupFile),
+    Mqueue(MqueueId),
+    /// A view: names, owner and mode follow from what it shows.
+    View,
+}
+
 impl Place {
+    /// What the file is by itself.
+    pub fn backing(&self) -> Backing {
+        match *self {
+            Place::Dentry(id) => Backing::Dentry(id),
+            Place::Cgroup(id, None) => Backing::Cgroup(id),
+            Place::Cgroup(id, Some(file)) => Backing::CgroupFile(id, file),
+            Place::Mqueue(id) => Backing::Mqueue(id),
+            Place::Top(_)
+            | Place::Nsfs
+            | Place::Fixed(_)
+            | Place::MaxNamespaces(_)
+            | Place::As(_)
+            | Place::Task(..)
+            | Place::NsLink(..)
+            | Place::NsFile(_)
+            | Place::Fd { .. }
+            | Place::Above { .. }
+            | Place::NsKind(_)
+            | Place::NetConf(..)
+            | Place::Struct(..)
+            | Place::StructItem(..) => Backing::View,
+        }
+    }
+
     /// The task a file is about, if it is about one.
     pub fn task(&self) -> Option<TaskId> {
         match *self {

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use super::capability::Cap;
-use super::exit::Work;
 use super::ns::PidNamespace;
 use super::refcount::{Counted, Held};
+use super::work::Work;
 use super::{Kernel, PidId, PidNsId, SignalId, TaskId, UserNsId};
 use crate::errno::Result;
 use crate::{bail, err};

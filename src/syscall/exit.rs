@@ -3,7 +3,7 @@
 use super::{Outcome, Return};
 use crate::bail;
 use crate::errno::Result;
-use crate::kernel::exit::Work;
+use crate::kernel::work::Work;
 use crate::kernel::{Kernel, TaskId};
 
 /// Ends the calling thread; with the last one the process.

@@ -3,8 +3,8 @@
 use super::{Outcome, RebootCommand, Return};
 use crate::bail;
 use crate::kernel::capability::Cap;
-use crate::kernel::exit::Work;
 use crate::kernel::signal::{SIGHUP, SIGINT, SIGKILL, Sender};
+use crate::kernel::work::Work;
 use crate::kernel::{Kernel, TaskId};
 
 const LINUX_REBOOT_MAGIC1: u32 = 0xfee1_dead;

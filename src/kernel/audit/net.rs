@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::differ;
 use crate::kernel::Kernel;
-use crate::kernel::file::FileKind;
+use crate::kernel::file::{File, FileKind};
 use crate::kernel::net::{DevId, SocketId};
 use crate::kernel::ns::NetNamespace;
 
@@ -39,9 +39,7 @@ pub(super) fn audit(k: &Kernel, wrong: &mut Vec<String>) {
     }
     differ(wrong, "devices", k.net.devices.iter().map(|(id, _)| id).collect(), devices);
     differ(wrong, "listed sockets", k.net.sockets.iter().map(|(id, _)| id).collect(), sockets.clone());
-    let files = k.open_files.iter().filter_map(|(_, file)| match file.kind {
-        FileKind::Socket(id) => Some(id),
-        _ => None,
-    });
+    let socket = |file: &File| if let FileKind::Socket(id) = file.kind { Some(id) } else { None };
+    let files = k.open_files.iter().filter_map(|(_, file)| socket(file));
     differ(wrong, "sockets with a file", files.collect(), sockets);
 }

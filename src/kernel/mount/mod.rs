@@ -4,7 +4,6 @@
 //! namespace; its tree holds it, and whoever uses a file through it. [`propagation`] is what makes a change in one place
 //! happen in others; [`umount`] takes mounts away.
 
-pub mod audit;
 pub mod boot;
 pub mod dentry;
 pub mod flags;

@@ -315,7 +315,7 @@ impl Kernel {
         }
         match freed.root {
             HeldPlace::Dentry(root) => self.put_dentry_tree(root),
-            other => self.put_place(other),
+            root @ (HeldPlace::Cgroup(..) | HeldPlace::Other(_)) => self.put_place(root),
         }
         match freed.keeps {
             Keeps::UserNs(user_ns) => self.put_ns(user_ns),

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::dentry::Dentry;
 use super::tree::Mount;
-use crate::kernel::cgroup::Cgroup;
 use crate::kernel::cgroup::file::CgroupFile;
+use crate::kernel::cgroup::{Cgroup, CgroupId};
 use crate::kernel::file::FsStruct;
-use crate::kernel::node::{ITSELF, Place};
+use crate::kernel::node::{Backing, ITSELF, Place};
 use crate::kernel::refcount::Held;
 use crate::kernel::table::Id;
 use crate::kernel::{Kernel, MountId, PidNsId, TaskId};
@@ -54,7 +54,7 @@ pub struct HeldSite {
 #[derive(Debug)]
 pub struct TaskNames {
     /// How many hold one of its files.
-    pub(super) holders: u32,
+    pub(in crate::kernel) holders: u32,
     leader: TaskId,
     /// Its numbers, and those of its process.
     own: Vec<(PidNsId, i32)>,
@@ -96,19 +96,22 @@ impl HeldSite {
 
 impl Kernel {
     pub(crate) fn hold_place(&mut self, place: Place) -> HeldPlace {
-        match place {
-            Place::Dentry(dentry) => HeldPlace::Dentry(self.vfs.dentries.hold(dentry)),
-            Place::Cgroup(cgroup, file) => {
-                self.cgroup.table[cgroup].paths += 1;
-                HeldPlace::Cgroup(self.cgroup.table.hold(cgroup), file)
-            }
-            other => {
-                if let Some(task) = other.task() {
+        match place.backing() {
+            Backing::Dentry(dentry) => HeldPlace::Dentry(self.vfs.dentries.hold(dentry)),
+            Backing::Cgroup(cgroup) => self.hold_cgroup_path(cgroup, None),
+            Backing::CgroupFile(cgroup, file) => self.hold_cgroup_path(cgroup, Some(file)),
+            Backing::Mqueue(_) | Backing::View => {
+                if let Some(task) = place.task() {
                     self.hold_task_names(task);
                 }
-                HeldPlace::Other(other)
+                HeldPlace::Other(place)
             }
         }
+    }
+
+    fn hold_cgroup_path(&mut self, cgroup: CgroupId, file: Option<CgroupFile>) -> HeldPlace {
+        self.cgroup.table[cgroup].paths += 1;
+        HeldPlace::Cgroup(self.cgroup.table.hold(cgroup), file)
     }
 
     pub(crate) fn put_place(&mut self, held: HeldPlace) {
@@ -186,11 +189,13 @@ impl Kernel {
 
     /// Whether a site is `top` or below it in their superblock (`is_subdir`).
     pub fn is_site_below(&self, site: &Site, top: Place) -> bool {
-        match (site.place, top) {
-            (place, top) if place == top => true,
-            (Place::Dentry(dentry), Place::Dentry(top)) => self.is_dentry_below(dentry, top),
-            (_, top) => site.above.contains(&top),
+        if site.place == top {
+            return true;
         }
+        if let (Place::Dentry(dentry), Place::Dentry(top)) = (site.place, top) {
+            return self.is_dentry_below(dentry, top);
+        }
+        site.above.contains(&top)
     }
 
     /// Whether `site` of `mount` is `top` or below it in the tree of mounts (`is_path_reachable`).
@@ -218,12 +223,15 @@ impl Kernel {
 
     /// A file that has lost its name (`d_unlinked`).
     pub fn is_unlinked(&self, place: Place) -> bool {
-        match place {
-            Place::Dentry(dentry) => !self.vfs.dentries[dentry].is_linked,
-            Place::Cgroup(cgroup, _) => self.cgroup.table.get(cgroup).is_none_or(|cgroup| cgroup.is_dead),
+        match place.backing() {
+            Backing::Dentry(dentry) => !self.vfs.dentries[dentry].is_linked,
+            Backing::Cgroup(cgroup) | Backing::CgroupFile(cgroup, _) => {
+                self.cgroup.table.get(cgroup).is_none_or(|cgroup| cgroup.is_dead)
+            }
             // The directory of a task goes with it, what is in it keeps its name (`proc_flush_pid`).
-            Place::Task(dir, ITSELF) => !self.tasks.contains(dir.task),
-            _ => false,
+            Backing::Mqueue(_) | Backing::View => {
+                matches!(place, Place::Task(dir, ITSELF) if !self.tasks.contains(dir.task))
+            }
         }
     }
 

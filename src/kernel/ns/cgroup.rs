@@ -1,6 +1,6 @@
 //! cgroup namespaces (`kernel/cgroup/namespace.c`): which cgroup is shown as the root.
 
-use super::{CgroupNsId, NsKind, NsType, Owned, Slot};
+use super::{CgroupNsId, NsKind, Owned, Slot};
 use crate::kernel::cgroup::{Cgroup, CgroupId};
 use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::refcount::Held;
@@ -20,7 +20,6 @@ impl CgroupNamespace {
 }
 
 impl NsKind for CgroupNamespace {
-    const TYPE: NsType = NsType::Cgroup;
     const NAME: &'static str = "cgroup";
     const CLONE_FLAG: u64 = 0x0200_0000;
     const CLONE_FLAG_NAME: &'static str = "CLONE_NEWCGROUP";

@@ -2,13 +2,14 @@
 
 use std::ops::RangeInclusive;
 
-use super::{IpcNsId, NsKind, NsType, Owned, Slot};
+use super::{IpcNsId, NsKind, Owned, Slot};
 use crate::kernel::ipc::IPC_MNI;
 use crate::kernel::ipc::IpcIds;
 use crate::kernel::ipc::mqueue::{HARD_MSGMAX, HARD_MSGSIZEMAX, MqueueFs};
 use crate::kernel::ipc::msg::MsgQueue;
 use crate::kernel::ipc::sem::SemSet;
 use crate::kernel::ipc::shm::ShmSegment;
+use crate::kernel::memory::ipc_bytes;
 use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::refcount::Held;
 use crate::kernel::{Kernel, TaskId};
@@ -169,7 +170,6 @@ impl IpcNamespace {
 }
 
 impl NsKind for IpcNamespace {
-    const TYPE: NsType = NsType::Ipc;
     const NAME: &'static str = "ipc";
     const CLONE_FLAG: u64 = 0x0800_0000;
     const CLONE_FLAG_NAME: &'static str = "CLONE_NEWIPC";
@@ -178,6 +178,10 @@ impl NsKind for IpcNamespace {
     const UCOUNT: usize = 3;
     const UCOUNT_NAME: &'static str = "max_ipc_namespaces";
     const SLOT: Option<Slot> = Some(Slot::Ipc);
+
+    fn bytes(&self) -> usize {
+        ipc_bytes(self)
+    }
 
     fn initial() -> IpcNamespace {
         IpcNamespace::default()

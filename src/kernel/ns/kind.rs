@@ -5,8 +5,8 @@
 use std::ops::{Index, IndexMut};
 
 use super::{
-    CgroupNamespace, InstallCtx, IpcNamespace, MntNamespace, Namespace, NetNamespace, NsOps, NsState, NsType,
-    PidNamespace, Slot, TimeNamespace, UserNamespace, UtsNamespace,
+    CgroupNamespace, InstallCtx, IpcNamespace, MntNamespace, Namespace, NetNamespace, NsOps, PidNamespace, Slot,
+    TimeNamespace, UserNamespace, UtsNamespace,
 };
 use crate::errno::Result;
 use crate::kernel::refcount::Held;
@@ -24,7 +24,6 @@ pub type TimeNsId = Id<TimeNamespace>;
 
 /// A kind of namespace: all that differs between kinds. [`NsOps::of`] makes a row of the table of it.
 pub trait NsKind: InState {
-    const TYPE: NsType;
     /// The name in links, `kernel/ns/<name>` and flags (`<name>` and `new<name>`).
     const NAME: &'static str;
     /// `CLONE_NEW…`
@@ -70,6 +69,11 @@ pub trait NsKind: InState {
     /// What the task's new namespace gets once it exists.
     fn setup(_k: &mut Kernel, _ns: Id<Self>, _task: TaskId) {}
 
+    /// The bytes of the lists that it has, about.
+    fn bytes(&self) -> usize {
+        0
+    }
+
     /// The end of what a namespace held, after its last reference went. The id names nothing any more.
     fn teardown(self, _k: &mut Kernel, _ns: Id<Self>) {}
 
@@ -85,18 +89,40 @@ pub trait NsKind: InState {
 /// The kinds whose owner is a user namespace beside them: all but user namespaces, whose owner is their parent.
 pub trait Owned: NsKind {}
 
-/// The variant of [`NsState`] that is the state of a kind.
+/// The variants of [`NsType`] and [`NsState`] that are a kind.
 pub trait InState: Sized + 'static {
+    const TYPE: NsType;
     fn wrap(self) -> NsState;
     fn unwrap(state: NsState) -> Option<Self>;
     fn of(state: &NsState) -> Option<&Self>;
     fn of_mut(state: &mut NsState) -> Option<&mut Self>;
 }
 
-macro_rules! in_state {
+macro_rules! kinds {
     ($($kind:ident($state:ident)),*) => {
+        /// The kinds, in the order in which one call creates and joins them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum NsType {
+            $($kind),*
+        }
+
+        /// The state of a namespace of some kind.
+        #[derive(Debug)]
+        pub enum NsState {
+            $($kind($state)),*
+        }
+
+        impl NsState {
+            pub fn ns_type(&self) -> NsType {
+                match self {
+                    $(NsState::$kind(_) => NsType::$kind),*
+                }
+            }
+        }
+
         $(
             impl InState for $state {
+                const TYPE: NsType = NsType::$kind;
                 fn wrap(self) -> NsState {
                     NsState::$kind(self)
                 }
@@ -114,7 +140,7 @@ macro_rules! in_state {
     };
 }
 
-in_state! {
+kinds! {
     User(UserNamespace),
     Mnt(MntNamespace),
     Uts(UtsNamespace),
@@ -150,6 +176,7 @@ impl NsOps {
                     S::setup(k, ns, task);
                 }
             },
+            bytes: |state| S::of(state).map_or(0, S::bytes),
             teardown: |k, ns, state| {
                 if let Some(state) = S::unwrap(state) {
                     state.teardown(k, ns.cast());

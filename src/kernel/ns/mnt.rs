@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{InstallCtx, MntNsId, NsKind, NsType, Owned, Slot};
+use super::{InstallCtx, MntNsId, NsKind, Owned, Slot};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
-use crate::kernel::exit::Work;
 use crate::kernel::mount::tree::{Copying, MountTree};
 use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::refcount::Held;
+use crate::kernel::work::Work;
 use crate::kernel::{Kernel, TaskId, TreeId};
 
 #[derive(Debug, Default)]
@@ -19,7 +19,6 @@ pub struct MntNamespace {
 }
 
 impl NsKind for MntNamespace {
-    const TYPE: NsType = NsType::Mnt;
     const NAME: &'static str = "mnt";
     const CLONE_FLAG: u64 = 0x0002_0000;
     const CLONE_FLAG_NAME: &'static str = "CLONE_NEWNS";

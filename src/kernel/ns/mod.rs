@@ -23,26 +23,15 @@ use crate::errno::{Arg, Result};
 
 pub use cgroup::CgroupNamespace;
 pub use ipc::IpcNamespace;
-pub use kind::{CgroupNsId, IpcNsId, MntNsId, NetNsId, NsKind, Owned, PidNsId, TimeNsId, UserNsId, UtsNsId};
+pub use kind::{
+    CgroupNsId, IpcNsId, MntNsId, NetNsId, NsKind, NsState, NsType, Owned, PidNsId, TimeNsId, UserNsId, UtsNsId,
+};
 pub use mnt::MntNamespace;
 pub use net::NetNamespace;
 pub use pid::PidNamespace;
 pub use time::TimeNamespace;
 pub use user::UserNamespace;
 pub use uts::UtsNamespace;
-
-/// The kinds, in the order in which one call creates and joins them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum NsType {
-    User,
-    Mnt,
-    Uts,
-    Ipc,
-    Pid,
-    Cgroup,
-    Net,
-    Time,
-}
 
 /// A pointer of an nsproxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,18 +83,6 @@ impl Counted for Namespace {
     }
 }
 
-#[derive(Debug)]
-pub enum NsState {
-    User(UserNamespace),
-    Mnt(MntNamespace),
-    Uts(UtsNamespace),
-    Ipc(IpcNamespace),
-    Pid(PidNamespace),
-    Cgroup(CgroupNamespace),
-    Net(NetNamespace),
-    Time(TimeNamespace),
-}
-
 /// One row: a [`NsKind`] as data, for those who walk all kinds.
 pub struct NsOps {
     pub ns_type: NsType,
@@ -126,6 +103,7 @@ pub struct NsOps {
     pub create: fn(&Kernel, TaskId) -> NsState,
     pub parent: fn(&Kernel, TaskId) -> Option<NsId>,
     pub setup: fn(&mut Kernel, NsId, TaskId),
+    pub bytes: fn(&NsState) -> usize,
     pub teardown: fn(&mut Kernel, NsId, NsState),
     pub check_install: fn(&Kernel, &InstallCtx, NsId) -> Result<()>,
 }
@@ -194,16 +172,7 @@ impl NsType {
 
 impl Namespace {
     pub fn ns_type(&self) -> NsType {
-        match self.state {
-            NsState::User(_) => NsType::User,
-            NsState::Mnt(_) => NsType::Mnt,
-            NsState::Uts(_) => NsType::Uts,
-            NsState::Ipc(_) => NsType::Ipc,
-            NsState::Pid(_) => NsType::Pid,
-            NsState::Cgroup(_) => NsType::Cgroup,
-            NsState::Net(_) => NsType::Net,
-            NsState::Time(_) => NsType::Time,
-        }
+        self.state.ns_type()
     }
 
     /// The state, if it is of this kind.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use super::{NetNsId, NsKind, NsType, Owned, Slot};
+use super::{NetNsId, NsKind, Owned, Slot};
+use crate::kernel::memory::ENTRY;
 use crate::kernel::net::addr::{Inet4, Scope};
 use crate::kernel::net::conf::NetConf;
 use crate::kernel::net::dev::DevKind;
@@ -57,7 +58,6 @@ impl NetNamespace {
 }
 
 impl NsKind for NetNamespace {
-    const TYPE: NsType = NsType::Net;
     const NAME: &'static str = "net";
     const CLONE_FLAG: u64 = 0x4000_0000;
     const CLONE_FLAG_NAME: &'static str = "CLONE_NEWNET";
@@ -67,6 +67,10 @@ impl NsKind for NetNamespace {
     const UCOUNT_NAME: &'static str = "max_net_namespaces";
     const SLOT: Option<Slot> = Some(Slot::Net);
     const EXTRA_INUMS: usize = 68;
+
+    fn bytes(&self) -> usize {
+        ENTRY * (self.devices.len() + self.sockets.len() + self.netns_ids.len())
+    }
 
     fn initial() -> NetNamespace {
         NetNamespace::default()

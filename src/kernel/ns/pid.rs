@@ -1,8 +1,9 @@
 //! Pid namespaces (`kernel/pid_namespace.c`).
 
-use super::{InstallCtx, NsKind, NsType, Owned, PidNsId, Slot, UserNsId};
+use super::{InstallCtx, NsKind, Owned, PidNsId, Slot, UserNsId};
 use crate::bail;
 use crate::errno::Result;
+use crate::kernel::memory::ENTRY;
 use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::pid::PID_MAX_LIMIT;
 use crate::kernel::table::Cyclic;
@@ -47,7 +48,6 @@ impl PidNamespace {
 }
 
 impl NsKind for PidNamespace {
-    const TYPE: NsType = NsType::Pid;
     const NAME: &'static str = "pid";
     const CLONE_FLAG: u64 = 0x2000_0000;
     const CLONE_FLAG_NAME: &'static str = "CLONE_NEWPID";
@@ -57,6 +57,10 @@ impl NsKind for PidNamespace {
     const UCOUNT_NAME: &'static str = "max_pid_namespaces";
     const SLOT: Option<Slot> = Some(Slot::PidForChildren);
     const HAS_PARENT: bool = true;
+
+    fn bytes(&self) -> usize {
+        ENTRY * self.idr.len()
+    }
 
     fn initial() -> PidNamespace {
         PidNamespace::new(0)

@@ -1,6 +1,6 @@
 //! Time namespaces (`kernel/time/namespace.c`).
 
-use super::{InstallCtx, NsKind, NsType, Owned, Slot, TimeNsId};
+use super::{InstallCtx, NsKind, Owned, Slot, TimeNsId};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::nsproxy::NsProxy;
@@ -41,7 +41,6 @@ pub struct TimeNamespace {
 }
 
 impl NsKind for TimeNamespace {
-    const TYPE: NsType = NsType::Time;
     const NAME: &'static str = "time";
     const CLONE_FLAG: u64 = 0x0000_0080;
     const CLONE_FLAG_NAME: &'static str = "CLONE_NEWTIME";

@@ -70,7 +70,6 @@ impl UserNamespace {
 }
 
 impl NsKind for UserNamespace {
-    const TYPE: NsType = NsType::User;
     const NAME: &'static str = "user";
     const CLONE_FLAG: u64 = 0x1000_0000;
     const CLONE_FLAG_NAME: &'static str = "CLONE_NEWUSER";

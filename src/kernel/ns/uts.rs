@@ -1,6 +1,6 @@
 //! UTS namespaces: the names uname(2) gives (`kernel/utsname.c`).
 
-use super::{NsKind, NsType, Owned, Slot, UtsNsId};
+use super::{NsKind, Owned, Slot, UtsNsId};
 use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::{Kernel, TaskId};
 
@@ -18,7 +18,6 @@ pub struct UtsNamespace {
 }
 
 impl NsKind for UtsNamespace {
-    const TYPE: NsType = NsType::Uts;
     const NAME: &'static str = "uts";
     const CLONE_FLAG: u64 = 0x0400_0000;
     const CLONE_FLAG_NAME: &'static str = "CLONE_NEWUTS";

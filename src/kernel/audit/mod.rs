@@ -5,6 +5,7 @@
 
 mod cgroup;
 mod ipc;
+mod mount;
 mod net;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -128,7 +129,7 @@ pub fn audit(k: &Kernel) -> Result<(), Vec<String>> {
     audit_pids(k, &mut wrong);
     audit_ucounts(k, &mut wrong);
     net::audit(k, &mut wrong);
-    super::mount::audit::audit(k, &mut wrong);
+    mount::audit(k, &mut wrong);
     ipc::audit(k, &mut wrong);
     if !k.work.is_empty() {
         wrong.push(format!("work is left: {:?}", k.work));
@@ -144,7 +145,7 @@ pub(super) fn differ<T: PartialEq + Debug>(wrong: &mut Vec<String>, what: impl D
 
 fn audit_namespaces(k: &Kernel, wrong: &mut Vec<String>) {
     let mut holders = holders(k);
-    let mut pins = super::mount::audit::pins(k);
+    let mut pins = mount::pins(k);
     for (_, file) in k.open_files.iter() {
         if let FileKind::Ns(ns) = file.kind {
             *pins.entry(ns).or_default() += 1;

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
-use super::site::{HeldPath, HeldPlace};
-use super::tree::Mount;
-use crate::kernel::audit::differ;
+use super::differ;
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::file::FileKind;
+use crate::kernel::mount::site::{HeldPath, HeldPlace};
+use crate::kernel::mount::tree::Mount;
 use crate::kernel::node::Place;
 use crate::kernel::refcount::Held;
 use crate::kernel::{DentryId, Kernel, MountId, NsId, SbId, TaskId};
@@ -45,7 +45,7 @@ impl Counts {
 }
 
 /// Checks the invariants of the small VFS.
-pub(in crate::kernel) fn audit(k: &Kernel, wrong: &mut Vec<String>) {
+pub(super) fn audit(k: &Kernel, wrong: &mut Vec<String>) {
     let mut counts = count(k);
     compare(wrong, k.vfs.mounts.iter().map(|(id, mount)| (id, mount.count)), &mut counts.mounts);
     compare(wrong, k.vfs.dentries.iter().map(|(id, dentry)| (id, dentry.count)), &mut counts.dentries);
@@ -64,7 +64,7 @@ pub(in crate::kernel) fn audit(k: &Kernel, wrong: &mut Vec<String>) {
 }
 
 /// The mounts that pin each namespace.
-pub(in crate::kernel) fn pins(k: &Kernel) -> BTreeMap<NsId, u32> {
+pub(super) fn pins(k: &Kernel) -> BTreeMap<NsId, u32> {
     let mut pins = BTreeMap::new();
     for (_, mount) in k.vfs.mounts.iter() {
         if let Place::NsFile(ns) = mount.root.place() {
