@@ -34,11 +34,25 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
             "crate::fuse",
         ],
     ),
-    ("tree", &["&mut Kernel", "fuser", "std::fs", "std::thread", "crate::syscall", "crate::host", "crate::script"]),
+    (
+        "tree",
+        &[
+            "&mut Kernel",
+            "fuser",
+            "std::fs",
+            "std::thread",
+            "crate::control",
+            "crate::syscall",
+            "crate::host",
+            "crate::script",
+            "crate::lab",
+        ],
+    ),
     ("syscall", &["fuser", "std::fs", "std::thread", "crate::control", "crate::host", "crate::script", "crate::fuse"]),
     ("control", &["fuser", "crate::kernel::Kernel", "crate::host", "crate::script", "crate::fuse", "crate::cli"]),
     ("script", &["fuser", "crate::fuse", "crate::cli"]),
-    ("host.rs", &["fuser", "crate::fuse", "crate::cli"]),
+    ("host", &["fuser", "crate::fuse", "crate::cli"]),
+    ("lab.rs", &["fuser", "crate::host", "crate::script", "crate::fuse", "crate::cli"]),
     ("fuse", &["crate::cli"]),
     ("cli", &["fuser::"]),
 ];
@@ -118,28 +132,122 @@ fn is_open(module: &str) -> bool {
     module == "mod" || top.contains(&format!("pub mod {module};")) || top.contains(&format!("pub use {module}::"))
 }
 
-/// What a `match` names one by one, so that the compiler shows each place that a new one needs.
-const NAMED: &[&str] = &["AnyCall::", "LabCall::", "Syscall::", "NsType::"];
-/// Files below src that may take the rest of the calls together, and why.
-const TOGETHER: &[(&str, &str)] = &[("fuse/write.rs", "attach is the one call that is about the process that writes")];
+/// What a `match` names one by one, so that the compiler shows each place that a new one needs: calls, kinds of
+/// namespaces, families of files, what they may be.
+const NAMED: &[&str] = &[
+    "AnyCall::",
+    "LabCall::",
+    "Syscall::",
+    "NsType::",
+    "NsState::",
+    "Place::",
+    "Backing::",
+    "Special::",
+    "WriteTarget::",
+    "Control::",
+    "CgroupFile::",
+    "FileKind::",
+];
+
+/// The same in the tables of the families of the tree.
+const NAMED_IN_TREE: &[&str] = &["Kind::", "OpenCheck::", "Dir::"];
 
 #[test]
-fn no_arm_takes_the_rest_of_calls_or_kinds() {
-    let mut breaches = BTreeSet::new();
+fn no_arm_takes_the_rest_of_calls_kinds_or_families() {
+    let mut breaches = Vec::new();
     for (path, text) in sources() {
-        let code = bare(&text);
-        let lines: Vec<&str> = code.lines().collect();
-        for (start, line) in lines.iter().enumerate().filter(|(_, line)| line.contains("match ") && line.ends_with('{'))
-        {
-            let arms = arms(&lines[start + 1..], line.len() - line.trim_start().len());
-            let is_named = arms.iter().any(|arm| NAMED.iter().any(|name| arm.starts_with(name)));
-            if is_named && arms.iter().any(|arm| arm.starts_with("_ =>")) {
-                breaches.insert(path.display().to_string());
+        let in_tree = if path.starts_with("tree") { NAMED_IN_TREE } else { &[] };
+        if takes_the_rest(&bare(&text), &[NAMED, in_tree].concat()) {
+            breaches.push(path);
+        }
+    }
+    assert!(breaches.is_empty(), "{breaches:?}");
+}
+
+/// Whether a `match` over what is `named` has an arm for all that it does not name.
+fn takes_the_rest(code: &str, named: &[&str]) -> bool {
+    let lines: Vec<&str> = code.lines().collect();
+    let opens = |line: &str| line.contains("match ") && line.ends_with('{');
+    lines.iter().enumerate().filter(|(_, line)| opens(line)).any(|(start, line)| {
+        let arms = arms(&lines[start + 1..], line.len() - line.trim_start().len());
+        let is_named = |arm: &str| named.iter().any(|name| names(pattern(arm), name));
+        arms.iter().any(|arm| is_named(arm)) && arms.iter().any(|arm| is_rest(arm))
+    })
+}
+
+/// Whether code has a path that starts so.
+fn names(code: &str, path: &str) -> bool {
+    let ends = |before: &str| !before.ends_with(|c: char| c.is_alphanumeric() || c == '_');
+    code.match_indices(path).any(|(at, _)| ends(&code[..at]))
+}
+
+/// What stands before the `=>` of an arm, without its condition.
+fn pattern(arm: &str) -> &str {
+    arm.split(" =>").next().and_then(|arm| arm.split(" if ").next()).unwrap_or(arm)
+}
+
+/// Whether an arm takes all there is: `_`, `(_, _)` or a name.
+fn is_rest(arm: &str) -> bool {
+    let takes = |part: &str| part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    let (head, is_arm) = arm.split_once(" =>").map_or((arm, false), |(head, _)| (head, true));
+    let parts = head.trim_start_matches('(').trim_end_matches(')');
+    is_arm && !head.contains(" if ") && parts.split(", ").all(takes) && head.starts_with('(') == head.ends_with(')')
+}
+
+#[test]
+fn an_arm_for_the_rest_is_seen() {
+    let matched = |arms: &str| takes_the_rest(&format!("match place {{\n    Place::Top(top) => 1,\n{arms}\n}}"), NAMED);
+    for rest in ["    _ => 2,", "    other => 2,", "    _ => {", "    (_, _) => 2,"] {
+        assert!(matched(rest), "{rest}");
+    }
+    for named in ["    Place::As(_) => 2,", "    Place::As(task) if task == me => {", "    _ if is_gone => 2,"] {
+        assert!(!matched(named), "{named}");
+    }
+    assert!(!takes_the_rest("match number {\n    1 => Place::Nsfs,\n    _ => Place::As(task),\n}", NAMED));
+    assert!(!takes_the_rest("match text {\n    MyPlace::A => 1,\n    _ => 2,\n}", NAMED));
+}
+
+/// What differs by family is asked of the family: nobody else looks at what a place is. Calls ask `backing`, or name the
+/// one file that they are about.
+#[test]
+fn families_are_asked_and_not_told_apart() {
+    let mut breaches = Vec::new();
+    for (path, text) in sources() {
+        let is_outside = ["fuse", "host", "cli"].iter().any(|folder| path.starts_with(folder));
+        let is_tree = path.starts_with("tree") && path != Path::new("tree/family.rs");
+        for line in bare(&text).lines().filter(|line| line.contains(" Place::") || line.contains("(Place::")) {
+            if is_outside || is_tree && tells_apart(line) {
+                breaches.push(format!("{}: {}", path.display(), line.trim()));
             }
         }
     }
-    let allowed: BTreeSet<String> = TOGETHER.iter().map(|(file, _)| (*file).to_owned()).collect();
-    assert_eq!(breaches, allowed);
+    assert!(breaches.is_empty(), "{}", breaches.join("\n"));
+}
+
+/// Whether a line takes a place for one of its variants.
+fn tells_apart(line: &str) -> bool {
+    let is_arm = pattern(line).contains("Place::") && line.contains(" =>");
+    is_arm || line.contains("matches!(") || line.contains("let Place::") || line.contains("let Some(Place::")
+}
+
+/// The kernel names no file of `ctl` and no verb of the language.
+#[test]
+fn the_kernel_knows_no_word_of_the_language() {
+    let verbs = nslab::control::VERBS.iter().map(|verb| verb.name);
+    let words: BTreeSet<&str> = verbs.chain(["ctl", "batch", "usage", "self"]).collect();
+    assert!(words.len() > 80, "{words:?}");
+    let mut breaches = Vec::new();
+    for (path, text) in sources().into_iter().filter(|(path, _)| path.starts_with("kernel")) {
+        let code = bare(&text);
+        let literals = code.split('"').skip(1).step_by(2);
+        breaches.extend(literals.filter(|text| is_of_language(text, &words)).map(|text| format!("{path:?}: {text}")));
+    }
+    assert!(breaches.is_empty(), "{}", breaches.join("\n"));
+    assert!(is_of_language("clone", &words) && is_of_language("ctl/7/x", &words) && !is_of_language("cpu", &words));
+}
+
+fn is_of_language(text: &str, words: &BTreeSet<&str>) -> bool {
+    words.contains(text) || text.contains("ctl/")
 }
 
 /// The lines that arms of a `match` begin with, by indentation.

@@ -10,7 +10,6 @@ use super::answer::{Caller, Entry, Shared, viewer};
 use super::handle::{Answer, Batch, Handle, State, lock};
 use super::inode::Stale;
 use crate::control::{self, VERBS};
-use crate::err;
 use crate::errno::{Error, Result};
 use crate::host::fault::Op;
 use crate::host::{Lab, find_caller};
@@ -20,6 +19,7 @@ use crate::kernel::node::{Node, View};
 use crate::kernel::{Kernel, TaskId};
 use crate::script::{Call, Machine, Opened, Setup, setup};
 use crate::syscall::{AnyCall, LabCall, Outcome, Return};
+use crate::{bail, err};
 
 /// Programs that write through a buffer of this many bytes, or a multiple, cut lines where it is full.
 const BUFFER: usize = 4096;
@@ -63,7 +63,7 @@ impl Shared {
             State::Batch(_, batch) => calls.lines(&mut lock(batch), bytes),
             State::Control { task, row, .. } => {
                 let call = Call::from_write(&VERBS[usize::from(*row)], bytes);
-                Written::of(bytes.len(), call.and_then(|call| calls.control(*task, &call)))
+                Written::of(bytes.len(), call.and_then(|call| calls.by(|_| Ok(*task), &call)))
             }
             State::Content(_) | State::Stream(_) | State::Listing(_) => calls.content(handle, offset, bytes),
         };
@@ -108,14 +108,12 @@ impl Shared {
         let result = self.identity(parent).and_then(|identity| {
             let dir = identity.node;
             let path = [&self.path_of(dir, parent)[..], b"/", name.as_bytes()].concat();
-            let setup = setup(path);
-            let caller = |k: &Kernel| match setup.host_call(k) {
-                Ok((_, AnyCall::Lab(LabCall::MkdirAt { dir: there, .. } | LabCall::RmdirAt { dir: there, .. })))
-                    if there.place != dir.place =>
-                {
-                    Err(err!(ENOENT, "the directory has been removed, and another one made in its place"))
+            let setup = setup(path.clone());
+            let caller = |k: &Kernel| {
+                if setup::parent(k, &path).is_ok_and(|there| there.place != dir.place) {
+                    bail!(ENOENT, "the directory has been removed, and another one made in its place");
                 }
-                _ => viewer(k, dir).map(|viewer| viewer.task),
+                viewer(k, dir).map(|viewer| viewer.task)
             };
             control::answer(calls.perform(caller, &call(dir).into(), |_| setup.to_string()))
         });
@@ -161,16 +159,12 @@ struct Calls<'a> {
 }
 
 impl Calls<'_> {
-    /// A call of the task a control file belongs to.
-    fn control(&mut self, task: TaskId, call: &Call) -> Result<Vec<u8>> {
-        match call.syscall {
-            AnyCall::Lab(LabCall::Attach { host_pid }) => self.attach(|_| Ok(task), host_pid),
-            _ => self.by(|_| Ok(task), call),
-        }
-    }
-
+    /// A call in words, by the task that `caller` finds.
     fn by(&mut self, caller: impl FnOnce(&Kernel) -> Result<TaskId>, call: &Call) -> Result<Vec<u8>> {
-        control::answer(self.change(|lab| lab.call(caller, call)))
+        match call.syscall.host_pid() {
+            Some(host_pid) => self.attach(caller, host_pid),
+            None => control::answer(self.change(|lab| lab.call(caller, call))),
+        }
     }
 
     fn perform(
@@ -273,9 +267,6 @@ fn is_same(now: &Bound, open: &Bound) -> bool {
 
 impl Machine for Calls<'_> {
     fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
-        match call.syscall {
-            AnyCall::Lab(LabCall::Attach { host_pid }) => self.attach(|k| find_caller(k, pid), host_pid),
-            _ => self.by(|k| find_caller(k, pid), call),
-        }
+        self.by(|k| find_caller(k, pid), call)
     }
 }

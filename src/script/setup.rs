@@ -153,6 +153,14 @@ fn find(k: &Kernel, path: &[u8]) -> Result<Node> {
     names.into_iter().try_fold(ROOT, |dir, name| tree::lookup(k, lab::eyes(viewer(k, dir)), dir, name))
 }
 
+/// The directory that a path of the mount is in.
+///
+/// # Errors
+/// What the path leads through.
+pub fn parent(k: &Kernel, path: &[u8]) -> Result<Node> {
+    find_parent(k, path).map(|(_, dir, _)| dir)
+}
+
 fn find_parent(k: &Kernel, path: &[u8]) -> Result<(TaskId, Node, Vec<u8>)> {
     let slash = path.iter().rposition(|&byte| byte == b'/');
     let (dir, name) = slash.map_or((&b""[..], path), |slash| (&path[..slash], &path[slash + 1..]));

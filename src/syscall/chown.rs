@@ -6,7 +6,7 @@ use crate::errno::Result;
 use crate::kernel::capability::Cap;
 use crate::kernel::cgroup::Owner as CgroupOwner;
 use crate::kernel::cred::{Kgid, Kuid};
-use crate::kernel::node::Place;
+use crate::kernel::node::Backing;
 use crate::kernel::{Kernel, TaskId};
 use crate::tree::{self, Viewer};
 
@@ -22,16 +22,19 @@ pub(super) fn chown(k: &mut Kernel, me: TaskId, path: &[u8], uid: Option<u32>, g
     let gid = gid.map(|gid| user.make_kgid(gid).ok_or_else(|| no_mapping(gid))).transpose()?;
     let attr = tree::attr(k, Viewer(me), node)?;
     let owner = (attr.uid, attr.gid);
-    if !matches!(node.place, Place::Dentry(_) | Place::Mqueue(_) | Place::Cgroup(..)) {
+    let backing = node.place.backing();
+    if backing == Backing::View {
         bail!(EPERM, "this file system keeps its owners");
     }
     check_chown(k, me, owner, uid, gid)?;
     let new = (uid.unwrap_or(owner.0), gid.unwrap_or(owner.1));
-    match node.place {
-        Place::Dentry(id) => (k.vfs.dentries[id].uid, k.vfs.dentries[id].gid) = new,
-        Place::Mqueue(id) => (k.mqueues[id].uid, k.mqueues[id].gid) = new,
-        Place::Cgroup(id, file) => *k.cgroup.table[id].owner_mut(file) = CgroupOwner { uid: new.0, gid: new.1 },
-        _ => {}
+    let cgroup_owner = CgroupOwner { uid: new.0, gid: new.1 };
+    match backing {
+        Backing::Dentry(id) => (k.vfs.dentries[id].uid, k.vfs.dentries[id].gid) = new,
+        Backing::Mqueue(id) => (k.mqueues[id].uid, k.mqueues[id].gid) = new,
+        Backing::Cgroup(id) => *k.cgroup.table[id].owner_mut(None) = cgroup_owner,
+        Backing::CgroupFile(id, file) => *k.cgroup.table[id].owner_mut(Some(file)) = cgroup_owner,
+        Backing::View => {}
     }
     Ok(())
 }

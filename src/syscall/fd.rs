@@ -66,10 +66,7 @@ fn follows(flags: OpenFlags) -> bool {
 }
 
 fn opened_node(node: Node) -> Opened {
-    match node.place {
-        Place::NsFile(ns) => Opened::Ns(ns),
-        _ => Opened::Node(node),
-    }
+    tree::ns_of_file(node).map_or(Opened::Node(node), Opened::Ns)
 }
 
 /// What an open file is.

@@ -3,7 +3,7 @@
 
 use super::ip::Ip;
 use super::socket::SocketName;
-use super::{Outcome, Return, namei, write};
+use super::{AnyCall, Outcome, Return, namei, write};
 use crate::kernel::cgroup::file::CgroupFile;
 use crate::kernel::clock::CLOCK_MAX;
 use crate::kernel::file::Bound;
@@ -40,12 +40,40 @@ pub enum LabCall {
 }
 
 impl LabCall {
+    /// The process of the host that it is about, which no kernel knows: whoever serves the lab to it makes this call.
+    pub fn host_pid(&self) -> Option<u32> {
+        match *self {
+            LabCall::Attach { host_pid } => Some(host_pid),
+            LabCall::Read { .. }
+            | LabCall::Ls { .. }
+            | LabCall::Write { .. }
+            | LabCall::Touch { .. }
+            | LabCall::Ip(_)
+            | LabCall::Bind(_)
+            | LabCall::Connect(_)
+            | LabCall::Clock { .. }
+            | LabCall::MkdirAt { .. }
+            | LabCall::RmdirAt { .. }
+            | LabCall::WriteAt { .. } => None,
+        }
+    }
+
     /// Thaws or kills a cgroup by the files of the lab's own tree: the host's user does, whether the task that looks runs
     /// or not. Nobody in the lab could thaw its init.
     pub(super) fn frees(&self) -> bool {
         let LabCall::WriteAt { file, .. } = self else { return false };
         let is_of_host = file.node.view.viewer().is_none();
         is_of_host && matches!(file.node.place, Place::Cgroup(_, Some(CgroupFile::Freeze | CgroupFile::Kill)))
+    }
+}
+
+impl AnyCall {
+    /// As [`LabCall::host_pid`].
+    pub fn host_pid(&self) -> Option<u32> {
+        match self {
+            AnyCall::Lab(call) => call.host_pid(),
+            AnyCall::Linux(_) | AnyCall::Tick { .. } => None,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::kernel::capability::Cap;
 use crate::kernel::cred::{Kgid, Kuid};
 use crate::kernel::mount::dentry::{Content, NewDentry};
 use crate::kernel::mount::site::Path;
-use crate::kernel::node::{Node, Place, Top, View};
+use crate::kernel::node::{Backing, Node, Place, Top, View};
 use crate::kernel::{DentryId, Kernel, TaskId};
 use crate::tree::{self, DirUse, FileType, Last, Viewer};
 
@@ -166,9 +166,11 @@ fn mkdir(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
 /// EEXIST, ENOENT, EROFS, EACCES, EOVERFLOW; of a cgroup: EINVAL, EAGAIN.
 pub(super) fn mkdir_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8], mode: u16) -> Result<()> {
     check_room_for(k, me, dir, name)?;
-    match dir.place {
-        Place::Cgroup(parent, None) => cgroup::mkdir(k, me, parent, name, mode),
-        _ => create(k, me, dir, name, Content::Directory(Default::default()), mode).map(drop),
+    match dir.place.backing() {
+        Backing::Cgroup(parent) => cgroup::mkdir(k, me, parent, name, mode),
+        Backing::Dentry(_) | Backing::CgroupFile(..) | Backing::Mqueue(_) | Backing::View => {
+            create(k, me, dir, name, Content::Directory(Default::default()), mode).map(drop)
+        }
     }
 }
 
@@ -368,14 +370,16 @@ pub(super) fn rmdir_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8]) -> Re
     }
     let place = deletable(k, me, dir, name, Some(Victim::Directory))?;
     check_no_mountpoint(k, me, place)?;
-    match place {
-        Place::Dentry(id) => {
+    match place.backing() {
+        Backing::Dentry(id) => {
             check_empty(k, id)?;
             k.unlink_dentry(id);
             Ok(())
         }
-        Place::Cgroup(id, None) => cgroup::rmdir(k, id),
-        _ => bail!(EPERM, "this file system keeps its files"),
+        Backing::Cgroup(id) => cgroup::rmdir(k, id),
+        Backing::CgroupFile(..) | Backing::Mqueue(_) | Backing::View => {
+            bail!(EPERM, "this file system keeps its files")
+        }
     }
 }
 

@@ -105,13 +105,13 @@ fn file_listener(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<SocketId> {
     check_path(path)?;
     let node = Node::from(namei::find(k, me, path, true)?);
     tree::may_write_as(k, k.cred_of(me).rights(), node)?;
-    match node.place {
-        Place::Dentry(file) => match k.vfs.dentries[file].content {
-            Content::Socket(Some(socket)) if k.net.sockets.contains(socket) => Ok(socket),
-            Content::Socket(_) => bail!(ECONNREFUSED, "the socket of this file is gone"),
-            _ => bail!(ECONNREFUSED, "this is no socket file"),
-        },
-        _ => bail!(ECONNREFUSED, "this is no socket file"),
+    let Place::Dentry(file) = node.place else { bail!(ECONNREFUSED, "this is no socket file") };
+    match k.vfs.dentries[file].content {
+        Content::Socket(Some(socket)) if k.net.sockets.contains(socket) => Ok(socket),
+        Content::Socket(_) => bail!(ECONNREFUSED, "the socket of this file is gone"),
+        Content::Directory(_) | Content::File(_) | Content::Symlink(_) => {
+            bail!(ECONNREFUSED, "this is no socket file")
+        }
     }
 }
 

@@ -120,10 +120,11 @@ fn perform(k: &mut Kernel, file: &Bound, w: &Writing) -> Result<Written> {
     let Some(target) = tree::write_target(node) else {
         return Err(tree::write_error(node));
     };
-    match (target, bound.is_some_and(|ns| !k.namespaces.contains(ns))) {
-        (WriteTarget::Sysctl(_), true) => bail!(ENOENT, "the sysctl went with its namespace"),
-        (_, true) => bail!(ESRCH, "the namespace this file is about is gone"),
-        (_, false) => {}
+    if bound.is_some_and(|ns| !k.namespaces.contains(ns)) {
+        if let WriteTarget::Sysctl(_) = target {
+            bail!(ENOENT, "the sysctl went with its namespace");
+        }
+        bail!(ESRCH, "the namespace this file is about is gone");
     }
     tree::may_write_sysctl(k, w.task, node, bound)?;
     match target {

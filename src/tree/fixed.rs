@@ -246,7 +246,14 @@ impl Row {
         let trees = match self.kind {
             Kind::Dir(Dir::Plain | Dir::MaxNamespaces) => 0,
             Kind::Dir(Dir::Top(Top::Lab)) => VIEW_TREES,
-            _ => return 1,
+            Kind::Dir(Dir::Top(Top::Proc | Top::Mqueue) | Dir::NetConf | Dir::As | Dir::Objects(_))
+            | Kind::File(_)
+            | Kind::Picture(_)
+            | Kind::Link(_)
+            | Kind::Sysctl { .. }
+            | Kind::Ipc(_)
+            | Kind::SysvIpc(_)
+            | Kind::Special(..) => return 1,
         };
         let is_dir = |row: u16| FixedFile::at(row).row.file_type() == FileType::Directory;
         2 + trees + rows::children(paths(), self.path).map(|(child, _)| u32::from(is_dir(child))).sum::<u32>()
@@ -284,10 +291,8 @@ impl Family for FixedFile {
     }
 
     fn attr(&self, look: &Look<'_>, plain: Attr) -> Result<Attr> {
-        let (uid, gid) = match self.row.kind {
-            Kind::Dir(Dir::Top(Top::Mqueue)) => mqueue::root_owner(look),
-            _ => sys::rule(look, self.row).owner(look.k),
-        };
+        let is_mqueue = matches!(self.row.kind, Kind::Dir(Dir::Top(Top::Mqueue)));
+        let (uid, gid) = if is_mqueue { mqueue::root_owner(look) } else { sys::rule(look, self.row).owner(look.k) };
         let above = if self.is_lab_top() { look.files.tops.len() } else { 0 };
         let nlink = self.row.nlink() + u32::try_from(above).unwrap_or(0);
         Ok(Attr { mode: sys::mode(look.k, self.row, look.bound), nlink, uid, gid, ..plain })
@@ -475,8 +480,8 @@ pub(super) fn view_trees(look: &Look<'_>) -> [(&'static str, Place); VIEW_TREES 
 
 /// The directories at the top that `as/<pid>` holds once more, as that task sees them.
 pub(super) fn as_dirs() -> impl Iterator<Item = (&'static str, Place)> {
-    let tops = rows::children(paths(), "").map(|(row, name)| (name, place(row)));
-    tops.filter(|(_, place)| matches!(place, Place::Top(_)))
+    let is_top = |row: u16| matches!(FixedFile::at(row).row.kind, Kind::Dir(Dir::Top(_)));
+    rows::children(paths(), "").filter(move |(row, _)| is_top(*row)).map(|(row, name)| (name, place(row)))
 }
 
 /// An index into a table of at most 256 rows.

@@ -40,7 +40,7 @@ use crate::kernel::node::{Node, Place, Top, View};
 use crate::kernel::ns::NsType;
 use crate::kernel::ns::ipc::IpcSysctl;
 use crate::kernel::uid_map::MapKind;
-use crate::kernel::{DentryId, Kernel, TaskId};
+use crate::kernel::{DentryId, Kernel, NsId, TaskId};
 pub use census::{Census, Rendering};
 use name::Style;
 
@@ -351,6 +351,11 @@ pub enum Special {
     Batch,
     /// Takes the arguments of one call that a task makes, by row of a layer above.
     Call(TaskId, u16),
+}
+
+/// The namespace whose file this is.
+pub fn ns_of_file(node: Node) -> Option<NsId> {
+    TREE.ask(node.place, |file| file.ns())
 }
 
 /// The directory is one whose order of entries is part of what Linux shows.

@@ -150,10 +150,7 @@ fn netns(k: &Kernel, me: TaskId, named: Netns) -> Result<NetNsId> {
         }
         Netns::Fd(fd) => {
             let Some(file) = k.file_at(me, fd) else { bail!(EBADF, "descriptor {} is not open", fd) };
-            let net = match k.open_files[file].kind {
-                FileKind::Ns(ns) => k.namespaces.typed(ns),
-                _ => None,
-            };
+            let net = if let FileKind::Ns(ns) = k.open_files[file].kind { k.namespaces.typed(ns) } else { None };
             net.ok_or_else(|| err!(EINVAL, "descriptor {} is no network namespace", fd))
         }
     }

@@ -190,19 +190,21 @@ pub(in crate::tree) fn rule(look: &Look<'_>, row: &Row) -> Rule {
         Kind::Sysctl { write: Some(Sysctl::Net(_)), .. } => look.bound_to().map(Rule::Net),
         Kind::Ipc(sysctl) if sysctl.is_next_id() => look.bound_to().map(Rule::NextId),
         Kind::Ipc(_) => look.bound_to().map(Rule::IpcNs),
-        _ => None,
+        Kind::Sysctl { .. }
+        | Kind::Dir(_)
+        | Kind::File(_)
+        | Kind::Picture(_)
+        | Kind::Link(_)
+        | Kind::SysvIpc(_)
+        | Kind::Special(..) => None,
     };
     rule.unwrap_or(Rule::Root)
 }
 
 /// The mode of a row: what only the initial network namespace can change is for reading elsewhere.
 pub(in crate::tree) fn mode(k: &Kernel, row: &Row, bound: Option<NsId>) -> u16 {
-    match row.kind {
-        Kind::Sysctl { write: Some(Sysctl::Net(NetSysctl::RmemMax)), .. } if bound != Some(k.initial(NsType::Net)) => {
-            row.mode & 0o444
-        }
-        _ => row.mode,
-    }
+    let is_initial_only = matches!(row.kind, Kind::Sysctl { write: Some(Sysctl::Net(NetSysctl::RmemMax)), .. });
+    if is_initial_only && bound != Some(k.initial(NsType::Net)) { row.mode & 0o444 } else { row.mode }
 }
 
 impl Rule {

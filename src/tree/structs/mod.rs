@@ -187,7 +187,7 @@ fn readdir_in<S: Struct>(k: &Kernel, object: Object, id: S, row: u16) -> Vec<(St
         Some((Kind::List(items), _)) => {
             items(k, id).into_iter().map(|(key, _)| (key.to_string(), Place::StructItem(object, row, key))).collect()
         }
-        _ => Vec::new(),
+        Some((Kind::Value(_) | Kind::Pointer(_), _)) | None => Vec::new(),
     }
 }
 

@@ -260,7 +260,8 @@ impl TaskDir {
         let dirs = match row_at(row).kind {
             Kind::Dir(Dir::Task) => self.rows("").filter(|(row, _)| matches!(row_at(*row).kind, Kind::Dir(_))).count(),
             Kind::Dir(Dir::Threads) if k.tasks.contains(self.task) => k.signal_of(self.task).threads.len(),
-            _ => return if matches!(row_at(row).kind, Kind::Dir(_)) { 2 } else { 1 },
+            Kind::Dir(_) => return 2,
+            Kind::File(_) | Kind::Link(_) => return 1,
         };
         u32::try_from(dirs).unwrap_or(u32::MAX).saturating_add(2)
     }
