@@ -4,16 +4,19 @@
 mod cases;
 #[path = "common/files.rs"]
 mod files;
+#[path = "common/walk.rs"]
+mod walk;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use nslab::errno::{Errno, Result};
+use nslab::errno::{Errno, Error, Result};
+use nslab::kernel::Kernel;
 use nslab::kernel::file::OpenFlags;
 use nslab::kernel::node::{Node, Place, View};
-use nslab::kernel::{Kernel, TaskId};
 use nslab::lab;
 use nslab::script::Session;
 use nslab::tree::{self, Attr, Eyes, FileType, ROOT};
+use walk::{Found, walk};
 
 /// A lab with what makes a difference to readers: threads, zombies, a dead leader, nested pid and user namespaces,
 /// ids without a mapping, all kinds of descriptors.
@@ -67,39 +70,36 @@ fn scene() -> Kernel {
     k
 }
 
-/// Looks at all files below a directory; `path` is for messages.
-struct Walk<'k> {
+/// One look at a lab; paths are for messages.
+struct Looks<'k> {
     k: &'k Kernel,
     viewer: Eyes,
-    files: usize,
-    /// Do not go down into these.
-    skip: &'static [&'static str],
 }
 
-impl Walk<'_> {
-    fn dir(&mut self, path: &str, dir: Node) {
-        let mut names = BTreeSet::new();
-        let entries = match tree::readdir(self.k, self.viewer, dir) {
-            // A zombie is in no network namespace.
-            Err(error) if error.errno == Errno::EINVAL && path.ends_with("/net") => return,
-            entries => entries.unwrap_or_else(|error| panic!("readdir {path}: {error}")),
+impl Looks<'_> {
+    /// Looks at all files below the top, not into those directories; gives how many there are.
+    fn at_all(&self, skip: &[&str]) -> usize {
+        // A zombie is in no network namespace.
+        let fails = |dir: &Found, error: Error| {
+            assert!(error.errno == Errno::EINVAL && dir.path.ends_with("/net"), "readdir {}: {error}", dir.path);
         };
-        for entry in entries {
-            let path = format!("{path}/{}", entry.name);
-            let found = tree::lookup(self.k, self.viewer, dir, entry.name.as_bytes());
-            assert_eq!(found.unwrap_or_else(|e| panic!("lookup {path}: {e}")), entry.node, "{path}");
-            assert!(names.insert(entry.name), "{path} is listed twice");
-            let attr = tree::attr(self.k, self.viewer, entry.node).unwrap_or_else(|e| panic!("attr {path}: {e}"));
-            assert_eq!(attr.file_type, entry.file_type, "{path}");
-            self.files += 1;
-            match attr.file_type {
-                FileType::Directory if self.skip.contains(&path.as_str()) => {}
-                FileType::Directory => self.dir(&path, entry.node),
-                FileType::File => self.file(&path, entry.node, &attr),
-                FileType::Symlink => self.link(&path, dir, entry.node),
-                FileType::Socket => {}
+        let steps = walk(self.k, self.viewer, ROOT, |dir, _| !skip.contains(&dir.path.as_str()), fails);
+        let mut seen = BTreeMap::new();
+        for Found { path, node, file_type } in &steps {
+            assert!(seen.insert(path.as_str(), *node).is_none(), "{path} is listed twice");
+            let Some((dir, name)) = path.rsplit_once('/') else { continue };
+            let dir = seen[dir];
+            let found = tree::lookup(self.k, self.viewer, dir, name.as_bytes());
+            assert_eq!(found.unwrap_or_else(|e| panic!("lookup {path}: {e}")), *node, "{path}");
+            let attr = tree::attr(self.k, self.viewer, *node).unwrap_or_else(|e| panic!("attr {path}: {e}"));
+            assert_eq!(attr.file_type, *file_type, "{path}");
+            match file_type {
+                FileType::File => self.file(path, *node, &attr),
+                FileType::Symlink => self.link(path, dir, *node),
+                FileType::Directory | FileType::Socket => {}
             }
         }
+        steps.len() - 1
     }
 
     fn file(&self, path: &str, node: Node, attr: &Attr) {
@@ -178,17 +178,11 @@ fn leaf(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-fn walk(k: &Kernel, viewer: TaskId, skip: &'static [&'static str]) -> usize {
-    let mut walk = Walk { k, viewer: lab::eyes(viewer), files: 0, skip };
-    walk.dir("", ROOT);
-    walk.files
-}
-
 #[test]
 fn every_file_can_be_looked_at_by_every_task() {
     let k = scene();
     for (viewer, _) in k.tasks.iter() {
-        let files = walk(&k, viewer, &[]);
+        let files = Looks { k: &k, viewer: lab::eyes(viewer) }.at_all(&[]);
         assert!(files > 1000, "{files}");
     }
 }
@@ -199,21 +193,8 @@ fn every_file_can_be_looked_at_after_every_case() {
     let is_walked = |name: &str| ["core-", "task-", "pid-", "uts-"].iter().any(|family| name.starts_with(family));
     files.retain(|file| is_walked(&file.file_name().unwrap_or_default().to_string_lossy()));
     cases::check(&cases::load_all(&files), Kernel::boot, |k| {
-        walk(k, k.init.task, &["/as"]);
+        Looks { k, viewer: lab::eyes(k.init.task) }.at_all(&["/as"]);
     });
-}
-
-/// All nodes of the lab as the init sees it.
-fn all_nodes(k: &Kernel) -> Vec<Node> {
-    let mut found = vec![ROOT];
-    let mut next = 0;
-    while let Some(&dir) = found.get(next) {
-        next += 1;
-        if let Ok(entries) = tree::readdir(k, lab::eyes(k.init.task), dir) {
-            found.extend(entries.into_iter().map(|entry| entry.node));
-        }
-    }
-    found
 }
 
 fn read(k: &Kernel, viewer: Eyes, node: Node) -> Result<Vec<u8>> {
@@ -223,13 +204,13 @@ fn read(k: &Kernel, viewer: Eyes, node: Node) -> Result<Vec<u8>> {
 #[test]
 fn stale_nodes_give_errors() {
     let mut k = scene();
-    let nodes = all_nodes(&k);
+    let nodes = walk(&k, lab::eyes(k.init.task), ROOT, |_, _| true, |_, _| {});
     let (_, result) =
         Session::default().batch(&mut k, b"1 kill -1 SIGKILL\n1 wait -1\n1 wait -1\n1 wait -1\n1 wait -1\n1 wait -1\n");
     result.unwrap();
     let viewer = lab::eyes(k.init.task);
     let mut gone = 0;
-    for node in nodes {
+    for Found { node, .. } in nodes {
         // What a task had keeps its attributes for those who have it open.
         let is_gone = node.task().is_some_and(|task| !k.tasks.contains(task)) || tree::attr(&k, viewer, node).is_err();
         gone += usize::from(is_gone);

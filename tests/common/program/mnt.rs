@@ -1,12 +1,12 @@
 //! Steps about mounts, files and directories.
 
-use nslab::kernel::mount::site::Path;
 use nslab::kernel::node::{Node, Place, View};
 use nslab::kernel::{Kernel, TaskId};
 use nslab::tree::{self, FileType, Viewer};
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::walk::{Found, walk};
 use super::{Step, filled_step, pick_number};
 
 const TYPES: &[&str] = &["shared", "shared", "slave", "private", "unbindable"];
@@ -224,48 +224,31 @@ const DEEPEST: usize = 5;
 
 /// The directories of plain file systems in the file tree of a task.
 pub fn directories(k: &Kernel, me: TaskId) -> Vec<String> {
-    walk(k, me).into_iter().filter(|(_, is_directory)| *is_directory).map(|(path, _)| path).collect()
+    files_of(k, me).into_iter().filter(|(_, is_directory)| *is_directory).map(|(path, _)| path).collect()
 }
 
 fn files(k: &Kernel, me: TaskId) -> Vec<String> {
-    walk(k, me).into_iter().filter(|(_, is_directory)| !is_directory).map(|(path, _)| path).collect()
+    files_of(k, me).into_iter().filter(|(_, is_directory)| !is_directory).map(|(path, _)| path).collect()
 }
 
 /// Paths of the files in the tree of a task, nearest first, and which are directories of plain file systems.
-fn walk(k: &Kernel, me: TaskId) -> Vec<(String, bool)> {
+fn files_of(k: &Kernel, me: TaskId) -> Vec<(String, bool)> {
     let Some(root) = k.fs_of(me).map(|fs| fs.root.path()) else { return Vec::new() };
-    let mut found = vec![("/".to_owned(), is_plain(k, Node::from(root)))];
-    let mut at = 0;
-    while at < found.len() && found.len() < MOST {
-        let (path, is_directory) = found[at].clone();
-        at += 1;
-        let depth = path.matches('/').count();
-        let Some(dir) = node_at(k, root, &path).filter(|_| is_directory && depth < DEEPEST) else { continue };
-        for entry in tree::readdir(k, Viewer(k.init.task), dir).unwrap_or_default() {
-            let child = format!("{}/{}", path.trim_end_matches('/'), entry.name);
-            let Some(node) = node_at(k, root, &child) else { continue };
-            let attr = tree::attr(k, Viewer(k.init.task), node);
-            let is_directory = attr.is_ok_and(|attr| attr.file_type == FileType::Directory);
-            if is_plain(k, node) || !is_directory {
-                found.push((child, is_directory));
-            }
-        }
-    }
-    found
+    let counts = |seen: &Found| seen.file_type != FileType::Directory || is_plain(k, seen.node);
+    let enters = |dir: &Found, found: &[Found]| {
+        let depth = dir.path.matches('/').count();
+        counts(dir) && depth < DEEPEST && found.iter().filter(|seen| counts(seen)).count() < MOST
+    };
+    let all = walk(k, Viewer(k.init.task).into(), Node::from(root), enters, |_, _| {});
+    let all = all.into_iter().filter(counts);
+    all.map(|seen| {
+        (if seen.path.is_empty() { "/".to_owned() } else { seen.path }, seen.file_type == FileType::Directory)
+    })
+    .collect()
 }
 
 /// A file of a file system whose files are all made by programs.
 fn is_plain(k: &Kernel, node: Node) -> bool {
     let fs = node.path().map(|path| k.vfs.sbs[k.vfs.sb_of(path.mount)].fs.name);
     matches!(node.place, Place::Dentry(_)) && matches!(fs, Some("tmpfs" | "ramfs"))
-}
-
-/// What is at a path below a directory, links not followed.
-fn node_at(k: &Kernel, root: Path, path: &str) -> Option<Node> {
-    let names = path.split('/').filter(|name| !name.is_empty());
-    let mut at = Node { view: View::Mount { mount: root.mount, viewer: None }, place: root.place };
-    for name in names {
-        at = tree::lookup(k, Viewer(k.init.task), at, name.as_bytes()).ok()?;
-    }
-    Some(at)
 }

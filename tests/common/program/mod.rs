@@ -7,6 +7,8 @@ pub mod ipc;
 pub mod mnt;
 pub mod net;
 pub mod sandbox;
+#[path = "../walk.rs"]
+mod walk;
 mod words;
 
 use nslab::errno::Result;

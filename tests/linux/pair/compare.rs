@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use nslab::kernel::ns::ENTRIES;
 use nslab::kernel::task::TaskState;
-use nslab::kernel::{Kernel, NsId, TaskId};
+use nslab::kernel::{Kernel, TaskId};
 
 use super::{Pair, Seen, Trouble};
 use crate::observe::{
-    Links, MAP_FILES, Status, creation_order, initial_number, is_there, lab_links, lab_ns, lab_status, lab_text,
-    real_links, real_status, real_text,
+    Links, MAP_FILES, Status, initial_number, is_there, lab_links, lab_ns, lab_status, lab_text, real_links,
+    real_status, real_text,
 };
 use crate::patience::Wait;
 
@@ -93,35 +93,18 @@ impl Pair {
             let Some(ns) = self.k.find_ns(entry.ns_type, lab_number).or_else(|| lab_ns(&self.k, task, at)) else {
                 return differ();
             };
-            match self.inums.get(&ns) {
-                Some(known) if *known != real_number => return differ(),
+            match self.inums.get(ns) {
+                Some(known) if known != real_number => return differ(),
                 Some(_) => {}
                 None => new.push((ns, real_number)),
             }
         }
         for (ns, real_number) in new {
-            if self.inums.iter().any(|(other, number)| *number == real_number && *other != ns) {
+            if !self.inums.learn(ns, real_number) {
                 return Some(format!("task {nr}: {} is another namespace in the lab", real_number));
             }
-            self.inums.insert(ns, real_number);
         }
         None
-    }
-
-    /// Namespaces made by one call have ascending numbers in the order of creation, on both sides.
-    pub(super) fn compare_order(&self, known: &BTreeSet<NsId>) -> Result<(), Trouble> {
-        let mut new: Vec<_> = self.inums.iter().filter(|(ns, _)| !known.contains(ns)).collect();
-        new.sort_by_key(|(ns, _)| creation_order(self.k.namespaces[**ns].ns_type()));
-        let lab: Vec<u32> = new.iter().map(|(ns, _)| self.k.namespaces[**ns].common.inum).collect();
-        let real: Vec<u32> = new.iter().map(|(_, number)| **number).collect();
-        // A number below one taken just before was given back in between.
-        let was_freed =
-            |number: u32| self.dying.iter().any(|(_, dying)| (*dying..=*dying + NET_NUMBERS).contains(&number));
-        let is_in_order = real.windows(2).all(|pair| pair[0] < pair[1] || was_freed(pair[1]));
-        if lab.is_sorted() && is_in_order {
-            return Ok(());
-        }
-        Err(Trouble::Differs(format!("order of new numbers: lab {lab:?}, machine {real:?}")))
     }
 
     /// Tasks that are gone in the lab are gone on the machine.
@@ -190,6 +173,3 @@ impl Pair {
         Ok(())
     }
 }
-
-/// A net namespace has up to so many numbers after its own.
-const NET_NUMBERS: u32 = 68;

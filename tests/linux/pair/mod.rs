@@ -1,8 +1,10 @@
 //! The lab and the machine side by side: each call is made on both, and all that can be seen is compared.
 
 mod compare;
+mod disorder;
+mod inums;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
@@ -11,6 +13,9 @@ use nslab::errno::Errno;
 use nslab::kernel::task::TaskState;
 use nslab::kernel::{Kernel, NsId, TaskId};
 use nslab::syscall::{AnyCall, LabCall, Return, Syscall, dispatch};
+
+use disorder::Disorder;
+use inums::Inums;
 
 use crate::machine::{Machine, NPROC, Prepared, Reply};
 use crate::mnt::observe::Known;
@@ -50,29 +55,28 @@ pub struct Seen {
 pub struct Pair {
     pub k: Kernel,
     pub machine: Machine,
-    /// The real number of each namespace seen, by the lab's id.
-    inums: BTreeMap<NsId, u32>,
-    /// Tasks that got another parent by a call that several tasks died of, and which call: the order in which they came to
-    /// that parent is the machine's own.
-    adopted: BTreeMap<i32, u32>,
-    /// A signal went to several processes that are in several namespaces.
-    has_crossed: bool,
-    /// Real numbers of namespaces that died a moment ago: the machine frees them in its own time.
-    dying: Vec<(Wait, u32)>,
-    calls: u32,
+    inums: Inums,
+    /// What may differ since the lab was booted.
+    disorder: Disorder,
+    host: Host,
     corruption: Option<Corruption>,
-    controller: i32,
     /// How long the machine may take for a call, and to come to the state the lab has.
     patience: Duration,
     /// The process that stands for init is not as it was at the start.
     pub is_init_dirty: bool,
-    /// Seconds since the machine's boot when this was made, and what the lab's clock shows.
-    uptime: u64,
     /// Programs change mounts and files: nothing of the machine outside is in reach of any.
     pub is_sandboxed: bool,
     pub mounts: Known,
     /// The verbs whose calls were compared.
     pub compared: BTreeSet<&'static str>,
+}
+
+/// What stays of the machine outside the program while this runs.
+struct Host {
+    /// Whoever is above the process that stands for init.
+    controller: i32,
+    /// Seconds since the machine's boot when this was made, and what the lab's clock shows.
+    uptime: u64,
 }
 
 impl Pair {
@@ -85,16 +89,12 @@ impl Pair {
         let mut pair = Pair {
             k: Kernel::boot(),
             machine,
-            inums: BTreeMap::new(),
-            adopted: BTreeMap::new(),
-            has_crossed: false,
-            dying: Vec::new(),
-            calls: 0,
+            inums: Inums::default(),
+            disorder: Disorder::default(),
+            host: Host { controller: std::process::id() as i32, uptime: uptime()? },
             corruption: None,
-            controller: std::process::id() as i32,
             patience: PATIENCE,
             is_init_dirty: false,
-            uptime: uptime()?,
             is_sandboxed: false,
             mounts: Known::default(),
             compared: BTreeSet::new(),
@@ -106,7 +106,7 @@ impl Pair {
     /// A real number of the initial pid namespace in the lab; whoever is above the process that stands for init does not
     /// exist there.
     pub fn lab_number(&self, real: i32) -> Option<i32> {
-        if real == self.controller { Some(0) } else { self.machine.numbers.lab(real) }
+        if real == self.host.controller { Some(0) } else { self.machine.numbers.lab(real) }
     }
 
     /// Changes how long the machine may take for a call, and to come to the state the lab has.
@@ -126,12 +126,8 @@ impl Pair {
     /// Boots the lab and makes its init what the machine's is: the same ids, groups, capabilities, limits, names.
     fn reset_lab(&mut self) -> Result<(), String> {
         self.k = Kernel::boot();
-        let now = Wait::start();
-        self.dying.retain(|(since, _)| !since.is_over(FREEING));
-        self.dying.extend(std::mem::take(&mut self.inums).into_values().map(|number| (now, number)));
-        self.adopted.clear();
-        self.has_crossed = false;
-        self.calls = 0;
+        self.inums.restart();
+        self.disorder = Disorder::default();
         // The host is mounted without it.
         self.k.cgroup.ns_delegate = crate::cgroup::has_ns_delegate();
         let init = self.k.init.task;
@@ -158,7 +154,7 @@ impl Pair {
         let names = self.machine.names(1).ok_or("uname of the first worker")?;
         let mut lines = vec![
             words(&format!("prlimit nproc {NPROC}:{NPROC}")),
-            words(&format!("clock +{}s", self.uptime)),
+            words(&format!("clock +{}s", self.host.uptime)),
             vec!["sethostname".into(), names.0],
             vec!["setdomainname".into(), names.1],
         ];
@@ -224,11 +220,9 @@ impl Pair {
             self.k.tasks.iter().map(|(id, _)| (id, self.k.real_parent_of(id))).collect();
         let alive: Vec<TaskId> = self.k.tasks.iter().filter(|(_, t)| !t.is_dead()).map(|(id, _)| id).collect();
         let known: BTreeSet<NsId> = self.k.namespaces.iter().map(|(id, _)| id).collect();
-        self.has_crossed |= matches!(syscall, AnyCall::Linux(Syscall::Kill { pid, .. }) if pid.number() <= 0)
-            && self.has_several_namespaces();
+        self.disorder.before(&self.k, syscall);
         let lab = dispatch(&mut self.k, task, syscall);
-        let dead = self.inums.extract_if(.., |ns, _| !self.k.namespaces.contains(*ns));
-        self.dying.extend(dead.map(|(_, number)| (Wait::start(), number)));
+        self.inums.follow(&self.k);
         let survives = self.k.tasks.get(task).is_some_and(|t| t.state == TaskState::Running);
         let mut seen = Seen { result: text_of(syscall, &lab), tasks: Vec::new() };
         let reply = self.run_on_machine(&prepared, survives, &seen.result);
@@ -243,12 +237,10 @@ impl Pair {
             self.machine.child_started(numbers.initial()).map_err(Trouble::Differs)?;
         }
         self.compare_results(&mut seen, &reply, prepared.is_clone())?;
-        self.calls += 1;
         let died = alive.iter().filter(|&&task| self.k.tasks.get(task).is_none_or(|t| t.is_dead())).count();
-        if died > 1 {
-            self.note_adoptions(&parents);
-        }
-        let compared = self.compare_all().and_then(|()| self.compare_order(&known));
+        self.disorder.after(&self.k, died, &parents);
+        let order = |pair: &Pair| pair.inums.check_order(&pair.k, &known).map_err(Trouble::Differs);
+        let compared = self.compare_all().and_then(|()| order(self));
         match compared.and_then(|()| self.forget_the_gone()) {
             Err(Trouble::Differs(difference)) if died > 1 => Err(Trouble::Unordered(difference)),
             other => other.map(|()| lab),
@@ -284,50 +276,12 @@ impl Pair {
         let difference = || format!("lab {:?}, machine {reply:?}", seen.result);
         match (&seen.result, reply) {
             _ if same => Ok(()),
-            (Ok(lab), Reply::Done(Ok(real)))
-                if self.came_together(lab, real) || self.has_crossed && differ_in_sender(lab, real) =>
-            {
+            (Ok(lab), Reply::Done(Ok(real))) if self.disorder.explains(lab, real) => {
                 Err(Trouble::Unordered(difference()))
             }
             _ => Err(Trouble::Differs(difference())),
         }
     }
-
-    /// Notes who has another parent than before a call that several tasks died of.
-    fn note_adoptions(&mut self, before: &[(TaskId, TaskId)]) {
-        for &(task, parent) in before.iter().filter(|(task, _)| self.k.tasks.contains(*task)) {
-            if self.k.real_parent_of(task) != parent {
-                self.adopted.insert(self.k.task_nr(task), self.calls);
-            }
-        }
-    }
-
-    /// Whether tasks are in more than one user or pid namespace.
-    fn has_several_namespaces(&self) -> bool {
-        let place = |task| (self.k.cred_of(task).user_ns.id(), self.k.task_active_pid_ns(task));
-        let first = place(self.k.init.task);
-        self.k.tasks.iter().any(|(task, _)| place(task) != first)
-    }
-
-    /// Two answers of wait that name tasks which were adopted by the same call.
-    fn came_together(&self, lab: &str, real: &str) -> bool {
-        let [lab, real] = [lab, real].map(|answer| {
-            let (nr, _status) = answer.split_once(' ')?;
-            self.adopted.get(&nr.parse().ok()?)
-        });
-        lab.is_some() && lab == real
-    }
-}
-
-/// How long the machine may take to give the number of a dead namespace back.
-const FREEING: Duration = Duration::from_secs(10);
-/// Two answers of sigwaitinfo that are the same but for `pid` and `uid`.
-fn differ_in_sender(lab: &str, real: &str) -> bool {
-    let rest = |answer: &str| {
-        let words = answer.split(' ').filter(|word| !word.starts_with("pid=") && !word.starts_with("uid="));
-        words.map(str::to_owned).collect::<Vec<_>>()
-    };
-    lab.starts_with("signo=") && rest(lab) == rest(real)
 }
 
 fn start(socket: RawFd, is_sandboxed: bool) -> Result<Machine, String> {
