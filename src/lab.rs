@@ -4,12 +4,10 @@
 use crate::bail;
 use crate::control::{self, VERBS};
 use crate::errno::Result;
-use crate::kernel::file::{About, Bound, OpenFlags};
+use crate::kernel::file::{Bound, OpenFlags};
 use crate::kernel::node::{Node, Place};
 use crate::kernel::{Kernel, TaskId};
-use crate::tree::{
-    self, Access, Attr, Cacheable, Eyes, Family, FileType, Files, Link, Look, Special, WriteTarget, parse_number,
-};
+use crate::tree::{self, Access, Attr, Cacheable, Eyes, Family, FileType, Files, Link, Look, Special, parse_number};
 
 /// A file of `ctl/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,15 +117,6 @@ impl Family for Control {
 
     fn caching(&self) -> Cacheable {
         Cacheable { name: true, attr: *self != Control::Own }
-    }
-
-    fn about(&self, _: &Look<'_>) -> About {
-        About::Itself
-    }
-
-    /// What is written to a control file is a call, not content.
-    fn write_target(&self) -> Option<WriteTarget> {
-        None
     }
 
     fn lookup(&self, look: &Look<'_>, name: &[u8]) -> Option<Place> {

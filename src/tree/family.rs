@@ -26,8 +26,8 @@ use crate::kernel::node::{Node, Object, Place, View};
 use crate::kernel::{FileId, Kernel, NsId, TaskId};
 use crate::{bail, err};
 
-/// A file of some family. What a family does not say is that of a file that is neither directory nor link, cannot be
-/// read, and is opened by its mode.
+/// A file of some family. What a family does not say is that of a file that is neither directory nor link, is about
+/// nothing but itself, cannot be read or written, and is opened by its mode.
 pub(crate) trait Family {
     /// What it shows is there.
     fn is_alive(&self, k: &Kernel) -> bool;
@@ -48,10 +48,14 @@ pub(crate) trait Family {
     fn caching(&self) -> Cacheable;
 
     /// What it is about when it is opened now.
-    fn about(&self, look: &Look<'_>) -> About;
+    fn about(&self, _look: &Look<'_>) -> About {
+        About::Itself
+    }
 
     /// What a write changes, `None` where Linux has no write operation.
-    fn write_target(&self) -> Option<WriteTarget>;
+    fn write_target(&self) -> Option<WriteTarget> {
+        None
+    }
 
     /// The file called `name` in this directory, in the same superblock.
     fn lookup(&self, _look: &Look<'_>, _name: &[u8]) -> Option<Place> {
@@ -332,13 +336,5 @@ impl Family for Foreign {
 
     fn caching(&self) -> Cacheable {
         Cacheable { name: false, attr: false }
-    }
-
-    fn about(&self, _: &Look<'_>) -> About {
-        About::Itself
-    }
-
-    fn write_target(&self) -> Option<WriteTarget> {
-        None
     }
 }

@@ -98,7 +98,7 @@ pub struct Attr {
     pub gid: Kgid,
     /// 1 for a directory: its sub-directories come and go and are not counted.
     pub nlink: u32,
-    /// The inode number, see [`ino`].
+    /// The inode number, see [`Files::ino`].
     pub ino: u64,
 }
 

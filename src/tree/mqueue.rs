@@ -2,10 +2,9 @@
 
 use super::family::Family;
 use super::look::Look;
-use super::{Attr, Cacheable, FileType, WriteTarget};
+use super::{Attr, Cacheable, FileType};
 use crate::errno::Result;
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
-use crate::kernel::file::About;
 use crate::kernel::ipc::mqueue::{MqueueFs, NotifyMethod};
 use crate::kernel::mount::sb::Keeps;
 use crate::kernel::node::Place;
@@ -48,14 +47,6 @@ impl Family for Queue {
 
     fn caching(&self) -> Cacheable {
         Cacheable { name: false, attr: false }
-    }
-
-    fn about(&self, _: &Look<'_>) -> About {
-        About::Itself
-    }
-
-    fn write_target(&self) -> Option<WriteTarget> {
-        None
     }
 
     fn read(&self, look: &Look<'_>) -> Result<Vec<u8>> {

@@ -3,10 +3,9 @@
 use super::family::{Family, Up};
 use super::look::Look;
 use super::open::{Access, check_mode};
-use super::{Attr, Cacheable, FileType, WriteTarget};
+use super::{Attr, Cacheable, FileType};
 use crate::bail;
 use crate::errno::Result;
-use crate::kernel::file::About;
 use crate::kernel::{Kernel, NsId};
 
 pub(super) struct NsFile(pub NsId);
@@ -31,14 +30,6 @@ impl Family for NsFile {
     fn caching(&self) -> Cacheable {
         // A namespace may go without any task changing.
         Cacheable { name: false, attr: true }
-    }
-
-    fn about(&self, _: &Look<'_>) -> About {
-        About::Itself
-    }
-
-    fn write_target(&self) -> Option<WriteTarget> {
-        None
     }
 
     fn up(&self, _: &Look<'_>) -> Up {

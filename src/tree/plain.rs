@@ -5,7 +5,6 @@ use super::look::Look;
 use super::{Attr, Cacheable, FileType, WriteTarget};
 use crate::bail;
 use crate::errno::Result;
-use crate::kernel::file::About;
 use crate::kernel::mount::dentry::{Content, Dentry};
 use crate::kernel::node::Place;
 use crate::kernel::refcount::Held;
@@ -38,10 +37,6 @@ impl Family for Plain {
 
     fn caching(&self) -> Cacheable {
         Cacheable { name: false, attr: false }
-    }
-
-    fn about(&self, _: &Look<'_>) -> About {
-        About::Itself
     }
 
     fn write_target(&self) -> Option<WriteTarget> {

@@ -2,9 +2,8 @@
 
 use super::family::Family;
 use super::look::Look;
-use super::{Attr, Cacheable, Eyes, FileType, ROOT, WriteTarget, fixed, root};
+use super::{Attr, Cacheable, Eyes, FileType, ROOT, fixed, root};
 use crate::errno::Result;
-use crate::kernel::file::About;
 use crate::kernel::node::{Node, View};
 use crate::kernel::{Kernel, TaskId};
 
@@ -29,14 +28,6 @@ impl Family for SeenAs {
 
     fn caching(&self) -> Cacheable {
         Cacheable { name: true, attr: true }
-    }
-
-    fn about(&self, _: &Look<'_>) -> About {
-        About::Itself
-    }
-
-    fn write_target(&self) -> Option<WriteTarget> {
-        None
     }
 
     fn is_view_top(&self) -> bool {

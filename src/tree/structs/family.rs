@@ -4,12 +4,11 @@ use super::{field_path, item_target, item_type, lookup, lookup_ns, read, read_it
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::Kernel;
-use crate::kernel::file::About;
 use crate::kernel::node::{Object, Place};
 use crate::kernel::ns::NsType;
 use crate::tree::family::{Family, Link};
 use crate::tree::look::Look;
-use crate::tree::{Attr, Cacheable, FileType, WriteTarget};
+use crate::tree::{Attr, Cacheable, FileType};
 
 /// A member of a struct, or its directory.
 pub(in crate::tree) struct Member {
@@ -72,14 +71,6 @@ impl Family for Member {
         Cacheable { name: stays, attr: stays }
     }
 
-    fn about(&self, _: &Look<'_>) -> About {
-        About::Itself
-    }
-
-    fn write_target(&self) -> Option<WriteTarget> {
-        None
-    }
-
     fn lookup(&self, look: &Look<'_>, name: &[u8]) -> Option<Place> {
         lookup(look.k, self.object, self.row, name)
     }
@@ -121,14 +112,6 @@ impl Family for Element {
         Cacheable { name: false, attr: false }
     }
 
-    fn about(&self, _: &Look<'_>) -> About {
-        About::Itself
-    }
-
-    fn write_target(&self) -> Option<WriteTarget> {
-        None
-    }
-
     fn read(&self, look: &Look<'_>) -> Result<Vec<u8>> {
         read_item(look.k, self.object, self.row, self.key).map_or_else(unreadable, Ok)
     }
@@ -160,14 +143,6 @@ impl Family for NsKindDir {
 
     fn caching(&self) -> Cacheable {
         Cacheable { name: true, attr: true }
-    }
-
-    fn about(&self, _: &Look<'_>) -> About {
-        About::Itself
-    }
-
-    fn write_target(&self) -> Option<WriteTarget> {
-        None
     }
 
     fn lookup(&self, look: &Look<'_>, name: &[u8]) -> Option<Place> {

@@ -2,12 +2,12 @@
 
 use super::{Dir, directory};
 use crate::errno::{Error, Result};
-use crate::kernel::file::{About, File, FileKind, OpenFlags};
+use crate::kernel::file::{File, FileKind, OpenFlags};
 use crate::kernel::node::TaskDir;
 use crate::kernel::{FileId, Kernel, PidId, TaskId};
 use crate::tree::family::{Family, Link, TREE, Up};
 use crate::tree::look::Look;
-use crate::tree::{Attr, Cacheable, FileType, WriteTarget};
+use crate::tree::{Attr, Cacheable, FileType};
 use crate::{bail, err};
 
 /// A descriptor of a task: the link in `fd`, or the file in `fdinfo`.
@@ -39,14 +39,6 @@ impl Family for Fd {
 
     fn caching(&self) -> Cacheable {
         Cacheable { name: false, attr: false }
-    }
-
-    fn about(&self, _: &Look<'_>) -> About {
-        About::Itself
-    }
-
-    fn write_target(&self) -> Option<WriteTarget> {
-        None
     }
 
     fn read(&self, look: &Look<'_>) -> Result<Vec<u8>> {

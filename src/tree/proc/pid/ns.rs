@@ -5,14 +5,13 @@
 
 use super::{Dir, directory};
 use crate::errno::{Error, Result};
-use crate::kernel::file::About;
 use crate::kernel::node::{Place, TaskDir};
 use crate::kernel::ns::{ENTRIES, NS_TABLE};
 use crate::kernel::{Kernel, NsId, TaskId};
 use crate::tree::family::{Family, Link, Up};
 use crate::tree::fixed::index_u8;
 use crate::tree::look::{Look, parse_number};
-use crate::tree::{Attr, Cacheable, FileType, WriteTarget};
+use crate::tree::{Attr, Cacheable, FileType};
 use crate::{bail, err};
 
 fn place(dir: TaskDir, entry: usize) -> Place {
@@ -84,14 +83,6 @@ impl Family for NsLink {
 
     fn caching(&self) -> Cacheable {
         Cacheable { name: true, attr: true }
-    }
-
-    fn about(&self, _: &Look<'_>) -> About {
-        About::Itself
-    }
-
-    fn write_target(&self) -> Option<WriteTarget> {
-        None
     }
 
     fn link(&self, look: &Look<'_>) -> Result<Option<Link>> {
