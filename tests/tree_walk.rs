@@ -89,9 +89,9 @@ impl Looks<'_> {
             assert!(seen.insert(path.as_str(), *node).is_none(), "{path} is listed twice");
             let Some((dir, name)) = path.rsplit_once('/') else { continue };
             let dir = seen[dir];
-            let found = tree::lookup(self.k, self.viewer, dir, name.as_bytes());
-            assert_eq!(found.unwrap_or_else(|e| panic!("lookup {path}: {e}")), *node, "{path}");
+            let found = tree::find(self.k, self.viewer, dir, name.as_bytes());
             let attr = tree::attr(self.k, self.viewer, *node).unwrap_or_else(|e| panic!("attr {path}: {e}"));
+            assert_eq!(found.unwrap_or_else(|e| panic!("lookup {path}: {e}")), Some((*node, attr)), "{path}");
             assert_eq!(attr.file_type, *file_type, "{path}");
             match file_type {
                 FileType::File => self.file(path, *node, &attr),

@@ -173,17 +173,8 @@ impl Inodes {
     /// The path of `ino` in its view, `proc/self/comm`; empty for the top.
     pub(super) fn path(&self, ino: u64) -> Vec<u8> {
         let table = self.table();
-        let (mut names, mut at) = (Vec::new(), ino);
-        while let Some((parent, name)) = table.inodes.get(&at).and_then(|inode| inode.name.as_ref()) {
-            at = *parent;
-            // `as/<pid>` is where a view begins.
-            if table.asks(at, |file| file.is_view_top()) {
-                at = ROOT_INO;
-            }
-            names.push(name.as_bytes());
-        }
-        names.reverse();
-        names.join(&b'/')
+        // `as/<pid>` is where a view begins.
+        table.path_below(ino, |dir| dir == ROOT_INO || table.asks(dir, |file| file.is_view_top()))
     }
 
     /// The path of `ino` from the top of the lab, empty for a file that only links lead to.
@@ -314,10 +305,18 @@ impl Table {
     }
 
     fn full_path(&self, ino: u64) -> Vec<u8> {
+        self.path_below(ino, |dir| dir == ROOT_INO)
+    }
+
+    /// The path of `ino` from the nearest directory above it that `is_top`.
+    fn path_below(&self, ino: u64, is_top: impl Fn(u64) -> bool) -> Vec<u8> {
         let (mut names, mut at) = (Vec::new(), ino);
         while let Some((parent, name)) = self.inodes.get(&at).and_then(|inode| inode.name.as_ref()) {
-            at = *parent;
             names.push(name.as_bytes());
+            if is_top(*parent) {
+                break;
+            }
+            at = *parent;
         }
         names.reverse();
         names.join(&b'/')
