@@ -136,6 +136,11 @@ impl Inodes {
         self.keeps_names.load(Ordering::Relaxed)
     }
 
+    /// How many inodes the kernel may know.
+    pub(super) fn count(&self) -> usize {
+        self.table().inodes.len()
+    }
+
     /// Whether the kernel was told of `ino` and has not said that it forgot it.
     pub(super) fn is_known(&self, ino: u64) -> bool {
         self.table().inodes.contains_key(&ino)

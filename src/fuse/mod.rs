@@ -5,19 +5,23 @@
 //! (`notify`): a read that starts after a write has returned shows it, and nothing ever waits for itself.
 
 mod answer;
+mod bounds;
 mod card;
 mod connection;
+mod drawer;
 mod error;
 #[cfg(test)]
 mod fuzz;
 mod handle;
 mod inode;
 mod ioctl;
+mod kept;
 mod labs;
 mod mountinfo;
 mod notify;
 mod options;
 mod point;
+mod read;
 mod session;
 mod stream;
 mod write;
@@ -39,6 +43,7 @@ use fuser::{
 use answer::{Caller, Entry, Shared, host_type};
 use handle::State;
 use notify::Notifier;
+use read::Reading;
 use write::Written;
 
 use crate::err;
@@ -48,11 +53,12 @@ use crate::kernel::node::Place;
 use crate::lab;
 use crate::tree::{DirEntry, FileType};
 
+pub use bounds::{Bounds, parse_size};
 pub use error::MountError;
 pub use labs::{Found, Health, Reach, is_alone_in_mount_namespace, labs};
 pub use options::Options;
 pub use point::{Point, Users, find_fusermount, find_lab, is_lab, unmount, unmount_all};
-pub use session::{Mounted, mount, open_device};
+pub use session::{Gauge, Mounted, mount, open_device};
 
 /// The lab with what only the session's threads need.
 #[derive(Debug)]
@@ -269,7 +275,16 @@ impl Filesystem for LabFs {
             self.done(Op::Read, ino.0);
         }
         match result {
-            Ok(bytes) => reply.data(&bytes),
+            Ok(Reading::Bytes(bytes)) => reply.data(&bytes),
+            Ok(Reading::Undrawn { drawing, may_write }) => {
+                let purse = Arc::clone(self.shared.purse(may_write));
+                let part = move || drawing.draw(&purse).map(|text| handle::slice(text, offset, size).to_vec());
+                let answer = move || match caught(part) {
+                    Ok(bytes) => reply.data(&bytes),
+                    Err(error) => reply.error(host_errno(&error)),
+                };
+                self.shared.drawers.hand_over(may_write, Box::new(answer));
+            }
             Err(error) => reply.error(host_errno(&error)),
         }
     }
@@ -325,7 +340,7 @@ impl Filesystem for LabFs {
             self.done(Op::Readdir, ino.0);
         }
         match result {
-            Ok(entries) => self.list(ino.0, &entries, offset, reply),
+            Ok(listing) => self.list(ino.0, &listing.items, offset, reply),
             Err(error) => reply.error(host_errno(&error)),
         }
     }

@@ -16,6 +16,7 @@ use nix::unistd::{getegid, geteuid};
 
 use super::LabFs;
 use super::answer::Shared;
+use super::drawer::{self, Drawers, Jobs};
 use super::error::MountError;
 use super::mountinfo::FS_TYPE;
 use super::notify::{Notices, Notifier, Waiting};
@@ -33,8 +34,24 @@ const THREADS_MAX: usize = 8;
 #[derive(Debug)]
 pub struct Mounted {
     point: Point,
-    lab: Arc<Lab>,
+    shared: Arc<Shared>,
     session: Session<LabFs>,
+}
+
+/// What serving a lab takes at a moment, for those who watch that it does not grow.
+#[derive(Clone, Debug)]
+pub struct Gauge(Arc<Shared>);
+
+impl Gauge {
+    /// How many inodes the host's kernel knows.
+    pub fn inodes(&self) -> usize {
+        self.0.inodes.count()
+    }
+
+    /// How many files and directories are open.
+    pub fn open_files(&self) -> usize {
+        self.0.handles.count()
+    }
 }
 
 /// Mounts `lab` on `dir`.
@@ -50,13 +67,13 @@ pub fn mount(lab: Lab, dir: &Path, options: &Options) -> Result<Mounted, MountEr
     config.n_threads = Some(thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX)));
     let lab = if options.realtime { lab.in_real_time() } else { lab };
     let (notices, waiting) = Notices::new();
-    let shared = Shared::new(lab, geteuid().as_raw(), notices);
+    let (drawers, jobs) = Drawers::new();
+    let shared = Shared::new(lab, geteuid().as_raw(), options.bounds, (notices, drawers));
     let shared = Arc::new(shared.map_err(|error| MountError::Io(path.clone(), io::Error::other(error)))?);
-    let lab = Arc::clone(&shared.lab);
     let device = attach(device, &path, options)?;
     let point = Point::of_new_mount(path, options.boot.as_deref())?;
-    match start(shared, waiting, device, config) {
-        Ok(session) => Ok(Mounted { point, lab, session }),
+    match start(Arc::clone(&shared), (waiting, jobs), device, config) {
+        Ok(session) => Ok(Mounted { point, shared, session }),
         Err(error) => {
             point.detach()?;
             Err(MountError::Io(point.path().to_owned(), error))
@@ -72,7 +89,12 @@ impl Mounted {
 
     /// What is there.
     pub fn lab(&self) -> &Arc<Lab> {
-        &self.lab
+        &self.shared.lab
+    }
+
+    /// What it takes to serve it.
+    pub fn gauge(&self) -> Gauge {
+        Gauge(Arc::clone(&self.shared))
     }
 
     /// Answers requests until the lab is unmounted and nobody uses it any more.
@@ -160,12 +182,18 @@ fn receive_device(socket: &UnixStream) -> io::Result<Option<File>> {
     Ok(received.map(|descriptor| unsafe { File::from_raw_fd(descriptor) }))
 }
 
-/// Shakes hands with the host's kernel and starts the thread that notifies it.
-fn start(shared: Arc<Shared>, waiting: Waiting, device: File, config: Config) -> io::Result<Session<LabFs>> {
+/// Shakes hands with the host's kernel and starts the threads that notify it and that draw.
+fn start(
+    shared: Arc<Shared>,
+    (waiting, jobs): (Waiting, Jobs),
+    device: File,
+    config: Config,
+) -> io::Result<Session<LabFs>> {
     let (notifier, inodes) = (Notifier::new(device.try_clone()?), Arc::clone(&shared.inodes));
     // Who may use the mount at all is checked by the host's kernel.
     let connection = Notifier::new(device.try_clone()?);
     let session = Session::from_fd(LabFs { shared, connection }, device.into(), SessionACL::All, config)?;
+    drawer::start(jobs)?;
     thread::Builder::new().name("notifier".to_owned()).spawn(move || notifier.run(&inodes, &waiting))?;
     Ok(session)
 }

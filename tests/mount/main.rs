@@ -1,5 +1,6 @@
 //! Real mounts: what host programs see and do, and what the command says.
 
+mod bounds;
 mod command;
 mod consistency;
 mod death;
@@ -11,6 +12,7 @@ mod journal;
 mod needs;
 mod rights;
 mod shell;
+mod strangers;
 #[path = "../common/unprivileged.rs"]
 mod unprivileged;
 
