@@ -48,8 +48,12 @@ fn mount(boot: &Path, point: &Path) -> Option<Child> {
     command.arg("mount").arg("-f").arg("--boot").arg(boot).arg(point).stdout(Stdio::piped());
     let mut daemon = command.spawn().expect("it was just built");
     let mut line = String::new();
-    BufReader::new(daemon.stdout.as_mut()?).read_line(&mut line).ok()?;
-    line.starts_with("mounted").then_some(daemon)
+    let read = daemon.stdout.as_mut().map(|stdout| BufReader::new(stdout).read_line(&mut line));
+    if read.is_some_and(|read| read.is_ok()) && line.starts_with("mounted") {
+        return Some(daemon);
+    }
+    let _ = daemon.wait();
+    None
 }
 
 /// The times of all writes, the shortest first, while each of `files` is read again and again.

@@ -105,10 +105,15 @@ impl Daemon {
         let mut command = Command::new(std::env::current_exe().expect("it runs"));
         command.arg("serve").arg(dir).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("it runs");
-        let (ask, mut answers) = (child.stdin.take(), BufReader::new(child.stdout.take()?));
         let mut line = String::new();
-        answers.read_line(&mut line).ok()?;
-        (line == "mounted\n").then_some(Daemon { child, ask, answers })
+        if let (ask, Some(stdout)) = (child.stdin.take(), child.stdout.take()) {
+            let mut answers = BufReader::new(stdout);
+            if answers.read_line(&mut line).is_ok() && line == "mounted\n" {
+                return Some(Daemon { child, ask, answers });
+            }
+        }
+        let _ = child.wait();
+        None
     }
 
     /// In the order of [`MARGINS`].

@@ -46,8 +46,8 @@ pub struct Args {
     #[arg(long)]
     journal_sync: bool,
     /// Mount options: allow_other, ro, nonempty, realtime (the clock of the lab goes), boot=FILE, journal=FILE, resume,
-    /// journal_sync, max_open_files=N, max_renderings=SIZE, max_listing=N, max_batch=SIZE, and those that mount(8) passes
-    /// on
+    /// journal_sync, max_open_files=N, max_renderings=SIZE, max_listing=N, max_batch=SIZE, max_inodes=N, and those that
+    /// mount(8) passes on
     #[arg(short, value_name = "OPTS")]
     options: Vec<String>,
     /// How many tasks there may be at once
@@ -140,7 +140,7 @@ fn options(all: &[String]) -> Options {
     for words in all {
         if let Err(word) = options.add(words) {
             let known = "allow_other, nonempty, realtime, ro, a bound with a size (max_open_files=N, max_renderings=SIZE, \
-                         max_listing=N, max_batch=SIZE), or one that mount(8) passes on";
+                         max_listing=N, max_batch=SIZE, max_inodes=N), or one that mount(8) passes on";
             let message = format!("there is no mount option {word}: take {known}");
             let mut command = Cli::command().bin_name("nslab");
             command.build();

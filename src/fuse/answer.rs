@@ -88,7 +88,7 @@ impl Shared {
         Ok(Shared {
             lab: Arc::new(lab),
             init,
-            inodes: Arc::new(Inodes::new()),
+            inodes: Arc::new(Inodes::new(bounds.inodes)),
             notices,
             drawers,
             bounds,
@@ -110,8 +110,14 @@ impl Shared {
     /// The file called `name` in directory `parent`.
     ///
     /// # Errors
-    /// ENOENT, and what the tree says.
+    /// ENOENT, and what the tree says. ENOMEM: all who may not write use as many files as they may.
     pub(super) fn lookup(&self, caller: Caller, parent: u64, name: &OsStr) -> Result<Entry> {
+        if self.inodes.has_to_shrink() {
+            self.notices.shrink();
+        }
+        if !self.may_write(caller) && self.inodes.is_full() {
+            bail!(ENOMEM, "twice as many inodes are in use as the host's kernel is to know (max_inodes)");
+        }
         let dir = self.node(parent)?;
         let is_viewed = lab::is_viewed(dir, name.as_bytes());
         let attached = if is_viewed { self.lab.viewers.viewer(caller.tid) } else { None };
@@ -183,7 +189,7 @@ impl Shared {
     /// ENOENT: it is gone. ESTALE: a number the kernel should not have.
     pub(super) fn getattr(&self, ino: u64) -> Result<(FileAttr, Duration)> {
         let node = self.node(ino)?;
-        self.lab.faults.check(Op::Stat, || self.inodes.full_path(ino))?;
+        self.lab.check_fault(Op::Stat, || self.inodes.full_path(ino))?;
         self.lab.read(|k| {
             let viewer = viewer(k, node)?;
             let is_gone = node.task().is_some_and(|task| !k.tasks.contains(task));
@@ -218,7 +224,7 @@ impl Shared {
     /// What the tree says.
     pub(super) fn readlink(&self, ino: u64) -> Result<Vec<u8>> {
         let node = self.node(ino)?;
-        self.lab.faults.check(Op::Readlink, || self.inodes.full_path(ino))?;
+        self.lab.check_fault(Op::Readlink, || self.inodes.full_path(ino))?;
         self.lab.read(|k| {
             if !lab::cacheable(node).attr {
                 self.inodes.link_is_read(ino);
@@ -266,7 +272,7 @@ impl Shared {
     /// As [`Shared::bind`]; those of [`Handles::insert`].
     pub(super) fn open(&self, caller: Caller, ino: u64, flags: i32) -> Result<u64> {
         let node = self.node(ino)?;
-        self.lab.faults.check(Op::Open, || self.inodes.full_path(ino))?;
+        self.lab.check_fault(Op::Open, || self.inodes.full_path(ino))?;
         let (file, opened) = self.bind(caller, node, open_flags(flags))?;
         let answer = || Mutex::new(Answer::new(0, self.results.get(node.place)));
         let state = match (Control::of(node.place), tree::special(node)) {
@@ -285,7 +291,7 @@ impl Shared {
     /// As [`Shared::open`].
     pub(super) fn opendir(&self, caller: Caller, ino: u64) -> Result<u64> {
         let node = self.node(ino)?;
-        self.lab.faults.check(Op::Open, || self.inodes.full_path(ino))?;
+        self.lab.check_fault(Op::Open, || self.inodes.full_path(ino))?;
         let (file, opened) = self.bind(caller, node, OpenFlags::READ | OpenFlags::DIRECTORY)?;
         let (uid, may_write) = (caller.uid, self.may_write(caller));
         let state = State::Listing(Mutex::default());

@@ -23,11 +23,13 @@ pub struct Bounds {
     pub listing: u64,
     /// How many bytes of `ctl/batch` one write executes.
     pub batch: u64,
+    /// How many inodes the host's kernel may keep before it is made to forget those that nobody uses.
+    pub inodes: u64,
 }
 
 impl Default for Bounds {
     fn default() -> Bounds {
-        Bounds { open_files: 1 << 16, renderings: 1 << 30, listing: 1 << 23, batch: 1 << 16 }
+        Bounds { open_files: 1 << 16, renderings: 1 << 30, listing: 1 << 23, batch: 1 << 16, inodes: 1 << 20 }
     }
 }
 
@@ -39,6 +41,7 @@ impl Bounds {
         match name {
             "max_open_files" => self.open_files = value,
             "max_renderings" => self.renderings = value,
+            "max_inodes" => self.inodes = value,
             "max_listing" => self.listing = value,
             // Only whole buffers: a line that a writer's buffer has cut is known by their length.
             "max_batch" => self.batch = value.next_multiple_of(BUFFER),

@@ -7,6 +7,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
 use super::handle::lock;
+use super::point::{Point, Watch};
 
 /// A picture to be drawn, and the answer to who reads it.
 pub(super) type Job = Box<dyn FnOnce() + Send>;
@@ -36,9 +37,14 @@ impl Drawers {
 ///
 /// # Errors
 /// The host has no room for threads.
-pub(super) fn start(jobs: Jobs) -> io::Result<()> {
+pub(super) fn start(jobs: Jobs, point: &Point) -> io::Result<()> {
     for (name, jobs) in ["drawer", "drawer-others"].into_iter().zip(jobs) {
-        thread::Builder::new().name(name.to_owned()).spawn(move || jobs.iter().for_each(|job| job()))?;
+        let watch = Watch::new(point);
+        let work = move || {
+            let _watch = watch;
+            jobs.iter().for_each(|job| job());
+        };
+        thread::Builder::new().name(name.to_owned()).spawn(work)?;
     }
     Ok(())
 }

@@ -149,7 +149,7 @@ impl LabFs {
 
     /// Why a name in a directory of the tree cannot change; `otherwise` where the file system would be writable.
     fn refusal(&self, dir: INodeNo, otherwise: fuser::Errno) -> fuser::Errno {
-        match self.shared.identity(dir.0).and_then(|identity| lab::may_change(identity.node)) {
+        match caught(|| lab::may_change(self.shared.identity(dir.0)?.node)) {
             Ok(()) => otherwise,
             Err(error) => host_errno(&error),
         }
@@ -171,6 +171,16 @@ impl LabFs {
         }
         // Nobody waits for what comes of it.
         let _ = self.write_file(fh, 0, b"\n");
+    }
+
+    /// Closes a file or directory.
+    fn close(&self, fh: u64) {
+        let closed = || {
+            self.finish_batch(fh);
+            self.shared.handles.remove(fh);
+            Ok(())
+        };
+        let _ = caught(closed);
     }
 }
 
@@ -196,7 +206,11 @@ impl Filesystem for LabFs {
     }
 
     fn forget(&self, _req: &Request, ino: INodeNo, nlookup: u64) {
-        self.shared.inodes.forget(ino.0, nlookup);
+        let forget = || {
+            self.shared.inodes.forget(ino.0, nlookup);
+            Ok(())
+        };
+        let _ = caught(forget);
     }
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
@@ -320,8 +334,7 @@ impl Filesystem for LabFs {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        self.finish_batch(fh.0);
-        self.shared.handles.remove(fh.0);
+        self.close(fh.0);
         reply.ok();
     }
 
@@ -334,19 +347,22 @@ impl Filesystem for LabFs {
         }
     }
 
-    fn readdir(&self, _req: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory) {
+    fn readdir(&self, _req: &Request, ino: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
         let result = caught(|| self.shared.readdir(fh.0, offset));
         if offset == 0 {
             self.done(Op::Readdir, ino.0);
         }
         match result {
-            Ok(listing) => self.list(ino.0, &listing.items, offset, reply),
+            Ok(listing) => match caught(|| self.list(ino.0, &listing.items, offset, &mut reply)) {
+                Ok(()) => reply.ok(),
+                Err(error) => reply.error(host_errno(&error)),
+            },
             Err(error) => reply.error(host_errno(&error)),
         }
     }
 
     fn releasedir(&self, _req: &Request, _ino: INodeNo, fh: FileHandle, _flags: fuser::OpenFlags, reply: ReplyEmpty) {
-        self.shared.handles.remove(fh.0);
+        self.close(fh.0);
         reply.ok();
     }
 
@@ -460,8 +476,8 @@ impl Filesystem for LabFs {
 }
 
 impl LabFs {
-    /// Replies with the names from number `offset` on, as many as fit: the two dots, then `entries`.
-    fn list(&self, ino: u64, entries: &[DirEntry], offset: u64, mut reply: ReplyDirectory) {
+    /// Fills in the names from number `offset` on, as many as fit: the two dots, then `entries`.
+    fn list(&self, ino: u64, entries: &[DirEntry], offset: u64, reply: &mut ReplyDirectory) -> Result<()> {
         let first = usize::try_from(offset).unwrap_or(usize::MAX);
         for index in first..entries.len() + 2 {
             let (number, file_type, name) = match index {
@@ -476,6 +492,6 @@ impl LabFs {
                 break;
             }
         }
-        reply.ok();
+        Ok(())
     }
 }

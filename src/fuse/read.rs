@@ -36,7 +36,7 @@ impl Shared {
     pub(super) fn read(&self, fh: u64, offset: u64, size: u32) -> Result<Reading> {
         let handle = self.handle(fh)?;
         if offset == 0 {
-            self.lab.faults.check(Op::Read, || self.inodes.full_path(handle.ino))?;
+            self.lab.check_fault(Op::Read, || self.inodes.full_path(handle.ino))?;
         }
         Ok(Reading::Bytes(match &handle.state {
             State::Control(answer) | State::Batch(answer, _) => lock(answer).read(offset, size),
@@ -77,7 +77,7 @@ impl Shared {
     pub(super) fn readdir(&self, fh: u64, offset: u64) -> Result<Arc<Kept<DirEntry>>> {
         let handle = self.handle(fh)?;
         if offset == 0 {
-            self.lab.faults.check(Op::Readdir, || self.inodes.full_path(handle.ino))?;
+            self.lab.check_fault(Op::Readdir, || self.inodes.full_path(handle.ino))?;
         }
         let State::Listing(kept) = &handle.state else { bail!(ENOTDIR, "not a directory") };
         let old = lock(kept).clone().filter(|_| offset > 0);

@@ -127,7 +127,7 @@ impl Shared {
     /// # Errors
     /// EIO: what was done could not be noted.
     pub(super) fn exits_after(&self, op: Op, ino: u64) -> Result<()> {
-        let tasks = self.lab.faults.exits_after(op, || self.inodes.full_path(ino));
+        let tasks = self.lab.exits_by_fault(op, || self.inodes.full_path(ino));
         if tasks.is_empty() {
             return Ok(());
         }

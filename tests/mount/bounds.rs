@@ -2,11 +2,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
 use nslab::errno::Errno;
 
-use super::strangers::Shared;
+use super::strangers::{STRANGER, Shared, as_user};
 
 fn errno<T>(result: io::Result<T>) -> Option<i32> {
     result.err().and_then(|error| error.raw_os_error())
@@ -71,6 +71,30 @@ fn a_directory_that_is_listed_has_so_many_names() {
     lab.write("ctl/1/sigaction", "SIGCHLD ignore\n");
     lab.write("ctl/1/kill", "-1 SIGKILL\n");
     assert!(count("proc").unwrap() < 150);
+}
+
+/// What nobody uses is forgotten. What others use, without a file that is open, has a bound for them alone.
+#[test]
+fn the_hosts_kernel_knows_so_many_inodes() {
+    let Some(lab) = Shared::mount("max_inodes=400", &"1 clone\n".repeat(1000)) else { return };
+    let look = |number: usize| {
+        let path =
+            OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(lab.at(&format!("proc/{number}/comm")));
+        path.map_err(|error| error.raw_os_error())
+    };
+    (2..1000).for_each(|number| drop(look(number).unwrap()));
+    // The kernel forgets a moment after it was told to.
+    while lab.gauge.inodes() > 500 {
+        let _ = look(2);
+    }
+    let held: Vec<_> = as_user(STRANGER, || (2..1000).map_while(|number| look(number).ok()).collect());
+    assert!((100..500).contains(&held.len()), "{}: each has a directory", held.len());
+    as_user(STRANGER, || assert_eq!(look(999).unwrap_err(), Some(Errno::ENOMEM as i32)));
+    (2..1000).for_each(|number| drop(look(number).unwrap()));
+    drop(held);
+    while as_user(STRANGER, || look(999)).is_err() {
+        let _ = look(2);
+    }
 }
 
 /// It is a short write, which says how far it came; a line that is cut there is executed once its end has come.

@@ -10,6 +10,7 @@ mod hostile;
 mod journal;
 #[path = "../common/needs.rs"]
 mod needs;
+mod panics;
 mod rights;
 mod shell;
 mod strangers;

@@ -11,7 +11,7 @@ use std::thread;
 
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use nslab::errno::Errno;
-use nslab::fuse::{self, Options, Point};
+use nslab::fuse::{self, Gauge, Options, Point};
 use nslab::host::Lab;
 use nslab::kernel::Kernel;
 use nslab::script::Session;
@@ -34,6 +34,7 @@ pub fn as_user<T: Send>(uid: u32, act: impl FnOnce() -> T + Send) -> T {
 /// A lab that others may look at, served by this process.
 pub struct Shared {
     pub dir: TempDir,
+    pub gauge: Gauge,
     point: Point,
     session: Option<thread::JoinHandle<io::Result<()>>>,
 }
@@ -53,7 +54,7 @@ impl Shared {
         all.add(options).unwrap();
         let mounted = fuse::mount(Lab::new(kernel), dir.path(), &all).unwrap();
         let point = mounted.point().clone();
-        Some(Shared { dir, point, session: Some(thread::spawn(move || mounted.serve())) })
+        Some(Shared { dir, gauge: mounted.gauge(), point, session: Some(thread::spawn(move || mounted.serve())) })
     }
 
     pub fn at(&self, path: &str) -> PathBuf {
