@@ -6,8 +6,13 @@ use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
+use rustix::process::setpriority_process;
+
 use super::handle::lock;
 use super::point::{Point, Watch};
+
+/// How nice the threads are to all others.
+const NICE: i32 = 10;
 
 /// A picture to be drawn, and the answer to who reads it.
 pub(super) type Job = Box<dyn FnOnce() + Send>;
@@ -42,6 +47,8 @@ pub(super) fn start(jobs: Jobs, point: &Point) -> io::Result<()> {
         let watch = Watch::new(point);
         let work = move || {
             let _watch = watch;
+            // Drawing takes time from nobody who waits for less. Should it be refused, that is all.
+            let _ = setpriority_process(None, NICE);
             jobs.iter().for_each(|job| job());
         };
         thread::Builder::new().name(name.to_owned()).spawn(work)?;

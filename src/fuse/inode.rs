@@ -178,7 +178,8 @@ impl Inodes {
     pub(super) fn surplus(&self) -> Vec<u64> {
         self.is_shrinking.store(false, Ordering::Relaxed);
         let mut table = self.table();
-        let mut inos: Vec<u64> = table.inodes.range(table.next_pruned..).map(|(ino, _)| *ino).take(PRUNED).collect();
+        let start = table.next_pruned.max(ROOT_INO + 1);
+        let mut inos: Vec<u64> = table.inodes.range(start..).map(|(ino, _)| *ino).take(PRUNED).collect();
         table.next_pruned = if inos.len() < PRUNED { 0 } else { inos[PRUNED - 1] + 1 };
         inos.sort_by_cached_key(|ino| Reverse(table.depth(*ino)));
         inos
@@ -499,7 +500,7 @@ mod tests {
         assert!(!inodes.has_to_shrink() && !inodes.is_full());
         let net = link(&inodes, other(), ns);
         assert!(inodes.has_to_shrink() && !inodes.has_to_shrink());
-        assert_eq!(inodes.surplus(), [net, ns, task, ROOT_INO]);
+        assert_eq!(inodes.surplus(), [net, ns, task]);
         assert!(inodes.has_to_shrink());
         inodes.forget(net, 1);
         inodes.surplus();

@@ -7,9 +7,10 @@ use super::bounds::{Charge, Purse};
 use super::handle::lock;
 use crate::errno::Result;
 use crate::host::Version;
+use crate::kernel::Kernel;
 use crate::kernel::file::Bound;
 use crate::kernel::node::{Node, Place};
-use crate::tree::{DirEntry, Picture, Rendering};
+use crate::tree::{Census, DirEntry, Picture, Rendering};
 
 /// As much content is worth to be shared, in bytes.
 const WORTHWHILE: usize = 1 << 16;
@@ -114,6 +115,8 @@ impl<K: PartialEq, V> Shelf<K, V> {
 /// All that open files of a mount share.
 #[derive(Debug, Default)]
 pub(super) struct Shelves {
+    /// What pictures are drawn from. Who needs one waits for who is taking it: the state is looked at once.
+    census: Mutex<Option<(Version, Weak<Census>)>>,
     drawings: Shelf<Place, Drawing>,
     texts: Shelf<Bound, Kept<u8>>,
     listings: Shelf<Node, Kept<DirEntry>>,
@@ -127,6 +130,17 @@ pub(super) enum Content {
 }
 
 impl Shelves {
+    /// What all pictures of a state of the lab are drawn from.
+    fn census(&self, k: &Kernel, version: Version) -> Arc<Census> {
+        let mut kept = lock(&self.census);
+        let known = kept.as_ref().filter(|(at, _)| *at == version).and_then(|(_, census)| census.upgrade());
+        known.unwrap_or_else(|| {
+            let census = Arc::new(Census::take(k));
+            *kept = Some((version, Arc::downgrade(&census)));
+            census
+        })
+    }
+
     /// The content of a file in a state of the lab, `take` being asked for it if nobody keeps it.
     ///
     /// # Errors
@@ -134,7 +148,8 @@ impl Shelves {
     pub(super) fn content(
         &self,
         purse: &Arc<Purse>,
-        (file, version): (&Bound, Version),
+        (k, version): (&Kernel, Version),
+        file: &Bound,
         take: impl FnOnce() -> Result<Rendering>,
     ) -> Result<Content> {
         if let Some(drawing) = self.drawings.find(&file.node.place, version) {
@@ -143,7 +158,8 @@ impl Shelves {
         if let Some(text) = self.texts.find(file, version) {
             return Ok(Content::Text(text));
         }
-        Ok(match take()? {
+        let picture = Picture::of(file.node.place, || self.census(k, version));
+        Ok(match picture.map_or_else(take, |picture| Ok(Rendering::Picture(picture)))? {
             Rendering::Picture(picture) => {
                 let drawing = Arc::new(Drawing::new(purse, picture)?);
                 self.drawings.put(file.node.place, version, &drawing);

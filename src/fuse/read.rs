@@ -64,7 +64,7 @@ impl Shared {
         let new = self.lab.read_at(|k, version| {
             let viewer = viewer(k, handle.file.node)?;
             let take = || lab::take(k, viewer, &handle.file);
-            self.shelves.content(self.purse(handle.may_write), (&handle.file, version), take)
+            self.shelves.content(self.purse(handle.may_write), (k, version), &handle.file, take)
         })??;
         *lock(kept) = Some(new.clone());
         Ok(new)

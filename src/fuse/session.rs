@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSliceMut, Read};
+use std::ops::RangeInclusive;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -27,8 +28,9 @@ use crate::host::Lab;
 const DEVICE: &str = "/dev/fuse";
 /// What mountinfo shows as the source.
 const SOURCE: &str = "nslab";
-/// The most threads that serve one lab: beyond the host's cores more do not help.
-const THREADS_MAX: usize = 8;
+/// How many threads serve one lab: as the host has cores, but so many at least, as those that look at all of a large lab keep
+/// theirs for a while, and so many at most.
+const THREADS: RangeInclusive<usize> = 4..=8;
 
 /// A lab on a directory, whose requests are answered once [`Mounted::serve`] runs.
 #[derive(Debug)]
@@ -64,7 +66,8 @@ pub fn mount(lab: Lab, dir: &Path, options: &Options) -> Result<Mounted, MountEr
     // The lab may cover `/proc`, which nobody answers for until the lab does. Counting the cores looks there, and so
     // do the tables of `Shared`.
     let mut config = Config::default();
-    config.n_threads = Some(thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX)));
+    config.n_threads =
+        Some(thread::available_parallelism().map_or(1, usize::from).clamp(*THREADS.start(), *THREADS.end()));
     let lab = if options.realtime { lab.in_real_time() } else { lab };
     let (notices, waiting) = Notices::new();
     let (drawers, jobs) = Drawers::new();

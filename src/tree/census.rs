@@ -63,8 +63,12 @@ impl Rendering {
 impl Picture {
     /// What the picture at a place shows now; `None`: no picture is there. It is the same for whoever looks.
     pub fn take(k: &Kernel, place: Place) -> Option<Picture> {
-        let census = |_| Arc::new(Census::take(k));
-        fixed::drawn_by(place).map(census).map(|census| Picture { census, place })
+        Picture::of(place, || Arc::new(Census::take(k)))
+    }
+
+    /// The same, of what `census` gives.
+    pub fn of(place: Place, census: impl FnOnce() -> Arc<Census>) -> Option<Picture> {
+        fixed::drawn_by(place).map(|_| Picture { census: census(), place })
     }
 
     pub fn draw(&self) -> Vec<u8> {
@@ -158,7 +162,7 @@ impl Places {
 
 impl Census {
     /// Looks at all objects once.
-    pub(super) fn take(k: &Kernel) -> Census {
+    pub fn take(k: &Kernel) -> Census {
         let places = Places::of(k.ns_by_inum.values().map(|ns| ns.index()));
         let namespaces = k.ns_by_inum.values().map(|&ns| {
             let namespace = &k.namespaces[ns];
