@@ -46,7 +46,8 @@ pub struct Args {
     #[arg(long)]
     journal_sync: bool,
     /// Mount options: allow_other, ro, nonempty, realtime (the clock of the lab goes), boot=FILE, journal=FILE, resume,
-    /// journal_sync, and those that mount(8) passes on
+    /// journal_sync, max_open_files=N, max_renderings=SIZE, max_listing=N, max_batch=SIZE, max_inodes=N, and those that
+    /// mount(8) passes on
     #[arg(short, value_name = "OPTS")]
     options: Vec<String>,
     /// How many tasks there may be at once
@@ -91,19 +92,10 @@ pub fn run(args: Args) -> Outcome {
     if args.foreground || args.detached { serve(&args, &options) } else { daemonize(&args) }
 }
 
-/// A number of bytes, or one with K, M, G or T behind it.
+/// A number of bytes.
 fn bytes(word: &str) -> Result<u64, String> {
-    let number = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &word[number.len()..] {
-        "" => 1,
-        "K" | "k" => 1 << 10,
-        "M" | "m" => 1 << 20,
-        "G" | "g" => 1 << 30,
-        "T" | "t" => 1 << 40,
-        _ => 0,
-    };
-    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).filter(|&bytes| bytes > 0);
-    bytes.ok_or_else(|| "a size is a number, or one with K, M, G or T behind it, such as 512M".to_owned())
+    let wrong = || "a size is a number, or one with K, M, G or T behind it, such as 512M".to_owned();
+    fuse::parse_size(word).ok_or_else(wrong)
 }
 
 /// What mount(8) asks for. What is mounted has no source: that field says nothing.
@@ -147,7 +139,8 @@ fn options(all: &[String]) -> Options {
     let mut options = Options::default();
     for words in all {
         if let Err(word) = options.add(words) {
-            let known = "allow_other, nonempty, realtime, ro, or one that mount(8) passes on";
+            let known = "allow_other, nonempty, realtime, ro, a bound with a size (max_open_files=N, max_renderings=SIZE, \
+                         max_listing=N, max_batch=SIZE, max_inodes=N), or one that mount(8) passes on";
             let message = format!("there is no mount option {word}: take {known}");
             let mut command = Cli::command().bin_name("nslab");
             command.build();

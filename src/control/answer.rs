@@ -20,6 +20,7 @@ pub fn answer(outcome: Outcome) -> Result<Vec<u8>> {
         Ok(Return::Bytes(bytes) | Return::Message { text: bytes, .. } | Return::MqMessage { text: bytes, .. }) => {
             Ok(bytes)
         }
+        Ok(Return::Picture(picture)) => Ok(picture.draw()),
         Ok(result) => Ok(result.to_string().into_bytes()),
         Err(Stop::Blocked { on: WaitFor::Child, .. }) => Ok(b"0".to_vec()),
         Err(Stop::Blocked { why, .. }) => Err(why),
@@ -50,6 +51,7 @@ fn text(result: &Return) -> String {
         Return::Bytes(bytes) | Return::Message { text: bytes, .. } | Return::MqMessage { text: bytes, .. } => {
             String::from_utf8_lossy(bytes).into_owned()
         }
+        Return::Picture(picture) => String::from_utf8_lossy(&picture.draw()).into_owned(),
         Return::Names(names) => names.join("\n"),
         Return::Stat(found) => stat(found),
         Return::Wait(None) | Return::Waitid(None) => "0".to_owned(),

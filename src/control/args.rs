@@ -1,7 +1,7 @@
 //! The words after a verb, taken one by one, and the numbers among them.
 
 use super::lex::Word;
-use super::word::{choose, id, number, shown, text, unexpected};
+use super::word::{choose, id, mode, number, shown, text, unexpected};
 use super::{flags, signal};
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
@@ -97,6 +97,14 @@ impl<'a> Args<'a> {
     /// EINVAL: there is none, or it is outside -1 to 4294967295.
     pub fn id(&mut self, what: &'static str) -> Result<Option<u32>> {
         Ok(Some(id(self.text(what)?, what)?).filter(|&id| id != u32::MAX))
+    }
+
+    /// The next word as a mode, if there is one.
+    ///
+    /// # Errors
+    /// EINVAL: it is no octal number up to 7777.
+    pub fn optional_mode(&mut self) -> Result<Option<u16>> {
+        self.optional_text()?.map(mode).transpose()
     }
 
     /// The next word as a capability: a name or any number.

@@ -2,7 +2,7 @@
 
 use super::args::Args;
 use super::signal;
-use super::word::{choose, id, number, unexpected};
+use super::word::{choose, id, mode, number, unexpected};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::ipc::IPC_PRIVATE;
@@ -23,11 +23,6 @@ fn key(args: &mut Args<'_>) -> Result<i32> {
         return Ok(IPC_PRIVATE);
     }
     number::<i32>(word, "KEY").or_else(|error| number::<u32>(word, "KEY").map(u32::cast_signed).map_err(|_| error))
-}
-
-/// A mode is octal, however it starts.
-fn mode(word: &str) -> Result<u16> {
-    u16::from_str_radix(word, 8).ok().filter(|mode| *mode <= 0o7777).ok_or_else(|| unexpected("MODE", word))
 }
 
 fn get_args(args: &mut Args<'_>, key: i32) -> Result<GetArgs> {

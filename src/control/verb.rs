@@ -192,7 +192,12 @@ pub static VERBS: &[Verb] = &[
     }),
     linux("move_mount", "[--beneath] fd:FD|PATH TARGET", "fd:0 /tmp", mount::move_mount),
     linux("mount_setattr", "PATH shared|slave|private|unbindable[,TYPE]", "/tmp shared", mount::mount_setattr),
-    linux("mkdir", "PATH", "/tmp/a", |args| Ok(Syscall::Name(NameCall::Mkdir { path: parse::path(args)? }))),
+    linux("mkdir", "PATH [MODE]", "/tmp/a 0700", |args| {
+        Ok(Syscall::Name(NameCall::Mkdir {
+            path: parse::path(args)?,
+            mode: args.optional_mode()?.unwrap_or(MKDIR_MODE),
+        }))
+    }),
     linux("rmdir", "PATH", "/tmp/a", |args| Ok(Syscall::Name(NameCall::Rmdir { path: parse::path(args)? }))),
     lab("touch", "PATH", "/tmp/a", |args| Ok(LabCall::Touch { path: parse::path(args)? })),
     linux("unlink", "PATH", "/tmp/a", |args| Ok(Syscall::Name(NameCall::Unlink { path: parse::path(args)? }))),
@@ -257,6 +262,9 @@ pub static VERBS: &[Verb] = &[
         Ok(LabCall::Write { path: parse::path(args)?, bytes: args.rest().join(&b' ') })
     })),
 ];
+
+/// The permissions that mkdir(1) asks for.
+const MKDIR_MODE: u16 = 0o777;
 
 const SIG_ACTIONS: &[(&str, SigAction)] =
     &[("ignore", SigAction::Ignore), ("default", SigAction::Default), ("handler", SigAction::Handler)];

@@ -29,6 +29,14 @@ pub(super) fn id(word: &str, what: &'static str) -> Result<u32> {
     }
 }
 
+/// A mode, octal however it starts.
+///
+/// # Errors
+/// EINVAL: it is none, or greater than 7777.
+pub(super) fn mode(word: &str) -> Result<u16> {
+    u16::from_str_radix(word, 8).ok().filter(|mode| *mode <= 0o7777).ok_or_else(|| unexpected("MODE", word))
+}
+
 /// A word as a message shows it: quoted, and no longer than a line can take.
 pub(super) fn shown(word: &[u8]) -> String {
     const SHOWN_MAX: usize = 60;

@@ -3,14 +3,17 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, UNIX_EPOCH};
 
 use fuser::{AccessFlags, FileAttr, INodeNo};
 
-use super::handle::{Answer, Handle, Handles, Results, State, lock, slice};
+use super::bounds::{Bounds, Purse};
+use super::drawer::Drawers;
+use super::handle::{Answer, Handle, Handles, Results, State, lock};
 use super::inode::{Identity, Inodes, Name, Told};
 use super::ioctl;
+use super::kept::Shelves;
 use super::notify::Notices;
 use super::stream::Stream;
 use crate::errno::Result;
@@ -21,7 +24,7 @@ use crate::kernel::file::{Bound, OpenFlags};
 use crate::kernel::node::{Node, View};
 use crate::kernel::{Kernel, TaskId};
 use crate::lab::{self, FILES};
-use crate::tree::{self, Attr, DirEntry, Eyes, FileType, Rendering, Special};
+use crate::tree::{self, Attr, Eyes, FileType, Special};
 use crate::{bail, err};
 
 /// Steps that `kernel/trace` keeps. A step costs far less than the request that made it.
@@ -37,6 +40,11 @@ pub(super) struct Shared {
     pub(super) init: TaskId,
     pub(super) inodes: Arc<Inodes>,
     pub(super) notices: Notices,
+    pub(super) drawers: Drawers,
+    pub(super) bounds: Bounds,
+    /// For what open files keep: those of who may write, and of all others.
+    pub(super) purses: [Arc<Purse>; 2],
+    pub(super) shelves: Shelves,
     pub(super) handles: Handles,
     pub(super) results: Results,
     /// The text of `kernel/trace`.
@@ -67,7 +75,12 @@ pub(super) struct Entry {
 }
 
 impl Shared {
-    pub(super) fn new(mut lab: Lab, owner: u32, notices: Notices) -> Result<Shared> {
+    pub(super) fn new(
+        mut lab: Lab,
+        owner: u32,
+        bounds: Bounds,
+        (notices, drawers): (Notices, Drawers),
+    ) -> Result<Shared> {
         let kernel = lab.kernel_mut()?;
         let init = kernel.init.task;
         kernel.changes.start();
@@ -75,9 +88,13 @@ impl Shared {
         Ok(Shared {
             lab: Arc::new(lab),
             init,
-            inodes: Arc::new(Inodes::new()),
+            inodes: Arc::new(Inodes::new(bounds.inodes)),
             notices,
-            handles: Handles::default(),
+            drawers,
+            bounds,
+            purses: [Purse::new(bounds.renderings), Purse::new(bounds.renderings)],
+            shelves: Shelves::default(),
+            handles: Handles::new(bounds.open_files),
             results: Results::default(),
             trace: Mutex::default(),
             salts: AtomicU64::default(),
@@ -93,8 +110,14 @@ impl Shared {
     /// The file called `name` in directory `parent`.
     ///
     /// # Errors
-    /// ENOENT, and what the tree says.
+    /// ENOENT, and what the tree says. ENOMEM: all who may not write use as many files as they may.
     pub(super) fn lookup(&self, caller: Caller, parent: u64, name: &OsStr) -> Result<Entry> {
+        if self.inodes.has_to_shrink() {
+            self.notices.shrink();
+        }
+        if !self.may_write(caller) && self.inodes.is_full() {
+            bail!(ENOMEM, "twice as many inodes are in use as the host's kernel is to know (max_inodes)");
+        }
         let dir = self.node(parent)?;
         let is_viewed = FILES.is_viewed(dir, name.as_bytes());
         let attached = if is_viewed { self.lab.viewers.viewer(caller.tid) } else { None };
@@ -165,7 +188,7 @@ impl Shared {
     /// ENOENT: it is gone. ESTALE: a number the kernel should not have.
     pub(super) fn getattr(&self, ino: u64) -> Result<(FileAttr, Duration)> {
         let node = self.node(ino)?;
-        self.lab.faults.check(Op::Stat, || self.inodes.full_path(ino))?;
+        self.lab.check_fault(Op::Stat, || self.inodes.full_path(ino))?;
         self.lab.read(|k| {
             let viewer = viewer(k, node)?;
             let is_gone = node.task().is_some_and(|task| !k.tasks.contains(task));
@@ -187,16 +210,20 @@ impl Shared {
         })?
     }
 
+    pub(super) fn trace(&self) -> MutexGuard<'_, Stream> {
+        lock(&self.trace)
+    }
+
     /// What `stat` says of a file's size: 0 of all but the trace, whose growth tells `tail -f` to read on.
     fn size(&self, k: &Kernel, node: Node) -> u64 {
-        if FILES.special(node) == Some(Special::Trace) { lock(&self.trace).update(k).end() } else { 0 }
+        if FILES.special(node) == Some(Special::Trace) { self.trace().update(k).end() } else { 0 }
     }
 
     /// # Errors
     /// What the tree says.
     pub(super) fn readlink(&self, ino: u64) -> Result<Vec<u8>> {
         let node = self.node(ino)?;
-        self.lab.faults.check(Op::Readlink, || self.inodes.full_path(ino))?;
+        self.lab.check_fault(Op::Readlink, || self.inodes.full_path(ino))?;
         self.lab.read(|k| {
             if !FILES.cacheable(node).attr {
                 self.inodes.link_is_read(ino);
@@ -241,10 +268,10 @@ impl Shared {
     /// Opens a file for `caller`; gives the handle's number.
     ///
     /// # Errors
-    /// As [`Shared::bind`].
+    /// As [`Shared::bind`]; those of [`Handles::insert`].
     pub(super) fn open(&self, caller: Caller, ino: u64, flags: i32) -> Result<u64> {
         let node = self.node(ino)?;
-        self.lab.faults.check(Op::Open, || self.inodes.full_path(ino))?;
+        self.lab.check_fault(Op::Open, || self.inodes.full_path(ino))?;
         let (file, opened) = self.bind(caller, node, open_flags(flags))?;
         let answer = || Mutex::new(Answer::new(0, self.results.get(node.place)));
         let state = match FILES.special(node) {
@@ -254,83 +281,20 @@ impl Shared {
             Some(Special::Trace) => State::Stream(Mutex::default()),
             None => State::Content(Mutex::default()),
         };
-        Ok(self.handles.insert(Handle { ino, file, opened, appends: flags & libc::O_APPEND != 0, state }))
+        let (uid, may_write) = (caller.uid, self.may_write(caller));
+        let appends = flags & libc::O_APPEND != 0;
+        self.handles.insert(Handle { ino, file, opened, appends, uid, may_write, state })
     }
 
     /// # Errors
-    /// What the tree says.
+    /// As [`Shared::open`].
     pub(super) fn opendir(&self, caller: Caller, ino: u64) -> Result<u64> {
         let node = self.node(ino)?;
-        self.lab.faults.check(Op::Open, || self.inodes.full_path(ino))?;
+        self.lab.check_fault(Op::Open, || self.inodes.full_path(ino))?;
         let (file, opened) = self.bind(caller, node, OpenFlags::READ | OpenFlags::DIRECTORY)?;
-        Ok(self.handles.insert(Handle { ino, file, opened, appends: false, state: State::Listing(Mutex::default()) }))
-    }
-
-    /// A read from the start takes a new picture of the file; the reads that follow get the rest of the same one.
-    ///
-    /// # Errors
-    /// What the tree says.
-    pub(super) fn read(&self, fh: u64, offset: u64, size: u32) -> Result<Vec<u8>> {
-        let handle = self.handle(fh)?;
-        if offset == 0 {
-            self.lab.faults.check(Op::Read, || self.inodes.full_path(handle.ino))?;
-        }
-        match &handle.state {
-            State::Control { answer, .. } | State::Batch(answer, _) => Ok(lock(answer).read(offset, size)),
-            State::Faults(refusal) => match &mut *lock(refusal) {
-                Some(reason) => Ok(reason.read(offset, size)),
-                None => Ok(slice(self.lab.faults.text().as_bytes(), offset, size).to_vec()),
-            },
-            State::Content(content) => {
-                let take = |k: &Kernel, viewer| Rendering::take(k, viewer, &handle.file);
-                let picture = self.picture(content, offset, take, Rendering::into_text, &handle)?;
-                Ok(slice(&picture, offset, size).to_vec())
-            }
-            State::Stream(start) => {
-                self.lab.read(|k| Ok(lock(&self.trace).update(k).read(&mut lock(start), offset, size)))?
-            }
-            State::Listing(_) => bail!(EISDIR, "a directory"),
-        }
-    }
-
-    /// The entries from the one with number `offset` on.
-    ///
-    /// # Errors
-    /// What the tree says.
-    pub(super) fn readdir(&self, fh: u64, offset: u64) -> Result<Arc<[DirEntry]>> {
-        let handle = self.handle(fh)?;
-        if offset == 0 {
-            self.lab.faults.check(Op::Readdir, || self.inodes.full_path(handle.ino))?;
-        }
-        match &handle.state {
-            State::Listing(listing) => {
-                let take = |k: &Kernel, viewer| tree::readdir(k, viewer, handle.file.node);
-                self.picture(listing, offset, take, |entries| entries, &handle)
-            }
-            State::Content(_) | State::Stream(_) | State::Control { .. } | State::Batch(..) | State::Faults(_) => {
-                bail!(ENOTDIR, "not a directory")
-            }
-        }
-    }
-
-    /// `take` needs the state, `finish` may take its time.
-    fn picture<T, P>(
-        &self,
-        kept: &Mutex<Option<Arc<[T]>>>,
-        offset: u64,
-        take: impl FnOnce(&Kernel, Eyes) -> Result<P>,
-        finish: impl FnOnce(P) -> Vec<T>,
-        handle: &Handle,
-    ) -> Result<Arc<[T]>> {
-        let old = lock(kept).clone();
-        match old {
-            Some(old) if offset > 0 => Ok(old),
-            _ => {
-                let new: Arc<[T]> = finish(self.lab.read(|k| take(k, viewer(k, handle.file.node)?))??).into();
-                *lock(kept) = Some(Arc::clone(&new));
-                Ok(new)
-            }
-        }
+        let (uid, may_write) = (caller.uid, self.may_write(caller));
+        let state = State::Listing(Mutex::default());
+        self.handles.insert(Handle { ino, file, opened, appends: false, uid, may_write, state })
     }
 
     /// # Errors

@@ -10,7 +10,10 @@ use std::os::unix::ffi::OsStrExt;
 use fuser::AccessFlags;
 
 use super::answer::{Caller, Shared};
+use super::bounds::Bounds;
+use super::drawer::Drawers;
 use super::notify::Notices;
+use super::read::Reading;
 use crate::control::VERBS;
 use crate::host::Lab;
 use crate::host::fault::Op;
@@ -116,7 +119,7 @@ impl Client {
                 self.handles.extend(self.shared.open(caller, inode, flags));
             }
             8 => self.list(caller, inode, offset),
-            9 | 10 => drop(self.shared.read(handle, offset, size)),
+            9 | 10 => self.read(handle, offset, size),
             11 | 12 => {
                 let text = self.text();
                 if let Ok(handle) = self.shared.handle(handle) {
@@ -145,10 +148,17 @@ impl Client {
         }
     }
 
+    fn read(&mut self, handle: u64, offset: u64, size: u32) {
+        if let Ok(Reading::Undrawn { drawing, may_write }) = self.shared.read(handle, offset, size) {
+            drop(drawing.draw(self.shared.purse(may_write)));
+        }
+    }
+
     fn list(&mut self, caller: Caller, inode: u64, offset: u64) {
         let Ok(handle) = self.shared.opendir(caller, inode) else { return };
         self.handles.push(handle);
-        let Ok(entries) = self.shared.readdir(handle, 0) else { return };
+        let Ok(listing) = self.shared.readdir(handle, 0) else { return };
+        let entries = &listing.items;
         self.names.extend(entries.iter().take(40).map(|entry| entry.name.clone().into_bytes()));
         let entry = self.random.below(entries.len().max(1));
         if let Some(entry) = entries.get(entry) {
@@ -166,7 +176,9 @@ fn any_requests_are_answered() {
     let batches: Vec<_> = BATCHES.iter().map(|text| text.as_bytes().to_vec()).collect();
     fuzz(200, |seed| {
         let (notices, waiting) = Notices::new();
-        let shared = Shared::new(Lab::new(Kernel::boot()), 0, notices).expect("a kernel nobody has touched");
+        let (drawers, jobs) = Drawers::new();
+        let shared = Shared::new(Lab::new(Kernel::boot()), 0, Bounds::default(), (notices, drawers));
+        let shared = shared.expect("a kernel nobody has touched");
         let (names, random) = (NAMES.iter().map(|name| name.as_bytes().to_vec()).collect(), Random::new(seed));
         let inodes = vec![crate::tree::ROOT_INO];
         let (texts, batches) = (texts.clone(), batches.clone());
@@ -174,6 +186,6 @@ fn any_requests_are_answered() {
         (0..REQUESTS).for_each(|_| client.request());
         // A panic in a call is an error of the lab from then on.
         assert!(client.shared.lab.read(|_| ()).is_ok(), "seed {seed}");
-        drop(waiting);
+        drop((waiting, jobs));
     });
 }

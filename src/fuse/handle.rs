@@ -6,6 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use dashmap::DashMap;
 
+use super::bounds::{Charge, OTHERS};
+use super::kept::{Content, Kept};
+use crate::err;
+use crate::errno::Result;
 use crate::kernel::TaskId;
 use crate::kernel::file::Bound;
 use crate::kernel::node::Place;
@@ -24,17 +28,21 @@ pub(super) struct Handle {
     pub(super) opened: u64,
     /// Opened with O_APPEND: each write is at position 0, where such a file ends for Linux.
     pub(super) appends: bool,
+    /// The user who opened it.
+    pub(super) uid: u32,
+    /// They may change the lab.
+    pub(super) may_write: bool,
     pub(super) state: State,
 }
 
 #[derive(Debug)]
 pub(super) enum State {
     /// A generated file: its content when it was last read from the start.
-    Content(Mutex<Option<Arc<[u8]>>>),
+    Content(Mutex<Option<Content>>),
     /// `kernel/trace`: where in the stream the file's start was when it was first read from there.
     Stream(Mutex<u64>),
     /// A directory: its names when it was last listed from the start.
-    Listing(Mutex<Option<Arc<[DirEntry]>>>),
+    Listing(Mutex<Option<Arc<Kept<DirEntry>>>>),
     /// A control file: the task that makes the call, the row of its verb.
     Control { task: TaskId, row: u16, answer: Mutex<Answer> },
     /// `kernel/faults`: why what was written last through this file was refused.
@@ -50,6 +58,8 @@ pub(super) struct Batch {
     pub(super) session: Session,
     /// The start of a line whose end has not been written yet.
     pub(super) tail: Vec<u8>,
+    /// The room that this start takes.
+    pub(super) charge: Option<Charge>,
 }
 
 /// What a read after a write gives. `base` is the file position it starts at, the one after that write: a shell that
@@ -81,25 +91,76 @@ pub(super) fn slice(content: &[u8], offset: u64, size: u32) -> &[u8] {
 }
 
 /// The open files by the number the kernel has for each. No guard of the map is held while a handle is in use.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Handles {
     next: AtomicU64,
     open: DashMap<u64, Arc<Handle>>,
+    users: Mutex<Users>,
+    /// How many one user may have.
+    max: u64,
+}
+
+/// How many files are open.
+#[derive(Debug, Default)]
+struct Users {
+    by_uid: BTreeMap<u32, u64>,
+    /// Of all that may not write.
+    others: u64,
 }
 
 impl Handles {
-    pub(super) fn insert(&self, handle: Handle) -> u64 {
+    pub(super) fn new(max: u64) -> Handles {
+        Handles { next: AtomicU64::new(0), open: DashMap::new(), users: Mutex::default(), max }
+    }
+
+    /// # Errors
+    /// EMFILE: the user has as many open as one may. ENFILE: all who may not write have.
+    pub(super) fn insert(&self, handle: Handle) -> Result<u64> {
+        lock(&self.users).add(handle.uid, handle.may_write, self.max)?;
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.open.insert(number, Arc::new(handle));
-        number
+        Ok(number)
     }
 
     pub(super) fn get(&self, number: u64) -> Option<Arc<Handle>> {
         self.open.get(&number).map(|entry| Arc::clone(entry.value()))
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.open.len()
+    }
+
     pub(super) fn remove(&self, number: u64) {
-        self.open.remove(&number);
+        if let Some((_, handle)) = self.open.remove(&number) {
+            lock(&self.users).remove(handle.uid, handle.may_write);
+        }
+    }
+}
+
+impl Users {
+    fn add(&mut self, uid: u32, may_write: bool, max: u64) -> Result<()> {
+        let own = self.by_uid.get(&uid).copied().unwrap_or_default();
+        if own >= max {
+            return Err(err!(EMFILE, "uid {} has {} files open (max_open_files)", uid, own));
+        }
+        if !may_write {
+            if self.others >= max.saturating_mul(OTHERS) {
+                return Err(err!(ENFILE, "all who may not write have {} files open together", self.others));
+            }
+            self.others += 1;
+        }
+        self.by_uid.insert(uid, own + 1);
+        Ok(())
+    }
+
+    fn remove(&mut self, uid: u32, may_write: bool) {
+        self.others -= u64::from(!may_write);
+        let left = self.by_uid.get(&uid).map_or(0, |own| own - 1);
+        if left == 0 {
+            self.by_uid.remove(&uid)
+        } else {
+            self.by_uid.insert(uid, left)
+        };
     }
 }
 
@@ -130,6 +191,7 @@ impl Results {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::errno::Errno;
 
     #[test]
     fn an_answer_starts_where_the_write_ended() {
@@ -144,6 +206,21 @@ mod tests {
         let mut answer = Answer::new(6, Arc::from(&b"0\n"[..]));
         assert_eq!(answer.read(0, 100), b"0\n");
         assert_eq!(answer.read(2, 100), b"");
+    }
+
+    #[test]
+    fn users_have_bounds_of_their_own_and_together() {
+        let mut users = Users::default();
+        let mut add = |uid, may_write| users.add(uid, may_write, 2).map_err(|error| error.errno);
+        for uid in 0..=4 {
+            assert_eq!([add(uid, uid == 0), add(uid, uid == 0)], [Ok(()); 2], "{uid}");
+            assert_eq!(add(uid, uid == 0), Err(Errno::EMFILE), "{uid}");
+        }
+        assert_eq!((add(5, false), add(6, true)), (Err(Errno::ENFILE), Ok(())));
+        users.remove(4, false);
+        assert!(users.add(5, false, 2).is_ok());
+        users.remove(5, false);
+        assert_eq!((users.by_uid.get(&5), users.others), (None, 7));
     }
 
     #[test]

@@ -99,6 +99,10 @@ pub(super) struct Inodes {
     table: Mutex<Table>,
     /// Told whenever the kernel has forgotten an inode.
     forgotten: Condvar,
+    /// How many the kernel may know before it is made to forget some.
+    max: usize,
+    /// It was not yet made to, since it was last seen that it knows more.
+    is_shrinking: AtomicBool,
     /// The kernel may keep names: it can be made to drop them without waiting (Linux 6.18).
     keeps_names: AtomicBool,
 }
@@ -112,15 +116,22 @@ struct Table {
     linked: BTreeSet<(u64, u64)>,
     /// Links that may lead elsewhere after any change, and whose text the kernel may have.
     read_links: BTreeSet<u64>,
+    /// Where the kernel is next made to forget, so that each inode has its turn.
+    next_pruned: u64,
 }
 
+/// Inodes that the kernel is made to forget at once. They take a moment under the lock of the table.
+const PRUNED: usize = 4096;
+
 impl Inodes {
-    pub(super) fn new() -> Inodes {
+    pub(super) fn new(max: u64) -> Inodes {
         let mut table = Table::default();
         let identity = Identity { node: tree::ROOT, salt: 0 };
         let told = Told { file_type: FileType::Directory, mode: 0o555, uid: 0, gid: 0, ino: ROOT_INO };
         table.inodes.insert(ROOT_INO, Inode::new(identity, told));
-        Inodes { table: Mutex::new(table), forgotten: Condvar::new(), keeps_names: AtomicBool::new(false) }
+        let [is_shrinking, keeps_names] = [false; 2].map(AtomicBool::new);
+        let max = usize::try_from(max).unwrap_or(usize::MAX);
+        Inodes { table: Mutex::new(table), forgotten: Condvar::new(), max, is_shrinking, keeps_names }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -132,8 +143,46 @@ impl Inodes {
         self.keeps_names.store(true, Ordering::Relaxed);
     }
 
+    /// As on kernels before Linux 6.18.
+    #[cfg(test)]
+    pub(super) fn keep_no_names(&self) {
+        self.keeps_names.store(false, Ordering::Relaxed);
+    }
+
+    /// How many answers have told the kernel of `ino`.
+    #[cfg(test)]
+    pub(super) fn answers(&self, ino: u64) -> u64 {
+        self.table().inodes.get(&ino).map_or(0, |inode| inode.lookups)
+    }
+
     pub(super) fn keeps_names(&self) -> bool {
         self.keeps_names.load(Ordering::Relaxed)
+    }
+
+    /// How many inodes the kernel may know.
+    pub(super) fn count(&self) -> usize {
+        self.table().inodes.len()
+    }
+
+    /// Whether those who may not write have to wait until the kernel knows less.
+    pub(super) fn is_full(&self) -> bool {
+        self.count() > self.max.saturating_mul(2)
+    }
+
+    /// Whether the kernel has to be made to forget what nobody uses: the first who sees it sees to it.
+    pub(super) fn has_to_shrink(&self) -> bool {
+        self.keeps_names() && self.count() > self.max && !self.is_shrinking.swap(true, Ordering::Relaxed)
+    }
+
+    /// What the kernel is to forget if nobody uses it, names in a directory before the directory.
+    pub(super) fn surplus(&self) -> Vec<u64> {
+        self.is_shrinking.store(false, Ordering::Relaxed);
+        let mut table = self.table();
+        let start = table.next_pruned.max(ROOT_INO + 1);
+        let mut inos: Vec<u64> = table.inodes.range(start..).map(|(ino, _)| *ino).take(PRUNED).collect();
+        table.next_pruned = if inos.len() < PRUNED { 0 } else { inos[PRUNED - 1] + 1 };
+        inos.sort_by_cached_key(|ino| Reverse(table.depth(*ino)));
+        inos
     }
 
     /// Whether the kernel was told of `ino` and has not said that it forgot it.
@@ -433,7 +482,7 @@ mod tests {
 
     #[test]
     fn a_file_keeps_its_number_while_forgotten() {
-        let inodes = Inodes::new();
+        let inodes = Inodes::new(1 << 20);
         let first = dir(&inodes, TaskDir::process(init()).entry(ITSELF), ROOT_INO, "1");
         assert_eq!(number(TaskDir::process(init()).entry(ITSELF)), first);
         inodes.forget(first, 1);
@@ -443,8 +492,24 @@ mod tests {
     }
 
     #[test]
+    fn the_kernel_is_made_to_forget_in_turn() {
+        let inodes = Inodes::new(3);
+        inodes.keep_names();
+        let task = dir(&inodes, TaskDir::process(other()).entry(ITSELF), ROOT_INO, "2");
+        let ns = dir(&inodes, TaskDir::process(other()).entry(3), task, "ns");
+        assert!(!inodes.has_to_shrink() && !inodes.is_full());
+        let net = link(&inodes, other(), ns);
+        assert!(inodes.has_to_shrink() && !inodes.has_to_shrink());
+        assert_eq!(inodes.surplus(), [net, ns, task]);
+        assert!(inodes.has_to_shrink());
+        inodes.forget(net, 1);
+        inodes.surplus();
+        assert!(!inodes.has_to_shrink());
+    }
+
+    #[test]
     fn an_inode_is_known_until_each_answer_is_forgotten() {
-        let inodes = Inodes::new();
+        let inodes = Inodes::new(1 << 20);
         let ino = dir(&inodes, CTL, ROOT_INO, "ctl");
         dir(&inodes, CTL, ROOT_INO, "ctl");
         inodes.forget(ino, 1);
@@ -459,7 +524,7 @@ mod tests {
     fn the_next_namespace_with_an_inum_is_another_generation() {
         let kernel = Kernel::boot();
         let [first, second] = [kernel.init.user_ns.any(), kernel.init.pid_ns.any()];
-        let inodes = Inodes::new();
+        let inodes = Inodes::new(1 << 20);
         let file = told(FileType::File, 4_026_532_177);
         let name = (7, OsStr::new("net:[4026532177]"), Name::Passing);
         assert_eq!(inodes.insert(identity(Place::NsFile(first)), file, name), (4_026_532_177, 0));
@@ -470,7 +535,7 @@ mod tests {
 
     #[test]
     fn the_texts_of_links_that_were_read_are_dropped_at_any_change() {
-        let inodes = Inodes::new();
+        let inodes = Inodes::new(1 << 20);
         let net = link(&inodes, init(), 78);
         inodes.link_is_read(net);
         assert_eq!(inodes.stale(&[], init()), Stale { links: [net].into(), ..Stale::default() });
@@ -479,7 +544,7 @@ mod tests {
 
     #[test]
     fn one_file_is_as_many_inodes_as_there_are_ways_to_see_it() {
-        let inodes = Inodes::new();
+        let inodes = Inodes::new(1 << 20);
         let place = TaskDir::process(init()).entry(ITSELF);
         let file = told(FileType::Directory, number(place));
         let views = [View::Caller, View::As(other()), View::As(init())];
@@ -499,7 +564,7 @@ mod tests {
 
     #[test]
     fn changed_links_drop_their_texts() {
-        let inodes = Inodes::new();
+        let inodes = Inodes::new(1 << 20);
         let ns = dir(&inodes, TaskDir::process(other()).entry(3), 77, "ns");
         let net = link(&inodes, other(), ns);
         link(&inodes, init(), 78);
@@ -509,7 +574,7 @@ mod tests {
 
     #[test]
     fn changed_attributes_leave_names_alone() {
-        let inodes = Inodes::new();
+        let inodes = Inodes::new(1 << 20);
         let ns = dir(&inodes, TaskDir::process(other()).entry(3), 77, "ns");
         let net = link(&inodes, other(), ns);
         let stale = inodes.stale(&[Change::Attrs(other())], init());
@@ -518,7 +583,7 @@ mod tests {
 
     #[test]
     fn a_task_that_dies_takes_the_names_of_its_control_files_along() {
-        let (inodes, mut k) = (Inodes::new(), Kernel::boot());
+        let (inodes, mut k) = (Inodes::new(1 << 20), Kernel::boot());
         Session::default().batch(&mut k, b"1 clone\n").1.unwrap();
         let task = k.find_task(2).unwrap();
         let insert = |dir: Node, parent, name: &str| {
@@ -536,7 +601,7 @@ mod tests {
     /// A namespace file that others lead to as well holds the directory of a task that is gone.
     #[test]
     fn what_is_gone_is_pruned_from_its_leaves() {
-        let inodes = Inodes::new();
+        let inodes = Inodes::new(1 << 20);
         let namespace = Kernel::boot().init.pid_ns.any();
         let task = dir(&inodes, TaskDir::process(other()).entry(ITSELF), 77, "2");
         let ns = dir(&inodes, TaskDir::process(other()).entry(3), task, "ns");
@@ -553,7 +618,7 @@ mod tests {
 
     #[test]
     fn the_file_of_a_namespace_goes_with_it() {
-        let inodes = Inodes::new();
+        let inodes = Inodes::new(1 << 20);
         let namespace = Kernel::boot().init.pid_ns.any();
         let name = (7, OsStr::new("pid:[4026531836]"), Name::Linked);
         let (file, _) = inodes.insert(identity(Place::NsFile(namespace)), told(FileType::File, 4_026_531_836), name);
@@ -563,7 +628,7 @@ mod tests {
 
     #[test]
     fn what_a_changed_viewer_sees_is_stale_too() {
-        let inodes = Inodes::new();
+        let inodes = Inodes::new(1 << 20);
         let node = Node { view: View::As(other()), place: TaskDir::process(init()).entry(ITSELF) };
         let identity = Identity { node, salt: 0 };
         let file = told(FileType::Directory, number(node.place));
@@ -573,7 +638,7 @@ mod tests {
 
     #[test]
     fn a_change_of_all_tasks_reaches_every_inode() {
-        let inodes = Inodes::new();
+        let inodes = Inodes::new(1 << 20);
         let ino = dir(&inodes, TaskDir::process(other()).entry(ITSELF), 77, "2");
         let ns = link(&inodes, other(), ino);
         let stale = inodes.stale(&[Change::AllAttrs], init());
@@ -582,7 +647,7 @@ mod tests {
 
     #[test]
     fn a_change_of_init_reaches_all_that_is_seen_with_its_eyes() {
-        let inodes = Inodes::new();
+        let inodes = Inodes::new(1 << 20);
         let ino = dir(&inodes, TaskDir::process(other()).entry(ITSELF), 77, "2");
         assert_eq!(inodes.stale(&[Change::Attrs(init())], init()).attrs, [ROOT_INO, ino].into());
     }

@@ -5,19 +5,23 @@
 //! (`notify`): a read that starts after a write has returned shows it, and nothing ever waits for itself.
 
 mod answer;
+mod bounds;
 mod card;
 mod connection;
+mod drawer;
 mod error;
 #[cfg(test)]
 mod fuzz;
 mod handle;
 mod inode;
 mod ioctl;
+mod kept;
 mod labs;
 mod mountinfo;
 mod notify;
 mod options;
 mod point;
+mod read;
 mod session;
 mod stream;
 mod write;
@@ -39,6 +43,7 @@ use fuser::{
 use answer::{Caller, Entry, Shared, host_type};
 use handle::State;
 use notify::Notifier;
+use read::Reading;
 use write::Written;
 
 use crate::err;
@@ -47,11 +52,12 @@ use crate::host::fault::Op;
 use crate::lab::{self, FILES};
 use crate::tree::{DirEntry, FileType};
 
+pub use bounds::{Bounds, parse_size};
 pub use error::MountError;
 pub use labs::{Found, Health, Reach, is_alone_in_mount_namespace, labs};
 pub use options::Options;
 pub use point::{Point, Users, find_fusermount, find_lab, is_lab, unmount, unmount_all};
-pub use session::{Mounted, mount, open_device};
+pub use session::{Gauge, Mounted, mount, open_device};
 
 /// The lab with what only the session's threads need.
 #[derive(Debug)]
@@ -142,7 +148,7 @@ impl LabFs {
 
     /// Why a name in a directory of the tree cannot change; `otherwise` where the file system would be writable.
     fn refusal(&self, dir: INodeNo, otherwise: fuser::Errno) -> fuser::Errno {
-        match self.shared.identity(dir.0).and_then(|identity| lab::may_change(identity.node)) {
+        match caught(|| lab::may_change(self.shared.identity(dir.0)?.node)) {
             Ok(()) => otherwise,
             Err(error) => host_errno(&error),
         }
@@ -164,6 +170,16 @@ impl LabFs {
         }
         // Nobody waits for what comes of it.
         let _ = self.write_file(fh, 0, b"\n");
+    }
+
+    /// Closes a file or directory.
+    fn close(&self, fh: u64) {
+        let closed = || {
+            self.finish_batch(fh);
+            self.shared.handles.remove(fh);
+            Ok(())
+        };
+        let _ = caught(closed);
     }
 }
 
@@ -189,7 +205,11 @@ impl Filesystem for LabFs {
     }
 
     fn forget(&self, _req: &Request, ino: INodeNo, nlookup: u64) {
-        self.shared.inodes.forget(ino.0, nlookup);
+        let forget = || {
+            self.shared.inodes.forget(ino.0, nlookup);
+            Ok(())
+        };
+        let _ = caught(forget);
     }
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
@@ -268,7 +288,16 @@ impl Filesystem for LabFs {
             self.done(Op::Read, ino.0);
         }
         match result {
-            Ok(bytes) => reply.data(&bytes),
+            Ok(Reading::Bytes(bytes)) => reply.data(&bytes),
+            Ok(Reading::Undrawn { drawing, may_write }) => {
+                let purse = Arc::clone(self.shared.purse(may_write));
+                let part = move || drawing.draw(&purse).map(|text| handle::slice(text, offset, size).to_vec());
+                let answer = move || match caught(part) {
+                    Ok(bytes) => reply.data(&bytes),
+                    Err(error) => reply.error(host_errno(&error)),
+                };
+                self.shared.drawers.hand_over(may_write, Box::new(answer));
+            }
             Err(error) => reply.error(host_errno(&error)),
         }
     }
@@ -304,8 +333,7 @@ impl Filesystem for LabFs {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        self.finish_batch(fh.0);
-        self.shared.handles.remove(fh.0);
+        self.close(fh.0);
         reply.ok();
     }
 
@@ -318,19 +346,22 @@ impl Filesystem for LabFs {
         }
     }
 
-    fn readdir(&self, _req: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory) {
+    fn readdir(&self, _req: &Request, ino: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
         let result = caught(|| self.shared.readdir(fh.0, offset));
         if offset == 0 {
             self.done(Op::Readdir, ino.0);
         }
         match result {
-            Ok(entries) => self.list(ino.0, &entries, offset, reply),
+            Ok(listing) => match caught(|| self.list(ino.0, &listing.items, offset, &mut reply)) {
+                Ok(()) => reply.ok(),
+                Err(error) => reply.error(host_errno(&error)),
+            },
             Err(error) => reply.error(host_errno(&error)),
         }
     }
 
     fn releasedir(&self, _req: &Request, _ino: INodeNo, fh: FileHandle, _flags: fuser::OpenFlags, reply: ReplyEmpty) {
-        self.shared.handles.remove(fh.0);
+        self.close(fh.0);
         reply.ok();
     }
 
@@ -444,8 +475,8 @@ impl Filesystem for LabFs {
 }
 
 impl LabFs {
-    /// Replies with the names from number `offset` on, as many as fit: the two dots, then `entries`.
-    fn list(&self, ino: u64, entries: &[DirEntry], offset: u64, mut reply: ReplyDirectory) {
+    /// Fills in the names from number `offset` on, as many as fit: the two dots, then `entries`.
+    fn list(&self, ino: u64, entries: &[DirEntry], offset: u64, reply: &mut ReplyDirectory) -> Result<()> {
         let first = usize::try_from(offset).unwrap_or(usize::MAX);
         for index in first..entries.len() + 2 {
             let (number, file_type, name) = match index {
@@ -460,6 +491,6 @@ impl LabFs {
                 break;
             }
         }
-        reply.ok();
+        Ok(())
     }
 }

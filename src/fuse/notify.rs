@@ -46,6 +46,8 @@ fn type_bits(kind: FileType) -> u32 {
 pub(super) enum Notice {
     /// What the host's kernel has to drop.
     Drop(Stale),
+    /// It knows more inodes than it may.
+    Shrink,
     /// What is done when no reader can get from a cache what was stale before: the answer to a request.
     Then(Box<dyn FnOnce() + Send>),
 }
@@ -82,7 +84,17 @@ impl Notices {
         if self.waiting.load(Ordering::SeqCst) == 0 {
             return then();
         }
-        self.send(&lock(&self.sender), Notice::Then(Box::new(then)));
+        self.push(Box::new(then));
+    }
+
+    /// Has the kernel made to forget inodes that nobody uses.
+    pub(super) fn shrink(&self) {
+        self.send(&lock(&self.sender), Notice::Shrink);
+    }
+
+    /// Has the thread that notifies do `then` in its turn.
+    pub(super) fn push(&self, then: Box<dyn FnOnce() + Send>) {
+        self.send(&lock(&self.sender), Notice::Then(then));
     }
 
     fn send(&self, sender: &Sender<Notice>, notice: Notice) {
@@ -142,6 +154,7 @@ impl Notifier {
         for notice in &notices.receiver {
             match notice {
                 Notice::Drop(stale) => self.drop_stale(inodes, &stale),
+                Notice::Shrink => self.prune(&inodes.surplus()),
                 Notice::Then(then) => then(),
             }
             notices.waiting.fetch_sub(1, Ordering::SeqCst);

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::MsFlags;
 
+use super::bounds::Bounds;
+
 /// How a lab is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -13,6 +15,8 @@ pub struct Options {
     pub nonempty: bool,
     /// The clock of the lab goes.
     pub realtime: bool,
+    /// What those who use the mount may use up.
+    pub bounds: Bounds,
     /// The script that the lab has booted with, for `nslab list`.
     pub(super) boot: Option<PathBuf>,
     pub(super) flags: MsFlags,
@@ -60,7 +64,7 @@ const IGNORED: [&str; 27] = [
 impl Default for Options {
     fn default() -> Options {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-        Options { allow_other: false, nonempty: false, realtime: false, boot: None, flags }
+        Options { allow_other: false, nonempty: false, realtime: false, bounds: Bounds::default(), boot: None, flags }
     }
 }
 
@@ -85,6 +89,7 @@ impl Options {
                 _ => match FLAGS.iter().find(|(name, _)| *name == word) {
                     Some((_, flag)) => self.flags.insert(*flag),
                     None if IGNORED.contains(&word) || is_comment(word) => {}
+                    None if self.bounds.add(word).is_some() => {}
                     None => return Err(word),
                 },
             }

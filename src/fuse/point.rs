@@ -36,6 +36,27 @@ pub struct Point {
     card: Arc<Card>,
 }
 
+/// Ends the lab when a panic ends the thread that has it, which clients would wait for. Who serves a lab by the command has
+/// the error printed as well, and its place noted; in a library the hook for panics is not ours.
+#[derive(Debug)]
+pub(super) struct Watch(Point);
+
+impl Watch {
+    pub(super) fn new(point: &Point) -> Watch {
+        Watch(point.clone())
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.breaks("a panic has ended a thread that serves this lab");
+            // Should this fail, the mount stays, dead.
+            let _ = self.0.abort();
+        }
+    }
+}
+
 /// Which mount it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Identity {

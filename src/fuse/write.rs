@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use super::answer::{Caller, Entry, Shared, viewer};
+use super::bounds::BUFFER;
 use super::handle::{Answer, Batch, Handle, State, lock};
 use super::inode::Stale;
 use crate::control::{self, VERBS};
@@ -21,8 +22,6 @@ use crate::script::{Call, Machine, Opened, Setup, setup};
 use crate::syscall::{AnyCall, LabCall, Outcome, Return};
 use crate::{bail, err};
 
-/// Programs that write through a buffer of this many bytes, or a multiple, cut lines where it is full.
-const BUFFER: usize = 4096;
 /// The longest line of `ctl/batch`, in bytes.
 const LINE_MAX: usize = 1 << 20;
 
@@ -60,7 +59,7 @@ impl Shared {
                 *lock(refusal) = reason;
                 return outcome;
             }
-            State::Batch(_, batch) => calls.lines(&mut lock(batch), bytes),
+            State::Batch(_, batch) => calls.lines(&mut lock(batch), bytes, handle.may_write),
             State::Control { task, row, .. } => {
                 let call = Call::from_write(&VERBS[usize::from(*row)], bytes);
                 Written::of(bytes.len(), call.and_then(|call| calls.by(|_| Ok(*task), &call)))
@@ -125,7 +124,7 @@ impl Shared {
     /// # Errors
     /// EIO: what was done could not be noted.
     pub(super) fn exits_after(&self, op: Op, ino: u64) -> Result<()> {
-        let tasks = self.lab.faults.exits_after(op, || self.inodes.full_path(ino));
+        let tasks = self.lab.exits_by_fault(op, || self.inodes.full_path(ino));
         if tasks.is_empty() {
             return Ok(());
         }
@@ -232,18 +231,28 @@ impl Calls<'_> {
     }
 
     /// Executes the whole lines of what was written so far. A last line without its end is one too, unless the writer
-    /// seems to have been cut by a full buffer.
-    fn lines(&mut self, batch: &mut Batch, bytes: &[u8]) -> Written {
+    /// seems to have been cut by a full buffer. Of a long text the start is taken, which the writer is told.
+    fn lines(&mut self, batch: &mut Batch, bytes: &[u8], may_write: bool) -> Written {
+        let end = usize::try_from(self.shared.bounds.batch).unwrap_or(usize::MAX).min(bytes.len());
+        let bytes = &bytes[..end];
         let held = batch.tail.len();
         let mut text = std::mem::take(&mut batch.tail);
         text.extend(bytes);
-        if bytes.len().is_multiple_of(BUFFER) {
+        if bytes.len().is_multiple_of(BUFFER as usize) {
             let end = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
             batch.tail = text.split_off(end);
         }
         if batch.tail.len() > LINE_MAX {
             batch.tail.clear();
             return Written::of(0, Err(err!(E2BIG, "a line of more than {} bytes", LINE_MAX)));
+        }
+        batch.charge = None;
+        match self.shared.purse(may_write).charge(batch.tail.len()) {
+            Ok(charge) => batch.charge = Some(charge),
+            Err(error) => {
+                batch.tail.clear();
+                return Written::of(0, Err(error));
+            }
         }
         match batch.session.batch(self, &text) {
             (_, Ok(answer)) => Written { written: bytes.len(), ..Written::of(0, Ok(answer)) },

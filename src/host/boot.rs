@@ -1,7 +1,8 @@
 //! What is done to a lab in the words of the language: before it is mounted, so that its journal needs no other file, and
 //! by the files of the mount.
 
-use super::{Lab, fault::Uncached};
+use super::Lab;
+use super::fault::{Op, Uncached};
 use crate::errno::Result;
 use crate::kernel::change::Change;
 use crate::kernel::{Kernel, TaskId};
@@ -75,6 +76,38 @@ impl Lab {
     /// Those of [`super::fault::Faults::write`]; as [`Lab::set`].
     pub fn set_faults(&self, text: &[u8]) -> Result<Uncached> {
         self.set(&Setup::Faults { text: text.to_vec() }, |k| self.faults.write(text, |nr| k.find_task(nr)))
+    }
+}
+
+impl Lab {
+    /// Lets the next fault for this operation happen, if there is one. That it did is noted.
+    ///
+    /// # Errors
+    /// Its errno.
+    pub fn check_fault(&self, op: Op, path: impl Fn() -> Vec<u8>) -> Result<()> {
+        self.counted(op, &path, Ok(()), || self.faults.check(op, &path))
+    }
+
+    /// The tasks that exit now that this is done. That they do is noted.
+    pub fn exits_by_fault(&self, op: Op, path: impl Fn() -> Vec<u8>) -> Vec<TaskId> {
+        self.counted(op, &path, Vec::new(), || self.faults.exits_after(op, &path))
+    }
+
+    /// Counts as the one writer, so that the journal has the counts in their order. Who asks meets the fault whether that
+    /// could be noted or not.
+    fn counted<T>(&self, op: Op, path: impl Fn() -> Vec<u8>, otherwise: T, count: impl FnOnce() -> T) -> T {
+        if !self.faults.counts_at(op, path) {
+            return otherwise;
+        }
+        let mut result = otherwise;
+        let (_noted, _) = self.writer(|_, journal| -> Result<()> {
+            result = count();
+            let Some(journal) = journal else { return Ok(()) };
+            let line = Setup::Faults { text: self.faults.counts().into_bytes() }.to_string();
+            journal.reserve(&line)?;
+            journal.note(&line, "")
+        });
+        result
     }
 }
 

@@ -72,8 +72,8 @@ impl Faults {
     /// Does what was written: whole lines, all or none. `find` gives the task that has a number.
     ///
     /// # Errors
-    /// EINVAL: a line is none of `ERRNO OP PATH… [times=N] [after=N]`, `exit PID after=OP [PATH…]` and `clear`. ESRCH: no
-    /// such task. ENOSPC: too many faults.
+    /// EINVAL: a line is none of `ERRNO OP PATH… [times=N] [after=N]`, `exit PID after=OP [PATH…]`, `count N HITS PASSED` and
+    /// `clear`. ESRCH: no such task. ENOSPC: too many faults.
     pub fn write(&self, text: &[u8], find: impl Fn(i32) -> Option<TaskId>) -> Result<Uncached> {
         let text = std::str::from_utf8(text).map_err(|_| err!(EINVAL, "faults are UTF-8 text"))?;
         let mut faults = lock(&self.list).clone();
@@ -81,6 +81,10 @@ impl Faults {
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             if line == "clear" {
                 faults.clear();
+                continue;
+            }
+            if let Some(words) = line.strip_prefix("count ") {
+                count(&mut faults, words)?;
                 continue;
             }
             let new = parse(line, &find)?;
@@ -100,6 +104,21 @@ impl Faults {
     /// A line for each fault, as it may be written, with its hits.
     pub fn text(&self) -> String {
         lock(&self.list).iter().map(ToString::to_string).collect()
+    }
+
+    /// A line for each fault that has hit, or was passed on the way to it, as it may be written: that is what a journal notes.
+    pub fn counts(&self) -> String {
+        let faults = lock(&self.list);
+        let counted = (0..).zip(faults.iter()).filter(|(_, fault)| fault.hits + fault.passed > 0);
+        let line = |(number, fault): (usize, &Fault)| format!("count {number} {} {}\n", fault.hits, fault.passed);
+        counted.map(line).collect()
+    }
+
+    /// Whether an operation at this path is counted; `path` is asked for only if any fault is set.
+    pub fn counts_at(&self, op: Op, path: impl FnOnce() -> Vec<u8>) -> bool {
+        let Some(faults) = self.set() else { return false };
+        let path = path();
+        faults.iter().any(|fault| fault.op == op && !fault.is_spent() && fault.is_at(op, &path))
     }
 
     /// Lets the next fault for this happen, if there is one; `path` is asked for only if any is set.
@@ -190,10 +209,20 @@ impl fmt::Display for Fault {
     }
 }
 
+/// What a journal notes of a fault: its number in the order of the list, how often it has happened and was passed.
+fn count(faults: &mut [Fault], words: &str) -> Result<()> {
+    let mut numbers = words.split_whitespace().map(|word| word.parse::<u64>().map_err(|_| usage()));
+    let mut number = || numbers.next().unwrap_or_else(|| Err(usage()));
+    let (at, hits, passed) = (number()?, number()?, number()?);
+    let fault = usize::try_from(at).ok().and_then(|at| faults.get_mut(at)).ok_or_else(usage)?;
+    (fault.hits, fault.passed) = (hits, passed);
+    Ok(())
+}
+
 fn usage() -> Error {
     err!(
         EINVAL,
-        "usage: ERRNO stat|readlink|open|read|readdir PATH… [times=N] [after=N], or exit PID after=OP [PATH…], or clear"
+        "usage: ERRNO stat|readlink|open|read|readdir PATH… [times=N] [after=N], or exit PID after=OP [PATH…], or count N HITS PASSED, or clear"
     )
 }
 
@@ -274,6 +303,25 @@ mod tests {
         assert_eq!(faults.text(), "EIO read a/b times=2 after=1 hits=0\nEIO read c times=2 after=1 hits=2\n");
         write(&faults, "clear\n").unwrap();
         assert_eq!(faults.text(), "");
+    }
+
+    #[test]
+    fn what_was_counted_can_be_written_down_and_counted_on() {
+        let (faults, again) = (Faults::default(), Faults::default());
+        for faults in [&faults, &again] {
+            write(faults, "EIO read a times=2 after=1\nEIO stat b\nEIO read c after=3\n").unwrap();
+        }
+        for path in ["a", "a", "c"] {
+            let _ = read(&faults, path);
+        }
+        assert!(faults.counts_at(Op::Read, || b"a".to_vec()) && !faults.counts_at(Op::Open, || b"a".to_vec()));
+        assert_eq!(faults.counts(), "count 0 1 1\ncount 2 0 1\n");
+        write(&again, &faults.counts()).unwrap();
+        assert_eq!(format!("{again:?}"), format!("{faults:?}"));
+        assert_eq!([read(&again, "a").is_ok(), read(&again, "a").is_ok()], [false, true]);
+        for text in ["count 3 1 1", "count 0 1", "count x 1 1"] {
+            assert_eq!(write(&again, text).unwrap_err().errno, Errno::EINVAL, "{text}");
+        }
     }
 
     #[test]

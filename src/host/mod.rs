@@ -30,7 +30,7 @@ use crate::journal::Journal;
 use crate::kernel::change::Change;
 use crate::kernel::{Kernel, TaskId};
 use crate::script::Setup;
-use crate::syscall::{AnyCall, Outcome, dispatch};
+use crate::syscall::{AnyCall, Outcome, Return, dispatch};
 
 use fault::Faults;
 use viewers::Viewers;
@@ -39,6 +39,13 @@ pub use boot::{Booting, find_caller};
 
 /// The longest result that the journal notes, in bytes.
 const TEXT_MAX: usize = 64;
+
+/// A state of a lab: all that is shown in two equal ones is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    changes: u64,
+    now: u64,
+}
 
 /// A lab that threads share.
 #[derive(Debug)]
@@ -53,6 +60,8 @@ pub struct Lab {
     disk: Option<Arc<File>>,
     /// Until when real time has moved the clock of the lab, if it does.
     ticked: Option<Mutex<Instant>>,
+    /// How many changes there were.
+    changes: AtomicU64,
     /// What a panic said in the midst of a change: the kernel is half-made since then.
     panic: OnceLock<String>,
     pub faults: Faults,
@@ -68,6 +77,7 @@ impl Lab {
             settled: AtomicU64::default(),
             disk: None,
             ticked: None,
+            changes: AtomicU64::default(),
             panic: OnceLock::new(),
             faults: Faults::default(),
             viewers: Viewers::default(),
@@ -107,12 +117,21 @@ impl Lab {
     /// # Errors
     /// EIO once a writer has panicked: a half-made kernel is never shown.
     pub fn read<T>(&self, look: impl FnOnce(&Kernel) -> T) -> Result<T> {
+        self.read_at(|kernel, _| look(kernel))
+    }
+
+    /// Looks at the kernel, with a name for the state it is in.
+    ///
+    /// # Errors
+    /// As [`Lab::read`].
+    pub fn read_at<T>(&self, look: impl FnOnce(&Kernel, Version) -> T) -> Result<T> {
         let kernel = self.kernel.read().unwrap_or_else(PoisonError::into_inner);
         self.check_whole()?;
         if let Some(ticked) = &self.ticked {
             kernel.clock.run_ahead(passed(*lock(ticked)));
         }
-        Ok(look(&kernel))
+        let version = Version { changes: self.changes.load(Ordering::Relaxed), now: kernel.clock.now() };
+        Ok(look(&kernel, version))
     }
 
     /// Makes one call and notes it; gives what came of it and what it changed, once changes are noted: one that failed may have changed something
@@ -179,6 +198,7 @@ impl Lab {
         if let Err(error) = self.check_whole() {
             return (Err(error.into()), Vec::new());
         }
+        self.changes.fetch_add(1, Ordering::Relaxed);
         let done = catch_unwind(AssertUnwindSafe(|| {
             self.tick(&mut kernel, journal.as_mut())?;
             act(&mut kernel, journal.as_mut())
@@ -225,8 +245,12 @@ fn noted(
     result
 }
 
-/// What the language puts in front of a line for this to come of it. A long text is left out.
+/// What the language puts in front of a line for this to come of it. A long text is left out; a picture is one, and is not
+/// drawn here, where the state is locked.
 fn outcome(outcome: &Outcome) -> String {
+    if matches!(outcome, Ok(Return::Picture(_))) {
+        return String::new();
+    }
     match control::answer(outcome.clone()) {
         Ok(text) if text.len() <= TEXT_MAX => format!("= {} ", quote(&text)),
         Ok(_) => String::new(),

@@ -51,6 +51,7 @@ impl Kernel {
             (ops.setup)(&mut k, ns, init);
         }
         k.boot_mounts(mnt_ns);
+        k.count_memory();
         k
     }
 

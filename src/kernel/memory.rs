@@ -1,9 +1,12 @@
 //! How much memory the objects of a lab take: counted by their number and the bytes they carry, so that the same calls
 //! meet the limit at the same place on every machine.
 
+use std::sync::Arc;
+
 use super::Kernel;
 use super::ipc::mqueue::Mqueue;
 use super::mount::dentry::{Content, Dentry};
+use super::mount::tree::Mount;
 use super::ns::{IpcNamespace, Namespace};
 use super::table::Table;
 
@@ -11,6 +14,10 @@ use super::table::Table;
 pub const MEMORY_MAX: u64 = 2 << 30;
 /// What an entry of a map or list costs besides its value, about.
 pub(in crate::kernel) const ENTRY: usize = 48;
+/// What a mount takes with its places in maps, its source left out.
+pub(crate) const MOUNT: usize = size_of::<Mount>() + 4 * ENTRY + PLACE;
+/// The number in a table that leads to an object from elsewhere.
+const PLACE: usize = ENTRY / 2;
 /// Calls that are refused without counting again after a count that found no room.
 const REFUSALS: u32 = 256;
 
@@ -37,7 +44,7 @@ impl Kernel {
     pub(crate) fn has_memory_for(&mut self, growth: usize) -> bool {
         let growth = growth as u64;
         if self.memory.estimate + growth > self.memory.max && self.memory.refusals == 0 {
-            self.memory.estimate = self.memory_used() as u64;
+            self.count_memory();
         }
         let fits = self.memory.estimate + growth <= self.memory.max;
         if fits {
@@ -46,6 +53,11 @@ impl Kernel {
             self.memory.refusals = self.memory.refusals.checked_sub(1).unwrap_or(REFUSALS);
         }
         fits
+    }
+
+    /// Counts what the objects take now.
+    pub(super) fn count_memory(&mut self) {
+        self.memory.estimate = self.memory_used() as u64;
     }
 
     /// The bytes that all objects take, about.
@@ -74,11 +86,13 @@ impl Kernel {
     fn files_bytes(&self) -> usize {
         let descriptors = self.files.iter().map(|(_, files)| 2 * ENTRY * files.fds.len());
         let dentries = self.vfs.dentries.iter().map(|(_, dentry)| dentry_bytes(dentry));
-        let mounts = self.vfs.mounts.iter().map(|(_, mount)| mount.source.as_ref().map_or(0, |source| source.len()));
+        // Copies of a mount share it.
+        let source = |source: &Arc<[u8]>| source.len().div_ceil(Arc::strong_count(source));
+        let mounts = self.vfs.mounts.iter().map(|(_, mount)| mount.source.as_ref().map_or(0, source));
         let queues = self.mqueues.iter().map(|(_, queue)| mqueue_bytes(queue));
         let carried: usize = descriptors.chain(dentries).chain(mounts).chain(queues).sum();
         let tables = [bytes(&self.files), bytes(&self.open_files), bytes(&self.vfs.dentries), bytes(&self.vfs.sbs)];
-        let mounts = 4 * ENTRY * self.vfs.mounts.len() + bytes(&self.vfs.mounts) + bytes(&self.vfs.trees);
+        let mounts = MOUNT * self.vfs.mounts.len() + bytes(&self.vfs.trees);
         carried + mounts + bytes(&self.mqueues) + bytes(&self.mqueue_fs) + tables.into_iter().sum::<usize>()
     }
 
@@ -97,7 +111,7 @@ impl Kernel {
 
 /// The objects of a table themselves, and the number that leads to each from elsewhere.
 fn bytes<T>(table: &Table<T>) -> usize {
-    table.len() * (size_of::<T>() + ENTRY / 2)
+    table.len() * (size_of::<T>() + PLACE)
 }
 
 fn dentry_bytes(dentry: &Dentry) -> usize {
@@ -167,6 +181,26 @@ mod tests {
             assert!(ended == Some(Errno::ENOMEM) && !over, "{line}: {ended:?}");
             run(&mut k, "1 read proc/meminfo\n1 kill 2 SIGKILL\n1 wait 2").unwrap();
         }
+    }
+
+    /// One call makes a mount in each namespace that receives it.
+    #[test]
+    fn mounts_that_propagate_count_each() {
+        let mut k = Kernel::boot();
+        let mut script = "1 mkdir /w/d\n1 mount --make-rshared /\n".to_owned();
+        script.extend(std::iter::repeat_n("1 clone newns\n", 100));
+        run(&mut k, &script).unwrap();
+        k.count_memory();
+        k.memory.max = k.memory.estimate + 60 * MOUNT as u64;
+        let before = k.vfs.mounts.len();
+        for line in ["1 mount --bind /tmp /w/d", "1 mount tmpfs t /w/d"] {
+            assert_eq!(run(&mut k, line), Err(Errno::ENOMEM), "{line}");
+            assert_eq!(k.vfs.mounts.len(), before, "{line}");
+        }
+        k.memory = Memory { max: k.memory.max + 60 * MOUNT as u64, refusals: 0, ..k.memory };
+        run(&mut k, "1 mount --bind /tmp /w/d").unwrap();
+        assert_eq!(k.vfs.mounts.len(), before + 101);
+        assert!(k.memory_used() as u64 <= k.memory.max && k.memory.estimate <= k.memory.max);
     }
 
     /// Programs of the host make them, by files of the mount.

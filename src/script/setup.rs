@@ -105,7 +105,7 @@ fn parse(name: &str, args: &mut Args<'_>) -> Result<Setup> {
     Ok(match name {
         "mkdir" => {
             let path = args.bytes("PATH")?.to_vec();
-            let mode = args.optional().map(octal).transpose()?.unwrap_or(MKDIR_MODE);
+            let mode = args.optional_mode()?.unwrap_or(MKDIR_MODE);
             Setup::Mkdir { path, mode }
         }
         "rmdir" => Setup::Rmdir { path: args.bytes("PATH")?.to_vec() },
@@ -130,12 +130,6 @@ fn parse(name: &str, args: &mut Args<'_>) -> Result<Setup> {
             Setup::Attach { pid, host_pid, start: args.keyed_number("start=")? }
         }
     })
-}
-
-fn octal(word: &[u8]) -> Result<u16> {
-    let text = std::str::from_utf8(word).ok();
-    let mode = text.and_then(|text| u16::from_str_radix(text, 8).ok()).filter(|mode| *mode <= 0o7777);
-    mode.ok_or_else(|| err!(EINVAL, "MODE is an octal number up to 7777"))
 }
 
 /// Opens the file at a path of the mount for writing.

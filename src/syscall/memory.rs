@@ -11,7 +11,7 @@ use super::{AnyCall, CloneFlags, LabCall, Syscall};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::ipc::sem::{Sem, SemOp};
-use crate::kernel::mount::tree::Mount;
+use crate::kernel::memory::MOUNT;
 use crate::kernel::node::Place;
 use crate::kernel::ns::{NS_TABLE, Namespace};
 use crate::kernel::signal::SIGKILL;
@@ -20,8 +20,6 @@ use crate::kernel::{Kernel, TaskId};
 
 /// An object of the kernel and what refers to it, at most.
 const OBJECT: usize = 1024;
-/// A mount, its places in maps, and a mount that it makes elsewhere.
-const MOUNT: usize = 2 * size_of::<Mount>() + OBJECT;
 
 /// Whether the lab has room for what a call may add.
 ///
@@ -54,8 +52,10 @@ fn growth(k: &Kernel, me: TaskId, call: &Syscall) -> usize {
         }
         Syscall::Setgroups { groups } => 4 * groups.len(),
         Syscall::Open { .. } | Syscall::Dup { .. } | Syscall::PidfdGetfd { .. } | Syscall::Ioctl { .. } => OBJECT,
-        Syscall::Mount(_) | Syscall::OpenTree { .. } | Syscall::MoveMount { .. } => MOUNT * mounts(k, me),
-        Syscall::PivotRoot { .. } | Syscall::MountSetattr { .. } => MOUNT,
+        // Mounts that are attached are counted where it is known how many they are (`Kernel::check_attach`).
+        Syscall::Mount(args) => 2 * OBJECT + args.source.as_ref().map_or(0, Vec::len),
+        Syscall::OpenTree { .. } => OBJECT + MOUNT,
+        Syscall::MoveMount { .. } | Syscall::PivotRoot { .. } | Syscall::MountSetattr { .. } => OBJECT,
         Syscall::Name(call) => name_growth(call),
         Syscall::Msg(call) => msg_growth(call),
         Syscall::Sem(call) => sem_growth(call),

@@ -14,8 +14,8 @@ use crate::tree::{self, DirUse, FileType, Last, Viewer};
 
 /// Longest name, bytes.
 const NAME_MAX: usize = 255;
-/// Permissions mkdir(1) asks for, before the umask.
-const MKDIR_MODE: u16 = 0o777;
+/// What mkdir(2) takes of a mode: permissions and the sticky bit (`vfs_mkdir`).
+const MKDIR_BITS: u16 = 0o1777;
 /// Others may delete only their own files in a directory with this mode bit.
 const STICKY: u16 = 0o1000;
 
@@ -24,6 +24,7 @@ const STICKY: u16 = 0o1000;
 pub enum NameCall {
     Mkdir {
         path: Vec<u8>,
+        mode: u16,
     },
     Rmdir {
         path: Vec<u8>,
@@ -51,7 +52,7 @@ pub enum NameCall {
 /// Those of the call.
 pub(super) fn sys_name(k: &mut Kernel, me: TaskId, call: &NameCall) -> Outcome {
     match call {
-        NameCall::Mkdir { path } => mkdir(k, me, path),
+        NameCall::Mkdir { path, mode } => mkdir(k, me, path, *mode),
         NameCall::Rmdir { path } => rmdir(k, me, path),
         NameCall::Unlink { path } => unlink(k, me, path),
         NameCall::Rename { old, new } => rename(k, me, old, new),
@@ -150,14 +151,14 @@ fn masked(k: &Kernel, me: TaskId, mode: u16) -> u16 {
     mode & !(k.fs_of(me).map_or(0, |fs| fs.umask) as u16)
 }
 
-/// mkdir(2) with mode 0777 less the umask.
+/// mkdirat(2): the directory has the mode less the umask.
 ///
 /// # Errors
 /// Those of [`tree::resolve_parent`] and [`mkdir_at`].
-fn mkdir(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
+fn mkdir(k: &mut Kernel, me: TaskId, path: &[u8], mode: u16) -> Result<()> {
     let (dir, last) = tree::resolve_parent(k, me, path)?;
     let Last::Name(name) = last else { bail!(EEXIST, "the path ends in no name") };
-    mkdir_at(k, me, dir, name, masked(k, me, MKDIR_MODE))
+    mkdir_at(k, me, dir, name, masked(k, me, mode & MKDIR_BITS))
 }
 
 /// Makes a directory of this mode in `dir`.

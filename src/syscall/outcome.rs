@@ -4,7 +4,7 @@ use crate::errno::{Errno, Error};
 use crate::kernel::signal::PendingSignal;
 use crate::kernel::{IpcNsId, Kernel, MqueueId, PidId, TaskId};
 use crate::syscall::SigAction;
-use crate::tree::FileType;
+use crate::tree::{FileType, Picture};
 
 /// The outcome of a call: done, blocked or failed.
 pub type Outcome<T = Return> = Result<T, Stop>;
@@ -73,6 +73,9 @@ pub enum Return {
     Address(u64),
     /// What was read: a file, the text of a link, a path.
     Bytes(Vec<u8>),
+    /// A picture of the whole lab that was read. It is drawn where its text is asked for, which keeps nobody from the
+    /// kernel.
+    Picture(Picture),
     /// The names in a directory.
     Names(Vec<String>),
     Stat(Stat),

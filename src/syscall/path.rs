@@ -10,7 +10,10 @@ use crate::kernel::file::{FileKind, OpenFlags};
 use crate::kernel::net::socket::Socket;
 use crate::kernel::node::{Node, Place, View};
 use crate::kernel::{FileId, Kernel, TaskId};
-use crate::tree::{self, Attr, FileType, Viewer};
+use crate::tree::{self, Attr, FileType, Picture, Rendering, Viewer};
+
+/// Where a picture ends for who has read it.
+const END: u64 = i64::MAX as u64;
 
 /// What a path of these calls means. Numbers in it are the task's own.
 enum Subject {
@@ -43,7 +46,10 @@ pub fn sys_read(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
         Subject::File(file) => read_file(k, me, file),
         Subject::Node(node) => {
             let bound = tree::open(k, Viewer(me), node, OpenFlags::READ)?;
-            Ok(Return::Bytes(tree::read_open(k, Viewer(me), &bound)?))
+            Ok(match Rendering::take(k, Viewer(me), &bound)? {
+                Rendering::Text(text) => Return::Bytes(text),
+                Rendering::Picture(picture) => Return::Picture(picture),
+            })
         }
     }
 }
@@ -52,6 +58,11 @@ fn read_file(k: &mut Kernel, me: TaskId, id: FileId) -> Outcome {
     let file = &k.open_files[id];
     if !file.flags.contains(OpenFlags::READ) || file.flags.contains(OpenFlags::PATH) {
         bail!(EBADF, "the descriptor is not open for reading");
+    }
+    if let Some(picture) = file.kind.bound().and_then(|bound| Picture::take(k, bound.node.place)) {
+        // How long it is nobody knows before it is drawn.
+        let is_read = std::mem::replace(&mut k.open_files[id].pos, END) == END;
+        return Ok(if is_read { Return::Bytes(Vec::new()) } else { Return::Picture(picture) });
     }
     let content = tree::read_file(k, me, &file.kind)?;
     let start = usize::try_from(file.pos).unwrap_or(usize::MAX).min(content.len());
@@ -139,5 +150,34 @@ fn listable(k: &Kernel, file: FileId) -> Result<Node> {
     match file.kind.bound() {
         Some(bound) => Ok(bound.node),
         None => bail!(ENOTDIR, "the descriptor is no directory"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control;
+    use crate::syscall::dispatch;
+
+    fn call(k: &mut Kernel, line: &str) -> Outcome {
+        let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let call = control::parse_write(control::verb(name).unwrap(), rest.as_bytes()).unwrap();
+        let init = k.init.task;
+        dispatch(k, init, &call)
+    }
+
+    #[test]
+    fn a_picture_shows_the_moment_of_its_read_whenever_it_is_drawn() {
+        let mut k = Kernel::boot();
+        call(&mut k, "open kernel/tree").unwrap();
+        for path in ["kernel/tree", "fd:0"] {
+            let now = control::answer(call(&mut k, "read kernel/tree")).unwrap();
+            let read = call(&mut k, &format!("read {path}"));
+            assert!(matches!(read, Ok(Return::Picture(_))), "{path}: {read:?}");
+            call(&mut k, "clone newnet").unwrap();
+            assert_eq!(control::answer(read).unwrap(), now, "{path}");
+            assert_ne!(control::answer(call(&mut k, "read kernel/tree")).unwrap(), now, "{path}");
+        }
+        assert_eq!(call(&mut k, "read fd:0").unwrap(), Return::Bytes(Vec::new()), "it has been read to its end");
     }
 }

@@ -123,7 +123,7 @@ calls! {
     "move_mount" Syscall::MoveMount { from, to, beneath }, [from, to] =>
         opentree::sys_move_mount(k, me, from, to, *beneath),
     "mount_setattr" Syscall::MountSetattr { path, types }, [path] => opentree::sys_mount_setattr(k, me, path, types),
-    "mkdir" Syscall::Name(call @ NameCall::Mkdir { path }), [path] => namei::sys_name(k, me, call),
+    "mkdir" Syscall::Name(call @ NameCall::Mkdir { path, .. }), [path] => namei::sys_name(k, me, call),
     "rmdir" Syscall::Name(call @ NameCall::Rmdir { path }), [path] => namei::sys_name(k, me, call),
     "unlink" Syscall::Name(call @ NameCall::Unlink { path }), [path] => namei::sys_name(k, me, call),
     "rename" Syscall::Name(call @ NameCall::Rename { old, new }), [old, new] => namei::sys_name(k, me, call),

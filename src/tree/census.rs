@@ -1,17 +1,20 @@
 //! What the pictures below `kernel/` are drawn from: who is in which namespace at one instant, as plain data. Taking it
 //! copies a few words for each task and is all that needs the kernel; drawing does not.
 
-use super::Eyes;
+use std::sync::Arc;
+
+use super::{Eyes, TREE};
 use crate::errno::Result;
 use crate::kernel::Kernel;
 use crate::kernel::cred::Cred;
 use crate::kernel::file::Bound;
+use crate::kernel::node::Place;
 use crate::kernel::ns::{ENTRIES, NsEntry, NsState, NsType, SLOTS, Slot, Source};
 use crate::kernel::table::Id;
 use crate::kernel::task::{COMM_MAX, TaskState};
 
 /// All tasks, namespaces and nsproxies. Rows name each other by `Row`.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Census {
     /// By inum.
     pub(super) namespaces: Vec<NsRow>,
@@ -22,12 +25,19 @@ pub struct Census {
     numbers: Vec<i32>,
 }
 
-/// The content of a file at one instant. Drawing a picture takes far longer than taking what it shows, and does not need
-/// the kernel any more.
-#[derive(Debug)]
+/// The content of a file at one instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rendering {
     Text(Vec<u8>),
-    Picture(Box<Census>, fn(&Census) -> Vec<u8>),
+    Picture(Picture),
+}
+
+/// A picture that is not drawn yet. Drawing takes far longer than taking what it shows, and does not need the kernel any
+/// more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    census: Arc<Census>,
+    place: Place,
 }
 
 impl Rendering {
@@ -36,9 +46,8 @@ impl Rendering {
     /// # Errors
     /// As [`read_open`](super::read_open).
     pub fn take(k: &Kernel, eyes: impl Into<Eyes>, file: &Bound) -> Result<Rendering> {
-        let eyes = eyes.into();
-        match eyes.files.ask(file.node.place, |file| file.drawing()) {
-            Some(draw) => Ok(Rendering::Picture(Box::new(Census::take(k)), draw)),
+        match Picture::take(k, file.node.place) {
+            Some(picture) => Ok(Rendering::Picture(picture)),
             None => super::read_open(k, eyes, file).map(Rendering::Text),
         }
     }
@@ -46,16 +55,43 @@ impl Rendering {
     pub fn into_text(self) -> Vec<u8> {
         match self {
             Rendering::Text(text) => text,
-            Rendering::Picture(census, draw) => draw(&census),
+            Rendering::Picture(picture) => picture.draw(),
         }
     }
+}
+
+impl Picture {
+    /// What the picture at a place shows now; `None`: no picture is there. It is the same for whoever looks.
+    pub fn take(k: &Kernel, place: Place) -> Option<Picture> {
+        Picture::of(place, || Arc::new(Census::take(k)))
+    }
+
+    /// The same, of what `census` gives.
+    pub fn of(place: Place, census: impl FnOnce() -> Arc<Census>) -> Option<Picture> {
+        drawn_by(place).map(|_| Picture { census: census(), place })
+    }
+
+    pub fn draw(&self) -> Vec<u8> {
+        drawn_by(self.place).map_or_else(Vec::new, |draw| draw(&self.census))
+    }
+
+    /// What it takes until it is drawn, in bytes.
+    pub fn bytes(&self) -> usize {
+        let Census { namespaces, nsproxies, tasks, numbers } = &*self.census;
+        size_of_val(&namespaces[..]) + size_of_val(&nsproxies[..]) + size_of_val(&tasks[..]) + size_of_val(&numbers[..])
+    }
+}
+
+/// How a picture is drawn; `None`: no picture is there.
+fn drawn_by(place: Place) -> Option<fn(&Census) -> Vec<u8>> {
+    TREE.ask(place, |file| file.drawing())
 }
 
 /// The index of a row in its table.
 pub(super) type Row = u32;
 
 /// A namespace.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct NsRow {
     /// The order in which the kernel keeps namespaces.
     pub slot: u32,
@@ -71,7 +107,7 @@ pub(super) struct NsRow {
 }
 
 /// An nsproxy.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct NsProxyRow {
     /// Its name in `kernel/nsproxy`.
     pub index: u32,
@@ -80,7 +116,7 @@ pub(super) struct NsProxyRow {
 }
 
 /// A task.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct TaskRow {
     pub pid: i32,
     pub state: TaskState,
@@ -131,7 +167,7 @@ impl Places {
 
 impl Census {
     /// Looks at all objects once.
-    pub(super) fn take(k: &Kernel) -> Census {
+    pub fn take(k: &Kernel) -> Census {
         let places = Places::of(k.ns_by_inum.values().map(|ns| ns.index()));
         let namespaces = k.ns_by_inum.values().map(|&ns| {
             let namespace = &k.namespaces[ns];

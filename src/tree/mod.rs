@@ -41,7 +41,7 @@ use crate::kernel::ns::NsType;
 use crate::kernel::ns::ipc::IpcSysctl;
 use crate::kernel::uid_map::MapKind;
 use crate::kernel::{DentryId, Kernel, NsId, TaskId};
-pub use census::{Census, Rendering};
+pub use census::{Census, Picture, Rendering};
 use name::Style;
 
 pub(crate) use family::{Family, Link};

@@ -74,7 +74,8 @@ fn task_root(look: &Look<'_>, link: Node, task: TaskId) -> Vec<u8> {
 }
 
 /// The text of a symbolic link as a host program can follow it: an absolute one leads from the link up to the root
-/// directory it is seen below, and no relative one leads above that.
+/// directory it is seen below, and no relative one leads above that. `..` behind a name takes the name away: where that is
+/// a link itself, nobody knows here how deep it leads, and the host's kernel could be led out of the lab.
 fn inside(look: &Look<'_>, link: Node, text: &[u8]) -> Vec<u8> {
     let up = to_view_top(look, link);
     let to_root = up.strip_prefix("../").unwrap_or(&up);
@@ -82,15 +83,20 @@ fn inside(look: &Look<'_>, link: Node, text: &[u8]) -> Vec<u8> {
         return [to_root.as_bytes(), if absolute.is_empty() { b"." } else { absolute }].concat();
     }
     let mut depth = to_root.matches("../").count();
-    let mut names = Vec::new();
+    let mut names: Vec<&[u8]> = Vec::new();
     for name in text.split(|&byte| byte == b'/') {
         match name {
-            b".." if depth == 0 => continue,
-            b".." => depth -= 1,
             b"" | b"." => {}
-            _ => depth += 1,
+            b".." => match names.last() {
+                Some(&last) if last != b".." => drop(names.pop()),
+                _ if depth > 0 => {
+                    depth -= 1;
+                    names.push(name);
+                }
+                _ => {}
+            },
+            _ => names.push(name),
         }
-        names.push(name);
     }
     if names.is_empty() { b".".to_vec() } else { names.join(&b'/') }
 }

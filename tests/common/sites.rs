@@ -26,6 +26,11 @@ pub const REASONS: &[(&str, &str, &str)] = &[
         "takes 2 GiB: tests of the limit lower it",
     ),
     (
+        "kernel/mount/propagation.rs",
+        "{} mounts would be made, and the memory of the lab is {} bytes",
+        "takes 2 GiB: tests of the limit lower it",
+    ),
+    (
         "syscall/write.rs",
         "the namespace this file is about is gone",
         "only a file of a mount, open across the death of its namespace, gets there",

@@ -291,7 +291,7 @@ pub fn numbers(text: &str, map: &dyn Fn(i32) -> Option<i32>) -> String {
 /// A change of the directories of cgroups.
 pub fn encode_name(c: &Context<'_>, name: &NameCall) -> Option<Encoded> {
     let (path, number, args) = match name {
-        NameCall::Mkdir { path } => (path, libc::SYS_mkdir, vec![IN_ARG, Arg::Value(0o777)]),
+        NameCall::Mkdir { path, mode } => (path, libc::SYS_mkdir, vec![IN_ARG, Arg::Value(u64::from(*mode))]),
         NameCall::Rmdir { path } => (path, libc::SYS_rmdir, vec![IN_ARG]),
         NameCall::Unlink { path } => (path, libc::SYS_unlink, vec![IN_ARG]),
         NameCall::Chown { path, uid, gid } => (path, libc::SYS_chown, vec![IN_ARG, id(*uid), id(*gid)]),

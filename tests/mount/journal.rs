@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -321,5 +322,30 @@ fn random_sessions_are_repeated() {
         });
         assert!(lab.lines().len() > 100, "{}", lab.journal());
         lab.assert_repeats();
+    }
+}
+
+/// A fault that has happened as often as it was to happen does not happen again.
+#[test]
+fn faults_go_on_counting_where_they_were() {
+    let Some(mut lab) = Noted::new("") else { return };
+    let read = |lab: &Noted| fs::read(lab.point.path().join("proc/1/comm")).is_ok();
+    let text = "EIO read proc/1/comm times=2 after=1\nexit 2 after=stat proc/2\n";
+    lab.bash("echo > ctl/1/clone");
+    fs::write(lab.point.path().join("kernel/faults"), text).unwrap();
+    assert_eq!([read(&lab), read(&lab)], [true, false]);
+    lab.bash("stat proc/2");
+    let faults = |lab: &Noted| fs::read_to_string(lab.point.path().join("kernel/faults")).unwrap();
+    let before = faults(&lab);
+    assert_eq!(before, "EIO read proc/1/comm times=2 after=1 hits=1\nexit 2 after=stat proc/2 hits=1\n");
+    lab.assert_repeats();
+    for rest in [[false, true], [true, true]] {
+        let again = Lab::new(Kernel::boot());
+        run_boot_file(&mut Booting(&again), &lab.file()).unwrap();
+        let journal = Journal::resume(&lab.file(), Sync::Kernel).unwrap();
+        lab.point.detach().unwrap();
+        let dir = mem::replace(&mut lab.dir, tempfile::tempdir().unwrap());
+        lab = Noted::mount(dir, again.with_journal(Some(journal)), "");
+        assert_eq!([read(&lab), read(&lab)], rest);
     }
 }

@@ -1,5 +1,6 @@
 //! Real mounts: what host programs see and do, and what the command says.
 
+mod bounds;
 mod command;
 mod consistency;
 mod death;
@@ -9,8 +10,10 @@ mod hostile;
 mod journal;
 #[path = "../common/needs.rs"]
 mod needs;
+mod panics;
 mod rights;
 mod shell;
+mod strangers;
 #[path = "../common/unprivileged.rs"]
 mod unprivileged;
 

@@ -8,6 +8,7 @@ use super::site::Site;
 use super::tree::{Copying, Mount};
 use crate::bail;
 use crate::errno::Result;
+use crate::kernel::memory::MOUNT;
 use crate::kernel::node::Place;
 use crate::kernel::refcount::Held;
 use crate::kernel::{Kernel, MountId, TreeId, UserNsId};
@@ -103,21 +104,25 @@ impl Kernel {
     ///
     /// # Errors
     /// ENOENT: the root of what is attached has been removed; ENOSPC: a namespace would have more than mount-max mounts;
-    /// EINVAL: a mount namespace file would propagate.
-    pub fn check_attach(&self, dest: MountId, site: &Site, attaching: Attaching) -> Result<()> {
+    /// EINVAL: a mount namespace file would propagate; ENOMEM: the lab has no memory for all these mounts.
+    pub(crate) fn check_attach(&mut self, dest: MountId, site: &Site, attaching: Attaching) -> Result<()> {
         if self.is_cut_off(attaching.top) {
             bail!(ENOENT, "the root of what is mounted has been removed");
         }
         let mut counts: BTreeMap<TreeId, usize> = BTreeMap::new();
         self.count_mounts(&mut counts, dest, attaching.new)?;
-        if !self.vfs.mounts[dest].is_shared() {
-            return Ok(());
-        }
-        for receiver in self.receivers_at(dest, site).into_iter().flat_map(|group| group.mounts) {
+        let mut made = attaching.new;
+        let is_shared = self.vfs.mounts[dest].is_shared();
+        let receivers = if is_shared { self.receivers_at(dest, site) } else { Vec::new() };
+        for receiver in receivers.into_iter().flat_map(|group| group.mounts) {
             if attaching.is_mnt_ns_file {
                 bail!(EINVAL, "a mount namespace file is not propagated, and the target has peers or slaves");
             }
             self.count_mounts(&mut counts, receiver, attaching.copied)?;
+            made += attaching.copied;
+        }
+        if made > 0 && !self.has_memory_for(made * MOUNT) {
+            bail!(ENOMEM, "{} mounts would be made, and the memory of the lab is {} bytes", made, self.memory.max);
         }
         Ok(())
     }

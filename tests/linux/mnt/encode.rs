@@ -243,9 +243,9 @@ fn name_job(c: &Context<'_>, name: &NameCall) -> Option<Job> {
     let at = |path: &Vec<u8>| tree_path(c, path).filter(|_| is_own_file(c, path));
     let number = |value| Plain(Arg::Value(value));
     Some(Job::Call(match name {
-        NameCall::Mkdir { path } => {
+        NameCall::Mkdir { path, mode } => {
             let (dir, path) = at(path)?;
-            with_texts(libc::SYS_mkdirat, &[Plain(dir), Text(&path), number(0o777)])
+            with_texts(libc::SYS_mkdirat, &[Plain(dir), Text(&path), number(u64::from(*mode))])
         }
         NameCall::Rmdir { path } => {
             let (dir, path) = at(path)?;

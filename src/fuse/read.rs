@@ -1,0 +1,101 @@
+//! What reads of open files and directories give: one instant for each reader, from the first byte to the last.
+
+use std::sync::{Arc, Mutex};
+
+use super::answer::{Shared, viewer};
+use super::bounds::Purse;
+use super::handle::{Handle, State, lock, slice};
+use super::kept::{Content, Drawing, Kept};
+use crate::bail;
+use crate::errno::Result;
+use crate::host::fault::Op;
+use crate::tree::{self, DirEntry, Rendering};
+
+/// What a read gives.
+#[derive(Debug)]
+pub(super) enum Reading {
+    Bytes(Vec<u8>),
+    /// A part of a picture that has to be drawn before.
+    Undrawn {
+        drawing: Arc<Drawing>,
+        may_write: bool,
+    },
+}
+
+impl Shared {
+    /// Where what open files of those keep is counted who may write, or of those who may not.
+    pub(super) fn purse(&self, may_write: bool) -> &Arc<Purse> {
+        &self.purses[usize::from(!may_write)]
+    }
+
+    /// A read from the start takes a new picture of the file; the reads that follow get the rest of the same one.
+    ///
+    /// # Errors
+    /// What the tree says; ENOMEM: open files keep as much as they may.
+    pub(super) fn read(&self, fh: u64, offset: u64, size: u32) -> Result<Reading> {
+        let handle = self.handle(fh)?;
+        if offset == 0 {
+            self.lab.check_fault(Op::Read, || self.inodes.full_path(handle.ino))?;
+        }
+        Ok(Reading::Bytes(match &handle.state {
+            State::Control { answer, .. } | State::Batch(answer, _) => lock(answer).read(offset, size),
+            State::Faults(refusal) => match &mut *lock(refusal) {
+                Some(reason) => reason.read(offset, size),
+                None => slice(self.lab.faults.text().as_bytes(), offset, size).to_vec(),
+            },
+            State::Content(content) => match self.content(&handle, content, offset)? {
+                Content::Text(text) => slice(&text.items, offset, size).to_vec(),
+                Content::Drawing(drawing) => match drawing.drawn() {
+                    Some(text) => slice(text, offset, size).to_vec(),
+                    None => return Ok(Reading::Undrawn { drawing, may_write: handle.may_write }),
+                },
+            },
+            State::Stream(start) => self.lab.read(|k| self.trace().update(k).read(&mut lock(start), offset, size))?,
+            State::Listing(_) => bail!(EISDIR, "a directory"),
+        }))
+    }
+
+    fn content(&self, handle: &Handle, kept: &Mutex<Option<Content>>, offset: u64) -> Result<Content> {
+        let old = lock(kept).clone().filter(|_| offset > 0);
+        if let Some(old) = old {
+            return Ok(old);
+        }
+        let new = self.lab.read_at(|k, version| {
+            let viewer = viewer(k, handle.file.node)?;
+            let take = || Rendering::take(k, viewer, &handle.file);
+            self.shelves.content(self.purse(handle.may_write), (k, version), &handle.file, take)
+        })??;
+        *lock(kept) = Some(new.clone());
+        Ok(new)
+    }
+
+    /// The names of a directory; those that start at `offset` 0 are taken anew.
+    ///
+    /// # Errors
+    /// What the tree says; ENOMEM: there are more than may be listed, or open files keep as much as they may.
+    pub(super) fn readdir(&self, fh: u64, offset: u64) -> Result<Arc<Kept<DirEntry>>> {
+        let handle = self.handle(fh)?;
+        if offset == 0 {
+            self.lab.check_fault(Op::Readdir, || self.inodes.full_path(handle.ino))?;
+        }
+        let State::Listing(kept) = &handle.state else { bail!(ENOTDIR, "not a directory") };
+        let old = lock(kept).clone().filter(|_| offset > 0);
+        if let Some(old) = old {
+            return Ok(old);
+        }
+        let dir = handle.file.node;
+        let new = self.lab.read_at(|k, version| {
+            let viewer = viewer(k, dir)?;
+            let take = || {
+                let entries = tree::readdir(k, viewer, dir)?;
+                if entries.len() as u64 > self.bounds.listing {
+                    bail!(ENOMEM, "{} names, max_listing is {}", entries.len(), self.bounds.listing);
+                }
+                Ok(entries)
+            };
+            self.shelves.listing(self.purse(handle.may_write), (dir, version), take)
+        })??;
+        *lock(kept) = Some(Arc::clone(&new));
+        Ok(new)
+    }
+}
