@@ -5,7 +5,7 @@ use crate::errno::Result;
 use crate::kernel::file::{Bound, OpenFlags};
 use crate::kernel::node::{ITSELF, Node, Place, TaskDir};
 use crate::kernel::{Kernel, TaskId};
-use crate::tree::{self, Attr, Cacheable, DirEntry, FileType, Rendering, Viewer};
+use crate::tree::{self, Attr, Cacheable, Content, DirEntry, FileType, Rendering, Viewer};
 use crate::{bail, err};
 
 /// A file of `ctl/`.
@@ -299,6 +299,15 @@ pub fn cacheable(node: Node) -> Cacheable {
     match Control::of(node.place) {
         None => tree::cacheable(node),
         Some(file) => Cacheable { name: true, attr: file != Control::Own },
+    }
+}
+
+/// How the content of a file changes for those who have it open.
+pub fn content(node: Node) -> Content {
+    match Control::of(node.place) {
+        None => tree::content(node),
+        Some(Control::Usage | Control::TaskUsage(_)) => Content::Version,
+        Some(Control::Root | Control::Batch | Control::Own | Control::Task(_) | Control::Verb(..)) => Content::Unsized,
     }
 }
 

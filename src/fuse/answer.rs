@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
-use fuser::{AccessFlags, FileAttr, INodeNo};
+use fuser::{AccessFlags, FileAttr, FopenFlags, INodeNo};
 
 use super::handle::{Answer, Handle, Handles, Results, State, lock, slice};
 use super::inode::{Identity, Inodes, Name, Told};
 use super::ioctl;
 use super::notify::Notices;
 use super::stream::Stream;
+use super::text;
 use crate::errno::Result;
 use crate::host::Lab;
 use crate::host::fault::Op;
@@ -21,7 +22,7 @@ use crate::kernel::file::{Bound, OpenFlags};
 use crate::kernel::node::{Node, Place, View};
 use crate::kernel::{Kernel, TaskId};
 use crate::lab::{self, Control};
-use crate::tree::{self, Attr, DirEntry, FileType, Rendering, Special, Viewer};
+use crate::tree::{self, Attr, Content, DirEntry, FileType, Rendering, Special, Viewer};
 use crate::{bail, err};
 
 /// Steps that `kernel/trace` keeps. A step costs far less than the request that made it.
@@ -142,15 +143,22 @@ impl Shared {
         let cacheable = lab::cacheable(node);
         let floating = attr.file_type == FileType::Symlink && !cacheable.attr;
         let has_fault = self.lab.faults.is_active(node.task(), || path_in(&self.inodes.full_path(name.0), name.1));
-        let is_salted = has_fault && attr.file_type == FileType::Symlink;
-        let salt = if is_salted { self.salts.fetch_add(1, Ordering::Relaxed) + 1 } else { 0 };
+        let text = if file_type == FileType::File { self.text(k, viewer, node) } else { None };
+        let version = match &text {
+            Some(text) => text::version(text),
+            None if has_fault && file_type == FileType::Symlink => self.salts.fetch_add(1, Ordering::Relaxed) + 1,
+            None => 0,
+        };
         let keeps_name = match name.2 {
-            Name::Own => cacheable.name && !floating,
+            // A name of a version leads to the next one when the text changes.
+            Name::Own => cacheable.name && !floating && text.is_none(),
             Name::Linked => true,
             Name::Viewed | Name::Passing => false,
         } && self.inodes.keeps_names();
-        let attr = FileAttr { size: self.size(k, node), ..host_attr(k, viewer, &attr) };
-        let (nodeid, generation) = self.inodes.insert(Identity { node, salt }, told(file_type, &attr), name);
+        let size = text.as_ref().map_or_else(|| self.end(k, node), |text| text.len() as u64);
+        let attr = sized(host_attr(k, viewer, &attr), size);
+        let identity = Identity { node, version };
+        let (nodeid, generation) = self.inodes.insert(identity, told(file_type, &attr), text, name);
         Ok(Entry {
             nodeid,
             attr,
@@ -172,11 +180,13 @@ impl Shared {
             let is_gone = node.task().is_some_and(|task| !k.tasks.contains(task));
             let attr = match (lab::attr(k, viewer, node), self.inodes.told(ino)) {
                 (Ok(attr), Some(told)) if is_gone && attr.file_type != FileType::Directory => {
-                    FileAttr { perm: told.mode, uid: told.uid, gid: told.gid, ..host_attr(k, viewer, &attr) }
+                    let attr = sized(host_attr(k, viewer, &attr), told.size);
+                    FileAttr { perm: told.mode, uid: told.uid, gid: told.gid, ..attr }
                 }
-                (Ok(attr), _) => {
+                (Ok(attr), old) => {
                     let file_type = attr.file_type;
-                    let attr = FileAttr { size: self.size(k, node), ..host_attr(k, viewer, &attr) };
+                    let size = old.map_or(0, |told| told.size).max(self.end(k, node));
+                    let attr = sized(host_attr(k, viewer, &attr), size);
                     self.inodes.tell(ino, told(file_type, &attr));
                     attr
                 }
@@ -188,9 +198,21 @@ impl Shared {
         })?
     }
 
-    /// What `stat` says of a file's size: 0 of all but the trace, whose growth tells `tail -f` to read on.
-    fn size(&self, k: &Kernel, node: Node) -> u64 {
+    /// Where a file that grows ends, which tells `tail -f` to read on; 0 of all others.
+    fn end(&self, k: &Kernel, node: Node) -> u64 {
         if tree::special(node) == Some(Special::Trace) { lock(&self.trace).update(k).end() } else { 0 }
+    }
+
+    /// What a file reads as now, where a lookup has to know. `None` too if `viewer` may not open it, or a read fails: the
+    /// open and the read say so.
+    fn text(&self, k: &Kernel, viewer: Viewer, node: Node) -> Option<Arc<[u8]>> {
+        match lab::content(node) {
+            Content::Version | Content::Live => {
+                let file = lab::open(k, viewer, node, OpenFlags::READ).ok()?;
+                lab::read(k, viewer, &file).ok().map(Arc::from)
+            }
+            Content::Unsized => None,
+        }
     }
 
     /// # Errors
@@ -243,8 +265,8 @@ impl Shared {
     ///
     /// # Errors
     /// As [`Shared::bind`].
-    pub(super) fn open(&self, caller: Caller, ino: u64, flags: i32) -> Result<u64> {
-        let node = self.node(ino)?;
+    pub(super) fn open(&self, caller: Caller, ino: u64, flags: i32) -> Result<(u64, FopenFlags)> {
+        let Identity { node, version } = self.identity(ino)?;
         self.lab.faults.check(Op::Open, || self.inodes.full_path(ino))?;
         let (file, opened) = self.bind(caller, node, open_flags(flags))?;
         let answer = || Mutex::new(Answer::new(0, self.results.get(node.place)));
@@ -253,18 +275,54 @@ impl Shared {
             (Some(Control::Batch), _) => State::Batch(answer(), Mutex::default()),
             (_, Some(Special::Faults)) => State::Faults(Mutex::default()),
             (_, Some(Special::Trace)) => State::Stream(Mutex::default()),
-            (_, None) => State::Content(Mutex::default()),
+            (_, None) => {
+                let reads = version != 0 && flags & libc::O_ACCMODE == libc::O_RDONLY;
+                let text = if reads { self.version(&file, ino, version)? } else { None };
+                text.map_or_else(|| State::Content(Mutex::default()), State::Version)
+            }
         };
-        Ok(self.handles.insert(Handle { ino, file, opened, appends: flags & libc::O_APPEND != 0, state }))
+        let how = match state {
+            State::Version(_) => FopenFlags::FOPEN_KEEP_CACHE,
+            _ => FopenFlags::FOPEN_DIRECT_IO,
+        };
+        Ok((self.handles.insert(Handle { ino, file, opened, appends: flags & libc::O_APPEND != 0, state }), how))
+    }
+
+    /// The text of the version of a file that is opened; `None` if it is read as it is then.
+    ///
+    /// # Errors
+    /// ESTALE: it was not kept, and is another by now. The host's kernel looks the name up once more.
+    fn version(&self, file: &Bound, ino: u64, version: u64) -> Result<Option<Arc<[u8]>>> {
+        let node = file.node;
+        let has_fault = self.lab.faults.is_active(node.task(), || self.inodes.full_path(ino));
+        if has_fault || lab::content(node) != Content::Version {
+            return Ok(None);
+        }
+        if let Some(text) = self.inodes.text(ino) {
+            return Ok(Some(text));
+        }
+        let text = self.lab.read(|k| lab::read(k, viewer(k, node)?, file))??;
+        if text::version(&text) != version {
+            bail!(ESTALE, "this file reads as another text by now");
+        }
+        Ok(Some(text.into()))
     }
 
     /// # Errors
     /// What the tree says.
-    pub(super) fn opendir(&self, caller: Caller, ino: u64) -> Result<u64> {
+    pub(super) fn opendir(&self, caller: Caller, ino: u64) -> Result<(u64, FopenFlags)> {
         let node = self.node(ino)?;
         self.lab.faults.check(Op::Open, || self.inodes.full_path(ino))?;
         let (file, opened) = self.bind(caller, node, OpenFlags::READ | OpenFlags::DIRECTORY)?;
-        Ok(self.handles.insert(Handle { ino, file, opened, appends: false, state: State::Listing(Mutex::default()) }))
+        let is_dead = |k: &Kernel| node.task().is_some_and(|task| k.tasks.get(task).is_none_or(|task| task.is_dead()));
+        let has_fault = self.lab.faults.is_active(node.task(), || self.inodes.full_path(ino));
+        let how = if tree::keeps_names(node) && !has_fault && !self.lab.read(is_dead)? {
+            FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE
+        } else {
+            FopenFlags::empty()
+        };
+        let state = State::Listing(Mutex::default());
+        Ok((self.handles.insert(Handle { ino, file, opened, appends: false, state }), how))
     }
 
     /// A read from the start takes a new picture of the file; the reads that follow get the rest of the same one.
@@ -282,6 +340,14 @@ impl Shared {
                 Some(reason) => Ok(reason.read(offset, size)),
                 None => Ok(slice(self.lab.faults.text().as_bytes(), offset, size).to_vec()),
             },
+            State::Version(text) => self.lab.read(|k| {
+                let node = handle.file.node;
+                if node.task().is_none_or(|task| k.tasks.contains(task)) {
+                    return Ok(slice(text, offset, size).to_vec());
+                }
+                // What is left of it once its task is gone.
+                Ok(slice(&lab::read(k, viewer(k, node)?, &handle.file)?, offset, size).to_vec())
+            })?,
             State::Content(content) => {
                 let take = |k: &Kernel, viewer| lab::take(k, viewer, &handle.file);
                 let picture = self.picture(content, offset, take, Rendering::into_text, &handle)?;
@@ -308,7 +374,12 @@ impl Shared {
                 let take = |k: &Kernel, viewer| lab::readdir(k, viewer, handle.file.node);
                 self.picture(listing, offset, take, |entries| entries, &handle)
             }
-            State::Content(_) | State::Stream(_) | State::Control(_) | State::Batch(..) | State::Faults(_) => {
+            State::Version(_)
+            | State::Content(_)
+            | State::Stream(_)
+            | State::Control(_)
+            | State::Batch(..)
+            | State::Faults(_) => {
                 bail!(ENOTDIR, "not a directory")
             }
         }
@@ -421,16 +492,21 @@ fn host_attr(k: &Kernel, viewer: Viewer, attr: &Attr) -> FileAttr {
     let user_ns = &k.namespaces[k.cred_of(viewer.0).user_ns.id()];
     let uid = user_ns.from_kuid(attr.uid).unwrap_or(OVERFLOW_ID);
     let gid = user_ns.from_kgid(attr.gid).unwrap_or(OVERFLOW_ID);
-    let told = Told { file_type: attr.file_type, mode: attr.mode, uid, gid, ino: attr.ino };
+    let told = Told { file_type: attr.file_type, mode: attr.mode, uid, gid, ino: attr.ino, size: 0 };
     FileAttr { nlink: attr.nlink, ..told_attr(told) }
 }
 
 fn told(file_type: FileType, attr: &FileAttr) -> Told {
-    Told { file_type, mode: attr.perm, uid: attr.uid, gid: attr.gid, ino: attr.ino.0 }
+    Told { file_type, mode: attr.perm, uid: attr.uid, gid: attr.gid, ino: attr.ino.0, size: attr.size }
+}
+
+/// With a size. Programs take a file of fewer blocks than it needs for one with holes.
+fn sized(attr: FileAttr, size: u64) -> FileAttr {
+    FileAttr { size, blocks: size.div_ceil(512), ..attr }
 }
 
 fn told_attr(told: Told) -> FileAttr {
-    FileAttr {
+    let attr = FileAttr {
         ino: INodeNo(told.ino),
         size: 0,
         blocks: 0,
@@ -446,7 +522,8 @@ fn told_attr(told: Told) -> FileAttr {
         rdev: 0,
         blksize: 4096,
         flags: 0,
-    }
+    };
+    sized(attr, told.size)
 }
 
 pub(super) fn host_type(file_type: FileType) -> fuser::FileType {

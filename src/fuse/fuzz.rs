@@ -113,7 +113,7 @@ impl Client {
             6 => drop(self.shared.access(caller, inode, AccessFlags::from_bits_truncate(size as i32))),
             7 => {
                 let flags = *self.random.pick(&[0, 1, 2, 3, libc::O_APPEND | 1]);
-                self.handles.extend(self.shared.open(caller, inode, flags));
+                self.handles.extend(self.shared.open(caller, inode, flags).map(|(handle, _)| handle));
             }
             8 => self.list(caller, inode, offset),
             9 | 10 => drop(self.shared.read(handle, offset, size)),
@@ -146,7 +146,7 @@ impl Client {
     }
 
     fn list(&mut self, caller: Caller, inode: u64, offset: u64) {
-        let Ok(handle) = self.shared.opendir(caller, inode) else { return };
+        let Ok((handle, _)) = self.shared.opendir(caller, inode) else { return };
         self.handles.push(handle);
         let Ok(entries) = self.shared.readdir(handle, 0) else { return };
         self.names.extend(entries.iter().take(40).map(|entry| entry.name.clone().into_bytes()));

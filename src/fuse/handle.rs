@@ -29,6 +29,8 @@ pub(super) struct Handle {
 
 #[derive(Debug)]
 pub(super) enum State {
+    /// A version of a file, which never changes.
+    Version(Arc<[u8]>),
     /// A generated file: its content when it was last read from the start.
     Content(Mutex<Option<Arc<[u8]>>>),
     /// `kernel/trace`: where in the stream the file's start was when it was first read from there.

@@ -20,6 +20,7 @@ mod options;
 mod point;
 mod session;
 mod stream;
+mod text;
 mod write;
 
 use std::cell::Cell;
@@ -31,9 +32,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use fuser::{
-    AccessFlags, BsdFileFlags, FileAttr, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
-    IoctlFlags, KernelConfig, LockOwner, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
-    ReplyEntry, ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, Version, WriteFlags,
+    AccessFlags, BsdFileFlags, FileAttr, FileHandle, Filesystem, Generation, INodeNo, InitFlags, IoctlFlags,
+    KernelConfig, LockOwner, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry,
+    ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, Version, WriteFlags,
 };
 
 use answer::{Caller, Entry, Shared, host_type};
@@ -63,8 +64,9 @@ struct LabFs {
 }
 
 /// Capabilities of the FUSE connection that are used where the host's kernel has them.
-const WANTED: InitFlags =
-    InitFlags::FUSE_CACHE_SYMLINKS.union(InitFlags::FUSE_PARALLEL_DIROPS).union(InitFlags::FUSE_ATOMIC_O_TRUNC);
+///
+/// Not `FUSE_ATOMIC_O_TRUNC`: it has the host's kernel cut off the pages of a version, which others may have mapped.
+const WANTED: InitFlags = InitFlags::FUSE_CACHE_SYMLINKS.union(InitFlags::FUSE_PARALLEL_DIROPS);
 
 /// The first version of the interface in which names can be dropped without waiting (`FUSE_NOTIFY_PRUNE`).
 const ABI_OF_PRUNE: Version = Version(7, 45);
@@ -248,7 +250,7 @@ impl Filesystem for LabFs {
         let result = caught(|| self.shared.open(caller(req), ino.0, flags.0));
         self.done(Op::Open, ino.0);
         match result {
-            Ok(fh) => reply.opened(FileHandle(fh), FopenFlags::FOPEN_DIRECT_IO),
+            Ok((fh, how)) => reply.opened(FileHandle(fh), how),
             Err(error) => reply.error(host_errno(&error)),
         }
     }
@@ -314,7 +316,7 @@ impl Filesystem for LabFs {
         let result = caught(|| self.shared.opendir(caller(req), ino.0));
         self.done(Op::Open, ino.0);
         match result {
-            Ok(fh) => reply.opened(FileHandle(fh), FopenFlags::empty()),
+            Ok((fh, how)) => reply.opened(FileHandle(fh), how),
             Err(error) => reply.error(host_errno(&error)),
         }
     }

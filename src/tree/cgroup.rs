@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::family::{Family, Up};
 use super::look::Look;
-use super::{Attr, Cacheable, FileType, WriteTarget};
+use super::{Attr, Cacheable, Content, FileType, WriteTarget};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::cgroup::CgroupId;
@@ -55,6 +55,10 @@ impl Family for CgroupEntry {
 
     fn caching(&self) -> Cacheable {
         Cacheable { name: false, attr: false }
+    }
+
+    fn content(&self) -> Content {
+        Content::Live
     }
 
     fn about(&self, look: &Look<'_>) -> About {

@@ -16,7 +16,7 @@ use super::proc::pid::ns::NsLink;
 use super::proc::sys::Rule;
 use super::seen_as::SeenAs;
 use super::structs::family::{Element, Member, NsKindDir};
-use super::{Attr, Cacheable, FileType, Special, WriteTarget, root};
+use super::{Attr, Cacheable, Content, FileType, Special, WriteTarget, root};
 use crate::errno::{Error, Result};
 use crate::kernel::file::{About, OpenFlags};
 use crate::kernel::mount::site::Path;
@@ -44,6 +44,16 @@ pub(super) trait Family {
 
     /// What a cache may keep of it.
     fn caching(&self) -> Cacheable;
+
+    /// How its content changes for those who have it open.
+    fn content(&self) -> Content {
+        Content::Version
+    }
+
+    /// It is a directory that holds the same names for as long as its task is alive, or for ever.
+    fn keeps_names(&self) -> bool {
+        false
+    }
 
     /// What it is about when it is opened now.
     fn about(&self, look: &Look<'_>) -> About;
@@ -247,6 +257,10 @@ impl Family for Foreign {
 
     fn caching(&self) -> Cacheable {
         Cacheable { name: false, attr: false }
+    }
+
+    fn content(&self) -> Content {
+        Content::Unsized
     }
 
     fn about(&self, _: &Look<'_>) -> About {

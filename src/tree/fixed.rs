@@ -8,8 +8,8 @@ use super::proc::sys::{self, Rule};
 use super::proc::{system, sysvipc};
 use super::structs::Collection;
 use super::{
-    Attr, Cacheable, FileType, NetSysctl, ROOT_INO, Special, Sysctl, WriteTarget, cgroup, graph, json, net_conf,
-    outline, root, rows, trace,
+    Attr, Cacheable, Content, FileType, NetSysctl, ROOT_INO, Special, Sysctl, WriteTarget, cgroup, graph, json,
+    net_conf, outline, root, rows, trace,
 };
 use crate::bail;
 use crate::errno::Result;
@@ -30,6 +30,8 @@ pub(super) struct Row {
 pub(super) enum Kind {
     Dir(Dir),
     File(Render),
+    /// Programs keep it open and read it again from the start.
+    Live(Render),
     /// A picture of the whole lab, drawn without the kernel.
     Picture(fn(&Census) -> Vec<u8>),
     Link(fn(&Look<'_>) -> Result<String>),
@@ -72,6 +74,10 @@ const fn file(path: &'static str, render: Render) -> Row {
     Row { path, mode: 0o444, kind: Kind::File(render) }
 }
 
+const fn live(path: &'static str, render: Render) -> Row {
+    Row { path, mode: 0o444, kind: Kind::Live(render) }
+}
+
 const fn picture(path: &'static str, draw: fn(&Census) -> Vec<u8>) -> Row {
     Row { path, mode: 0o444, kind: Kind::Picture(draw) }
 }
@@ -107,24 +113,24 @@ pub(super) static ROWS: &[Row] = &[
     file("proc/cgroups", system::cgroups),
     file("proc/cmdline", system::cmdline),
     file("proc/cpuinfo", system::cpuinfo),
-    file("proc/diskstats", system::diskstats),
+    live("proc/diskstats", system::diskstats),
     file("proc/filesystems", system::filesystems),
-    file("proc/interrupts", system::interrupts),
-    file("proc/loadavg", system::loadavg),
+    live("proc/interrupts", system::interrupts),
+    live("proc/loadavg", system::loadavg),
     file("proc/locks", |_| Ok(Vec::new())),
-    file("proc/meminfo", system::meminfo),
+    live("proc/meminfo", system::meminfo),
     file("proc/partitions", system::partitions),
     dir("proc/pressure", Dir::Plain),
-    file("proc/pressure/cpu", system::pressure),
-    file("proc/pressure/io", system::pressure),
-    file("proc/pressure/memory", system::pressure),
+    live("proc/pressure/cpu", system::pressure),
+    live("proc/pressure/io", system::pressure),
+    live("proc/pressure/memory", system::pressure),
     Row { path: "proc/slabinfo", mode: 0o400, kind: Kind::File(system::slabinfo) },
-    file("proc/softirqs", system::softirqs),
-    file("proc/stat", system::stat),
+    live("proc/softirqs", system::softirqs),
+    live("proc/stat", system::stat),
     file("proc/swaps", system::swaps),
-    file("proc/uptime", system::uptime),
+    live("proc/uptime", system::uptime),
     file("proc/version", sys::linux_version),
-    file("proc/vmstat", system::vmstat),
+    live("proc/vmstat", system::vmstat),
     dir("proc/sys", Dir::Plain),
     dir("proc/sys/dev", Dir::Plain),
     dir("proc/sys/kernel", Dir::Plain),
@@ -204,6 +210,7 @@ fn place(row: u16) -> Place {
         Kind::Dir(Dir::Top(top)) => Place::Top(top),
         Kind::Dir(_)
         | Kind::File(_)
+        | Kind::Live(_)
         | Kind::Picture(_)
         | Kind::Link(_)
         | Kind::Sysctl { .. }
@@ -220,6 +227,7 @@ pub(super) fn drawn_by(place: Place) -> Option<fn(&Census) -> Vec<u8>> {
         Kind::Picture(draw) => Some(draw),
         Kind::Dir(_)
         | Kind::File(_)
+        | Kind::Live(_)
         | Kind::Link(_)
         | Kind::Sysctl { .. }
         | Kind::Ipc(_)
@@ -235,7 +243,9 @@ impl Row {
         match self.kind {
             Kind::Link(_) | Kind::Ipc(_) | Kind::Dir(Dir::Top(Top::Mqueue)) => true,
             Kind::Sysctl { write, .. } => matches!(write, Some(Sysctl::PidMax | Sysctl::Net(_))),
-            Kind::Dir(_) | Kind::File(_) | Kind::Picture(_) | Kind::SysvIpc(_) | Kind::Special(..) => false,
+            Kind::Dir(_) | Kind::File(_) | Kind::Live(_) | Kind::Picture(_) | Kind::SysvIpc(_) | Kind::Special(..) => {
+                false
+            }
         }
     }
 
@@ -243,6 +253,7 @@ impl Row {
         match self.kind {
             Kind::Dir(_) => FileType::Directory,
             Kind::File(_)
+            | Kind::Live(_)
             | Kind::Picture(_)
             | Kind::Sysctl { .. }
             | Kind::Ipc(_)
@@ -307,6 +318,20 @@ impl Family for FixedFile {
         Cacheable { name: true, attr: !self.row.depends_on_reader() && self.special() != Some(Special::Trace) }
     }
 
+    fn content(&self) -> Content {
+        match self.row.kind {
+            Kind::Picture(_) | Kind::Special(..) => Content::Unsized,
+            Kind::Live(_) => Content::Live,
+            Kind::Dir(_) | Kind::File(_) | Kind::Link(_) | Kind::Sysctl { .. } | Kind::Ipc(_) | Kind::SysvIpc(_) => {
+                Content::Version
+            }
+        }
+    }
+
+    fn keeps_names(&self) -> bool {
+        matches!(self.row.kind, Kind::Dir(Dir::Plain | Dir::MaxNamespaces))
+    }
+
     fn about(&self, look: &Look<'_>) -> About {
         let k = look.k;
         let own = |slot| k.task_ns(look.reader, slot).map_or(About::Itself, About::Table);
@@ -321,6 +346,7 @@ impl Family for FixedFile {
             Kind::Sysctl { .. }
             | Kind::Dir(_)
             | Kind::File(_)
+            | Kind::Live(_)
             | Kind::Picture(_)
             | Kind::Link(_)
             | Kind::Special(..) => About::Itself,
@@ -331,9 +357,13 @@ impl Family for FixedFile {
         match self.row.kind {
             Kind::Sysctl { write, .. } => write.map(WriteTarget::Sysctl),
             Kind::Ipc(sysctl) => Some(WriteTarget::Sysctl(Sysctl::Ipc(sysctl))),
-            Kind::Dir(_) | Kind::File(_) | Kind::Picture(_) | Kind::Link(_) | Kind::SysvIpc(_) | Kind::Special(..) => {
-                None
-            }
+            Kind::Dir(_)
+            | Kind::File(_)
+            | Kind::Live(_)
+            | Kind::Picture(_)
+            | Kind::Link(_)
+            | Kind::SysvIpc(_)
+            | Kind::Special(..) => None,
         }
     }
 
@@ -398,9 +428,11 @@ impl Family for FixedFile {
 
     fn read(&self, look: &Look<'_>) -> Result<Vec<u8>> {
         match self.row.kind {
-            Kind::File(render) | Kind::SysvIpc(render) | Kind::Special(_, render) | Kind::Sysctl { render, .. } => {
-                render(look)
-            }
+            Kind::File(render)
+            | Kind::Live(render)
+            | Kind::SysvIpc(render)
+            | Kind::Special(_, render)
+            | Kind::Sysctl { render, .. } => render(look),
             Kind::Picture(draw) => Ok(draw(&Census::take(look.k))),
             Kind::Ipc(sysctl) => sys::ipc(look, sysctl),
             Kind::Dir(_) | Kind::Link(_) => bail!(EINVAL, "this file cannot be read"),
@@ -421,6 +453,7 @@ impl Family for FixedFile {
             Kind::Special(special, _) => Some(special),
             Kind::Dir(_)
             | Kind::File(_)
+            | Kind::Live(_)
             | Kind::Picture(_)
             | Kind::Link(_)
             | Kind::Sysctl { .. }

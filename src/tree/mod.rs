@@ -152,6 +152,18 @@ pub struct Cacheable {
     pub attr: bool,
 }
 
+/// What a program that keeps a file open sees of later changes, and what `stat` says of the length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// An open shows the text there is then. Who keeps it open keeps that text, of that length.
+    Version,
+    /// Each read from the start shows the text there is then: programs keep such files open and read them again. The
+    /// length is that of the text at the last lookup.
+    Live,
+    /// As [`Content::Live`], but the length is 0: nobody draws a picture to say how long it is, or makes a call.
+    Unsized,
+}
+
 /// The file called `name` in a directory. Asks no rights: [`resolve`] does.
 ///
 /// # Errors
@@ -269,6 +281,16 @@ pub fn cacheable(node: Node) -> Cacheable {
         return Cacheable { name: false, attr: false };
     }
     ask(node.place, |file| file.caching())
+}
+
+/// How the content of a file changes for those who have it open.
+pub fn content(node: Node) -> Content {
+    ask(node.place, |file| file.content())
+}
+
+/// Whether a directory holds the same names for as long as its task is alive, or for ever.
+pub fn keeps_names(node: Node) -> bool {
+    !matches!(node.view, View::Mount { .. }) && ask(node.place, |file| file.keeps_names())
 }
 
 /// The text of a link as the mount shows it: following it never leaves the lab. Link text of a task's root, working

@@ -14,7 +14,7 @@ use crate::tree::look::Look;
 use crate::tree::open::{Access, check_mode};
 use crate::tree::proc::pid::link::Target;
 use crate::tree::proc::sys::Rule;
-use crate::tree::{Attr, Cacheable, FileType, WriteTarget};
+use crate::tree::{Attr, Cacheable, Content, FileType, WriteTarget};
 
 pub(in crate::tree) struct TaskFile {
     pub dir: TaskDir,
@@ -75,6 +75,14 @@ impl Family for TaskFile {
         }
         // The links into the task's file tree lead elsewhere when that changes.
         Cacheable { name: true, attr: self.entry().file_type() != FileType::Symlink }
+    }
+
+    fn content(&self) -> Content {
+        self.entry().content
+    }
+
+    fn keeps_names(&self) -> bool {
+        matches!(self.entry().kind, Kind::Dir(Dir::Ns))
     }
 
     fn about(&self, look: &Look<'_>) -> About {
