@@ -5,7 +5,7 @@ use crate::errno::Result;
 use crate::kernel::file::{Bound, OpenFlags};
 use crate::kernel::node::{ITSELF, Node, Place, TaskDir};
 use crate::kernel::{Kernel, TaskId};
-use crate::tree::{self, Attr, Cacheable, Content, DirEntry, FileType, Rendering, Viewer};
+use crate::tree::{self, Attr, Cacheable, Content, DirEntry, FileType, Polled, Rendering, Viewer};
 use crate::{bail, err};
 
 /// A file of `ctl/`.
@@ -279,6 +279,17 @@ pub fn take(k: &Kernel, viewer: Viewer, file: &Bound) -> Result<Rendering> {
         None => Rendering::take(k, viewer, file),
         Some(_) if file.node.task().is_some_and(|task| !k.tasks.contains(task)) => bail!(ESRCH, "the task is gone"),
         Some(control) => control.read(k).map(Rendering::Text),
+    }
+}
+
+/// What poll(2) says of an open file.
+///
+/// # Errors
+/// As [`read`].
+pub fn polled(k: &Kernel, viewer: Viewer, file: &Bound) -> Result<Polled> {
+    match Control::of(file.node.place) {
+        None => tree::polled(k, viewer, file),
+        Some(_) => Ok(Polled::Ready),
     }
 }
 

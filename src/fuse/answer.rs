@@ -12,6 +12,7 @@ use super::handle::{Answer, Handle, Handles, Results, State, lock, slice};
 use super::inode::{Identity, Inodes, Name, Told};
 use super::ioctl;
 use super::notify::Notices;
+use super::poll::{Pollers, Seen, polled};
 use super::stream::Stream;
 use super::text;
 use crate::errno::Result;
@@ -40,6 +41,7 @@ pub(super) struct Shared {
     pub(super) notices: Notices,
     pub(super) handles: Handles,
     pub(super) results: Results,
+    pub(super) pollers: Pollers,
     /// The text of `kernel/trace`.
     trace: Mutex<Stream>,
     /// Counts the lookups of links that have faults.
@@ -80,6 +82,7 @@ impl Shared {
             notices,
             handles: Handles::default(),
             results: Results::default(),
+            pollers: Pollers::default(),
             trace: Mutex::default(),
             salts: AtomicU64::default(),
             owner,
@@ -269,6 +272,9 @@ impl Shared {
         let Identity { node, version } = self.identity(ino)?;
         self.lab.faults.check(Op::Open, || self.inodes.full_path(ino))?;
         let (file, opened) = self.bind(caller, node, open_flags(flags))?;
+        if flags & libc::O_DIRECT != 0 && node.path().is_none() {
+            bail!(EINVAL, "no file of this kind is read past the cache");
+        }
         let answer = || Mutex::new(Answer::new(0, self.results.get(node.place)));
         let state = match (Control::of(node.place), tree::special(node)) {
             (Some(Control::Verb(..)), _) => State::Control(answer()),
@@ -281,11 +287,14 @@ impl Shared {
                 text.map_or_else(|| State::Content(Mutex::default()), State::Version)
             }
         };
+        let now = self.lab.read(|k| lab::polled(k, viewer(k, node)?, &file))?;
+        let seen = now.map_or_else(|_| Seen::default(), Seen::at_open);
         let how = match state {
             State::Version(_) => FopenFlags::FOPEN_KEEP_CACHE,
+            _ if tree::is_unseekable(node) => FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_NONSEEKABLE,
             _ => FopenFlags::FOPEN_DIRECT_IO,
         };
-        Ok((self.handles.insert(Handle { ino, file, opened, appends: flags & libc::O_APPEND != 0, state }), how))
+        Ok((self.handles.insert(Handle { ino, file, opened, appends: flags & libc::O_APPEND != 0, state, seen }), how))
     }
 
     /// The text of the version of a file that is opened; `None` if it is read as it is then.
@@ -322,7 +331,7 @@ impl Shared {
             FopenFlags::empty()
         };
         let state = State::Listing(Mutex::default());
-        Ok((self.handles.insert(Handle { ino, file, opened, appends: false, state }), how))
+        Ok((self.handles.insert(Handle { ino, file, opened, appends: false, state, seen: Seen::default() }), how))
     }
 
     /// A read from the start takes a new picture of the file; the reads that follow get the rest of the same one.
@@ -349,7 +358,14 @@ impl Shared {
                 Ok(slice(&lab::read(k, viewer(k, node)?, &handle.file)?, offset, size).to_vec())
             })?,
             State::Content(content) => {
-                let take = |k: &Kernel, viewer| lab::take(k, viewer, &handle.file);
+                let take = |k: &Kernel, viewer| {
+                    if offset == 0
+                        && let Ok(now) = polled(k, &handle)
+                    {
+                        handle.seen.read(now);
+                    }
+                    lab::take(k, viewer, &handle.file)
+                };
                 let picture = self.picture(content, offset, take, Rendering::into_text, &handle)?;
                 Ok(slice(&picture, offset, size).to_vec())
             }

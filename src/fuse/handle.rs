@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use dashmap::DashMap;
 
+use super::poll::Seen;
 use crate::kernel::TaskId;
 use crate::kernel::file::Bound;
 use crate::kernel::node::Place;
@@ -25,6 +26,8 @@ pub(super) struct Handle {
     /// Opened with O_APPEND: each write is at position 0, where such a file ends for Linux.
     pub(super) appends: bool,
     pub(super) state: State,
+    /// What poll(2) compares with.
+    pub(super) seen: Seen,
 }
 
 #[derive(Debug)]

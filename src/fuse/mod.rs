@@ -18,6 +18,7 @@ mod mountinfo;
 mod notify;
 mod options;
 mod point;
+mod poll;
 mod session;
 mod stream;
 mod text;
@@ -33,8 +34,9 @@ use std::time::SystemTime;
 
 use fuser::{
     AccessFlags, BsdFileFlags, FileAttr, FileHandle, Filesystem, Generation, INodeNo, InitFlags, IoctlFlags,
-    KernelConfig, LockOwner, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry,
-    ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, Version, WriteFlags,
+    KernelConfig, LockOwner, PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr,
+    Request, TimeOrNow, Version, WriteFlags,
 };
 
 use answer::{Caller, Entry, Shared, host_type};
@@ -47,7 +49,7 @@ use crate::errno::{Errno, Error, Result};
 use crate::host::fault::Op;
 use crate::kernel::node::Place;
 use crate::lab;
-use crate::tree::{DirEntry, FileType};
+use crate::tree::{self, DirEntry, FileType};
 
 pub use error::MountError;
 pub use labs::{Found, Health, Reach, is_alone_in_mount_namespace, labs};
@@ -143,6 +145,11 @@ impl LabFs {
         self.shared.notices.after(move || answer(result));
     }
 
+    /// Whether nothing but its content can be changed, not even its times (`S_IMMUTABLE`).
+    fn is_immutable(&self, ino: INodeNo) -> bool {
+        self.shared.identity(ino.0).is_ok_and(|identity| tree::is_immutable(identity.node))
+    }
+
     /// Why a name in a directory of the tree cannot change; `otherwise` where the file system would be writable.
     fn refusal(&self, dir: INodeNo, otherwise: fuser::Errno) -> fuser::Errno {
         match self.shared.identity(dir.0).and_then(|identity| lab::may_change(identity.node)) {
@@ -224,7 +231,8 @@ impl Filesystem for LabFs {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        if mode.or(uid).or(gid).is_some() || !self.shared.may_write(caller(req)) {
+        let is_fixed = mode.or(uid).or(gid).is_some() || self.is_immutable(ino);
+        if is_fixed || !self.shared.may_write(caller(req)) {
             return reply.error(fuser::Errno::EPERM);
         }
         self.getattr(req, ino, fh, reply);
@@ -309,6 +317,7 @@ impl Filesystem for LabFs {
     ) {
         self.finish_batch(fh.0);
         self.shared.handles.remove(fh.0);
+        self.shared.pollers.forget(fh.0);
         reply.ok();
     }
 
@@ -357,6 +366,57 @@ impl Filesystem for LabFs {
             Ok(ioctl::Answer::Output(value)) => reply.ioctl(0, &value.to_ne_bytes()),
             Err(error) => reply.error(host_errno(&error)),
         }
+    }
+
+    fn poll(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        waiter: PollNotifier,
+        _events: PollEvents,
+        flags: PollFlags,
+        reply: ReplyPoll,
+    ) {
+        let waiter = flags.contains(PollFlags::FUSE_POLL_SCHEDULE_NOTIFY).then_some(waiter);
+        match caught(|| self.shared.poll(fh.0, waiter)) {
+            Ok(ready) => reply.poll(ready),
+            Err(error) => reply.error(host_errno(&error)),
+        }
+    }
+
+    // There is nothing to write to a disk, and there are no attributes of users' own, as in procfs.
+
+    fn fsync(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        match self.shared.identity(ino.0) {
+            Ok(identity) if identity.node.path().is_some() => reply.ok(),
+            _ => reply.error(fuser::Errno::EINVAL),
+        }
+    }
+
+    fn fsyncdir(&self, req: &Request, ino: INodeNo, fh: FileHandle, datasync: bool, reply: ReplyEmpty) {
+        self.fsync(req, ino, fh, datasync, reply);
+    }
+
+    fn listxattr(&self, _req: &Request, _ino: INodeNo, size: u32, reply: ReplyXattr) {
+        if size == 0 { reply.size(0) } else { reply.data(&[]) }
+    }
+
+    fn setxattr(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _name: &OsStr,
+        _value: &[u8],
+        _flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        reply.error(if self.is_immutable(ino) { fuser::Errno::EPERM } else { fuser::Errno::EOPNOTSUPP });
+    }
+
+    fn removexattr(&self, _req: &Request, ino: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
+        reply.error(if self.is_immutable(ino) { fuser::Errno::EPERM } else { fuser::Errno::EOPNOTSUPP });
     }
 
     // Only cgroups can be made and removed from outside. The errors are those procfs gives.

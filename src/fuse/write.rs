@@ -226,7 +226,7 @@ impl Calls<'_> {
     /// Makes a call; the lab itself forgets what it made stale, and the host's kernel has to.
     fn change<T>(&self, call: impl FnOnce(&Lab) -> (T, Vec<Change>)) -> T {
         let Shared { lab, inodes, notices, init, results, .. } = self.shared;
-        notices.change(|| {
+        let done = notices.change(|| {
             let (result, changes) = call(lab);
             for change in &changes {
                 if let Change::Gone(task) = change {
@@ -235,7 +235,9 @@ impl Calls<'_> {
                 }
             }
             (result, inodes.stale(&changes, *init))
-        })
+        });
+        self.shared.wake_pollers();
+        done
     }
 
     /// Executes the whole lines of what was written so far. A last line without its end is one too, unless the writer

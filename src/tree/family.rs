@@ -16,7 +16,7 @@ use super::proc::pid::ns::NsLink;
 use super::proc::sys::Rule;
 use super::seen_as::SeenAs;
 use super::structs::family::{Element, Member, NsKindDir};
-use super::{Attr, Cacheable, Content, FileType, Special, WriteTarget, root};
+use super::{Attr, Cacheable, Content, FileType, Polled, Special, WriteTarget, root};
 use crate::errno::{Error, Result};
 use crate::kernel::file::{About, OpenFlags};
 use crate::kernel::mount::site::Path;
@@ -99,6 +99,11 @@ pub(super) trait Family {
         bail!(EINVAL, "this file cannot be read")
     }
 
+    /// What poll(2) says of it.
+    fn polled(&self, _look: &Look<'_>) -> Polled {
+        Polled::Ready
+    }
+
     /// Where it leads; `None`: no link.
     ///
     /// # Errors
@@ -145,6 +150,11 @@ pub(super) trait Family {
 
     /// That nobody writes to it is asked before what its mount allows.
     fn is_immutable(&self) -> bool {
+        false
+    }
+
+    /// It has no position: seeks are ESPIPE.
+    fn is_unseekable(&self) -> bool {
         false
     }
 

@@ -8,7 +8,7 @@ use super::proc::sys::{self, Rule};
 use super::proc::{system, sysvipc};
 use super::structs::Collection;
 use super::{
-    Attr, Cacheable, Content, FileType, NetSysctl, ROOT_INO, Special, Sysctl, WriteTarget, cgroup, graph, json,
+    Attr, Cacheable, Content, FileType, NetSysctl, Polled, ROOT_INO, Special, Sysctl, WriteTarget, cgroup, graph, json,
     net_conf, outline, root, rows, trace,
 };
 use crate::bail;
@@ -16,7 +16,7 @@ use crate::errno::Result;
 use crate::kernel::file::About;
 use crate::kernel::node::{ITSELF, Node, Place, TaskDir, Top, View};
 use crate::kernel::ns::ipc::IpcSysctl;
-use crate::kernel::ns::{NS_TABLE, NsOps, Slot};
+use crate::kernel::ns::{NS_TABLE, NsOps, Slot, UtsName};
 use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::{Kernel, TaskId};
 
@@ -460,6 +460,23 @@ impl Family for FixedFile {
             | Kind::Ipc(_)
             | Kind::SysvIpc(_) => None,
         }
+    }
+
+    fn polled(&self, look: &Look<'_>) -> Polled {
+        let name = match self.row.kind {
+            Kind::Sysctl { write: Some(Sysctl::Hostname), .. } => UtsName::Node,
+            Kind::Sysctl { write: Some(Sysctl::Domainname), .. } => UtsName::Domain,
+            Kind::Sysctl { .. }
+            | Kind::Dir(_)
+            | Kind::File(_)
+            | Kind::Live(_)
+            | Kind::Picture(_)
+            | Kind::Link(_)
+            | Kind::Ipc(_)
+            | Kind::SysvIpc(_)
+            | Kind::Special(..) => return Polled::Ready,
+        };
+        Polled::Sysctl(look.k.uts_events.of(name))
     }
 
     fn rule(&self, look: &Look<'_>) -> Option<Rule> {

@@ -50,7 +50,7 @@ use proc::pid;
 pub use open::{
     DirUse, bind, check_writable, may_access_dir, may_open, may_write_as, may_write_sysctl, open, write_target,
 };
-pub use read::{read, read_file, read_open};
+pub use read::{polled, read, read_file, read_open};
 pub use resolve::{Last, resolve, resolve_file, resolve_parent};
 pub use root::{getcwd, site};
 pub use trace::lines_after as trace_after;
@@ -162,6 +162,20 @@ pub enum Content {
     Live,
     /// As [`Content::Live`], but the length is 0: nobody draws a picture to say how long it is, or makes a call.
     Unsized,
+}
+
+/// What poll(2) says of an open file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Polled {
+    /// It can be read and written, always.
+    Ready,
+    /// It can be read; POLLERR and POLLPRI once this is another number than at the last poll (`mounts_poll`).
+    Mounts(u64),
+    /// It can be read and written; the same, and then only read (`proc_sys_poll`).
+    Sysctl(u64),
+    /// It can be read and written; POLLERR and POLLPRI while this is another number than at the last read
+    /// (`kernfs_generic_poll`).
+    Cgroup(u64),
 }
 
 /// The file called `name` in a directory. Asks no rights: [`resolve`] does.
@@ -286,6 +300,16 @@ pub fn cacheable(node: Node) -> Cacheable {
 /// How the content of a file changes for those who have it open.
 pub fn content(node: Node) -> Content {
     ask(node.place, |file| file.content())
+}
+
+/// Whether nothing of a file can be changed but its content, not even its times (`S_IMMUTABLE`).
+pub fn is_immutable(node: Node) -> bool {
+    ask(node.place, |file| file.is_immutable())
+}
+
+/// Whether an open file has no position: seeks are ESPIPE.
+pub fn is_unseekable(node: Node) -> bool {
+    ask(node.place, |file| file.is_unseekable())
 }
 
 /// Whether a directory holds the same names for as long as its task is alive, or for ever.

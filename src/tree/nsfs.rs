@@ -56,6 +56,10 @@ impl Family for NsFile {
         check_mode(look.k, look.k.cred_of(look.reader).rights(), attr, access)
     }
 
+    fn is_unseekable(&self) -> bool {
+        true
+    }
+
     fn is_immutable(&self) -> bool {
         true
     }

@@ -3,7 +3,7 @@
 use super::family::ask;
 use super::look::Look;
 use super::proc::pid;
-use super::{FileType, Viewer, bind, file_type, is_alive, is_task_gone, mqueue};
+use super::{FileType, Polled, Viewer, bind, file_type, is_alive, is_task_gone, mqueue};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::file::{About, Bound, FileKind, OpenFlags};
@@ -34,6 +34,20 @@ pub fn read_open(k: &Kernel, reader: Viewer, bound: &Bound) -> Result<Vec<u8>> {
             Ok(pid::render_mounts(&look, ns, root, format))
         }
         About::Itself | About::Ns(_) | About::Table(_) | About::SysvIpc { .. } => content(&look, bound.node),
+    }
+}
+
+/// What poll(2) says of a file that is open.
+///
+/// # Errors
+/// As [`read_open`].
+pub fn polled(k: &Kernel, reader: Viewer, bound: &Bound) -> Result<Polled> {
+    let look = Look::opened(k, reader, bound)?;
+    match bound.about {
+        About::Mounts { ns, .. } => Ok(Polled::Mounts(k.vfs.trees[k.tree_of(ns)].event)),
+        About::Itself | About::Ns(_) | About::Table(_) | About::SysvIpc { .. } => {
+            Ok(ask(bound.node.place, |file| file.polled(&look)))
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod command;
 mod consistency;
+mod content;
 mod death;
 mod door;
 mod held;

@@ -29,7 +29,7 @@ pub use net::NetNamespace;
 pub use pid::PidNamespace;
 pub use time::TimeNamespace;
 pub use user::UserNamespace;
-pub use uts::UtsNamespace;
+pub use uts::{UtsEvents, UtsName, UtsNamespace};
 
 /// The kinds, in the order in which one call creates and joins them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -81,6 +81,11 @@ impl Family for TaskFile {
         self.entry().content
     }
 
+    fn is_immutable(&self) -> bool {
+        // `proc_pid_instantiate`
+        self.row == ITSELF
+    }
+
     fn keeps_names(&self) -> bool {
         matches!(self.entry().kind, Kind::Dir(Dir::Ns))
     }
