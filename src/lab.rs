@@ -207,7 +207,7 @@ pub fn attr(k: &Kernel, viewer: Viewer, node: Node) -> Result<Attr> {
     let owned_as = tree::attr(k, viewer, owned_as)?;
     let nlink = if matches!(file, Control::Task(_)) { 2 } else { 1 };
     let ino = tree::ino(k, node.place);
-    Ok(Attr { file_type: file.file_type(), mode: file.mode(), nlink, ino, ..owned_as })
+    Ok(Attr { file_type: file.file_type(), mode: file.mode(), nlink, ino, size: 0, ..owned_as })
 }
 
 /// Whether `viewer` may open `node` this way. Control files are for everybody whom the host lets in.

@@ -158,8 +158,9 @@ impl Shared {
             Name::Linked => true,
             Name::Viewed | Name::Passing => false,
         } && self.inodes.keeps_names();
-        let size = text.as_ref().map_or_else(|| self.end(k, node), |text| text.len() as u64);
-        let attr = sized(host_attr(k, viewer, &attr), size);
+        let attr = host_attr(k, viewer, &attr);
+        let size = text.as_ref().map_or_else(|| attr.size.max(self.end(k, node)), |text| text.len() as u64);
+        let attr = sized(attr, size);
         let identity = Identity { node, version };
         let (nodeid, generation) = self.inodes.insert(identity, told(file_type, &attr), text, name);
         Ok(Entry {
@@ -188,8 +189,12 @@ impl Shared {
                 }
                 (Ok(attr), old) => {
                     let file_type = attr.file_type;
-                    let size = old.map_or(0, |told| told.size).max(self.end(k, node));
-                    let attr = sized(host_attr(k, viewer, &attr), size);
+                    let attr = host_attr(k, viewer, &attr);
+                    let attr = match old {
+                        // A version never changes.
+                        Some(told) if file_type == FileType::File => sized(attr, told.size.max(self.end(k, node))),
+                        _ => attr,
+                    };
                     self.inodes.tell(ino, told(file_type, &attr));
                     attr
                 }
@@ -508,7 +513,7 @@ fn host_attr(k: &Kernel, viewer: Viewer, attr: &Attr) -> FileAttr {
     let user_ns = &k.namespaces[k.cred_of(viewer.0).user_ns.id()];
     let uid = user_ns.from_kuid(attr.uid).unwrap_or(OVERFLOW_ID);
     let gid = user_ns.from_kgid(attr.gid).unwrap_or(OVERFLOW_ID);
-    let told = Told { file_type: attr.file_type, mode: attr.mode, uid, gid, ino: attr.ino, size: 0 };
+    let told = Told { file_type: attr.file_type, mode: attr.mode, uid, gid, ino: attr.ino, size: attr.size };
     FileAttr { nlink: attr.nlink, ..told_attr(told) }
 }
 

@@ -200,8 +200,8 @@ pub(super) enum Link {
     Relative(Vec<u8>),
     /// A file in the file tree of a task.
     Tree(TaskId, Path),
-    /// A program, by its name below the root directory of a task; no such file is simulated.
-    Program(TaskId, Vec<u8>),
+    /// A program, by its name below the root directory of its task; no such file is simulated.
+    Program(Vec<u8>),
     Ns(NsId),
     /// An open file of a task, by its number there.
     File {

@@ -5,7 +5,7 @@ use super::family::{Family, Link};
 use super::look::Look;
 use super::mqueue;
 use super::proc::sys::{self, Rule};
-use super::proc::{system, sysvipc};
+use super::proc::{machine, system, sysvipc};
 use super::structs::Collection;
 use super::{
     Attr, Cacheable, Content, FileType, NetSysctl, Polled, ROOT_INO, Special, Sysctl, WriteTarget, cgroup, graph, json,
@@ -110,20 +110,24 @@ pub(super) static ROWS: &[Row] = &[
     link("proc/thread-self", system::thread_self_link),
     link("proc/net", |_| Ok("self/net".to_owned())),
     link("proc/mounts", |_| Ok("self/mounts".to_owned())),
+    file("proc/buddyinfo", machine::buddyinfo),
     file("proc/cgroups", system::cgroups),
     file("proc/cmdline", system::cmdline),
     file("proc/cpuinfo", system::cpuinfo),
+    file("proc/devices", machine::devices),
     live("proc/diskstats", system::diskstats),
     file("proc/filesystems", system::filesystems),
     live("proc/interrupts", system::interrupts),
     live("proc/loadavg", system::loadavg),
     file("proc/locks", |_| Ok(Vec::new())),
     live("proc/meminfo", system::meminfo),
+    file("proc/misc", machine::misc),
     file("proc/partitions", system::partitions),
     dir("proc/pressure", Dir::Plain),
     live("proc/pressure/cpu", system::pressure),
     live("proc/pressure/io", system::pressure),
     live("proc/pressure/memory", system::pressure),
+    live("proc/schedstat", machine::schedstat),
     Row { path: "proc/slabinfo", mode: 0o400, kind: Kind::File(system::slabinfo) },
     live("proc/softirqs", system::softirqs),
     live("proc/stat", system::stat),
@@ -131,6 +135,7 @@ pub(super) static ROWS: &[Row] = &[
     live("proc/uptime", system::uptime),
     file("proc/version", sys::linux_version),
     live("proc/vmstat", system::vmstat),
+    file("proc/zoneinfo", machine::zoneinfo),
     dir("proc/sys", Dir::Plain),
     dir("proc/sys/dev", Dir::Plain),
     dir("proc/sys/kernel", Dir::Plain),
@@ -145,6 +150,10 @@ pub(super) static ROWS: &[Row] = &[
     sysctl("proc/sys/kernel/overflowgid", 0o644, sys::overflow_id),
     sysctl("proc/sys/kernel/overflowuid", 0o644, sys::overflow_id),
     writable("proc/sys/kernel/pid_max", 0o644, sys::pid_max, Sysctl::PidMax),
+    dir("proc/sys/kernel/pty", Dir::Plain),
+    sysctl("proc/sys/kernel/pty/max", 0o644, machine::pty_max),
+    sysctl("proc/sys/kernel/pty/nr", 0o444, machine::pty_nr),
+    sysctl("proc/sys/kernel/pty/reserve", 0o644, machine::pty_reserve),
     dir("proc/sys/kernel/random", Dir::Plain),
     sysctl("proc/sys/kernel/random/boot_id", 0o444, sys::boot_id),
     sysctl("proc/sys/kernel/random/entropy_avail", 0o444, sys::entropy),
@@ -171,8 +180,11 @@ pub(super) static ROWS: &[Row] = &[
     ipc("proc/sys/kernel/shmmax", 0o644, IpcSysctl::Shmmax),
     ipc("proc/sys/kernel/shmmni", 0o644, IpcSysctl::Shmmni),
     dir("proc/sys/fs", Dir::Plain),
+    sysctl("proc/sys/fs/dentry-state", 0o444, machine::dentry_state),
     sysctl("proc/sys/fs/file-max", 0o644, sys::file_max),
     sysctl("proc/sys/fs/file-nr", 0o444, sys::file_nr),
+    sysctl("proc/sys/fs/inode-nr", 0o444, machine::inode_nr),
+    sysctl("proc/sys/fs/inode-state", 0o444, machine::inode_state),
     writable("proc/sys/fs/mount-max", 0o644, sys::mount_max, Sysctl::MountMax),
     dir("proc/sys/fs/mqueue", Dir::Plain),
     ipc("proc/sys/fs/mqueue/msg_default", 0o644, IpcSysctl::MqMsgDefault),
@@ -311,7 +323,14 @@ impl Family for FixedFile {
             Kind::Dir(Dir::Top(Top::Mqueue)) => mqueue::root_owner(look),
             _ => sys::rule(look, self.row).owner(look.k),
         };
-        Ok(Attr { mode: sys::mode(look.k, self.row, look.bound), nlink: self.row.nlink(), uid, gid, ..plain })
+        Ok(Attr {
+            mode: sys::mode(look.k, self.row, look.bound),
+            nlink: self.row.nlink(),
+            uid,
+            gid,
+            size: self.size(),
+            ..plain
+        })
     }
 
     fn caching(&self) -> Cacheable {
@@ -485,6 +504,15 @@ impl Family for FixedFile {
 }
 
 impl FixedFile {
+    /// Of a link the length of its text, where that is the same for all (`proc_symlink`).
+    fn size(&self) -> u64 {
+        match self.row.path {
+            "proc/mounts" => "self/mounts".len() as u64,
+            "proc/net" => "self/net".len() as u64,
+            _ => 0,
+        }
+    }
+
     fn is_lab_top(&self) -> bool {
         matches!(self.row.kind, Kind::Dir(Dir::Top(Top::Lab)))
     }

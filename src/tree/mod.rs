@@ -87,6 +87,9 @@ pub struct Attr {
     pub nlink: u32,
     /// The inode number, see [`ino`].
     pub ino: u64,
+    /// Of links their length where Linux says it, of a directory of descriptors how many there are, of all others 0: the
+    /// length of content is that of what is read.
+    pub size: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -269,7 +272,7 @@ fn attr_of(look: &Look<'_>, node: Node) -> Result<Attr> {
     let file_type = if exists { file_type(k, node.place) } else { None };
     let Some(file_type) = file_type else { bail!(ENOENT, "this file is gone") };
     let (uid, gid, ino) = (GLOBAL_ROOT_UID, GLOBAL_ROOT_GID, ino(k, node.place));
-    let plain = Attr { file_type, mode: 0o444, uid, gid, nlink: 1, ino };
+    let plain = Attr { file_type, mode: 0o444, uid, gid, nlink: 1, ino, size: 0 };
     ask(node.place, |file| file.attr(look, plain))
 }
 
