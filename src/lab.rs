@@ -5,7 +5,7 @@ use crate::errno::Result;
 use crate::kernel::file::{Bound, OpenFlags};
 use crate::kernel::node::{ITSELF, Node, Place, TaskDir};
 use crate::kernel::{Kernel, TaskId};
-use crate::tree::{self, Attr, Cacheable, Content, DirEntry, FileType, Polled, Rendering, Viewer};
+use crate::tree::{self, Attr, Cacheable, Content, DirEntry, FileType, Polled, Rendering, Style, Viewer};
 use crate::{bail, err};
 
 /// A file of `ctl/`.
@@ -297,9 +297,9 @@ pub fn polled(k: &Kernel, viewer: Viewer, file: &Bound) -> Result<Polled> {
 ///
 /// # Errors
 /// Those of [`tree::readlink`].
-pub fn readlink(k: &Kernel, viewer: Viewer, node: Node) -> Result<Vec<u8>> {
+pub fn readlink(k: &Kernel, viewer: Viewer, node: Node, style: Style) -> Result<Vec<u8>> {
     match Control::of(node.place) {
-        None => tree::readlink(k, viewer, node),
+        None => tree::readlink(k, viewer, node, style),
         Some(Control::Own) => Ok(k.task_nr(viewer.0).to_string().into_bytes()),
         Some(_) => bail!(EINVAL, "this is no symbolic link"),
     }
@@ -371,7 +371,7 @@ mod tests {
     fn self_leads_to_the_directory_of_the_viewer() {
         let (k, viewer) = lab();
         let own = find(&k, viewer, "ctl/self").unwrap();
-        assert_eq!(readlink(&k, viewer, own).unwrap(), b"1");
+        assert_eq!(readlink(&k, viewer, own, Style::Mount).unwrap(), b"1");
         assert!(is_viewed(find(&k, viewer, "ctl").unwrap(), b"self") && is_viewed(tree::ROOT, b"proc"));
     }
 

@@ -13,7 +13,7 @@ use nslab::kernel::node::{Node, Place, View};
 use nslab::kernel::{Kernel, TaskId};
 use nslab::lab;
 use nslab::script::Session;
-use nslab::tree::{self, Attr, FileType, ROOT, Viewer};
+use nslab::tree::{self, Attr, FileType, ROOT, Style, Viewer};
 
 /// A lab with what makes a difference to readers: threads, zombies, a dead leader, nested pid and user namespaces,
 /// ids without a mapping, all kinds of descriptors.
@@ -132,7 +132,7 @@ impl Walk<'_> {
     }
 
     fn link(&self, path: &str, dir: Node, node: Node) {
-        let text = match lab::readlink(self.k, self.viewer, node) {
+        let text = match lab::readlink(self.k, self.viewer, node, Style::Mount) {
             Ok(text) => String::from_utf8(text).unwrap(),
             Err(error) => {
                 assert!(matches!(error.errno, Errno::EACCES | Errno::ENOENT), "readlink {path}: {error}");
@@ -239,7 +239,7 @@ fn stale_nodes_give_errors() {
         assert!(opened.is_err() || !is_gone || is_dir, "{node:?} is gone and can be opened");
         for errno in [
             read(&k, viewer, node).err(),
-            lab::readlink(&k, viewer, node).err(),
+            lab::readlink(&k, viewer, node, Style::Mount).err(),
             lab::readdir(&k, viewer, node).err(),
             lab::lookup(&k, viewer, node, b"x").err(),
         ] {

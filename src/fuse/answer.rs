@@ -23,7 +23,7 @@ use crate::kernel::file::{Bound, OpenFlags};
 use crate::kernel::node::{Node, Place, View};
 use crate::kernel::{Kernel, TaskId};
 use crate::lab::{self, Control};
-use crate::tree::{self, Attr, Content, DirEntry, FileType, Rendering, Special, Viewer};
+use crate::tree::{self, Attr, Content, DirEntry, FileType, Rendering, Special, Style, Viewer};
 use crate::{bail, err};
 
 /// Steps that `kernel/trace` keeps. A step costs far less than the request that made it.
@@ -44,6 +44,8 @@ pub(super) struct Shared {
     pub(super) pollers: Pollers,
     /// The text of `kernel/trace`.
     trace: Mutex<Stream>,
+    /// What the links of tasks to files show.
+    links: Style,
     /// Counts the lookups of links that have faults.
     salts: AtomicU64,
     /// The host user who mounted: besides root the only one who may write.
@@ -70,7 +72,7 @@ pub(super) struct Entry {
 }
 
 impl Shared {
-    pub(super) fn new(mut lab: Lab, owner: u32, notices: Notices) -> Result<Shared> {
+    pub(super) fn new(mut lab: Lab, owner: u32, links: Style, notices: Notices) -> Result<Shared> {
         let kernel = lab.kernel_mut()?;
         let init = kernel.init.task;
         kernel.changes.start();
@@ -84,6 +86,7 @@ impl Shared {
             results: Results::default(),
             pollers: Pollers::default(),
             trace: Mutex::default(),
+            links,
             salts: AtomicU64::default(),
             owner,
         })
@@ -232,7 +235,7 @@ impl Shared {
             if !lab::cacheable(node).attr {
                 self.inodes.link_is_read(ino);
             }
-            lab::readlink(k, viewer(k, node)?, node)
+            lab::readlink(k, viewer(k, node)?, node, self.links)
         })?
     }
 

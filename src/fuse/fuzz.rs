@@ -15,6 +15,7 @@ use crate::control::VERBS;
 use crate::host::Lab;
 use crate::host::fault::Op;
 use crate::kernel::Kernel;
+use crate::tree::Style;
 use mutate::{Random, fuzz, mutated};
 
 /// Requests that each lab gets.
@@ -166,7 +167,8 @@ fn any_requests_are_answered() {
     let batches: Vec<_> = BATCHES.iter().map(|text| text.as_bytes().to_vec()).collect();
     fuzz(200, |seed| {
         let (notices, waiting) = Notices::new();
-        let shared = Shared::new(Lab::new(Kernel::boot()), 0, notices).expect("a kernel nobody has touched");
+        let shared =
+            Shared::new(Lab::new(Kernel::boot()), 0, Style::Mount, notices).expect("a kernel nobody has touched");
         let (names, random) = (NAMES.iter().map(|name| name.as_bytes().to_vec()).collect(), Random::new(seed));
         let inodes = vec![crate::tree::ROOT_INO];
         let (texts, batches) = (texts.clone(), batches.clone());

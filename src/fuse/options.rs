@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::MsFlags;
 
+use crate::tree::Style;
+
 /// How a lab is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -13,6 +15,8 @@ pub struct Options {
     pub nonempty: bool,
     /// The clock of the lab goes.
     pub realtime: bool,
+    /// What links of tasks to files show.
+    pub links: Style,
     /// The script that the lab has booted with, for `nslab list`.
     pub(super) boot: Option<PathBuf>,
     pub(super) flags: MsFlags,
@@ -60,7 +64,7 @@ const IGNORED: [&str; 27] = [
 impl Default for Options {
     fn default() -> Options {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-        Options { allow_other: false, nonempty: false, realtime: false, boot: None, flags }
+        Options { allow_other: false, nonempty: false, realtime: false, links: Style::Mount, boot: None, flags }
     }
 }
 
@@ -81,6 +85,8 @@ impl Options {
                 "allow_other" => self.allow_other = true,
                 "nonempty" => self.nonempty = true,
                 "realtime" => self.realtime = true,
+                "links=linux" => self.links = Style::Linux,
+                "links=lab" => self.links = Style::Mount,
                 "rw" => self.flags.remove(MsFlags::MS_RDONLY),
                 _ => match FLAGS.iter().find(|(name, _)| *name == word) {
                     Some((_, flag)) => self.flags.insert(*flag),

@@ -50,7 +50,7 @@ pub fn mount(lab: Lab, dir: &Path, options: &Options) -> Result<Mounted, MountEr
     config.n_threads = Some(thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX)));
     let lab = if options.realtime { lab.in_real_time() } else { lab };
     let (notices, waiting) = Notices::new();
-    let shared = Shared::new(lab, geteuid().as_raw(), notices);
+    let shared = Shared::new(lab, geteuid().as_raw(), options.links, notices);
     let shared = Arc::new(shared.map_err(|error| MountError::Io(path.clone(), io::Error::other(error)))?);
     let lab = Arc::clone(&shared.lab);
     let device = attach(device, &path, options)?;

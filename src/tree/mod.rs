@@ -44,9 +44,9 @@ use crate::kernel::{DentryId, Kernel, TaskId};
 pub use census::{Census, Rendering};
 use family::{Family, ask};
 use look::Look;
-use name::Style;
 use proc::pid;
 
+pub use name::Style;
 pub use open::{
     DirUse, bind, check_writable, may_access_dir, may_open, may_write_as, may_write_sysctl, open, write_target,
 };
@@ -320,15 +320,15 @@ pub fn keeps_names(node: Node) -> bool {
     !matches!(node.view, View::Mount { .. }) && ask(node.place, |file| file.keeps_names())
 }
 
-/// The text of a link as the mount shows it: following it never leaves the lab. Link text of a task's root, working
-/// directory, program and open files is relative to the link; that of namespace links is the name of a hidden file in
-/// the same directory.
+/// The text of a link as the mount shows it. Of [`Style::Mount`], text of a task's root, working directory and open files
+/// is relative to the link, so that following it never leaves the lab; that of namespace links is the name of a hidden
+/// file in the same directory, and that of a program is Linux's.
 ///
 /// # Errors
 /// EINVAL: no link. EACCES: the task it belongs to is not accessible, or gone if it leads to a namespace. ENOENT: it leads
 /// nowhere, or its task is gone.
-pub fn readlink(k: &Kernel, viewer: Viewer, node: Node) -> Result<Vec<u8>> {
-    link_text(k, viewer, node, Style::Mount)
+pub fn readlink(k: &Kernel, viewer: Viewer, node: Node, style: Style) -> Result<Vec<u8>> {
+    link_text(k, viewer, node, style)
 }
 
 /// The text of a link as Linux shows it to a task.

@@ -14,9 +14,11 @@ use crate::kernel::node::{Node, Object, View};
 use crate::kernel::{FileId, MqueueId, NsId, TaskId};
 
 /// Which of the two texts of a link.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// What Linux shows.
     Linux,
+    /// A way to what it leads to that stays inside the lab.
     Mount,
 }
 

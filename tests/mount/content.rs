@@ -191,3 +191,27 @@ fn findmnt_polls() {
     let out = bash(&lab, script);
     assert_eq!(out.split_whitespace().collect::<Vec<_>>(), ["mount", "/w"]);
 }
+
+/// With `-o links=linux` a link says what Linux says; otherwise it is a way inside the lab. A program's name is Linux's.
+#[test]
+fn links_show_what_linux_shows_on_demand() {
+    if !has(&["fuse"]) {
+        return;
+    }
+    let texts = |lab: &Lab| ["root", "cwd", "exe", "fd/3"].map(|name| lab.read_link(format!("proc/1/{name}")).unwrap());
+    let mut options = nslab::fuse::Options::default();
+    let inside = Lab::new().unwrap();
+    options.add("links=linux").unwrap();
+    let linux = Lab::mount_with(nslab::kernel::Kernel::boot(), &options).unwrap();
+    for lab in [&inside, &linux] {
+        bash(lab, "echo /run > ctl/1/chdir; exec 3<>ctl/1/open; for f in 0 1 2 3; do echo /proc/1/comm >&3; done");
+    }
+    let [root, cwd, exe, fd] = texts(&linux).map(|text| text.to_string_lossy().into_owned());
+    assert_eq!([root, cwd, exe, fd].join(" "), "/ /run /bin/init /proc/1/comm");
+    let [root, cwd, exe, fd] = texts(&inside).map(|text| text.to_string_lossy().into_owned());
+    assert_eq!(
+        [root, cwd, exe, fd].join(" "),
+        "../../as/1/root ../../as/1/root/run /bin/init ../../../as/1/root/proc/1/comm"
+    );
+    assert_eq!(bash(&inside, "cd -P proc/1/cwd && pwd"), format!("{}/as/1/root/run\n", inside.path().display()));
+}
