@@ -7,7 +7,9 @@ use crate::errno::Result;
 use crate::kernel::file::{Bound, OpenFlags};
 use crate::kernel::node::{Node, Place};
 use crate::kernel::{Kernel, TaskId};
-use crate::tree::{self, Access, Attr, Cacheable, Eyes, Family, FileType, Files, Link, Look, Special, parse_number};
+use crate::tree::{
+    self, Access, Attr, Cacheable, Content, Eyes, Family, FileType, Files, Link, Look, Special, parse_number,
+};
 
 /// A file of `ctl/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +119,13 @@ impl Family for Control {
 
     fn caching(&self) -> Cacheable {
         Cacheable { name: true, attr: *self != Control::Own }
+    }
+
+    fn content(&self) -> Content {
+        match self {
+            Control::Usage | Control::TaskUsage(_) => Content::Version,
+            Control::Root | Control::Batch | Control::Own | Control::Task(_) | Control::Verb(..) => Content::Unsized,
+        }
     }
 
     fn lookup(&self, look: &Look<'_>, name: &[u8]) -> Option<Place> {
@@ -253,6 +262,7 @@ pub fn may_change(node: Node) -> Result<()> {
 mod tests {
     use super::*;
     use crate::script::Session;
+    use crate::tree::Style;
 
     fn lab() -> (Kernel, Eyes) {
         let mut kernel = Kernel::boot();
@@ -299,7 +309,7 @@ mod tests {
     fn self_leads_to_the_directory_of_the_viewer() {
         let (k, eyes) = lab();
         let own = find(&k, eyes, "ctl/self").unwrap();
-        assert_eq!(tree::readlink(&k, eyes, own).unwrap(), b"1");
+        assert_eq!(tree::readlink(&k, eyes, own, Style::Mount).unwrap(), b"1");
         assert!(FILES.is_viewed(find(&k, eyes, "ctl").unwrap(), b"self") && FILES.is_viewed(tree::ROOT, b"proc"));
     }
 

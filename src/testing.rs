@@ -64,8 +64,14 @@ impl Lab {
     /// # Errors
     /// As [`Lab::new`].
     pub fn mount(kernel: Kernel) -> io::Result<Lab> {
+        Lab::mount_with(kernel, &Options::default())
+    }
+
+    /// # Errors
+    /// As [`Lab::new`].
+    pub fn mount_with(kernel: Kernel, options: &Options) -> io::Result<Lab> {
         let dir = tempfile::Builder::new().prefix("nslab-").tempdir()?;
-        let mounted = fuse::mount(host::Lab::new(kernel), dir.path(), &Options::default()).map_err(io::Error::other)?;
+        let mounted = fuse::mount(host::Lab::new(kernel), dir.path(), options).map_err(io::Error::other)?;
         let point = mounted.point().clone();
         let lab = Lab { point, _dir: dir };
         thread::Builder::new().name("session".to_owned()).spawn(move || mounted.serve())?;

@@ -15,7 +15,7 @@ use nslab::kernel::file::OpenFlags;
 use nslab::kernel::node::{Node, Place, View};
 use nslab::lab;
 use nslab::script::Session;
-use nslab::tree::{self, Attr, Eyes, FileType, ROOT};
+use nslab::tree::{self, Attr, Eyes, FileType, ROOT, Style};
 use walk::{Found, walk};
 
 /// A lab with what makes a difference to readers: threads, zombies, a dead leader, nested pid and user namespaces,
@@ -132,7 +132,7 @@ impl Looks<'_> {
     }
 
     fn link(&self, path: &str, dir: Node, node: Node) {
-        let text = match tree::readlink(self.k, self.viewer, node) {
+        let text = match tree::readlink(self.k, self.viewer, node, Style::Mount) {
             Ok(text) => String::from_utf8(text).unwrap(),
             Err(error) => {
                 assert!(matches!(error.errno, Errno::EACCES | Errno::ENOENT), "readlink {path}: {error}");
@@ -220,7 +220,7 @@ fn stale_nodes_give_errors() {
         assert!(opened.is_err() || !is_gone || is_dir, "{node:?} is gone and can be opened");
         for errno in [
             read(&k, viewer, node).err(),
-            tree::readlink(&k, viewer, node).err(),
+            tree::readlink(&k, viewer, node, Style::Mount).err(),
             tree::readdir(&k, viewer, node).err(),
             tree::lookup(&k, viewer, node, b"x").err(),
         ] {

@@ -45,9 +45,9 @@ pub struct Args {
     /// Wait for the disk before each answer, so that the journal survives a crash of this machine
     #[arg(long)]
     journal_sync: bool,
-    /// Mount options: allow_other, ro, nonempty, realtime (the clock of the lab goes), boot=FILE, journal=FILE, resume,
-    /// journal_sync, max_open_files=N, max_renderings=SIZE, max_listing=N, max_batch=SIZE, max_inodes=N, and those that
-    /// mount(8) passes on
+    /// Mount options: allow_other, ro, nonempty, realtime (the clock of the lab goes), links=linux (root, cwd and fd/* show
+    /// what Linux shows), boot=FILE, journal=FILE, resume, journal_sync, max_open_files=N, max_renderings=SIZE,
+    /// max_listing=N, max_batch=SIZE, max_inodes=N, and those that mount(8) passes on
     #[arg(short, value_name = "OPTS")]
     options: Vec<String>,
     /// How many tasks there may be at once
@@ -139,8 +139,8 @@ fn options(all: &[String]) -> Options {
     let mut options = Options::default();
     for words in all {
         if let Err(word) = options.add(words) {
-            let known = "allow_other, nonempty, realtime, ro, a bound with a size (max_open_files=N, max_renderings=SIZE, \
-                         max_listing=N, max_batch=SIZE, max_inodes=N), or one that mount(8) passes on";
+            let known = "allow_other, links=linux, nonempty, realtime, ro, a bound with a size (max_open_files=N, \
+                         max_renderings=SIZE, max_listing=N, max_batch=SIZE, max_inodes=N), or one that mount(8) passes on";
             let message = format!("there is no mount option {word}: take {known}");
             let mut command = Cli::command().bin_name("nslab");
             command.build();

@@ -6,25 +6,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, UNIX_EPOCH};
 
-use fuser::{AccessFlags, FileAttr, INodeNo};
+use fuser::{FileAttr, INodeNo};
 
 use super::bounds::{Bounds, Purse};
 use super::drawer::Drawers;
-use super::handle::{Answer, Handle, Handles, Results, State, lock};
+use super::handle::{Handle, Handles, Results, lock};
 use super::inode::{Identity, Inodes, Name, Told};
 use super::ioctl;
 use super::kept::Shelves;
 use super::notify::Notices;
+use super::poll::Pollers;
 use super::stream::Stream;
+use super::text;
 use crate::errno::Result;
 use crate::host::Lab;
 use crate::host::fault::Op;
 use crate::kernel::cred::OVERFLOW_ID;
-use crate::kernel::file::{Bound, OpenFlags};
+use crate::kernel::file::OpenFlags;
 use crate::kernel::node::{Node, View};
 use crate::kernel::{Kernel, TaskId};
 use crate::lab::{self, FILES};
-use crate::tree::{self, Attr, Eyes, FileType, Special};
+use crate::tree::{self, Attr, Content, Eyes, FileType, Special, Style};
 use crate::{bail, err};
 
 /// Steps that `kernel/trace` keeps. A step costs far less than the request that made it.
@@ -47,8 +49,11 @@ pub(super) struct Shared {
     pub(super) shelves: Shelves,
     pub(super) handles: Handles,
     pub(super) results: Results,
+    pub(super) pollers: Pollers,
     /// The text of `kernel/trace`.
     trace: Mutex<Stream>,
+    /// What the links of tasks to files show.
+    links: Style,
     /// Counts the lookups of links that have faults.
     salts: AtomicU64,
     /// The host user who mounted: besides root the only one who may write.
@@ -77,7 +82,7 @@ pub(super) struct Entry {
 impl Shared {
     pub(super) fn new(
         mut lab: Lab,
-        owner: u32,
+        (owner, links): (u32, Style),
         bounds: Bounds,
         (notices, drawers): (Notices, Drawers),
     ) -> Result<Shared> {
@@ -96,7 +101,9 @@ impl Shared {
             shelves: Shelves::default(),
             handles: Handles::new(bounds.open_files),
             results: Results::default(),
+            pollers: Pollers::default(),
             trace: Mutex::default(),
+            links,
             salts: AtomicU64::default(),
             owner,
         })
@@ -164,15 +171,23 @@ impl Shared {
         let cacheable = FILES.cacheable(node);
         let floating = attr.file_type == FileType::Symlink && !cacheable.attr;
         let has_fault = self.lab.faults.is_active(node.task(), || path_in(&self.inodes.full_path(name.0), name.1));
-        let is_salted = has_fault && attr.file_type == FileType::Symlink;
-        let salt = if is_salted { self.salts.fetch_add(1, Ordering::Relaxed) + 1 } else { 0 };
+        let text = if file_type == FileType::File { self.text(k, viewer, node) } else { None };
+        let version = match &text {
+            Some(text) => text::version(text),
+            None if has_fault && file_type == FileType::Symlink => self.salts.fetch_add(1, Ordering::Relaxed) + 1,
+            None => 0,
+        };
         let keeps_name = match name.2 {
-            Name::Own => cacheable.name && !floating,
+            // A name of a version leads to the next one when the text changes.
+            Name::Own => cacheable.name && !floating && text.is_none(),
             Name::Linked => true,
             Name::Viewed | Name::Passing => false,
         } && self.inodes.keeps_names();
-        let attr = FileAttr { size: self.size(k, node), ..host_attr(k, viewer, attr) };
-        let (nodeid, generation) = self.inodes.insert(Identity { node, salt }, told(file_type, &attr), name);
+        let attr = host_attr(k, viewer, attr);
+        let size = text.as_ref().map_or_else(|| attr.size.max(self.end(k, node)), |text| text.len() as u64);
+        let attr = sized(attr, size);
+        let identity = Identity { node, version };
+        let (nodeid, generation) = self.inodes.insert(identity, told(file_type, &attr), text, name);
         Ok(Entry {
             nodeid,
             attr,
@@ -194,11 +209,17 @@ impl Shared {
             let is_gone = node.task().is_some_and(|task| !k.tasks.contains(task));
             let attr = match (tree::attr(k, viewer, node), self.inodes.told(ino)) {
                 (Ok(attr), Some(told)) if is_gone && attr.file_type != FileType::Directory => {
-                    FileAttr { perm: told.mode, uid: told.uid, gid: told.gid, ..host_attr(k, viewer, &attr) }
+                    let attr = sized(host_attr(k, viewer, &attr), told.size);
+                    FileAttr { perm: told.mode, uid: told.uid, gid: told.gid, ..attr }
                 }
-                (Ok(attr), _) => {
+                (Ok(attr), old) => {
                     let file_type = attr.file_type;
-                    let attr = FileAttr { size: self.size(k, node), ..host_attr(k, viewer, &attr) };
+                    let attr = host_attr(k, viewer, &attr);
+                    let attr = match old {
+                        // A version never changes.
+                        Some(told) if file_type == FileType::File => sized(attr, told.size.max(self.end(k, node))),
+                        _ => attr,
+                    };
                     self.inodes.tell(ino, told(file_type, &attr));
                     attr
                 }
@@ -214,9 +235,21 @@ impl Shared {
         lock(&self.trace)
     }
 
-    /// What `stat` says of a file's size: 0 of all but the trace, whose growth tells `tail -f` to read on.
-    fn size(&self, k: &Kernel, node: Node) -> u64 {
+    /// Where a file that grows ends, which tells `tail -f` to read on; 0 of all others.
+    fn end(&self, k: &Kernel, node: Node) -> u64 {
         if FILES.special(node) == Some(Special::Trace) { self.trace().update(k).end() } else { 0 }
+    }
+
+    /// What a file reads as now, where a lookup has to know. `None` too if `viewer` may not open it, or a read fails: the
+    /// open and the read say so.
+    fn text(&self, k: &Kernel, viewer: Eyes, node: Node) -> Option<Arc<[u8]>> {
+        match FILES.content(node) {
+            Content::Version | Content::Live => {
+                let file = lab::open(k, viewer, node, OpenFlags::READ).ok()?;
+                tree::read_open(k, viewer, &file).ok().map(Arc::from)
+            }
+            Content::Unsized => None,
+        }
     }
 
     /// # Errors
@@ -228,7 +261,7 @@ impl Shared {
             if !FILES.cacheable(node).attr {
                 self.inodes.link_is_read(ino);
             }
-            tree::readlink(k, viewer(k, node)?, node)
+            tree::readlink(k, viewer(k, node)?, node, self.links)
         })?
     }
 
@@ -241,60 +274,6 @@ impl Shared {
             bail!(EACCES, "only root and the user who mounted the lab may write, not uid {}", caller.uid);
         }
         Ok(())
-    }
-
-    /// Opens a file for `caller`, as the viewer; the number is of the lines that the journal had then.
-    ///
-    /// # Errors
-    /// EACCES: the caller may not write here, or the viewer may not open the file.
-    fn bind(&self, caller: Caller, node: Node, flags: OpenFlags) -> Result<(Bound, u64)> {
-        if flags.contains(OpenFlags::WRITE) {
-            self.check_writer(caller)?;
-        }
-        self.lab.read(|k| Ok((lab::open(k, viewer(k, node)?, node, flags)?, self.lab.noted())))?
-    }
-
-    /// access(2): what the viewer and the caller may both do.
-    ///
-    /// # Errors
-    /// As [`Shared::bind`].
-    pub(super) fn access(&self, caller: Caller, ino: u64, mask: AccessFlags) -> Result<()> {
-        let mut flags = OpenFlags::empty();
-        flags.set(OpenFlags::READ, mask.contains(AccessFlags::R_OK));
-        flags.set(OpenFlags::WRITE, mask.contains(AccessFlags::W_OK));
-        if flags.is_empty() { Ok(()) } else { self.bind(caller, self.node(ino)?, flags).map(drop) }
-    }
-
-    /// Opens a file for `caller`; gives the handle's number.
-    ///
-    /// # Errors
-    /// As [`Shared::bind`]; those of [`Handles::insert`].
-    pub(super) fn open(&self, caller: Caller, ino: u64, flags: i32) -> Result<u64> {
-        let node = self.node(ino)?;
-        self.lab.check_fault(Op::Open, || self.inodes.full_path(ino))?;
-        let (file, opened) = self.bind(caller, node, open_flags(flags))?;
-        let answer = || Mutex::new(Answer::new(0, self.results.get(node.place)));
-        let state = match FILES.special(node) {
-            Some(Special::Call(task, row)) => State::Control { task, row, answer: answer() },
-            Some(Special::Batch) => State::Batch(answer(), Mutex::default()),
-            Some(Special::Faults) => State::Faults(Mutex::default()),
-            Some(Special::Trace) => State::Stream(Mutex::default()),
-            None => State::Content(Mutex::default()),
-        };
-        let (uid, may_write) = (caller.uid, self.may_write(caller));
-        let appends = flags & libc::O_APPEND != 0;
-        self.handles.insert(Handle { ino, file, opened, appends, uid, may_write, state })
-    }
-
-    /// # Errors
-    /// As [`Shared::open`].
-    pub(super) fn opendir(&self, caller: Caller, ino: u64) -> Result<u64> {
-        let node = self.node(ino)?;
-        self.lab.check_fault(Op::Open, || self.inodes.full_path(ino))?;
-        let (file, opened) = self.bind(caller, node, OpenFlags::READ | OpenFlags::DIRECTORY)?;
-        let (uid, may_write) = (caller.uid, self.may_write(caller));
-        let state = State::Listing(Mutex::default());
-        self.handles.insert(Handle { ino, file, opened, appends: false, uid, may_write, state })
     }
 
     /// # Errors
@@ -318,7 +297,7 @@ impl Shared {
         self.inodes.get(ino).ok_or_else(|| err!(ESTALE, "no such inode"))
     }
 
-    fn node(&self, ino: u64) -> Result<Node> {
+    pub(super) fn node(&self, ino: u64) -> Result<Node> {
         self.identity(ino).map(|identity| identity.node)
     }
 }
@@ -374,30 +353,27 @@ fn ttl(keep: bool) -> Duration {
     if keep { LONG } else { Duration::ZERO }
 }
 
-fn open_flags(flags: i32) -> OpenFlags {
-    match flags & libc::O_ACCMODE {
-        libc::O_RDONLY => OpenFlags::READ,
-        libc::O_WRONLY => OpenFlags::WRITE,
-        _ => OpenFlags::READ | OpenFlags::WRITE,
-    }
-}
-
 /// `attr` as the host shows it: owners as the viewer sees them. All times are the start of the lab's clock, so that
 /// nothing a cache holds grows old.
 fn host_attr(k: &Kernel, viewer: Eyes, attr: &Attr) -> FileAttr {
     let user_ns = &k.namespaces[k.cred_of(viewer.task).user_ns.id()];
     let uid = user_ns.from_kuid(attr.uid).unwrap_or(OVERFLOW_ID);
     let gid = user_ns.from_kgid(attr.gid).unwrap_or(OVERFLOW_ID);
-    let told = Told { file_type: attr.file_type, mode: attr.mode, uid, gid, ino: attr.ino };
+    let told = Told { file_type: attr.file_type, mode: attr.mode, uid, gid, ino: attr.ino, size: attr.size };
     FileAttr { nlink: attr.nlink, ..told_attr(told) }
 }
 
 fn told(file_type: FileType, attr: &FileAttr) -> Told {
-    Told { file_type, mode: attr.perm, uid: attr.uid, gid: attr.gid, ino: attr.ino.0 }
+    Told { file_type, mode: attr.perm, uid: attr.uid, gid: attr.gid, ino: attr.ino.0, size: attr.size }
+}
+
+/// With a size. Programs take a file of fewer blocks than it needs for one with holes.
+fn sized(attr: FileAttr, size: u64) -> FileAttr {
+    FileAttr { size, blocks: size.div_ceil(512), ..attr }
 }
 
 fn told_attr(told: Told) -> FileAttr {
-    FileAttr {
+    let attr = FileAttr {
         ino: INodeNo(told.ino),
         size: 0,
         blocks: 0,
@@ -413,7 +389,8 @@ fn told_attr(told: Told) -> FileAttr {
         rdev: 0,
         blksize: 4096,
         flags: 0,
-    }
+    };
+    sized(attr, told.size)
 }
 
 pub(super) fn host_type(file_type: FileType) -> fuser::FileType {

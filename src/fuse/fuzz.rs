@@ -18,6 +18,7 @@ use crate::control::VERBS;
 use crate::host::Lab;
 use crate::host::fault::Op;
 use crate::kernel::Kernel;
+use crate::tree::Style;
 use mutate::{Random, fuzz, mutated};
 
 /// Requests that each lab gets.
@@ -116,7 +117,7 @@ impl Client {
             6 => drop(self.shared.access(caller, inode, AccessFlags::from_bits_truncate(size as i32))),
             7 => {
                 let flags = *self.random.pick(&[0, 1, 2, 3, libc::O_APPEND | 1]);
-                self.handles.extend(self.shared.open(caller, inode, flags));
+                self.handles.extend(self.shared.open(caller, inode, flags).map(|(handle, _)| handle));
             }
             8 => self.list(caller, inode, offset),
             9 | 10 => self.read(handle, offset, size),
@@ -155,7 +156,7 @@ impl Client {
     }
 
     fn list(&mut self, caller: Caller, inode: u64, offset: u64) {
-        let Ok(handle) = self.shared.opendir(caller, inode) else { return };
+        let Ok((handle, _)) = self.shared.opendir(caller, inode) else { return };
         self.handles.push(handle);
         let Ok(listing) = self.shared.readdir(handle, 0) else { return };
         let entries = &listing.items;
@@ -177,7 +178,8 @@ fn any_requests_are_answered() {
     fuzz(200, |seed| {
         let (notices, waiting) = Notices::new();
         let (drawers, jobs) = Drawers::new();
-        let shared = Shared::new(Lab::new(Kernel::boot()), 0, Bounds::default(), (notices, drawers));
+        let (lab, links) = (Lab::new(Kernel::boot()), Style::Mount);
+        let shared = Shared::new(lab, (0, links), Bounds::default(), (notices, drawers));
         let shared = shared.expect("a kernel nobody has touched");
         let (names, random) = (NAMES.iter().map(|name| name.as_bytes().to_vec()).collect(), Random::new(seed));
         let inodes = vec![crate::tree::ROOT_INO];

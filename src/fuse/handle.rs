@@ -8,6 +8,7 @@ use dashmap::DashMap;
 
 use super::bounds::{Charge, OTHERS};
 use super::kept::{Content, Kept};
+use super::poll::Seen;
 use crate::err;
 use crate::errno::Result;
 use crate::kernel::TaskId;
@@ -33,10 +34,14 @@ pub(super) struct Handle {
     /// They may change the lab.
     pub(super) may_write: bool,
     pub(super) state: State,
+    /// What poll(2) compares with.
+    pub(super) seen: Seen,
 }
 
 #[derive(Debug)]
 pub(super) enum State {
+    /// A version of a file, which never changes.
+    Version { text: Arc<[u8]>, _charge: Charge },
     /// A generated file: its content when it was last read from the start.
     Content(Mutex<Option<Content>>),
     /// `kernel/trace`: where in the stream the file's start was when it was first read from there.

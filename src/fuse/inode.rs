@@ -9,9 +9,10 @@ use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::text::Texts;
 use crate::kernel::change::Change;
 use crate::kernel::node::{Node, View};
 use crate::kernel::{NsId, TaskId};
@@ -26,9 +27,10 @@ const HASHED: u64 = 1 << 52;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Identity {
     pub(super) node: Node,
-    /// Makes a link with a fault another inode at each lookup, as the host's kernel keeps a link's text for as long as it
-    /// knows the inode; 0 of all others.
-    pub(super) salt: u64,
+    /// Makes each text of a file another inode, see [`super::text::version`], and a link with a fault one at each lookup: the
+    /// host's kernel keeps the pages of a file and the text of a link for as long as it knows the inode. 0: the file has no
+    /// other.
+    pub(super) version: u64,
 }
 
 /// The part a name plays for the inode it leads to.
@@ -67,6 +69,7 @@ pub(super) struct Told {
     pub(super) uid: u32,
     pub(super) gid: u32,
     pub(super) ino: u64,
+    pub(super) size: u64,
 }
 
 /// What the caches of the host's kernel have to be told.
@@ -74,7 +77,7 @@ pub(super) struct Told {
 pub(super) struct Stale {
     /// Inodes whose attributes changed, no links.
     pub(super) attrs: BTreeSet<u64>,
-    /// Links whose attributes or text changed.
+    /// Links whose attributes or text changed, and versions of files whose task is gone: no read gets their pages.
     pub(super) links: BTreeSet<u64>,
     /// Inodes of what is gone, and what keeps their names in the cache, each before the directory it is in.
     pub(super) gone: Vec<u64>,
@@ -118,6 +121,8 @@ struct Table {
     read_links: BTreeSet<u64>,
     /// Where the kernel is next made to forget, so that each inode has its turn.
     next_pruned: u64,
+    /// What versions of files read as.
+    texts: Texts,
 }
 
 /// Inodes that the kernel is made to forget at once. They take a moment under the lock of the table.
@@ -126,8 +131,8 @@ const PRUNED: usize = 4096;
 impl Inodes {
     pub(super) fn new(max: u64) -> Inodes {
         let mut table = Table::default();
-        let identity = Identity { node: tree::ROOT, salt: 0 };
-        let told = Told { file_type: FileType::Directory, mode: 0o555, uid: 0, gid: 0, ino: ROOT_INO };
+        let identity = Identity { node: tree::ROOT, version: 0 };
+        let told = Told { file_type: FileType::Directory, mode: 0o555, uid: 0, gid: 0, ino: ROOT_INO, size: 0 };
         table.inodes.insert(ROOT_INO, Inode::new(identity, told));
         let [is_shrinking, keeps_names] = [false; 2].map(AtomicBool::new);
         let max = usize::try_from(max).unwrap_or(usize::MAX);
@@ -201,6 +206,11 @@ impl Inodes {
         self.table().read_links.insert(ino);
     }
 
+    /// What a version of a file reads as; `None`: it was too much to keep.
+    pub(super) fn text(&self, ino: u64) -> Option<Arc<[u8]>> {
+        self.table().texts.get(ino)
+    }
+
     /// Notes what an inode was told to be.
     pub(super) fn tell(&self, ino: u64, told: Told) {
         if let Some(inode) = self.table().inodes.get_mut(&ino) {
@@ -242,16 +252,20 @@ impl Inodes {
     }
 
     /// Counts one more answer that tells the kernel of `identity` under `name` in `parent`, and what it is told; gives the
-    /// number the kernel has for it and the generation to reply.
+    /// number the kernel has for it and the generation to reply. A version of a file comes with its text.
     pub(super) fn insert(
         &self,
         identity: Identity,
         told: Told,
+        text: Option<Arc<[u8]>>,
         (parent, name, kind): (u64, &OsStr, Name),
     ) -> (u64, u64) {
         let mut table = self.table();
         let ino = table.number(&identity, told.ino);
-        let Table { inodes, by_subject, linked, .. } = &mut *table;
+        let Table { inodes, by_subject, linked, texts, .. } = &mut *table;
+        if let Some(text) = text {
+            texts.keep(ino, text);
+        }
         let inode = inodes.entry(ino).or_insert_with(|| Inode::new(identity.clone(), told));
         if inode.identity != identity {
             for subject in subjects(&inode.identity.node) {
@@ -284,6 +298,7 @@ impl Inodes {
             return;
         }
         table.read_links.remove(&ino);
+        table.texts.drop(ino);
         if let Some(inode) = table.inodes.remove(&ino) {
             for subject in subjects(&inode.identity.node) {
                 table.by_subject.remove(&(subject, ino));
@@ -338,7 +353,7 @@ impl Table {
             // An inum may be used again: then the number gets another generation.
             return file;
         }
-        let is_own = !is_ns && identity.salt == 0;
+        let is_own = !is_ns && identity.version == 0;
         let mut hasher = DefaultHasher::new();
         identity.hash(&mut hasher);
         let mut ino = if is_own { file } else { HASHED | hasher.finish() >> 12 };
@@ -402,6 +417,9 @@ impl Table {
     fn gone(&self, subject: Subject, stale: &mut Stale) {
         let own = self.of(subject);
         self.changed(&own, stale);
+        let is_version = |ino: &u64| self.inodes.get(ino).is_some_and(|inode| inode.identity.version != 0);
+        stale.links.extend(own.iter().filter(|ino| is_version(ino)));
+        stale.attrs.retain(|ino| !stale.links.contains(ino));
         let mut all: BTreeSet<u64> = own.iter().copied().collect();
         for &dir in &own {
             all.extend(self.linked.range((dir, 0)..=(dir, u64::MAX)).map(|(_, ino)| *ino));
@@ -448,11 +466,11 @@ mod tests {
     const CTL: Place = Place::Above { task: None, row: 0 };
 
     fn identity(place: Place) -> Identity {
-        Identity { node: Node { view: View::Caller, place }, salt: 0 }
+        Identity { node: Node { view: View::Caller, place }, version: 0 }
     }
 
     fn told(file_type: FileType, ino: u64) -> Told {
-        Told { file_type, mode: 0o444, uid: 0, gid: 0, ino }
+        Told { file_type, mode: 0o444, uid: 0, gid: 0, ino, size: 0 }
     }
 
     /// The number of a file other than a namespace's.
@@ -462,13 +480,25 @@ mod tests {
 
     fn dir(inodes: &Inodes, place: Place, parent: u64, name: &str) -> u64 {
         inodes
-            .insert(identity(place), told(FileType::Directory, number(place)), (parent, OsStr::new(name), Name::Own))
+            .insert(
+                identity(place),
+                told(FileType::Directory, number(place)),
+                None,
+                (parent, OsStr::new(name), Name::Own),
+            )
             .0
     }
 
     fn link(inodes: &Inodes, task: TaskId, parent: u64) -> u64 {
         let place = Place::NsLink(TaskDir::process(task), 0);
-        inodes.insert(identity(place), told(FileType::Symlink, number(place)), (parent, OsStr::new("net"), Name::Own)).0
+        inodes
+            .insert(
+                identity(place),
+                told(FileType::Symlink, number(place)),
+                None,
+                (parent, OsStr::new("net"), Name::Own),
+            )
+            .0
     }
 
     fn init() -> TaskId {
@@ -527,9 +557,9 @@ mod tests {
         let inodes = Inodes::new(1 << 20);
         let file = told(FileType::File, 4_026_532_177);
         let name = (7, OsStr::new("net:[4026532177]"), Name::Passing);
-        assert_eq!(inodes.insert(identity(Place::NsFile(first)), file, name), (4_026_532_177, 0));
-        assert_eq!(inodes.insert(identity(Place::NsFile(first)), file, name), (4_026_532_177, 0));
-        assert_eq!(inodes.insert(identity(Place::NsFile(second)), file, name), (4_026_532_177, 1));
+        assert_eq!(inodes.insert(identity(Place::NsFile(first)), file, None, name), (4_026_532_177, 0));
+        assert_eq!(inodes.insert(identity(Place::NsFile(first)), file, None, name), (4_026_532_177, 0));
+        assert_eq!(inodes.insert(identity(Place::NsFile(second)), file, None, name), (4_026_532_177, 1));
         assert_eq!(inodes.get(4_026_532_177), Some(identity(Place::NsFile(second))));
     }
 
@@ -552,8 +582,9 @@ mod tests {
             .map(|view| {
                 inodes
                     .insert(
-                        Identity { node: Node { view, place }, salt: 0 },
+                        Identity { node: Node { view, place }, version: 0 },
                         file,
+                        None,
                         (ROOT_INO, OsStr::new("1"), Name::Own),
                     )
                     .0
@@ -589,7 +620,8 @@ mod tests {
         let insert = |dir: Node, parent, name: &str| {
             let (node, attr) = tree::find(&k, lab::eyes(k.init.task), dir, name.as_bytes()).unwrap().unwrap();
             let told = told(attr.file_type, attr.ino);
-            (node, inodes.insert(Identity { node, salt: 0 }, told, (parent, OsStr::new(name), Name::Own)).0)
+            let name = (parent, OsStr::new(name), Name::Own);
+            (node, inodes.insert(Identity { node, version: 0 }, told, None, name).0)
         };
         let (ctl, of_ctl) = insert(tree::ROOT, ROOT_INO, "ctl");
         let (dir, of_task) = insert(ctl, of_ctl, "2");
@@ -607,7 +639,8 @@ mod tests {
         let ns = dir(&inodes, TaskDir::process(other()).entry(3), task, "ns");
         let net = link(&inodes, other(), ns);
         let name = (ns, OsStr::new("pid:[4026531836]"), Name::Linked);
-        let (file, _) = inodes.insert(identity(Place::NsFile(namespace)), told(FileType::File, 4_026_531_836), name);
+        let (file, _) =
+            inodes.insert(identity(Place::NsFile(namespace)), told(FileType::File, 4_026_531_836), None, name);
         let stale = inodes.stale(&[Change::Gone(other())], init());
         let gone = vec![file, net, ns, task];
         let (attrs, links, tops) = ([task, ns].into(), [net].into(), vec![task]);
@@ -621,7 +654,8 @@ mod tests {
         let inodes = Inodes::new(1 << 20);
         let namespace = Kernel::boot().init.pid_ns.any();
         let name = (7, OsStr::new("pid:[4026531836]"), Name::Linked);
-        let (file, _) = inodes.insert(identity(Place::NsFile(namespace)), told(FileType::File, 4_026_531_836), name);
+        let (file, _) =
+            inodes.insert(identity(Place::NsFile(namespace)), told(FileType::File, 4_026_531_836), None, name);
         let stale = inodes.stale(&[Change::NsGone(namespace)], init());
         assert_eq!(stale, Stale { attrs: [file].into(), gone: vec![file], ..Stale::default() });
     }
@@ -630,9 +664,9 @@ mod tests {
     fn what_a_changed_viewer_sees_is_stale_too() {
         let inodes = Inodes::new(1 << 20);
         let node = Node { view: View::As(other()), place: TaskDir::process(init()).entry(ITSELF) };
-        let identity = Identity { node, salt: 0 };
+        let identity = Identity { node, version: 0 };
         let file = told(FileType::Directory, number(node.place));
-        let (ino, _) = inodes.insert(identity, file, (77, OsStr::new("1"), Name::Own));
+        let (ino, _) = inodes.insert(identity, file, None, (77, OsStr::new("1"), Name::Own));
         assert_eq!(inodes.stale(&[Change::Attrs(other())], init()).attrs, [ino].into());
     }
 

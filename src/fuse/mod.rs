@@ -19,11 +19,14 @@ mod kept;
 mod labs;
 mod mountinfo;
 mod notify;
+mod open;
 mod options;
 mod point;
+mod poll;
 mod read;
 mod session;
 mod stream;
+mod text;
 mod write;
 
 use std::cell::Cell;
@@ -35,9 +38,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use fuser::{
-    AccessFlags, BsdFileFlags, FileAttr, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
-    IoctlFlags, KernelConfig, LockOwner, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
-    ReplyEntry, ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, Version, WriteFlags,
+    AccessFlags, BsdFileFlags, FileAttr, FileHandle, Filesystem, Generation, INodeNo, InitFlags, IoctlFlags,
+    KernelConfig, LockOwner, PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr,
+    Request, TimeOrNow, Version, WriteFlags,
 };
 
 use answer::{Caller, Entry, Shared, host_type};
@@ -68,8 +72,9 @@ struct LabFs {
 }
 
 /// Capabilities of the FUSE connection that are used where the host's kernel has them.
-const WANTED: InitFlags =
-    InitFlags::FUSE_CACHE_SYMLINKS.union(InitFlags::FUSE_PARALLEL_DIROPS).union(InitFlags::FUSE_ATOMIC_O_TRUNC);
+///
+/// Not `FUSE_ATOMIC_O_TRUNC`: it has the host's kernel cut off the pages of a version, which others may have mapped.
+const WANTED: InitFlags = InitFlags::FUSE_CACHE_SYMLINKS.union(InitFlags::FUSE_PARALLEL_DIROPS);
 
 /// The first version of the interface in which names can be dropped without waiting (`FUSE_NOTIFY_PRUNE`).
 const ABI_OF_PRUNE: Version = Version(7, 45);
@@ -146,6 +151,11 @@ impl LabFs {
         self.shared.notices.after(move || answer(result));
     }
 
+    /// Whether nothing but its content can be changed, not even its times (`S_IMMUTABLE`).
+    fn is_immutable(&self, ino: INodeNo) -> bool {
+        self.shared.identity(ino.0).is_ok_and(|identity| FILES.is_immutable(identity.node))
+    }
+
     /// Why a name in a directory of the tree cannot change; `otherwise` where the file system would be writable.
     fn refusal(&self, dir: INodeNo, otherwise: fuser::Errno) -> fuser::Errno {
         match caught(|| lab::may_change(self.shared.identity(dir.0)?.node)) {
@@ -177,6 +187,7 @@ impl LabFs {
         let closed = || {
             self.finish_batch(fh);
             self.shared.handles.remove(fh);
+            self.shared.pollers.forget(fh);
             Ok(())
         };
         let _ = caught(closed);
@@ -241,7 +252,8 @@ impl Filesystem for LabFs {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        if mode.or(uid).or(gid).is_some() || !self.shared.may_write(caller(req)) {
+        let is_fixed = mode.or(uid).or(gid).is_some() || self.is_immutable(ino);
+        if is_fixed || !self.shared.may_write(caller(req)) {
             return reply.error(fuser::Errno::EPERM);
         }
         self.getattr(req, ino, fh, reply);
@@ -267,7 +279,7 @@ impl Filesystem for LabFs {
         let result = caught(|| self.shared.open(caller(req), ino.0, flags.0));
         self.done(Op::Open, ino.0);
         match result {
-            Ok(fh) => reply.opened(FileHandle(fh), FopenFlags::FOPEN_DIRECT_IO),
+            Ok((fh, how)) => reply.opened(FileHandle(fh), how),
             Err(error) => reply.error(host_errno(&error)),
         }
     }
@@ -341,7 +353,7 @@ impl Filesystem for LabFs {
         let result = caught(|| self.shared.opendir(caller(req), ino.0));
         self.done(Op::Open, ino.0);
         match result {
-            Ok(fh) => reply.opened(FileHandle(fh), FopenFlags::empty()),
+            Ok((fh, how)) => reply.opened(FileHandle(fh), how),
             Err(error) => reply.error(host_errno(&error)),
         }
     }
@@ -385,6 +397,57 @@ impl Filesystem for LabFs {
             Ok(ioctl::Answer::Output(value)) => reply.ioctl(0, &value.to_ne_bytes()),
             Err(error) => reply.error(host_errno(&error)),
         }
+    }
+
+    fn poll(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        waiter: PollNotifier,
+        _events: PollEvents,
+        flags: PollFlags,
+        reply: ReplyPoll,
+    ) {
+        let waiter = flags.contains(PollFlags::FUSE_POLL_SCHEDULE_NOTIFY).then_some(waiter);
+        match caught(|| self.shared.poll(fh.0, waiter)) {
+            Ok(ready) => reply.poll(ready),
+            Err(error) => reply.error(host_errno(&error)),
+        }
+    }
+
+    // There is nothing to write to a disk, and there are no attributes of users' own, as in procfs.
+
+    fn fsync(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        match self.shared.identity(ino.0) {
+            Ok(identity) if identity.node.path().is_some() => reply.ok(),
+            _ => reply.error(fuser::Errno::EINVAL),
+        }
+    }
+
+    fn fsyncdir(&self, req: &Request, ino: INodeNo, fh: FileHandle, datasync: bool, reply: ReplyEmpty) {
+        self.fsync(req, ino, fh, datasync, reply);
+    }
+
+    fn listxattr(&self, _req: &Request, _ino: INodeNo, size: u32, reply: ReplyXattr) {
+        if size == 0 { reply.size(0) } else { reply.data(&[]) }
+    }
+
+    fn setxattr(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _name: &OsStr,
+        _value: &[u8],
+        _flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        reply.error(if self.is_immutable(ino) { fuser::Errno::EPERM } else { fuser::Errno::EOPNOTSUPP });
+    }
+
+    fn removexattr(&self, _req: &Request, ino: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
+        reply.error(if self.is_immutable(ino) { fuser::Errno::EPERM } else { fuser::Errno::EOPNOTSUPP });
     }
 
     // Only cgroups can be made and removed from outside. The errors are those procfs gives.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use nix::mount::MsFlags;
 
 use super::bounds::Bounds;
+use crate::tree::Style;
 
 /// How a lab is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Options {
     pub realtime: bool,
     /// What those who use the mount may use up.
     pub bounds: Bounds,
+    /// What links of tasks to files show.
+    pub links: Style,
     /// The script that the lab has booted with, for `nslab list`.
     pub(super) boot: Option<PathBuf>,
     pub(super) flags: MsFlags,
@@ -64,7 +67,8 @@ const IGNORED: [&str; 27] = [
 impl Default for Options {
     fn default() -> Options {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-        Options { allow_other: false, nonempty: false, realtime: false, bounds: Bounds::default(), boot: None, flags }
+        let (links, bounds) = (Style::Mount, Bounds::default());
+        Options { allow_other: false, nonempty: false, realtime: false, links, bounds, boot: None, flags }
     }
 }
 
@@ -85,6 +89,8 @@ impl Options {
                 "allow_other" => self.allow_other = true,
                 "nonempty" => self.nonempty = true,
                 "realtime" => self.realtime = true,
+                "links=linux" => self.links = Style::Linux,
+                "links=lab" => self.links = Style::Mount,
                 "rw" => self.flags.remove(MsFlags::MS_RDONLY),
                 _ => match FLAGS.iter().find(|(name, _)| *name == word) {
                     Some((_, flag)) => self.flags.insert(*flag),

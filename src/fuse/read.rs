@@ -6,6 +6,7 @@ use super::answer::{Shared, viewer};
 use super::bounds::Purse;
 use super::handle::{Handle, State, lock, slice};
 use super::kept::{Content, Drawing, Kept};
+use super::poll::polled_at;
 use crate::bail;
 use crate::errno::Result;
 use crate::host::fault::Op;
@@ -43,6 +44,7 @@ impl Shared {
                 Some(reason) => reason.read(offset, size),
                 None => slice(self.lab.faults.text().as_bytes(), offset, size).to_vec(),
             },
+            State::Version { text, .. } => self.version_part(&handle, text, offset, size)?,
             State::Content(content) => match self.content(&handle, content, offset)? {
                 Content::Text(text) => slice(&text.items, offset, size).to_vec(),
                 Content::Drawing(drawing) => match drawing.drawn() {
@@ -55,6 +57,17 @@ impl Shared {
         }))
     }
 
+    /// A part of a version; what is left of it once its task is gone.
+    fn version_part(&self, handle: &Handle, text: &[u8], offset: u64, size: u32) -> Result<Vec<u8>> {
+        let node = handle.file.node;
+        self.lab.read(|k| {
+            if node.task().is_none_or(|task| k.tasks.contains(task)) {
+                return Ok(slice(text, offset, size).to_vec());
+            }
+            Ok(slice(&tree::read_open(k, viewer(k, node)?, &handle.file)?, offset, size).to_vec())
+        })?
+    }
+
     fn content(&self, handle: &Handle, kept: &Mutex<Option<Content>>, offset: u64) -> Result<Content> {
         let old = lock(kept).clone().filter(|_| offset > 0);
         if let Some(old) = old {
@@ -62,6 +75,9 @@ impl Shared {
         }
         let new = self.lab.read_at(|k, version| {
             let viewer = viewer(k, handle.file.node)?;
+            if let Ok(now) = polled_at(k, &handle.file) {
+                handle.seen.read(now);
+            }
             let take = || Rendering::take(k, viewer, &handle.file);
             self.shelves.content(self.purse(handle.may_write), (k, version), &handle.file, take)
         })??;

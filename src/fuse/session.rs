@@ -71,7 +71,7 @@ pub fn mount(lab: Lab, dir: &Path, options: &Options) -> Result<Mounted, MountEr
     let lab = if options.realtime { lab.in_real_time() } else { lab };
     let (notices, waiting) = Notices::new();
     let (drawers, jobs) = Drawers::new();
-    let shared = Shared::new(lab, geteuid().as_raw(), options.bounds, (notices, drawers));
+    let shared = Shared::new(lab, (geteuid().as_raw(), options.links), options.bounds, (notices, drawers));
     let shared = Arc::new(shared.map_err(|error| MountError::Io(path.clone(), io::Error::other(error)))?);
     let device = attach(device, &path, options)?;
     let point = Point::of_new_mount(path, options.boot.as_deref())?;
@@ -260,7 +260,7 @@ mod tests {
             };
             assert_eq!(uses("proc/1"), u64::from(!keeps));
             shared.inodes.keep_no_names();
-            assert_eq!([uses("proc/1/status"), uses("proc/1/status")], [1, 1]);
+            assert_eq!([uses("ctl/1/exec"), uses("ctl/1/exec")], [1, 1]);
             let call = |task: i32, call: &str, words: &str| {
                 fs::write(dir.join(format!("ctl/{task}/{call}")), format!("{words}\n")).unwrap();
             };

@@ -64,7 +64,9 @@ impl Shared {
                 let call = Call::from_write(&VERBS[usize::from(*row)], bytes);
                 Written::of(bytes.len(), call.and_then(|call| calls.by(|_| Ok(*task), &call)))
             }
-            State::Content(_) | State::Stream(_) | State::Listing(_) => calls.content(handle, offset, bytes),
+            State::Version { .. } | State::Content(_) | State::Stream(_) | State::Listing(_) => {
+                calls.content(handle, offset, bytes)
+            }
         };
         if let State::Control { answer, .. } | State::Batch(answer, _) = &handle.state {
             let text: Arc<[u8]> = outcome.answer.as_slice().into();
@@ -218,7 +220,7 @@ impl Calls<'_> {
     /// Makes a call; the lab itself forgets what it made stale, and the host's kernel has to.
     fn change<T>(&self, call: impl FnOnce(&Lab) -> (T, Vec<Change>)) -> T {
         let Shared { lab, inodes, notices, init, results, .. } = self.shared;
-        notices.change(|| {
+        let done = notices.change(|| {
             let (result, changes) = call(lab);
             for change in &changes {
                 if let Change::Gone(task) = change {
@@ -227,7 +229,9 @@ impl Calls<'_> {
                 }
             }
             (result, inodes.stale(&changes, *init))
-        })
+        });
+        self.shared.wake_pollers();
+        done
     }
 
     /// Executes the whole lines of what was written so far. A last line without its end is one too, unless the writer

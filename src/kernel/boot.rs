@@ -14,7 +14,7 @@ use super::memory::Memory;
 use super::mount::Vfs;
 use super::mount::site::Path;
 use super::net::Net;
-use super::ns::{NS_TABLE, Namespace, NsCommon, NsKind, NsType, SLOTS};
+use super::ns::{NS_TABLE, Namespace, NsCommon, NsKind, NsType, SLOTS, UtsEvents};
 use super::nsproxy::NsProxy;
 use super::pid::{Attachments, Pid};
 use super::refcount::Held;
@@ -78,6 +78,7 @@ impl Kernel {
                 pid_ns: Table::default().next_id(),
                 nsproxy: Table::default().next_id(),
             },
+            uts_events: UtsEvents::default(),
             ns_by_inum: namespaces.iter().map(|(id, ns): (NsId, &Namespace)| (ns.common.inum, id)).collect(),
             namespaces,
             cgroup: CgroupRoot::default(),

@@ -53,8 +53,8 @@ use mount::dentry::Dentry;
 use mount::sb::SuperBlock;
 use mount::tree::{Mount, MountTree};
 use net::Net;
-use ns::Namespace;
 pub use ns::{CgroupNsId, IpcNsId, MntNsId, NetNsId, PidNsId, TimeNsId, UserNsId, UtsNsId};
+use ns::{Namespace, UtsEvents};
 use nsproxy::NsProxy;
 use pid::Pid;
 use signal::{Sighand, SignalStruct};
@@ -101,6 +101,7 @@ pub struct Kernel {
     pub namespaces: Table<Namespace>,
     /// The live namespaces by inum, which all kinds share.
     pub ns_by_inum: BTreeMap<u32, NsId>,
+    pub uts_events: UtsEvents,
     /// File systems and mounts.
     pub vfs: Vfs,
     /// The objects that exist from boot and never go.

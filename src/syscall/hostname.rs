@@ -5,22 +5,16 @@ use super::{Outcome, Return};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
-use crate::kernel::ns::UtsNamespace;
+use crate::kernel::ns::UtsName;
 use crate::kernel::ns::uts::UTS_LEN;
 use crate::kernel::{Kernel, TaskId, UtsNsId};
-
-/// A name of a UTS namespace that can be changed.
-type Field = fn(&mut UtsNamespace) -> &mut Vec<u8>;
-
-pub const NODENAME: Field = |uts| &mut uts.nodename;
-pub const DOMAINNAME: Field = |uts| &mut uts.domainname;
 
 /// sethostname(2): any bytes.
 ///
 /// # Errors
 /// EPERM: no CAP_SYS_ADMIN over the owner of the namespace; EINVAL: longer than 64 bytes.
 pub fn sys_sethostname(k: &mut Kernel, task: TaskId, name: &[u8]) -> Outcome {
-    set_name(k, task, NODENAME, name)
+    set_name(k, task, UtsName::Node, name)
 }
 
 /// setdomainname(2): any bytes.
@@ -28,10 +22,10 @@ pub fn sys_sethostname(k: &mut Kernel, task: TaskId, name: &[u8]) -> Outcome {
 /// # Errors
 /// As [`sys_sethostname`].
 pub fn sys_setdomainname(k: &mut Kernel, task: TaskId, name: &[u8]) -> Outcome {
-    set_name(k, task, DOMAINNAME, name)
+    set_name(k, task, UtsName::Domain, name)
 }
 
-fn set_name(k: &mut Kernel, task: TaskId, field: Field, name: &[u8]) -> Outcome {
+fn set_name(k: &mut Kernel, task: TaskId, which: UtsName, name: &[u8]) -> Outcome {
     let ns = current(k, task)?;
     let owner = k.owner_of(ns);
     if !k.ns_capable(task, owner, Cap::SYS_ADMIN) {
@@ -40,7 +34,8 @@ fn set_name(k: &mut Kernel, task: TaskId, field: Field, name: &[u8]) -> Outcome 
     if name.len() > UTS_LEN {
         bail!(EINVAL, "{} bytes, at most {} are possible", name.len(), UTS_LEN);
     }
-    *field(&mut k.namespaces[ns]) = name.to_vec();
+    *k.namespaces[ns].name(which) = name.to_vec();
+    k.uts_events.note(which);
     Ok(Return::DONE)
 }
 
@@ -49,9 +44,10 @@ fn set_name(k: &mut Kernel, task: TaskId, field: Field, name: &[u8]) -> Outcome 
 ///
 /// # Errors
 /// ESRCH: the writer is dead.
-pub fn write_name(k: &mut Kernel, field: Field, w: &Writing) -> Result<Written> {
+pub fn write_name(k: &mut Kernel, which: UtsName, w: &Writing) -> Result<Written> {
     let ns = current(k, w.task)?;
-    let name = field(&mut k.namespaces[ns]);
+    k.uts_events.note(which);
+    let name = k.namespaces[ns].name(which);
     let length = name.iter().position(|&b| b == 0).unwrap_or(name.len());
     let Some(start) = usize::try_from(w.pos).ok().filter(|&pos| pos <= length && !w.bytes.is_empty()) else {
         return Ok(Written::in_place(w.bytes.len()));

@@ -8,7 +8,7 @@ use crate::kernel::cred::NewCred;
 use crate::kernel::file::{Bound, FileKind, OpenFlags};
 use crate::kernel::mount::dentry::Content;
 use crate::kernel::node::Node;
-use crate::kernel::ns::NsKind;
+use crate::kernel::ns::{NsKind, UtsName};
 use crate::kernel::table::Id;
 use crate::kernel::{DentryId, FileId, Kernel, NsId, TaskId};
 use crate::tree::{self, Sysctl, Viewer, WriteTarget};
@@ -138,8 +138,8 @@ fn perform(k: &mut Kernel, file: &Bound, w: &Writing) -> Result<Written> {
         WriteTarget::Sysctl(Sysctl::MountMax) => sysctl::write_mount_max(k, w),
         WriteTarget::File(dentry) => write_content(k, dentry, w),
         WriteTarget::Sysctl(Sysctl::NsLastPid) => sysctl::write_ns_last_pid(k, w),
-        WriteTarget::Sysctl(Sysctl::Hostname) => hostname::write_name(k, hostname::NODENAME, w),
-        WriteTarget::Sysctl(Sysctl::Domainname) => hostname::write_name(k, hostname::DOMAINNAME, w),
+        WriteTarget::Sysctl(Sysctl::Hostname) => hostname::write_name(k, UtsName::Node, w),
+        WriteTarget::Sysctl(Sysctl::Domainname) => hostname::write_name(k, UtsName::Domain, w),
         WriteTarget::Sysctl(Sysctl::Net(which)) => sysctl::write_net(k, addressed(k, bound)?, which, w),
         WriteTarget::Cgroup(id, file) => cgroup::write(k, id, file, addressed(k, bound)?, w),
         WriteTarget::Comm(thread) => write_comm(k, thread, w),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::family::{Family, Up};
 use super::look::Look;
-use super::{Attr, Cacheable, FileType, WriteTarget};
+use super::{Attr, Cacheable, Content, FileType, Polled, WriteTarget};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::cgroup::CgroupId;
@@ -55,6 +55,17 @@ impl Family for CgroupEntry {
 
     fn caching(&self) -> Cacheable {
         Cacheable { name: false, attr: false }
+    }
+
+    fn content(&self) -> Content {
+        Content::Live
+    }
+
+    fn polled(&self, look: &Look<'_>) -> Polled {
+        let Some(CgroupFile::Events) = self.file else { return Polled::Ready };
+        let cgroup = &look.k.cgroup.table[self.cgroup];
+        let state = [cgroup.is_populated(), look.k.is_cgroup_frozen(self.cgroup)];
+        Polled::Cgroup(state.into_iter().fold(0, |number, flag| number * 2 + u64::from(flag)))
     }
 
     fn about(&self, look: &Look<'_>) -> About {

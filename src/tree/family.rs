@@ -18,7 +18,7 @@ use super::proc::pid::ns::NsLink;
 use super::proc::sys::Rule;
 use super::seen_as::SeenAs;
 use super::structs::family::{Element, Member, NsKindDir};
-use super::{Attr, Cacheable, FileType, Special, WriteTarget, root};
+use super::{Attr, Cacheable, Content, FileType, Polled, Special, WriteTarget, root};
 use crate::errno::{Error, Result};
 use crate::kernel::file::{About, OpenFlags};
 use crate::kernel::mount::site::Path;
@@ -46,6 +46,16 @@ pub(crate) trait Family {
 
     /// What a cache may keep of it.
     fn caching(&self) -> Cacheable;
+
+    /// How its content changes for those who have it open.
+    fn content(&self) -> Content {
+        Content::Version
+    }
+
+    /// It is a directory that holds the same names for as long as its task is alive, or for ever.
+    fn keeps_names(&self) -> bool {
+        false
+    }
 
     /// What it is about when it is opened now.
     fn about(&self, _look: &Look<'_>) -> About {
@@ -95,6 +105,11 @@ pub(crate) trait Family {
         bail!(EINVAL, "this file cannot be read")
     }
 
+    /// What poll(2) says of it.
+    fn polled(&self, _look: &Look<'_>) -> Polled {
+        Polled::Ready
+    }
+
     /// Where it leads; `None`: no link.
     ///
     /// # Errors
@@ -141,6 +156,11 @@ pub(crate) trait Family {
 
     /// That nobody writes to it is asked before what its mount allows.
     fn is_immutable(&self) -> bool {
+        false
+    }
+
+    /// It has no position: seeks are ESPIPE.
+    fn is_unseekable(&self) -> bool {
         false
     }
 
@@ -256,8 +276,8 @@ pub(crate) enum Link {
     Relative(Vec<u8>),
     /// A file in the file tree of a task.
     Tree(TaskId, Path),
-    /// A program, by its name below the root directory of a task; no such file is simulated.
-    Program(TaskId, Vec<u8>),
+    /// A program, by its name below the root directory of its task; no such file is simulated.
+    Program(Vec<u8>),
     Ns(NsId),
     /// An open file of a task, by its number there.
     File {
@@ -336,5 +356,9 @@ impl Family for Foreign {
 
     fn caching(&self) -> Cacheable {
         Cacheable { name: false, attr: false }
+    }
+
+    fn content(&self) -> Content {
+        Content::Unsized
     }
 }

@@ -5,17 +5,17 @@ use super::family::{Family, Link};
 use super::look::Look;
 use super::mqueue;
 use super::proc::sys::{self, Rule};
-use super::proc::{system, sysvipc};
+use super::proc::{machine, system, sysvipc};
 use super::structs::Collection;
 use super::{
-    Attr, Cacheable, FileType, NetSysctl, ROOT_INO, Special, Sysctl, WriteTarget, cgroup, graph, json, net_conf,
-    outline, root, rows, trace,
+    Attr, Cacheable, Content, FileType, NetSysctl, Polled, ROOT_INO, Special, Sysctl, WriteTarget, cgroup, graph, json,
+    net_conf, outline, root, rows, trace,
 };
 use crate::errno::{Error, Result};
 use crate::kernel::file::About;
 use crate::kernel::node::{ITSELF, Node, Place, TaskDir, Top, View};
 use crate::kernel::ns::ipc::IpcSysctl;
-use crate::kernel::ns::{NS_TABLE, NsOps, Slot};
+use crate::kernel::ns::{NS_TABLE, NsOps, Slot, UtsName};
 use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::{Kernel, TaskId};
 use crate::{bail, err};
@@ -33,6 +33,8 @@ pub(super) struct Row {
 pub(super) enum Kind {
     Dir(Dir),
     File(Render),
+    /// Programs keep it open and read it again from the start.
+    Live(Render),
     /// A picture of the whole lab, drawn without the kernel.
     Picture(fn(&Census) -> Vec<u8>),
     Link(fn(&Look<'_>) -> Result<String>),
@@ -75,6 +77,10 @@ const fn file(path: &'static str, render: Render) -> Row {
     Row { path, mode: 0o444, kind: Kind::File(render) }
 }
 
+const fn live(path: &'static str, render: Render) -> Row {
+    Row { path, mode: 0o444, kind: Kind::Live(render) }
+}
+
 const fn picture(path: &'static str, draw: fn(&Census) -> Vec<u8>) -> Row {
     Row { path, mode: 0o444, kind: Kind::Picture(draw) }
 }
@@ -107,27 +113,32 @@ pub(super) static ROWS: &[Row] = &[
     link("proc/thread-self", system::thread_self_link),
     link("proc/net", |_| Ok("self/net".to_owned())),
     link("proc/mounts", |_| Ok("self/mounts".to_owned())),
+    file("proc/buddyinfo", machine::buddyinfo),
     file("proc/cgroups", system::cgroups),
     file("proc/cmdline", system::cmdline),
     file("proc/cpuinfo", system::cpuinfo),
-    file("proc/diskstats", system::diskstats),
+    file("proc/devices", machine::devices),
+    live("proc/diskstats", system::diskstats),
     file("proc/filesystems", system::filesystems),
-    file("proc/interrupts", system::interrupts),
-    file("proc/loadavg", system::loadavg),
+    live("proc/interrupts", system::interrupts),
+    live("proc/loadavg", system::loadavg),
     file("proc/locks", |_| Ok(Vec::new())),
-    file("proc/meminfo", system::meminfo),
+    live("proc/meminfo", system::meminfo),
+    file("proc/misc", machine::misc),
     file("proc/partitions", system::partitions),
     dir("proc/pressure", Dir::Plain),
-    file("proc/pressure/cpu", system::pressure),
-    file("proc/pressure/io", system::pressure),
-    file("proc/pressure/memory", system::pressure),
+    live("proc/pressure/cpu", system::pressure),
+    live("proc/pressure/io", system::pressure),
+    live("proc/pressure/memory", system::pressure),
+    live("proc/schedstat", machine::schedstat),
     Row { path: "proc/slabinfo", mode: 0o400, kind: Kind::File(system::slabinfo) },
-    file("proc/softirqs", system::softirqs),
-    file("proc/stat", system::stat),
+    live("proc/softirqs", system::softirqs),
+    live("proc/stat", system::stat),
     file("proc/swaps", system::swaps),
-    file("proc/uptime", system::uptime),
+    live("proc/uptime", system::uptime),
     file("proc/version", sys::linux_version),
-    file("proc/vmstat", system::vmstat),
+    live("proc/vmstat", system::vmstat),
+    file("proc/zoneinfo", machine::zoneinfo),
     dir("proc/sys", Dir::Plain),
     dir("proc/sys/dev", Dir::Plain),
     dir("proc/sys/kernel", Dir::Plain),
@@ -142,6 +153,10 @@ pub(super) static ROWS: &[Row] = &[
     sysctl("proc/sys/kernel/overflowgid", 0o644, sys::overflow_id),
     sysctl("proc/sys/kernel/overflowuid", 0o644, sys::overflow_id),
     writable("proc/sys/kernel/pid_max", 0o644, sys::pid_max, Sysctl::PidMax),
+    dir("proc/sys/kernel/pty", Dir::Plain),
+    sysctl("proc/sys/kernel/pty/max", 0o644, machine::pty_max),
+    sysctl("proc/sys/kernel/pty/nr", 0o444, machine::pty_nr),
+    sysctl("proc/sys/kernel/pty/reserve", 0o644, machine::pty_reserve),
     dir("proc/sys/kernel/random", Dir::Plain),
     sysctl("proc/sys/kernel/random/boot_id", 0o444, sys::boot_id),
     sysctl("proc/sys/kernel/random/entropy_avail", 0o444, sys::entropy),
@@ -168,8 +183,11 @@ pub(super) static ROWS: &[Row] = &[
     ipc("proc/sys/kernel/shmmax", 0o644, IpcSysctl::Shmmax),
     ipc("proc/sys/kernel/shmmni", 0o644, IpcSysctl::Shmmni),
     dir("proc/sys/fs", Dir::Plain),
+    sysctl("proc/sys/fs/dentry-state", 0o444, machine::dentry_state),
     sysctl("proc/sys/fs/file-max", 0o644, sys::file_max),
     sysctl("proc/sys/fs/file-nr", 0o444, sys::file_nr),
+    sysctl("proc/sys/fs/inode-nr", 0o444, machine::inode_nr),
+    sysctl("proc/sys/fs/inode-state", 0o444, machine::inode_state),
     writable("proc/sys/fs/mount-max", 0o644, sys::mount_max, Sysctl::MountMax),
     dir("proc/sys/fs/mqueue", Dir::Plain),
     ipc("proc/sys/fs/mqueue/msg_default", 0o644, IpcSysctl::MqMsgDefault),
@@ -207,6 +225,7 @@ fn place(row: u16) -> Place {
         Kind::Dir(Dir::Top(top)) => Place::Top(top),
         Kind::Dir(_)
         | Kind::File(_)
+        | Kind::Live(_)
         | Kind::Picture(_)
         | Kind::Link(_)
         | Kind::Sysctl { .. }
@@ -223,7 +242,9 @@ impl Row {
         match self.kind {
             Kind::Link(_) | Kind::Ipc(_) | Kind::Dir(Dir::Top(Top::Mqueue)) => true,
             Kind::Sysctl { write, .. } => matches!(write, Some(Sysctl::PidMax | Sysctl::Net(_))),
-            Kind::Dir(_) | Kind::File(_) | Kind::Picture(_) | Kind::SysvIpc(_) | Kind::Special(..) => false,
+            Kind::Dir(_) | Kind::File(_) | Kind::Live(_) | Kind::Picture(_) | Kind::SysvIpc(_) | Kind::Special(..) => {
+                false
+            }
         }
     }
 
@@ -231,6 +252,7 @@ impl Row {
         match self.kind {
             Kind::Dir(_) => FileType::Directory,
             Kind::File(_)
+            | Kind::Live(_)
             | Kind::Picture(_)
             | Kind::Sysctl { .. }
             | Kind::Ipc(_)
@@ -248,6 +270,7 @@ impl Row {
             Kind::Dir(Dir::Top(Top::Lab)) => VIEW_TREES,
             Kind::Dir(Dir::Top(Top::Proc | Top::Mqueue) | Dir::NetConf | Dir::As | Dir::Objects(_))
             | Kind::File(_)
+            | Kind::Live(_)
             | Kind::Picture(_)
             | Kind::Link(_)
             | Kind::Sysctl { .. }
@@ -295,11 +318,26 @@ impl Family for FixedFile {
         let (uid, gid) = if is_mqueue { mqueue::root_owner(look) } else { sys::rule(look, self.row).owner(look.k) };
         let above = if self.is_lab_top() { look.files.tops.len() } else { 0 };
         let nlink = self.row.nlink() + u32::try_from(above).unwrap_or(0);
-        Ok(Attr { mode: sys::mode(look.k, self.row, look.bound), nlink, uid, gid, ..plain })
+        let mode = sys::mode(look.k, self.row, look.bound);
+        Ok(Attr { mode, nlink, uid, gid, size: self.size(), ..plain })
     }
 
     fn caching(&self) -> Cacheable {
         Cacheable { name: true, attr: !self.row.depends_on_reader() && self.special() != Some(Special::Trace) }
+    }
+
+    fn content(&self) -> Content {
+        match self.row.kind {
+            Kind::Picture(_) | Kind::Special(..) => Content::Unsized,
+            Kind::Live(_) => Content::Live,
+            Kind::Dir(_) | Kind::File(_) | Kind::Link(_) | Kind::Sysctl { .. } | Kind::Ipc(_) | Kind::SysvIpc(_) => {
+                Content::Version
+            }
+        }
+    }
+
+    fn keeps_names(&self) -> bool {
+        matches!(self.row.kind, Kind::Dir(Dir::Plain | Dir::MaxNamespaces))
     }
 
     fn about(&self, look: &Look<'_>) -> About {
@@ -316,6 +354,7 @@ impl Family for FixedFile {
             Kind::Sysctl { .. }
             | Kind::Dir(_)
             | Kind::File(_)
+            | Kind::Live(_)
             | Kind::Picture(_)
             | Kind::Link(_)
             | Kind::Special(..) => About::Itself,
@@ -326,9 +365,13 @@ impl Family for FixedFile {
         match self.row.kind {
             Kind::Sysctl { write, .. } => write.map(WriteTarget::Sysctl),
             Kind::Ipc(sysctl) => Some(WriteTarget::Sysctl(Sysctl::Ipc(sysctl))),
-            Kind::Dir(_) | Kind::File(_) | Kind::Picture(_) | Kind::Link(_) | Kind::SysvIpc(_) | Kind::Special(..) => {
-                None
-            }
+            Kind::Dir(_)
+            | Kind::File(_)
+            | Kind::Live(_)
+            | Kind::Picture(_)
+            | Kind::Link(_)
+            | Kind::SysvIpc(_)
+            | Kind::Special(..) => None,
         }
     }
 
@@ -397,9 +440,11 @@ impl Family for FixedFile {
 
     fn read(&self, look: &Look<'_>) -> Result<Vec<u8>> {
         match self.row.kind {
-            Kind::File(render) | Kind::SysvIpc(render) | Kind::Special(_, render) | Kind::Sysctl { render, .. } => {
-                render(look)
-            }
+            Kind::File(render)
+            | Kind::Live(render)
+            | Kind::SysvIpc(render)
+            | Kind::Special(_, render)
+            | Kind::Sysctl { render, .. } => render(look),
             Kind::Picture(draw) => Ok(draw(&Census::take(look.k))),
             Kind::Ipc(sysctl) => sys::ipc(look, sysctl),
             Kind::Dir(_) | Kind::Link(_) => bail!(EINVAL, "this file cannot be read"),
@@ -420,6 +465,7 @@ impl Family for FixedFile {
             Kind::Special(special, _) => Some(special),
             Kind::Dir(_)
             | Kind::File(_)
+            | Kind::Live(_)
             | Kind::Picture(_)
             | Kind::Link(_)
             | Kind::Sysctl { .. }
@@ -437,6 +483,7 @@ impl Family for FixedFile {
             Kind::Picture(draw) => Some(draw),
             Kind::Dir(_)
             | Kind::File(_)
+            | Kind::Live(_)
             | Kind::Link(_)
             | Kind::Sysctl { .. }
             | Kind::Ipc(_)
@@ -449,12 +496,38 @@ impl Family for FixedFile {
         err!(EIO, "the file cannot be written")
     }
 
+    fn polled(&self, look: &Look<'_>) -> Polled {
+        let name = match self.row.kind {
+            Kind::Sysctl { write: Some(Sysctl::Hostname), .. } => UtsName::Node,
+            Kind::Sysctl { write: Some(Sysctl::Domainname), .. } => UtsName::Domain,
+            Kind::Sysctl { .. }
+            | Kind::Dir(_)
+            | Kind::File(_)
+            | Kind::Live(_)
+            | Kind::Picture(_)
+            | Kind::Link(_)
+            | Kind::Ipc(_)
+            | Kind::SysvIpc(_)
+            | Kind::Special(..) => return Polled::Ready,
+        };
+        Polled::Sysctl(look.k.uts_events.of(name))
+    }
+
     fn rule(&self, look: &Look<'_>) -> Option<Rule> {
         matches!(self.row.kind, Kind::Sysctl { .. } | Kind::Ipc(_)).then(|| sys::rule(look, self.row))
     }
 }
 
 impl FixedFile {
+    /// Of a link the length of its text, where that is the same for all (`proc_symlink`).
+    fn size(&self) -> u64 {
+        match self.row.path {
+            "proc/mounts" => "self/mounts".len() as u64,
+            "proc/net" => "self/net".len() as u64,
+            _ => 0,
+        }
+    }
+
     fn is_lab_top(&self) -> bool {
         matches!(self.row.kind, Kind::Dir(Dir::Top(Top::Lab)))
     }

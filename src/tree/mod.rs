@@ -42,17 +42,17 @@ use crate::kernel::ns::ipc::IpcSysctl;
 use crate::kernel::uid_map::MapKind;
 use crate::kernel::{DentryId, Kernel, NsId, TaskId};
 pub use census::{Census, Picture, Rendering};
-use name::Style;
 
 pub(crate) use family::{Family, Link};
 pub use family::{Files, TREE};
 pub(crate) use look::{Look, parse_number};
+pub use name::Style;
 pub(crate) use open::Access;
 pub use open::{
     DirUse, bind, check_writable, may_access_dir, may_open, may_write_as, may_write_sysctl, open, write_error,
     write_target,
 };
-pub use read::{read, read_file, read_open};
+pub use read::{polled, read, read_file, read_open};
 pub use resolve::{Last, resolve, resolve_file, resolve_parent};
 pub use root::{getcwd, site};
 pub use trace::lines_after as trace_after;
@@ -100,6 +100,9 @@ pub struct Attr {
     pub nlink: u32,
     /// The inode number, see [`Files::ino`].
     pub ino: u64,
+    /// Of links their length where Linux says it, of a directory of descriptors how many there are, of all others 0: the
+    /// length of content is that of what is read.
+    pub size: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,6 +166,32 @@ pub struct Cacheable {
     pub name: bool,
     /// Attributes and link text stay until the node's task changes.
     pub attr: bool,
+}
+
+/// What a program that keeps a file open sees of later changes, and what `stat` says of the length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// An open shows the text there is then. Who keeps it open keeps that text, of that length.
+    Version,
+    /// Each read from the start shows the text there is then: programs keep such files open and read them again. The
+    /// length is that of the text at the last lookup.
+    Live,
+    /// As [`Content::Live`], but the length is 0: nobody draws a picture to say how long it is, or makes a call.
+    Unsized,
+}
+
+/// What poll(2) says of an open file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Polled {
+    /// It can be read and written, always.
+    Ready,
+    /// It can be read; POLLERR and POLLPRI once this is another number than at the last poll (`mounts_poll`).
+    Mounts(u64),
+    /// It can be read and written; the same, and then only read (`proc_sys_poll`).
+    Sysctl(u64),
+    /// It can be read and written; POLLERR and POLLPRI while this is another number than at the last read
+    /// (`kernfs_generic_poll`).
+    Cgroup(u64),
 }
 
 /// The file called `name` in a directory. Asks no rights: [`resolve`] does.
@@ -264,7 +293,7 @@ fn attr_of(look: &Look<'_>, node: Node) -> Result<Attr> {
     let file_type = if exists { file_type(look, node.place) } else { None };
     let Some(file_type) = file_type else { bail!(ENOENT, "this file is gone") };
     let (uid, gid, ino) = (GLOBAL_ROOT_UID, GLOBAL_ROOT_GID, look.ino(node.place));
-    let plain = Attr { file_type, mode: 0o444, uid, gid, nlink: 1, ino };
+    let plain = Attr { file_type, mode: 0o444, uid, gid, nlink: 1, ino, size: 0 };
     look.ask(node.place, |file| file.attr(look, plain))
 }
 
@@ -307,21 +336,41 @@ impl Files {
         self.ask(node.place, |file| file.special())
     }
 
+    /// How the content of a file changes for those who have it open.
+    pub fn content(&self, node: Node) -> Content {
+        self.ask(node.place, |file| file.content())
+    }
+
+    /// Whether nothing of a file can be changed but its content, not even its times (`S_IMMUTABLE`).
+    pub fn is_immutable(&self, node: Node) -> bool {
+        self.ask(node.place, |file| file.is_immutable())
+    }
+
+    /// Whether an open file has no position: seeks are ESPIPE.
+    pub fn is_unseekable(&self, node: Node) -> bool {
+        self.ask(node.place, |file| file.is_unseekable())
+    }
+
+    /// Whether a directory holds the same names for as long as its task is alive, or for ever.
+    pub fn keeps_names(&self, node: Node) -> bool {
+        node.path().is_none() && self.ask(node.place, |file| file.keeps_names())
+    }
+
     /// Whether what a name in a directory leads to depends on who asks.
     pub fn is_viewed(&self, dir: Node, name: &[u8]) -> bool {
         self.ask(dir.place, |file| file.is_viewed(name))
     }
 }
 
-/// The text of a link as the mount shows it: following it never leaves the lab. Link text of a task's root, working
-/// directory, program and open files is relative to the link; that of namespace links is the name of a hidden file in
-/// the same directory.
+/// The text of a link as the mount shows it. Of [`Style::Mount`], text of a task's root, working directory and open files
+/// is relative to the link, so that following it never leaves the lab; that of namespace links is the name of a hidden
+/// file in the same directory, and that of a program is Linux's.
 ///
 /// # Errors
 /// EINVAL: no link. EACCES: the task it belongs to is not accessible, or gone if it leads to a namespace. ENOENT: it leads
 /// nowhere, or its task is gone.
-pub fn readlink(k: &Kernel, eyes: impl Into<Eyes>, node: Node) -> Result<Vec<u8>> {
-    link_text(k, eyes, node, Style::Mount)
+pub fn readlink(k: &Kernel, eyes: impl Into<Eyes>, node: Node, style: Style) -> Result<Vec<u8>> {
+    link_text(k, eyes, node, style)
 }
 
 /// The text of a link as Linux shows it to a task.

@@ -14,9 +14,11 @@ use crate::kernel::node::{Node, Object, View};
 use crate::kernel::{FileId, MqueueId, NsId, TaskId};
 
 /// Which of the two texts of a link.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// What Linux shows.
     Linux,
+    /// A way to what it leads to that stays inside the lab.
     Mount,
 }
 
@@ -30,8 +32,8 @@ pub(super) fn link_text(look: &Look<'_>, node: Node, style: Style) -> Result<Vec
         (Link::Symlink(text), Style::Linux) | (Link::Relative(text), _) => text,
         (Link::Symlink(text), Style::Mount) => inside(look, node, &text),
         (Link::Tree(task, path), style) => tree_text(look, node, task, path, style),
-        (Link::Program(_, program), Style::Linux) => program,
-        (Link::Program(task, program), Style::Mount) => [&task_root(look, node, task)[..], &program].concat(),
+        // Programs read the name. No such file is in the lab: who follows it gets the host's, if it has one.
+        (Link::Program(program), _) => program,
         (Link::Ns(ns), _) => ns_text(look, ns),
         (Link::File { task, file, .. }, style) => open_text(look, node, task, file, style),
         (Link::Object(target), _) => object_text(look, node, target),

@@ -55,6 +55,10 @@ impl Family for NsFile {
         Some(self.0)
     }
 
+    fn is_unseekable(&self) -> bool {
+        true
+    }
+
     fn is_immutable(&self) -> bool {
         true
     }

@@ -32,7 +32,14 @@ impl Family for Plain {
 
     fn attr(&self, look: &Look<'_>, plain: Attr) -> Result<Attr> {
         let dentry = &look.k.vfs.dentries[self.0];
-        Ok(Attr { mode: dentry.mode, uid: dentry.uid, gid: dentry.gid, nlink: nlink(look.k, dentry), ..plain })
+        Ok(Attr {
+            mode: dentry.mode,
+            uid: dentry.uid,
+            gid: dentry.gid,
+            nlink: nlink(look.k, dentry),
+            size: link_length(dentry),
+            ..plain
+        })
     }
 
     fn caching(&self) -> Cacheable {
@@ -79,6 +86,14 @@ impl Family for Plain {
             Some(parent) => Up::To(dentry.name.to_vec(), Place::Dentry(parent.id())),
             None => Up::Top,
         }
+    }
+}
+
+/// Bytes of the text of a symbolic link.
+fn link_length(dentry: &Dentry) -> u64 {
+    match &dentry.content {
+        Content::Symlink(text) => text.len() as u64,
+        Content::Directory(_) | Content::File(_) | Content::Socket(_) => 0,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::look::Look;
 use super::proc::pid;
-use super::{Eyes, FileType, Viewer, bind, file_type, is_alive, is_task_gone, mqueue};
+use super::{Eyes, FileType, Polled, Viewer, bind, file_type, is_alive, is_task_gone, mqueue};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::file::{About, Bound, FileKind, OpenFlags};
@@ -34,6 +34,20 @@ pub fn read_open(k: &Kernel, reader: impl Into<Eyes>, bound: &Bound) -> Result<V
             Ok(pid::render_mounts(&look, ns, root, format))
         }
         About::Itself | About::Ns(_) | About::Table(_) | About::SysvIpc { .. } => content(&look, bound.node),
+    }
+}
+
+/// What poll(2) says of a file that is open.
+///
+/// # Errors
+/// As [`read_open`].
+pub fn polled(k: &Kernel, eyes: impl Into<Eyes>, bound: &Bound) -> Result<Polled> {
+    let look = Look::opened(k, eyes, bound)?;
+    match bound.about {
+        About::Mounts { ns, .. } => Ok(Polled::Mounts(k.vfs.trees[k.tree_of(ns)].event)),
+        About::Itself | About::Ns(_) | About::Table(_) | About::SysvIpc { .. } => {
+            Ok(look.ask(bound.node.place, |file| file.polled(&look)))
+        }
     }
 }
 

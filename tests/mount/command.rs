@@ -181,7 +181,7 @@ fn each_bad_mountpoint_is_one_clear_line() {
     assert_eq!(no_journal, (Some(1), no_folder.to_owned()));
     let (code, usage) = refused(dir.path(), &["mount", "-o", "frob", &path]);
     let options =
-        "there is no mount option frob: take allow_other, nonempty, realtime, ro, or one that mount(8) passes on";
+        "there is no mount option frob: take allow_other, links=linux, nonempty, realtime, ro, a bound with a size";
     assert!(code == Some(2) && usage.contains(options) && usage.contains("nslab mount"), "{usage}");
     assert_eq!(refused(dir.path(), &["mount"]).0, Some(2));
     assert!(!is_lab(dir.path()));

@@ -3,6 +3,7 @@
 mod bounds;
 mod command;
 mod consistency;
+mod content;
 mod death;
 mod door;
 mod held;

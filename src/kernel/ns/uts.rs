@@ -17,6 +17,45 @@ pub struct UtsNamespace {
     pub domainname: Vec<u8>,
 }
 
+/// A name of a UTS namespace that can be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UtsName {
+    Node,
+    Domain,
+}
+
+impl UtsNamespace {
+    pub fn name(&mut self, name: UtsName) -> &mut Vec<u8> {
+        match name {
+            UtsName::Node => &mut self.nodename,
+            UtsName::Domain => &mut self.domainname,
+        }
+    }
+}
+
+/// How often a name was set, in whichever namespace: what poll(2) on its sysctl tells of (`uts_proc_notify`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UtsEvents {
+    node: u64,
+    domain: u64,
+}
+
+impl UtsEvents {
+    pub fn of(self, name: UtsName) -> u64 {
+        match name {
+            UtsName::Node => self.node,
+            UtsName::Domain => self.domain,
+        }
+    }
+
+    pub(crate) fn note(&mut self, name: UtsName) {
+        match name {
+            UtsName::Node => self.node += 1,
+            UtsName::Domain => self.domain += 1,
+        }
+    }
+}
+
 impl NsKind for UtsNamespace {
     const NAME: &'static str = "uts";
     const CLONE_FLAG: u64 = 0x0400_0000;

@@ -1,5 +1,6 @@
 //! What Linux shows: `proc`.
 
+pub(super) mod machine;
 pub(super) mod max_namespaces;
 pub(super) mod pid;
 pub(super) mod sys;

@@ -193,6 +193,7 @@ pub(in crate::tree) fn rule(look: &Look<'_>, row: &Row) -> Rule {
         Kind::Sysctl { .. }
         | Kind::Dir(_)
         | Kind::File(_)
+        | Kind::Live(_)
         | Kind::Picture(_)
         | Kind::Link(_)
         | Kind::SysvIpc(_)

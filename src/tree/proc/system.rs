@@ -13,7 +13,8 @@ use crate::tree::look::Look;
 
 /// Nanoseconds of a clock tick (`USER_HZ` is 100).
 const NANOS_PER_TICK: u64 = NSEC_PER_SEC / 100;
-const CPUS: u64 = 2;
+/// Processors of the machine.
+pub(super) const CPUS: u64 = 2;
 
 /// `proc/self`: the reader's process.
 ///

@@ -1,5 +1,6 @@
 //! The files of the table of a task, as a family.
 
+use super::fd;
 use super::{Dir, Format, Kind, OpenCheck, ROWS, Row, directory, owner, row_at};
 use crate::bail;
 use crate::errno::Result;
@@ -14,7 +15,7 @@ use crate::tree::look::Look;
 use crate::tree::open::{Access, check_mode};
 use crate::tree::proc::pid::link::Target;
 use crate::tree::proc::sys::Rule;
-use crate::tree::{Attr, Cacheable, FileType, WriteTarget};
+use crate::tree::{Attr, Cacheable, Content, FileType, WriteTarget};
 
 pub(in crate::tree) struct TaskFile {
     pub dir: TaskDir,
@@ -60,6 +61,11 @@ impl Family for TaskFile {
         if !self.is_alive(k) {
             return Ok(plain);
         }
+        let plain = match self.entry().kind {
+            // `proc_fd_getattr`
+            Kind::Dir(Dir::Fd) => Attr { size: fd::numbers(k, self.dir.task).count() as u64, ..plain },
+            Kind::Dir(_) | Kind::File(_) | Kind::Link(_) => plain,
+        };
         if self.is_net_file() {
             let owner = look.bound_to().map(|net| Rule::Net(net).owner(k));
             let (uid, gid) = owner.unwrap_or((GLOBAL_ROOT_UID, GLOBAL_ROOT_GID));
@@ -73,8 +79,22 @@ impl Family for TaskFile {
         if self.is_net_file() {
             return Cacheable { name: false, attr: false };
         }
-        // The links into the task's file tree lead elsewhere when that changes.
-        Cacheable { name: true, attr: self.entry().file_type() != FileType::Symlink }
+        // The links into the task's file tree lead elsewhere when that changes, and descriptors come and go.
+        let changes = matches!(self.entry().kind, Kind::Link(_) | Kind::Dir(Dir::Fd));
+        Cacheable { name: true, attr: !changes }
+    }
+
+    fn content(&self) -> Content {
+        self.entry().content
+    }
+
+    fn is_immutable(&self) -> bool {
+        // `proc_pid_instantiate`
+        self.row == ITSELF
+    }
+
+    fn keeps_names(&self) -> bool {
+        matches!(self.entry().kind, Kind::Dir(Dir::Ns))
     }
 
     fn about(&self, look: &Look<'_>) -> About {
@@ -131,7 +151,7 @@ impl Family for TaskFile {
         look.check_ptrace(task)?;
         match target(look.k, task) {
             Some(Target::Path(path)) => Ok(Some(Link::Tree(task, path))),
-            Some(Target::Program(program)) => Ok(Some(Link::Program(task, program))),
+            Some(Target::Program(program)) => Ok(Some(Link::Program(program))),
             None => bail!(ENOENT, "pid {} is dead and has no {}", look.k.task_nr(task), self.entry().path),
         }
     }

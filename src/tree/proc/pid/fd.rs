@@ -33,8 +33,12 @@ impl Family for Fd {
 
     fn attr(&self, look: &Look<'_>, plain: Attr) -> Result<Attr> {
         let task = self.dir.task;
-        let mode = if self.info { 0o444 } else { link_mode(&look.k.open_files[file(look.k, task, self.fd)?]) };
-        Ok(plain.of_task(look.k, task, mode))
+        if self.info {
+            return Ok(plain.of_task(look.k, task, 0o444));
+        }
+        let mode = link_mode(&look.k.open_files[file(look.k, task, self.fd)?]);
+        // `tid_fd_update_inode`
+        Ok(Attr { size: 64, ..plain }.of_task(look.k, task, mode))
     }
 
     fn caching(&self) -> Cacheable {

@@ -39,6 +39,22 @@ impl Mapping {
         self.access.ends_with('s')
     }
 
+    /// The line of `numa_maps`.
+    fn numa_line(&self) -> String {
+        let what = match self.name.as_str() {
+            "[heap]" => " heap".to_owned(),
+            "[stack]" => " stack".to_owned(),
+            name => format!(" file={}", name.replace(' ', "\\040")),
+        };
+        let pages = self.resident / image::PAGE;
+        let pages = match (pages, self.is_writable() && !self.is_shared()) {
+            (0, _) => String::new(),
+            (_, true) => format!(" anon={pages} dirty={pages} N0={pages} kernelpagesize_kB={}", image::PAGE),
+            (_, false) => format!(" mapped={pages} N0={pages} kernelpagesize_kB={}", image::PAGE),
+        };
+        format!("{:08x} default{what}{pages}\n", self.start)
+    }
+
     /// The line of `maps`.
     pub fn line(&self) -> String {
         let Mapping { start, end, access, offset, device, inode, name, .. } = self;
@@ -50,6 +66,11 @@ impl Mapping {
 /// A line for each mapping, by address; nothing of a task without memory.
 pub(super) fn render(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
     Ok(mappings(look.k, task)?.iter().map(Mapping::line).collect::<String>().into_bytes())
+}
+
+/// The same with the pages in memory, all on the one node (`show_numa_map`).
+pub(super) fn render_numa(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
+    Ok(mappings(look.k, task)?.iter().map(Mapping::numa_line).collect::<String>().into_bytes())
 }
 
 /// The mappings of a task, by address; none of one without memory.

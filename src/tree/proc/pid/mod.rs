@@ -25,7 +25,7 @@ use crate::kernel::uid_map::MapKind;
 use crate::kernel::{Kernel, TaskId};
 use crate::tree::look::{Look, parse_number};
 use crate::tree::proc::system::softnet_stat;
-use crate::tree::{FileType, WriteTarget, rows};
+use crate::tree::{Content, FileType, WriteTarget, rows};
 
 pub(in crate::tree) use mounts::{Format, line as mount_line, render as render_mounts};
 
@@ -40,6 +40,7 @@ pub(in crate::tree) struct Row {
     pub write: Option<fn(TaskId) -> WriteTarget>,
     /// What a read of an open file gives once the task is gone: nothing rather than an error.
     pub is_empty_when_gone: bool,
+    pub content: Content,
 }
 
 pub(in crate::tree) enum Kind {
@@ -82,7 +83,16 @@ pub(in crate::tree) enum OpenCheck {
 }
 
 const fn row(path: &'static str, mode: u16, kind: Kind) -> Row {
-    Row { path, mode, kind, scope: Scope::Both, open: OpenCheck::Nothing, write: None, is_empty_when_gone: false }
+    Row {
+        path,
+        mode,
+        kind,
+        scope: Scope::Both,
+        open: OpenCheck::Nothing,
+        write: None,
+        is_empty_when_gone: false,
+        content: Content::Version,
+    }
 }
 
 const fn dir(path: &'static str, mode: u16, dir: Dir) -> Row {
@@ -104,6 +114,11 @@ impl Row {
 
     const fn empty_when_gone(self) -> Row {
         Row { is_empty_when_gone: true, ..self }
+    }
+
+    /// Programs keep it open and read it again from the start.
+    const fn live(self) -> Row {
+        Row { content: Content::Live, ..self }
     }
 
     const fn opens_with(self, open: OpenCheck) -> Row {
@@ -130,35 +145,44 @@ static ROWS: &[Row] = &[
     dir("fdinfo", 0o555, Dir::FdInfo),
     dir("ns", 0o511, Dir::Ns),
     dir("net", 0o555, Dir::Net),
-    file("net/arp", 0o444, snmp::arp).opens_with(OpenCheck::NetList),
-    file("net/dev", 0o444, net::dev).opens_with(OpenCheck::NetList),
-    file("net/if_inet6", 0o444, net::if_inet6).opens_with(OpenCheck::NetList),
-    file("net/netstat", 0o444, snmp::netstat),
-    file("net/route", 0o444, net::route).opens_with(OpenCheck::NetList),
-    file("net/snmp", 0o444, snmp::snmp),
-    file("net/sockstat", 0o444, snmp::sockstat),
-    file("net/softnet_stat", 0o444, |look, _| net::namespace(look).map(|_| softnet_stat())),
-    file("net/tcp", 0o444, net::tcp).opens_with(OpenCheck::NetList),
-    file("net/tcp6", 0o444, net::tcp6).opens_with(OpenCheck::NetList),
-    file("net/udp", 0o444, net::udp).opens_with(OpenCheck::NetList),
-    file("net/udp6", 0o444, net::udp6).opens_with(OpenCheck::NetList),
-    file("net/unix", 0o444, net::unix).opens_with(OpenCheck::NetList),
+    file("net/arp", 0o444, snmp::arp).opens_with(OpenCheck::NetList).live(),
+    file("net/dev", 0o444, net::dev).opens_with(OpenCheck::NetList).live(),
+    file("net/if_inet6", 0o444, net::if_inet6).opens_with(OpenCheck::NetList).live(),
+    file("net/netstat", 0o444, snmp::netstat).live(),
+    file("net/route", 0o444, net::route).opens_with(OpenCheck::NetList).live(),
+    file("net/protocols", 0o444, snmp::protocols).live(),
+    file("net/snmp", 0o444, snmp::snmp).live(),
+    file("net/snmp6", 0o444, snmp::snmp6).live(),
+    file("net/sockstat", 0o444, snmp::sockstat).live(),
+    file("net/sockstat6", 0o444, snmp::sockstat6).live(),
+    file("net/softnet_stat", 0o444, |look, _| net::namespace(look).map(|_| softnet_stat())).live(),
+    file("net/tcp", 0o444, net::tcp).opens_with(OpenCheck::NetList).live(),
+    file("net/tcp6", 0o444, net::tcp6).opens_with(OpenCheck::NetList).live(),
+    file("net/udp", 0o444, net::udp).opens_with(OpenCheck::NetList).live(),
+    file("net/udp6", 0o444, net::udp6).opens_with(OpenCheck::NetList).live(),
+    file("net/unix", 0o444, net::unix).opens_with(OpenCheck::NetList).live(),
     file("environ", 0o400, text::environ).opens_with(OpenCheck::Mm).empty_when_gone(),
+    file("auxv", 0o400, text::auxv).opens_with(OpenCheck::Mm).empty_when_gone(),
     file("status", 0o444, status::render),
     file("limits", 0o444, limits::render),
     file("timens_offsets", 0o644, text::timens_offsets).only(Scope::Process).writes(WriteTarget::TimensOffsets),
     file("comm", 0o644, text::comm).writes(WriteTarget::Comm),
     file("cmdline", 0o444, text::cmdline),
-    file("stat", 0o444, stat::render),
+    file("stat", 0o444, stat::render_process).only(Scope::Process),
+    file("stat", 0o444, stat::render_thread).only(Scope::Thread),
     file("statm", 0o444, stat::render_memory),
     file("children", 0o444, text::children).only(Scope::Thread).empty_when_gone(),
     file("maps", 0o444, maps::render).opens_with(OpenCheck::MmIfAny),
+    file("numa_maps", 0o444, maps::render_numa).opens_with(OpenCheck::MmIfAny),
     link("cwd", link::cwd),
     link("root", link::root),
     link("exe", link::exe),
-    file("mounts", 0o444, mounts::mounts).opens_with(OpenCheck::Mounts(Format::Mounts)),
-    file("mountinfo", 0o444, mounts::mountinfo).opens_with(OpenCheck::Mounts(Format::Info)),
-    file("mountstats", 0o400, mounts::mountstats).opens_with(OpenCheck::Mounts(Format::Stats)).only(Scope::Process),
+    file("mounts", 0o444, mounts::mounts).opens_with(OpenCheck::Mounts(Format::Mounts)).live(),
+    file("mountinfo", 0o444, mounts::mountinfo).opens_with(OpenCheck::Mounts(Format::Info)).live(),
+    file("mountstats", 0o400, mounts::mountstats)
+        .opens_with(OpenCheck::Mounts(Format::Stats))
+        .only(Scope::Process)
+        .live(),
     file("smaps", 0o444, smaps::render).opens_with(OpenCheck::MmIfAny),
     file("smaps_rollup", 0o444, smaps::render_sum).opens_with(OpenCheck::Mm),
     file("wchan", 0o444, text::wchan),
@@ -168,14 +192,21 @@ static ROWS: &[Row] = &[
     file("oom_score_adj", 0o644, text::oom_score),
     file("loginuid", 0o644, text::unset_id),
     file("sessionid", 0o444, text::unset_id),
+    file("coredump_filter", 0o444, text::coredump_filter).only(Scope::Process),
     file("io", 0o400, text::io),
     file("uid_map", 0o644, |look, task| id_map::render(look, task, MapKind::Uid))
-        .writes(|_| WriteTarget::Map(MapKind::Uid)),
+        .writes(|_| WriteTarget::Map(MapKind::Uid))
+        .live(),
     file("gid_map", 0o644, |look, task| id_map::render(look, task, MapKind::Gid))
-        .writes(|_| WriteTarget::Map(MapKind::Gid)),
+        .writes(|_| WriteTarget::Map(MapKind::Gid))
+        .live(),
     file("projid_map", 0o644, |look, task| id_map::render(look, task, MapKind::Projid))
-        .writes(|_| WriteTarget::Map(MapKind::Projid)),
-    file("setgroups", 0o644, id_map::setgroups).opens_with(OpenCheck::Setgroups).writes(|_| WriteTarget::Setgroups),
+        .writes(|_| WriteTarget::Map(MapKind::Projid))
+        .live(),
+    file("setgroups", 0o644, id_map::setgroups)
+        .opens_with(OpenCheck::Setgroups)
+        .writes(|_| WriteTarget::Setgroups)
+        .live(),
 ];
 
 impl TaskDir {

@@ -53,6 +53,35 @@ const NETSTAT: [Mib; 2] = [
     ),
 ];
 
+const SNMP6: [Mib; 4] = [
+    (
+        "Ip6",
+        "InReceives InHdrErrors InTooBigErrors InNoRoutes InAddrErrors InUnknownProtos InTruncatedPkts InDiscards \
+         InDelivers OutForwDatagrams OutRequests OutDiscards OutNoRoutes ReasmTimeout ReasmReqds ReasmOKs ReasmFails \
+         FragOKs FragFails FragCreates InMcastPkts OutMcastPkts InOctets OutOctets InMcastOctets OutMcastOctets \
+         InBcastOctets OutBcastOctets InNoECTPkts InECT1Pkts InECT0Pkts InCEPkts OutTransmits",
+    ),
+    (
+        "Icmp6",
+        "InMsgs InErrors OutMsgs OutErrors InCsumErrors OutRateLimitHost InDestUnreachs InPktTooBigs InTimeExcds \
+         InParmProblems InEchos InEchoReplies OutDestUnreachs OutPktTooBigs OutTimeExcds OutParmProblems OutEchos \
+         OutEchoReplies",
+    ),
+    ("Udp6", UDP6),
+    ("UdpLite6", UDP6),
+];
+
+const UDP6: &str = "InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors MemErrors";
+
+/// Name, bytes of a socket, which sockets have it, memory and pressure, and which of 18 operations there are.
+const PROTOCOLS: [(&str, u32, Option<Family>, &str, &str); 5] = [
+    ("UDPv6", 1472, None, "    0   NI       0", "yyynyyynyyyynnyyyn"),
+    ("TCPv6", 2432, None, "    0   no     192", "yyyyyyyyyyyynyyyyy"),
+    ("UNIX", 1152, Some(Family::Unix), "   -1   NI       0", "ynnnnnnnnnnnnnnnnn"),
+    ("UDP", 1344, Some(Family::Udp), "    0   NI       0", "yyynyyynyyyynnyyyn"),
+    ("TCP", 2304, Some(Family::Tcp), "    0   no     192", "yyyyyyyyyyyynyyyyy"),
+];
+
 /// A line of names and a line of values.
 fn mib(protocol: &str, counters: &str) -> String {
     let counters = counters.split(' ').map(|counter| counter.split_once('=').unwrap_or((counter, "0")));
@@ -82,6 +111,32 @@ pub(super) fn sockstat(look: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
         sockets.len()
     );
     Ok(text.into_bytes())
+}
+
+/// No socket is of IPv6.
+pub(super) fn sockstat6(look: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
+    namespace(look)?;
+    Ok(b"TCP6: inuse 0\nUDP6: inuse 0\nUDPLITE6: inuse 0\nRAW6: inuse 0\nFRAG6: inuse 0 memory 0\n".to_vec())
+}
+
+/// The counters of IPv6, a line each: no packet ever went over it.
+pub(super) fn snmp6(look: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
+    namespace(look)?;
+    let names =
+        SNMP6.iter().flat_map(|(protocol, counters)| counters.split(' ').map(move |name| format!("{protocol}{name}")));
+    Ok(names.map(|name| format!("{name:<32}\t0\n")).collect::<String>().into_bytes())
+}
+
+/// The protocols that sockets can have, and how many have them in this namespace (`proto_seq_show`).
+pub(super) fn protocols(look: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
+    let sockets = look.k.sockets_of(namespace(look)?);
+    let line = |&(name, size, family, memory, calls): &(&str, u32, Option<Family>, &str, &str)| {
+        let count = sockets.iter().filter(|(_, socket)| Some(socket.family) == family).count();
+        let calls = calls.chars().map(|call| format!(" {call:>2}")).collect::<String>();
+        format!("{name:<9} {size:>4} {count:>6}  {memory}   yes  kernel     {calls}\n")
+    };
+    let head = "protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in de sh ss gs se re bi br ha uh gp em\n";
+    Ok((head.to_owned() + &PROTOCOLS.iter().map(line).collect::<String>()).into_bytes())
 }
 
 /// Nobody has asked for a hardware address yet.

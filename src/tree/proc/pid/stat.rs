@@ -9,11 +9,25 @@ use crate::tree::proc::pid::{image, status};
 use crate::tree::proc::system::boottime_ticks;
 
 const PF_EXITING: u32 = 0x4;
+const PF_POSTCOREDUMP: u32 = 0x8;
 const PF_FORKNOEXEC: u32 = 0x40;
+const PF_SIGNALED: u32 = 0x400;
+const PF_NPROC_EXCEEDED: u32 = 0x1000;
+/// A dead task never runs again (`do_task_dead`).
+const PF_NOFREEZE: u32 = 0x8000;
 const PF_RANDOMIZE: u32 = 0x40_0000;
 
+/// Of a process: one with threads waits nowhere in particular.
+pub(super) fn render_process(look: &Look<'_>, id: TaskId) -> Result<Vec<u8>> {
+    render(look, id, look.k.signal_of(id).threads.len() < 2)
+}
+
+pub(super) fn render_thread(look: &Look<'_>, id: TaskId) -> Result<Vec<u8>> {
+    render(look, id, true)
+}
+
 /// 52 fields. Addresses, wchan and the exit code are for readers with ptrace access only.
-pub(super) fn render(look: &Look<'_>, id: TaskId) -> Result<Vec<u8>> {
+fn render(look: &Look<'_>, id: TaskId, has_wchan: bool) -> Result<Vec<u8>> {
     let k = look.k;
     let task = &k.tasks[id];
     let signal = k.signal_of(id);
@@ -45,7 +59,7 @@ pub(super) fn render(look: &Look<'_>, id: TaskId) -> Result<Vec<u8>> {
     let middle = format!(
         " {start_code} {end_code} {} 0 0 {pending} {blocked} {ignored} {handled} {} 0 0 {} 0 0 0 0 0 0",
         if has_mm && permitted { image::START_STACK } else { 0 },
-        u8::from(permitted),
+        u8::from(permitted && has_wchan),
         task.exit_signal,
     );
     let tail = if has_mm && permitted { ADDRESSES } else { [0; 7] }.map(|address| format!(" {address}")).concat();
@@ -66,9 +80,17 @@ const ADDRESSES: [u64; 7] = [
 ];
 
 fn flags(task: &Task) -> u32 {
-    let exiting = if task.state == TaskState::Zombie { PF_EXITING } else { 0 };
-    let fork = if task.forked_no_exec { PF_FORKNOEXEC } else { 0 };
-    PF_RANDOMIZE | exiting | fork
+    let state = match task.state {
+        TaskState::Running | TaskState::Stopped => 0,
+        TaskState::Zapping => PF_EXITING | PF_POSTCOREDUMP,
+        TaskState::Zombie => PF_EXITING | PF_POSTCOREDUMP | PF_NOFREEZE,
+    };
+    let of = |is_set, flag| if is_set { flag } else { 0 };
+    PF_RANDOMIZE
+        | state
+        | of(task.forked_no_exec, PF_FORKNOEXEC)
+        | of(task.nproc_exceeded, PF_NPROC_EXCEEDED)
+        | of(task.exit_code & 0x7f != 0, PF_SIGNALED)
 }
 
 /// Pages: all, resident, shared, text, library, data, dirty. Zeros for a task without memory.
@@ -92,7 +114,7 @@ mod tests {
         let k = Kernel::boot();
         let node = Node { view: View::Caller, place: TaskDir::process(k.init.task).entry(ITSELF) };
         let look = Look::now(&k, Viewer(k.init.task), node).unwrap();
-        let text = String::from_utf8(render(&look, k.init.task).unwrap()).unwrap();
+        let text = String::from_utf8(render_process(&look, k.init.task).unwrap()).unwrap();
         let fields: Vec<&str> = text.split_whitespace().collect();
         assert_eq!(fields.len(), 52);
         assert_eq!(fields[..8], ["1", "(init)", "S", "0", "1", "1", "0", "-1"]);

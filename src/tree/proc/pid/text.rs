@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
+use super::image;
 use crate::errno::Result;
 use crate::kernel::TaskId;
+use crate::kernel::cred::OVERFLOW_ID;
 use crate::kernel::ns::time::Offset;
 use crate::kernel::nsproxy::NsProxy;
 use crate::tree::look::Look;
@@ -11,6 +13,44 @@ use crate::tree::look::Look;
 /// Nobody has an environment.
 pub(super) fn environ(_: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
     Ok(Vec::new())
+}
+
+/// What exec told the program of itself: pairs of a type and a value, each a native word (`AT_…` of getauxval(3)).
+pub(super) fn auxv(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
+    let k = look.k;
+    if k.mm_of(task).is_none() {
+        return Ok(Vec::new());
+    }
+    let cred = k.cred_of(task);
+    let user_ns = &k.namespaces[cred.user_ns.id()];
+    let uid = |id| u64::from(user_ns.from_kuid(id).unwrap_or(OVERFLOW_ID));
+    let gid = |id| u64::from(user_ns.from_kgid(id).unwrap_or(OVERFLOW_ID));
+    let entry = image::START_CODE + 0x1000;
+    let words: [(u64, u64); 16] = [
+        (16, 0),
+        (6, image::PAGE * 1024),
+        (17, 100),
+        (3, image::START_CODE + 0x40),
+        (4, 56),
+        (5, 13),
+        (7, image::START_LIB),
+        (8, 0),
+        (9, entry),
+        (11, uid(cred.ids.uid)),
+        (12, uid(cred.ids.euid)),
+        (13, gid(cred.ids.gid)),
+        (14, gid(cred.ids.egid)),
+        (23, 0),
+        (31, image::ENV_END),
+        (0, 0),
+    ];
+    Ok(words.iter().flat_map(|(kind, value)| [kind.to_ne_bytes(), value.to_ne_bytes()].concat()).collect())
+}
+
+/// Which mappings a core dump would hold: anonymous ones, headers of programs, private huge pages. Nothing of a task
+/// without memory (`proc_coredump_filter_read`).
+pub(super) fn coredump_filter(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
+    Ok(look.k.mm_of(task).map(|_| b"00000033\n".to_vec()).unwrap_or_default())
 }
 
 /// The name as it is, whatever its bytes.

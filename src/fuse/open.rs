@@ -1,0 +1,128 @@
+//! What an open decides: who may, what is meant, and whether reads ask the lab or the host's pages.
+
+use std::sync::{Arc, Mutex};
+
+use fuser::{AccessFlags, FopenFlags};
+
+use super::answer::{Caller, Shared, viewer};
+use super::handle::{Answer, Handle, State};
+use super::inode::Identity;
+use super::poll::{Seen, polled_at};
+use super::text;
+use crate::bail;
+use crate::errno::Result;
+use crate::host::fault::Op;
+use crate::kernel::Kernel;
+use crate::kernel::file::{Bound, OpenFlags};
+use crate::kernel::node::Node;
+use crate::lab::{self, FILES};
+use crate::tree::{self, Content, Special};
+
+impl Shared {
+    /// Opens a file for `caller`, as the viewer; the number is of the lines that the journal had then.
+    ///
+    /// # Errors
+    /// EACCES: the caller may not write here, or the viewer may not open the file.
+    fn bind(&self, caller: Caller, node: Node, flags: OpenFlags) -> Result<(Bound, u64)> {
+        if flags.contains(OpenFlags::WRITE) {
+            self.check_writer(caller)?;
+        }
+        self.lab.read(|k| Ok((lab::open(k, viewer(k, node)?, node, flags)?, self.lab.noted())))?
+    }
+
+    /// access(2): what the viewer and the caller may both do.
+    ///
+    /// # Errors
+    /// As [`Shared::bind`].
+    pub(super) fn access(&self, caller: Caller, ino: u64, mask: AccessFlags) -> Result<()> {
+        let mut flags = OpenFlags::empty();
+        flags.set(OpenFlags::READ, mask.contains(AccessFlags::R_OK));
+        flags.set(OpenFlags::WRITE, mask.contains(AccessFlags::W_OK));
+        if flags.is_empty() { Ok(()) } else { self.bind(caller, self.node(ino)?, flags).map(drop) }
+    }
+
+    /// Opens a file for `caller`; gives the handle's number and how the host's kernel reads it.
+    ///
+    /// # Errors
+    /// EINVAL: O_DIRECT. As [`Shared::bind`], [`Shared::version`] and [`Handles::insert`](super::handle::Handles::insert).
+    pub(super) fn open(&self, caller: Caller, ino: u64, flags: i32) -> Result<(u64, FopenFlags)> {
+        let Identity { node, version } = self.identity(ino)?;
+        self.lab.check_fault(Op::Open, || self.inodes.full_path(ino))?;
+        let (file, opened) = self.bind(caller, node, open_flags(flags))?;
+        if flags & libc::O_DIRECT != 0 && node.path().is_none() {
+            bail!(EINVAL, "no file of this kind is read past the cache");
+        }
+        let answer = || Mutex::new(Answer::new(0, self.results.get(node.place)));
+        let is_version = version != 0 && flags & libc::O_ACCMODE == libc::O_RDONLY;
+        let state = match FILES.special(node) {
+            Some(Special::Call(task, row)) => State::Control { task, row, answer: answer() },
+            Some(Special::Batch) => State::Batch(answer(), Mutex::default()),
+            Some(Special::Faults) => State::Faults(Mutex::default()),
+            Some(Special::Trace) => State::Stream(Mutex::default()),
+            None => match if is_version { self.version(&file, ino, version).transpose()? } else { None } {
+                Some(text) => State::Version { _charge: self.purse(self.may_write(caller)).charge(text.len())?, text },
+                None => State::Content(Mutex::default()),
+            },
+        };
+        let how = match state {
+            State::Version { .. } => FopenFlags::FOPEN_KEEP_CACHE,
+            _ if FILES.is_unseekable(node) => FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_NONSEEKABLE,
+            _ => FopenFlags::FOPEN_DIRECT_IO,
+        };
+        let (uid, may_write) = (caller.uid, self.may_write(caller));
+        let seen = self.lab.read(|k| polled_at(k, &file))?.map_or_else(|_| Seen::default(), Seen::at_open);
+        let appends = flags & libc::O_APPEND != 0;
+        Ok((self.handles.insert(Handle { ino, file, opened, appends, uid, may_write, state, seen })?, how))
+    }
+
+    /// The text of the version of a file that is opened; `None` if it is read as it is then.
+    ///
+    /// # Errors
+    /// ESTALE: it was not kept, and is another by now. The host's kernel looks the name up once more.
+    fn version(&self, file: &Bound, ino: u64, version: u64) -> Option<Result<Arc<[u8]>>> {
+        let node = file.node;
+        let has_fault = || self.lab.faults.is_active(node.task(), || self.inodes.full_path(ino));
+        if FILES.content(node) != Content::Version || has_fault() {
+            return None;
+        }
+        Some(self.inodes.text(ino).map_or_else(|| self.render_again(file, version), Ok))
+    }
+
+    /// # Errors
+    /// As [`Shared::version`].
+    fn render_again(&self, file: &Bound, version: u64) -> Result<Arc<[u8]>> {
+        let text = self.lab.read(|k| tree::read_open(k, viewer(k, file.node)?, file))??;
+        if text::version(&text) != version {
+            bail!(ESTALE, "this file reads as another text by now");
+        }
+        Ok(text.into())
+    }
+
+    /// The same of a directory.
+    ///
+    /// # Errors
+    /// As [`Shared::open`].
+    pub(super) fn opendir(&self, caller: Caller, ino: u64) -> Result<(u64, FopenFlags)> {
+        let node = self.node(ino)?;
+        self.lab.check_fault(Op::Open, || self.inodes.full_path(ino))?;
+        let (file, opened) = self.bind(caller, node, OpenFlags::READ | OpenFlags::DIRECTORY)?;
+        let is_dead = |k: &Kernel| node.task().is_some_and(|task| k.tasks.get(task).is_none_or(|task| task.is_dead()));
+        let has_fault = || self.lab.faults.is_active(node.task(), || self.inodes.full_path(ino));
+        let how = if FILES.keeps_names(node) && !has_fault() && !self.lab.read(is_dead)? {
+            FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE
+        } else {
+            FopenFlags::empty()
+        };
+        let (uid, may_write) = (caller.uid, self.may_write(caller));
+        let (state, seen) = (State::Listing(Mutex::default()), Seen::default());
+        Ok((self.handles.insert(Handle { ino, file, opened, appends: false, uid, may_write, state, seen })?, how))
+    }
+}
+
+fn open_flags(flags: i32) -> OpenFlags {
+    match flags & libc::O_ACCMODE {
+        libc::O_RDONLY => OpenFlags::READ,
+        libc::O_WRONLY => OpenFlags::WRITE,
+        _ => OpenFlags::READ | OpenFlags::WRITE,
+    }
+}

@@ -1,0 +1,217 @@
+//! What files read as, by every way to read, and what is told of their changes.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::os::fd::AsFd;
+use std::process::Command;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nslab::testing::Lab;
+
+use super::needs::has;
+use super::{bash, lab};
+
+/// What FUSE cannot do as procfs does (SEMANTICS.md): the way, what a lab gives, why.
+const OTHERWISE: &[(&str, &str, &str)] = &[
+    ("epoll", "1", "every FUSE file can be polled"),
+    ("openat2 CACHED", "EAGAIN", "names of content are asked for anew each time"),
+    ("openat2 NO_MAGICLINKS", "opened", "links of a FUSE file system are texts"),
+    ("openat2 NO_XDEV", "opened", "links stay inside the lab"),
+    ("openat2 BENEATH", "opened", "links stay inside the lab"),
+    ("openat2 IN_ROOT", "opened", "links stay inside the lab"),
+    ("openat2 IN_ROOT", "ENOENT", "links stay inside the lab, and `as` is outside `proc`"),
+    ("openat2 BENEATH", "EXDEV", "`as` is outside `proc`"),
+    ("O_TMPFILE", "ENOTSUP", "the host's kernel answers for FUSE"),
+    ("mmap", "ENODEV", "size 0 is refused by the library before"),
+    ("truncate", "done", "shells do so before they write"),
+    ("chmod", "EPERM", "modes are those of simulated tasks"),
+    ("aio", "empty", "a namespace file has size 0, and no page is asked for"),
+    ("splice", "empty", "a namespace file has size 0, and no page is asked for"),
+    ("sendfile", "empty", "a namespace file has size 0, and no page is asked for"),
+    ("sendfile to a file", "empty", "a namespace file has size 0, and no page is asked for"),
+    ("pread", "ESPIPE", "a file that cannot be seeked in cannot be read at a position either"),
+];
+
+fn ways(proc: &str) -> BTreeMap<(String, String), String> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mount/ways.py");
+    let output = Command::new("timeout").args(["60", "python3", script, proc]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let cell = |line: &str| {
+        let mut words = line.split('\t').map(str::to_owned);
+        let mut word = || words.next().unwrap_or_default();
+        ((word(), word()), word())
+    };
+    text.lines().map(cell).collect()
+}
+
+#[test]
+fn every_way_to_read_gives_the_content_or_what_procfs_gives() {
+    if !has(&["fuse", "python3", "root"]) {
+        return;
+    }
+    let Some(lab) = lab() else { return };
+    let (real, shown) = (ways("/proc"), ways(&lab.at("proc").to_string_lossy()));
+    assert_eq!(real.keys().collect::<Vec<_>>(), shown.keys().collect::<Vec<_>>());
+    let is_known = |way: &str, came: &str| OTHERWISE.iter().any(|(known, gives, _)| (*known, *gives) == (way, came));
+    let wrong: Vec<_> = shown
+        .iter()
+        .filter(|((file, way), came)| {
+            // The working directory of a program is no file of proc.
+            let same = real[&(file.clone(), way.clone())] == **came || file == "self/cwd";
+            !same && *came != "content" && !is_known(way, came)
+        })
+        .map(|(cell, came)| format!("{cell:?}: {came:?}, real {:?}", real[cell]))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn kept(lab: &Lab, path: &str) -> File {
+    File::open(lab.at(path)).unwrap()
+}
+
+fn reread(file: &mut File) -> String {
+    let mut text = String::new();
+    file.seek(SeekFrom::Start(0)).unwrap();
+    file.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn an_open_shows_the_text_there_is_then() {
+    let Some(lab) = lab() else { return };
+    let mut old = kept(&lab, "proc/1/comm");
+    assert_eq!(reread(&mut old), "init\n");
+    lab.call(1, "prctl name a-longer-name").unwrap();
+    assert_eq!((reread(&mut old), old.metadata().unwrap().len()), ("init\n".to_owned(), 5));
+    let mut new = kept(&lab, "proc/1/comm");
+    assert_eq!((reread(&mut new), new.metadata().unwrap().len()), ("a-longer-name\n".to_owned(), 14));
+    lab.call(1, "prctl name init").unwrap();
+    assert_eq!(lab.read("proc/1/comm").unwrap(), "init\n");
+    assert_eq!(reread(&mut new), "a-longer-name\n");
+    let inodes = [&old, &new].map(|file| std::os::unix::fs::MetadataExt::ino(&file.metadata().unwrap()));
+    assert_eq!(inodes[0], inodes[1]);
+}
+
+/// What top, findmnt and others keep open.
+#[test]
+fn files_that_programs_keep_open_show_what_is_new_at_each_read() {
+    let Some(lab) = lab() else { return };
+    lab.call(1, "clone newuser").unwrap();
+    let paths =
+        ["proc/1/mountinfo", "proc/1/mounts", "proc/2/uid_map", "proc/loadavg", "proc/uptime", "proc/1/net/dev"];
+    let mut files = paths.map(|path| kept(&lab, path));
+    let before = files.each_mut().map(reread);
+    bash(
+        &lab,
+        "echo tmpfs t /w > ctl/1/mount; echo '0 0 1' > proc/2/uid_map; echo +3s > ctl/1/clock
+         echo > ctl/1/clone; echo link add d0 type dummy > ctl/1/ip",
+    );
+    let after = files.each_mut().map(reread);
+    for ((path, before), after) in paths.iter().zip(before).zip(after) {
+        assert_ne!(before, after, "{path}");
+    }
+}
+
+#[test]
+fn sizes_are_those_of_the_texts() {
+    let Some(lab) = lab() else { return };
+    for path in
+        ["proc/1/status", "proc/1/mountinfo", "proc/meminfo", "cgroup/cgroup.procs", "ctl/1/usage", "proc/locks"]
+    {
+        let size = fs::metadata(lab.at(path)).unwrap().len();
+        assert_eq!(size, lab.read(path).unwrap().len() as u64, "{path}");
+    }
+    for path in ["kernel/tree.json", "kernel/graph.svg", "ctl/1/clone", "ctl/batch"] {
+        assert_eq!(fs::metadata(lab.at(path)).unwrap().len(), 0, "{path}");
+    }
+}
+
+/// What poll(2) says at once, or within ten seconds if nothing is there.
+fn polled(file: &File, timeout: PollTimeout) -> PollFlags {
+    let mut waiting = [PollFd::new(file.as_fd(), PollFlags::POLLPRI)];
+    poll(&mut waiting, timeout).unwrap();
+    waiting[0].revents().unwrap()
+}
+
+const CHANGED: PollFlags = PollFlags::POLLERR.union(PollFlags::POLLPRI);
+
+#[test]
+fn poll_wakes_at_each_change() {
+    let Some(lab) = lab() else { return };
+    bash(&lab, "mkdir cgroup/web; echo > ctl/1/clone");
+    let changes = [
+        (
+            "proc/1/mountinfo",
+            ["echo tmpfs t /w > ctl/1/mount", "echo -o remount,ro /w > ctl/1/mount", "echo /w > ctl/1/umount"],
+        ),
+        (
+            "proc/1/mounts",
+            ["echo tmpfs t /w > ctl/1/mount", "echo --bind /w /run > ctl/1/mount", "echo /run > ctl/1/umount"],
+        ),
+        (
+            "proc/sys/kernel/hostname",
+            ["echo a > ctl/1/sethostname", "echo a > ctl/1/sethostname", "echo b > proc/sys/kernel/hostname"],
+        ),
+        (
+            "cgroup/web/cgroup.events",
+            [
+                "echo 2 > cgroup/web/cgroup.procs",
+                "echo 1 > cgroup/web/cgroup.freeze",
+                "echo 0 > cgroup/web/cgroup.freeze",
+            ],
+        ),
+    ];
+    for (path, calls) in changes {
+        let mut file = kept(&lab, path);
+        reread(&mut file);
+        assert_eq!(polled(&file, PollTimeout::ZERO), PollFlags::empty(), "{path}");
+        for call in calls {
+            std::thread::scope(|threads| {
+                let waiting = threads.spawn(|| polled(&file, 10_000_u16.into()));
+                bash(&lab, call);
+                assert_eq!(waiting.join().unwrap(), CHANGED, "{path}: {call}");
+            });
+            // A cgroup's file is as it was seen once it is read.
+            reread(&mut file);
+            assert_eq!(polled(&file, PollTimeout::ZERO), PollFlags::empty(), "{path} after {call}");
+        }
+    }
+}
+
+#[test]
+fn findmnt_polls() {
+    if !has(&["fuse", "findmnt"]) {
+        return;
+    }
+    let Some(lab) = lab() else { return };
+    let script = "timeout 20 findmnt --poll --tab-file proc/1/mountinfo --first-only -n -o ACTION,TARGET & sleep 1; \
+                  echo 'tmpfs t /w' > ctl/1/mount; wait $!";
+    let out = bash(&lab, script);
+    assert_eq!(out.split_whitespace().collect::<Vec<_>>(), ["mount", "/w"]);
+}
+
+/// With `-o links=linux` a link says what Linux says; otherwise it is a way inside the lab. A program's name is Linux's.
+#[test]
+fn links_show_what_linux_shows_on_demand() {
+    if !has(&["fuse"]) {
+        return;
+    }
+    let texts = |lab: &Lab| ["root", "cwd", "exe", "fd/3"].map(|name| lab.read_link(format!("proc/1/{name}")).unwrap());
+    let mut options = nslab::fuse::Options::default();
+    let inside = Lab::new().unwrap();
+    options.add("links=linux").unwrap();
+    let linux = Lab::mount_with(nslab::kernel::Kernel::boot(), &options).unwrap();
+    for lab in [&inside, &linux] {
+        bash(lab, "echo /run > ctl/1/chdir; exec 3<>ctl/1/open; for f in 0 1 2 3; do echo /proc/1/comm >&3; done");
+    }
+    let [root, cwd, exe, fd] = texts(&linux).map(|text| text.to_string_lossy().into_owned());
+    assert_eq!([root, cwd, exe, fd].join(" "), "/ /run /bin/init /proc/1/comm");
+    let [root, cwd, exe, fd] = texts(&inside).map(|text| text.to_string_lossy().into_owned());
+    assert_eq!(
+        [root, cwd, exe, fd].join(" "),
+        "../../as/1/root ../../as/1/root/run /bin/init ../../../as/1/root/proc/1/comm"
+    );
+    assert_eq!(bash(&inside, "cd -P proc/1/cwd && pwd"), format!("{}/as/1/root/run\n", inside.path().display()));
+}
