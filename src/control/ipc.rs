@@ -10,10 +10,10 @@ use crate::kernel::ipc::mqueue::NotifyMethod;
 use crate::kernel::ipc::sem::SemOp;
 use crate::syscall::clock::CLOCKS;
 use crate::syscall::ipc::{GetArgs, IpcCtl, Payload, SetArgs};
-use crate::syscall::mqueue::{MqCall, MqOpen, O_RDONLY, O_RDWR, O_WRONLY};
-use crate::syscall::msg::{MsgCall, MsgFlags};
-use crate::syscall::sem::{SemCall, SemCtl, SemGet};
-use crate::syscall::shm::{ShmCall, ShmCtl};
+use crate::syscall::mqueue::{MqOpen, O_RDONLY, O_RDWR, O_WRONLY};
+use crate::syscall::msg::MsgFlags;
+use crate::syscall::sem::{SemCtl, SemGet};
+use crate::syscall::shm::ShmCtl;
 use crate::syscall::{LabCall, Syscall};
 
 /// `private`, or a number of 32 bits with or without sign.
@@ -53,12 +53,12 @@ fn payload(args: &mut Args<'_>) -> Result<Payload> {
 
 pub(super) fn msgget(args: &mut Args<'_>) -> Result<Syscall> {
     let key = key(args)?;
-    Ok(Syscall::Msg(MsgCall::Get(get_args(args, key)?)))
+    Ok(Syscall::Msgget(get_args(args, key)?))
 }
 
 pub(super) fn msgsnd(args: &mut Args<'_>) -> Result<Syscall> {
     let (id, mtype) = (args.number("ID")?, args.number("TYPE")?);
-    Ok(Syscall::Msg(MsgCall::Snd { id, mtype, text: payload(args)? }))
+    Ok(Syscall::Msgsnd { id, mtype, text: payload(args)? })
 }
 
 const MSG_FLAGS: &[(&str, MsgFlags)] = &[
@@ -77,7 +77,7 @@ pub(super) fn msgrcv(args: &mut Args<'_>) -> Result<Syscall> {
             None => flags |= choose(word, MSG_FLAGS).ok_or_else(|| unexpected("a flag of msgrcv", word))?,
         }
     }
-    Ok(Syscall::Msg(MsgCall::Rcv { id, mtype, size, flags }))
+    Ok(Syscall::Msgrcv { id, mtype, size, flags })
 }
 
 /// The commands all three families have; those about an index and about what is in use have the family in their names.
@@ -119,12 +119,12 @@ fn set_args(args: &mut Args<'_>) -> Result<SetArgs> {
 pub(super) fn msgctl(args: &mut Args<'_>) -> Result<Syscall> {
     let (id, word) = (args.number("ID")?, args.text("COMMAND")?);
     let op = ipc_ctl(args, "msg", word)?.ok_or_else(|| unexpected("COMMAND", word))?;
-    Ok(Syscall::Msg(MsgCall::Ctl { id, op }))
+    Ok(Syscall::Msgctl { id, op })
 }
 
 pub(super) fn semget(args: &mut Args<'_>) -> Result<Syscall> {
     let (key, nsems) = (key(args)?, args.number("NSEMS")?);
-    Ok(Syscall::Sem(SemCall::Get { args: get_args(args, key)?, nsems }))
+    Ok(Syscall::Semget { args: get_args(args, key)?, nsems })
 }
 
 pub(super) fn semop(args: &mut Args<'_>) -> Result<Syscall> {
@@ -133,7 +133,7 @@ pub(super) fn semop(args: &mut Args<'_>) -> Result<Syscall> {
     while let Some(word) = args.optional_text()? {
         ops.push(sem_op(word)?);
     }
-    Ok(Syscall::Sem(SemCall::Op { id, ops }))
+    Ok(Syscall::Semop { id, ops })
 }
 
 /// `NUM,DELTA[,undo][,nowait]`
@@ -162,7 +162,7 @@ pub(super) fn semctl(args: &mut Args<'_>) -> Result<Syscall> {
             None => return Err(unexpected("NUM or COMMAND", word)),
         },
     };
-    Ok(Syscall::Sem(SemCall::Ctl { id, op }))
+    Ok(Syscall::Semctl { id, op })
 }
 
 fn values(args: &mut Args<'_>) -> Result<Vec<i32>> {
@@ -188,7 +188,7 @@ fn one_sem_ctl(args: &mut Args<'_>, num: i32) -> Result<SemCtl> {
 
 pub(super) fn shmget(args: &mut Args<'_>) -> Result<Syscall> {
     let (key, size) = (key(args)?, args.number("SIZE")?);
-    Ok(Syscall::Shm(ShmCall::Get { args: get_args(args, key)?, size }))
+    Ok(Syscall::Shmget { args: get_args(args, key)?, size })
 }
 
 pub(super) fn shmat(args: &mut Args<'_>) -> Result<Syscall> {
@@ -202,11 +202,11 @@ pub(super) fn shmat(args: &mut Args<'_>) -> Result<Syscall> {
             _ => return Err(unexpected("addr=0x…, rdonly or remap", word)),
         }
     }
-    Ok(Syscall::Shm(ShmCall::At { id, addr, readonly, remap }))
+    Ok(Syscall::Shmat { id, addr, readonly, remap })
 }
 
 pub(super) fn shmdt(args: &mut Args<'_>) -> Result<Syscall> {
-    Ok(Syscall::Shm(ShmCall::Dt { addr: args.number("ADDR")? }))
+    Ok(Syscall::Shmdt { addr: args.number("ADDR")? })
 }
 
 pub(super) fn shmctl(args: &mut Args<'_>) -> Result<Syscall> {
@@ -216,7 +216,7 @@ pub(super) fn shmctl(args: &mut Args<'_>) -> Result<Syscall> {
         "unlock" => ShmCtl::Unlock,
         _ => ShmCtl::Ipc(ipc_ctl(args, "shm", word)?.ok_or_else(|| unexpected("COMMAND", word))?),
     };
-    Ok(Syscall::Shm(ShmCall::Ctl { id, op }))
+    Ok(Syscall::Shmctl { id, op })
 }
 
 const ACCESS_MODES: &[(&str, u32)] = &[("rdonly", O_RDONLY), ("wronly", O_WRONLY), ("rdwr", O_RDWR)];
@@ -245,16 +245,16 @@ pub(super) fn mq_open(args: &mut Args<'_>) -> Result<Syscall> {
         (None, None) => None,
         _ => bail!(EINVAL, "maxmsg and msgsize go together"),
     };
-    Ok(Syscall::Mq(MqCall::Open(open)))
+    Ok(Syscall::MqOpen(open))
 }
 
 pub(super) fn mq_unlink(args: &mut Args<'_>) -> Result<Syscall> {
-    Ok(Syscall::Mq(MqCall::Unlink { name: args.bytes("NAME")?.to_vec() }))
+    Ok(Syscall::MqUnlink { name: args.bytes("NAME")?.to_vec() })
 }
 
 pub(super) fn mq_send(args: &mut Args<'_>) -> Result<Syscall> {
     let (fd, prio) = (args.number("FD")?, args.number("PRIO")?);
-    Ok(Syscall::Mq(MqCall::Send { fd, prio, text: payload(args)? }))
+    Ok(Syscall::MqSend { fd, prio, text: payload(args)? })
 }
 
 pub(super) fn mq_receive(args: &mut Args<'_>) -> Result<Syscall> {
@@ -266,7 +266,7 @@ pub(super) fn mq_receive(args: &mut Args<'_>) -> Result<Syscall> {
         },
         None => None,
     };
-    Ok(Syscall::Mq(MqCall::Receive { fd, size }))
+    Ok(Syscall::MqReceive { fd, size })
 }
 
 pub(super) fn mq_notify(args: &mut Args<'_>) -> Result<Syscall> {
@@ -277,7 +277,7 @@ pub(super) fn mq_notify(args: &mut Args<'_>) -> Result<Syscall> {
         "off" => None,
         word => return Err(unexpected("signal SIG, none or off", word)),
     };
-    Ok(Syscall::Mq(MqCall::Notify { fd, method }))
+    Ok(Syscall::MqNotify { fd, method })
 }
 
 pub(super) fn mq_getsetattr(args: &mut Args<'_>) -> Result<Syscall> {
@@ -292,11 +292,7 @@ pub(super) fn mq_getsetattr(args: &mut Args<'_>) -> Result<Syscall> {
         },
         None => None,
     };
-    Ok(Syscall::Mq(MqCall::Getsetattr { fd, flags }))
-}
-
-pub(super) fn mq_close(args: &mut Args<'_>) -> Result<Syscall> {
-    Ok(Syscall::Mq(MqCall::Close { fd: args.number("FD")? }))
+    Ok(Syscall::MqGetsetattr { fd, flags })
 }
 
 pub(super) fn clock_gettime(args: &mut Args<'_>) -> Result<Syscall> {
@@ -351,7 +347,7 @@ mod tests {
     #[test]
     fn keys_are_32_bits_and_modes_octal() {
         let get = |line: &str| match call(line).unwrap() {
-            Syscall::Msg(MsgCall::Get(args)) => (args.key, args.mode),
+            Syscall::Msgget(args) => (args.key, args.mode),
             other => panic!("{other:?}"),
         };
         assert_eq!(get("msgget 0xffffffff create 0644"), (-1, 0o644));
@@ -365,7 +361,7 @@ mod tests {
     #[test]
     fn messages_are_a_word_or_a_size() {
         let text = |line: &str| match call(line).unwrap() {
-            Syscall::Msg(MsgCall::Snd { text, .. }) => text,
+            Syscall::Msgsnd { text, .. } => text,
             other => panic!("{other:?}"),
         };
         assert_eq!(text("msgsnd 0 1 \"a b\""), Payload::Text(b"a b".to_vec()));
@@ -377,7 +373,7 @@ mod tests {
     #[test]
     fn operations_have_two_numbers_and_flags() {
         let op = SemOp { num: 3, delta: -1, undo: true, nowait: true };
-        assert_eq!(call("semop 0 3,-1,nowait,undo").unwrap(), Syscall::Sem(SemCall::Op { id: 0, ops: vec![op] }));
+        assert_eq!(call("semop 0 3,-1,nowait,undo").unwrap(), Syscall::Semop { id: 0, ops: vec![op] });
         for line in ["semop 0 1", "semop 0 65536,1", "semop 0 0,32768", "semop 0 0,1,x"] {
             assert!(call(line).is_err(), "{line}");
         }
@@ -385,7 +381,7 @@ mod tests {
 
     #[test]
     fn commands_about_an_index_carry_the_family() {
-        let ctl = |op| Syscall::Shm(ShmCall::Ctl { id: 0, op: ShmCtl::Ipc(op) });
+        let ctl = |op| Syscall::Shmctl { id: 0, op: ShmCtl::Ipc(op) };
         assert_eq!(call("shmctl 0 shm_stat_any").unwrap(), ctl(IpcCtl::StatAny));
         assert_eq!(call("shmctl 0 shm_info").unwrap(), ctl(IpcCtl::UsageInfo));
         assert!(call("shmctl 0 msg_stat").is_err() && call("semctl 0 sem").is_err());
@@ -395,7 +391,7 @@ mod tests {
     #[test]
     fn queues_take_both_attributes_or_none() {
         let open = |line: &str| match call(line) {
-            Ok(Syscall::Mq(MqCall::Open(open))) => (open.access, open.attr, open.mode),
+            Ok(Syscall::MqOpen(open)) => (open.access, open.attr, open.mode),
             other => panic!("{other:?}"),
         };
         assert_eq!(open("mq_open q rdwr wronly 0600"), (3, None, 0o600));

@@ -1,6 +1,7 @@
 //! chown(2) (`fs/open.c`, `fs/attr.c`).
 
 use super::namei::Owner;
+use super::{Outcome, Return};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
@@ -14,7 +15,7 @@ use crate::tree::{self, Viewer};
 ///
 /// # Errors
 /// ENOENT: it is gone; EINVAL: an id without a mapping; EROFS; EPERM: not the caller's to give, or a file of `proc`.
-pub(super) fn chown(k: &mut Kernel, me: TaskId, path: &[u8], uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+pub(super) fn sys_chown(k: &mut Kernel, me: TaskId, path: &[u8], uid: Option<u32>, gid: Option<u32>) -> Outcome {
     let node = tree::resolve_file(k, me, path, true)?;
     tree::check_writable(k, node)?;
     let user = &k.namespaces[k.cred_of(me).user_ns.id()];
@@ -33,7 +34,7 @@ pub(super) fn chown(k: &mut Kernel, me: TaskId, path: &[u8], uid: Option<u32>, g
         Place::Cgroup(id, file) => *k.cgroup.table[id].owner_mut(file) = CgroupOwner { uid: new.0, gid: new.1 },
         _ => {}
     }
-    Ok(())
+    Ok(Return::DONE)
 }
 
 fn no_mapping(id: u32) -> crate::errno::Error {

@@ -23,6 +23,8 @@ pub enum LabCall {
     Touch { path: Vec<u8> },
     /// What ip(8) does.
     Ip(Ip),
+    /// What mq_close(3) does: close(2).
+    MqClose { fd: i32 },
     /// socket(2), bind(2), listen(2).
     Bind(SocketName),
     /// socket(2), connect(2).

@@ -21,7 +21,7 @@ mod memory;
 pub mod mount;
 pub mod mqueue;
 pub mod msg;
-pub mod namei;
+mod namei;
 mod opentree;
 pub mod outcome;
 mod path;
@@ -48,15 +48,21 @@ mod write;
 use bitflags::bitflags;
 
 use crate::kernel::file::OpenFlags;
+use crate::kernel::ipc::mqueue::NotifyMethod;
+use crate::kernel::ipc::sem::SemOp;
 use crate::kernel::mount::flags::UmountFlags;
 use crate::kernel::mount::propagation::PropagationType;
 use crate::kernel::ns::NsType;
 pub use dispatch::dispatch;
+use ipc::{GetArgs, IpcCtl, Payload};
 pub use lab::LabCall;
 use mount::{Beneath, MountArgs};
-use namei::NameCall;
+use mqueue::MqOpen;
+use msg::MsgFlags;
 pub use outcome::{Numbers, Outcome, Return, Stop, WaitFor};
 pub use pid_arg::PidArg;
+use sem::SemCtl;
+use shm::ShmCtl;
 
 /// One call of any kind, as [`dispatch`] takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,8 +87,9 @@ impl From<LabCall> for AnyCall {
     }
 }
 
-/// One call of Linux's with its arguments as the task gives them. Ids are those of the task's user namespace; `None` among
-/// them is -1, "unchanged".
+/// One call of Linux's with its arguments as the task gives them. A variant is one call of the kernel's interface, its row
+/// in the table of calls one function; what the C library or a program makes of several calls is a [`LabCall`]. Ids are
+/// those of the task's user namespace; `None` among them is -1, "unchanged"; no method of mq_notify is "no more", no flags of mq_getsetattr are "only tell".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Syscall {
     Clone(CloneArgs),
@@ -134,14 +141,33 @@ pub enum Syscall {
     OpenTree { path: Vec<u8> },
     MoveMount { from: Vec<u8>, to: Vec<u8>, beneath: Beneath },
     MountSetattr { path: Vec<u8>, types: Vec<PropagationType> },
-    Name(NameCall),
-    Msg(msg::MsgCall),
-    Sem(sem::SemCall),
-    Shm(shm::ShmCall),
-    Mq(mqueue::MqCall),
+    Mkdir { path: Vec<u8> },
+    Rmdir { path: Vec<u8> },
+    Unlink { path: Vec<u8> },
+    Rename { old: Vec<u8>, new: Vec<u8> },
+    Symlink { text: Vec<u8>, path: Vec<u8> },
+    Chown { path: Vec<u8>, uid: Option<u32>, gid: Option<u32> },
+    Msgget(GetArgs),
+    Msgsnd { id: i32, mtype: i64, text: Payload },
+    Msgrcv { id: i32, mtype: i64, size: Option<i64>, flags: MsgFlags },
+    Msgctl { id: i32, op: IpcCtl },
+    Semget { args: GetArgs, nsems: i32 },
+    Semop { id: i32, ops: Vec<SemOp> },
+    Semctl { id: i32, op: SemCtl },
+    Shmget { args: GetArgs, size: u64 },
+    Shmat { id: i32, addr: Option<u64>, readonly: bool, remap: bool },
+    Shmdt { addr: u64 },
+    Shmctl { id: i32, op: ShmCtl },
+    MqOpen(MqOpen),
+    MqUnlink { name: Vec<u8> },
+    MqSend { fd: i32, prio: u32, text: Payload },
+    MqReceive { fd: i32, size: Option<i64> },
+    MqNotify { fd: i32, method: Option<NotifyMethod> },
+    MqGetsetattr { fd: i32, flags: Option<i64> },
     ClockGettime { clock: i32 },
     Readlink { path: Vec<u8> },
-    Stat { path: Vec<u8>, follow: bool },
+    Stat { path: Vec<u8> },
+    Lstat { path: Vec<u8> },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Default)]

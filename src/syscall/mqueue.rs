@@ -1,7 +1,7 @@
 //! mq_open(2), mq_unlink(2), mq_timedsend(2), mq_timedreceive(2), mq_notify(2), mq_getsetattr(2) (`ipc/mqueue.c`).
 //! Names come without the slash that the C library takes off.
 
-use super::fd::{file_at, free_fd, install_fd, new_file, sys_close};
+use super::fd::{file_at, free_fd, install_fd, new_file};
 use super::ipc::Payload;
 use super::outcome::{Mqattr, Stop, WaitFor};
 use super::{Outcome, Return};
@@ -29,37 +29,7 @@ const O_ACCMODE: u32 = 3;
 /// The flag of a queue's attributes.
 const O_NONBLOCK: i64 = 0o4000;
 
-/// The calls on POSIX message queues.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MqCall {
-    Open(MqOpen),
-    Unlink {
-        name: Vec<u8>,
-    },
-    Send {
-        fd: i32,
-        prio: u32,
-        text: Payload,
-    },
-    Receive {
-        fd: i32,
-        size: Option<i64>,
-    },
-    /// `None`: no more.
-    Notify {
-        fd: i32,
-        method: Option<NotifyMethod>,
-    },
-    /// `None`: only tell.
-    Getsetattr {
-        fd: i32,
-        flags: Option<i64>,
-    },
-    Close {
-        fd: i32,
-    },
-}
-
+/// The arguments of mq_open(2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MqOpen {
     pub name: Vec<u8>,
@@ -71,20 +41,6 @@ pub struct MqOpen {
     /// Most messages, most bytes of one.
     pub attr: Option<(i64, i64)>,
     pub mode: u16,
-}
-
-/// # Errors
-/// Those of the call.
-pub(super) fn sys_mq(k: &mut Kernel, me: TaskId, call: &MqCall) -> Outcome {
-    match call {
-        MqCall::Open(args) => mq_open(k, me, args),
-        MqCall::Unlink { name } => mq_unlink(k, me, name),
-        MqCall::Send { fd, prio, text } => mq_send(k, me, *fd, *prio, text),
-        MqCall::Receive { fd, size } => mq_receive(k, me, *fd, *size),
-        MqCall::Notify { fd, method } => mq_notify(k, me, *fd, *method),
-        MqCall::Getsetattr { fd, flags } => mq_getsetattr(k, me, *fd, *flags),
-        MqCall::Close { fd } => sys_close(k, me, *fd),
-    }
 }
 
 /// `getname`
@@ -116,7 +72,7 @@ fn lookup(k: &Kernel, fs: MqueueFsId, name: &[u8]) -> Result<Option<MqueueId>> {
 ///
 /// # Errors
 /// ENOENT, ENAMETOOLONG, EMFILE, EACCES, EEXIST, EINVAL, EOVERFLOW, ENOSPC.
-fn mq_open(k: &mut Kernel, me: TaskId, args: &MqOpen) -> Outcome {
+pub(super) fn sys_mq_open(k: &mut Kernel, me: TaskId, args: &MqOpen) -> Outcome {
     check_path(&args.name)?;
     let fd = free_fd(k, me)?;
     let fs = k.mqueue_fs_of(k.ipc_ns_of(me));
@@ -204,7 +160,7 @@ fn check_new(k: &Kernel, me: TaskId, fs: MqueueFsId, attr: Option<(i64, i64)>) -
 ///
 /// # Errors
 /// ENOENT, ENAMETOOLONG, EACCES: the name; EPERM: neither the queue nor the directory is the caller's.
-fn mq_unlink(k: &mut Kernel, me: TaskId, name: &[u8]) -> Outcome {
+pub(super) fn sys_mq_unlink(k: &mut Kernel, me: TaskId, name: &[u8]) -> Outcome {
     check_path(name)?;
     let fs = k.mqueue_fs_of(k.ipc_ns_of(me));
     let Some(queue) = lookup(k, fs, name)? else {
@@ -286,7 +242,7 @@ fn blocked(k: &Kernel, file: FileId, on: WaitFor, why: impl FnOnce(&'static str)
 
 /// # Errors
 /// EINVAL: the priority; EBADF; EMSGSIZE; ENOMEM; EAGAIN: the queue is full, with O_NONBLOCK. Blocks: it is full.
-fn mq_send(k: &mut Kernel, me: TaskId, fd: i32, prio: u32, text: &Payload) -> Outcome {
+pub(super) fn sys_mq_send(k: &mut Kernel, me: TaskId, fd: i32, prio: u32, text: &Payload) -> Outcome {
     if prio >= MQ_PRIO_MAX {
         bail!(EINVAL, "priority {} is not below {}", prio, MQ_PRIO_MAX);
     }
@@ -309,7 +265,7 @@ fn mq_send(k: &mut Kernel, me: TaskId, fd: i32, prio: u32, text: &Payload) -> Ou
 ///
 /// # Errors
 /// EBADF; EMSGSIZE: the buffer is smaller; EAGAIN: the queue is empty, with O_NONBLOCK. Blocks: it is empty.
-fn mq_receive(k: &mut Kernel, me: TaskId, fd: i32, size: Option<i64>) -> Outcome {
+pub(super) fn sys_mq_receive(k: &mut Kernel, me: TaskId, fd: i32, size: Option<i64>) -> Outcome {
     let (file, id) = open_queue(k, me, fd, OpenFlags::READ)?;
     let msgsize = k.mqueues[id].msgsize;
     if let Some(size) = size.filter(|&size| (0..msgsize).contains(&size)) {
@@ -325,7 +281,7 @@ fn mq_receive(k: &mut Kernel, me: TaskId, fd: i32, size: Option<i64>) -> Outcome
 ///
 /// # Errors
 /// EINVAL: the signal; EBADF; EBUSY: somebody has asked already.
-fn mq_notify(k: &mut Kernel, me: TaskId, fd: i32, method: Option<NotifyMethod>) -> Outcome {
+pub(super) fn sys_mq_notify(k: &mut Kernel, me: TaskId, fd: i32, method: Option<NotifyMethod>) -> Outcome {
     if let Some(NotifyMethod::Signal(signo)) = method
         && !(0..=SIGNAL_MAX).contains(&signo)
     {
@@ -349,7 +305,7 @@ fn mq_notify(k: &mut Kernel, me: TaskId, fd: i32, method: Option<NotifyMethod>) 
 ///
 /// # Errors
 /// EINVAL: flags other than O_NONBLOCK; EBADF.
-fn mq_getsetattr(k: &mut Kernel, me: TaskId, fd: i32, flags: Option<i64>) -> Outcome {
+pub(super) fn sys_mq_getsetattr(k: &mut Kernel, me: TaskId, fd: i32, flags: Option<i64>) -> Outcome {
     if let Some(flags) = flags.filter(|flags| flags & !O_NONBLOCK != 0) {
         bail!(EINVAL, "flags {} have more than O_NONBLOCK {}", flags, O_NONBLOCK);
     }

@@ -19,15 +19,6 @@ const MSGSSZ: i32 = 16;
 const MSGTQL: i32 = 16384;
 const MSGSEG: u16 = 65535;
 
-/// The calls on message queues.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MsgCall {
-    Get(GetArgs),
-    Snd { id: i32, mtype: i64, text: Payload },
-    Rcv { id: i32, mtype: i64, size: Option<i64>, flags: MsgFlags },
-    Ctl { id: i32, op: IpcCtl },
-}
-
 bitflags::bitflags! {
     /// Flags of msgrcv.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -39,15 +30,12 @@ bitflags::bitflags! {
     }
 }
 
+/// msgget(2)
+///
 /// # Errors
-/// Those of the call.
-pub(super) fn sys_msg(k: &mut Kernel, me: TaskId, call: &MsgCall) -> Outcome {
-    match call {
-        MsgCall::Get(args) => ipc::get(k, me, *args, |_: &MsgQueue| Ok(()), new_queue),
-        MsgCall::Snd { id, mtype, text } => msgsnd(k, me, *id, *mtype, text),
-        MsgCall::Rcv { id, mtype, size, flags } => msgrcv(k, me, *id, *mtype, *size, *flags),
-        MsgCall::Ctl { id, op } => msgctl(k, me, *id, *op),
-    }
+/// Those of [`ipc::get`]; ENOSPC.
+pub(super) fn sys_msgget(k: &mut Kernel, me: TaskId, args: GetArgs) -> Outcome {
+    ipc::get(k, me, args, |_: &MsgQueue| Ok(()), new_queue)
 }
 
 /// `newque`
@@ -65,7 +53,7 @@ fn new_queue(k: &mut Kernel, ns: IpcNsId, perm: Perm) -> Result<i32> {
 ///
 /// # Errors
 /// EINVAL: size, type, identifier; EACCES; ENOMEM. Blocks: it does not fit.
-fn msgsnd(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, text: &Payload) -> Outcome {
+pub(super) fn sys_msgsnd(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, text: &Payload) -> Outcome {
     let ns = k.ipc_ns_of(me);
     let msgmax = i64::from(k.ipc(ns).msg_ctlmax);
     if !(0..=msgmax).contains(&text.size()) {
@@ -114,7 +102,14 @@ fn search(mtype: i64, flags: MsgFlags) -> Search {
 ///
 /// # Errors
 /// EINVAL: size, flags, identifier; EACCES; ENOMSG: none with IPC_NOWAIT; E2BIG. Blocks: none is there.
-fn msgrcv(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, size: Option<i64>, flags: MsgFlags) -> Outcome {
+pub(super) fn sys_msgrcv(
+    k: &mut Kernel,
+    me: TaskId,
+    id: i32,
+    mtype: i64,
+    size: Option<i64>,
+    flags: MsgFlags,
+) -> Outcome {
     let size = size.unwrap_or(i64::MAX);
     ipc::check_id(id)?;
     let Ok(size) = usize::try_from(size) else { bail!(EINVAL, "{} bytes are no size of a buffer", size) };
@@ -160,7 +155,7 @@ fn copy_message(message: &Message, room: usize) -> Outcome {
 
 /// # Errors
 /// EINVAL: the identifier, an unmapped id; EACCES: no right to read; EPERM: not the caller's, or too large a queue.
-fn msgctl(k: &mut Kernel, me: TaskId, id: i32, op: IpcCtl) -> Outcome {
+pub(super) fn sys_msgctl(k: &mut Kernel, me: TaskId, id: i32, op: IpcCtl) -> Outcome {
     ipc::check_id(id)?;
     let ns = k.ipc_ns_of(me);
     match op {

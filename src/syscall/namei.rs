@@ -1,7 +1,7 @@
-//! Files and directories in the file tree of a task: mkdir(2), rmdir(2), unlink(2), rename(2), symlink(2), chown(2), and
-//! what open(2) does with O_CREAT (`fs/namei.c`).
+//! Files and directories in the file tree of a task: mkdir(2), rmdir(2), unlink(2), rename(2), symlink(2), and what open(2)
+//! does with O_CREAT (`fs/namei.c`).
 
-use super::{Outcome, Return, cgroup, chown, mqueue};
+use super::{Outcome, Return, cgroup, mqueue};
 use crate::bail;
 use crate::errno::{Errno, Result};
 use crate::kernel::capability::Cap;
@@ -18,48 +18,6 @@ const NAME_MAX: usize = 255;
 const MKDIR_MODE: u16 = 0o777;
 /// Others may delete only their own files in a directory with this mode bit.
 const STICKY: u16 = 0o1000;
-
-/// A call that makes, removes, renames or gives away a file in the task's file tree.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NameCall {
-    Mkdir {
-        path: Vec<u8>,
-    },
-    Rmdir {
-        path: Vec<u8>,
-    },
-    Unlink {
-        path: Vec<u8>,
-    },
-    Rename {
-        old: Vec<u8>,
-        new: Vec<u8>,
-    },
-    Symlink {
-        text: Vec<u8>,
-        path: Vec<u8>,
-    },
-    /// Ids of the caller's user namespace; `None` leaves one as it is.
-    Chown {
-        path: Vec<u8>,
-        uid: Option<u32>,
-        gid: Option<u32>,
-    },
-}
-
-/// # Errors
-/// Those of the call.
-pub(super) fn sys_name(k: &mut Kernel, me: TaskId, call: &NameCall) -> Outcome {
-    match call {
-        NameCall::Mkdir { path } => mkdir(k, me, path),
-        NameCall::Rmdir { path } => rmdir(k, me, path),
-        NameCall::Unlink { path } => unlink(k, me, path),
-        NameCall::Rename { old, new } => rename(k, me, old, new),
-        NameCall::Symlink { text, path } => symlink(k, me, text, path),
-        NameCall::Chown { path, uid, gid } => chown::chown(k, me, path, *uid, *gid),
-    }?;
-    Ok(Return::DONE)
-}
 
 /// The path of a file in the task's file tree. Its mount is in use now, as umount2(MNT_EXPIRE) has it. Of the lab's view
 /// only namespace files have a place there: other names that start like it are below the working directory.
@@ -154,10 +112,11 @@ fn masked(k: &Kernel, me: TaskId, mode: u16) -> u16 {
 ///
 /// # Errors
 /// Those of [`tree::resolve_parent`] and [`mkdir_at`].
-fn mkdir(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
+pub(super) fn sys_mkdir(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
     let (dir, last) = tree::resolve_parent(k, me, path)?;
     let Last::Name(name) = last else { bail!(EEXIST, "the path ends in no name") };
-    mkdir_at(k, me, dir, name, masked(k, me, MKDIR_MODE))
+    mkdir_at(k, me, dir, name, masked(k, me, MKDIR_MODE))?;
+    Ok(Return::DONE)
 }
 
 /// Makes a directory of this mode in `dir`.
@@ -175,19 +134,20 @@ pub(super) fn mkdir_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8], mode:
 /// symlink(2)
 ///
 /// # Errors
-/// As [`mkdir`]; ENOENT: an empty text.
-fn symlink(k: &mut Kernel, me: TaskId, text: &[u8], path: &[u8]) -> Result<()> {
+/// As [`sys_mkdir`]; ENOENT: an empty text.
+pub(super) fn sys_symlink(k: &mut Kernel, me: TaskId, text: &[u8], path: &[u8]) -> Outcome {
     if text.is_empty() {
         bail!(ENOENT, "a symbolic link leads somewhere");
     }
     let (dir, name) = new_name(k, me, path)?;
-    create(k, me, dir, name, Content::Symlink(text.into()), 0o777).map(drop)
+    create(k, me, dir, name, Content::Symlink(text.into()), 0o777)?;
+    Ok(Return::DONE)
 }
 
 /// Makes a socket file of mode 0777 less the umask.
 ///
 /// # Errors
-/// As [`mkdir`].
+/// As [`sys_mkdir`].
 pub(super) fn create_socket(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<DentryId> {
     let (dir, name) = new_name(k, me, path)?;
     create(k, me, dir, name, Content::Socket(None), masked(k, me, 0o777))
@@ -237,7 +197,7 @@ fn check_touch(k: &Kernel, me: TaskId, node: Node) -> Result<()> {
 /// Makes an empty file (O_CREAT); at the end of a symbolic link if there is one that leads nowhere yet.
 ///
 /// # Errors
-/// As [`mkdir`]; EISDIR: the path ends in no name; EACCES: in the directory of a cgroup.
+/// As [`sys_mkdir`]; EISDIR: the path ends in no name; EACCES: in the directory of a cgroup.
 pub(super) fn create_file(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
     let (dir, last) = tree::resolve_parent(k, me, path)?;
     let Last::Name(name) = last else { bail!(EISDIR, "the path ends in no name") };
@@ -346,14 +306,15 @@ pub(super) type Owner = (Kuid, Kgid);
 ///
 /// # Errors
 /// EBUSY: `/`; those of finding the directory and of [`rmdir_at`].
-fn rmdir(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
+pub(super) fn sys_rmdir(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
     let (dir, last) = tree::resolve_parent(k, me, path)?;
     match last {
         Last::Name(name) => rmdir_at(k, me, dir, name),
         Last::Dot => rmdir_at(k, me, dir, b"."),
         Last::DotDot => rmdir_at(k, me, dir, b".."),
         Last::Root => bail!(EBUSY, "the root directory"),
-    }
+    }?;
+    Ok(Return::DONE)
 }
 
 /// Removes a directory from `dir`.
@@ -390,20 +351,20 @@ fn check_empty(k: &Kernel, id: DentryId) -> Result<()> {
 ///
 /// # Errors
 /// EISDIR: a directory; those of finding and deleting it.
-fn unlink(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
+pub(super) fn sys_unlink(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
     let (dir, last) = tree::resolve_parent(k, me, path)?;
     let Last::Name(name) = last else { bail!(EISDIR, "the path ends in no name") };
     if dir.place == Place::Top(Top::Mqueue) {
         check_room(k, me, dir)?;
         mqueue::unlink_at(k, me, dir, name)?;
-        return Ok(());
+        return Ok(Return::DONE);
     }
     let Place::Dentry(id) = deletable(k, me, dir, name, Some(Victim::Other))? else {
         bail!(EPERM, "this file system keeps its files");
     };
     check_no_mountpoint(k, me, Place::Dentry(id))?;
     k.unlink_dentry(id);
-    Ok(())
+    Ok(Return::DONE)
 }
 
 /// rename(2)
@@ -411,7 +372,7 @@ fn unlink(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
 /// # Errors
 /// EXDEV: two mounts; EBUSY: `.`, `..`, `/` or a mountpoint; EINVAL: a directory into itself; ENOTEMPTY, ENOTDIR,
 /// EISDIR: what is replaced; those of finding, deleting and making.
-fn rename(k: &mut Kernel, me: TaskId, old: &[u8], new: &[u8]) -> Result<()> {
+pub(super) fn sys_rename(k: &mut Kernel, me: TaskId, old: &[u8], new: &[u8]) -> Outcome {
     let (old_dir, old_last) = tree::resolve_parent(k, me, old)?;
     let (new_dir, new_last) = tree::resolve_parent(k, me, new)?;
     if old_dir.view != new_dir.view {
@@ -438,7 +399,7 @@ fn rename(k: &mut Kernel, me: TaskId, old: &[u8], new: &[u8]) -> Result<()> {
     }
     let replaced = k.child_dentry(dir, new_name);
     if replaced == Some(id) {
-        return Ok(());
+        return Ok(Return::DONE);
     }
     if replaced.is_some_and(|replaced| k.is_dentry_below(from, replaced)) {
         bail!(ENOTEMPTY, "the target holds what is renamed");
@@ -462,5 +423,5 @@ fn rename(k: &mut Kernel, me: TaskId, old: &[u8], new: &[u8]) -> Result<()> {
         check_empty(k, replaced)?;
     }
     k.rename_dentry(id, dir, new_name);
-    Ok(())
+    Ok(Return::DONE)
 }

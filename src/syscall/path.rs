@@ -74,11 +74,23 @@ pub fn sys_readlink(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
     Ok(Return::Bytes(tree::readlink_as_task(k, me, node)?))
 }
 
-/// stat(2), or lstat(2) without `follow`.
+/// stat(2)
 ///
 /// # Errors
 /// Those of [`tree::resolve`]; ENOENT: the task of an open file is gone.
-pub fn sys_stat(k: &mut Kernel, me: TaskId, path: &[u8], follow: bool) -> Outcome {
+pub fn sys_stat(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
+    stat(k, me, path, true)
+}
+
+/// lstat(2)
+///
+/// # Errors
+/// As [`sys_stat`].
+pub fn sys_lstat(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
+    stat(k, me, path, false)
+}
+
+fn stat(k: &mut Kernel, me: TaskId, path: &[u8], follow: bool) -> Outcome {
     let node = match subject(k, me, path, follow)? {
         Subject::Node(node) => node,
         Subject::File(file) => match &k.open_files[file].kind {

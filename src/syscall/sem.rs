@@ -15,14 +15,6 @@ const SEMMNU: i32 = 1_024_000_000;
 const SEMUME: i32 = 500;
 const SEMUSZ: i32 = 20;
 
-/// The calls on semaphores.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SemCall {
-    Get { args: GetArgs, nsems: i32 },
-    Op { id: i32, ops: Vec<SemOp> },
-    Ctl { id: i32, op: SemCtl },
-}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SemCtl {
     Ipc(IpcCtl),
@@ -42,18 +34,8 @@ pub enum SemGet {
 }
 
 /// # Errors
-/// Those of the call.
-pub(super) fn sys_sem(k: &mut Kernel, me: TaskId, call: &SemCall) -> Outcome {
-    match call {
-        SemCall::Get { args, nsems } => semget(k, me, *args, *nsems),
-        SemCall::Op { id, ops } => semop(k, me, *id, ops),
-        SemCall::Ctl { id, op } => semctl(k, me, *id, op),
-    }
-}
-
-/// # Errors
 /// EINVAL: the number of semaphores; those of [`ipc::get`]; ENOSPC.
-fn semget(k: &mut Kernel, me: TaskId, args: GetArgs, nsems: i32) -> Outcome {
+pub(super) fn sys_semget(k: &mut Kernel, me: TaskId, args: GetArgs, nsems: i32) -> Outcome {
     let semmsl = k.ipc(k.ipc_ns_of(me)).sem_ctls[0];
     if nsems < 0 || nsems > semmsl {
         bail!(EINVAL, "{} semaphores, SEMMSL is {}", nsems, semmsl);
@@ -89,7 +71,7 @@ fn new_set(k: &mut Kernel, ns: IpcNsId, perm: Perm, nsems: i32) -> Result<i32> {
 /// # Errors
 /// E2BIG: more than SEMOPM; EINVAL: none, the identifier; EFBIG: no such semaphore; EACCES; EAGAIN: it would block, with
 /// IPC_NOWAIT; ERANGE. Blocks: a value does not allow it.
-fn semop(k: &mut Kernel, me: TaskId, id: i32, ops: &[SemOp]) -> Outcome {
+pub(super) fn sys_semop(k: &mut Kernel, me: TaskId, id: i32, ops: &[SemOp]) -> Outcome {
     let ns = k.ipc_ns_of(me);
     let semopm = k.ipc(ns).sem_ctls[2];
     if ops.len() > semopm as u32 as usize {
@@ -149,7 +131,7 @@ fn set_value(k: &mut Kernel, me: TaskId, ns: IpcNsId, id: i32, num: u16, value: 
 
 /// # Errors
 /// ERANGE: a value; EINVAL: identifier, semaphore, number of values, an unmapped id; EACCES, EPERM.
-fn semctl(k: &mut Kernel, me: TaskId, id: i32, op: &SemCtl) -> Outcome {
+pub(super) fn sys_semctl(k: &mut Kernel, me: TaskId, id: i32, op: &SemCtl) -> Outcome {
     ipc::check_id(id)?;
     let ns = k.ipc_ns_of(me);
     match op {

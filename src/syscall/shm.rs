@@ -13,15 +13,6 @@ use crate::kernel::{IpcNsId, Kernel, MmId, TaskId};
 /// Pages of memory a lab has; one segment cannot have more (`__vm_enough_memory`).
 const TOTAL_PAGES: u64 = 1 << 20;
 
-/// The calls on shared memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ShmCall {
-    Get { args: GetArgs, size: u64 },
-    At { id: i32, addr: Option<u64>, readonly: bool, remap: bool },
-    Dt { addr: u64 },
-    Ctl { id: i32, op: ShmCtl },
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShmCtl {
     Ipc(IpcCtl),
@@ -29,26 +20,18 @@ pub enum ShmCtl {
     Unlock,
 }
 
+/// shmget(2)
+///
 /// # Errors
-/// Those of the call.
-pub(super) fn sys_shm(k: &mut Kernel, me: TaskId, call: &ShmCall) -> Outcome {
-    match call {
-        ShmCall::Get { args, size } => {
-            let check = |segment: &ShmSegment| {
-                if segment.segsz < *size {
-                    bail!(EINVAL, "{} bytes asked for, the segment has {}", *size, segment.segsz);
-                }
-                Ok(())
-            };
-            ipc::get(k, me, *args, check, |k, ns, perm| new_segment(k, me, ns, perm, *size))
+/// Those of [`ipc::get`]; EINVAL: the size, also of a segment that exists; ENOSPC, ENOMEM: no room.
+pub(super) fn sys_shmget(k: &mut Kernel, me: TaskId, args: GetArgs, size: u64) -> Outcome {
+    let check = |segment: &ShmSegment| {
+        if segment.segsz < size {
+            bail!(EINVAL, "{} bytes asked for, the segment has {}", size, segment.segsz);
         }
-        ShmCall::At { id, addr, readonly, remap } => {
-            let place = check_place(*id, *addr, *remap)?;
-            shmat(k, me, *id, place, *readonly)
-        }
-        ShmCall::Dt { addr } => shmdt(k, me, *addr),
-        ShmCall::Ctl { id, op } => shmctl(k, me, *id, *op),
-    }
+        Ok(())
+    };
+    ipc::get(k, me, args, check, |k, ns, perm| new_segment(k, me, ns, perm, size))
 }
 
 /// `newseg`
@@ -123,7 +106,15 @@ fn check_place(id: i32, addr: Option<u64>, remap: bool) -> Result<Place> {
 ///
 /// # Errors
 /// EINVAL: identifier, address, something else mapped there; EACCES; ENOMEM: no room.
-fn shmat(k: &mut Kernel, me: TaskId, id: i32, place: Place, readonly: bool) -> Outcome {
+pub(super) fn sys_shmat(
+    k: &mut Kernel,
+    me: TaskId,
+    id: i32,
+    addr: Option<u64>,
+    readonly: bool,
+    remap: bool,
+) -> Outcome {
+    let place = check_place(id, addr, remap)?;
     let ns = k.ipc_ns_of(me);
     let segment: &ShmSegment = k.ipc_object(ns, id)?;
     let asked = if readonly { ACCESS_READ } else { ACCESS_READ | ACCESS_WRITE };
@@ -157,7 +148,7 @@ fn check_room(k: &Kernel, mm: MmId, addr: Option<u64>, size: u64, place: Place) 
 
 /// # Errors
 /// EINVAL: nothing is attached there.
-fn shmdt(k: &mut Kernel, me: TaskId, addr: u64) -> Outcome {
+pub(super) fn sys_shmdt(k: &mut Kernel, me: TaskId, addr: u64) -> Outcome {
     let attached = k.attached_at(k.live(me).mm.id(), addr);
     if attached.is_empty() {
         bail!(EINVAL, "no attachment starts at {}", format!("{addr:#x}"));
@@ -170,7 +161,7 @@ fn shmdt(k: &mut Kernel, me: TaskId, addr: u64) -> Outcome {
 
 /// # Errors
 /// EINVAL: the identifier, an unmapped id; EACCES: no right to read; EPERM: not the caller's.
-fn shmctl(k: &mut Kernel, me: TaskId, id: i32, op: ShmCtl) -> Outcome {
+pub(super) fn sys_shmctl(k: &mut Kernel, me: TaskId, id: i32, op: ShmCtl) -> Outcome {
     ipc::check_id(id)?;
     let ns = k.ipc_ns_of(me);
     match op {

@@ -203,6 +203,7 @@ fn encode_lab(c: &Context<'_>, call: &LabCall) -> Option<Encoded> {
         LabCall::Ip(ip) => encode_ip(c, ip).map(|job| (job, Answer::Number)),
         LabCall::Bind(name) => encode_socket(c, name, false).map(|job| (job, Answer::Number)),
         LabCall::Connect(name) => encode_socket(c, name, true).map(|job| (job, Answer::Number)),
+        LabCall::MqClose { fd } => ipc::encode_mq_close(c, *fd),
         LabCall::Read { .. } | LabCall::Ls { .. } | LabCall::Clock { .. } | LabCall::Attach { .. } => None,
         LabCall::MkdirAt { .. } | LabCall::RmdirAt { .. } | LabCall::WriteAt { .. } => None,
     }
@@ -248,7 +249,12 @@ fn encode_syscall(c: &Context<'_>, syscall: &Syscall) -> Option<Encoded> {
         Syscall::Dup { fd } => number(libc::SYS_dup, &[int(*fd)]),
         Syscall::PidfdGetfd { pidfd, fd } => number(libc::SYS_pidfd_getfd, &[int(*pidfd), int(*fd), NULL]),
         Syscall::Ioctl { fd, request, arg } => file::encode_ioctl(c, *fd, *request, *arg),
-        Syscall::Name(call) => mount::encode_name(c, call),
+        Syscall::Mkdir { .. }
+        | Syscall::Rmdir { .. }
+        | Syscall::Unlink { .. }
+        | Syscall::Rename { .. }
+        | Syscall::Symlink { .. }
+        | Syscall::Chown { .. } => mount::encode_name(c, syscall),
         Syscall::Mount(args) => mount::encode_mount(c, args),
         Syscall::Umount { path, flags } => mount::encode_umount(c, path, *flags),
         Syscall::PivotRoot { new_root, put_old } => mount::encode_pivot_root(c, new_root, put_old),
@@ -259,12 +265,9 @@ fn encode_syscall(c: &Context<'_>, syscall: &Syscall) -> Option<Encoded> {
         Syscall::OpenTree { path } => mount::encode_open_tree(c, path),
         Syscall::MoveMount { from, to, beneath } => mount::encode_move_mount(c, from, to, *beneath),
         Syscall::MountSetattr { path, types } => mount::encode_mount_setattr(c, path, types),
-        Syscall::Msg(call) => ipc::encode_msg(c, call),
-        Syscall::Sem(call) => ipc::encode_sem(c, call),
-        Syscall::Shm(call) => ipc::encode_shm(c, call),
-        Syscall::Mq(call) => ipc::encode_mq(c, call),
         Syscall::ClockGettime { clock } => ipc::encode_clock_gettime(c, *clock),
-        Syscall::Readlink { .. } | Syscall::Stat { .. } | Syscall::PtraceSeize { .. } => None,
+        Syscall::Readlink { .. } | Syscall::Stat { .. } | Syscall::Lstat { .. } | Syscall::PtraceSeize { .. } => None,
+        call => ipc::encode(c, call),
     }
 }
 

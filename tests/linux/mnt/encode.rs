@@ -6,8 +6,8 @@ use nslab::kernel::mount::propagation::PropagationType;
 use nslab::kernel::mount::sb::fs_type;
 use nslab::kernel::node::{Node, Place};
 use nslab::kernel::ns::{NsType, Slot};
+use nslab::syscall::Syscall;
 use nslab::syscall::mount::{Beneath, MountArgs};
-use nslab::syscall::namei::NameCall;
 use nslab::tree;
 
 use crate::encode::{Answer, Arg, Context, Encoded, Job, Opening, Raw, call, id, int};
@@ -224,12 +224,12 @@ fn is_own_file_system(c: &Context<'_>, name: &[u8]) -> bool {
     }
 }
 
-/// A change of names: in a sandbox anywhere, elsewhere among the directories of cgroups.
-pub fn encode_name(c: &Context<'_>, name: &NameCall) -> Option<Encoded> {
+/// A change of names or owners: in a sandbox anywhere, elsewhere among the directories of cgroups.
+pub fn encode_name(c: &Context<'_>, call: &Syscall) -> Option<Encoded> {
     if !c.is_sandboxed {
-        return crate::cgroup::encode_name(c, name);
+        return crate::cgroup::encode_name(c, call);
     }
-    let job = (!is_at_the_bottom(c)).then(|| name_job(c, name))??;
+    let job = (!is_at_the_bottom(c)).then(|| name_job(c, call))??;
     Some((job, Answer::Number))
 }
 
@@ -239,34 +239,35 @@ pub fn encode_touch(c: &Context<'_>, path: &[u8]) -> Option<Encoded> {
     Some((job, Answer::Number))
 }
 
-fn name_job(c: &Context<'_>, name: &NameCall) -> Option<Job> {
+fn name_job(c: &Context<'_>, call: &Syscall) -> Option<Job> {
     let at = |path: &Vec<u8>| tree_path(c, path).filter(|_| is_own_file(c, path));
     let number = |value| Plain(Arg::Value(value));
-    Some(Job::Call(match name {
-        NameCall::Mkdir { path } => {
+    Some(Job::Call(match call {
+        Syscall::Mkdir { path } => {
             let (dir, path) = at(path)?;
             with_texts(libc::SYS_mkdirat, &[Plain(dir), Text(&path), number(0o777)])
         }
-        NameCall::Rmdir { path } => {
+        Syscall::Rmdir { path } => {
             let (dir, path) = at(path)?;
             with_texts(libc::SYS_unlinkat, &[Plain(dir), Text(&path), number(libc::AT_REMOVEDIR as u64)])
         }
-        NameCall::Unlink { path } => {
+        Syscall::Unlink { path } => {
             let (dir, path) = at(path)?;
             with_texts(libc::SYS_unlinkat, &[Plain(dir), Text(&path), number(0)])
         }
-        NameCall::Rename { old, new } => {
+        Syscall::Rename { old, new } => {
             let ((old_dir, old), (new_dir, new)) = (at(old)?, at(new)?);
             with_texts(libc::SYS_renameat, &[Plain(old_dir), Text(&old), Plain(new_dir), Text(&new)])
         }
-        NameCall::Symlink { text, path } => {
+        Syscall::Symlink { text, path } => {
             let (dir, path) = at(path)?;
             with_texts(libc::SYS_symlinkat, &[Text(text), Plain(dir), Text(&path)])
         }
-        NameCall::Chown { path, uid, gid } => {
+        Syscall::Chown { path, uid, gid } => {
             let (dir, path) = at(path)?;
             with_texts(libc::SYS_fchownat, &[Plain(dir), Text(&path), Plain(id(*uid)), Plain(id(*gid)), number(0)])
         }
+        other => panic!("{other:?} changes no name"),
     }))
 }
 
