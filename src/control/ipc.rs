@@ -7,13 +7,13 @@ use crate::bail;
 use crate::errno::Result;
 use crate::kernel::ipc::IPC_PRIVATE;
 use crate::kernel::ipc::mqueue::NotifyMethod;
-use crate::kernel::ipc::sem::SemOp;
+use crate::kernel::ipc::sem::{SemFlags, SemOp};
 use crate::syscall::clock::CLOCKS;
-use crate::syscall::ipc::{GetArgs, IpcCtl, Payload, SetArgs};
+use crate::syscall::ipc::{IpcCtl, IpcFlags, Payload, SetArgs};
 use crate::syscall::mqueue::{MqOpen, O_RDONLY, O_RDWR, O_WRONLY};
 use crate::syscall::msg::MsgFlags;
 use crate::syscall::sem::{SemCtl, SemGet};
-use crate::syscall::shm::ShmCtl;
+use crate::syscall::shm::{ShmCtl, ShmFlags};
 use crate::syscall::{LabCall, Syscall};
 
 /// `private`, or a number of 32 bits with or without sign.
@@ -30,16 +30,16 @@ fn mode(word: &str) -> Result<u16> {
     u16::from_str_radix(word, 8).ok().filter(|mode| *mode <= 0o7777).ok_or_else(|| unexpected("MODE", word))
 }
 
-fn get_args(args: &mut Args<'_>, key: i32) -> Result<GetArgs> {
-    let mut get = GetArgs { key, create: false, excl: false, mode: 0 };
+fn get_flags(args: &mut Args<'_>) -> Result<IpcFlags> {
+    let (mut flags, mut permissions) = (IpcFlags::empty(), 0);
     while let Some(word) = args.optional_text()? {
         match word {
-            "create" => get.create = true,
-            "excl" => get.excl = true,
-            _ => get.mode = mode(word)?,
+            "create" => flags |= IpcFlags::CREAT,
+            "excl" => flags |= IpcFlags::EXCL,
+            _ => permissions = mode(word)?,
         }
     }
-    Ok(get)
+    Ok(flags | IpcFlags::from_mode(permissions))
 }
 
 /// `size=N`, or the text itself.
@@ -52,13 +52,12 @@ fn payload(args: &mut Args<'_>) -> Result<Payload> {
 }
 
 pub(super) fn msgget(args: &mut Args<'_>) -> Result<Syscall> {
-    let key = key(args)?;
-    Ok(Syscall::Msgget(get_args(args, key)?))
+    Ok(Syscall::Msgget { key: key(args)?, flags: get_flags(args)? })
 }
 
 pub(super) fn msgsnd(args: &mut Args<'_>) -> Result<Syscall> {
     let (id, mtype) = (args.number("ID")?, args.number("TYPE")?);
-    Ok(Syscall::Msgsnd { id, mtype, text: payload(args)? })
+    Ok(Syscall::Msgsnd { id, mtype, text: payload(args)?, flags: MsgFlags::empty() })
 }
 
 const MSG_FLAGS: &[(&str, MsgFlags)] = &[
@@ -68,12 +67,13 @@ const MSG_FLAGS: &[(&str, MsgFlags)] = &[
     ("copy", MsgFlags::COPY),
 ];
 
+/// Without a size the buffer is as large as a message can be.
 pub(super) fn msgrcv(args: &mut Args<'_>) -> Result<Syscall> {
     let (id, mtype) = (args.number("ID")?, args.number("TYPE")?);
-    let (mut size, mut flags) = (None, MsgFlags::empty());
+    let (mut size, mut flags) = (i64::MAX, MsgFlags::empty());
     while let Some(word) = args.optional_text()? {
         match word.strip_prefix("size=") {
-            Some(bytes) => size = Some(number(bytes, "size")?),
+            Some(bytes) => size = number(bytes, "size")?,
             None => flags |= choose(word, MSG_FLAGS).ok_or_else(|| unexpected("a flag of msgrcv", word))?,
         }
     }
@@ -124,7 +124,7 @@ pub(super) fn msgctl(args: &mut Args<'_>) -> Result<Syscall> {
 
 pub(super) fn semget(args: &mut Args<'_>) -> Result<Syscall> {
     let (key, nsems) = (key(args)?, args.number("NSEMS")?);
-    Ok(Syscall::Semget { args: get_args(args, key)?, nsems })
+    Ok(Syscall::Semget { key, nsems, flags: get_flags(args)? })
 }
 
 pub(super) fn semop(args: &mut Args<'_>) -> Result<Syscall> {
@@ -140,11 +140,11 @@ pub(super) fn semop(args: &mut Args<'_>) -> Result<Syscall> {
 fn sem_op(word: &str) -> Result<SemOp> {
     let mut parts = word.split(',');
     let (Some(num), Some(delta)) = (parts.next(), parts.next()) else { return Err(unexpected("NUM,DELTA", word)) };
-    let mut op = SemOp { num: number(num, "NUM")?, delta: number(delta, "DELTA")?, undo: false, nowait: false };
+    let mut op = SemOp { num: number(num, "NUM")?, delta: number(delta, "DELTA")?, flags: SemFlags::empty() };
     for flag in parts {
         match flag {
-            "undo" => op.undo = true,
-            "nowait" => op.nowait = true,
+            "undo" => op.flags |= SemFlags::UNDO,
+            "nowait" => op.flags |= SemFlags::NOWAIT,
             _ => return Err(unexpected("undo or nowait", word)),
         }
     }
@@ -188,21 +188,21 @@ fn one_sem_ctl(args: &mut Args<'_>, num: i32) -> Result<SemCtl> {
 
 pub(super) fn shmget(args: &mut Args<'_>) -> Result<Syscall> {
     let (key, size) = (key(args)?, args.number("SIZE")?);
-    Ok(Syscall::Shmget { args: get_args(args, key)?, size })
+    Ok(Syscall::Shmget { key, size, flags: get_flags(args)? })
 }
 
 pub(super) fn shmat(args: &mut Args<'_>) -> Result<Syscall> {
     let id = args.number("ID")?;
-    let (mut addr, mut readonly, mut remap) = (None, false, false);
+    let (mut addr, mut flags) = (0, ShmFlags::empty());
     while let Some(word) = args.optional_text()? {
         match (word, word.strip_prefix("addr=")) {
-            ("rdonly", _) => readonly = true,
-            ("remap", _) => remap = true,
-            (_, Some(address)) => addr = Some(number(address, "addr")?),
+            ("rdonly", _) => flags |= ShmFlags::RDONLY,
+            ("remap", _) => flags |= ShmFlags::REMAP,
+            (_, Some(address)) => addr = number(address, "addr")?,
             _ => return Err(unexpected("addr=0x…, rdonly or remap", word)),
         }
     }
-    Ok(Syscall::Shmat { id, addr, readonly, remap })
+    Ok(Syscall::Shmat { id, addr, flags })
 }
 
 pub(super) fn shmdt(args: &mut Args<'_>) -> Result<Syscall> {
@@ -257,14 +257,15 @@ pub(super) fn mq_send(args: &mut Args<'_>) -> Result<Syscall> {
     Ok(Syscall::MqSend { fd, prio, text: payload(args)? })
 }
 
+/// Without a size the buffer is as large as any queue asks for.
 pub(super) fn mq_receive(args: &mut Args<'_>) -> Result<Syscall> {
     let fd = args.number("FD")?;
     let size = match args.optional_text()? {
         Some(word) => match word.strip_prefix("size=") {
-            Some(size) => Some(number(size, "size")?),
+            Some(size) => number(size, "size")?,
             None => return Err(unexpected("size=N", word)),
         },
-        None => None,
+        None => i64::MAX,
     };
     Ok(Syscall::MqReceive { fd, size })
 }
@@ -347,12 +348,14 @@ mod tests {
     #[test]
     fn keys_are_32_bits_and_modes_octal() {
         let get = |line: &str| match call(line).unwrap() {
-            Syscall::Msgget(args) => (args.key, args.mode),
+            Syscall::Msgget { key, flags } => (key, flags),
             other => panic!("{other:?}"),
         };
-        assert_eq!(get("msgget 0xffffffff create 0644"), (-1, 0o644));
-        assert_eq!(get("msgget -5 600"), (-5, 0o600));
-        assert_eq!(get("msgget private"), (0, 0));
+        assert_eq!(get("msgget 0xffffffff create 0644"), (-1, IpcFlags::CREAT | IpcFlags::from_mode(0o644)));
+        assert_eq!(get("msgget -5 600"), (-5, IpcFlags::from_mode(0o600)));
+        assert_eq!(get("msgget private"), (0, IpcFlags::empty()));
+        // What is no permission is no flag either.
+        assert_eq!(get("msgget 1 1600"), (1, IpcFlags::from_mode(0o600)));
         for line in ["msgget", "msgget 0x100000000", "msgget 1 0x1ff", "msgget 1 8", "msgget 1 17777", "msgget x"] {
             assert!(call(line).is_err(), "{line}");
         }
@@ -372,7 +375,7 @@ mod tests {
 
     #[test]
     fn operations_have_two_numbers_and_flags() {
-        let op = SemOp { num: 3, delta: -1, undo: true, nowait: true };
+        let op = SemOp { num: 3, delta: -1, flags: SemFlags::UNDO | SemFlags::NOWAIT };
         assert_eq!(call("semop 0 3,-1,nowait,undo").unwrap(), Syscall::Semop { id: 0, ops: vec![op] });
         for line in ["semop 0 1", "semop 0 65536,1", "semop 0 0,32768", "semop 0 0,1,x"] {
             assert!(call(line).is_err(), "{line}");

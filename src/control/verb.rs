@@ -191,7 +191,7 @@ pub static VERBS: &[Verb] = &[
     }),
     linux("move_mount", "[--beneath] fd:FD|PATH TARGET", "fd:0 /tmp", mount::move_mount),
     linux("mount_setattr", "PATH shared|slave|private|unbindable[,TYPE]", "/tmp shared", mount::mount_setattr),
-    linux("mkdir", "PATH", "/tmp/a", |args| Ok(Syscall::Mkdir { path: parse::path(args)? })),
+    linux("mkdir", "PATH", "/tmp/a", |args| Ok(Syscall::Mkdir { path: parse::path(args)?, mode: 0o777 })),
     linux("rmdir", "PATH", "/tmp/a", |args| Ok(Syscall::Rmdir { path: parse::path(args)? })),
     lab("touch", "PATH", "/tmp/a", |args| Ok(LabCall::Touch { path: parse::path(args)? })),
     linux("unlink", "PATH", "/tmp/a", |args| Ok(Syscall::Unlink { path: parse::path(args)? })),

@@ -13,15 +13,25 @@ use crate::{bail, err};
 /// Bytes of one message the lab keeps; Linux has no memory for more either, sooner or later.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
-/// The arguments of msgget, semget and shmget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GetArgs {
-    pub key: i32,
-    /// IPC_CREAT
-    pub create: bool,
-    /// IPC_EXCL
-    pub excl: bool,
-    pub mode: u16,
+bitflags::bitflags! {
+    /// Flags of msgget, semget and shmget (`include/uapi/linux/ipc.h`); the lowest nine bits are the mode.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct IpcFlags: u32 {
+        const CREAT = 0o1000;
+        const EXCL = 0o2000;
+        const _ = !0;
+    }
+}
+
+impl IpcFlags {
+    /// No flags, and this mode.
+    pub fn from_mode(mode: u16) -> IpcFlags {
+        IpcFlags::from_bits_retain(u32::from(mode & MODE_BITS))
+    }
+
+    fn mode(self) -> u16 {
+        self.bits() as u16 & MODE_BITS
+    }
 }
 
 /// What IPC_SET changes; `None` stays as it is.
@@ -90,35 +100,28 @@ impl Payload {
 pub(super) fn get<T: IpcObject>(
     k: &mut Kernel,
     me: TaskId,
-    args: GetArgs,
+    key: i32,
+    flags: IpcFlags,
     check: impl Fn(&T) -> Result<()>,
     create: impl FnOnce(&mut Kernel, IpcNsId, Perm) -> Result<i32>,
 ) -> Outcome {
     let ns = k.ipc_ns_of(me);
-    if args.key != IPC_PRIVATE {
-        if let Some(existing) = T::ids(k.ipc(ns)).find_key(args.key) {
-            if args.create && args.excl {
-                bail!(EEXIST, "key {} is of {} {}", args.key, T::NAME, existing.perm().id);
+    if key != IPC_PRIVATE {
+        if let Some(existing) = T::ids(k.ipc(ns)).find_key(key) {
+            if flags.contains(IpcFlags::CREAT | IpcFlags::EXCL) {
+                bail!(EEXIST, "key {} is of {} {}", key, T::NAME, existing.perm().id);
             }
             check(existing)?;
-            k.check_ipc_access(me, ns, existing.perm(), args.mode)?;
+            k.check_ipc_access(me, ns, existing.perm(), flags.mode())?;
             return Ok(Return::Num(i64::from(existing.perm().id)));
         }
-        if !args.create {
-            bail!(ENOENT, "no {} has key {} in {}", T::NAME, args.key, k.ns_arg(ns));
+        if !flags.contains(IpcFlags::CREAT) {
+            bail!(ENOENT, "no {} has key {} in {}", T::NAME, key, k.ns_arg(ns));
         }
     }
     let ids = k.cred_of(me).ids;
-    let perm = Perm {
-        key: args.key,
-        id: 0,
-        seq: 0,
-        uid: ids.euid,
-        gid: ids.egid,
-        cuid: ids.euid,
-        cgid: ids.egid,
-        mode: args.mode & MODE_BITS,
-    };
+    let perm =
+        Perm { key, id: 0, seq: 0, uid: ids.euid, gid: ids.egid, cuid: ids.euid, cgid: ids.egid, mode: flags.mode() };
     Ok(Return::Num(i64::from(create(k, ns, perm)?)))
 }
 

@@ -50,19 +50,18 @@ use bitflags::bitflags;
 use crate::kernel::file::OpenFlags;
 use crate::kernel::ipc::mqueue::NotifyMethod;
 use crate::kernel::ipc::sem::SemOp;
-use crate::kernel::mount::flags::UmountFlags;
-use crate::kernel::mount::propagation::PropagationType;
+use crate::kernel::mount::flags::{MsFlags, UmountFlags};
 use crate::kernel::ns::NsType;
 pub use dispatch::dispatch;
-use ipc::{GetArgs, IpcCtl, Payload};
+use ipc::{IpcCtl, IpcFlags, Payload};
 pub use lab::LabCall;
-use mount::{Beneath, MountArgs};
+use mount::{MountArgs, MoveMountFlags};
 use mqueue::MqOpen;
 use msg::MsgFlags;
 pub use outcome::{Numbers, Outcome, Return, Stop, WaitFor};
 pub use pid_arg::PidArg;
 use sem::SemCtl;
-use shm::ShmCtl;
+use shm::{ShmCtl, ShmFlags};
 
 /// One call of any kind, as [`dispatch`] takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,29 +138,29 @@ pub enum Syscall {
     Fchdir { fd: i32 },
     Getcwd,
     OpenTree { path: Vec<u8> },
-    MoveMount { from: Vec<u8>, to: Vec<u8>, beneath: Beneath },
-    MountSetattr { path: Vec<u8>, types: Vec<PropagationType> },
-    Mkdir { path: Vec<u8> },
+    MoveMount { from: Vec<u8>, to: Vec<u8>, flags: MoveMountFlags },
+    MountSetattr { path: Vec<u8>, propagation: MsFlags },
+    Mkdir { path: Vec<u8>, mode: u16 },
     Rmdir { path: Vec<u8> },
     Unlink { path: Vec<u8> },
     Rename { old: Vec<u8>, new: Vec<u8> },
     Symlink { text: Vec<u8>, path: Vec<u8> },
     Chown { path: Vec<u8>, uid: Option<u32>, gid: Option<u32> },
-    Msgget(GetArgs),
-    Msgsnd { id: i32, mtype: i64, text: Payload },
-    Msgrcv { id: i32, mtype: i64, size: Option<i64>, flags: MsgFlags },
+    Msgget { key: i32, flags: IpcFlags },
+    Msgsnd { id: i32, mtype: i64, text: Payload, flags: MsgFlags },
+    Msgrcv { id: i32, mtype: i64, size: i64, flags: MsgFlags },
     Msgctl { id: i32, op: IpcCtl },
-    Semget { args: GetArgs, nsems: i32 },
+    Semget { key: i32, nsems: i32, flags: IpcFlags },
     Semop { id: i32, ops: Vec<SemOp> },
     Semctl { id: i32, op: SemCtl },
-    Shmget { args: GetArgs, size: u64 },
-    Shmat { id: i32, addr: Option<u64>, readonly: bool, remap: bool },
+    Shmget { key: i32, size: u64, flags: IpcFlags },
+    Shmat { id: i32, addr: u64, flags: ShmFlags },
     Shmdt { addr: u64 },
     Shmctl { id: i32, op: ShmCtl },
     MqOpen(MqOpen),
     MqUnlink { name: Vec<u8> },
     MqSend { fd: i32, prio: u32, text: Payload },
-    MqReceive { fd: i32, size: Option<i64> },
+    MqReceive { fd: i32, size: i64 },
     MqNotify { fd: i32, method: Option<NotifyMethod> },
     MqGetsetattr { fd: i32, flags: Option<i64> },
     ClockGettime { clock: i32 },

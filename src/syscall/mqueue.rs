@@ -261,14 +261,15 @@ pub(super) fn sys_mq_send(k: &mut Kernel, me: TaskId, fd: i32, prio: u32, text: 
     Ok(Return::DONE)
 }
 
-/// Takes the oldest message of the highest priority. Without a size the buffer is as large as the queue asks for.
+/// Takes the oldest message of the highest priority.
 ///
 /// # Errors
 /// EBADF; EMSGSIZE: the buffer is smaller; EAGAIN: the queue is empty, with O_NONBLOCK. Blocks: it is empty.
-pub(super) fn sys_mq_receive(k: &mut Kernel, me: TaskId, fd: i32, size: Option<i64>) -> Outcome {
+pub(super) fn sys_mq_receive(k: &mut Kernel, me: TaskId, fd: i32, size: i64) -> Outcome {
     let (file, id) = open_queue(k, me, fd, OpenFlags::READ)?;
     let msgsize = k.mqueues[id].msgsize;
-    if let Some(size) = size.filter(|&size| (0..msgsize).contains(&size)) {
+    // The size is unsigned: a negative one is large enough.
+    if (0..msgsize).contains(&size) {
         bail!(EMSGSIZE, "a buffer of {} bytes, messages of this queue have up to {}", size, msgsize);
     }
     match k.mqueues[id].pop() {

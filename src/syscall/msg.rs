@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::ipc::{self, GetArgs, IpcCtl, Payload, SetArgs, numbers};
+use super::ipc::{self, IpcCtl, IpcFlags, Payload, SetArgs, numbers};
 use super::outcome::{MsgInfo, MsqidDs, Stop, WaitFor};
 use super::{Outcome, Return};
 use crate::errno::Result;
@@ -20,13 +20,14 @@ const MSGTQL: i32 = 16384;
 const MSGSEG: u16 = 65535;
 
 bitflags::bitflags! {
-    /// Flags of msgrcv.
+    /// Flags of msgsnd, which knows IPC_NOWAIT alone, and msgrcv (`include/uapi/linux/msg.h`).
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
     pub struct MsgFlags: u32 {
-        const NOWAIT = 1;
-        const NOERROR = 1 << 1;
-        const EXCEPT = 1 << 2;
-        const COPY = 1 << 3;
+        const NOWAIT = 0o4000;
+        const NOERROR = 0o10_000;
+        const EXCEPT = 0o20_000;
+        const COPY = 0o40_000;
+        const _ = !0;
     }
 }
 
@@ -34,8 +35,8 @@ bitflags::bitflags! {
 ///
 /// # Errors
 /// Those of [`ipc::get`]; ENOSPC.
-pub(super) fn sys_msgget(k: &mut Kernel, me: TaskId, args: GetArgs) -> Outcome {
-    ipc::get(k, me, args, |_: &MsgQueue| Ok(()), new_queue)
+pub(super) fn sys_msgget(k: &mut Kernel, me: TaskId, key: i32, flags: IpcFlags) -> Outcome {
+    ipc::get(k, me, key, flags, |_: &MsgQueue| Ok(()), new_queue)
 }
 
 /// `newque`
@@ -52,8 +53,8 @@ fn new_queue(k: &mut Kernel, ns: IpcNsId, perm: Perm) -> Result<i32> {
 /// Appends a message (`do_msgsnd`).
 ///
 /// # Errors
-/// EINVAL: size, type, identifier; EACCES; ENOMEM. Blocks: it does not fit.
-pub(super) fn sys_msgsnd(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, text: &Payload) -> Outcome {
+/// EINVAL: size, type, identifier; EACCES; ENOMEM; EAGAIN: it does not fit, with IPC_NOWAIT. Blocks: it does not fit.
+pub(super) fn sys_msgsnd(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, text: &Payload, flags: MsgFlags) -> Outcome {
     let ns = k.ipc_ns_of(me);
     let msgmax = i64::from(k.ipc(ns).msg_ctlmax);
     if !(0..=msgmax).contains(&text.size()) {
@@ -68,15 +69,17 @@ pub(super) fn sys_msgsnd(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, text: 
     k.check_ipc_access(me, ns, &queue.perm, ACCESS_WRITE)?;
     if !queue.fits(text.len()) {
         let (held, messages) = (queue.cbytes(), queue.messages.len());
+        let waits = !flags.contains(MsgFlags::NOWAIT);
         let why = err!(
             EAGAIN,
-            "{} bytes do not fit: the queue has {} messages with {} bytes, its limit is {}; the call would block",
+            "{} bytes do not fit: the queue has {} messages with {} bytes, its limit is {}; {}",
             text.len(),
             messages,
             held,
-            queue.qbytes
+            queue.qbytes,
+            if waits { "the call would block" } else { "IPC_NOWAIT" }
         );
-        return Err(Stop::Blocked { on: WaitFor::MessageRoom { ns, id }, why });
+        return Err(if waits { Stop::Blocked { on: WaitFor::MessageRoom { ns, id }, why } } else { Stop::Failed(why) });
     }
     let (now, sender) = (k.real_seconds(), k.hold_tgid(me));
     let queue: &mut MsgQueue = k.ipc_found(ns, id);
@@ -98,19 +101,11 @@ fn search(mtype: i64, flags: MsgFlags) -> Search {
     }
 }
 
-/// Takes a message out, or copies one (`do_msgrcv`). Without a size the buffer is as large as a message can be.
+/// Takes a message out, or copies one (`do_msgrcv`).
 ///
 /// # Errors
 /// EINVAL: size, flags, identifier; EACCES; ENOMSG: none with IPC_NOWAIT; E2BIG. Blocks: none is there.
-pub(super) fn sys_msgrcv(
-    k: &mut Kernel,
-    me: TaskId,
-    id: i32,
-    mtype: i64,
-    size: Option<i64>,
-    flags: MsgFlags,
-) -> Outcome {
-    let size = size.unwrap_or(i64::MAX);
+pub(super) fn sys_msgrcv(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, size: i64, flags: MsgFlags) -> Outcome {
     ipc::check_id(id)?;
     let Ok(size) = usize::try_from(size) else { bail!(EINVAL, "{} bytes are no size of a buffer", size) };
     if flags.contains(MsgFlags::COPY) && (flags.contains(MsgFlags::EXCEPT) || !flags.contains(MsgFlags::NOWAIT)) {

@@ -14,8 +14,8 @@ use crate::tree::{self, DirUse, FileType, Last, Viewer};
 
 /// Longest name, bytes.
 const NAME_MAX: usize = 255;
-/// Permissions mkdir(1) asks for, before the umask.
-const MKDIR_MODE: u16 = 0o777;
+/// What mkdir(2) takes of a mode.
+const MKDIR_MODE: u16 = 0o1777;
 /// Others may delete only their own files in a directory with this mode bit.
 const STICKY: u16 = 0o1000;
 
@@ -108,14 +108,14 @@ fn masked(k: &Kernel, me: TaskId, mode: u16) -> u16 {
     mode & !(k.fs_of(me).map_or(0, |fs| fs.umask) as u16)
 }
 
-/// mkdir(2) with mode 0777 less the umask.
+/// mkdir(2)
 ///
 /// # Errors
 /// Those of [`tree::resolve_parent`] and [`mkdir_at`].
-pub(super) fn sys_mkdir(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
+pub(super) fn sys_mkdir(k: &mut Kernel, me: TaskId, path: &[u8], mode: u16) -> Outcome {
     let (dir, last) = tree::resolve_parent(k, me, path)?;
     let Last::Name(name) = last else { bail!(EEXIST, "the path ends in no name") };
-    mkdir_at(k, me, dir, name, masked(k, me, MKDIR_MODE))?;
+    mkdir_at(k, me, dir, name, masked(k, me, mode & MKDIR_MODE))?;
     Ok(Return::DONE)
 }
 

@@ -295,7 +295,9 @@ pub struct ShmUsage {
 mod tests {
     use super::*;
     use crate::control;
-    use crate::syscall::dispatch;
+    use crate::syscall::ipc::Payload;
+    use crate::syscall::msg::MsgFlags;
+    use crate::syscall::{Syscall, dispatch};
 
     fn call(k: &mut Kernel, line: &str) -> Outcome {
         let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -332,6 +334,11 @@ mod tests {
         call(&mut k, "msgctl 0 set qbytes=1").unwrap();
         let full = call(&mut k, "msgsnd 0 1 xx");
         assert!(matches!(full, Err(Stop::Blocked { on: WaitFor::MessageRoom { .. }, .. })), "{full:?}");
+        let text = Payload::Text(b"xx".to_vec());
+        let send = Syscall::Msgsnd { id: 0, mtype: 1, text, flags: MsgFlags::NOWAIT }.into();
+        let init = k.init.task;
+        let full = dispatch(&mut k, init, &send);
+        assert!(matches!(&full, Err(Stop::Failed(error)) if error.errno == Errno::EAGAIN), "{full:?}");
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! semget(2), semop(2), semctl(2) (`ipc/sem.c`).
 
-use super::ipc::{self, GetArgs, IpcCtl, numbers};
+use super::ipc::{self, IpcCtl, IpcFlags, numbers};
 use super::outcome::{SemInfo, SemidDs, Stop, WaitFor};
 use super::{Outcome, Return};
 use crate::errno::Result;
-use crate::kernel::ipc::sem::{Adjustments, SEMAEM, SEMVMX, Sem, SemOp, SemSet, SemopOutcome};
+use crate::kernel::ipc::sem::{Adjustments, SEMAEM, SEMVMX, Sem, SemFlags, SemOp, SemSet, SemopOutcome};
 use crate::kernel::ipc::{ACCESS_READ, ACCESS_WRITE, Perm};
 use crate::kernel::{IpcNsId, Kernel, TaskId};
 use crate::{bail, err};
@@ -35,7 +35,7 @@ pub enum SemGet {
 
 /// # Errors
 /// EINVAL: the number of semaphores; those of [`ipc::get`]; ENOSPC.
-pub(super) fn sys_semget(k: &mut Kernel, me: TaskId, args: GetArgs, nsems: i32) -> Outcome {
+pub(super) fn sys_semget(k: &mut Kernel, me: TaskId, key: i32, nsems: i32, flags: IpcFlags) -> Outcome {
     let semmsl = k.ipc(k.ipc_ns_of(me)).sem_ctls[0];
     if nsems < 0 || nsems > semmsl {
         bail!(EINVAL, "{} semaphores, SEMMSL is {}", nsems, semmsl);
@@ -46,7 +46,7 @@ pub(super) fn sys_semget(k: &mut Kernel, me: TaskId, args: GetArgs, nsems: i32) 
         }
         Ok(())
     };
-    ipc::get(k, me, args, check, |k, ns, perm| new_set(k, ns, perm, nsems))
+    ipc::get(k, me, key, flags, check, |k, ns, perm| new_set(k, ns, perm, nsems))
 }
 
 /// `newary`
@@ -81,7 +81,7 @@ pub(super) fn sys_semop(k: &mut Kernel, me: TaskId, id: i32, ops: &[SemOp]) -> O
         bail!(EINVAL, "no operation");
     }
     ipc::check_id(id)?;
-    let undoes = ops.iter().any(|op| op.undo);
+    let undoes = ops.iter().any(|op| op.flags.contains(SemFlags::UNDO));
     if undoes {
         k.ipc_object::<SemSet>(ns, id)?;
         // Made before the checks, kept whatever they say: the end of its user touches the set (`find_alloc_undo`).
@@ -111,10 +111,11 @@ pub(super) fn sys_semop(k: &mut Kernel, me: TaskId, id: i32, ops: &[SemOp]) -> O
 }
 
 fn blocked(ns: IpcNsId, id: i32, op: SemOp, value: i32) -> Stop {
-    let wait = if op.nowait { "IPC_NOWAIT" } else { "the call would block" };
+    let nowait = op.flags.contains(SemFlags::NOWAIT);
+    let wait = if nowait { "IPC_NOWAIT" } else { "the call would block" };
     let (num, delta) = (u32::from(op.num), i32::from(op.delta));
     let why = err!(EAGAIN, "semaphore {} is {}, which does not allow {}: {}", num, value, delta, wait);
-    match op.nowait {
+    match nowait {
         true => Stop::Failed(why),
         false => Stop::Blocked { on: WaitFor::Semaphore { ns, id, num: op.num }, why },
     }

@@ -1,6 +1,6 @@
 //! shmget(2), shmat(2), shmdt(2), shmctl(2) (`ipc/shm.c`).
 
-use super::ipc::{self, GetArgs, IpcCtl, numbers};
+use super::ipc::{self, IpcCtl, IpcFlags, numbers};
 use super::outcome::{ShmInfo, ShmUsage, ShmidDs};
 use super::{Outcome, Return};
 use crate::bail;
@@ -24,14 +24,14 @@ pub enum ShmCtl {
 ///
 /// # Errors
 /// Those of [`ipc::get`]; EINVAL: the size, also of a segment that exists; ENOSPC, ENOMEM: no room.
-pub(super) fn sys_shmget(k: &mut Kernel, me: TaskId, args: GetArgs, size: u64) -> Outcome {
+pub(super) fn sys_shmget(k: &mut Kernel, me: TaskId, key: i32, size: u64, flags: IpcFlags) -> Outcome {
     let check = |segment: &ShmSegment| {
         if segment.segsz < size {
             bail!(EINVAL, "{} bytes asked for, the segment has {}", size, segment.segsz);
         }
         Ok(())
     };
-    ipc::get(k, me, args, check, |k, ns, perm| new_segment(k, me, ns, perm, size))
+    ipc::get(k, me, key, flags, check, |k, ns, perm| new_segment(k, me, ns, perm, size))
 }
 
 /// `newseg`
@@ -82,6 +82,16 @@ fn new_segment(k: &mut Kernel, me: TaskId, ns: IpcNsId, perm: Perm, size: u64) -
     Ok(id)
 }
 
+bitflags::bitflags! {
+    /// Flags of shmat (`include/uapi/linux/shm.h`).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct ShmFlags: u32 {
+        const RDONLY = 0o10_000;
+        const REMAP = 0o40_000;
+        const _ = !0;
+    }
+}
+
 /// Where an attachment is to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
@@ -91,14 +101,14 @@ enum Place {
     Over(u64),
 }
 
-fn check_place(id: i32, addr: Option<u64>, remap: bool) -> Result<Place> {
+fn check_place(id: i32, addr: u64, remap: bool) -> Result<Place> {
     ipc::check_id(id)?;
-    match addr.filter(|&addr| addr != 0) {
-        None if remap => bail!(EINVAL, "SHM_REMAP needs an address"),
-        None => Ok(Place::Anywhere),
-        Some(addr) if addr % PAGE_SIZE != 0 => bail!(EINVAL, "{} is not the start of a page", format!("{addr:#x}")),
-        Some(addr) if remap => Ok(Place::Over(addr)),
-        Some(addr) => Ok(Place::At(addr)),
+    match addr {
+        0 if remap => bail!(EINVAL, "SHM_REMAP needs an address"),
+        0 => Ok(Place::Anywhere),
+        _ if !addr.is_multiple_of(PAGE_SIZE) => bail!(EINVAL, "{} is not the start of a page", format!("{addr:#x}")),
+        _ if remap => Ok(Place::Over(addr)),
+        _ => Ok(Place::At(addr)),
     }
 }
 
@@ -106,15 +116,9 @@ fn check_place(id: i32, addr: Option<u64>, remap: bool) -> Result<Place> {
 ///
 /// # Errors
 /// EINVAL: identifier, address, something else mapped there; EACCES; ENOMEM: no room.
-pub(super) fn sys_shmat(
-    k: &mut Kernel,
-    me: TaskId,
-    id: i32,
-    addr: Option<u64>,
-    readonly: bool,
-    remap: bool,
-) -> Outcome {
-    let place = check_place(id, addr, remap)?;
+pub(super) fn sys_shmat(k: &mut Kernel, me: TaskId, id: i32, addr: u64, flags: ShmFlags) -> Outcome {
+    let place = check_place(id, addr, flags.contains(ShmFlags::REMAP))?;
+    let readonly = flags.contains(ShmFlags::RDONLY);
     let ns = k.ipc_ns_of(me);
     let segment: &ShmSegment = k.ipc_object(ns, id)?;
     let asked = if readonly { ACCESS_READ } else { ACCESS_READ | ACCESS_WRITE };

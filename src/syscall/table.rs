@@ -128,30 +128,30 @@ calls! {
     "fchdir" Syscall::Fchdir { fd }, [fd], 0 => cwd::sys_fchdir(k, me, *fd),
     "getcwd" Syscall::Getcwd, [], 0 => cwd::sys_getcwd(k, me),
     "open_tree" Syscall::OpenTree { path }, [path], memory::mounts(k, me) => opentree::sys_open_tree(k, me, path),
-    "move_mount" Syscall::MoveMount { from, to, beneath }, [from, to], memory::mounts(k, me) =>
-        opentree::sys_move_mount(k, me, from, to, *beneath),
-    "mount_setattr" Syscall::MountSetattr { path, types }, [path], MOUNT =>
-        opentree::sys_mount_setattr(k, me, path, types),
-    "mkdir" Syscall::Mkdir { path }, [path], OBJECT => namei::sys_mkdir(k, me, path),
+    "move_mount" Syscall::MoveMount { from, to, flags }, [from, to], memory::mounts(k, me) =>
+        opentree::sys_move_mount(k, me, from, to, *flags),
+    "mount_setattr" Syscall::MountSetattr { path, propagation }, [path], MOUNT =>
+        opentree::sys_mount_setattr(k, me, path, *propagation),
+    "mkdir" Syscall::Mkdir { path, mode }, [path], OBJECT => namei::sys_mkdir(k, me, path, *mode),
     "rmdir" Syscall::Rmdir { path }, [path], 0 => namei::sys_rmdir(k, me, path),
     "unlink" Syscall::Unlink { path }, [path], 0 => namei::sys_unlink(k, me, path),
     "rename" Syscall::Rename { old, new }, [old, new], OBJECT => namei::sys_rename(k, me, old, new),
     "symlink" Syscall::Symlink { text, path }, [text, path], OBJECT + text.len() =>
         namei::sys_symlink(k, me, text, path),
     "chown" Syscall::Chown { path, uid, gid }, [path, uid, gid], OBJECT => chown::sys_chown(k, me, path, *uid, *gid),
-    "msgget" Syscall::Msgget(args), [&args.key], OBJECT => msg::sys_msgget(k, me, *args),
-    "msgsnd" Syscall::Msgsnd { id, mtype, text }, [id, mtype], memory::message(text) =>
-        msg::sys_msgsnd(k, me, *id, *mtype, text),
+    "msgget" Syscall::Msgget { key, flags }, [key], OBJECT => msg::sys_msgget(k, me, *key, *flags),
+    "msgsnd" Syscall::Msgsnd { id, mtype, text, flags }, [id, mtype], memory::message(text) =>
+        msg::sys_msgsnd(k, me, *id, *mtype, text, *flags),
     "msgrcv" Syscall::Msgrcv { id, mtype, size, flags }, [id, mtype], 0 =>
         msg::sys_msgrcv(k, me, *id, *mtype, *size, *flags),
     "msgctl" Syscall::Msgctl { id, op }, [id], 0 => msg::sys_msgctl(k, me, *id, *op),
-    "semget" Syscall::Semget { args, nsems }, [&args.key, nsems], memory::semaphores(*nsems) =>
-        sem::sys_semget(k, me, *args, *nsems),
+    "semget" Syscall::Semget { key, nsems, flags }, [key, nsems], memory::semaphores(*nsems) =>
+        sem::sys_semget(k, me, *key, *nsems, *flags),
     "semop" Syscall::Semop { id, ops }, [id], memory::operations(ops) => sem::sys_semop(k, me, *id, ops),
     "semctl" Syscall::Semctl { id, op }, [id], 0 => sem::sys_semctl(k, me, *id, op),
-    "shmget" Syscall::Shmget { args, size }, [&args.key, size], OBJECT => shm::sys_shmget(k, me, *args, *size),
-    "shmat" Syscall::Shmat { id, addr, readonly, remap }, [id], OBJECT =>
-        shm::sys_shmat(k, me, *id, *addr, *readonly, *remap),
+    "shmget" Syscall::Shmget { key, size, flags }, [key, size], OBJECT => shm::sys_shmget(k, me, *key, *size, *flags),
+    "shmat" Syscall::Shmat { id, addr, flags }, [id], OBJECT =>
+        shm::sys_shmat(k, me, *id, *addr, *flags),
     "shmdt" Syscall::Shmdt { addr }, [], 0 => shm::sys_shmdt(k, me, *addr),
     "shmctl" Syscall::Shmctl { id, op }, [id], 0 => shm::sys_shmctl(k, me, *id, *op),
     "mq_open" Syscall::MqOpen(args), [&args.name], OBJECT => mqueue::sys_mq_open(k, me, args),

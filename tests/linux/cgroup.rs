@@ -290,7 +290,7 @@ pub fn numbers(text: &str, map: &dyn Fn(i32) -> Option<i32>) -> String {
 /// A change of the directories of cgroups.
 pub fn encode_name(c: &Context<'_>, call: &Syscall) -> Option<Encoded> {
     let (path, number, args) = match call {
-        Syscall::Mkdir { path } => (path, libc::SYS_mkdir, vec![IN_ARG, Arg::Value(0o777)]),
+        Syscall::Mkdir { path, mode } => (path, libc::SYS_mkdir, vec![IN_ARG, Arg::Value(u64::from(*mode))]),
         Syscall::Rmdir { path } => (path, libc::SYS_rmdir, vec![IN_ARG]),
         Syscall::Unlink { path } => (path, libc::SYS_unlink, vec![IN_ARG]),
         Syscall::Chown { path, uid, gid } => (path, libc::SYS_chown, vec![IN_ARG, id(*uid), id(*gid)]),

@@ -3,6 +3,7 @@
 use std::fmt::{self, Debug, Write};
 use std::hash::{DefaultHasher, Hasher};
 
+use nslab::kernel::ipc::sem::SemFlags;
 use nslab::kernel::memory::Memory;
 use nslab::kernel::ns::{NsState, Slot};
 use nslab::kernel::{Kernel, TaskId};
@@ -102,7 +103,9 @@ pub fn left_behind(k: &Kernel, actor: TaskId, call: &AnyCall) -> &'static [&'sta
         // The device of one end is made, and goes when that of the other cannot be.
         AnyCall::Lab(LabCall::Ip(Ip::LinkAdd(add))) if add.kind == "veth" => &["namespaces", "net"],
         // The place for what it would have undone.
-        AnyCall::Linux(Syscall::Semop { ops, .. }) if ops.iter().any(|op| op.undo) => &["tasks", "undo_lists"],
+        AnyCall::Linux(Syscall::Semop { ops, .. }) if ops.iter().any(|op| op.flags.contains(SemFlags::UNDO)) => {
+            &["tasks", "undo_lists"]
+        }
         // The numbers before the one that is wrong.
         AnyCall::Lab(LabCall::Write { path, .. }) if path.ends_with(b"kernel/sem") => &["namespaces"],
         // It counts as attached for a moment; where that is forced a segment goes with its last attachment.

@@ -36,8 +36,17 @@ pub struct Sem {
 pub struct SemOp {
     pub num: u16,
     pub delta: i16,
-    pub undo: bool,
-    pub nowait: bool,
+    pub flags: SemFlags,
+}
+
+bitflags::bitflags! {
+    /// Flags of one operation (`include/uapi/linux/sem.h`).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct SemFlags: u16 {
+        const NOWAIT = 0o4000;
+        const UNDO = 0x1000;
+        const _ = !0;
+    }
 }
 
 /// Adjustments of one set: (semaphore, what is added at exit).
@@ -107,7 +116,7 @@ impl SemSet {
                     SEMVMX
                 );
             }
-            if op.undo {
+            if op.flags.contains(SemFlags::UNDO) {
                 let adjustment = adjustments.entry(op.num).or_default();
                 *adjustment -= delta;
                 if !(-SEMAEM - 1..=SEMAEM).contains(adjustment) {
@@ -205,7 +214,7 @@ mod tests {
     }
 
     fn op(num: u16, delta: i16) -> SemOp {
-        SemOp { num, delta, undo: false, nowait: false }
+        SemOp { num, delta, flags: SemFlags::empty() }
     }
 
     #[test]
@@ -217,7 +226,7 @@ mod tests {
 
     #[test]
     fn adjustments_have_a_range_of_their_own() {
-        let with_undo = |delta| SemOp { undo: true, ..op(0, delta) };
+        let with_undo = |delta| SemOp { flags: SemFlags::UNDO, ..op(0, delta) };
         let so_far = Adjustments::from([(0, -32767)]);
         let down_by_one = set(&[0]).perform(&[with_undo(1)], &so_far).unwrap();
         let SemopOutcome::Done { adjustments, .. } = down_by_one else { panic!("{down_by_one:?}") };

@@ -3,7 +3,8 @@
 use super::super::cwd::is_directory;
 use super::super::namei;
 use super::{
-    check_mount_root, check_mounted, check_not_removed, check_own, is_detached_root, is_own, lock_mount, site_of,
+    MoveMountFlags, check_mount_root, check_mounted, check_not_removed, check_own, is_detached_root, is_own,
+    lock_mount, site_of,
 };
 use crate::bail;
 use crate::errno::Result;
@@ -130,14 +131,7 @@ fn is_older_mnt_ns(k: &Kernel, me: TaskId, place: Place) -> bool {
 /// As [`move_tree`]; EINVAL: no source.
 pub(super) fn move_old(k: &mut Kernel, me: TaskId, from: Option<&[u8]>, target: Path) -> Result<()> {
     let from = source(k, me, from)?;
-    move_tree(k, me, from, target, Beneath::No)
-}
-
-/// Whether a mount goes below what is mounted at the target (MOVE_MOUNT_BENEATH).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beneath {
-    No,
-    Yes,
+    move_tree(k, me, from, target, MoveMountFlags::empty())
 }
 
 /// Moves a mount and all that is on it, or puts the tree of an open_tree(2) descriptor in its place.
@@ -151,15 +145,15 @@ pub(in crate::syscall) fn move_tree(
     me: TaskId,
     from: Path,
     target: Path,
-    beneath: Beneath,
+    flags: MoveMountFlags,
 ) -> Result<()> {
     check_mount_root(k, from, "the source")?;
     if is_directory(k, me, from)? != is_directory(k, me, target)? {
         bail!(EINVAL, "one of source and target is a directory");
     }
-    let (target, top) = match beneath {
-        Beneath::No => (lock_mount(k, target)?, None),
-        Beneath::Yes => below_top(k, target).map(|(below, top)| (below, Some(top)))?,
+    let (target, top) = match flags.contains(MoveMountFlags::BENEATH) {
+        false => (lock_mount(k, target)?, None),
+        true => below_top(k, target).map(|(below, top)| (below, Some(top)))?,
     };
     let tree = k.vfs.mounts[from.mount].tree;
     let is_own_tree = is_own(k, me, from.mount);

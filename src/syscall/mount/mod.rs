@@ -14,8 +14,17 @@ use crate::kernel::mount::site::{Path, Site};
 use crate::kernel::{Kernel, MountId, TaskId};
 use crate::tree::{self, Viewer};
 
-pub use bind::Beneath;
 pub(super) use bind::{copy_for_open_tree, move_tree};
+
+bitflags::bitflags! {
+    /// Flags of move_mount(2) (`include/uapi/linux/mount.h`).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct MoveMountFlags: u32 {
+        /// Below what is mounted at the target.
+        const BENEATH = 0x200;
+        const _ = !0;
+    }
+}
 
 /// The arguments of mount(2).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,7 +146,7 @@ pub(super) fn site_of(k: &Kernel, me: TaskId, path: Path) -> Result<Site> {
 ///
 /// # Errors
 /// EINVAL: more than one, or other flags with it.
-fn propagation_type(flags: MsFlags) -> Result<PropagationType> {
+pub(super) fn propagation_type(flags: MsFlags) -> Result<PropagationType> {
     let extra = flags - MsFlags::TYPES - MsFlags::REC - MsFlags::SILENT;
     if !extra.is_empty() {
         bail!(EINVAL, "flags {} do not go with a type of propagation", format!("{:#x}", extra.bits()));

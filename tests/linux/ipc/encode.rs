@@ -11,11 +11,11 @@ use nslab::kernel::pid::Pid;
 use nslab::kernel::refcount::Held;
 use nslab::kernel::{IpcNsId, Kernel, TaskId};
 use nslab::syscall::Syscall;
-use nslab::syscall::ipc::{GetArgs, IpcCtl, Payload, SetArgs};
+use nslab::syscall::ipc::{IpcCtl, Payload, SetArgs};
 use nslab::syscall::mqueue::MqOpen;
 use nslab::syscall::msg::MsgFlags;
 use nslab::syscall::sem::{SemCtl, SemGet};
-use nslab::syscall::shm::ShmCtl;
+use nslab::syscall::shm::{ShmCtl, ShmFlags};
 
 use super::clock::Asked;
 use super::decode::{ADDRESS_SHIFT, BUFFER, Family, ROOM, SHIFTED, Shape};
@@ -33,7 +33,9 @@ fn private(c: &Context<'_>, encode: impl FnOnce() -> Option<(Raw, Shape)>) -> Op
 /// A call on objects of an IPC namespace.
 pub fn encode(c: &Context<'_>, call: &Syscall) -> Option<Encoded> {
     private(c, || match call {
-        Syscall::Msgget(_) | Syscall::Msgsnd { .. } | Syscall::Msgrcv { .. } | Syscall::Msgctl { .. } => msg(c, call),
+        Syscall::Msgget { .. } | Syscall::Msgsnd { .. } | Syscall::Msgrcv { .. } | Syscall::Msgctl { .. } => {
+            msg(c, call)
+        }
         Syscall::Semget { .. } | Syscall::Semop { .. } => sem(call),
         Syscall::Semctl { id, op } => semctl(c, *id, op),
         Syscall::Shmget { .. } | Syscall::Shmat { .. } | Syscall::Shmdt { .. } | Syscall::Shmctl { .. } => shm(c, call),
@@ -77,9 +79,8 @@ fn own_ns(c: &Context<'_>) -> Option<IpcNsId> {
     c.k.nsproxy_of(c.me).map(NsProxy::ipc_ns)
 }
 
-fn get_flags(args: &GetArgs) -> i32 {
-    let bits = [(args.create, libc::IPC_CREAT), (args.excl, libc::IPC_EXCL)];
-    bits.iter().filter(|(is_set, _)| *is_set).fold(i32::from(args.mode), |all, (_, bit)| all | bit)
+fn flags(flags: u32) -> Arg {
+    Arg::Value(u64::from(flags))
 }
 
 /// The bytes of a payload, so far as they may be looked at; `None` where more might be than there is room for.
@@ -94,29 +95,24 @@ fn payload(payload: &Payload, most: i64) -> Option<(i64, Vec<u8>)> {
 
 fn msg(c: &Context<'_>, op: &Syscall) -> Option<(Raw, Shape)> {
     Some(match op {
-        Syscall::Msgget(args) => (call(libc::SYS_msgget, &[int(args.key), int(get_flags(args))]), Shape::Number),
-        Syscall::Msgsnd { id, mtype, text } => {
+        Syscall::Msgget { key, flags: bits } => {
+            (call(libc::SYS_msgget, &[int(*key), flags(bits.bits())]), Shape::Number)
+        }
+        Syscall::Msgsnd { id, mtype, text, .. } => {
             let msgmax = c.k.namespaces[own_ns(c)?].msg_ctlmax;
             let (size, bytes) = payload(text, i64::from(msgmax))?;
             let args = [int(*id), BUFFER_ARG, Arg::Value(size as u64), int(libc::IPC_NOWAIT)];
             (with_buffer(libc::SYS_msgsnd, &args, [&mtype.to_ne_bytes()[..], &bytes].concat()), Shape::Number)
         }
-        Syscall::Msgrcv { id, mtype, size, flags } => {
-            let waits = !flags.contains(MsgFlags::NOWAIT);
-            let mut bits = [
-                (MsgFlags::NOERROR, libc::MSG_NOERROR),
-                (MsgFlags::EXCEPT, libc::MSG_EXCEPT),
-                (MsgFlags::COPY, libc::MSG_COPY),
-            ]
-            .iter()
-            .filter(|(flag, _)| flags.contains(*flag))
-            .fold(0, |all, (_, bit)| all | bit);
+        Syscall::Msgrcv { id, mtype, size, flags: given } => {
+            let mut bits = *given;
+            let waits = !bits.contains(MsgFlags::NOWAIT);
             // Without IPC_NOWAIT a copy is refused before anything could wait.
-            if !waits || !flags.contains(MsgFlags::COPY) {
-                bits |= libc::IPC_NOWAIT;
+            if !bits.contains(MsgFlags::COPY) {
+                bits |= MsgFlags::NOWAIT;
             }
-            let size = size.unwrap_or(ROOM as i64);
-            let args = [int(*id), BUFFER_ARG, Arg::Value(size as u64), Arg::Value(*mtype as u64), int(bits)];
+            let size = (*size).min(ROOM as i64);
+            let args = [int(*id), BUFFER_ARG, Arg::Value(size as u64), Arg::Value(*mtype as u64), flags(bits.bits())];
             (call(libc::SYS_msgrcv, &args), Shape::Message { waits })
         }
         Syscall::Msgctl { id, op } => ctl(c, Family::Msg, *id, *op)?,
@@ -176,8 +172,8 @@ fn set_struct(c: &Context<'_>, family: Family, id: i32, set: &SetArgs) -> Option
 
 fn sem(op: &Syscall) -> Option<(Raw, Shape)> {
     Some(match op {
-        Syscall::Semget { args, nsems } => {
-            (call(libc::SYS_semget, &[int(args.key), int(*nsems), int(get_flags(args))]), Shape::Number)
+        Syscall::Semget { key, nsems, flags: bits } => {
+            (call(libc::SYS_semget, &[int(*key), int(*nsems), flags(bits.bits())]), Shape::Number)
         }
         Syscall::Semop { id, ops } => {
             let args = [int(*id), BUFFER_ARG, Arg::Value(ops.len() as u64), IN_ARG];
@@ -218,8 +214,7 @@ fn semctl(c: &Context<'_>, id: i32, op: &SemCtl) -> Option<(Raw, Shape)> {
 
 /// `struct sembuf`
 fn sembuf(op: &SemOp) -> [u8; 6] {
-    let flags = if op.nowait { libc::IPC_NOWAIT } else { 0 } | if op.undo { libc::SEM_UNDO } else { 0 };
-    let ([a, b], [c, d], [e, f]) = (op.num.to_ne_bytes(), op.delta.to_ne_bytes(), (flags as u16).to_ne_bytes());
+    let ([a, b], [c, d], [e, f]) = (op.num.to_ne_bytes(), op.delta.to_ne_bytes(), op.flags.bits().to_ne_bytes());
     [a, b, c, d, e, f]
 }
 
@@ -229,25 +224,24 @@ fn real_address(address: u64) -> u64 {
 
 fn shm(c: &Context<'_>, op: &Syscall) -> Option<(Raw, Shape)> {
     Some(match op {
-        Syscall::Shmget { args, size } => {
-            (call(libc::SYS_shmget, &[int(args.key), Arg::Value(*size), int(get_flags(args))]), Shape::Number)
+        Syscall::Shmget { key, size, flags: bits } => {
+            (call(libc::SYS_shmget, &[int(*key), Arg::Value(*size), flags(bits.bits())]), Shape::Number)
         }
-        Syscall::Shmat { id, addr, readonly, remap } => {
-            let address = match addr.filter(|&addr| addr != 0) {
-                Some(address) => address,
-                None if *remap => 0,
+        Syscall::Shmat { id, addr, flags: bits } => {
+            let address = match *addr {
+                0 if bits.contains(ShmFlags::REMAP) => 0,
                 // Where the lab would put it: the machine has no reason to choose the same.
-                None => match c.k.ipc_object::<ShmSegment>(own_ns(c)?, *id) {
+                0 => match c.k.ipc_object::<ShmSegment>(own_ns(c)?, *id) {
                     Ok(segment) => {
                         let mm = c.k.tasks[c.me].live.as_ref()?.mm.id();
                         c.k.free_range(mm, pages(segment.segsz) * PAGE_SIZE)?
                     }
                     Err(_) => 0,
                 },
+                address => address,
             };
-            let bits = [(*readonly, libc::SHM_RDONLY), (*remap, libc::SHM_REMAP)];
-            let flags = bits.iter().filter(|(is_set, _)| *is_set).fold(0, |all, (_, bit)| all | bit);
-            (call(libc::SYS_shmat, &[int(*id), Arg::Value(real_address(address)), int(flags)]), Shape::Address)
+            let args = [int(*id), Arg::Value(real_address(address)), flags(bits.bits())];
+            (call(libc::SYS_shmat, &args), Shape::Address)
         }
         Syscall::Shmdt { addr } => (call(libc::SYS_shmdt, &[Arg::Value(real_address(*addr))]), Shape::Number),
         Syscall::Shmctl { id, op: ShmCtl::Ipc(op) } => ctl(c, Family::Shm, *id, *op)?,
@@ -278,9 +272,7 @@ fn mq(c: &Context<'_>, op: &Syscall) -> Option<(Raw, Shape)> {
             (with_past(with_buffer(libc::SYS_mq_timedsend, &args, bytes)), Shape::Number)
         }
         Syscall::MqReceive { fd, size } => {
-            let most = queue_at(c.k, c.me, *fd).map_or(0, |queue| queue.msgsize);
-            let size = size.unwrap_or(most);
-            let args = [int(*fd), BUFFER_ARG, Arg::Value(size as u64), NULL, IN_ARG];
+            let args = [int(*fd), BUFFER_ARG, Arg::Value(*size as u64), NULL, IN_ARG];
             (with_past(call(libc::SYS_mq_timedreceive, &args)), Shape::MqMessage)
         }
         Syscall::MqNotify { fd, method } => {

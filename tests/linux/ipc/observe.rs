@@ -31,7 +31,7 @@ pub fn observe(pair: &mut Pair, called: Option<(TaskId, &AnyCall)>) -> Result<()
         AnyCall::Lab(_) | AnyCall::Tick { .. } => return Ok(()),
     };
     match syscall {
-        Syscall::Msgget(_) | Syscall::Msgsnd { .. } | Syscall::Msgrcv { .. } | Syscall::Msgctl { .. } => {
+        Syscall::Msgget { .. } | Syscall::Msgsnd { .. } | Syscall::Msgrcv { .. } | Syscall::Msgctl { .. } => {
             compare_objects(pair, task, Family::Msg)
         }
         Syscall::Semget { .. } | Syscall::Semop { .. } | Syscall::Semctl { .. } => {
