@@ -1,16 +1,18 @@
 //! Arguments of the calls on System V objects and POSIX message queues, and of the clocks.
 
 use super::args::Args;
+use super::parse::ACCESS_MODES;
 use super::signal;
 use super::word::{choose, id, number, unexpected};
 use crate::bail;
 use crate::errno::Result;
+use crate::kernel::file::{O_RDWR, OpenFlags};
 use crate::kernel::ipc::IPC_PRIVATE;
 use crate::kernel::ipc::mqueue::NotifyMethod;
 use crate::kernel::ipc::sem::{SemFlags, SemOp};
 use crate::syscall::clock::CLOCKS;
 use crate::syscall::ipc::{IpcCtl, IpcFlags, Payload, SetArgs};
-use crate::syscall::mqueue::{MqOpen, O_RDONLY, O_RDWR, O_WRONLY};
+use crate::syscall::mqueue::MqOpen;
 use crate::syscall::msg::MsgFlags;
 use crate::syscall::sem::{SemCtl, SemGet};
 use crate::syscall::shm::{ShmCtl, ShmFlags};
@@ -219,18 +221,16 @@ pub(super) fn shmctl(args: &mut Args<'_>) -> Result<Syscall> {
     Ok(Syscall::Shmctl { id, op })
 }
 
-const ACCESS_MODES: &[(&str, u32)] = &[("rdonly", O_RDONLY), ("wronly", O_WRONLY), ("rdwr", O_RDWR)];
-
 /// Without an access mode a queue that is created is opened for both; `wronly rdwr` is the mode that is none.
 pub(super) fn mq_open(args: &mut Args<'_>) -> Result<Syscall> {
     let name = args.bytes("NAME")?.to_vec();
-    let mut open = MqOpen { name, access: O_RDONLY, create: false, excl: false, nonblock: false, attr: None, mode: 0 };
+    let mut open = MqOpen { name, flags: 0, attr: None, mode: 0 };
     let (mut access, mut maxmsg, mut msgsize) = (None, None, None);
     while let Some(word) = args.optional_text()? {
         match (word, word.split_once('=')) {
-            ("create", _) => open.create = true,
-            ("excl", _) => open.excl = true,
-            ("nonblock", _) => open.nonblock = true,
+            ("create", _) => open.flags |= OpenFlags::CREAT.bits(),
+            ("excl", _) => open.flags |= OpenFlags::EXCL.bits(),
+            ("nonblock", _) => open.flags |= OpenFlags::NONBLOCK.bits(),
             (_, Some(("maxmsg", value))) => maxmsg = Some(number(value, "maxmsg")?),
             (_, Some(("msgsize", value))) => msgsize = Some(number(value, "msgsize")?),
             _ => match choose(word, ACCESS_MODES) {
@@ -239,7 +239,7 @@ pub(super) fn mq_open(args: &mut Args<'_>) -> Result<Syscall> {
             },
         }
     }
-    open.access = access.unwrap_or(O_RDWR);
+    open.flags |= access.unwrap_or(O_RDWR);
     open.attr = match (maxmsg, msgsize) {
         (Some(maxmsg), Some(msgsize)) => Some((maxmsg, msgsize)),
         (None, None) => None,
@@ -394,11 +394,11 @@ mod tests {
     #[test]
     fn queues_take_both_attributes_or_none() {
         let open = |line: &str| match call(line) {
-            Ok(Syscall::MqOpen(open)) => (open.access, open.attr, open.mode),
+            Ok(Syscall::MqOpen(open)) => (open.flags, open.attr, open.mode),
             other => panic!("{other:?}"),
         };
         assert_eq!(open("mq_open q rdwr wronly 0600"), (3, None, 0o600));
-        assert_eq!(open("mq_open q create maxmsg=-1 msgsize=10"), (O_RDWR, Some((-1, 10)), 0));
+        assert_eq!(open("mq_open q create maxmsg=-1 msgsize=10"), (0o100 | O_RDWR, Some((-1, 10)), 0));
         assert!(call("mq_open q maxmsg=1").is_err());
     }
 

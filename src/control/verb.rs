@@ -23,6 +23,8 @@ pub struct Verb {
 pub enum Parse {
     Linux(fn(&mut Args<'_>) -> Result<Syscall>),
     Lab(fn(&mut Args<'_>) -> Result<LabCall>),
+    /// The arguments say which of the two it is.
+    Either(fn(&mut Args<'_>) -> Result<AnyCall>),
 }
 
 impl Parse {
@@ -32,6 +34,7 @@ impl Parse {
         match self {
             Parse::Linux(parse) => parse(args).map(AnyCall::Linux),
             Parse::Lab(parse) => parse(args).map(AnyCall::Lab),
+            Parse::Either(parse) => parse(args),
         }
     }
 }
@@ -56,6 +59,16 @@ const fn lab(
     Verb { name, usage, example, is_file: true, parse: Parse::Lab(parse) }
 }
 
+/// A call of Linux's, or one that only the lab has where the words ask for more, with a control file.
+const fn either(
+    name: &'static str,
+    usage: &'static str,
+    example: &'static str,
+    parse: fn(&mut Args<'_>) -> Result<AnyCall>,
+) -> Verb {
+    Verb { name, usage, example, is_file: true, parse: Parse::Either(parse) }
+}
+
 /// A verb of scripts, for which the mount has file operations.
 const fn script(verb: Verb) -> Verb {
     Verb { is_file: false, ..verb }
@@ -71,7 +84,7 @@ pub static VERBS: &[Verb] = &[
         parse::clone,
     ),
     linux("unshare", "FLAGS", "newuser newnet", parse::unshare),
-    linux("setns", "type:[inum]|fd:N|pidfd:PID|PATH [FLAGS]", "net:[4026531833] newnet", parse::setns),
+    either("setns", "type:[inum]|fd:N|pidfd:PID|PATH [FLAGS]", "net:[4026531833] newnet", parse::setns),
     linux("exec", "COMM [ARG…]", "sleep 1", |args| {
         Ok(Syscall::Exec { comm: args.bytes("COMM")?.to_vec(), argv: args.rest() })
     }),
@@ -147,7 +160,7 @@ pub static VERBS: &[Verb] = &[
     }),
     linux("sethostname", "NAME", "blue", |args| Ok(Syscall::Sethostname { name: args.bytes("NAME")?.to_vec() })),
     linux("setdomainname", "NAME", "example", |args| Ok(Syscall::Setdomainname { name: args.bytes("NAME")?.to_vec() })),
-    linux(
+    either(
         "open",
         "type:[inum]|fd:N|pidfd:PID [thread] [nonblock], or PATH [rdonly|wronly|rdwr] [path] [nofollow] [directory] \
          [creat] [excl] [trunc] [cloexec]",

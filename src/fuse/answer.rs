@@ -407,12 +407,9 @@ fn ttl(keep: bool) -> Duration {
     if keep { LONG } else { Duration::ZERO }
 }
 
+/// The access mode alone: the host's kernel does the rest of what the flags ask for.
 fn open_flags(flags: i32) -> OpenFlags {
-    match flags & libc::O_ACCMODE {
-        libc::O_RDONLY => OpenFlags::READ,
-        libc::O_WRONLY => OpenFlags::WRITE,
-        _ => OpenFlags::READ | OpenFlags::WRITE,
-    }
+    OpenFlags::of_open((flags & libc::O_ACCMODE).cast_unsigned())
 }
 
 /// `attr` as the host shows it: owners as the viewer sees them. All times are the start of the lab's clock, so that

@@ -11,6 +11,7 @@ use crate::kernel::capability::Cap;
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::change::Change;
 use crate::kernel::cred::{Cred, GLOBAL_ROOT_UID};
+use crate::kernel::file::OpenFlags;
 use crate::kernel::file::{Descriptor, FilesStruct, FsStruct};
 use crate::kernel::ns::NsType;
 use crate::kernel::nsproxy::{NSPROXY_FLAGS, NsProxy};
@@ -63,7 +64,8 @@ pub fn sys_clone(k: &mut Kernel, me: TaskId, args: &CloneArgs) -> Outcome {
     k.tasks[child].nproc_exceeded = nproc_exceeded;
     // After the child's copy of the descriptors, which has no pidfd.
     if let Some(fd) = plan.pidfd {
-        install_pidfd(k, me, fd, k.pid_of(child), flags.contains(CloneFlags::THREAD));
+        let thread = if flags.contains(CloneFlags::THREAD) { OpenFlags::THREAD } else { OpenFlags::empty() };
+        install_pidfd(k, me, fd, k.pid_of(child), thread);
     }
     let numbers = Numbers::of(k, me, k.pid_of(child));
     if flags.contains(CloneFlags::INTO_CGROUP) {

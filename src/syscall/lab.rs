@@ -3,12 +3,24 @@
 
 use super::ip::Ip;
 use super::socket::SocketName;
-use super::{Outcome, Return, namei, write};
+use super::{Outcome, PidArg, Return, namei, write};
 use crate::kernel::cgroup::file::CgroupFile;
 use crate::kernel::clock::CLOCK_MAX;
 use crate::kernel::file::Bound;
 use crate::kernel::node::{Node, Place};
+use crate::kernel::ns::NsType;
 use crate::kernel::{Kernel, TaskId};
+
+/// What setns is pointed at in words, besides a descriptor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// `type:[inum]`: as if handed an open descriptor; no access check.
+    Ns { ns_type: NsType, inum: u32 },
+    /// A pidfd of the process with this number.
+    Pidfd(PidArg),
+    /// A path the task opens itself; see [`crate::tree::resolve`].
+    Path(Vec<u8>),
+}
 
 /// A call that only the lab has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +35,12 @@ pub enum LabCall {
     Touch { path: Vec<u8> },
     /// What ip(8) does.
     Ip(Ip),
+    /// open(2) or pidfd_open(2), setns(2), close(2).
+    Setns { target: Target, flags: u64 },
+    /// A descriptor of a namespace out of nowhere. Flags are those of open(2).
+    OpenNs { ns_type: NsType, inum: u32, flags: u32 },
+    /// What is open, opened once more. Flags are those of open(2).
+    Reopen { fd: i32, flags: u32 },
     /// What mq_close(3) does: close(2).
     MqClose { fd: i32 },
     /// socket(2), bind(2), listen(2).

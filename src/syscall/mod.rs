@@ -51,7 +51,6 @@ use crate::kernel::file::OpenFlags;
 use crate::kernel::ipc::mqueue::NotifyMethod;
 use crate::kernel::ipc::sem::SemOp;
 use crate::kernel::mount::flags::{MsFlags, UmountFlags};
-use crate::kernel::ns::NsType;
 pub use dispatch::dispatch;
 use ipc::{IpcCtl, IpcFlags, Payload};
 pub use lab::LabCall;
@@ -93,7 +92,7 @@ impl From<LabCall> for AnyCall {
 pub enum Syscall {
     Clone(CloneArgs),
     Unshare { flags: u64 },
-    Setns { target: Target, flags: u64 },
+    Setns { fd: i32, flags: u64 },
     Exec { comm: Vec<u8>, argv: Vec<Vec<u8>> },
     Exit { code: i32 },
     ExitGroup { code: i32 },
@@ -125,7 +124,8 @@ pub enum Syscall {
     Prlimit { resource: Resource, soft: u64, hard: Option<u64> },
     Sethostname { name: Vec<u8> },
     Setdomainname { name: Vec<u8> },
-    Open { target: Target, flags: OpenFlags },
+    Open { path: Vec<u8>, flags: u32, mode: u16 },
+    PidfdOpen { pid: PidArg, flags: OpenFlags },
     Close { fd: i32 },
     Dup { fd: i32 },
     PidfdGetfd { pidfd: i32, fd: i32 },
@@ -178,21 +178,6 @@ pub struct CloneArgs {
     pub exit_signal: Option<u64>,
     /// Descriptor of a cgroup, for CLONE_INTO_CGROUP.
     pub cgroup: Option<i32>,
-}
-
-/// What setns and open are pointed at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// `type:[inum]`: as if handed an open descriptor; no access check.
-    Ns {
-        ns_type: NsType,
-        inum: u32,
-    },
-    Fd(i32),
-    /// A pidfd of the process with this number.
-    Pidfd(PidArg),
-    /// A path the task opens itself; see [`crate::tree::resolve`].
-    Path(Vec<u8>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

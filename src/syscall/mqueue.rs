@@ -7,7 +7,7 @@ use super::outcome::{Mqattr, Stop, WaitFor};
 use super::{Outcome, Return};
 use crate::errno::{Error, Result};
 use crate::kernel::capability::Cap;
-use crate::kernel::file::{FileKind, OpenFlags};
+use crate::kernel::file::{FileKind, O_ACCMODE, OpenFlags};
 use crate::kernel::ipc::mqueue::{HARD_MSGMAX, HARD_MSGSIZEMAX, MQ_PRIO_MAX, Mqueue, Notify, NotifyMethod, cost};
 use crate::kernel::mount::sb::Keeps;
 use crate::kernel::node::{Node, Place, View};
@@ -21,11 +21,6 @@ use crate::{bail, err};
 /// Longest name, bytes (`NAME_MAX`), and longest path (`PATH_MAX`, with its NUL).
 const NAME_MAX: usize = 255;
 const PATH_MAX: usize = 4096;
-/// Access modes of open(2): `O_RDONLY`, `O_WRONLY`, `O_RDWR`, and the one that is none.
-pub const O_RDONLY: u32 = 0;
-pub const O_WRONLY: u32 = 1;
-pub const O_RDWR: u32 = 2;
-const O_ACCMODE: u32 = 3;
 /// The flag of a queue's attributes.
 const O_NONBLOCK: i64 = 0o4000;
 
@@ -33,11 +28,8 @@ const O_NONBLOCK: i64 = 0o4000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MqOpen {
     pub name: Vec<u8>,
-    /// An access mode of open(2), 0 to 3.
-    pub access: u32,
-    pub create: bool,
-    pub excl: bool,
-    pub nonblock: bool,
+    /// Those of open(2).
+    pub flags: u32,
     /// Most messages, most bytes of one.
     pub attr: Option<(i64, i64)>,
     pub mode: u16,
@@ -76,19 +68,14 @@ pub(super) fn sys_mq_open(k: &mut Kernel, me: TaskId, args: &MqOpen) -> Outcome 
     check_path(&args.name)?;
     let fd = free_fd(k, me)?;
     let fs = k.mqueue_fs_of(k.ipc_ns_of(me));
-    let mut flags = match args.access {
-        O_RDONLY => OpenFlags::READ,
-        O_WRONLY => OpenFlags::WRITE,
-        O_RDWR => OpenFlags::READ | OpenFlags::WRITE,
-        _ => OpenFlags::empty(),
-    };
+    let flags = OpenFlags::of_open(args.flags);
     let queue = match lookup(k, fs, &args.name)? {
         Some(queue) => {
             check_existing(k, me, queue, args, flags)?;
             queue
         }
         None => {
-            if !args.create {
+            if !flags.contains(OpenFlags::CREAT) {
                 bail!(ENOENT, "no queue is called {}", String::from_utf8_lossy(&args.name).into_owned());
             }
             let (maxmsg, msgsize) = check_new(k, me, fs, args.attr)?;
@@ -97,22 +84,22 @@ pub(super) fn sys_mq_open(k: &mut Kernel, me: TaskId, args: &MqOpen) -> Outcome 
             k.create_mqueue(me, fs, &args.name, mode, maxmsg, msgsize)
         }
     };
-    flags.set(OpenFlags::NONBLOCK, args.nonblock);
     let kind = FileKind::Mqueue(k.open_mqueue(queue));
-    let file = new_file(k, me, kind, flags, None);
+    let kept = flags & (OpenFlags::READ | OpenFlags::WRITE | OpenFlags::NONBLOCK);
+    let file = new_file(k, me, kind, kept, None);
     install_fd(k, me, fd, file, true);
     Ok(Return::Fd(fd))
 }
 
 fn check_existing(k: &Kernel, me: TaskId, queue: MqueueId, args: &MqOpen, flags: OpenFlags) -> Result<()> {
-    if args.create && args.excl {
+    if flags.contains(OpenFlags::CREAT | OpenFlags::EXCL) {
         bail!(EEXIST, "the queue exists and O_EXCL is given");
     }
-    if args.access == O_ACCMODE {
-        bail!(EINVAL, "access mode {} is none", args.access);
+    if args.flags & O_ACCMODE == O_ACCMODE {
+        bail!(EINVAL, "access mode {} is none", O_ACCMODE);
     }
     let node = Node { view: View::PidNs(k.task_active_pid_ns(me)), place: Place::Mqueue(queue) };
-    tree::may_open(k, Viewer(me), node, flags)
+    tree::may_open(k, Viewer(me), node, flags & (OpenFlags::READ | OpenFlags::WRITE))
 }
 
 /// The attributes a new queue gets (`mqueue_create_attr`, `mqueue_get_inode`).

@@ -14,6 +14,8 @@ use crate::tree::{self, DirUse, FileType, Last, Viewer};
 
 /// Longest name, bytes.
 const NAME_MAX: usize = 255;
+/// What open(2) takes of a mode (`S_IALLUGO`).
+const ALL_MODE_BITS: u16 = 0o7777;
 /// What mkdir(2) takes of a mode.
 const MKDIR_MODE: u16 = 0o1777;
 /// Others may delete only their own files in a directory with this mode bit.
@@ -175,7 +177,7 @@ pub(super) fn sys_touch(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
             tree::check_writable(k, node)?;
             check_touch(k, me, node)?;
         }
-        Err(error) if error.errno == Errno::ENOENT => create_file(k, me, path)?,
+        Err(error) if error.errno == Errno::ENOENT => create_file(k, me, path, 0o666)?,
         Err(error) => return Err(error.into()),
     }
     Ok(Return::DONE)
@@ -194,11 +196,11 @@ fn check_touch(k: &Kernel, me: TaskId, node: Node) -> Result<()> {
     Ok(())
 }
 
-/// Makes an empty file (O_CREAT); at the end of a symbolic link if there is one that leads nowhere yet.
+/// Makes an empty file of this mode less the umask (O_CREAT); at the end of a symbolic link if there is one that leads nowhere yet.
 ///
 /// # Errors
 /// As [`sys_mkdir`]; EISDIR: the path ends in no name; EACCES: in the directory of a cgroup.
-pub(super) fn create_file(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
+pub(super) fn create_file(k: &mut Kernel, me: TaskId, path: &[u8], mode: u16) -> Result<()> {
     let (dir, last) = tree::resolve_parent(k, me, path)?;
     let Last::Name(name) = last else { bail!(EISDIR, "the path ends in no name") };
     if path.ends_with(b"/") {
@@ -211,13 +213,13 @@ pub(super) fn create_file(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()>
     if let Some(text) = symlink_text(k, me, dir, name) {
         let before = &path[..path.len() - name.len()];
         let target = if text.starts_with(b"/") { text } else { relative(before, &text) };
-        return create_file(k, me, &target);
+        return create_file(k, me, &target, mode);
     }
     check_room_for(k, me, dir, name)?;
     if let Place::Cgroup(..) = dir.place {
         bail!(EACCES, "only the kernel makes files of cgroups");
     }
-    create(k, me, dir, name, Content::File(Vec::new()), masked(k, me, 0o666)).map(drop)
+    create(k, me, dir, name, Content::File(Vec::new()), masked(k, me, mode & ALL_MODE_BITS)).map(drop)
 }
 
 /// The path a symbolic link's text is, from where the path of its directory starts.

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
     use crate::errno::Errno;
     use crate::script::Session;
-    use crate::syscall::{Return, Syscall, Target, WEXITED, WaitidWhich, dispatch};
+    use crate::syscall::{Return, Syscall, WEXITED, WaitidWhich, dispatch};
 
     /// Task 2 is number 1 of a pid namespace, 3 its child and 2 there, 4 a thread of 3 and 3 there. 5 is outside.
     fn nested() -> Kernel {
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(call(&mut k, 2, tgkill(Initial(3), Own(3))), Ok(Return::DONE));
         assert_eq!(call(&mut k, 2, tgkill(Own(3), Own(3))), Err(Errno::ESRCH));
         assert_eq!(call(&mut k, 2, tgkill(Own(0), Own(3))), Err(Errno::EINVAL));
-        let open = |pid| Syscall::Open { target: Target::Pidfd(pid), flags: Default::default() };
+        let open = |pid| Syscall::PidfdOpen { pid, flags: Default::default() };
         assert_eq!(call(&mut k, 2, open(Own(2))), Ok(Return::Fd(0)));
         assert_eq!(call(&mut k, 2, open(Own(3))), Err(Errno::ENOENT));
         assert_eq!(call(&mut k, 2, open(Own(0))), Err(Errno::EINVAL));

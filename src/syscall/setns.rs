@@ -1,10 +1,10 @@
 //! setns(2) (`kernel/nsproxy.c`): prepare, validate kind by kind, commit. Nothing fails after validation.
 
-use super::fd::{Opened, open_target};
-use super::{CloneFlags, Outcome, Return, Target};
+use super::fd::{Opened, open_target, opened, usable_file_at};
+use super::lab::Target;
+use super::{CloneFlags, Outcome, Return};
 use crate::bail;
 use crate::errno::Result;
-use crate::kernel::file::OpenFlags;
 use crate::kernel::ns::{InstallCtx, IpcNamespace, NS_TABLE, NsKind, NsOps, NsType, TimeNamespace};
 use crate::kernel::nsproxy::{NSPROXY_FLAGS, NsProxy};
 use crate::kernel::ptrace::PtraceMode;
@@ -19,10 +19,24 @@ type Joins = Vec<(&'static NsOps, NsId)>;
 /// # Errors
 /// EBADF, EINVAL: the descriptor or the flags; ESRCH: the pidfd's task is gone or dead; EPERM: no right to look at it;
 /// then what each kind says.
-pub fn sys_setns(k: &mut Kernel, me: TaskId, target: &Target, flags: u64) -> Outcome {
+pub fn sys_setns(k: &mut Kernel, me: TaskId, fd: i32, flags: u64) -> Outcome {
+    let opened = opened(k, usable_file_at(k, me, fd)?);
+    join(k, me, opened, flags)
+}
+
+/// As [`sys_setns`], with a descriptor that is opened for it and closed again.
+///
+/// # Errors
+/// Those of [`open_target`] and [`sys_setns`].
+pub fn sys_setns_to(k: &mut Kernel, me: TaskId, target: &Target, flags: u64) -> Outcome {
+    let opened = open_target(k, me, target)?;
+    join(k, me, opened, flags)
+}
+
+fn join(k: &mut Kernel, me: TaskId, opened: Opened, flags: u64) -> Outcome {
     // setns takes an int.
     let flags = flags & u64::from(u32::MAX);
-    let joins = match open_target(k, me, target, OpenFlags::READ)? {
+    let joins = match opened {
         Opened::Ns(ns) => join_one(k, ns, flags)?,
         Opened::Pidfd { task, .. } => join_of_task(k, me, task, flags)?,
         Opened::Socket(_) | Opened::Node(_) => bail!(EINVAL, "the descriptor is neither a namespace file nor a pidfd"),

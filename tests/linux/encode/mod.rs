@@ -203,6 +203,11 @@ fn encode_lab(c: &Context<'_>, call: &LabCall) -> Option<Encoded> {
         LabCall::Ip(ip) => encode_ip(c, ip).map(|job| (job, Answer::Number)),
         LabCall::Bind(name) => encode_socket(c, name, false).map(|job| (job, Answer::Number)),
         LabCall::Connect(name) => encode_socket(c, name, true).map(|job| (job, Answer::Number)),
+        LabCall::Setns { target, flags } => task::encode_setns_to(c, target, *flags),
+        LabCall::OpenNs { ns_type, inum, .. } => {
+            file::encode_open_ns(c, *ns_type, *inum).map(|job| (job, Answer::Number))
+        }
+        LabCall::Reopen { .. } => None,
         LabCall::MqClose { fd } => ipc::encode_mq_close(c, *fd),
         LabCall::Read { .. } | LabCall::Ls { .. } | LabCall::Clock { .. } | LabCall::Attach { .. } => None,
         LabCall::MkdirAt { .. } | LabCall::RmdirAt { .. } | LabCall::WriteAt { .. } => None,
@@ -213,7 +218,7 @@ fn encode_syscall(c: &Context<'_>, syscall: &Syscall) -> Option<Encoded> {
     match syscall {
         Syscall::Clone(args) => task::encode_clone(c, args),
         Syscall::Unshare { flags } => task::encode_unshare(c, *flags),
-        Syscall::Setns { target, flags } => task::encode_setns(c, target, *flags),
+        Syscall::Setns { fd, flags } => number(libc::SYS_setns, &[int(*fd), Arg::Value(*flags)]),
         Syscall::Exec { comm, .. } => task::encode_exec(c, comm),
         Syscall::Exit { code } => number(libc::SYS_exit, &[int(*code)]),
         Syscall::ExitGroup { code } => number(libc::SYS_exit_group, &[int(*code)]),
@@ -244,7 +249,10 @@ fn encode_syscall(c: &Context<'_>, syscall: &Syscall) -> Option<Encoded> {
         Syscall::Reboot { command, magic } => task::encode_reboot(c, *command, *magic),
         Syscall::Sethostname { name } => task::encode_name(c, libc::SYS_sethostname, name),
         Syscall::Setdomainname { name } => task::encode_name(c, libc::SYS_setdomainname, name),
-        Syscall::Open { target, flags } => file::encode_open(c, target, *flags).map(|job| (job, Answer::Number)),
+        Syscall::Open { path, flags, mode } => {
+            file::encode_open(c, path, *flags, *mode).map(|job| (job, Answer::Number))
+        }
+        Syscall::PidfdOpen { pid, flags } => Some((file::encode_pidfd_open(c, *pid, *flags), Answer::Number)),
         Syscall::Close { fd } => number(libc::SYS_close, &[int(*fd)]),
         Syscall::Dup { fd } => number(libc::SYS_dup, &[int(*fd)]),
         Syscall::PidfdGetfd { pidfd, fd } => number(libc::SYS_pidfd_getfd, &[int(*pidfd), int(*fd), NULL]),

@@ -305,11 +305,9 @@ fn with_past(mut raw: Raw) -> Raw {
 }
 
 fn mq_open(args: &MqOpen) -> Raw {
-    let bits = [(args.create, libc::O_CREAT), (args.excl, libc::O_EXCL), (args.nonblock, libc::O_NONBLOCK)];
-    let flags = bits.iter().filter(|(is_set, _)| *is_set).fold(args.access as i32, |all, (_, bit)| all | bit);
     let attr = if args.attr.is_some() { BUFFER_ARG } else { NULL };
     let mode = Arg::Value(u64::from(args.mode));
-    let mut raw = with_data(libc::SYS_mq_open, &[IN_ARG, int(flags), mode, attr], zero_ended(&args.name));
+    let mut raw = with_data(libc::SYS_mq_open, &[IN_ARG, flags(args.flags), mode, attr], zero_ended(&args.name));
     if let Some((maxmsg, msgsize)) = args.attr {
         raw.data.push((BUFFER, [0, maxmsg, msgsize, 0].iter().flat_map(|word| word.to_ne_bytes()).collect()));
     }

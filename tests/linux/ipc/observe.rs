@@ -28,6 +28,7 @@ pub fn observe(pair: &mut Pair, called: Option<(TaskId, &AnyCall)>) -> Result<()
     let syscall = match call {
         AnyCall::Linux(syscall) => syscall,
         AnyCall::Lab(LabCall::Write { path, .. }) => return compare_written(pair, task, path),
+        AnyCall::Lab(LabCall::Setns { .. }) => return compare_left(pair),
         AnyCall::Lab(_) | AnyCall::Tick { .. } => return Ok(()),
     };
     match syscall {
@@ -49,25 +50,27 @@ pub fn observe(pair: &mut Pair, called: Option<(TaskId, &AnyCall)>) -> Result<()
             compare_queue(pair, task, *fd)
         }
         Syscall::ClockGettime { .. } if is_running => clock::compare_files(pair, task),
-        // They end undo lists, attachments and namespaces.
         Syscall::Clone(_)
         | Syscall::Unshare { .. }
         | Syscall::Setns { .. }
         | Syscall::Exec { .. }
         | Syscall::Exit { .. }
         | Syscall::ExitGroup { .. }
-        | Syscall::Kill { .. } => {
-            for (_, reader) in readers(&pair.k) {
-                for family in FAMILIES.into_iter().filter(|family| *family != Family::Msg) {
-                    if has_objects(&pair.k, reader, family) {
-                        compare_objects(pair, reader, family)?;
-                    }
-                }
-            }
-            compare_offsets(pair)
-        }
+        | Syscall::Kill { .. } => compare_left(pair),
         _ => Ok(()),
     }
+}
+
+/// What calls leave that end undo lists, attachments and namespaces.
+fn compare_left(pair: &mut Pair) -> Result<(), String> {
+    for (_, reader) in readers(&pair.k) {
+        for family in FAMILIES.into_iter().filter(|family| *family != Family::Msg) {
+            if has_objects(&pair.k, reader, family) {
+                compare_objects(pair, reader, family)?;
+            }
+        }
+    }
+    compare_offsets(pair)
 }
 
 /// A running task of each namespace that is not the host's.
