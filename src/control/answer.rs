@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::errno::Result;
-use crate::kernel::signal::{CLD_CONTINUED, CLD_EXITED, CLD_STOPPED, PendingSignal};
+use crate::kernel::signal::{CLD_CONTINUED, CLD_EXITED, CLD_STOPPED, Siginfo};
 use crate::syscall::outcome::{
     ChildInfo, IpcStat, Mqattr, MsgInfo, MsqidDs, SemInfo, SemidDs, ShmInfo, ShmUsage, ShmidDs, Stat, Time, Waited,
 };
@@ -53,13 +53,13 @@ fn text(result: &Return) -> String {
         Return::Names(names) => names.join("\n"),
         Return::Stat(found) => stat(found),
         Return::Wait(None) | Return::Waitid(None) => "0".to_owned(),
-        Return::Wait(Some(Waited { pid, status })) => format!("{} {status}", pid.initial()),
-        Return::Waitid(Some(child)) => child_info(child),
+        Return::Wait(Some(Waited { pid, status, .. })) => format!("{} {status}", pid.initial()),
+        Return::Waitid(Some(ChildInfo { siginfo, .. })) => child_info(siginfo),
         Return::Sigaction { action: SigAction::Ignore, .. } => "ignore".to_owned(),
         Return::Sigaction { action: SigAction::Default, .. } => "default".to_owned(),
         Return::Sigaction { action: SigAction::Handler, runs } => format!("handler {runs}"),
-        Return::Siginfo(PendingSignal { signo, code, pid, uid, status }) => {
-            format!("signo={signo} code={code} pid={pid} uid={uid} status={status}")
+        Return::Siginfo(Siginfo { signo, code, pid, uid, status }) => {
+            format!("signo={signo} code={code} pid={} uid={uid} status={status}", pid.initial())
         }
         Return::Time(Time { seconds, nanoseconds }) => format!("{seconds}.{nanoseconds:09}"),
         Return::Mqattr(Mqattr { flags, maxmsg, msgsize, curmsgs }) => {
@@ -96,7 +96,7 @@ fn stat(Stat { file_type, mode, uid, gid, ino }: &Stat) -> String {
 }
 
 /// `PID exited|killed|stopped|continued N`
-fn child_info(ChildInfo { pid, code, status, .. }: &ChildInfo) -> String {
+fn child_info(Siginfo { pid, code, status, .. }: &Siginfo) -> String {
     let word = match *code {
         CLD_EXITED => "exited",
         CLD_STOPPED => "stopped",

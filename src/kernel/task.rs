@@ -12,7 +12,7 @@ use super::nsproxy::NsProxy;
 use super::pid::Pid;
 use super::refcount::{Counted, Held};
 use super::scan::until_nul;
-use super::signal::{PendingSignal, Sighand};
+use super::signal::{Sighand, Siginfo};
 use super::{IpcNsId, Kernel, NsProxyId, PidId, PidNsId, SignalId, TaskId};
 
 /// The name of a task: at most 15 bytes (`TASK_COMM_LEN` less the NUL).
@@ -52,7 +52,7 @@ pub struct Task {
     pub pdeath_signal: i32,
     /// Bit n-1 set: signal n is blocked.
     pub blocked: u64,
-    pub pending: Vec<PendingSignal>,
+    pub pending: Vec<Siginfo>,
     pub no_new_privs: bool,
     /// Number of exec calls so far, those before a fork included (`self_exec_id`).
     pub self_exec_id: u64,

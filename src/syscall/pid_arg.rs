@@ -48,8 +48,9 @@ mod tests {
     use super::PidArg::{Initial, Own};
     use super::*;
     use crate::errno::Errno;
+    use crate::kernel::signal::SIGCHLD;
     use crate::script::Session;
-    use crate::syscall::{Return, Syscall, WEXITED, WaitidWhich, dispatch};
+    use crate::syscall::{Return, Syscall, WEXITED, WNOWAIT, WaitidWhich, dispatch};
 
     /// Task 2 is number 1 of a pid namespace, 3 its child and 2 there, 4 a thread of 3 and 3 there. 5 is outside.
     fn nested() -> Kernel {
@@ -131,10 +132,27 @@ mod tests {
     #[test]
     fn a_wait_gives_the_numbers_of_all_levels() {
         let mut k = nested();
+        assert!(call(&mut k, 2, Syscall::Sigprocmask { block: true, signo: SIGCHLD }).is_ok());
         assert!(call(&mut k, 3, Syscall::ExitGroup { code: 7 }).is_ok());
+        let waitid = Syscall::Waitid { which: WaitidWhich::All, options: WEXITED | WNOWAIT };
+        match call(&mut k, 2, waitid) {
+            Ok(Return::Waitid(Some(child))) => {
+                let info = child.siginfo;
+                assert_eq!((info.pid.levels(), info.signo, info.status), (&[3, 2][..], SIGCHLD, 7));
+            }
+            other => panic!("{other:?}"),
+        }
         match call(&mut k, 2, Syscall::Wait { pid: Own(2), options: 0 }) {
             Ok(Return::Wait(Some(waited))) => {
                 assert_eq!((waited.pid.levels(), waited.pid.own(), waited.status), (&[3, 2][..], 2, 0x700));
+                assert_eq!(waited.rusage, Default::default());
+            }
+            other => panic!("{other:?}"),
+        }
+        // The signal that told of it is there for who blocked it.
+        match call(&mut k, 2, Syscall::Sigwaitinfo { signo: SIGCHLD }) {
+            Ok(Return::Siginfo(info)) => {
+                assert_eq!((info.pid.levels(), info.pid.own(), info.status), (&[3, 2][..], 2, 7));
             }
             other => panic!("{other:?}"),
         }

@@ -1,7 +1,7 @@
 //! wait4(2) and waitid(2) (`kernel/exit.c`).
 
 use super::fd::{Opened, file_at, opened};
-use super::outcome::{ChildInfo, Waited};
+use super::outcome::{ChildInfo, Rusage, Siginfo, Waited};
 use super::{
     Numbers, Outcome, PidArg, Return, Stop, WALL, WCLONE, WCONTINUED, WEXITED, WNOHANG, WNOTHREAD, WNOWAIT, WUNTRACED,
     WaitFor, WaitidWhich,
@@ -62,7 +62,7 @@ pub fn sys_wait(k: &mut Kernel, me: TaskId, pid: PidArg, options: u32) -> Outcom
             Event::Stopped(signo) => signo << 8 | 0x7f,
             Event::Continued => 0xffff,
         };
-        Waited { pid, status }
+        Waited { pid, status, rusage: Rusage::default() }
     });
     if waited.is_none() && options & WNOHANG == 0 {
         return Err(no_report_yet());
@@ -97,7 +97,8 @@ pub fn sys_waitid(k: &mut Kernel, me: TaskId, which: WaitidWhich, options: u32) 
             };
             let user = &k.namespaces[k.cred_of(me).user_ns.id()];
             let uid = user.from_kuid(uid).unwrap_or(OVERFLOW_ID);
-            Ok(Return::Waitid(Some(ChildInfo { pid, uid, code, status })))
+            let siginfo = Siginfo { signo: SIGCHLD, code, pid, uid, status };
+            Ok(Return::Waitid(Some(ChildInfo { siginfo, rusage: Rusage::default() })))
         }
     }
 }
