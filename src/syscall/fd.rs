@@ -13,7 +13,7 @@ use crate::kernel::node::{Node, Place, View};
 use crate::kernel::ns::NsType;
 use crate::kernel::ptrace::PtraceMode;
 use crate::kernel::refcount::Held;
-use crate::kernel::{FileId, Kernel, NsId, PidId, TaskId};
+use crate::kernel::{Current, FileId, Kernel, NsId, PidId, TaskId};
 use crate::tree::{self, Viewer};
 
 /// What opening a target gives, before it has a descriptor.
@@ -34,7 +34,7 @@ pub enum Opened {
 ///
 /// # Errors
 /// ENOENT: no such namespace; EMFILE and those of pidfd_open(2) and open(2).
-pub fn open_target(k: &Kernel, me: TaskId, target: &Target) -> Result<Opened> {
+pub fn open_target(k: &Kernel, me: Current, target: &Target) -> Result<Opened> {
     match target {
         Target::Ns { ns_type, inum } => find_ns(k, *ns_type, *inum),
         Target::Pidfd(pid) => {
@@ -58,9 +58,9 @@ fn find_ns(k: &Kernel, ns_type: NsType, inum: u32) -> Result<Opened> {
 }
 
 /// The file at a path, as the task opens it.
-fn open_path(k: &Kernel, me: TaskId, path: &[u8], flags: OpenFlags) -> Result<Node> {
-    let node = tree::resolve(k, me, View::Caller, path, follows(flags))?;
-    tree::may_open(k, Viewer(me), node, flags)?;
+fn open_path(k: &Kernel, me: Current, path: &[u8], flags: OpenFlags) -> Result<Node> {
+    let node = tree::resolve(k, *me, View::Caller, path, follows(flags))?;
+    tree::may_open(k, Viewer(*me), node, flags)?;
     Ok(node)
 }
 
@@ -93,8 +93,8 @@ pub fn opened(k: &Kernel, file: FileId) -> Opened {
 ///
 /// # Errors
 /// EBADF
-pub fn file_at(k: &Kernel, me: TaskId, fd: i32) -> Result<FileId> {
-    match k.file_at(me, fd) {
+pub fn file_at(k: &Kernel, task: TaskId, fd: i32) -> Result<FileId> {
+    match k.file_at(task, fd) {
         Some(file) => Ok(file),
         None => bail!(EBADF, "descriptor {} is not open", fd),
     }
@@ -104,8 +104,8 @@ pub fn file_at(k: &Kernel, me: TaskId, fd: i32) -> Result<FileId> {
 ///
 /// # Errors
 /// EBADF: no such descriptor, or one opened with O_PATH.
-pub fn usable_file_at(k: &Kernel, me: TaskId, fd: i32) -> Result<FileId> {
-    let file = file_at(k, me, fd)?;
+pub fn usable_file_at(k: &Kernel, me: Current, fd: i32) -> Result<FileId> {
+    let file = file_at(k, *me, fd)?;
     if k.open_files[file].flags.contains(OpenFlags::PATH) {
         bail!(EBADF, "descriptor {} was opened with O_PATH", fd);
     }
@@ -121,7 +121,7 @@ pub fn descriptor(path: &[u8]) -> Option<i32> {
 ///
 /// # Errors
 /// EINVAL: no number of a process; ESRCH: nobody there; ENOENT: a thread, without PIDFD_THREAD.
-fn pidfd_target(k: &Kernel, me: TaskId, pid: PidArg, flags: OpenFlags) -> Result<TaskId> {
+fn pidfd_target(k: &Kernel, me: Current, pid: PidArg, flags: OpenFlags) -> Result<TaskId> {
     let nr = pid.number();
     if nr <= 0 {
         bail!(EINVAL, "{} is no pid", nr);
@@ -138,7 +138,7 @@ fn pidfd_target(k: &Kernel, me: TaskId, pid: PidArg, flags: OpenFlags) -> Result
 /// # Errors
 /// EINVAL: flags other than PIDFD_NONBLOCK and PIDFD_THREAD, no number of a process; ESRCH: nobody there; ENOENT: a
 /// thread, without PIDFD_THREAD; EMFILE.
-pub fn sys_pidfd_open(k: &mut Kernel, me: TaskId, pid: PidArg, flags: OpenFlags) -> Outcome {
+pub fn sys_pidfd_open(k: &mut Kernel, me: Current, pid: PidArg, flags: OpenFlags) -> Outcome {
     let unknown = flags - (OpenFlags::NONBLOCK | OpenFlags::THREAD);
     if !unknown.is_empty() {
         bail!(EINVAL, "flags {} are unknown", format!("{:#x}", unknown.bits()));
@@ -153,7 +153,7 @@ pub fn sys_pidfd_open(k: &mut Kernel, me: TaskId, pid: PidArg, flags: OpenFlags)
 ///
 /// # Errors
 /// EMFILE; those of finding the file, of opening it ([`tree::may_open`]) and of making it ([`namei::create_file`]).
-pub fn sys_open(k: &mut Kernel, me: TaskId, path: &[u8], flags: u32, mode: u16) -> Outcome {
+pub fn sys_open(k: &mut Kernel, me: Current, path: &[u8], flags: u32, mode: u16) -> Outcome {
     let flags = OpenFlags::of_open(flags);
     let node = open_or_create(k, me, path, flags, mode)?;
     open_as(k, me, opened_node(node), flags, node.path())
@@ -163,7 +163,7 @@ pub fn sys_open(k: &mut Kernel, me: TaskId, path: &[u8], flags: u32, mode: u16) 
 ///
 /// # Errors
 /// ENOENT: no such namespace; EMFILE.
-pub fn sys_open_ns(k: &mut Kernel, me: TaskId, ns_type: NsType, inum: u32, flags: u32) -> Outcome {
+pub fn sys_open_ns(k: &mut Kernel, me: Current, ns_type: NsType, inum: u32, flags: u32) -> Outcome {
     let opened = find_ns(k, ns_type, inum)?;
     open_as(k, me, opened, OpenFlags::of_open(flags), None)
 }
@@ -172,13 +172,13 @@ pub fn sys_open_ns(k: &mut Kernel, me: TaskId, ns_type: NsType, inum: u32, flags
 ///
 /// # Errors
 /// EBADF: no such descriptor, or one opened with O_PATH; ENXIO: a socket; EMFILE.
-pub fn sys_reopen(k: &mut Kernel, me: TaskId, fd: i32, flags: u32) -> Outcome {
+pub fn sys_reopen(k: &mut Kernel, me: Current, fd: i32, flags: u32) -> Outcome {
     let opened = opened(k, usable_file_at(k, me, fd)?);
     open_as(k, me, opened, OpenFlags::of_open(flags), None)
 }
 
 /// A new open file, and the lowest free descriptor for it; `path` is where it was opened in a file tree.
-fn open_as(k: &mut Kernel, me: TaskId, opened: Opened, flags: OpenFlags, path: Option<Path>) -> Outcome {
+fn open_as(k: &mut Kernel, me: Current, opened: Opened, flags: OpenFlags, path: Option<Path>) -> Outcome {
     let fd = free_fd(k, me)?;
     let kind = match opened {
         Opened::Ns(ns) => {
@@ -209,23 +209,23 @@ fn kept_flags(flags: OpenFlags) -> OpenFlags {
 }
 
 /// Opens a pidfd for `me` as descriptor `fd`, which is free; close-on-exec (`pidfd_prepare`, `pidfs_alloc_file`).
-pub(super) fn install_pidfd(k: &mut Kernel, me: TaskId, fd: i32, pid: PidId, flags: OpenFlags) {
+pub(super) fn install_pidfd(k: &mut Kernel, me: Current, fd: i32, pid: PidId, flags: OpenFlags) {
     let kind = FileKind::Pidfd { pid: k.pids.hold(pid), thread: flags.contains(OpenFlags::THREAD) };
     let file = new_file(k, me, kind, flags | OpenFlags::READ | OpenFlags::WRITE, None);
     install_fd(k, me, fd, file, true);
 }
 
 /// The file at a path; with O_CREAT in the task's own file tree it is made if it is missing.
-fn open_or_create(k: &mut Kernel, me: TaskId, path: &[u8], flags: OpenFlags, mode: u16) -> Result<Node> {
+fn open_or_create(k: &mut Kernel, me: Current, path: &[u8], flags: OpenFlags, mode: u16) -> Result<Node> {
     // open(2) takes its descriptor before it looks at the path.
     free_fd(k, me)?;
     let follow = follows(flags);
     if flags.contains(OpenFlags::CREAT)
         && cwd::is_tree_path(path)
-        && tree::resolve_file(k, me, path, follow).is_err_and(|error| error.errno == Errno::ENOENT)
+        && tree::resolve_file(k, *me, path, follow).is_err_and(|error| error.errno == Errno::ENOENT)
     {
         namei::create_file(k, me, path, mode)?;
-        return tree::resolve_file(k, me, path, follow);
+        return tree::resolve_file(k, *me, path, follow);
     }
     let node = open_path(k, me, path, flags)?;
     namei::use_mount(k, node);
@@ -236,8 +236,8 @@ fn open_or_create(k: &mut Kernel, me: TaskId, path: &[u8], flags: OpenFlags, mod
 ///
 /// # Errors
 /// Those of [`tree::bind`].
-pub(super) fn node_kind(k: &mut Kernel, me: TaskId, node: Node, flags: OpenFlags) -> Result<FileKind> {
-    let bound = tree::bind(k, Viewer(me), node, flags)?;
+pub(super) fn node_kind(k: &mut Kernel, me: Current, node: Node, flags: OpenFlags) -> Result<FileKind> {
+    let bound = tree::bind(k, Viewer(*me), node, flags)?;
     if let (Place::Dentry(dentry), true) = (node.place, flags.contains(OpenFlags::TRUNC)) {
         k.vfs.dentries[dentry].content = Content::File(Vec::new());
     }
@@ -251,8 +251,14 @@ pub(super) fn mqueue_node(open: &MqueueFile) -> Node {
 }
 
 /// An open file; `path` is where it was opened in a file tree.
-pub(super) fn new_file(k: &mut Kernel, me: TaskId, kind: FileKind, flags: OpenFlags, path: Option<Path>) -> Held<File> {
-    let cred = k.creds.hold(k.tasks[me].cred.id());
+pub(super) fn new_file(
+    k: &mut Kernel,
+    me: Current,
+    kind: FileKind,
+    flags: OpenFlags,
+    path: Option<Path>,
+) -> Held<File> {
+    let cred = k.creds.hold(k.tasks[*me].cred.id());
     let path = path.map(|path| k.hold_path(path));
     if let Some(path) = path.as_ref().filter(|_| flags.writes()) {
         k.vfs.mounts[path.mount.id()].writers += 1;
@@ -261,7 +267,7 @@ pub(super) fn new_file(k: &mut Kernel, me: TaskId, kind: FileKind, flags: OpenFl
 }
 
 /// Opens a namespace for `me`: the new descriptor, read-only and close-on-exec.
-pub(super) fn open_ns_fd(k: &mut Kernel, me: TaskId, ns: NsId) -> Outcome {
+pub(super) fn open_ns_fd(k: &mut Kernel, me: Current, ns: NsId) -> Outcome {
     let fd = free_fd(k, me)?;
     k.pin_ns(ns);
     let file = new_file(k, me, FileKind::Ns(ns), OpenFlags::READ, None);
@@ -273,9 +279,9 @@ pub(super) fn open_ns_fd(k: &mut Kernel, me: TaskId, ns: NsId) -> Outcome {
 ///
 /// # Errors
 /// EMFILE at RLIMIT_NOFILE.
-pub(super) fn free_fd(k: &Kernel, me: TaskId) -> Result<i32> {
+pub(super) fn free_fd(k: &Kernel, me: Current) -> Result<i32> {
     let files = &k.live(me).files;
-    let limit = k.signal_of(me).rlimits.nofile.soft;
+    let limit = k.signal_of(*me).rlimits.nofile.soft;
     let end = i32::try_from(limit).unwrap_or(i32::MAX);
     match k.files[files.id()].fds.first_free(0, end) {
         Some(fd) => Ok(fd),
@@ -283,7 +289,7 @@ pub(super) fn free_fd(k: &Kernel, me: TaskId) -> Result<i32> {
     }
 }
 
-pub(super) fn install_fd(k: &mut Kernel, me: TaskId, fd: i32, file: Held<File>, cloexec: bool) {
+pub(super) fn install_fd(k: &mut Kernel, me: Current, fd: i32, file: Held<File>, cloexec: bool) {
     let files = k.live(me).files.id();
     k.files[files].fds.insert(fd, Descriptor { file, cloexec });
 }
@@ -292,11 +298,11 @@ pub(super) fn install_fd(k: &mut Kernel, me: TaskId, fd: i32, file: Held<File>, 
 ///
 /// # Errors
 /// EBADF
-pub fn sys_close(k: &mut Kernel, me: TaskId, fd: i32) -> Outcome {
-    file_at(k, me, fd)?;
+pub fn sys_close(k: &mut Kernel, me: Current, fd: i32) -> Outcome {
+    file_at(k, *me, fd)?;
     let files = k.live(me).files.id();
     if let Some(closed) = k.files[files].fds.remove(fd) {
-        k.filp_close(me, closed.file);
+        k.filp_close(*me, closed.file);
     }
     Ok(Return::DONE)
 }
@@ -305,12 +311,12 @@ pub fn sys_close(k: &mut Kernel, me: TaskId, fd: i32) -> Outcome {
 ///
 /// # Errors
 /// EBADF, EMFILE
-pub fn sys_dup(k: &mut Kernel, me: TaskId, fd: i32) -> Outcome {
-    let file = file_at(k, me, fd)?;
+pub fn sys_dup(k: &mut Kernel, me: Current, fd: i32) -> Outcome {
+    let file = file_at(k, *me, fd)?;
     share_file(k, me, file, false)
 }
 
-fn share_file(k: &mut Kernel, me: TaskId, file: FileId, cloexec: bool) -> Outcome {
+fn share_file(k: &mut Kernel, me: Current, file: FileId, cloexec: bool) -> Outcome {
     let fd = free_fd(k, me)?;
     let held = k.open_files.hold(file);
     install_fd(k, me, fd, held, cloexec);
@@ -321,13 +327,13 @@ fn share_file(k: &mut Kernel, me: TaskId, file: FileId, cloexec: bool) -> Outcom
 ///
 /// # Errors
 /// EBADF: no pidfd, or the other task has no such descriptor; ESRCH: it is gone or dead; EPERM: no right to trace it.
-pub fn sys_pidfd_getfd(k: &mut Kernel, me: TaskId, pidfd: i32, fd: i32) -> Outcome {
-    let task = match opened(k, file_at(k, me, pidfd)?) {
+pub fn sys_pidfd_getfd(k: &mut Kernel, me: Current, pidfd: i32, fd: i32) -> Outcome {
+    let task = match opened(k, file_at(k, *me, pidfd)?) {
         Opened::Pidfd { task: Some(task), .. } => task,
         Opened::Pidfd { task: None, .. } => bail!(ESRCH, "the task of the pidfd is gone"),
         Opened::Ns(_) | Opened::Socket(_) | Opened::Node(_) => bail!(EBADF, "descriptor {} is no pidfd", pidfd),
     };
-    k.ptrace_may_access(me, task, PtraceMode::AttachRealCreds)?;
+    k.ptrace_may_access(*me, task, PtraceMode::AttachRealCreds)?;
     if k.tasks[task].live.is_none() {
         bail!(ESRCH, "pid {} is dead: it has no descriptors", k.task_nr(task));
     }
@@ -337,11 +343,11 @@ pub fn sys_pidfd_getfd(k: &mut Kernel, me: TaskId, pidfd: i32, fd: i32) -> Outco
 
 impl Kernel {
     /// Ends the sharing of a descriptor table (`unshare_fd`).
-    pub(crate) fn unshare_files(&mut self, task: TaskId) {
+    pub(crate) fn unshare_files(&mut self, task: Current) {
         if self.files[self.live(task).files.id()].count > 1 {
             let copy = self.copy_files_struct(task);
             let old = std::mem::replace(&mut self.live_mut(task).files, copy);
-            self.put_files(task, old);
+            self.put_files(*task, old);
         }
     }
 }

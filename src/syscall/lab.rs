@@ -9,7 +9,7 @@ use crate::kernel::clock::CLOCK_MAX;
 use crate::kernel::file::Bound;
 use crate::kernel::node::{Node, Place};
 use crate::kernel::ns::NsType;
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Current, Kernel};
 
 /// What setns is pointed at in words, besides a descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,21 +71,21 @@ impl LabCall {
 
 /// # Errors
 /// Those of [`namei::mkdir_at`].
-pub(super) fn sys_mkdir_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8], mode: u16) -> Outcome {
+pub(super) fn sys_mkdir_at(k: &mut Kernel, me: Current, dir: Node, name: &[u8], mode: u16) -> Outcome {
     namei::mkdir_at(k, me, dir, name, mode)?;
     Ok(Return::DONE)
 }
 
 /// # Errors
 /// Those of [`namei::rmdir_at`].
-pub(super) fn sys_rmdir_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8]) -> Outcome {
+pub(super) fn sys_rmdir_at(k: &mut Kernel, me: Current, dir: Node, name: &[u8]) -> Outcome {
     namei::rmdir_at(k, me, dir, name)?;
     Ok(Return::DONE)
 }
 
 /// # Errors
 /// Those of [`write::write_open`].
-pub(super) fn sys_write_at(k: &mut Kernel, me: TaskId, file: &Bound, pos: u64, bytes: &[u8]) -> Outcome {
+pub(super) fn sys_write_at(k: &mut Kernel, me: Current, file: &Bound, pos: u64, bytes: &[u8]) -> Outcome {
     let written = write::write_open(k, me, file, pos, bytes)?;
     Ok(Return::Num(written as i64))
 }

@@ -1,9 +1,9 @@
 //! The memory a lab may take (`--max-memory`), asked before each call that may add to it. Calls that look or take away
 //! are always possible.
 
+use super::CloneFlags;
 use super::ip::Ip;
 use super::ipc::Payload;
-use super::{AnyCall, CloneFlags};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::file::Bound;
@@ -13,7 +13,7 @@ use crate::kernel::node::Place;
 use crate::kernel::ns::{NS_TABLE, Namespace};
 use crate::kernel::signal::SIGKILL;
 use crate::kernel::task::Task;
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Current, Kernel};
 
 /// An object of the kernel and what refers to it, at most.
 pub(super) const OBJECT: usize = 1024;
@@ -24,8 +24,7 @@ pub(super) const MOUNT: usize = 2 * size_of::<Mount>() + OBJECT;
 ///
 /// # Errors
 /// ENOMEM
-pub(super) fn check_room(k: &mut Kernel, me: TaskId, call: &AnyCall) -> Result<()> {
-    let growth = call.growth(k, me);
+pub(super) fn check_room(k: &mut Kernel, growth: usize) -> Result<()> {
     if growth > 0 && !k.has_memory_for(growth) {
         bail!(ENOMEM, "the objects of the lab take all of its memory, {} bytes (--max-memory)", k.memory.max);
     }
@@ -74,24 +73,24 @@ pub(super) fn ip(call: &Ip) -> usize {
 /// Semaphores that a set may have at most, whatever `kernel.sem` says (`SEMMSL`).
 const SEMS_MAX: i32 = 65_536;
 
-pub(super) fn task(k: &Kernel, me: TaskId) -> usize {
-    let task = &k.tasks[me];
+pub(super) fn task(k: &Kernel, me: Current) -> usize {
+    let task = &k.tasks[*me];
     let argv = words(&task.argv);
-    let attached = k.mm_of(me).map_or(0, |mm| mm.attachments.len());
+    let attached = k.mm_of(*me).map_or(0, |mm| mm.attachments.len());
     size_of::<Task>() + 3 * OBJECT + argv + OBJECT / 8 * attached + descriptors(k, me)
 }
 
-pub(super) fn descriptors(k: &Kernel, me: TaskId) -> usize {
-    OBJECT / 8 * k.files_of(me).map_or(0, |files| files.fds.len())
+pub(super) fn descriptors(k: &Kernel, me: Current) -> usize {
+    OBJECT / 8 * k.files_of(*me).map_or(0, |files| files.fds.len())
 }
 
-pub(super) fn namespaces(k: &Kernel, me: TaskId, flags: u64) -> usize {
+pub(super) fn namespaces(k: &Kernel, me: Current, flags: u64) -> usize {
     let kinds = NS_TABLE.iter().filter(|ops| flags & ops.clone_flag != 0).count();
     let copied = if flags & CloneFlags::NEWNS.bits() != 0 { mounts(k, me) } else { 0 };
     kinds * (size_of::<Namespace>() + 2 * OBJECT) + copied
 }
 
 /// As many mounts as the caller sees.
-pub(super) fn mounts(k: &Kernel, me: TaskId) -> usize {
-    MOUNT * k.mnt_ns_of(me).map_or(0, |ns| k.vfs.trees[k.tree_of(ns)].mounts.len())
+pub(super) fn mounts(k: &Kernel, me: Current) -> usize {
+    MOUNT * k.mnt_ns_of(*me).map_or(0, |ns| k.vfs.trees[k.tree_of(ns)].mounts.len())
 }

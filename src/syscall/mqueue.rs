@@ -14,7 +14,7 @@ use crate::kernel::node::{Node, Place, View};
 use crate::kernel::refcount::Held;
 use crate::kernel::signal::SIGNAL_MAX;
 use crate::kernel::ucounts::UcountRlimit;
-use crate::kernel::{FileId, Kernel, MqueueFsId, MqueueId, TaskId};
+use crate::kernel::{Current, FileId, Kernel, MqueueFsId, MqueueId};
 use crate::tree::{self, Viewer};
 use crate::{bail, err};
 
@@ -64,7 +64,7 @@ fn lookup(k: &Kernel, fs: MqueueFsId, name: &[u8]) -> Result<Option<MqueueId>> {
 ///
 /// # Errors
 /// ENOENT, ENAMETOOLONG, EMFILE, EACCES, EEXIST, EINVAL, EOVERFLOW, ENOSPC.
-pub(super) fn sys_mq_open(k: &mut Kernel, me: TaskId, args: &MqOpen) -> Outcome {
+pub(super) fn sys_mq_open(k: &mut Kernel, me: Current, args: &MqOpen) -> Outcome {
     check_path(&args.name)?;
     let fd = free_fd(k, me)?;
     let fs = k.mqueue_fs_of(k.ipc_ns_of(me));
@@ -81,7 +81,7 @@ pub(super) fn sys_mq_open(k: &mut Kernel, me: TaskId, args: &MqOpen) -> Outcome 
             let (maxmsg, msgsize) = check_new(k, me, fs, args.attr)?;
             let fs_struct = &k.live(me).fs;
             let mode = args.mode & 0o7777 & !(k.fs[fs_struct.id()].umask as u16);
-            k.create_mqueue(me, fs, &args.name, mode, maxmsg, msgsize)
+            k.create_mqueue(*me, fs, &args.name, mode, maxmsg, msgsize)
         }
     };
     let kind = FileKind::Mqueue(k.open_mqueue(queue));
@@ -91,20 +91,20 @@ pub(super) fn sys_mq_open(k: &mut Kernel, me: TaskId, args: &MqOpen) -> Outcome 
     Ok(Return::Fd(fd))
 }
 
-fn check_existing(k: &Kernel, me: TaskId, queue: MqueueId, args: &MqOpen, flags: OpenFlags) -> Result<()> {
+fn check_existing(k: &Kernel, me: Current, queue: MqueueId, args: &MqOpen, flags: OpenFlags) -> Result<()> {
     if flags.contains(OpenFlags::CREAT | OpenFlags::EXCL) {
         bail!(EEXIST, "the queue exists and O_EXCL is given");
     }
     if args.flags & O_ACCMODE == O_ACCMODE {
         bail!(EINVAL, "access mode {} is none", O_ACCMODE);
     }
-    let node = Node { view: View::PidNs(k.task_active_pid_ns(me)), place: Place::Mqueue(queue) };
-    tree::may_open(k, Viewer(me), node, flags & (OpenFlags::READ | OpenFlags::WRITE))
+    let node = Node { view: View::PidNs(k.task_active_pid_ns(*me)), place: Place::Mqueue(queue) };
+    tree::may_open(k, Viewer(*me), node, flags & (OpenFlags::READ | OpenFlags::WRITE))
 }
 
 /// The attributes a new queue gets (`mqueue_create_attr`, `mqueue_get_inode`).
-fn check_new(k: &Kernel, me: TaskId, fs: MqueueFsId, attr: Option<(i64, i64)>) -> Result<(i64, i64)> {
-    let cred = k.cred_of(me);
+fn check_new(k: &Kernel, me: Current, fs: MqueueFsId, attr: Option<(i64, i64)>) -> Result<(i64, i64)> {
+    let cred = k.cred_of(*me);
     let user_ns = k.mqueue_fs[fs].user_ns.id();
     let user = &k.namespaces[user_ns];
     if user.from_kuid(cred.ids.fsuid).is_none() || user.from_kgid(cred.ids.fsgid).is_none() {
@@ -112,7 +112,7 @@ fn check_new(k: &Kernel, me: TaskId, fs: MqueueFsId, attr: Option<(i64, i64)>) -
     }
     let Some(ns) = k.mqueue_fs[fs].ns else { bail!(EACCES, "the IPC namespace of the mount is gone") };
     let ipc = k.ipc(ns);
-    let is_privileged = k.ns_capable(me, k.init.user_ns, Cap::SYS_RESOURCE);
+    let is_privileged = k.ns_capable(*me, k.init.user_ns, Cap::SYS_RESOURCE);
     // As in Linux, a negative maximum is a very high one.
     if ipc.mq_queues_count >= ipc.mq_queues_max as u32 && !is_privileged {
         bail!(
@@ -135,7 +135,7 @@ fn check_new(k: &Kernel, me: TaskId, fs: MqueueFsId, attr: Option<(i64, i64)>) -
     let Some(bytes) = cost(maxmsg.unsigned_abs(), msgsize.unsigned_abs()) else {
         bail!(EOVERFLOW, "{} messages of {} bytes are too many to count", maxmsg, msgsize);
     };
-    let limit = k.signal_of(me).rlimits.msgqueue.soft;
+    let limit = k.signal_of(*me).rlimits.msgqueue.soft;
     if k.is_rlimit_overlimit(cred.user_ns.id(), cred.ids.uid, UcountRlimit::Msgqueue, limit, bytes) {
         let used = k.ucounts.table[cred.ucounts.id()].rlimit[UcountRlimit::Msgqueue as usize];
         bail!(EMFILE, "RLIMIT_MSGQUEUE is {}, uid {} uses {}, the queue costs {}", limit, cred.ids.uid.0, used, bytes);
@@ -147,7 +147,7 @@ fn check_new(k: &Kernel, me: TaskId, fs: MqueueFsId, attr: Option<(i64, i64)>) -
 ///
 /// # Errors
 /// ENOENT, ENAMETOOLONG, EACCES: the name; EPERM: neither the queue nor the directory is the caller's.
-pub(super) fn sys_mq_unlink(k: &mut Kernel, me: TaskId, name: &[u8]) -> Outcome {
+pub(super) fn sys_mq_unlink(k: &mut Kernel, me: Current, name: &[u8]) -> Outcome {
     check_path(name)?;
     let fs = k.mqueue_fs_of(k.ipc_ns_of(me));
     let Some(queue) = lookup(k, fs, name)? else {
@@ -171,11 +171,11 @@ fn mounted(k: &Kernel, dir: Node) -> Result<MqueueFsId> {
 ///
 /// # Errors
 /// Those of finding room for it; EACCES: the IPC namespace of the mount is gone.
-pub(super) fn create_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8]) -> Result<()> {
+pub(super) fn create_at(k: &mut Kernel, me: Current, dir: Node, name: &[u8]) -> Result<()> {
     let fs = mounted(k, dir)?;
     let (maxmsg, msgsize) = check_new(k, me, fs, None)?;
-    let mode = 0o666 & !(k.fs_of(me).map_or(0, |fs| fs.umask) as u16);
-    k.create_mqueue(me, fs, name, mode, maxmsg, msgsize);
+    let mode = 0o666 & !(k.fs_of(*me).map_or(0, |fs| fs.umask) as u16);
+    k.create_mqueue(*me, fs, name, mode, maxmsg, msgsize);
     Ok(())
 }
 
@@ -183,7 +183,7 @@ pub(super) fn create_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8]) -> R
 ///
 /// # Errors
 /// ENOENT; EPERM: neither the queue nor the directory is the caller's.
-pub(super) fn unlink_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8]) -> Result<()> {
+pub(super) fn unlink_at(k: &mut Kernel, me: Current, dir: Node, name: &[u8]) -> Result<()> {
     let fs = mounted(k, dir)?;
     let Some(queue) = k.mqueue_fs[fs].queues.get(name).map(Held::id) else {
         bail!(ENOENT, "no queue is called {}", String::from_utf8_lossy(name).into_owned());
@@ -194,8 +194,8 @@ pub(super) fn unlink_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8]) -> R
 }
 
 /// `__check_sticky`
-fn check_sticky(k: &Kernel, me: TaskId, fs: MqueueFsId, queue: &Mqueue) -> Result<()> {
-    let cred = k.cred_of(me);
+fn check_sticky(k: &Kernel, me: Current, fs: MqueueFsId, queue: &Mqueue) -> Result<()> {
+    let cred = k.cred_of(*me);
     if cred.ids.fsuid == queue.uid || cred.ids.fsuid == k.mqueue_fs[fs].root_uid {
         return Ok(());
     }
@@ -210,8 +210,8 @@ fn check_sticky(k: &Kernel, me: TaskId, fs: MqueueFsId, queue: &Mqueue) -> Resul
 ///
 /// # Errors
 /// EBADF: closed, no queue, or not open for `access`.
-fn open_queue(k: &Kernel, me: TaskId, fd: i32, access: OpenFlags) -> Result<(FileId, MqueueId)> {
-    let file = file_at(k, me, fd)?;
+fn open_queue(k: &Kernel, me: Current, fd: i32, access: OpenFlags) -> Result<(FileId, MqueueId)> {
+    let file = file_at(k, *me, fd)?;
     let FileKind::Mqueue(open) = &k.open_files[file].kind else { bail!(EBADF, "descriptor {} is no queue", fd) };
     if !k.open_files[file].flags.contains(access) {
         bail!(EBADF, "descriptor {} is not open for this", fd);
@@ -229,7 +229,7 @@ fn blocked(k: &Kernel, file: FileId, on: WaitFor, why: impl FnOnce(&'static str)
 
 /// # Errors
 /// EINVAL: the priority; EBADF; EMSGSIZE; ENOMEM; EAGAIN: the queue is full, with O_NONBLOCK. Blocks: it is full.
-pub(super) fn sys_mq_send(k: &mut Kernel, me: TaskId, fd: i32, prio: u32, text: &Payload) -> Outcome {
+pub(super) fn sys_mq_send(k: &mut Kernel, me: Current, fd: i32, prio: u32, text: &Payload) -> Outcome {
     if prio >= MQ_PRIO_MAX {
         bail!(EINVAL, "priority {} is not below {}", prio, MQ_PRIO_MAX);
     }
@@ -244,7 +244,7 @@ pub(super) fn sys_mq_send(k: &mut Kernel, me: TaskId, fd: i32, prio: u32, text: 
         let why = |end| err!(EAGAIN, "the queue is full with {} messages: {}", queue.curmsgs(), end);
         return Err(blocked(k, file, WaitFor::MqRoom(id), why));
     }
-    k.insert_message(me, id, prio, text);
+    k.insert_message(*me, id, prio, text);
     Ok(Return::DONE)
 }
 
@@ -252,7 +252,7 @@ pub(super) fn sys_mq_send(k: &mut Kernel, me: TaskId, fd: i32, prio: u32, text: 
 ///
 /// # Errors
 /// EBADF; EMSGSIZE: the buffer is smaller; EAGAIN: the queue is empty, with O_NONBLOCK. Blocks: it is empty.
-pub(super) fn sys_mq_receive(k: &mut Kernel, me: TaskId, fd: i32, size: i64) -> Outcome {
+pub(super) fn sys_mq_receive(k: &mut Kernel, me: Current, fd: i32, size: i64) -> Outcome {
     let (file, id) = open_queue(k, me, fd, OpenFlags::READ)?;
     let msgsize = k.mqueues[id].msgsize;
     // The size is unsigned: a negative one is large enough.
@@ -269,7 +269,7 @@ pub(super) fn sys_mq_receive(k: &mut Kernel, me: TaskId, fd: i32, size: i64) -> 
 ///
 /// # Errors
 /// EINVAL: the signal; EBADF; EBUSY: somebody has asked already.
-pub(super) fn sys_mq_notify(k: &mut Kernel, me: TaskId, fd: i32, method: Option<NotifyMethod>) -> Outcome {
+pub(super) fn sys_mq_notify(k: &mut Kernel, me: Current, fd: i32, method: Option<NotifyMethod>) -> Outcome {
     if let Some(NotifyMethod::Signal(signo)) = method
         && !(0..=SIGNAL_MAX).contains(&signo)
     {
@@ -277,14 +277,14 @@ pub(super) fn sys_mq_notify(k: &mut Kernel, me: TaskId, fd: i32, method: Option<
     }
     let (_, id) = open_queue(k, me, fd, OpenFlags::empty())?;
     let Some(method) = method else {
-        k.flush_mqueue(me, id);
+        k.flush_mqueue(*me, id);
         return Ok(Return::DONE);
     };
     if let Some(notify) = &k.mqueues[id].notify {
         bail!(EBUSY, "pid {} is to be told already", k.pids[notify.owner.id()].nr());
     }
-    let user_ns = k.get_ns(k.cred_of(me).user_ns.id());
-    let owner = k.hold_tgid(me);
+    let user_ns = k.get_ns(k.cred_of(*me).user_ns.id());
+    let owner = k.hold_tgid(*me);
     k.mqueues[id].notify = Some(Notify { owner, user_ns, method });
     Ok(Return::DONE)
 }
@@ -293,7 +293,7 @@ pub(super) fn sys_mq_notify(k: &mut Kernel, me: TaskId, fd: i32, method: Option<
 ///
 /// # Errors
 /// EINVAL: flags other than O_NONBLOCK; EBADF.
-pub(super) fn sys_mq_getsetattr(k: &mut Kernel, me: TaskId, fd: i32, flags: Option<i64>) -> Outcome {
+pub(super) fn sys_mq_getsetattr(k: &mut Kernel, me: Current, fd: i32, flags: Option<i64>) -> Outcome {
     if let Some(flags) = flags.filter(|flags| flags & !O_NONBLOCK != 0) {
         bail!(EINVAL, "flags {} have more than O_NONBLOCK {}", flags, O_NONBLOCK);
     }

@@ -9,7 +9,7 @@ use crate::errno::Result;
 use crate::kernel::capability::Cap;
 use crate::kernel::ipc::msg::{Message, MsgQueue, Search};
 use crate::kernel::ipc::{ACCESS_READ, ACCESS_WRITE, Perm};
-use crate::kernel::{IpcNsId, Kernel, TaskId};
+use crate::kernel::{Current, IpcNsId, Kernel};
 use crate::{bail, err};
 
 /// Constants of IPC_INFO, without a meaning for long (`include/uapi/linux/msg.h`).
@@ -35,7 +35,7 @@ bitflags::bitflags! {
 ///
 /// # Errors
 /// Those of [`ipc::get`]; ENOSPC.
-pub(super) fn sys_msgget(k: &mut Kernel, me: TaskId, key: i32, flags: IpcFlags) -> Outcome {
+pub(super) fn sys_msgget(k: &mut Kernel, me: Current, key: i32, flags: IpcFlags) -> Outcome {
     ipc::get(k, me, key, flags, |_: &MsgQueue| Ok(()), new_queue)
 }
 
@@ -54,7 +54,7 @@ fn new_queue(k: &mut Kernel, ns: IpcNsId, perm: Perm) -> Result<i32> {
 ///
 /// # Errors
 /// EINVAL: size, type, identifier; EACCES; ENOMEM; EAGAIN: it does not fit, with IPC_NOWAIT. Blocks: it does not fit.
-pub(super) fn sys_msgsnd(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, text: &Payload, flags: MsgFlags) -> Outcome {
+pub(super) fn sys_msgsnd(k: &mut Kernel, me: Current, id: i32, mtype: i64, text: &Payload, flags: MsgFlags) -> Outcome {
     let ns = k.ipc_ns_of(me);
     let msgmax = i64::from(k.ipc(ns).msg_ctlmax);
     if !(0..=msgmax).contains(&text.size()) {
@@ -66,7 +66,7 @@ pub(super) fn sys_msgsnd(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, text: 
     }
     let text = text.load()?;
     let queue: &MsgQueue = k.ipc_object(ns, id)?;
-    k.check_ipc_access(me, ns, &queue.perm, ACCESS_WRITE)?;
+    k.check_ipc_access(*me, ns, &queue.perm, ACCESS_WRITE)?;
     if !queue.fits(text.len()) {
         let (held, messages) = (queue.cbytes(), queue.messages.len());
         let waits = !flags.contains(MsgFlags::NOWAIT);
@@ -81,7 +81,7 @@ pub(super) fn sys_msgsnd(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, text: 
         );
         return Err(if waits { Stop::Blocked { on: WaitFor::MessageRoom { ns, id }, why } } else { Stop::Failed(why) });
     }
-    let (now, sender) = (k.real_seconds(), k.hold_tgid(me));
+    let (now, sender) = (k.real_seconds(), k.hold_tgid(*me));
     let queue: &mut MsgQueue = k.ipc_found(ns, id);
     queue.messages.push_back(Message { mtype, text });
     queue.stime = now;
@@ -105,7 +105,7 @@ fn search(mtype: i64, flags: MsgFlags) -> Search {
 ///
 /// # Errors
 /// EINVAL: size, flags, identifier; EACCES; ENOMSG: none with IPC_NOWAIT; E2BIG. Blocks: none is there.
-pub(super) fn sys_msgrcv(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, size: i64, flags: MsgFlags) -> Outcome {
+pub(super) fn sys_msgrcv(k: &mut Kernel, me: Current, id: i32, mtype: i64, size: i64, flags: MsgFlags) -> Outcome {
     ipc::check_id(id)?;
     let Ok(size) = usize::try_from(size) else { bail!(EINVAL, "{} bytes are no size of a buffer", size) };
     if flags.contains(MsgFlags::COPY) && (flags.contains(MsgFlags::EXCEPT) || !flags.contains(MsgFlags::NOWAIT)) {
@@ -113,7 +113,7 @@ pub(super) fn sys_msgrcv(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, size: 
     }
     let ns = k.ipc_ns_of(me);
     let queue: &MsgQueue = k.ipc_object(ns, id)?;
-    k.check_ipc_access(me, ns, &queue.perm, ACCESS_READ)?;
+    k.check_ipc_access(*me, ns, &queue.perm, ACCESS_READ)?;
     let Some(at) = queue.find(search(mtype, flags)) else {
         if flags.contains(MsgFlags::NOWAIT) {
             bail!(ENOMSG, "none of {} messages is wanted", queue.messages.len());
@@ -128,7 +128,7 @@ pub(super) fn sys_msgrcv(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, size: 
     if flags.contains(MsgFlags::COPY) {
         return copy_message(message, size.min(k.ipc(ns).msg_ctlmax.unsigned_abs() as usize));
     }
-    let (now, receiver) = (k.real_seconds(), k.hold_tgid(me));
+    let (now, receiver) = (k.real_seconds(), k.hold_tgid(*me));
     let queue: &mut MsgQueue = k.ipc_found(ns, id);
     let message = queue.messages.remove(at);
     queue.rtime = now;
@@ -150,7 +150,7 @@ fn copy_message(message: &Message, room: usize) -> Outcome {
 
 /// # Errors
 /// EINVAL: the identifier, an unmapped id; EACCES: no right to read; EPERM: not the caller's, or too large a queue.
-pub(super) fn sys_msgctl(k: &mut Kernel, me: TaskId, id: i32, op: IpcCtl) -> Outcome {
+pub(super) fn sys_msgctl(k: &mut Kernel, me: Current, id: i32, op: IpcCtl) -> Outcome {
     ipc::check_id(id)?;
     let ns = k.ipc_ns_of(me);
     match op {
@@ -169,11 +169,11 @@ pub(super) fn sys_msgctl(k: &mut Kernel, me: TaskId, id: i32, op: IpcCtl) -> Out
     }
 }
 
-fn msg_set(k: &mut Kernel, me: TaskId, ns: IpcNsId, id: i32, set: &SetArgs) -> Outcome {
+fn msg_set(k: &mut Kernel, me: Current, ns: IpcNsId, id: i32, set: &SetArgs) -> Outcome {
     let queue: &MsgQueue = ipc::find_for_change(k, me, ns, id)?;
     let qbytes = set.qbytes.unwrap_or(queue.qbytes);
     let msgmnb = u64::from(k.ipc(ns).msg_ctlmnb.unsigned_abs());
-    if qbytes > msgmnb && !k.ns_capable(me, k.init.user_ns, Cap::SYS_RESOURCE) {
+    if qbytes > msgmnb && !k.ns_capable(*me, k.init.user_ns, Cap::SYS_RESOURCE) {
         bail!(
             EPERM,
             "{} bytes are more than msgmnb {}, and CAP_SYS_RESOURCE is missing in {}",
@@ -189,7 +189,7 @@ fn msg_set(k: &mut Kernel, me: TaskId, ns: IpcNsId, id: i32, set: &SetArgs) -> O
     Ok(Return::DONE)
 }
 
-fn stat(k: &Kernel, me: TaskId, queue: &MsgQueue, op: IpcCtl) -> Return {
+fn stat(k: &Kernel, me: Current, queue: &MsgQueue, op: IpcCtl) -> Return {
     let ds = MsqidDs {
         stime: queue.stime,
         rtime: queue.rtime,

@@ -9,14 +9,14 @@ use crate::kernel::mount::flags::MsFlags;
 use crate::kernel::mount::site::Path;
 use crate::kernel::mount::tree::MountTree;
 use crate::kernel::node::Node;
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Current, Kernel};
 
 /// A descriptor of a copy of what is at a path, in a tree of its own that goes when it is closed (OPEN_TREE_CLONE).
 ///
 /// # Errors
 /// EPERM: CAP_SYS_ADMIN missing over the owner of the caller's mount namespace; those of finding the path; EINVAL: it
 /// cannot be bound; EMFILE.
-pub fn sys_open_tree(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
+pub fn sys_open_tree(k: &mut Kernel, me: Current, path: &[u8]) -> Outcome {
     check_may_mount(k, me)?;
     let from = namei::find(k, me, path, true)?;
     let number = fd::free_fd(k, me)?;
@@ -39,7 +39,7 @@ pub fn sys_open_tree(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
 /// # Errors
 /// EPERM: CAP_SYS_ADMIN missing over the owner of the caller's mount namespace; those of finding the two, the target
 /// first; those of moving.
-pub fn sys_move_mount(k: &mut Kernel, me: TaskId, from: &[u8], to: &[u8], flags: MoveMountFlags) -> Outcome {
+pub fn sys_move_mount(k: &mut Kernel, me: Current, from: &[u8], to: &[u8], flags: MoveMountFlags) -> Outcome {
     check_may_mount(k, me)?;
     let to = namei::find(k, me, to, true)?;
     let from = namei::find(k, me, from, true)?;
@@ -52,7 +52,7 @@ pub fn sys_move_mount(k: &mut Kernel, me: TaskId, from: &[u8], to: &[u8], flags:
 /// # Errors
 /// EPERM: CAP_SYS_ADMIN missing over the owner of the caller's mount namespace; EINVAL: not exactly one type, a mount that
 /// is neither of the caller's namespace nor the root of a detached tree, no mount point; those of finding the path.
-pub fn sys_mount_setattr(k: &mut Kernel, me: TaskId, path: &[u8], propagation: MsFlags) -> Outcome {
+pub fn sys_mount_setattr(k: &mut Kernel, me: Current, path: &[u8], propagation: MsFlags) -> Outcome {
     check_may_mount(k, me)?;
     let new = mount::propagation_type(propagation)?;
     let path = namei::find(k, me, path, true)?;

@@ -296,7 +296,7 @@ mod tests {
         {
             call(&mut k, line).unwrap();
         }
-        let ns = k.ipc_ns_of(k.init.task);
+        let ns = k.nsproxy_of(k.init.task).unwrap().ipc_ns();
         let queue = k.mqueues.iter().map(|(id, _)| id).next().unwrap();
         for (line, expected) in [
             ("wait", WaitFor::Child),

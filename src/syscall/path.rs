@@ -9,7 +9,7 @@ use crate::kernel::cred::OVERFLOW_ID;
 use crate::kernel::file::{FileKind, OpenFlags};
 use crate::kernel::net::socket::Socket;
 use crate::kernel::node::{Node, Place, View};
-use crate::kernel::{FileId, Kernel, TaskId};
+use crate::kernel::{Current, FileId, Kernel};
 use crate::tree::{self, Attr, FileType, Viewer};
 
 /// What a path of these calls means. Numbers in it are the task's own.
@@ -19,11 +19,11 @@ enum Subject {
     Node(Node),
 }
 
-fn subject(k: &mut Kernel, me: TaskId, path: &[u8], follow: bool) -> Result<Subject> {
+fn subject(k: &mut Kernel, me: Current, path: &[u8], follow: bool) -> Result<Subject> {
     match fd::descriptor(path) {
-        Some(number) => fd::file_at(k, me, number).map(Subject::File),
+        Some(number) => fd::file_at(k, *me, number).map(Subject::File),
         None => {
-            let node = tree::resolve(k, me, cwd::own_view(k, me), path, follow)?;
+            let node = tree::resolve(k, *me, cwd::own_view(k, me), path, follow)?;
             namei::use_mount(k, node);
             Ok(Subject::Node(node))
         }
@@ -35,25 +35,25 @@ fn subject(k: &mut Kernel, me: TaskId, path: &[u8], follow: bool) -> Result<Subj
 /// # Errors
 /// EMFILE at RLIMIT_NOFILE; those of [`tree::resolve`], [`tree::open`] and [`tree::read_open`]; EBADF: a descriptor that is not
 /// open for reading.
-pub fn sys_read(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
+pub fn sys_read(k: &mut Kernel, me: Current, path: &[u8]) -> Outcome {
     if fd::descriptor(path).is_none() {
         fd::free_fd(k, me)?;
     }
     match subject(k, me, path, true)? {
         Subject::File(file) => read_file(k, me, file),
         Subject::Node(node) => {
-            let bound = tree::open(k, Viewer(me), node, OpenFlags::READ)?;
-            Ok(Return::Bytes(tree::read_open(k, Viewer(me), &bound)?))
+            let bound = tree::open(k, Viewer(*me), node, OpenFlags::READ)?;
+            Ok(Return::Bytes(tree::read_open(k, Viewer(*me), &bound)?))
         }
     }
 }
 
-fn read_file(k: &mut Kernel, me: TaskId, id: FileId) -> Outcome {
+fn read_file(k: &mut Kernel, me: Current, id: FileId) -> Outcome {
     let file = &k.open_files[id];
     if !file.flags.contains(OpenFlags::READ) || file.flags.contains(OpenFlags::PATH) {
         bail!(EBADF, "the descriptor is not open for reading");
     }
-    let content = tree::read_file(k, me, &file.kind)?;
+    let content = tree::read_file(k, *me, &file.kind)?;
     let start = usize::try_from(file.pos).unwrap_or(usize::MAX).min(content.len());
     k.open_files[id].pos = file.pos.max(content.len() as u64);
     Ok(Return::Bytes(content[start..].to_vec()))
@@ -63,7 +63,7 @@ fn read_file(k: &mut Kernel, me: TaskId, id: FileId) -> Outcome {
 ///
 /// # Errors
 /// Those of [`tree::resolve`] and [`tree::readlink_as_task`].
-pub fn sys_readlink(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
+pub fn sys_readlink(k: &mut Kernel, me: Current, path: &[u8]) -> Outcome {
     let node = match subject(k, me, path, false)? {
         Subject::Node(node) => node,
         Subject::File(file) => match k.open_files[file].kind.bound() {
@@ -71,14 +71,14 @@ pub fn sys_readlink(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
             None => bail!(ENOENT, "the descriptor is no symbolic link"),
         },
     };
-    Ok(Return::Bytes(tree::readlink_as_task(k, me, node)?))
+    Ok(Return::Bytes(tree::readlink_as_task(k, *me, node)?))
 }
 
 /// stat(2)
 ///
 /// # Errors
 /// Those of [`tree::resolve`]; ENOENT: the task of an open file is gone.
-pub fn sys_stat(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
+pub fn sys_stat(k: &mut Kernel, me: Current, path: &[u8]) -> Outcome {
     stat(k, me, path, true)
 }
 
@@ -86,11 +86,11 @@ pub fn sys_stat(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
 ///
 /// # Errors
 /// As [`sys_stat`].
-pub fn sys_lstat(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
+pub fn sys_lstat(k: &mut Kernel, me: Current, path: &[u8]) -> Outcome {
     stat(k, me, path, false)
 }
 
-fn stat(k: &mut Kernel, me: TaskId, path: &[u8], follow: bool) -> Outcome {
+fn stat(k: &mut Kernel, me: Current, path: &[u8], follow: bool) -> Outcome {
     let node = match subject(k, me, path, follow)? {
         Subject::Node(node) => node,
         Subject::File(file) => match &k.open_files[file].kind {
@@ -101,12 +101,12 @@ fn stat(k: &mut Kernel, me: TaskId, path: &[u8], follow: bool) -> Outcome {
             FileKind::Socket(socket) => return Ok(Return::Stat(socket_stat(k, me, &k.net.sockets[*socket]))),
         },
     };
-    let attr = tree::attr(k, Viewer(me), node)?;
+    let attr = tree::attr(k, Viewer(*me), node)?;
     Ok(Return::Stat(stat_of(k, me, &attr)))
 }
 
-fn stat_of(k: &Kernel, me: TaskId, attr: &Attr) -> Stat {
-    let user = &k.namespaces[k.cred_of(me).user_ns.id()];
+fn stat_of(k: &Kernel, me: Current, attr: &Attr) -> Stat {
+    let user = &k.namespaces[k.cred_of(*me).user_ns.id()];
     let uid = user.from_kuid(attr.uid).unwrap_or(OVERFLOW_ID);
     let gid = user.from_kgid(attr.gid).unwrap_or(OVERFLOW_ID);
     Stat { file_type: attr.file_type, mode: attr.mode, uid, gid, ino: attr.ino }
@@ -118,8 +118,8 @@ fn pidfd_stat(ino: u64) -> Stat {
 }
 
 /// A socket belongs to its maker.
-fn socket_stat(k: &Kernel, me: TaskId, socket: &Socket) -> Stat {
-    let user = &k.namespaces[k.cred_of(me).user_ns.id()];
+fn socket_stat(k: &Kernel, me: Current, socket: &Socket) -> Stat {
+    let user = &k.namespaces[k.cred_of(*me).user_ns.id()];
     let uid = user.from_kuid(socket.uid).unwrap_or(OVERFLOW_ID);
     Stat { file_type: FileType::Socket, mode: 0o777, uid, gid: 0, ino: socket.ino }
 }
@@ -128,15 +128,15 @@ fn socket_stat(k: &Kernel, me: TaskId, socket: &Socket) -> Stat {
 ///
 /// # Errors
 /// Those of [`tree::resolve`], [`tree::may_open`] and [`tree::readdir`]; EBADF: a descriptor opened with O_PATH.
-pub fn sys_ls(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
+pub fn sys_ls(k: &mut Kernel, me: Current, path: &[u8]) -> Outcome {
     let node = match subject(k, me, path, true)? {
         Subject::Node(node) => {
-            tree::may_open(k, Viewer(me), node, OpenFlags::READ | OpenFlags::DIRECTORY)?;
+            tree::may_open(k, Viewer(*me), node, OpenFlags::READ | OpenFlags::DIRECTORY)?;
             node
         }
         Subject::File(file) => listable(k, file)?,
     };
-    let mut names: Vec<String> = tree::readdir(k, Viewer(me), node)?.into_iter().map(|entry| entry.name).collect();
+    let mut names: Vec<String> = tree::readdir(k, Viewer(*me), node)?.into_iter().map(|entry| entry.name).collect();
     if !tree::is_ns_dir(node) {
         names.sort_unstable();
     }

@@ -1,6 +1,6 @@
 //! Numbers of processes among the arguments of calls.
 
-use crate::kernel::{Kernel, PidId, TaskId};
+use crate::kernel::{Current, Kernel, PidId, TaskId};
 
 /// A number of a process, thread, process group or session as a call is given it, and whose number it is. Calls resolve
 /// it where Linux does; 0, -1 and other negative numbers mean what they mean to each.
@@ -29,8 +29,8 @@ impl PidArg {
     }
 
     /// The struct pid that `me` means (`find_vpid`).
-    pub(super) fn find(self, k: &Kernel, me: TaskId) -> Option<PidId> {
-        let own = k.task_active_pid_ns(me);
+    pub(super) fn find(self, k: &Kernel, me: Current) -> Option<PidId> {
+        let own = k.task_active_pid_ns(*me);
         match self {
             PidArg::Own(nr) => k.find_pid_ns(nr, own),
             PidArg::Initial(nr) => k.find_pid_ns(nr, k.init.pid_ns).filter(|pid| k.pids[*pid].nr_in(own).is_some()),
@@ -38,7 +38,7 @@ impl PidArg {
     }
 
     /// The task, thread or not, that `me` means (`find_task_by_vpid`).
-    pub(super) fn find_task(self, k: &Kernel, me: TaskId) -> Option<TaskId> {
+    pub(super) fn find_task(self, k: &Kernel, me: Current) -> Option<TaskId> {
         k.pids[self.find(k, me)?].attached.task
     }
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::bail;
 use crate::errno::Arg;
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Current, Kernel};
 
 /// Rows of name, call, what a trace shows of it ([arguments; flags of clone and its like]), how many bytes of memory it may
 /// add at most, about, and the function that makes it.
@@ -45,7 +45,7 @@ macro_rules! calls {
 
             /// Bytes of memory that the call may add, at most, about.
             #[expect(unused_variables, reason = "a pattern binds what the function of the call takes")]
-            pub(super) fn growth(&self, $k: &Kernel, $me: TaskId) -> usize {
+            pub(super) fn growth(&self, $k: &Kernel, $me: Current) -> usize {
                 match self {
                     $($call => $growth,)*
                 }
@@ -57,7 +57,7 @@ macro_rules! calls {
         /// # Errors
         /// Those of the call.
         #[allow(unused_variables, reason = "a pattern binds what a trace shows")]
-        pub(super) fn $perform($k: &mut Kernel, $me: TaskId, call: &$calls) -> Outcome {
+        pub(super) fn $perform($k: &mut Kernel, $me: Current, call: &$calls) -> Outcome {
             match call {
                 $($call => $function,)*
             }
@@ -207,15 +207,6 @@ impl AnyCall {
             AnyCall::Linux(call) => call.shown(),
             AnyCall::Lab(call) => call.shown(),
             AnyCall::Tick { nanos } => vec![nanos.arg()],
-        }
-    }
-
-    /// Bytes of memory that the call may add, at most, about.
-    pub(super) fn growth(&self, k: &Kernel, me: TaskId) -> usize {
-        match self {
-            AnyCall::Linux(call) => call.growth(k, me),
-            AnyCall::Lab(call) => call.growth(k, me),
-            AnyCall::Tick { .. } => 0,
         }
     }
 

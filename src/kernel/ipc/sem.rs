@@ -8,7 +8,7 @@ use crate::errno::Result;
 use crate::kernel::ns::IpcNamespace;
 use crate::kernel::pid::Pid;
 use crate::kernel::refcount::{Counted, Held};
-use crate::kernel::{IpcNsId, Kernel, TaskId, UndoListId};
+use crate::kernel::{Current, IpcNsId, Kernel, TaskId, UndoListId};
 
 /// Highest value of a semaphore (`SEMVMX`).
 pub const SEMVMX: i32 = 32767;
@@ -131,14 +131,14 @@ impl SemSet {
 
 impl Kernel {
     /// The caller's undo list, made if there is none (`get_undo_list`).
-    pub(crate) fn undo_list_of(&mut self, task: TaskId) -> UndoListId {
-        if let Some(held) = &self.tasks[task].undo_list {
+    pub(crate) fn undo_list_of(&mut self, task: Current) -> UndoListId {
+        if let Some(held) = &self.tasks[*task].undo_list {
             return held.id();
         }
         let ns = self.ipc_ns_of(task);
         let held = self.undo_lists.insert_held(UndoList { refcnt: 0, ns, sets: BTreeMap::new() });
         let id = held.id();
-        self.tasks[task].undo_list = Some(held);
+        self.tasks[*task].undo_list = Some(held);
         id
     }
 
@@ -149,7 +149,7 @@ impl Kernel {
     }
 
     /// The child's undo list: the parent's under CLONE_SYSVSEM, else none (`copy_semundo`).
-    pub(crate) fn share_undo_list(&mut self, task: TaskId) -> Held<UndoList> {
+    pub(crate) fn share_undo_list(&mut self, task: Current) -> Held<UndoList> {
         let id = self.undo_list_of(task);
         self.undo_lists.hold(id)
     }
