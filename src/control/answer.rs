@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::listing;
 use crate::errno::Result;
 use crate::kernel::signal::{CLD_CONTINUED, CLD_EXITED, CLD_STOPPED, Siginfo};
 use crate::syscall::outcome::{
@@ -80,7 +81,9 @@ fn text(result: &Return) -> String {
             "used_ids={used_ids} shm_tot={shm_tot} shm_rss=0 shm_swp=0 swap_attempts=0 swap_successes=0 \
              max_idx={max_idx}"
         ),
-        Return::Listing(lines) => lines.clone(),
+        Return::Links(links) => listing::links(links),
+        Return::Addresses(addresses) => listing::addresses(addresses),
+        Return::Nsids(ids) => listing::nsids(ids),
     }
 }
 

@@ -5,6 +5,7 @@ pub use crate::kernel::pid::Numbers;
 pub use crate::kernel::signal::Siginfo;
 use crate::kernel::{IpcNsId, MqueueId};
 use crate::syscall::SigAction;
+use crate::syscall::ip::{AddressInfo, LinkInfo};
 use crate::tree::FileType;
 
 /// The outcome of a call: done, blocked or failed.
@@ -110,8 +111,11 @@ pub enum Return {
     ShmStat(IpcStat, ShmidDs),
     ShmInfo(ShmInfo),
     ShmUsage(ShmUsage),
-    /// What ip(8) prints.
-    Listing(String),
+    /// Devices of a network namespace, by ifindex.
+    Links(Vec<LinkInfo>),
+    Addresses(Vec<AddressInfo>),
+    /// The ids that a network namespace has for others.
+    Nsids(Vec<i32>),
 }
 
 impl Return {

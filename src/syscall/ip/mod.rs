@@ -15,6 +15,8 @@ use crate::kernel::file::FileKind;
 use crate::kernel::net::DevId;
 use crate::kernel::{Current, Kernel, NetNsId};
 
+pub use show::{AddressInfo, IffFlags, LinkInfo, Peer};
+
 /// A command of ip(8). Names are as given: too long ones too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ip {
