@@ -13,7 +13,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork};
 use nslab::kernel::ns::NsType;
 use nslab::kernel::{Kernel, TaskId};
-use nslab::syscall::{AnyCall, CloneArgs, Return, Syscall, Target, dispatch};
+use nslab::syscall::{AnyCall, CloneArgs, LabCall, Return, Syscall, dispatch};
 
 const ROUNDS: usize = 9;
 /// A name, how long the lab's call takes, how long the real one, if this user may make it.
@@ -120,13 +120,12 @@ fn lab_setns() -> Duration {
     let task = child(&mut k);
     make(&mut k, task, &Syscall::Unshare { flags: NEWUTS }.into());
     let uts = NsType::from_name("uts").expect("a kind of namespace");
-    let target = Target::Ns { ns_type: uts, inum: uts.ops().init_inum };
-    let open = Syscall::Open { target, flags: nslab::kernel::file::OpenFlags::READ }.into();
+    let open = LabCall::OpenNs { ns_type: uts, inum: uts.ops().init_inum, flags: 0 }.into();
     let fd = match make(&mut k, task, &open) {
         Return::Fd(fd) => fd,
         other => unreachable!("open gives a descriptor, not {other}"),
     };
-    let call = Syscall::Setns { target: Target::Fd(fd), flags: 0 }.into();
+    let call = Syscall::Setns { fd, flags: 0 }.into();
     per_call(100_000, || {
         make(&mut k, task, &call);
     })

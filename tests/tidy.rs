@@ -126,6 +126,24 @@ fn there_is_one_door() {
     assert!(matches!(&doors[..], [door] if door.starts_with("syscall/dispatch.rs: pub fn dispatch(")), "{doors:#?}");
 }
 
+/// Who makes a call is a [`Current`](nslab::kernel::Current), which the door alone makes: it has asked whether the task may.
+#[test]
+fn the_current_task_comes_through_the_door() {
+    let makes = |text: &str| bare(text).contains("Current::new(");
+    let makers: Vec<_> = sources().into_iter().filter(|(_, text)| makes(text)).map(|(path, _)| path).collect();
+    assert_eq!(makers, [Path::new("syscall/dispatch.rs")]);
+    let mut calls = 0;
+    for (path, text) in sources().into_iter().filter(|(path, _)| path.starts_with("syscall")) {
+        let code = bare(&text);
+        for (start, _) in code.match_indices("fn sys_") {
+            let signature = code[start..].split('{').next().unwrap();
+            assert!(signature.contains(": Current"), "{}: {signature}", path.display());
+            calls += 1;
+        }
+    }
+    assert!(calls > 80, "only {calls} calls were found");
+}
+
 /// Whether a module of `syscall` can be named outside it; `mod` is `syscall` itself.
 fn is_open(module: &str) -> bool {
     let (_, top) = sources().into_iter().find(|(path, _)| path == Path::new("syscall/mod.rs")).unwrap();

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use super::listing;
 use crate::errno::Result;
-use crate::kernel::signal::{CLD_CONTINUED, CLD_EXITED, CLD_STOPPED, PendingSignal};
+use crate::kernel::signal::{CLD_CONTINUED, CLD_EXITED, CLD_STOPPED, Siginfo};
 use crate::syscall::outcome::{
     ChildInfo, IpcStat, Mqattr, MsgInfo, MsqidDs, SemInfo, SemidDs, ShmInfo, ShmUsage, ShmidDs, Stat, Time, Waited,
 };
@@ -55,13 +56,13 @@ fn text(result: &Return) -> String {
         Return::Names(names) => names.join("\n"),
         Return::Stat(found) => stat(found),
         Return::Wait(None) | Return::Waitid(None) => "0".to_owned(),
-        Return::Wait(Some(Waited { pid, status })) => format!("{} {status}", pid.initial()),
-        Return::Waitid(Some(child)) => child_info(child),
+        Return::Wait(Some(Waited { pid, status, .. })) => format!("{} {status}", pid.initial()),
+        Return::Waitid(Some(ChildInfo { siginfo, .. })) => child_info(siginfo),
         Return::Sigaction { action: SigAction::Ignore, .. } => "ignore".to_owned(),
         Return::Sigaction { action: SigAction::Default, .. } => "default".to_owned(),
         Return::Sigaction { action: SigAction::Handler, runs } => format!("handler {runs}"),
-        Return::Siginfo(PendingSignal { signo, code, pid, uid, status }) => {
-            format!("signo={signo} code={code} pid={pid} uid={uid} status={status}")
+        Return::Siginfo(Siginfo { signo, code, pid, uid, status }) => {
+            format!("signo={signo} code={code} pid={} uid={uid} status={status}", pid.initial())
         }
         Return::Time(Time { seconds, nanoseconds }) => format!("{seconds}.{nanoseconds:09}"),
         Return::Mqattr(Mqattr { flags, maxmsg, msgsize, curmsgs }) => {
@@ -82,7 +83,9 @@ fn text(result: &Return) -> String {
             "used_ids={used_ids} shm_tot={shm_tot} shm_rss=0 shm_swp=0 swap_attempts=0 swap_successes=0 \
              max_idx={max_idx}"
         ),
-        Return::Listing(lines) => lines.clone(),
+        Return::Links(links) => listing::links(links),
+        Return::Addresses(addresses) => listing::addresses(addresses),
+        Return::Nsids(ids) => listing::nsids(ids),
     }
 }
 
@@ -98,7 +101,7 @@ fn stat(Stat { file_type, mode, uid, gid, ino }: &Stat) -> String {
 }
 
 /// `PID exited|killed|stopped|continued N`
-fn child_info(ChildInfo { pid, code, status, .. }: &ChildInfo) -> String {
+fn child_info(Siginfo { pid, code, status, .. }: &Siginfo) -> String {
     let word = match *code {
         CLD_EXITED => "exited",
         CLD_STOPPED => "stopped",

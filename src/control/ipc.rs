@@ -1,19 +1,21 @@
 //! Arguments of the calls on System V objects and POSIX message queues, and of the clocks.
 
 use super::args::Args;
+use super::parse::ACCESS_MODES;
 use super::signal;
 use super::word::{choose, id, mode, number, unexpected};
 use crate::bail;
 use crate::errno::Result;
+use crate::kernel::file::{O_RDWR, OpenFlags};
 use crate::kernel::ipc::IPC_PRIVATE;
 use crate::kernel::ipc::mqueue::NotifyMethod;
-use crate::kernel::ipc::sem::SemOp;
+use crate::kernel::ipc::sem::{SemFlags, SemOp};
 use crate::syscall::clock::CLOCKS;
-use crate::syscall::ipc::{GetArgs, IpcCtl, Payload, SetArgs};
-use crate::syscall::mqueue::{MqCall, MqOpen, O_RDONLY, O_RDWR, O_WRONLY};
-use crate::syscall::msg::{MsgCall, MsgFlags};
-use crate::syscall::sem::{SemCall, SemCtl, SemGet};
-use crate::syscall::shm::{ShmCall, ShmCtl};
+use crate::syscall::ipc::{IpcCtl, IpcFlags, Payload, SetArgs};
+use crate::syscall::mqueue::MqOpen;
+use crate::syscall::msg::MsgFlags;
+use crate::syscall::sem::{SemCtl, SemGet};
+use crate::syscall::shm::{ShmCtl, ShmFlags};
 use crate::syscall::{LabCall, Syscall};
 
 /// `private`, or a number of 32 bits with or without sign.
@@ -25,16 +27,16 @@ fn key(args: &mut Args<'_>) -> Result<i32> {
     number::<i32>(word, "KEY").or_else(|error| number::<u32>(word, "KEY").map(u32::cast_signed).map_err(|_| error))
 }
 
-fn get_args(args: &mut Args<'_>, key: i32) -> Result<GetArgs> {
-    let mut get = GetArgs { key, create: false, excl: false, mode: 0 };
+fn get_flags(args: &mut Args<'_>) -> Result<IpcFlags> {
+    let (mut flags, mut permissions) = (IpcFlags::empty(), 0);
     while let Some(word) = args.optional_text()? {
         match word {
-            "create" => get.create = true,
-            "excl" => get.excl = true,
-            _ => get.mode = mode(word)?,
+            "create" => flags |= IpcFlags::CREAT,
+            "excl" => flags |= IpcFlags::EXCL,
+            _ => permissions = mode(word)?,
         }
     }
-    Ok(get)
+    Ok(flags | IpcFlags::from_mode(permissions))
 }
 
 /// `size=N`, or the text itself.
@@ -47,13 +49,12 @@ fn payload(args: &mut Args<'_>) -> Result<Payload> {
 }
 
 pub(super) fn msgget(args: &mut Args<'_>) -> Result<Syscall> {
-    let key = key(args)?;
-    Ok(Syscall::Msg(MsgCall::Get(get_args(args, key)?)))
+    Ok(Syscall::Msgget { key: key(args)?, flags: get_flags(args)? })
 }
 
 pub(super) fn msgsnd(args: &mut Args<'_>) -> Result<Syscall> {
     let (id, mtype) = (args.number("ID")?, args.number("TYPE")?);
-    Ok(Syscall::Msg(MsgCall::Snd { id, mtype, text: payload(args)? }))
+    Ok(Syscall::Msgsnd { id, mtype, text: payload(args)?, flags: MsgFlags::empty() })
 }
 
 const MSG_FLAGS: &[(&str, MsgFlags)] = &[
@@ -63,16 +64,17 @@ const MSG_FLAGS: &[(&str, MsgFlags)] = &[
     ("copy", MsgFlags::COPY),
 ];
 
+/// Without a size the buffer is as large as a message can be.
 pub(super) fn msgrcv(args: &mut Args<'_>) -> Result<Syscall> {
     let (id, mtype) = (args.number("ID")?, args.number("TYPE")?);
-    let (mut size, mut flags) = (None, MsgFlags::empty());
+    let (mut size, mut flags) = (i64::MAX, MsgFlags::empty());
     while let Some(word) = args.optional_text()? {
         match word.strip_prefix("size=") {
-            Some(bytes) => size = Some(number(bytes, "size")?),
+            Some(bytes) => size = number(bytes, "size")?,
             None => flags |= choose(word, MSG_FLAGS).ok_or_else(|| unexpected("a flag of msgrcv", word))?,
         }
     }
-    Ok(Syscall::Msg(MsgCall::Rcv { id, mtype, size, flags }))
+    Ok(Syscall::Msgrcv { id, mtype, size, flags })
 }
 
 /// The commands all three families have; those about an index and about what is in use have the family in their names.
@@ -114,12 +116,12 @@ fn set_args(args: &mut Args<'_>) -> Result<SetArgs> {
 pub(super) fn msgctl(args: &mut Args<'_>) -> Result<Syscall> {
     let (id, word) = (args.number("ID")?, args.text("COMMAND")?);
     let op = ipc_ctl(args, "msg", word)?.ok_or_else(|| unexpected("COMMAND", word))?;
-    Ok(Syscall::Msg(MsgCall::Ctl { id, op }))
+    Ok(Syscall::Msgctl { id, op })
 }
 
 pub(super) fn semget(args: &mut Args<'_>) -> Result<Syscall> {
     let (key, nsems) = (key(args)?, args.number("NSEMS")?);
-    Ok(Syscall::Sem(SemCall::Get { args: get_args(args, key)?, nsems }))
+    Ok(Syscall::Semget { key, nsems, flags: get_flags(args)? })
 }
 
 pub(super) fn semop(args: &mut Args<'_>) -> Result<Syscall> {
@@ -128,18 +130,18 @@ pub(super) fn semop(args: &mut Args<'_>) -> Result<Syscall> {
     while let Some(word) = args.optional_text()? {
         ops.push(sem_op(word)?);
     }
-    Ok(Syscall::Sem(SemCall::Op { id, ops }))
+    Ok(Syscall::Semop { id, ops })
 }
 
 /// `NUM,DELTA[,undo][,nowait]`
 fn sem_op(word: &str) -> Result<SemOp> {
     let mut parts = word.split(',');
     let (Some(num), Some(delta)) = (parts.next(), parts.next()) else { return Err(unexpected("NUM,DELTA", word)) };
-    let mut op = SemOp { num: number(num, "NUM")?, delta: number(delta, "DELTA")?, undo: false, nowait: false };
+    let mut op = SemOp { num: number(num, "NUM")?, delta: number(delta, "DELTA")?, flags: SemFlags::empty() };
     for flag in parts {
         match flag {
-            "undo" => op.undo = true,
-            "nowait" => op.nowait = true,
+            "undo" => op.flags |= SemFlags::UNDO,
+            "nowait" => op.flags |= SemFlags::NOWAIT,
             _ => return Err(unexpected("undo or nowait", word)),
         }
     }
@@ -157,7 +159,7 @@ pub(super) fn semctl(args: &mut Args<'_>) -> Result<Syscall> {
             None => return Err(unexpected("NUM or COMMAND", word)),
         },
     };
-    Ok(Syscall::Sem(SemCall::Ctl { id, op }))
+    Ok(Syscall::Semctl { id, op })
 }
 
 fn values(args: &mut Args<'_>) -> Result<Vec<i32>> {
@@ -183,25 +185,25 @@ fn one_sem_ctl(args: &mut Args<'_>, num: i32) -> Result<SemCtl> {
 
 pub(super) fn shmget(args: &mut Args<'_>) -> Result<Syscall> {
     let (key, size) = (key(args)?, args.number("SIZE")?);
-    Ok(Syscall::Shm(ShmCall::Get { args: get_args(args, key)?, size }))
+    Ok(Syscall::Shmget { key, size, flags: get_flags(args)? })
 }
 
 pub(super) fn shmat(args: &mut Args<'_>) -> Result<Syscall> {
     let id = args.number("ID")?;
-    let (mut addr, mut readonly, mut remap) = (None, false, false);
+    let (mut addr, mut flags) = (0, ShmFlags::empty());
     while let Some(word) = args.optional_text()? {
         match (word, word.strip_prefix("addr=")) {
-            ("rdonly", _) => readonly = true,
-            ("remap", _) => remap = true,
-            (_, Some(address)) => addr = Some(number(address, "addr")?),
+            ("rdonly", _) => flags |= ShmFlags::RDONLY,
+            ("remap", _) => flags |= ShmFlags::REMAP,
+            (_, Some(address)) => addr = number(address, "addr")?,
             _ => return Err(unexpected("addr=0x…, rdonly or remap", word)),
         }
     }
-    Ok(Syscall::Shm(ShmCall::At { id, addr, readonly, remap }))
+    Ok(Syscall::Shmat { id, addr, flags })
 }
 
 pub(super) fn shmdt(args: &mut Args<'_>) -> Result<Syscall> {
-    Ok(Syscall::Shm(ShmCall::Dt { addr: args.number("ADDR")? }))
+    Ok(Syscall::Shmdt { addr: args.number("ADDR")? })
 }
 
 pub(super) fn shmctl(args: &mut Args<'_>) -> Result<Syscall> {
@@ -211,21 +213,19 @@ pub(super) fn shmctl(args: &mut Args<'_>) -> Result<Syscall> {
         "unlock" => ShmCtl::Unlock,
         _ => ShmCtl::Ipc(ipc_ctl(args, "shm", word)?.ok_or_else(|| unexpected("COMMAND", word))?),
     };
-    Ok(Syscall::Shm(ShmCall::Ctl { id, op }))
+    Ok(Syscall::Shmctl { id, op })
 }
-
-const ACCESS_MODES: &[(&str, u32)] = &[("rdonly", O_RDONLY), ("wronly", O_WRONLY), ("rdwr", O_RDWR)];
 
 /// Without an access mode a queue that is created is opened for both; `wronly rdwr` is the mode that is none.
 pub(super) fn mq_open(args: &mut Args<'_>) -> Result<Syscall> {
     let name = args.bytes("NAME")?.to_vec();
-    let mut open = MqOpen { name, access: O_RDONLY, create: false, excl: false, nonblock: false, attr: None, mode: 0 };
+    let mut open = MqOpen { name, flags: 0, attr: None, mode: 0 };
     let (mut access, mut maxmsg, mut msgsize) = (None, None, None);
     while let Some(word) = args.optional_text()? {
         match (word, word.split_once('=')) {
-            ("create", _) => open.create = true,
-            ("excl", _) => open.excl = true,
-            ("nonblock", _) => open.nonblock = true,
+            ("create", _) => open.flags |= OpenFlags::CREAT.bits(),
+            ("excl", _) => open.flags |= OpenFlags::EXCL.bits(),
+            ("nonblock", _) => open.flags |= OpenFlags::NONBLOCK.bits(),
             (_, Some(("maxmsg", value))) => maxmsg = Some(number(value, "maxmsg")?),
             (_, Some(("msgsize", value))) => msgsize = Some(number(value, "msgsize")?),
             _ => match choose(word, ACCESS_MODES) {
@@ -234,34 +234,35 @@ pub(super) fn mq_open(args: &mut Args<'_>) -> Result<Syscall> {
             },
         }
     }
-    open.access = access.unwrap_or(O_RDWR);
+    open.flags |= access.unwrap_or(O_RDWR);
     open.attr = match (maxmsg, msgsize) {
         (Some(maxmsg), Some(msgsize)) => Some((maxmsg, msgsize)),
         (None, None) => None,
         _ => bail!(EINVAL, "maxmsg and msgsize go together"),
     };
-    Ok(Syscall::Mq(MqCall::Open(open)))
+    Ok(Syscall::MqOpen(open))
 }
 
 pub(super) fn mq_unlink(args: &mut Args<'_>) -> Result<Syscall> {
-    Ok(Syscall::Mq(MqCall::Unlink { name: args.bytes("NAME")?.to_vec() }))
+    Ok(Syscall::MqUnlink { name: args.bytes("NAME")?.to_vec() })
 }
 
 pub(super) fn mq_send(args: &mut Args<'_>) -> Result<Syscall> {
     let (fd, prio) = (args.number("FD")?, args.number("PRIO")?);
-    Ok(Syscall::Mq(MqCall::Send { fd, prio, text: payload(args)? }))
+    Ok(Syscall::MqSend { fd, prio, text: payload(args)? })
 }
 
+/// Without a size the buffer is as large as any queue asks for.
 pub(super) fn mq_receive(args: &mut Args<'_>) -> Result<Syscall> {
     let fd = args.number("FD")?;
     let size = match args.optional_text()? {
         Some(word) => match word.strip_prefix("size=") {
-            Some(size) => Some(number(size, "size")?),
+            Some(size) => number(size, "size")?,
             None => return Err(unexpected("size=N", word)),
         },
-        None => None,
+        None => i64::MAX,
     };
-    Ok(Syscall::Mq(MqCall::Receive { fd, size }))
+    Ok(Syscall::MqReceive { fd, size })
 }
 
 pub(super) fn mq_notify(args: &mut Args<'_>) -> Result<Syscall> {
@@ -272,7 +273,7 @@ pub(super) fn mq_notify(args: &mut Args<'_>) -> Result<Syscall> {
         "off" => None,
         word => return Err(unexpected("signal SIG, none or off", word)),
     };
-    Ok(Syscall::Mq(MqCall::Notify { fd, method }))
+    Ok(Syscall::MqNotify { fd, method })
 }
 
 pub(super) fn mq_getsetattr(args: &mut Args<'_>) -> Result<Syscall> {
@@ -287,11 +288,7 @@ pub(super) fn mq_getsetattr(args: &mut Args<'_>) -> Result<Syscall> {
         },
         None => None,
     };
-    Ok(Syscall::Mq(MqCall::Getsetattr { fd, flags }))
-}
-
-pub(super) fn mq_close(args: &mut Args<'_>) -> Result<Syscall> {
-    Ok(Syscall::Mq(MqCall::Close { fd: args.number("FD")? }))
+    Ok(Syscall::MqGetsetattr { fd, flags })
 }
 
 pub(super) fn clock_gettime(args: &mut Args<'_>) -> Result<Syscall> {
@@ -346,12 +343,14 @@ mod tests {
     #[test]
     fn keys_are_32_bits_and_modes_octal() {
         let get = |line: &str| match call(line).unwrap() {
-            Syscall::Msg(MsgCall::Get(args)) => (args.key, args.mode),
+            Syscall::Msgget { key, flags } => (key, flags),
             other => panic!("{other:?}"),
         };
-        assert_eq!(get("msgget 0xffffffff create 0644"), (-1, 0o644));
-        assert_eq!(get("msgget -5 600"), (-5, 0o600));
-        assert_eq!(get("msgget private"), (0, 0));
+        assert_eq!(get("msgget 0xffffffff create 0644"), (-1, IpcFlags::CREAT | IpcFlags::from_mode(0o644)));
+        assert_eq!(get("msgget -5 600"), (-5, IpcFlags::from_mode(0o600)));
+        assert_eq!(get("msgget private"), (0, IpcFlags::empty()));
+        // What is no permission is no flag either.
+        assert_eq!(get("msgget 1 1600"), (1, IpcFlags::from_mode(0o600)));
         for line in ["msgget", "msgget 0x100000000", "msgget 1 0x1ff", "msgget 1 8", "msgget 1 17777", "msgget x"] {
             assert!(call(line).is_err(), "{line}");
         }
@@ -360,7 +359,7 @@ mod tests {
     #[test]
     fn messages_are_a_word_or_a_size() {
         let text = |line: &str| match call(line).unwrap() {
-            Syscall::Msg(MsgCall::Snd { text, .. }) => text,
+            Syscall::Msgsnd { text, .. } => text,
             other => panic!("{other:?}"),
         };
         assert_eq!(text("msgsnd 0 1 \"a b\""), Payload::Text(b"a b".to_vec()));
@@ -371,8 +370,8 @@ mod tests {
 
     #[test]
     fn operations_have_two_numbers_and_flags() {
-        let op = SemOp { num: 3, delta: -1, undo: true, nowait: true };
-        assert_eq!(call("semop 0 3,-1,nowait,undo").unwrap(), Syscall::Sem(SemCall::Op { id: 0, ops: vec![op] }));
+        let op = SemOp { num: 3, delta: -1, flags: SemFlags::UNDO | SemFlags::NOWAIT };
+        assert_eq!(call("semop 0 3,-1,nowait,undo").unwrap(), Syscall::Semop { id: 0, ops: vec![op] });
         for line in ["semop 0 1", "semop 0 65536,1", "semop 0 0,32768", "semop 0 0,1,x"] {
             assert!(call(line).is_err(), "{line}");
         }
@@ -380,7 +379,7 @@ mod tests {
 
     #[test]
     fn commands_about_an_index_carry_the_family() {
-        let ctl = |op| Syscall::Shm(ShmCall::Ctl { id: 0, op: ShmCtl::Ipc(op) });
+        let ctl = |op| Syscall::Shmctl { id: 0, op: ShmCtl::Ipc(op) };
         assert_eq!(call("shmctl 0 shm_stat_any").unwrap(), ctl(IpcCtl::StatAny));
         assert_eq!(call("shmctl 0 shm_info").unwrap(), ctl(IpcCtl::UsageInfo));
         assert!(call("shmctl 0 msg_stat").is_err() && call("semctl 0 sem").is_err());
@@ -390,11 +389,11 @@ mod tests {
     #[test]
     fn queues_take_both_attributes_or_none() {
         let open = |line: &str| match call(line) {
-            Ok(Syscall::Mq(MqCall::Open(open))) => (open.access, open.attr, open.mode),
+            Ok(Syscall::MqOpen(open)) => (open.flags, open.attr, open.mode),
             other => panic!("{other:?}"),
         };
         assert_eq!(open("mq_open q rdwr wronly 0600"), (3, None, 0o600));
-        assert_eq!(open("mq_open q create maxmsg=-1 msgsize=10"), (O_RDWR, Some((-1, 10)), 0));
+        assert_eq!(open("mq_open q create maxmsg=-1 msgsize=10"), (0o100 | O_RDWR, Some((-1, 10)), 0));
         assert!(call("mq_open q maxmsg=1").is_err());
     }
 

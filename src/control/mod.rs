@@ -9,6 +9,7 @@ pub mod ioctl;
 mod ip;
 mod ipc;
 pub mod lex;
+mod listing;
 mod mount;
 mod parse;
 pub mod signal;

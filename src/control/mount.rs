@@ -4,9 +4,8 @@ use super::args::Args;
 use super::word::{choose, unexpected};
 use crate::errno::Result;
 use crate::kernel::mount::flags::{MsFlags, UmountFlags};
-use crate::kernel::mount::propagation::PropagationType;
 use crate::syscall::Syscall;
-use crate::syscall::mount::{Beneath, MountArgs};
+use crate::syscall::mount::{MountArgs, MoveMountFlags};
 
 /// A word of `-o`: the flags it sets or clears.
 enum OptionWord {
@@ -142,24 +141,25 @@ pub(super) fn umount(args: &mut Args<'_>) -> Result<Syscall> {
 
 pub(super) fn move_mount(args: &mut Args<'_>) -> Result<Syscall> {
     let mut from = args.bytes("fd:FD or PATH")?;
-    let mut beneath = Beneath::No;
+    let mut flags = MoveMountFlags::empty();
     if from == b"--beneath" {
-        (from, beneath) = (args.bytes("fd:FD or PATH")?, Beneath::Yes);
+        (from, flags) = (args.bytes("fd:FD or PATH")?, MoveMountFlags::BENEATH);
     }
-    Ok(Syscall::MoveMount { from: from.to_vec(), to: args.bytes("TARGET")?.to_vec(), beneath })
+    Ok(Syscall::MoveMount { from: from.to_vec(), to: args.bytes("TARGET")?.to_vec(), flags })
 }
 
 pub(super) fn mount_setattr(args: &mut Args<'_>) -> Result<Syscall> {
-    const TYPES: &[(&str, PropagationType)] = &[
-        ("shared", PropagationType::Shared),
-        ("slave", PropagationType::Slave),
-        ("private", PropagationType::Private),
-        ("unbindable", PropagationType::Unbindable),
+    const TYPES: &[(&str, MsFlags)] = &[
+        ("shared", MsFlags::SHARED),
+        ("slave", MsFlags::SLAVE),
+        ("private", MsFlags::PRIVATE),
+        ("unbindable", MsFlags::UNBINDABLE),
     ];
     let path = args.bytes("PATH")?.to_vec();
     let words = args.text("TYPE")?.split(',');
     let types = words.map(|word| choose(word, TYPES).ok_or_else(|| unexpected("a type of propagation", word)));
-    Ok(Syscall::MountSetattr { path, types: types.collect::<Result<_>>()? })
+    let propagation = types.collect::<Result<Vec<MsFlags>>>()?.into_iter().collect();
+    Ok(Syscall::MountSetattr { path, propagation })
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! Arguments of the verbs that take more than a number or two, one function per verb.
 
 use super::args::Args;
+use super::target::{self, Target};
 use super::word::{choose, id, number, unexpected};
-use super::{flags, ioctl as request, signal, target};
+use super::{flags, ioctl as request, signal};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::{Cap, CapSet};
-use crate::kernel::file::OpenFlags;
+use crate::kernel::file::{O_RDONLY, O_RDWR, O_WRONLY, OpenFlags};
 use crate::syscall::{
-    CloneArgs, PidArg, Prctl, Syscall, WALL, WCLONE, WCONTINUED, WEXITED, WNOTHREAD, WNOWAIT, WUNTRACED, WaitidWhich,
+    AnyCall, CloneArgs, LabCall, PidArg, Prctl, Syscall, WALL, WCLONE, WCONTINUED, WEXITED, WNOTHREAD, WNOWAIT,
+    WUNTRACED, WaitidWhich, lab,
 };
 
 pub(super) fn clone(args: &mut Args<'_>) -> Result<Syscall> {
@@ -37,8 +39,16 @@ pub(super) fn unshare(args: &mut Args<'_>) -> Result<Syscall> {
     Ok(Syscall::Unshare { flags: first | args.clone_flags()? })
 }
 
-pub(super) fn setns(args: &mut Args<'_>) -> Result<Syscall> {
-    Ok(Syscall::Setns { target: target::parse(args.bytes("TARGET")?)?, flags: args.clone_flags()? })
+pub(super) fn setns(args: &mut Args<'_>) -> Result<AnyCall> {
+    let target = target::parse(args.bytes("TARGET")?)?;
+    let flags = args.clone_flags()?;
+    let target = match target {
+        Target::Fd(fd) => return Ok(Syscall::Setns { fd, flags }.into()),
+        Target::Ns { ns_type, inum } => lab::Target::Ns { ns_type, inum },
+        Target::Pidfd(pid) => lab::Target::Pidfd(pid),
+        Target::Path(path) => lab::Target::Path(path),
+    };
+    Ok(LabCall::Setns { target, flags }.into())
 }
 
 pub(super) fn exit_code(args: &mut Args<'_>) -> Result<i32> {
@@ -175,10 +185,9 @@ pub(super) fn limits(args: &mut Args<'_>) -> Result<(u64, Option<u64>)> {
     Ok((number(soft, "SOFT")?, hard.map(|hard| number(hard, "HARD")).transpose()?))
 }
 
+pub(super) const ACCESS_MODES: &[(&str, u32)] = &[("rdonly", O_RDONLY), ("wronly", O_WRONLY), ("rdwr", O_RDWR)];
+
 const OPEN_FLAGS: &[(&str, OpenFlags)] = &[
-    ("rdonly", OpenFlags::READ),
-    ("wronly", OpenFlags::WRITE),
-    ("rdwr", OpenFlags::READ.union(OpenFlags::WRITE)),
     ("path", OpenFlags::PATH),
     ("nofollow", OpenFlags::NOFOLLOW),
     ("directory", OpenFlags::DIRECTORY),
@@ -187,25 +196,32 @@ const OPEN_FLAGS: &[(&str, OpenFlags)] = &[
     ("trunc", OpenFlags::TRUNC),
     ("cloexec", OpenFlags::CLOEXEC),
     ("nonblock", OpenFlags::NONBLOCK),
-    ("thread", OpenFlags::THREAD),
 ];
 
-/// Without an access mode a file is opened for reading.
-pub(super) fn open(args: &mut Args<'_>) -> Result<Syscall> {
-    let access = OpenFlags::READ | OpenFlags::WRITE;
+/// Permissions that open(2) is to give a new file.
+const OPEN_MODE: u16 = 0o666;
+
+/// Without an access mode a file is opened for reading. What pidfd_open(2) does not take is dropped for a pidfd, and
+/// `thread` for all else.
+pub(super) fn open(args: &mut Args<'_>) -> Result<AnyCall> {
     let target = target::parse(args.bytes("TARGET or PATH")?)?;
-    let mut flags = OpenFlags::empty();
+    let (mut access, mut flags, mut thread) = (None, OpenFlags::empty(), OpenFlags::empty());
     while let Some(word) = args.optional_text()? {
-        let flag = choose(word, OPEN_FLAGS).ok_or_else(|| unexpected("a flag of open", word))?;
-        if flag.intersects(access) && flags.intersects(access) {
-            bail!(EINVAL, "more than one of rdonly, wronly and rdwr");
+        match (choose(word, ACCESS_MODES), choose(word, OPEN_FLAGS)) {
+            (Some(_), _) if access.is_some() => bail!(EINVAL, "more than one of rdonly, wronly and rdwr"),
+            (Some(mode), _) => access = Some(mode),
+            (None, Some(flag)) => flags |= flag,
+            (None, None) if word == "thread" => thread = OpenFlags::THREAD,
+            (None, None) => return Err(unexpected("a flag of open", word)),
         }
-        flags |= flag;
     }
-    if !flags.intersects(access | OpenFlags::PATH) {
-        flags |= OpenFlags::READ;
-    }
-    Ok(Syscall::Open { target, flags })
+    let bits = flags.bits() | access.unwrap_or(O_RDONLY);
+    Ok(match target {
+        Target::Ns { ns_type, inum } => LabCall::OpenNs { ns_type, inum, flags: bits }.into(),
+        Target::Fd(fd) => LabCall::Reopen { fd, flags: bits }.into(),
+        Target::Pidfd(pid) => Syscall::PidfdOpen { pid, flags: flags & OpenFlags::NONBLOCK | thread }.into(),
+        Target::Path(path) => Syscall::Open { path, flags: bits, mode: OPEN_MODE }.into(),
+    })
 }
 
 pub(super) fn ioctl(args: &mut Args<'_>) -> Result<Syscall> {
@@ -240,7 +256,7 @@ mod tests {
     use super::super::{parse_write, verb};
     use super::*;
     use crate::kernel::ns::NsType;
-    use crate::syscall::{AnyCall, LabCall, SigAction, Target};
+    use crate::syscall::SigAction;
 
     fn call(line: &str) -> Syscall {
         match try_call(line) {
@@ -274,11 +290,11 @@ mod tests {
         assert_eq!(call("unshare 0"), Syscall::Unshare { flags: 0 });
         assert_eq!(call("unshare ipc|0x80000000 user"), Syscall::Unshare { flags: 0x9800_0000 });
         assert!(try_call("unshare").is_err());
-        assert_eq!(call("setns fd:3"), Syscall::Setns { target: Target::Fd(3), flags: 0 });
-        let target = Target::Ns { ns_type: NsType::Net, inum: 7 };
-        assert_eq!(call("setns net:[7] newnet"), Syscall::Setns { target, flags: 0x4000_0000 });
-        let target = Target::Path(b"2/ns/pid".to_vec());
-        assert_eq!(call("setns 2/ns/pid 0"), Syscall::Setns { target, flags: 0 });
+        assert_eq!(call("setns fd:3"), Syscall::Setns { fd: 3, flags: 0 });
+        let target = lab::Target::Ns { ns_type: NsType::Net, inum: 7 };
+        assert_eq!(try_call("setns net:[7] newnet").unwrap(), LabCall::Setns { target, flags: 0x4000_0000 }.into());
+        let target = lab::Target::Path(b"2/ns/pid".to_vec());
+        assert_eq!(try_call("setns 2/ns/pid 0").unwrap(), LabCall::Setns { target, flags: 0 }.into());
     }
 
     #[test]
@@ -379,19 +395,22 @@ mod tests {
 
     #[test]
     fn open_reads_unless_told_otherwise() {
-        let open = |line: &str| match call(line) {
-            Syscall::Open { target, flags } => (target, flags),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(
-            open("open pidfd:-1 thread"),
-            (Target::Pidfd(PidArg::Initial(-1)), OpenFlags::READ | OpenFlags::THREAD)
-        );
-        let path = Target::Path(b"proc/2/ns/net".to_vec());
-        assert_eq!(open("open proc/2/ns/net path nofollow"), (path.clone(), OpenFlags::PATH | OpenFlags::NOFOLLOW));
-        assert_eq!(open("open proc/2/ns/net rdwr"), (path, OpenFlags::READ | OpenFlags::WRITE));
+        let path = |flags| Syscall::Open { path: b"proc/2/ns/net".to_vec(), flags, mode: 0o666 };
+        assert_eq!(call("open proc/2/ns/net"), path(O_RDONLY));
+        assert_eq!(call("open proc/2/ns/net path nofollow"), path(0o10_400_000));
+        assert_eq!(call("open proc/2/ns/net rdwr creat"), path(0o102));
         assert!(try_call("open x rdonly wronly").is_err());
         assert!(try_call("open x frob").is_err());
+    }
+
+    #[test]
+    fn open_is_another_call_for_what_has_no_path() {
+        let pidfd = |flags| Syscall::PidfdOpen { pid: PidArg::Initial(-1), flags };
+        assert_eq!(call("open pidfd:-1 thread"), pidfd(OpenFlags::THREAD));
+        assert_eq!(call("open pidfd:-1 excl nonblock"), pidfd(OpenFlags::NONBLOCK));
+        assert_eq!(try_call("open fd:4 wronly").unwrap(), LabCall::Reopen { fd: 4, flags: O_WRONLY }.into());
+        let open = LabCall::OpenNs { ns_type: NsType::Net, inum: 7, flags: 0o2_000_000 };
+        assert_eq!(try_call("open net:[7] cloexec").unwrap(), open.into());
     }
 
     #[test]
@@ -414,7 +433,7 @@ mod tests {
 
     #[test]
     fn stat_follows_and_lstat_does_not() {
-        assert_eq!(call("stat a"), Syscall::Stat { path: b"a".to_vec(), follow: true });
-        assert_eq!(call("lstat a"), Syscall::Stat { path: b"a".to_vec(), follow: false });
+        assert_eq!(call("stat a"), Syscall::Stat { path: b"a".to_vec() });
+        assert_eq!(call("lstat a"), Syscall::Lstat { path: b"a".to_vec() });
     }
 }

@@ -4,7 +4,16 @@ use super::word::number;
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::ns::NsType;
-use crate::syscall::{PidArg, Target};
+use crate::syscall::PidArg;
+
+/// What a word means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    Ns { ns_type: NsType, inum: u32 },
+    Fd(i32),
+    Pidfd(PidArg),
+    Path(Vec<u8>),
+}
 
 /// Reads a TARGET or PATH. Whatever is not of another form is a path, which the call resolves.
 ///

@@ -3,7 +3,6 @@
 use super::args::Args;
 use super::{ip, ipc, mount, parse};
 use crate::errno::Result;
-use crate::syscall::namei::NameCall;
 use crate::syscall::{AnyCall, LabCall, RebootCommand, Resource, SigAction, Syscall};
 
 /// One verb of the control language.
@@ -24,6 +23,8 @@ pub struct Verb {
 pub enum Parse {
     Linux(fn(&mut Args<'_>) -> Result<Syscall>),
     Lab(fn(&mut Args<'_>) -> Result<LabCall>),
+    /// The arguments say which of the two it is.
+    Either(fn(&mut Args<'_>) -> Result<AnyCall>),
 }
 
 impl Parse {
@@ -33,6 +34,7 @@ impl Parse {
         match self {
             Parse::Linux(parse) => parse(args).map(AnyCall::Linux),
             Parse::Lab(parse) => parse(args).map(AnyCall::Lab),
+            Parse::Either(parse) => parse(args),
         }
     }
 }
@@ -57,6 +59,16 @@ const fn lab(
     Verb { name, usage, example, is_file: true, parse: Parse::Lab(parse) }
 }
 
+/// A call of Linux's, or one that only the lab has where the words ask for more, with a control file.
+const fn either(
+    name: &'static str,
+    usage: &'static str,
+    example: &'static str,
+    parse: fn(&mut Args<'_>) -> Result<AnyCall>,
+) -> Verb {
+    Verb { name, usage, example, is_file: true, parse: Parse::Either(parse) }
+}
+
 /// A verb of scripts, for which the mount has file operations.
 const fn script(verb: Verb) -> Verb {
     Verb { is_file: false, ..verb }
@@ -72,7 +84,7 @@ pub static VERBS: &[Verb] = &[
         parse::clone,
     ),
     linux("unshare", "FLAGS", "newuser newnet", parse::unshare),
-    linux("setns", "type:[inum]|fd:N|pidfd:PID|PATH [FLAGS]", "net:[4026531833] newnet", parse::setns),
+    either("setns", "type:[inum]|fd:N|pidfd:PID|PATH [FLAGS]", "net:[4026531833] newnet", parse::setns),
     linux("exec", "COMM [ARG…]", "sleep 1", |args| {
         Ok(Syscall::Exec { comm: args.bytes("COMM")?.to_vec(), argv: args.rest() })
     }),
@@ -148,7 +160,7 @@ pub static VERBS: &[Verb] = &[
     }),
     linux("sethostname", "NAME", "blue", |args| Ok(Syscall::Sethostname { name: args.bytes("NAME")?.to_vec() })),
     linux("setdomainname", "NAME", "example", |args| Ok(Syscall::Setdomainname { name: args.bytes("NAME")?.to_vec() })),
-    linux(
+    either(
         "open",
         "type:[inum]|fd:N|pidfd:PID [thread] [nonblock], or PATH [rdonly|wronly|rdwr] [path] [nofollow] [directory] \
          [creat] [excl] [trunc] [cloexec]",
@@ -193,23 +205,20 @@ pub static VERBS: &[Verb] = &[
     linux("move_mount", "[--beneath] fd:FD|PATH TARGET", "fd:0 /tmp", mount::move_mount),
     linux("mount_setattr", "PATH shared|slave|private|unbindable[,TYPE]", "/tmp shared", mount::mount_setattr),
     linux("mkdir", "PATH [MODE]", "/tmp/a 0700", |args| {
-        Ok(Syscall::Name(NameCall::Mkdir {
-            path: parse::path(args)?,
-            mode: args.optional_mode()?.unwrap_or(MKDIR_MODE),
-        }))
+        Ok(Syscall::Mkdir { path: parse::path(args)?, mode: args.optional_mode()?.unwrap_or(MKDIR_MODE) })
     }),
-    linux("rmdir", "PATH", "/tmp/a", |args| Ok(Syscall::Name(NameCall::Rmdir { path: parse::path(args)? }))),
+    linux("rmdir", "PATH", "/tmp/a", |args| Ok(Syscall::Rmdir { path: parse::path(args)? })),
     lab("touch", "PATH", "/tmp/a", |args| Ok(LabCall::Touch { path: parse::path(args)? })),
-    linux("unlink", "PATH", "/tmp/a", |args| Ok(Syscall::Name(NameCall::Unlink { path: parse::path(args)? }))),
+    linux("unlink", "PATH", "/tmp/a", |args| Ok(Syscall::Unlink { path: parse::path(args)? })),
     linux("rename", "OLD NEW", "/tmp/a /tmp/b", |args| {
-        Ok(Syscall::Name(NameCall::Rename { old: parse::path(args)?, new: parse::path(args)? }))
+        Ok(Syscall::Rename { old: parse::path(args)?, new: parse::path(args)? })
     }),
     linux("symlink", "TEXT PATH", "a /tmp/b", |args| {
-        Ok(Syscall::Name(NameCall::Symlink { text: args.bytes("TEXT")?.to_vec(), path: parse::path(args)? }))
+        Ok(Syscall::Symlink { text: args.bytes("TEXT")?.to_vec(), path: parse::path(args)? })
     }),
     linux("chown", "UID:GID PATH", "1000:1000 /tmp", |args| {
         let (uid, gid) = parse::owner(args)?;
-        Ok(Syscall::Name(NameCall::Chown { uid, gid, path: parse::path(args)? }))
+        Ok(Syscall::Chown { uid, gid, path: parse::path(args)? })
     }),
     linux("msgget", "KEY|private [create] [excl] [MODE]", "42 create 0600", ipc::msgget),
     linux("msgsnd", "ID TYPE TEXT|size=N", "0 1 hello", ipc::msgsnd),
@@ -249,14 +258,14 @@ pub static VERBS: &[Verb] = &[
     linux("mq_receive", "FD [size=N]", "0", ipc::mq_receive),
     linux("mq_notify", "FD signal SIG|none|off", "0 signal SIGUSR1", ipc::mq_notify),
     linux("mq_getsetattr", "FD [nonblock|flags=N]", "0 nonblock", ipc::mq_getsetattr),
-    linux("mq_close", "FD", "0", ipc::mq_close),
+    lab("mq_close", "FD", "0", |args| Ok(LabCall::MqClose { fd: args.number("FD")? })),
     linux("clock_gettime", "monotonic|boottime|realtime|…|NUMBER", "monotonic", ipc::clock_gettime),
     lab("clock", "+DURATION (ns, us, ms, s, min, h, d; init only)", "+5s", ipc::clock),
     lab("attach", "HOSTPID", "1", |args| Ok(LabCall::Attach { host_pid: args.number("HOSTPID")? })),
     script(lab("read", "PATH", "proc/self/status", |args| Ok(LabCall::Read { path: parse::path(args)? }))),
     script(linux("readlink", "PATH", "proc/self/ns/net", |args| Ok(Syscall::Readlink { path: parse::path(args)? }))),
-    script(linux("stat", "PATH", "proc/self", |args| Ok(Syscall::Stat { path: parse::path(args)?, follow: true }))),
-    script(linux("lstat", "PATH", "proc/self", |args| Ok(Syscall::Stat { path: parse::path(args)?, follow: false }))),
+    script(linux("stat", "PATH", "proc/self", |args| Ok(Syscall::Stat { path: parse::path(args)? }))),
+    script(linux("lstat", "PATH", "proc/self", |args| Ok(Syscall::Lstat { path: parse::path(args)? }))),
     script(lab("ls", "PATH", "proc/self/ns", |args| Ok(LabCall::Ls { path: parse::path(args)? }))),
     script(lab("write", "PATH TEXT…", "proc/self/uid_map 0 1000 1", |args| {
         Ok(LabCall::Write { path: parse::path(args)?, bytes: args.rest().join(&b' ') })

@@ -2,7 +2,7 @@
 
 use super::capability::{Cap, CapSet};
 use super::cred::{Ids, Kuid, NewCred, SECBIT_KEEP_CAPS, SECBIT_NOROOT};
-use super::{Kernel, TaskId};
+use super::{Current, Kernel, TaskId};
 
 /// What an exec that would gain privilege may not keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +55,8 @@ impl NewCred {
 impl Kernel {
     /// What an exec by `task` makes of it. The new mm gets the dumpability before the credentials are committed: the commit
     /// may take it away again (`begin_new_exec`).
-    pub fn exec_creds(&self, task: TaskId) -> ExecCreds {
-        let old = self.prepare_creds(task);
+    pub fn exec_creds(&self, task: Current) -> ExecCreds {
+        let old = self.prepare_creds(*task);
         let cred = old.after_exec(self.root_of(old.user_ns), self.exec_restraint(task));
         let dumpable = old.ids.euid == old.ids.uid && old.ids.egid == old.ids.gid;
         let Ids { uid, gid, egid, .. } = old.ids;
@@ -66,16 +66,16 @@ impl Kernel {
 
     /// Whether an exec is unsafe for gaining privilege: under no_new_privs, with an fs_struct shared beyond the process,
     /// or traced by one without CAP_SYS_PTRACE (`check_unsafe_exec`, `ptracer_capable`).
-    fn exec_restraint(&self, task: TaskId) -> ExecRestraint {
-        let this = &self.tasks[task];
-        let user_ns = self.cred_of(task).user_ns.id();
+    fn exec_restraint(&self, task: Current) -> ExecRestraint {
+        let this = &self.tasks[*task];
+        let user_ns = self.cred_of(*task).user_ns.id();
         let fs = self.live(task).fs.id();
         let is_sharer = |&&t: &&TaskId| self.tasks[t].live.as_ref().is_some_and(|live| live.fs.id() == fs);
-        let shares_fs = self.fs[fs].users as usize > self.signal_of(task).threads.iter().filter(is_sharer).count();
+        let shares_fs = self.fs[fs].users as usize > self.signal_of(*task).threads.iter().filter(is_sharer).count();
         let tracer_is_capable = this.tracer.is_none_or(|tracer| self.ns_capable(tracer, user_ns, Cap::SYS_PTRACE));
         if !this.no_new_privs && !shares_fs && tracer_is_capable {
             ExecRestraint::None
-        } else if this.no_new_privs || !self.ns_capable(task, user_ns, Cap::SETUID) {
+        } else if this.no_new_privs || !self.ns_capable(*task, user_ns, Cap::SETUID) {
             ExecRestraint::CapsAndIds
         } else {
             ExecRestraint::Caps

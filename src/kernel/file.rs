@@ -99,29 +99,68 @@ impl FileKind {
     }
 }
 
+/// Access modes of open(2), which are no bits, and the mask for them.
+pub const O_RDONLY: u32 = 0;
+pub const O_WRONLY: u32 = 1;
+pub const O_RDWR: u32 = 2;
+pub const O_ACCMODE: u32 = 3;
+
 bitflags::bitflags! {
+    /// How a file is open: the bits of open(2) (`include/uapi/asm-generic/fcntl.h`), and above them what the kernel makes of
+    /// its access mode and notes for itself (`f_mode`).
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
     pub struct OpenFlags: u32 {
-        const READ = 1;
-        const WRITE = 1 << 1;
-        const PATH = 1 << 2;
-        const NOFOLLOW = 1 << 3;
-        const DIRECTORY = 1 << 4;
-        const CREAT = 1 << 5;
-        const EXCL = 1 << 6;
-        const TRUNC = 1 << 7;
-        const CLOEXEC = 1 << 8;
-        const NONBLOCK = 1 << 9;
-        /// PIDFD_THREAD
-        const THREAD = 1 << 10;
+        const CREAT = 0o100;
+        const EXCL = 0o200;
+        /// Of a pidfd, what O_EXCL is of a file (PIDFD_THREAD).
+        const THREAD = 0o200;
+        const TRUNC = 0o1000;
+        const NONBLOCK = 0o4000;
+        /// open(2) adds it, what makes descriptors otherwise does not.
+        const LARGEFILE = 0o100_000;
+        const DIRECTORY = 0o200_000;
+        const NOFOLLOW = 0o400_000;
+        const CLOEXEC = 0o2_000_000;
+        const PATH = 0o10_000_000;
+        /// Data may be read (FMODE_READ).
+        const READ = 1 << 28;
+        /// Data may be written (FMODE_WRITE).
+        const WRITE = 1 << 29;
         /// The descriptor of open_tree(2): closing it takes its tree away (FMODE_NEED_UNMOUNT).
-        const NEED_UNMOUNT = 1 << 11;
-        /// O_LARGEFILE: open(2) adds it, what makes descriptors otherwise does not.
-        const LARGEFILE = 1 << 12;
+        const NEED_UNMOUNT = 1 << 30;
     }
 }
 
 impl OpenFlags {
+    /// The bits that open(2) takes; the others are the kernel's.
+    const OF_OPEN: OpenFlags = OpenFlags::READ.union(OpenFlags::WRITE).union(OpenFlags::NEED_UNMOUNT).complement();
+    /// What O_PATH lets stand beside it (`O_PATH_FLAGS`).
+    const OF_PATH: OpenFlags =
+        OpenFlags::PATH.union(OpenFlags::DIRECTORY).union(OpenFlags::NOFOLLOW).union(OpenFlags::CLOEXEC);
+
+    /// The flags argument of open(2) (`build_open_flags`). Bits without a meaning here are dropped; the access mode that is
+    /// none neither reads nor writes.
+    pub fn of_open(flags: u32) -> OpenFlags {
+        let mut open = OpenFlags::from_bits_truncate(flags) & OpenFlags::OF_OPEN;
+        if open.contains(OpenFlags::PATH) {
+            return open & OpenFlags::OF_PATH;
+        }
+        let access = flags & O_ACCMODE;
+        open.set(OpenFlags::READ, matches!(access, O_RDONLY | O_RDWR));
+        open.set(OpenFlags::WRITE, matches!(access, O_WRONLY | O_RDWR));
+        open
+    }
+
+    /// The word that open(2) would take for it.
+    pub fn word(self) -> u32 {
+        let access = match (self.contains(OpenFlags::READ), self.contains(OpenFlags::WRITE)) {
+            (true, true) => O_RDWR,
+            (false, true) => O_WRONLY,
+            (_, false) => O_RDONLY,
+        };
+        (self & OpenFlags::OF_OPEN).bits() | access
+    }
+
     /// Data may be written through the descriptor.
     pub fn writes(self) -> bool {
         self.contains(OpenFlags::WRITE) && !self.contains(OpenFlags::PATH)

@@ -59,6 +59,7 @@ use nsproxy::NsProxy;
 use pid::Pid;
 use signal::{Sighand, SignalStruct};
 use table::{Id, LowestFree, Table};
+pub use task::Current;
 use task::{Mm, Task};
 use trace::Trace;
 use ucounts::UcountsTable;

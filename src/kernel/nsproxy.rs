@@ -10,7 +10,7 @@ use super::ns::{NS_TABLE, Namespace, NsKind, NsOps, SLOTS, Slot, UserNsId};
 use super::refcount::{Counted, Held};
 use super::table::Id;
 use super::trace::{Count, Step};
-use super::{Kernel, NsId, NsProxyId, TaskId};
+use super::{Current, Kernel, NsId, NsProxyId, TaskId};
 use crate::bail;
 use crate::errno::Result;
 
@@ -49,8 +49,8 @@ impl Kernel {
         self.nsproxy_of(task).map(|nsproxy| nsproxy.get(slot))
     }
 
-    /// The nsproxy of the task that makes a call. Panics on a zombie, which makes none.
-    pub fn current_nsproxy(&self, task: TaskId) -> &NsProxy {
+    /// The nsproxy of the task that makes the call.
+    pub fn current_nsproxy(&self, task: Current) -> &NsProxy {
         &self.nsproxies[self.live(task).nsproxy.id()]
     }
 }
@@ -84,8 +84,8 @@ impl Kernel {
     ///
     /// # Errors
     /// What the kinds say; ENOSPC over a limit.
-    pub fn check_new_namespaces(&self, task: TaskId, flags: u64, owner: Option<UserNsId>) -> Result<()> {
-        let cred = self.cred_of(task);
+    pub fn check_new_namespaces(&self, task: Current, flags: u64, owner: Option<UserNsId>) -> Result<()> {
+        let cred = self.cred_of(*task);
         let charged = owner.unwrap_or_else(|| cred.user_ns.id());
         for ops in asked_for(flags) {
             (ops.check_create)(self, task, owner)?;
@@ -96,7 +96,7 @@ impl Kernel {
 
     /// A new nsproxy for `task`: new namespaces for `flags`, owned by `owner`, the task's own ones for the rest
     /// (`create_new_namespaces`).
-    pub(crate) fn create_new_namespaces(&mut self, task: TaskId, flags: u64, owner: UserNsId) -> Held<NsProxy> {
+    pub(crate) fn create_new_namespaces(&mut self, task: Current, flags: u64, owner: UserNsId) -> Held<NsProxy> {
         self.record(|k| Step::CreateNewNamespaces { flags, owner: k.ns_name(owner) });
         let mut slots = self.hold_slots(task);
         for ops in asked_for(flags) {
@@ -124,7 +124,7 @@ impl Kernel {
     }
 
     /// References to all the namespaces of a live task's nsproxy.
-    pub(crate) fn hold_slots(&mut self, task: TaskId) -> [Held<Namespace>; SLOTS] {
+    pub(crate) fn hold_slots(&mut self, task: Current) -> [Held<Namespace>; SLOTS] {
         let ids = self.current_nsproxy(task).ids();
         ids.map(|id| self.get_ns(id))
     }
@@ -150,9 +150,9 @@ impl Kernel {
     }
 
     /// Gives a task another nsproxy and drops the old one (`switch_task_namespaces`).
-    pub(crate) fn switch_task_namespaces(&mut self, task: TaskId, new: Held<NsProxy>) {
+    pub(crate) fn switch_task_namespaces(&mut self, task: Current, new: Held<NsProxy>) {
         let old = std::mem::replace(&mut self.live_mut(task).nsproxy, new);
-        self.exit_task_namespaces(task, old);
+        self.exit_task_namespaces(*task, old);
     }
 
     /// Drops the nsproxy a task had; it has another one, or none any more (`exit_task_namespaces`).

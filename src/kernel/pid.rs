@@ -297,3 +297,36 @@ fn check_tid_range(tid: i64, pid_max: i32) -> Result<i32> {
         _ => bail!(EINVAL, "set_tid {} is not from 1 to {}", tid, pid_max - 1),
     }
 }
+
+/// The numbers of a process, thread, group or session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// One per pid namespace it is in, that of the initial one first. Empty: there is no such process.
+    levels: Vec<i32>,
+    /// As who is told sees it, 0 if it does not.
+    own: i32,
+}
+
+impl Numbers {
+    /// Those of `pid` as `task` sees them, who may be another.
+    pub(crate) fn of(k: &Kernel, task: TaskId, pid: PidId) -> Numbers {
+        let pid = &k.pids[pid];
+        let own = pid.nr_in(k.task_active_pid_ns(task)).unwrap_or(0);
+        Numbers { levels: pid.numbers.iter().map(|(_, nr)| *nr).collect(), own }
+    }
+
+    /// In the pid namespace of who is told, which is what Linux gives; 0 if it cannot be seen from there.
+    pub fn own(&self) -> i32 {
+        self.own
+    }
+
+    /// In the initial pid namespace; 0 too if who is told cannot see it.
+    pub fn initial(&self) -> i32 {
+        if self.own == 0 { 0 } else { self.levels.first().copied().unwrap_or(0) }
+    }
+
+    /// One number per pid namespace it is in, that of the initial one first.
+    pub fn levels(&self) -> &[i32] {
+        &self.levels
+    }
+}

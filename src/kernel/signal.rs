@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::pid::Pid;
+use super::pid::{Numbers, Pid};
 use super::refcount::{Counted, Held};
 use super::task::TaskState;
 use super::{Kernel, PidId, SignalId, TaskId};
@@ -43,17 +43,20 @@ pub struct SignalStruct {
     pub stop_unreported: bool,
     /// A continue not yet reported to wait (`WCONTINUED`).
     pub continued: bool,
-    pub shared_pending: Vec<PendingSignal>,
+    pub shared_pending: Vec<Siginfo>,
     pub rlimits: Rlimits,
 }
 
-/// A queued signal with its `siginfo`; `pid` and `uid` as the receiver sees them.
+/// `siginfo`: of a signal, queued or taken, and of a child. `pid` and `uid` are as the receiver sees them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PendingSignal {
+pub struct Siginfo {
     pub signo: i32,
+    /// SI_USER, CLD_EXITED and their like.
     pub code: i32,
-    pub pid: i32,
+    /// The process that sent it, or the child.
+    pub pid: Numbers,
     pub uid: u32,
+    /// Of a child: the exit code or the signal.
     pub status: i32,
 }
 
@@ -183,7 +186,7 @@ impl Kernel {
     /// Sends a signal that is allowed: to the process when `to_group`, else to the thread (`send_signal_locked`).
     pub(crate) fn send_signal(&mut self, sender: Sender, target: TaskId, to_group: bool, signo: i32) {
         let info = match sender {
-            Sender::Kernel => PendingSignal { signo, code: SI_KERNEL, pid: 0, uid: 0, status: 0 },
+            Sender::Kernel => Siginfo { signo, code: SI_KERNEL, pid: Numbers::default(), uid: 0, status: 0 },
             Sender::Task(task) => self.user_siginfo(task, target, signo, SI_USER),
             Sender::Message(task) => self.user_siginfo(task, target, signo, SI_MESGQ),
         };
@@ -194,8 +197,8 @@ impl Kernel {
         self.queue_signal(info, force, target, to_group);
     }
 
-    fn user_siginfo(&self, sender: TaskId, target: TaskId, signo: i32, code: i32) -> PendingSignal {
-        PendingSignal {
+    fn user_siginfo(&self, sender: TaskId, target: TaskId, signo: i32, code: i32) -> Siginfo {
+        Siginfo {
             signo,
             code,
             pid: self.visible_tgid(sender, target),
@@ -204,11 +207,9 @@ impl Kernel {
         }
     }
 
-    /// The initial-namespace number of a process, 0 when the receiver cannot see it.
-    fn visible_tgid(&self, process: TaskId, receiver: TaskId) -> i32 {
-        let leader = self.leader_of(process);
-        let visible = self.task_nr_ns(leader, self.task_active_pid_ns(receiver)) != 0;
-        if visible { self.task_nr(leader) } else { 0 }
+    /// The numbers of a process as the receiver sees them.
+    fn visible_tgid(&self, process: TaskId, receiver: TaskId) -> Numbers {
+        Numbers::of(self, receiver, self.pid_of(self.leader_of(process)))
     }
 
     /// The real uid of a task in the receiver's user namespace.
@@ -238,7 +239,7 @@ impl Kernel {
     fn tell_parent(&mut self, child: TaskId, signo: i32, code: i32, status: i32) {
         let parent = self.tasks[child].real_parent;
         let (pid, uid) = (self.visible_tgid(child, parent), self.visible_uid(child, parent));
-        self.queue_signal(PendingSignal { signo, code, pid, uid, status }, false, parent, true);
+        self.queue_signal(Siginfo { signo, code, pid, uid, status }, false, parent, true);
     }
 
     /// The wait status word of a dead process.
@@ -246,7 +247,7 @@ impl Kernel {
         self.signal_of(leader).group_exit.unwrap_or(self.tasks[leader].exit_code)
     }
 
-    fn queue_signal(&mut self, info: PendingSignal, force: bool, target: TaskId, to_group: bool) {
+    fn queue_signal(&mut self, info: Siginfo, force: bool, target: TaskId, to_group: bool) {
         let signo = info.signo;
         if !self.prepare_signal(target, signo, force) {
             return;
@@ -336,7 +337,7 @@ impl Kernel {
         let stopped = receiver.state == TaskState::Stopped;
         let blocked = receiver.blocked;
         let takes = |signo: i32| signo == SIGKILL || !stopped && blocked & sigmask(signo) == 0;
-        let take = |queue: &mut Vec<PendingSignal>| {
+        let take = |queue: &mut Vec<Siginfo>| {
             let (at, _) = queue.iter().enumerate().filter(|(_, p)| takes(p.signo)).min_by_key(|(_, p)| p.signo)?;
             Some(queue.remove(at).signo)
         };
@@ -392,9 +393,9 @@ impl Kernel {
     }
 
     /// Takes a blocked pending signal out of the queues, for sigwaitinfo.
-    pub(crate) fn take_pending(&mut self, task: TaskId, signo: i32) -> Option<PendingSignal> {
+    pub(crate) fn take_pending(&mut self, task: TaskId, signo: i32) -> Option<Siginfo> {
         let signal = self.tasks[task].signal;
-        let take = |queue: &mut Vec<PendingSignal>| {
+        let take = |queue: &mut Vec<Siginfo>| {
             let at = queue.iter().position(|p| p.signo == signo)?;
             Some(queue.remove(at))
         };

@@ -1,5 +1,7 @@
 //! Tasks (`struct task_struct`) and address spaces (`struct mm_struct`).
 
+use std::ops::Deref;
+
 use std::collections::BTreeSet;
 
 use super::cgroup::Cgroup;
@@ -12,11 +14,30 @@ use super::nsproxy::NsProxy;
 use super::pid::Pid;
 use super::refcount::{Counted, Held};
 use super::scan::until_nul;
-use super::signal::{PendingSignal, Sighand};
+use super::signal::{Sighand, Siginfo};
 use super::{IpcNsId, Kernel, NsProxyId, PidId, PidNsId, SignalId, TaskId};
 
 /// The name of a task: at most 15 bytes (`TASK_COMM_LEN` less the NUL).
 pub const COMM_MAX: usize = 15;
+
+/// The task that makes a call (`current`): it is alive until the call is done. Only the door of the kernel makes one, once
+/// it has found that the task may make calls; for all else it is a [`TaskId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Current(TaskId);
+
+impl Current {
+    /// `None` for a zombie and for who is gone.
+    pub(crate) fn new(k: &Kernel, task: TaskId) -> Option<Current> {
+        k.tasks.get(task)?.live.as_ref().map(|_| Current(task))
+    }
+}
+
+impl Deref for Current {
+    type Target = TaskId;
+    fn deref(&self) -> &TaskId {
+        &self.0
+    }
+}
 
 /// One thread.
 #[derive(Debug)]
@@ -52,7 +73,7 @@ pub struct Task {
     pub pdeath_signal: i32,
     /// Bit n-1 set: signal n is blocked.
     pub blocked: u64,
-    pub pending: Vec<PendingSignal>,
+    pub pending: Vec<Siginfo>,
     pub no_new_privs: bool,
     /// Number of exec calls so far, those before a fork included (`self_exec_id`).
     pub self_exec_id: u64,
@@ -141,14 +162,14 @@ impl Kernel {
         self.leader_of(task) == task
     }
 
-    /// What a task has that makes a call. Panics on a zombie, which makes none.
-    pub fn live(&self, task: TaskId) -> &Live {
-        self.tasks[task].live.as_ref().expect("only a live task makes calls")
+    /// What the task has that makes the call.
+    pub fn live(&self, current: Current) -> &Live {
+        self.tasks[*current].live.as_ref().expect("the task that makes a call is alive")
     }
 
     /// As [`Kernel::live`], to change it.
-    pub(crate) fn live_mut(&mut self, task: TaskId) -> &mut Live {
-        self.tasks[task].live.as_mut().expect("only a live task makes calls")
+    pub(crate) fn live_mut(&mut self, current: Current) -> &mut Live {
+        self.tasks[*current].live.as_mut().expect("the task that makes a call is alive")
     }
 
     /// The memory of a task; `None` for a zombie.

@@ -11,7 +11,7 @@ use crate::kernel::file::Bound;
 use crate::kernel::node::{Node, Place, View};
 use crate::kernel::scan::{is_space, until_nul};
 use crate::kernel::signal::{SIGKILL, Sender};
-use crate::kernel::{CgroupNsId, Kernel, TaskId};
+use crate::kernel::{CgroupNsId, Current, Kernel, TaskId};
 use crate::tree;
 
 /// What changes its cgroup.
@@ -33,19 +33,19 @@ struct Mover<'a> {
 /// # Errors
 /// EBADF: no descriptor of a cgroup's directory. ENOENT: the cgroup is removed (`css_tryget_online_from_dir`). EACCES: its
 /// `cgroup.procs` is not writable; then as for moving a task there.
-pub(super) fn check_clone_into(k: &Kernel, me: TaskId, fd: i32, moved: Moved) -> Result<CgroupId> {
-    let bound = k.file_at(me, fd).and_then(|file| k.open_files[file].kind.bound());
+pub(super) fn check_clone_into(k: &Kernel, me: Current, fd: i32, moved: Moved) -> Result<CgroupId> {
+    let bound = k.file_at(*me, fd).and_then(|file| k.open_files[file].kind.bound());
     let Some(Bound { node: Node { place: Place::Cgroup(to, None), .. }, .. }) = bound else {
         bail!(EBADF, "descriptor {} is no cgroup directory", fd);
     };
     check_live(k, *to).map_err(|gone| Error { errno: Errno::ENOENT, ..gone })?;
-    let mover = Mover { cred: k.cred_of(me).rights(), ns: own_cgroup_ns(k, me) };
+    let mover = Mover { cred: k.cred_of(*me).rights(), ns: own_cgroup_ns(k, me) };
     check_writable(k, *to, mover.cred)?;
-    check_attach(k, k.cgroup_of(me), *to, mover, moved)?;
+    check_attach(k, k.cgroup_of(*me), *to, mover, moved)?;
     Ok(*to)
 }
 
-fn own_cgroup_ns(k: &Kernel, me: TaskId) -> CgroupNsId {
+fn own_cgroup_ns(k: &Kernel, me: Current) -> CgroupNsId {
     k.current_nsproxy(me).cgroup_ns()
 }
 
@@ -88,13 +88,13 @@ fn check_attach(k: &Kernel, from: CgroupId, to: CgroupId, mover: Mover<'_>, move
 /// # Errors
 /// EINVAL: a newline in the name. ENODEV: the parent is removed. EAGAIN: `cgroup.max.depth` or `cgroup.max.descendants`
 /// of the parent or of a cgroup above it is reached.
-pub(super) fn mkdir(k: &mut Kernel, me: TaskId, parent: CgroupId, name: &[u8], mode: u16) -> Result<()> {
+pub(super) fn mkdir(k: &mut Kernel, me: Current, parent: CgroupId, name: &[u8], mode: u16) -> Result<()> {
     if name.contains(&b'\n') {
         bail!(EINVAL, "a newline in the name of a cgroup");
     }
     check_live(k, parent)?;
     check_hierarchy_limits(k, parent)?;
-    let ids = k.cred_of(me).ids;
+    let ids = k.cred_of(*me).ids;
     k.create_cgroup(parent, name, mode, Owner { uid: ids.fsuid, gid: ids.fsgid });
     Ok(())
 }
@@ -255,10 +255,10 @@ fn kill(k: &mut Kernel, id: CgroupId, text: &[u8], me: TaskId) -> Result<()> {
 
 /// Kills a child that was cloned into a cgroup which has been killed more or less often than the caller's: what a kill
 /// during the clone would look like (`cgroup_post_fork`).
-pub(super) fn kill_if_stale(k: &mut Kernel, me: TaskId, child: TaskId) {
+pub(super) fn kill_if_stale(k: &mut Kernel, me: Current, child: TaskId) {
     let kills = |task| k.cgroup.table[k.cgroup_of(task)].kill_seq;
-    if kills(me) != kills(child) {
-        k.send_signal(Sender::Task(me), child, true, SIGKILL);
+    if kills(*me) != kills(child) {
+        k.send_signal(Sender::Task(*me), child, true, SIGKILL);
     }
 }
 

@@ -1,26 +1,27 @@
 //! chown(2) (`fs/open.c`, `fs/attr.c`).
 
 use super::namei::Owner;
+use super::{Outcome, Return};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
 use crate::kernel::cgroup::Owner as CgroupOwner;
 use crate::kernel::cred::{Kgid, Kuid};
 use crate::kernel::node::Backing;
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Current, Kernel};
 use crate::tree::{self, Viewer};
 
 /// chown(2), ids of the caller's user namespace; `None` leaves one as it is.
 ///
 /// # Errors
 /// ENOENT: it is gone; EINVAL: an id without a mapping; EROFS; EPERM: not the caller's to give, or a file of `proc`.
-pub(super) fn chown(k: &mut Kernel, me: TaskId, path: &[u8], uid: Option<u32>, gid: Option<u32>) -> Result<()> {
-    let node = tree::resolve_file(k, me, path, true)?;
+pub(super) fn sys_chown(k: &mut Kernel, me: Current, path: &[u8], uid: Option<u32>, gid: Option<u32>) -> Outcome {
+    let node = tree::resolve_file(k, *me, path, true)?;
     tree::check_writable(k, node)?;
-    let user = &k.namespaces[k.cred_of(me).user_ns.id()];
+    let user = &k.namespaces[k.cred_of(*me).user_ns.id()];
     let uid = uid.map(|uid| user.make_kuid(uid).ok_or_else(|| no_mapping(uid))).transpose()?;
     let gid = gid.map(|gid| user.make_kgid(gid).ok_or_else(|| no_mapping(gid))).transpose()?;
-    let attr = tree::attr(k, Viewer(me), node)?;
+    let attr = tree::attr(k, Viewer(*me), node)?;
     let owner = (attr.uid, attr.gid);
     let backing = node.place.backing();
     if backing == Backing::View {
@@ -36,7 +37,7 @@ pub(super) fn chown(k: &mut Kernel, me: TaskId, path: &[u8], uid: Option<u32>, g
         Backing::CgroupFile(id, file) => *k.cgroup.table[id].owner_mut(Some(file)) = cgroup_owner,
         Backing::View => {}
     }
-    Ok(())
+    Ok(Return::DONE)
 }
 
 fn no_mapping(id: u32) -> crate::errno::Error {
@@ -44,8 +45,8 @@ fn no_mapping(id: u32) -> crate::errno::Error {
 }
 
 /// `chown_ok`, `chgrp_ok`
-fn check_chown(k: &Kernel, me: TaskId, owner: Owner, uid: Option<Kuid>, gid: Option<Kgid>) -> Result<()> {
-    let cred = k.cred_of(me);
+fn check_chown(k: &Kernel, me: Current, owner: Owner, uid: Option<Kuid>, gid: Option<Kgid>) -> Result<()> {
+    let cred = k.cred_of(*me);
     let owns = cred.ids.fsuid == owner.0;
     let keeps_uid = uid.is_none_or(|uid| owns && uid == owner.0);
     let is_member = |gid: Kgid| gid == owner.1 || cred.ids.fsgid == gid || cred.groups.contains(&gid);

@@ -6,7 +6,7 @@ use super::{Outcome, Return};
 use crate::bail;
 use crate::kernel::clock::CLOCK_MAX;
 use crate::kernel::ns::time::{BOOT_TIME, NSEC_PER_SEC};
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Current, Kernel};
 
 /// Clock ids (`include/uapi/linux/time.h`).
 pub const CLOCKS: &[(&str, i32)] = &[
@@ -28,7 +28,7 @@ pub const CLOCKS: &[(&str, i32)] = &[
 ///
 /// # Errors
 /// EINVAL: no such clock.
-pub(super) fn sys_clock_gettime(k: &Kernel, me: TaskId, clock: i32) -> Outcome {
+pub(super) fn sys_clock_gettime(k: &Kernel, me: Current, clock: i32) -> Outcome {
     let ns = k.current_nsproxy(me).time_ns();
     let offsets = &k.namespaces[ns];
     let nanos = match clock {
@@ -45,8 +45,8 @@ pub(super) fn sys_clock_gettime(k: &Kernel, me: TaskId, clock: i32) -> Outcome {
 ///
 /// # Errors
 /// EPERM: not by the init of the lab. ERANGE: beyond what a clock can show.
-pub(super) fn sys_clock(k: &mut Kernel, me: TaskId, advance: u64) -> Outcome {
-    if !k.is_same_thread_group(me, k.init.task) {
+pub(super) fn sys_clock(k: &mut Kernel, me: Current, advance: u64) -> Outcome {
+    if !k.is_same_thread_group(*me, k.init.task) {
         bail!(EPERM, "only pid 1, the init of the lab, moves its clock");
     }
     match k.clock.advance(advance) {

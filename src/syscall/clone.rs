@@ -11,6 +11,7 @@ use crate::kernel::capability::Cap;
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::change::Change;
 use crate::kernel::cred::{Cred, GLOBAL_ROOT_UID};
+use crate::kernel::file::OpenFlags;
 use crate::kernel::file::{Descriptor, FilesStruct, FsStruct};
 use crate::kernel::ns::NsType;
 use crate::kernel::nsproxy::{NSPROXY_FLAGS, NsProxy};
@@ -21,7 +22,7 @@ use crate::kernel::table::Cyclic;
 use crate::kernel::task::{ChildList, Live, Mm, SiblingLinks, Task, TaskState};
 use crate::kernel::trace::Step;
 use crate::kernel::ucounts::UcountRlimit;
-use crate::kernel::{Kernel, PidNsId, SignalId, TaskId, UserNsId};
+use crate::kernel::{Current, Kernel, PidNsId, SignalId, TaskId, UserNsId};
 
 /// `MAX_PID_NS_LEVEL`: most numbers set_tid may have.
 const SET_TID_MAX: usize = 32;
@@ -30,21 +31,21 @@ const SET_TID_MAX: usize = 32;
 ///
 /// # Errors
 /// EINVAL, EPERM, ENOSPC, EAGAIN, EEXIST, ENOMEM, EMFILE as clone(2) has them; EBADF for a cgroup descriptor that is none.
-pub fn sys_clone(k: &mut Kernel, me: TaskId, args: &CloneArgs) -> Outcome {
+pub fn sys_clone(k: &mut Kernel, me: Current, args: &CloneArgs) -> Outcome {
     let flags = CloneFlags::from_bits_retain(args.flags);
     check_arguments(args, flags)?;
     check_combinations(k, me, flags)?;
     let new_user = flags.contains(CloneFlags::NEWUSER);
     if new_user {
-        k.check_create_user_ns(me)?;
+        k.check_create_user_ns(*me)?;
     }
     check_nproc(k, me, new_user)?;
     // The child has been copied already, with the mark of who went over the limit; the caller loses it, come what may.
-    let nproc_exceeded = std::mem::take(&mut k.tasks[me].nproc_exceeded);
+    let nproc_exceeded = std::mem::take(&mut k.tasks[*me].nproc_exceeded);
     if k.tasks.len() >= k.threads_max as usize {
         bail!(EAGAIN, "threads-max is {}", k.threads_max);
     }
-    let owner = (!new_user).then(|| k.cred_of(me).user_ns.id());
+    let owner = (!new_user).then(|| k.cred_of(*me).user_ns.id());
     if let Err(refusal) = check_namespaces(k, me, flags, owner) {
         drop_copies(k, me, flags);
         return Err(refusal.into());
@@ -63,9 +64,10 @@ pub fn sys_clone(k: &mut Kernel, me: TaskId, args: &CloneArgs) -> Outcome {
     k.tasks[child].nproc_exceeded = nproc_exceeded;
     // After the child's copy of the descriptors, which has no pidfd.
     if let Some(fd) = plan.pidfd {
-        install_pidfd(k, me, fd, k.pid_of(child), flags.contains(CloneFlags::THREAD));
+        let thread = if flags.contains(CloneFlags::THREAD) { OpenFlags::THREAD } else { OpenFlags::empty() };
+        install_pidfd(k, me, fd, k.pid_of(child), thread);
     }
-    let numbers = Numbers::of(k, me, k.pid_of(child));
+    let numbers = Numbers::of(k, *me, k.pid_of(child));
     if flags.contains(CloneFlags::INTO_CGROUP) {
         kill_if_stale(k, me, child);
     }
@@ -107,7 +109,7 @@ fn check_arguments(args: &CloneArgs, flags: CloneFlags) -> Result<()> {
 }
 
 /// The combinations `copy_process` refuses.
-fn check_combinations(k: &Kernel, me: TaskId, flags: CloneFlags) -> Result<()> {
+fn check_combinations(k: &Kernel, me: Current, flags: CloneFlags) -> Result<()> {
     use CloneFlags as F;
     if flags.contains(F::NEWNS | F::FS) {
         bail!(EINVAL, "CLONE_NEWNS with CLONE_FS: root and working directory cannot be shared across mount namespaces");
@@ -124,14 +126,14 @@ fn check_combinations(k: &Kernel, me: TaskId, flags: CloneFlags) -> Result<()> {
     if flags.contains(F::SIGHAND) && !flags.contains(F::VM) {
         bail!(EINVAL, "CLONE_SIGHAND needs CLONE_VM");
     }
-    if flags.contains(F::PARENT) && k.signal_of(me).unkillable {
+    if flags.contains(F::PARENT) && k.signal_of(*me).unkillable {
         bail!(EINVAL, "CLONE_PARENT by the init of a pid namespace");
     }
     if flags.contains(F::THREAD) {
         if flags.intersects(F::NEWUSER | F::NEWPID) {
             bail!(EINVAL, "threads of a group are in one user and one pid namespace");
         }
-        let (active, next) = (Some(k.task_active_pid_ns(me)), k.nsproxy_of(me).map(NsProxy::pid_ns_for_children));
+        let (active, next) = (Some(k.task_active_pid_ns(*me)), k.nsproxy_of(*me).map(NsProxy::pid_ns_for_children));
         if active != next {
             bail!(EINVAL, "CLONE_THREAD while pid_for_children is not the active pid namespace");
         }
@@ -140,34 +142,34 @@ fn check_combinations(k: &Kernel, me: TaskId, flags: CloneFlags) -> Result<()> {
 }
 
 /// Whether the caller's user may have one more process.
-fn check_nproc(k: &Kernel, me: TaskId, new_user: bool) -> Result<()> {
-    let cred = k.cred_of(me);
-    let limit = k.signal_of(me).rlimits.nproc.soft;
+fn check_nproc(k: &Kernel, me: Current, new_user: bool) -> Result<()> {
+    let cred = k.cred_of(*me);
+    let limit = k.signal_of(*me).rlimits.nproc.soft;
     let is_over = |uid, limit| k.is_rlimit_overlimit(cred.user_ns.id(), uid, UcountRlimit::Nproc, limit, 1);
     // In a user namespace of its own the child is the first. That namespace is charged to the creator's euid, and its limit
     // is the creator's.
     let over = match new_user {
-        true => limit < 1 || is_over(cred.ids.euid, k.enforced_nproc_rlimit(me)),
+        true => limit < 1 || is_over(cred.ids.euid, k.enforced_nproc_rlimit(*me)),
         false => is_over(cred.ids.uid, limit),
     };
     let init_ns = k.init.user_ns;
     if over
         && cred.ids.uid != GLOBAL_ROOT_UID
-        && !k.ns_capable(me, init_ns, Cap::SYS_RESOURCE)
-        && !k.ns_capable(me, init_ns, Cap::SYS_ADMIN)
+        && !k.ns_capable(*me, init_ns, Cap::SYS_RESOURCE)
+        && !k.ns_capable(*me, init_ns, Cap::SYS_ADMIN)
     {
         bail!(EAGAIN, "RLIMIT_NPROC is {} and uid {} has that many processes", limit, cred.ids.uid.0);
     }
     Ok(())
 }
 
-fn check_namespaces(k: &Kernel, me: TaskId, flags: CloneFlags, owner: Option<UserNsId>) -> Result<()> {
+fn check_namespaces(k: &Kernel, me: Current, flags: CloneFlags, owner: Option<UserNsId>) -> Result<()> {
     let asked = flags.bits() & NSPROXY_FLAGS;
     if asked == 0 {
         return Ok(());
     }
     if let Some(owner) = owner {
-        k.check_admin(me, owner)?;
+        k.check_admin(*me, owner)?;
     }
     if flags.contains(CloneFlags::SYSVSEM) && asked & NsType::Ipc.ops().clone_flag != 0 {
         bail!(EINVAL, "CLONE_SYSVSEM with a new IPC namespace: semaphore undo lists end at its border");
@@ -177,9 +179,9 @@ fn check_namespaces(k: &Kernel, me: TaskId, flags: CloneFlags, owner: Option<Use
 
 /// What stays of a child that is not to be: its copies of descriptors and memory had been made, and were let go in the name
 /// of the caller (`bad_fork_cleanup_files`, `bad_fork_cleanup_mm`).
-fn drop_copies(k: &mut Kernel, me: TaskId, flags: CloneFlags) {
+fn drop_copies(k: &mut Kernel, me: Current, flags: CloneFlags) {
     if !flags.contains(CloneFlags::FILES) {
-        k.flush_mqueues(me);
+        k.flush_mqueues(*me);
     }
     if !flags.contains(CloneFlags::VM) {
         k.drop_attachment_copies(me);
@@ -187,18 +189,18 @@ fn drop_copies(k: &mut Kernel, me: TaskId, flags: CloneFlags) {
 }
 
 /// The child was in the time namespace for children already when its number was refused (`timens_on_fork`).
-fn freeze_offsets(k: &mut Kernel, me: TaskId, flags: CloneFlags) {
+fn freeze_offsets(k: &mut Kernel, me: Current, flags: CloneFlags) {
     let is_there = !flags.contains(CloneFlags::VM) && flags.bits() & NsType::Time.ops().clone_flag == 0;
     if let Some(ns) =
-        k.nsproxy_of(me).map(NsProxy::time_ns_for_children).filter(|_| is_there && k.is_time_switch_due(me))
+        k.nsproxy_of(*me).map(NsProxy::time_ns_for_children).filter(|_| is_there && k.is_time_switch_due(*me))
     {
         k.namespaces[ns].frozen_offsets = true;
     }
 }
 
-fn plan_pid(k: &Kernel, me: TaskId, flags: CloneFlags, set_tid: &[i64]) -> PidPlan {
+fn plan_pid(k: &Kernel, me: Current, flags: CloneFlags, set_tid: &[i64]) -> PidPlan {
     let innermost = k.current_nsproxy(me).pid_ns_for_children();
-    k.plan_pid(me, innermost, flags.contains(CloneFlags::NEWPID), set_tid)
+    k.plan_pid(*me, innermost, flags.contains(CloneFlags::NEWPID), set_tid)
 }
 
 /// What a child needs and may be missing, found before the child exists: from here on nothing fails.
@@ -212,7 +214,7 @@ struct ClonePlan<'a> {
 /// What may fail after numbers were chosen: room for a pidfd, the cgroup the child will be in.
 fn check_numbered<'a>(
     k: &Kernel,
-    me: TaskId,
+    me: Current,
     pid: &'a PidPlan,
     args: &CloneArgs,
     flags: CloneFlags,
@@ -222,13 +224,13 @@ fn check_numbered<'a>(
     let moved = if flags.contains(CloneFlags::THREAD) { Moved::Thread } else { Moved::Process };
     let cgroup = match flags.contains(CloneFlags::INTO_CGROUP) {
         true => check_clone_into(k, me, args.cgroup.unwrap_or(-1), moved)?,
-        false => k.cgroup_of(me),
+        false => k.cgroup_of(*me),
     };
     Ok(ClonePlan { pid, cgroup, pidfd })
 }
 
 /// Makes the child. Nothing here can fail.
-fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &ClonePlan) -> TaskId {
+fn copy_process(k: &mut Kernel, me: Current, args: &CloneArgs, plan: &ClonePlan) -> TaskId {
     let flags = CloneFlags::from_bits_retain(args.flags);
     let ClonePlan { pid, cgroup, .. } = *plan;
     let cred = copy_creds(k, me, flags);
@@ -239,10 +241,10 @@ fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &ClonePlan) 
     let new_pid_ns = pid.in_new_ns.then(|| k.nsproxies[nsproxy.id()].pid_ns_for_children());
     let thread_pid = k.alloc_pid(pid, new_pid_ns);
     let task = Task {
-        comm: k.tasks[me].comm.clone(),
-        argv: k.tasks[me].argv.clone(),
+        comm: k.tasks[*me].comm.clone(),
+        argv: k.tasks[*me].argv.clone(),
         state: TaskState::Running,
-        signal: k.tasks[me].signal,
+        signal: k.tasks[*me].signal,
         sighand: copy_sighand(k, me, flags),
         cred,
         live: Some(Live {
@@ -257,16 +259,16 @@ fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &ClonePlan) 
         undo_list: flags.contains(CloneFlags::SYSVSEM).then(|| k.share_undo_list(me)),
         shm_created: Vec::new(),
         thread_pid,
-        real_parent: me,
+        real_parent: *me,
         children: ChildList::default(),
         sibling: SiblingLinks::default(),
         exit_signal: exit_signal(k, me, args, flags),
         exit_code: 0,
         pdeath_signal: 0,
-        blocked: k.tasks[me].blocked,
+        blocked: k.tasks[*me].blocked,
         pending: Vec::new(),
-        no_new_privs: k.tasks[me].no_new_privs,
-        self_exec_id: k.tasks[me].self_exec_id,
+        no_new_privs: k.tasks[*me].no_new_privs,
+        self_exec_id: k.tasks[*me].self_exec_id,
         parent_exec_id: parent_exec_id(k, me, flags),
         forked_no_exec: true,
         nproc_exceeded: false,
@@ -282,11 +284,11 @@ fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &ClonePlan) 
 }
 
 /// `copy_creds`: a thread shares the cred object, a process gets its own, in a new user namespace with CLONE_NEWUSER.
-fn copy_creds(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<Cred> {
+fn copy_creds(k: &mut Kernel, me: Current, flags: CloneFlags) -> Held<Cred> {
     if flags.contains(CloneFlags::THREAD) {
-        return k.copy_creds_for_thread(me);
+        return k.copy_creds_for_thread(*me);
     }
-    let cred = k.prepare_creds(me);
+    let cred = k.prepare_creds(*me);
     if !flags.contains(CloneFlags::NEWUSER) {
         return k.copy_creds_for_process(cred);
     }
@@ -296,27 +298,27 @@ fn copy_creds(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<Cred> {
     cred
 }
 
-fn exit_signal(k: &Kernel, me: TaskId, args: &CloneArgs, flags: CloneFlags) -> i32 {
+fn exit_signal(k: &Kernel, me: Current, args: &CloneArgs, flags: CloneFlags) -> i32 {
     if flags.contains(CloneFlags::THREAD) {
         -1
     } else if flags.contains(CloneFlags::PARENT) {
-        k.tasks[k.leader_of(me)].exit_signal
+        k.tasks[k.leader_of(*me)].exit_signal
     } else {
         args.exit_signal.map_or(SIGCHLD, |signo| signo as i32)
     }
 }
 
-fn parent_exec_id(k: &Kernel, me: TaskId, flags: CloneFlags) -> u64 {
-    let this = &k.tasks[me];
+fn parent_exec_id(k: &Kernel, me: Current, flags: CloneFlags) -> u64 {
+    let this = &k.tasks[*me];
     if flags.intersects(CloneFlags::THREAD | CloneFlags::PARENT) { this.parent_exec_id } else { this.self_exec_id }
 }
 
 /// `copy_namespaces`: shares the parent's nsproxy unless something new is asked for or the time namespace for children
 /// is another one.
-fn copy_namespaces(k: &mut Kernel, me: TaskId, flags: CloneFlags, owner: UserNsId) -> Held<NsProxy> {
+fn copy_namespaces(k: &mut Kernel, me: Current, flags: CloneFlags, owner: UserNsId) -> Held<NsProxy> {
     let asked = flags.bits() & NSPROXY_FLAGS;
     let moves_in_time = !flags.contains(CloneFlags::VM);
-    if asked == 0 && !(moves_in_time && k.is_time_switch_due(me)) {
+    if asked == 0 && !(moves_in_time && k.is_time_switch_due(*me)) {
         let shared = k.live(me).nsproxy.id();
         k.record(|_| Step::CopyNamespaces { flags: 0, shared: true });
         return k.get_nsproxy(shared);
@@ -329,8 +331,8 @@ fn copy_namespaces(k: &mut Kernel, me: TaskId, flags: CloneFlags, owner: UserNsI
     nsproxy
 }
 
-fn copy_sighand(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<Sighand> {
-    let current = k.tasks[me].sighand.id();
+fn copy_sighand(k: &mut Kernel, me: Current, flags: CloneFlags) -> Held<Sighand> {
+    let current = k.tasks[*me].sighand.id();
     if flags.contains(CloneFlags::SIGHAND) {
         return k.sighands.hold(current);
     }
@@ -339,7 +341,7 @@ fn copy_sighand(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<Sighand> 
     k.sighands.insert_held(Sighand { ignored, handled, ..Sighand::default() })
 }
 
-fn copy_mm(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<Mm> {
+fn copy_mm(k: &mut Kernel, me: Current, flags: CloneFlags) -> Held<Mm> {
     let current = k.live(me).mm.id();
     if flags.contains(CloneFlags::VM) {
         return k.mms.hold(current);
@@ -351,14 +353,14 @@ fn copy_mm(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<Mm> {
 }
 
 /// With CLONE_NEWNS the copy moves into the copied tree.
-fn copy_fs(k: &mut Kernel, me: TaskId, flags: CloneFlags, nsproxy: &Held<NsProxy>) -> Held<FsStruct> {
+fn copy_fs(k: &mut Kernel, me: Current, flags: CloneFlags, nsproxy: &Held<NsProxy>) -> Held<FsStruct> {
     let current = k.live(me).fs.id();
     if flags.contains(CloneFlags::FS) {
         return k.fs.hold(current);
     }
     let copy = k.copy_fs_struct(me);
     if flags.contains(CloneFlags::NEWNS)
-        && let Some(old) = k.mnt_ns_of(me)
+        && let Some(old) = k.mnt_ns_of(*me)
     {
         let new = k.nsproxies[nsproxy.id()].mnt_ns();
         k.enter_copied_tree(copy.id(), k.tree_of(old), k.tree_of(new));
@@ -366,14 +368,14 @@ fn copy_fs(k: &mut Kernel, me: TaskId, flags: CloneFlags, nsproxy: &Held<NsProxy
     copy
 }
 
-fn copy_files(k: &mut Kernel, me: TaskId, flags: CloneFlags) -> Held<FilesStruct> {
+fn copy_files(k: &mut Kernel, me: Current, flags: CloneFlags) -> Held<FilesStruct> {
     let current = k.live(me).files.id();
     if flags.contains(CloneFlags::FILES) { k.files.hold(current) } else { k.copy_files_struct(me) }
 }
 
 impl Kernel {
     /// A private copy of a task's root, working directory and umask (`copy_fs_struct`).
-    pub(crate) fn copy_fs_struct(&mut self, task: TaskId) -> Held<FsStruct> {
+    pub(crate) fn copy_fs_struct(&mut self, task: Current) -> Held<FsStruct> {
         let current = self.live(task).fs.id();
         let FsStruct { umask, root, pwd, .. } = &self.fs[current];
         let (umask, root, pwd) = (*umask, root.path(), pwd.path());
@@ -382,7 +384,7 @@ impl Kernel {
     }
 
     /// A private copy of a task's descriptor table; both refer to the same open files (`dup_fd`).
-    pub(crate) fn copy_files_struct(&mut self, task: TaskId) -> Held<FilesStruct> {
+    pub(crate) fn copy_files_struct(&mut self, task: Current) -> Held<FilesStruct> {
         let current = self.live(task).files.id();
         let entries: Vec<_> = self.files[current].fds.entries().map(|(fd, d)| (fd, d.file.id(), d.cloexec)).collect();
         let mut fds = Cyclic::default();
@@ -394,11 +396,11 @@ impl Kernel {
 }
 
 /// Makes the child a thread of its parent's process or a process of its own, and the first of a pid namespace its init.
-fn join_group(k: &mut Kernel, me: TaskId, child: TaskId, flags: CloneFlags) {
+fn join_group(k: &mut Kernel, me: Current, child: TaskId, flags: CloneFlags) {
     let thread_pid = k.pid_of(child);
     k.pids[thread_pid].attached.task = Some(child);
     if flags.contains(CloneFlags::THREAD) {
-        let signal = k.tasks[me].signal;
+        let signal = k.tasks[*me].signal;
         k.signals[signal].threads.push(child);
         k.signals[signal].live += 1;
         return;
@@ -406,7 +408,7 @@ fn join_group(k: &mut Kernel, me: TaskId, child: TaskId, flags: CloneFlags) {
     let signal = new_signal(k, me, child);
     k.tasks[child].signal = signal;
     k.pids[thread_pid].attached.process = Some(signal);
-    let parent = if flags.contains(CloneFlags::PARENT) { k.real_parent_of(me) } else { me };
+    let parent = if flags.contains(CloneFlags::PARENT) { k.real_parent_of(*me) } else { *me };
     k.link_child(child, parent);
     let ns = k.task_active_pid_ns(child);
     if is_first_of_namespace(&k.pids[thread_pid], ns) {
@@ -421,8 +423,8 @@ fn is_first_of_namespace(pid: &Pid, ns: PidNsId) -> bool {
 }
 
 /// `copy_signal`: group and session are inherited, also into a new pid namespace.
-fn new_signal(k: &mut Kernel, me: TaskId, child: TaskId) -> SignalId {
-    let parent = k.signal_of(me);
+fn new_signal(k: &mut Kernel, me: Current, child: TaskId) -> SignalId {
+    let parent = k.signal_of(*me);
     let (pgrp, session) = (parent.pgrp.id(), parent.session.id());
     let has_child_subreaper = parent.has_child_subreaper || parent.is_child_subreaper;
     let rlimits = parent.rlimits.clone();

@@ -3,7 +3,7 @@
 use crate::errno::Result;
 use crate::kernel::capability::{Cap, CapSet};
 use crate::kernel::cred::NewCred;
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Current, Kernel};
 use crate::syscall::{Outcome, Return};
 use crate::{bail, err};
 
@@ -14,11 +14,11 @@ const NGROUPS_MAX: usize = 65536;
 ///
 /// # Errors
 /// EPERM: no CAP_SETGID, no gid_map yet, or setgroups denied in the user namespace; EINVAL: too many, or not mapped.
-pub fn sys_setgroups(k: &mut Kernel, task: TaskId, groups: &[u32]) -> Outcome {
-    let mut new = k.prepare_creds(task);
+pub fn sys_setgroups(k: &mut Kernel, task: Current, groups: &[u32]) -> Outcome {
+    let mut new = k.prepare_creds(*task);
     let ns_name = k.ns_arg(new.user_ns);
     let ns = &k.namespaces[new.user_ns];
-    if !k.ns_capable(task, new.user_ns, Cap::SETGID) {
+    if !k.ns_capable(*task, new.user_ns, Cap::SETGID) {
         bail!(EPERM, "CAP_SETGID missing in {}", ns_name);
     }
     if ns.gid_map.is_empty() {
@@ -38,7 +38,7 @@ pub fn sys_setgroups(k: &mut Kernel, task: TaskId, groups: &[u32]) -> Outcome {
     }
     kgids.sort_unstable();
     new.groups = kgids.into();
-    k.commit_creds(task, new);
+    k.commit_creds(*task, new);
     Ok(Return::DONE)
 }
 
@@ -48,12 +48,12 @@ pub fn sys_setgroups(k: &mut Kernel, task: TaskId, groups: &[u32]) -> Outcome {
 /// EPERM: a set goes beyond what it may hold.
 pub fn sys_capset(
     k: &mut Kernel,
-    task: TaskId,
+    task: Current,
     effective: Option<u64>,
     permitted: Option<u64>,
     inheritable: Option<u64>,
 ) -> Outcome {
-    let old = k.prepare_creds(task);
+    let old = k.prepare_creds(*task);
     let given = |bits: Option<u64>, old: CapSet| bits.map_or(old, CapSet::from_bits_truncate);
     let new = NewCred {
         effective: given(effective, old.effective),
@@ -61,9 +61,9 @@ pub fn sys_capset(
         inheritable: given(inheritable, old.inheritable),
         ..old.clone()
     };
-    let has_setpcap = k.ns_capable(task, old.user_ns, Cap::SETPCAP);
+    let has_setpcap = k.ns_capable(*task, old.user_ns, Cap::SETPCAP);
     let new = checked_capset(&old, new, has_setpcap)?;
-    k.commit_creds(task, new);
+    k.commit_creds(*task, new);
     Ok(Return::DONE)
 }
 

@@ -8,10 +8,10 @@ use crate::kernel::file::FsStruct;
 use crate::kernel::mount::site::Path;
 use crate::kernel::node::{Node, Place, View};
 use crate::kernel::table::Id;
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Current, Kernel};
 use crate::tree::{self, DirUse, FileType, Viewer};
 
-fn own_fs(k: &Kernel, me: TaskId) -> Id<FsStruct> {
+fn own_fs(k: &Kernel, me: Current) -> Id<FsStruct> {
     k.live(me).fs.id()
 }
 
@@ -19,23 +19,23 @@ fn own_fs(k: &Kernel, me: TaskId) -> Id<FsStruct> {
 ///
 /// # Errors
 /// ENOTDIR, EACCES
-fn check_enter(k: &Kernel, me: TaskId, path: Path) -> Result<()> {
+fn check_enter(k: &Kernel, me: Current, path: Path) -> Result<()> {
     let node = Node::from(path);
-    if tree::attr(k, Viewer(me), node)?.file_type != FileType::Directory {
+    if tree::attr(k, Viewer(*me), node)?.file_type != FileType::Directory {
         bail!(ENOTDIR, "this is no directory");
     }
-    tree::may_access_dir(k, Viewer(me), node, DirUse::Search)
+    tree::may_access_dir(k, Viewer(*me), node, DirUse::Search)
 }
 
 /// Makes a directory the root directory; the working directory stays.
 ///
 /// # Errors
 /// Those of finding the directory and of searching it; EPERM: CAP_SYS_CHROOT missing in the caller's user namespace.
-pub fn sys_chroot(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
+pub fn sys_chroot(k: &mut Kernel, me: Current, path: &[u8]) -> Outcome {
     let path = namei::find(k, me, path, true)?;
     check_enter(k, me, path)?;
-    let user_ns = k.cred_of(me).user_ns.id();
-    if !k.ns_capable(me, user_ns, Cap::SYS_CHROOT) {
+    let user_ns = k.cred_of(*me).user_ns.id();
+    if !k.ns_capable(*me, user_ns, Cap::SYS_CHROOT) {
         bail!(EPERM, "CAP_SYS_CHROOT missing in {}, the user namespace of the caller", k.ns_arg(user_ns));
     }
     k.set_fs_root(own_fs(k, me), path);
@@ -46,7 +46,7 @@ pub fn sys_chroot(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
 ///
 /// # Errors
 /// Those of finding the directory and of searching it.
-pub fn sys_chdir(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
+pub fn sys_chdir(k: &mut Kernel, me: Current, path: &[u8]) -> Outcome {
     let path = namei::find(k, me, path, true)?;
     check_enter(k, me, path)?;
     k.set_fs_pwd(own_fs(k, me), path);
@@ -57,8 +57,8 @@ pub fn sys_chdir(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
 ///
 /// # Errors
 /// EBADF; ENOTDIR: also a directory opened in the lab's view, which is in no file tree; EACCES.
-pub fn sys_fchdir(k: &mut Kernel, me: TaskId, number: i32) -> Outcome {
-    let file = fd::file_at(k, me, number)?;
+pub fn sys_fchdir(k: &mut Kernel, me: Current, number: i32) -> Outcome {
+    let file = fd::file_at(k, *me, number)?;
     let Some(path) = k.open_files[file].path.as_ref().map(|path| path.path()) else {
         bail!(ENOTDIR, "descriptor {} is no directory of a file tree", number);
     };
@@ -71,8 +71,8 @@ pub fn sys_fchdir(k: &mut Kernel, me: TaskId, number: i32) -> Outcome {
 ///
 /// # Errors
 /// ENOENT: it has been removed.
-pub fn sys_getcwd(k: &Kernel, me: TaskId) -> Outcome {
-    Ok(Return::Bytes(tree::getcwd(k, me)?))
+pub fn sys_getcwd(k: &Kernel, me: Current) -> Outcome {
+    Ok(Return::Bytes(tree::getcwd(k, *me)?))
 }
 
 /// Whether a path of open(2) and friends is in the task's own file tree.
@@ -81,14 +81,14 @@ pub(super) fn is_tree_path(path: &[u8]) -> bool {
 }
 
 /// The view in which `proc/…` has the task's own numbers.
-pub(super) fn own_view(k: &Kernel, me: TaskId) -> View {
-    View::PidNs(k.task_active_pid_ns(me))
+pub(super) fn own_view(k: &Kernel, me: Current) -> View {
+    View::PidNs(k.task_active_pid_ns(*me))
 }
 
 /// A directory, by the mount it is reached through.
-pub(super) fn is_directory(k: &Kernel, me: TaskId, path: Path) -> Result<bool> {
+pub(super) fn is_directory(k: &Kernel, me: Current, path: Path) -> Result<bool> {
     if let Place::NsFile(_) = path.place {
         return Ok(false);
     }
-    Ok(tree::attr(k, Viewer(me), Node::from(path))?.file_type == FileType::Directory)
+    Ok(tree::attr(k, Viewer(*me), Node::from(path))?.file_type == FileType::Directory)
 }

@@ -8,17 +8,17 @@ use crate::kernel::ipc::shm::Attachments;
 use crate::kernel::signal::{SIGCHLD, Sighand};
 use crate::kernel::task::{Mm, TaskState};
 use crate::kernel::ucounts::UcountRlimit;
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Current, Kernel, TaskId};
 
 /// Becomes another program: `comm` names it, `argv` is what follows it on the command line.
 ///
 /// # Errors
 /// EAGAIN: a set*id call went over RLIMIT_NPROC and the user still is.
-pub fn sys_exec(k: &mut Kernel, me: TaskId, comm: &[u8], argv: &[Vec<u8>]) -> Outcome {
-    let limit = k.signal_of(me).rlimits.nproc.soft;
-    let cred = k.cred_of(me);
+pub fn sys_exec(k: &mut Kernel, me: Current, comm: &[u8], argv: &[Vec<u8>]) -> Outcome {
+    let limit = k.signal_of(*me).rlimits.nproc.soft;
+    let cred = k.cred_of(*me);
     let is_over = k.is_rlimit_overlimit(cred.user_ns.id(), cred.ids.uid, UcountRlimit::Nproc, limit, 0);
-    if k.tasks[me].nproc_exceeded && is_over {
+    if k.tasks[*me].nproc_exceeded && is_over {
         bail!(EAGAIN, "RLIMIT_NPROC is {} and the set*id call before went over it", limit);
     }
     de_thread(k, me);
@@ -27,70 +27,70 @@ pub fn sys_exec(k: &mut Kernel, me: TaskId, comm: &[u8], argv: &[Vec<u8>]) -> Ou
     let ExecCreds { cred, dumpable, is_elevated } = k.exec_creds(me);
     // As in begin_new_exec: credentials that can do more than before take the dumpability of the new memory away again.
     new_mm(k, me);
-    k.set_dumpable(me, dumpable);
-    k.commit_creds(me, cred);
+    k.set_dumpable(*me, dumpable);
+    k.commit_creds(*me, cred);
     if is_elevated {
-        k.tasks[me].pdeath_signal = 0;
+        k.tasks[*me].pdeath_signal = 0;
     }
     own_handlers(k, me);
-    if k.is_time_switch_due(me) {
+    if k.is_time_switch_due(*me) {
         enter_time(k, me);
     }
-    k.set_task_comm(me, comm);
-    let task = &mut k.tasks[me];
+    k.set_task_comm(*me, comm);
+    let task = &mut k.tasks[*me];
     task.argv = std::iter::once(comm.to_vec()).chain(argv.iter().cloned()).collect();
     task.self_exec_id += 1;
     task.forked_no_exec = false;
     task.nproc_exceeded = false;
     task.exit_signal = SIGCHLD;
-    k.changes.note(Change::Attrs(me));
+    k.changes.note(Change::Attrs(*me));
     Ok(Return::DONE)
 }
 
 /// All other threads are gone afterwards, and the caller is the leader with the leader's number.
-fn de_thread(k: &mut Kernel, me: TaskId) {
-    let signal = k.tasks[me].signal;
+fn de_thread(k: &mut Kernel, me: Current) {
+    let signal = k.tasks[*me].signal;
     let leader = k.signals[signal].leader;
-    let others: Vec<TaskId> = k.signals[signal].threads.iter().copied().filter(|&t| t != me).collect();
+    let others: Vec<TaskId> = k.signals[signal].threads.iter().copied().filter(|&t| t != *me).collect();
     for &thread in others.iter().filter(|&&t| t != leader) {
         k.exit_thread(thread);
     }
-    if leader == me {
+    if leader == *me {
         return;
     }
     if k.tasks[leader].state != TaskState::Zombie {
         k.exit_thread(leader);
     }
-    k.take_over_leader(me, leader);
+    k.take_over_leader(*me, leader);
 }
 
-fn close_on_exec(k: &mut Kernel, me: TaskId) {
+fn close_on_exec(k: &mut Kernel, me: Current) {
     let files = k.live(me).files.id();
     let closing: Vec<i32> = k.files[files].fds.entries().filter(|(_, d)| d.cloexec).map(|(fd, _)| fd).collect();
     for fd in closing {
         if let Some(closed) = k.files[files].fds.remove(fd) {
-            k.filp_close(me, closed.file);
+            k.filp_close(*me, closed.file);
         }
     }
 }
 
-fn new_mm(k: &mut Kernel, me: TaskId) {
-    let user_ns = k.get_ns(k.cred_of(me).user_ns.id());
+fn new_mm(k: &mut Kernel, me: Current) {
+    let user_ns = k.get_ns(k.cred_of(*me).user_ns.id());
     let mm = k.mms.insert_held(Mm { users: 0, dumpable: true, user_ns, attachments: Attachments::new() });
     let old = std::mem::replace(&mut k.live_mut(me).mm, mm);
-    k.put_mm(me, old);
+    k.put_mm(*me, old);
 }
 
 /// Handlers go back to the default, ignored signals stay ignored; the table is no longer shared.
-fn own_handlers(k: &mut Kernel, me: TaskId) {
-    let ignored = k.sighand_of(me).ignored;
+fn own_handlers(k: &mut Kernel, me: Current) {
+    let ignored = k.sighand_of(*me).ignored;
     let fresh = k.sighands.insert_held(Sighand { ignored, ..Sighand::default() });
-    let old = std::mem::replace(&mut k.tasks[me].sighand, fresh);
+    let old = std::mem::replace(&mut k.tasks[*me].sighand, fresh);
     drop(k.sighands.release(old));
 }
 
 /// `exec_task_namespaces`: the task moves into the time namespace its children were to get.
-fn enter_time(k: &mut Kernel, me: TaskId) {
+fn enter_time(k: &mut Kernel, me: Current) {
     let slots = k.hold_slots(me);
     let nsproxy = k.new_nsproxy(slots);
     k.enter_time_for_children(&nsproxy);

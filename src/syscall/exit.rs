@@ -4,15 +4,15 @@ use super::{Outcome, Return};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::work::Work;
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Current, Kernel};
 
 /// Ends the calling thread; with the last one the process.
 ///
 /// # Errors
 /// EPERM for the init of the lab, whose end would be a kernel panic.
-pub fn sys_exit(k: &mut Kernel, me: TaskId, code: i32) -> Outcome {
+pub fn sys_exit(k: &mut Kernel, me: Current, code: i32) -> Outcome {
     refuse_panic(k, me)?;
-    k.work.push_back(Work::Exit(me, status_word(code)));
+    k.work.push_back(Work::Exit(*me, status_word(code)));
     Ok(Return::DONE)
 }
 
@@ -20,9 +20,9 @@ pub fn sys_exit(k: &mut Kernel, me: TaskId, code: i32) -> Outcome {
 ///
 /// # Errors
 /// As [`sys_exit`].
-pub fn sys_exit_group(k: &mut Kernel, me: TaskId, code: i32) -> Outcome {
+pub fn sys_exit_group(k: &mut Kernel, me: Current, code: i32) -> Outcome {
     refuse_panic(k, me)?;
-    k.group_exit(k.tasks[me].signal, status_word(code));
+    k.group_exit(k.tasks[*me].signal, status_word(code));
     Ok(Return::DONE)
 }
 
@@ -31,8 +31,8 @@ fn status_word(code: i32) -> i32 {
     (code & 0xff) << 8
 }
 
-fn refuse_panic(k: &Kernel, me: TaskId) -> Result<()> {
-    if k.is_same_thread_group(me, k.init.task) {
+fn refuse_panic(k: &Kernel, me: Current) -> Result<()> {
+    if k.is_same_thread_group(*me, k.init.task) {
         bail!(EPERM, "pid 1 is the init of the lab: Linux panics when it exits");
     }
     Ok(())

@@ -7,13 +7,13 @@ use crate::errno::Result;
 use crate::kernel::capability::Cap;
 use crate::kernel::ns::UtsName;
 use crate::kernel::ns::uts::UTS_LEN;
-use crate::kernel::{Kernel, TaskId, UtsNsId};
+use crate::kernel::{Current, Kernel, TaskId, UtsNsId};
 
 /// sethostname(2): any bytes.
 ///
 /// # Errors
 /// EPERM: no CAP_SYS_ADMIN over the owner of the namespace; EINVAL: longer than 64 bytes.
-pub fn sys_sethostname(k: &mut Kernel, task: TaskId, name: &[u8]) -> Outcome {
+pub fn sys_sethostname(k: &mut Kernel, task: Current, name: &[u8]) -> Outcome {
     set_name(k, task, UtsName::Node, name)
 }
 
@@ -21,14 +21,14 @@ pub fn sys_sethostname(k: &mut Kernel, task: TaskId, name: &[u8]) -> Outcome {
 ///
 /// # Errors
 /// As [`sys_sethostname`].
-pub fn sys_setdomainname(k: &mut Kernel, task: TaskId, name: &[u8]) -> Outcome {
+pub fn sys_setdomainname(k: &mut Kernel, task: Current, name: &[u8]) -> Outcome {
     set_name(k, task, UtsName::Domain, name)
 }
 
-fn set_name(k: &mut Kernel, task: TaskId, which: UtsName, name: &[u8]) -> Outcome {
-    let ns = current(k, task)?;
+fn set_name(k: &mut Kernel, task: Current, which: UtsName, name: &[u8]) -> Outcome {
+    let ns = current(k, *task)?;
     let owner = k.owner_of(ns);
-    if !k.ns_capable(task, owner, Cap::SYS_ADMIN) {
+    if !k.ns_capable(*task, owner, Cap::SYS_ADMIN) {
         bail!(EPERM, "CAP_SYS_ADMIN missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(ns));
     }
     if name.len() > UTS_LEN {

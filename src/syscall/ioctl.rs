@@ -11,7 +11,7 @@ use crate::kernel::cred::OVERFLOW_ID;
 use crate::kernel::ns::{ENTRIES, MntNamespace, NsEntry, NsKind, NsType, PidNamespace, Source, UserNamespace};
 use crate::kernel::ptrace::PtraceMode;
 use crate::kernel::table::Id;
-use crate::kernel::{Kernel, NsId, TaskId, UserNsId};
+use crate::kernel::{Current, Kernel, NsId, TaskId, UserNsId};
 
 pub const NS_GET_USERNS: u32 = 0xb701;
 pub const NS_GET_PARENT: u32 = 0xb702;
@@ -45,7 +45,7 @@ pub fn pidfd_entries() -> Vec<&'static NsEntry> {
 ///
 /// # Errors
 /// EBADF: no such descriptor, or one opened with O_PATH; ENOTTY: no such request for that file; then those of the request.
-pub(super) fn sys_ioctl(k: &mut Kernel, me: TaskId, fd: i32, request: u32, arg: Option<i64>) -> Outcome {
+pub(super) fn sys_ioctl(k: &mut Kernel, me: Current, fd: i32, request: u32, arg: Option<i64>) -> Outcome {
     match opened(k, usable_file_at(k, me, fd)?) {
         Opened::Ns(ns) => ns_ioctl(k, me, ns, request, arg.unwrap_or(0)),
         Opened::Pidfd { task, .. } => pidfd_ioctl(k, me, task, request, arg.unwrap_or(0)),
@@ -54,7 +54,7 @@ pub(super) fn sys_ioctl(k: &mut Kernel, me: TaskId, fd: i32, request: u32, arg: 
     }
 }
 
-fn ns_ioctl(k: &mut Kernel, me: TaskId, ns: NsId, request: u32, arg: i64) -> Outcome {
+fn ns_ioctl(k: &mut Kernel, me: Current, ns: NsId, request: u32, arg: i64) -> Outcome {
     let ops = k.namespaces[ns].ops();
     match base_request(request) {
         NS_GET_USERNS => {
@@ -102,8 +102,8 @@ fn require<S: NsKind>(k: &Kernel, ns: NsId) -> Result<Id<S>> {
 }
 
 /// The owner, if it is the caller's user namespace or below it (`ns_get_owner`).
-fn visible_owner(k: &Kernel, me: TaskId, ns: NsId) -> Result<UserNsId> {
-    let own = k.cred_of(me).user_ns.id();
+fn visible_owner(k: &Kernel, me: Current, ns: NsId) -> Result<UserNsId> {
+    let own = k.cred_of(*me).user_ns.id();
     match k.ns_owner(ns) {
         Some(owner) if k.is_ns_at_or_below(owner, own) => Ok(owner),
         Some(owner) => {
@@ -114,12 +114,12 @@ fn visible_owner(k: &Kernel, me: TaskId, ns: NsId) -> Result<UserNsId> {
 }
 
 /// The namespace this one is nested in, if the caller may see it (`pidns_get_parent`; user: the owner).
-fn visible_parent(k: &Kernel, me: TaskId, ns: NsId) -> Result<NsId> {
+fn visible_parent(k: &Kernel, me: Current, ns: NsId) -> Result<NsId> {
     if !k.namespaces[ns].ops().has_parent {
         bail!(EINVAL, "{} is of a kind that does not nest", k.ns_arg(ns));
     }
     let Some(ns) = k.namespaces.typed::<PidNamespace>(ns) else { return visible_owner(k, me, ns).map(Id::any) };
-    let active = k.task_active_pid_ns(me);
+    let active = k.task_active_pid_ns(*me);
     match k.ns_parent(ns) {
         Some(parent) if k.is_ns_at_or_below(parent, active) => Ok(parent.any()),
         Some(parent) => bail!(EPERM, "{} is out of view from {}", k.ns_arg(parent), k.ns_arg(active)),
@@ -127,17 +127,17 @@ fn visible_parent(k: &Kernel, me: TaskId, ns: NsId) -> Result<NsId> {
     }
 }
 
-fn owner_uid(k: &Kernel, me: TaskId, ns: NsId) -> Outcome {
+fn owner_uid(k: &Kernel, me: Current, ns: NsId) -> Outcome {
     let ns = require::<UserNamespace>(k, ns)?;
-    let viewer_ns = k.cred_of(me).user_ns.id();
+    let viewer_ns = k.cred_of(*me).user_ns.id();
     let owner = k.namespaces[ns].owner;
     Ok(num(u64::from(k.namespaces[viewer_ns].from_kuid(owner).unwrap_or(OVERFLOW_ID))))
 }
 
 /// Numbers from or into a pid namespace, raw: not those of the initial one.
-fn translate_pid(k: &Kernel, me: TaskId, ns: NsId, request: u32, arg: i64) -> Outcome {
+fn translate_pid(k: &Kernel, me: Current, ns: NsId, request: u32, arg: i64) -> Outcome {
     let ns = require(k, ns)?;
-    let active = k.task_active_pid_ns(me);
+    let active = k.task_active_pid_ns(*me);
     let inwards = matches!(request, NS_GET_PID_IN_PIDNS | NS_GET_TGID_IN_PIDNS);
     let (from, to) = if inwards { (active, ns) } else { (ns, active) };
     let task = i32::try_from(arg).ok().and_then(|nr| k.find_task_by_pid_ns(nr, from));
@@ -153,8 +153,8 @@ fn translate_pid(k: &Kernel, me: TaskId, ns: NsId, request: u32, arg: i64) -> Ou
 }
 
 /// The mount namespace with the next higher or lower ns_id (`get_sequential_mnt_ns`).
-fn next_mnt_ns(k: &Kernel, me: TaskId, ns: NsId, higher: bool) -> Result<NsId> {
-    if k.task_active_pid_ns(me) != k.init.pid_ns || !k.ns_capable(me, k.init.user_ns, Cap::SYS_ADMIN) {
+fn next_mnt_ns(k: &Kernel, me: Current, ns: NsId, higher: bool) -> Result<NsId> {
+    if k.task_active_pid_ns(*me) != k.init.pid_ns || !k.ns_capable(*me, k.init.user_ns, Cap::SYS_ADMIN) {
         bail!(
             EPERM,
             "walking mount namespaces takes CAP_SYS_ADMIN in {} and {}",
@@ -175,7 +175,7 @@ fn next_mnt_ns(k: &Kernel, me: TaskId, ns: NsId, higher: bool) -> Result<NsId> {
 }
 
 /// PIDFD_GET_…_NAMESPACE: a descriptor of a namespace of the task, also of a pid namespace that has no init yet.
-fn pidfd_ioctl(k: &mut Kernel, me: TaskId, task: Option<TaskId>, request: u32, arg: i64) -> Outcome {
+fn pidfd_ioctl(k: &mut Kernel, me: Current, task: Option<TaskId>, request: u32, arg: i64) -> Outcome {
     let at = request.checked_sub(PIDFD_GET_NAMESPACE_FIRST);
     let Some(entry) = at.and_then(|at| pidfd_entries().get(at as usize).copied()) else {
         bail!(ENOTTY, "request {} is none of a pidfd", format!("{request:#x}"));
@@ -187,7 +187,7 @@ fn pidfd_ioctl(k: &mut Kernel, me: TaskId, task: Option<TaskId>, request: u32, a
     if k.nsproxy_of(task).is_none() {
         bail!(ESRCH, "pid {} is dead: it has no nsproxy", k.task_nr(task));
     }
-    k.ptrace_may_access(me, task, PtraceMode::ReadFsCreds).map_err(Error::into_eacces)?;
+    k.ptrace_may_access(*me, task, PtraceMode::ReadFsCreds).map_err(Error::into_eacces)?;
     let ns = namespace_of_entry(k, task, entry);
     open_ns_fd(k, me, ns)
 }

@@ -7,21 +7,31 @@ use crate::kernel::cred::{Kgid, Kuid, OVERFLOW_ID};
 use crate::kernel::ipc::{ACCESS_READ, IPC_PRIVATE, IpcObject, MODE_BITS, Perm};
 use crate::kernel::pid::Pid;
 use crate::kernel::refcount::Held;
-use crate::kernel::{IpcNsId, Kernel, TaskId};
+use crate::kernel::{Current, IpcNsId, Kernel};
 use crate::{bail, err};
 
 /// Bytes of one message the lab keeps; Linux has no memory for more either, sooner or later.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
-/// The arguments of msgget, semget and shmget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GetArgs {
-    pub key: i32,
-    /// IPC_CREAT
-    pub create: bool,
-    /// IPC_EXCL
-    pub excl: bool,
-    pub mode: u16,
+bitflags::bitflags! {
+    /// Flags of msgget, semget and shmget (`include/uapi/linux/ipc.h`); the lowest nine bits are the mode.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct IpcFlags: u32 {
+        const CREAT = 0o1000;
+        const EXCL = 0o2000;
+        const _ = !0;
+    }
+}
+
+impl IpcFlags {
+    /// No flags, and this mode.
+    pub fn from_mode(mode: u16) -> IpcFlags {
+        IpcFlags::from_bits_retain(u32::from(mode & MODE_BITS))
+    }
+
+    fn mode(self) -> u16 {
+        self.bits() as u16 & MODE_BITS
+    }
 }
 
 /// What IPC_SET changes; `None` stays as it is.
@@ -89,36 +99,29 @@ impl Payload {
 /// ENOENT, EEXIST; those of `check`; EACCES; those of `create`.
 pub(super) fn get<T: IpcObject>(
     k: &mut Kernel,
-    me: TaskId,
-    args: GetArgs,
+    me: Current,
+    key: i32,
+    flags: IpcFlags,
     check: impl Fn(&T) -> Result<()>,
     create: impl FnOnce(&mut Kernel, IpcNsId, Perm) -> Result<i32>,
 ) -> Outcome {
     let ns = k.ipc_ns_of(me);
-    if args.key != IPC_PRIVATE {
-        if let Some(existing) = T::ids(k.ipc(ns)).find_key(args.key) {
-            if args.create && args.excl {
-                bail!(EEXIST, "key {} is of {} {}", args.key, T::NAME, existing.perm().id);
+    if key != IPC_PRIVATE {
+        if let Some(existing) = T::ids(k.ipc(ns)).find_key(key) {
+            if flags.contains(IpcFlags::CREAT | IpcFlags::EXCL) {
+                bail!(EEXIST, "key {} is of {} {}", key, T::NAME, existing.perm().id);
             }
             check(existing)?;
-            k.check_ipc_access(me, ns, existing.perm(), args.mode)?;
+            k.check_ipc_access(*me, ns, existing.perm(), flags.mode())?;
             return Ok(Return::Num(i64::from(existing.perm().id)));
         }
-        if !args.create {
-            bail!(ENOENT, "no {} has key {} in {}", T::NAME, args.key, k.ns_arg(ns));
+        if !flags.contains(IpcFlags::CREAT) {
+            bail!(ENOENT, "no {} has key {} in {}", T::NAME, key, k.ns_arg(ns));
         }
     }
-    let ids = k.cred_of(me).ids;
-    let perm = Perm {
-        key: args.key,
-        id: 0,
-        seq: 0,
-        uid: ids.euid,
-        gid: ids.egid,
-        cuid: ids.euid,
-        cgid: ids.egid,
-        mode: args.mode & MODE_BITS,
-    };
+    let ids = k.cred_of(*me).ids;
+    let perm =
+        Perm { key, id: 0, seq: 0, uid: ids.euid, gid: ids.egid, cuid: ids.euid, cgid: ids.egid, mode: flags.mode() };
     Ok(Return::Num(i64::from(create(k, ns, perm)?)))
 }
 
@@ -142,21 +145,21 @@ pub(super) fn unknown_command(command: i32) -> Error {
 ///
 /// # Errors
 /// EINVAL: there is none; EACCES: no right to read it.
-pub(super) fn find_for_stat<T: IpcObject>(k: &Kernel, me: TaskId, id: i32, op: IpcCtl) -> Result<&T> {
+pub(super) fn find_for_stat<T: IpcObject>(k: &Kernel, me: Current, id: i32, op: IpcCtl) -> Result<&T> {
     let ns = k.ipc_ns_of(me);
     let object: &T = match op {
         IpcCtl::StatIndex | IpcCtl::StatAny => k.ipc_object_at(ns, id)?,
         _ => k.ipc_object(ns, id)?,
     };
     if op != IpcCtl::StatAny {
-        k.check_ipc_access(me, ns, object.perm(), ACCESS_READ)?;
+        k.check_ipc_access(*me, ns, object.perm(), ACCESS_READ)?;
     }
     Ok(object)
 }
 
 /// What stat tells of owner and mode; the identifier too where that is the call's result.
-pub(super) fn stat(k: &Kernel, me: TaskId, perm: &Perm, op: IpcCtl) -> IpcStat {
-    let user = &k.namespaces[k.cred_of(me).user_ns.id()];
+pub(super) fn stat(k: &Kernel, me: Current, perm: &Perm, op: IpcCtl) -> IpcStat {
+    let user = &k.namespaces[k.cred_of(*me).user_ns.id()];
     let uid = |kuid: Kuid| user.from_kuid(kuid).unwrap_or(OVERFLOW_ID);
     let gid = |kgid: Kgid| user.from_kgid(kgid).unwrap_or(OVERFLOW_ID);
     IpcStat {
@@ -172,17 +175,17 @@ pub(super) fn stat(k: &Kernel, me: TaskId, perm: &Perm, op: IpcCtl) -> IpcStat {
 }
 
 /// The numbers of who did something last; none if nobody did.
-pub(super) fn numbers(k: &Kernel, me: TaskId, pid: Option<&Held<Pid>>) -> Numbers {
-    pid.map_or_else(Numbers::default, |held| Numbers::of(k, me, held.id()))
+pub(super) fn numbers(k: &Kernel, me: Current, pid: Option<&Held<Pid>>) -> Numbers {
+    pid.map_or_else(Numbers::default, |held| Numbers::of(k, *me, held.id()))
 }
 
 /// The object IPC_RMID and IPC_SET are about (`ipcctl_obtain_check`).
 ///
 /// # Errors
 /// EINVAL: there is none; EPERM: not the caller's.
-pub(super) fn find_for_change<T: IpcObject>(k: &Kernel, me: TaskId, ns: IpcNsId, id: i32) -> Result<&T> {
+pub(super) fn find_for_change<T: IpcObject>(k: &Kernel, me: Current, ns: IpcNsId, id: i32) -> Result<&T> {
     let object: &T = k.ipc_object(ns, id)?;
-    k.check_ipc_owner(me, ns, object.perm())?;
+    k.check_ipc_owner(*me, ns, object.perm())?;
     Ok(object)
 }
 
@@ -190,8 +193,8 @@ pub(super) fn find_for_change<T: IpcObject>(k: &Kernel, me: TaskId, ns: IpcNsId,
 ///
 /// # Errors
 /// EINVAL: an id the caller's user namespace does not map.
-pub(super) fn updated_perm(k: &Kernel, me: TaskId, perm: &Perm, set: &SetArgs) -> Result<Perm> {
-    let user_ns = k.cred_of(me).user_ns.id();
+pub(super) fn updated_perm(k: &Kernel, me: Current, perm: &Perm, set: &SetArgs) -> Result<Perm> {
+    let user_ns = k.cred_of(*me).user_ns.id();
     let user = &k.namespaces[user_ns];
     let mut new = perm.clone();
     if let Some(uid) = set.uid {

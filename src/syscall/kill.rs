@@ -4,26 +4,26 @@ use super::fd::{Opened, file_at, opened};
 use super::{Outcome, PidArg, Return, SigAction, Stop, WaitFor};
 use crate::errno::{Error, Result};
 use crate::kernel::signal::{SIGKILL, SIGNAL_MAX, SIGSTOP, Sender, sigmask};
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Current, Kernel, TaskId};
 use crate::{bail, err};
 
 /// kill(2) (`kill_something_info`).
 ///
 /// # Errors
 /// ESRCH: nobody there; EINVAL: no signal; EPERM: nobody who lets the caller.
-pub fn sys_kill(k: &mut Kernel, me: TaskId, pid: PidArg, signo: i32) -> Outcome {
+pub fn sys_kill(k: &mut Kernel, me: Current, pid: PidArg, signo: i32) -> Outcome {
     if pid.number() == i32::MIN {
         bail!(ESRCH, "{} names no process group", pid.number());
     }
     match pid.number() {
         -1 => kill_all(k, me, signo)?,
-        0 => k.kill_pgrp(me, k.signal_of(me).pgrp.id(), signo)?,
+        0 => k.kill_pgrp(*me, k.signal_of(*me).pgrp.id(), signo)?,
         group @ ..-1 => match pid.negated().find(k, me) {
-            Some(pgrp) => k.kill_pgrp(me, pgrp, signo)?,
+            Some(pgrp) => k.kill_pgrp(*me, pgrp, signo)?,
             None => bail!(ESRCH, "process group {} does not exist or is not visible", -group),
         },
         number @ 1.. => match pid.find_task(k, me) {
-            Some(target) => k.kill_task(me, target, signo)?,
+            Some(target) => k.kill_task(*me, target, signo)?,
             None => bail!(ESRCH, "pid {} does not exist or is not visible", number),
         },
     }
@@ -31,18 +31,18 @@ pub fn sys_kill(k: &mut Kernel, me: TaskId, pid: PidArg, signo: i32) -> Outcome 
 }
 
 /// Everybody visible but number 1 of the namespace and the caller's own process. Refusals are not reported.
-fn kill_all(k: &mut Kernel, me: TaskId, signo: i32) -> Result<()> {
-    let ns = k.task_active_pid_ns(me);
+fn kill_all(k: &mut Kernel, me: Current, signo: i32) -> Result<()> {
+    let ns = k.task_active_pid_ns(*me);
     let numbers: Vec<_> = k.namespaces[ns].idr.iter().filter(|(nr, _)| *nr > 1).collect();
     let processes = numbers.into_iter().filter_map(|(_, pid)| k.pids[pid].attached.process);
     let targets: Vec<TaskId> =
-        processes.map(|s| k.signals[s].leader).filter(|&t| !k.is_same_thread_group(t, me)).collect();
+        processes.map(|s| k.signals[s].leader).filter(|&t| !k.is_same_thread_group(t, *me)).collect();
     if targets.is_empty() {
         bail!(ESRCH, "nobody else is in {}", k.ns_arg(ns));
     }
     let mut outcome = Ok(());
     for target in targets {
-        match k.kill_task(me, target, signo) {
+        match k.kill_task(*me, target, signo) {
             Err(Error { errno: crate::errno::Errno::EPERM, .. }) => {}
             other => outcome = other,
         }
@@ -54,7 +54,7 @@ fn kill_all(k: &mut Kernel, me: TaskId, signo: i32) -> Result<()> {
 ///
 /// # Errors
 /// EINVAL: numbers below 1, no signal; ESRCH: no such thread in that process; EPERM.
-pub fn sys_tgkill(k: &mut Kernel, me: TaskId, tgid: PidArg, tid: PidArg, signo: i32) -> Outcome {
+pub fn sys_tgkill(k: &mut Kernel, me: Current, tgid: PidArg, tid: PidArg, signo: i32) -> Outcome {
     let (tgid_nr, tid_nr) = (tgid.number(), tid.number());
     if tgid_nr <= 0 || tid_nr <= 0 {
         bail!(EINVAL, "{} and {} have to be thread group and thread numbers", tgid_nr, tid_nr);
@@ -62,9 +62,9 @@ pub fn sys_tgkill(k: &mut Kernel, me: TaskId, tgid: PidArg, tid: PidArg, signo: 
     let group = tgid.find(k, me);
     let thread = tid.find_task(k, me).filter(|&t| Some(k.pid_of(k.leader_of(t))) == group);
     let Some(thread) = thread else { bail!(ESRCH, "{} is no visible thread of process {}", tid_nr, tgid_nr) };
-    k.check_kill(me, thread, signo)?;
+    k.check_kill(*me, thread, signo)?;
     if signo != 0 {
-        k.send_signal(Sender::Task(me), thread, false, signo);
+        k.send_signal(Sender::Task(*me), thread, false, signo);
     }
     Ok(Return::DONE)
 }
@@ -73,17 +73,17 @@ pub fn sys_tgkill(k: &mut Kernel, me: TaskId, tgid: PidArg, tid: PidArg, signo: 
 ///
 /// # Errors
 /// EBADF: no pidfd; EINVAL: of a pid namespace that is not the caller's nor below it; ESRCH: gone; EINVAL: no signal; EPERM.
-pub fn sys_pidfd_send_signal(k: &mut Kernel, me: TaskId, fd: i32, signo: i32) -> Outcome {
-    let Opened::Pidfd { pid, task, thread } = opened(k, file_at(k, me, fd)?) else {
+pub fn sys_pidfd_send_signal(k: &mut Kernel, me: Current, fd: i32, signo: i32) -> Outcome {
+    let Opened::Pidfd { pid, task, thread } = opened(k, file_at(k, *me, fd)?) else {
         bail!(EBADF, "descriptor {} is no pidfd", fd);
     };
-    if k.pids[pid].nr_in(k.task_active_pid_ns(me)).is_none() {
+    if k.pids[pid].nr_in(k.task_active_pid_ns(*me)).is_none() {
         bail!(EINVAL, "the pidfd is of a pid namespace out of view");
     }
     let Some(target) = task else { bail!(ESRCH, "the task of the pidfd is gone") };
-    k.check_kill(me, target, signo)?;
+    k.check_kill(*me, target, signo)?;
     if signo != 0 {
-        k.send_signal(Sender::Task(me), target, !thread, signo);
+        k.send_signal(Sender::Task(*me), target, !thread, signo);
     }
     Ok(Return::DONE)
 }
@@ -99,10 +99,10 @@ fn check_signal(signo: i32) -> Result<()> {
 ///
 /// # Errors
 /// EINVAL: no signal, or an action for SIGKILL or SIGSTOP.
-pub fn sys_sigaction(k: &mut Kernel, me: TaskId, signo: i32, action: Option<SigAction>) -> Outcome {
+pub fn sys_sigaction(k: &mut Kernel, me: Current, signo: i32, action: Option<SigAction>) -> Outcome {
     check_signal(signo)?;
     let bit = sigmask(signo);
-    let sighand = k.tasks[me].sighand.id();
+    let sighand = k.tasks[*me].sighand.id();
     let actions = &mut k.sighands[sighand];
     let Some(action) = action else {
         let action = match (actions.ignored & bit != 0, actions.handled & bit != 0) {
@@ -126,7 +126,7 @@ pub fn sys_sigaction(k: &mut Kernel, me: TaskId, signo: i32, action: Option<SigA
         }
     }
     if action != SigAction::Handler {
-        k.discard_if_ignored(me, signo);
+        k.discard_if_ignored(*me, signo);
     }
     Ok(Return::DONE)
 }
@@ -135,14 +135,14 @@ pub fn sys_sigaction(k: &mut Kernel, me: TaskId, signo: i32, action: Option<SigA
 ///
 /// # Errors
 /// EINVAL: no signal.
-pub fn sys_sigprocmask(k: &mut Kernel, me: TaskId, block: bool, signo: i32) -> Outcome {
+pub fn sys_sigprocmask(k: &mut Kernel, me: Current, block: bool, signo: i32) -> Outcome {
     check_signal(signo)?;
     let bit = sigmask(signo) & !(sigmask(SIGKILL) | sigmask(SIGSTOP));
     if block {
-        k.tasks[me].blocked |= bit;
+        k.tasks[*me].blocked |= bit;
     } else {
-        k.tasks[me].blocked &= !bit;
-        k.deliver(me);
+        k.tasks[*me].blocked &= !bit;
+        k.deliver(*me);
     }
     Ok(Return::DONE)
 }
@@ -151,9 +151,9 @@ pub fn sys_sigprocmask(k: &mut Kernel, me: TaskId, block: bool, signo: i32) -> O
 ///
 /// # Errors
 /// EINVAL: no signal. Blocks: none is pending.
-pub fn sys_sigwaitinfo(k: &mut Kernel, me: TaskId, signo: i32) -> Outcome {
+pub fn sys_sigwaitinfo(k: &mut Kernel, me: Current, signo: i32) -> Outcome {
     check_signal(signo)?;
-    match k.take_pending(me, signo) {
+    match k.take_pending(*me, signo) {
         Some(info) => Ok(Return::Siginfo(info)),
         None => Err(Stop::Blocked {
             on: WaitFor::Signal(signo),

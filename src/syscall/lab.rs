@@ -3,12 +3,24 @@
 
 use super::ip::Ip;
 use super::socket::SocketName;
-use super::{AnyCall, Outcome, Return, namei, write};
+use super::{AnyCall, Outcome, PidArg, Return, namei, write};
 use crate::kernel::cgroup::file::CgroupFile;
 use crate::kernel::clock::CLOCK_MAX;
 use crate::kernel::file::Bound;
 use crate::kernel::node::{Node, Place};
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::ns::NsType;
+use crate::kernel::{Current, Kernel};
+
+/// What setns is pointed at in words, besides a descriptor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// `type:[inum]`: as if handed an open descriptor; no access check.
+    Ns { ns_type: NsType, inum: u32 },
+    /// A pidfd of the process with this number.
+    Pidfd(PidArg),
+    /// A path the task opens itself; see [`crate::tree::resolve`].
+    Path(Vec<u8>),
+}
 
 /// A call that only the lab has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +35,14 @@ pub enum LabCall {
     Touch { path: Vec<u8> },
     /// What ip(8) does.
     Ip(Ip),
+    /// open(2) or pidfd_open(2), setns(2), close(2).
+    Setns { target: Target, flags: u64 },
+    /// A descriptor of a namespace out of nowhere. Flags are those of open(2).
+    OpenNs { ns_type: NsType, inum: u32, flags: u32 },
+    /// What is open, opened once more. Flags are those of open(2).
+    Reopen { fd: i32, flags: u32 },
+    /// What mq_close(3) does: close(2).
+    MqClose { fd: i32 },
     /// socket(2), bind(2), listen(2).
     Bind(SocketName),
     /// socket(2), connect(2).
@@ -54,7 +74,11 @@ impl LabCall {
             | LabCall::Clock { .. }
             | LabCall::MkdirAt { .. }
             | LabCall::RmdirAt { .. }
-            | LabCall::WriteAt { .. } => None,
+            | LabCall::WriteAt { .. }
+            | LabCall::Setns { .. }
+            | LabCall::OpenNs { .. }
+            | LabCall::Reopen { .. }
+            | LabCall::MqClose { .. } => None,
         }
     }
 
@@ -79,21 +103,21 @@ impl AnyCall {
 
 /// # Errors
 /// Those of [`namei::mkdir_at`].
-pub(super) fn sys_mkdir_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8], mode: u16) -> Outcome {
+pub(super) fn sys_mkdir_at(k: &mut Kernel, me: Current, dir: Node, name: &[u8], mode: u16) -> Outcome {
     namei::mkdir_at(k, me, dir, name, mode)?;
     Ok(Return::DONE)
 }
 
 /// # Errors
 /// Those of [`namei::rmdir_at`].
-pub(super) fn sys_rmdir_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8]) -> Outcome {
+pub(super) fn sys_rmdir_at(k: &mut Kernel, me: Current, dir: Node, name: &[u8]) -> Outcome {
     namei::rmdir_at(k, me, dir, name)?;
     Ok(Return::DONE)
 }
 
 /// # Errors
 /// Those of [`write::write_open`].
-pub(super) fn sys_write_at(k: &mut Kernel, me: TaskId, file: &Bound, pos: u64, bytes: &[u8]) -> Outcome {
+pub(super) fn sys_write_at(k: &mut Kernel, me: Current, file: &Bound, pos: u64, bytes: &[u8]) -> Outcome {
     let written = write::write_open(k, me, file, pos, bytes)?;
     Ok(Return::Num(written as i64))
 }

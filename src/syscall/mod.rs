@@ -21,7 +21,7 @@ mod memory;
 pub mod mount;
 pub mod mqueue;
 pub mod msg;
-pub mod namei;
+mod namei;
 mod opentree;
 pub mod outcome;
 mod path;
@@ -48,15 +48,19 @@ mod write;
 use bitflags::bitflags;
 
 use crate::kernel::file::OpenFlags;
-use crate::kernel::mount::flags::UmountFlags;
-use crate::kernel::mount::propagation::PropagationType;
-use crate::kernel::ns::NsType;
+use crate::kernel::ipc::mqueue::NotifyMethod;
+use crate::kernel::ipc::sem::SemOp;
+use crate::kernel::mount::flags::{MsFlags, UmountFlags};
 pub use dispatch::dispatch;
+use ipc::{IpcCtl, IpcFlags, Payload};
 pub use lab::LabCall;
-use mount::{Beneath, MountArgs};
-use namei::NameCall;
+use mount::{MountArgs, MoveMountFlags};
+use mqueue::MqOpen;
+use msg::MsgFlags;
 pub use outcome::{Numbers, Outcome, Return, Stop, WaitFor};
 pub use pid_arg::PidArg;
+use sem::SemCtl;
+use shm::{ShmCtl, ShmFlags};
 
 /// One call of any kind, as [`dispatch`] takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,13 +85,14 @@ impl From<LabCall> for AnyCall {
     }
 }
 
-/// One call of Linux's with its arguments as the task gives them. Ids are those of the task's user namespace; `None` among
-/// them is -1, "unchanged".
+/// One call of Linux's with its arguments as the task gives them. A variant is one call of the kernel's interface, its row
+/// in the table of calls one function; what the C library or a program makes of several calls is a [`LabCall`]. Ids are
+/// those of the task's user namespace; `None` among them is -1, "unchanged"; no method of mq_notify is "no more", no flags of mq_getsetattr are "only tell".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Syscall {
     Clone(CloneArgs),
     Unshare { flags: u64 },
-    Setns { target: Target, flags: u64 },
+    Setns { fd: i32, flags: u64 },
     Exec { comm: Vec<u8>, argv: Vec<Vec<u8>> },
     Exit { code: i32 },
     ExitGroup { code: i32 },
@@ -119,7 +124,8 @@ pub enum Syscall {
     Prlimit { resource: Resource, soft: u64, hard: Option<u64> },
     Sethostname { name: Vec<u8> },
     Setdomainname { name: Vec<u8> },
-    Open { target: Target, flags: OpenFlags },
+    Open { path: Vec<u8>, flags: u32, mode: u16 },
+    PidfdOpen { pid: PidArg, flags: OpenFlags },
     Close { fd: i32 },
     Dup { fd: i32 },
     PidfdGetfd { pidfd: i32, fd: i32 },
@@ -132,16 +138,35 @@ pub enum Syscall {
     Fchdir { fd: i32 },
     Getcwd,
     OpenTree { path: Vec<u8> },
-    MoveMount { from: Vec<u8>, to: Vec<u8>, beneath: Beneath },
-    MountSetattr { path: Vec<u8>, types: Vec<PropagationType> },
-    Name(NameCall),
-    Msg(msg::MsgCall),
-    Sem(sem::SemCall),
-    Shm(shm::ShmCall),
-    Mq(mqueue::MqCall),
+    MoveMount { from: Vec<u8>, to: Vec<u8>, flags: MoveMountFlags },
+    MountSetattr { path: Vec<u8>, propagation: MsFlags },
+    Mkdir { path: Vec<u8>, mode: u16 },
+    Rmdir { path: Vec<u8> },
+    Unlink { path: Vec<u8> },
+    Rename { old: Vec<u8>, new: Vec<u8> },
+    Symlink { text: Vec<u8>, path: Vec<u8> },
+    Chown { path: Vec<u8>, uid: Option<u32>, gid: Option<u32> },
+    Msgget { key: i32, flags: IpcFlags },
+    Msgsnd { id: i32, mtype: i64, text: Payload, flags: MsgFlags },
+    Msgrcv { id: i32, mtype: i64, size: i64, flags: MsgFlags },
+    Msgctl { id: i32, op: IpcCtl },
+    Semget { key: i32, nsems: i32, flags: IpcFlags },
+    Semop { id: i32, ops: Vec<SemOp> },
+    Semctl { id: i32, op: SemCtl },
+    Shmget { key: i32, size: u64, flags: IpcFlags },
+    Shmat { id: i32, addr: u64, flags: ShmFlags },
+    Shmdt { addr: u64 },
+    Shmctl { id: i32, op: ShmCtl },
+    MqOpen(MqOpen),
+    MqUnlink { name: Vec<u8> },
+    MqSend { fd: i32, prio: u32, text: Payload },
+    MqReceive { fd: i32, size: i64 },
+    MqNotify { fd: i32, method: Option<NotifyMethod> },
+    MqGetsetattr { fd: i32, flags: Option<i64> },
     ClockGettime { clock: i32 },
     Readlink { path: Vec<u8> },
-    Stat { path: Vec<u8>, follow: bool },
+    Stat { path: Vec<u8> },
+    Lstat { path: Vec<u8> },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -153,21 +178,6 @@ pub struct CloneArgs {
     pub exit_signal: Option<u64>,
     /// Descriptor of a cgroup, for CLONE_INTO_CGROUP.
     pub cgroup: Option<i32>,
-}
-
-/// What setns and open are pointed at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// `type:[inum]`: as if handed an open descriptor; no access check.
-    Ns {
-        ns_type: NsType,
-        inum: u32,
-    },
-    Fd(i32),
-    /// A pidfd of the process with this number.
-    Pidfd(PidArg),
-    /// A path the task opens itself; see [`crate::tree::resolve`].
-    Path(Vec<u8>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,90 +1,38 @@
 //! mq_open(2), mq_unlink(2), mq_timedsend(2), mq_timedreceive(2), mq_notify(2), mq_getsetattr(2) (`ipc/mqueue.c`).
 //! Names come without the slash that the C library takes off.
 
-use super::fd::{file_at, free_fd, install_fd, new_file, sys_close};
+use super::fd::{file_at, free_fd, install_fd, new_file};
 use super::ipc::Payload;
 use super::outcome::{Mqattr, Stop, WaitFor};
 use super::{Outcome, Return};
 use crate::errno::{Error, Result};
 use crate::kernel::capability::Cap;
-use crate::kernel::file::{FileKind, OpenFlags};
+use crate::kernel::file::{FileKind, O_ACCMODE, OpenFlags};
 use crate::kernel::ipc::mqueue::{HARD_MSGMAX, HARD_MSGSIZEMAX, MQ_PRIO_MAX, Mqueue, Notify, NotifyMethod, cost};
 use crate::kernel::mount::sb::Keeps;
 use crate::kernel::node::{Node, Place, View};
 use crate::kernel::refcount::Held;
 use crate::kernel::signal::SIGNAL_MAX;
 use crate::kernel::ucounts::UcountRlimit;
-use crate::kernel::{FileId, Kernel, MqueueFsId, MqueueId, TaskId};
+use crate::kernel::{Current, FileId, Kernel, MqueueFsId, MqueueId};
 use crate::tree::{self, Viewer};
 use crate::{bail, err};
 
 /// Longest name, bytes (`NAME_MAX`), and longest path (`PATH_MAX`, with its NUL).
 const NAME_MAX: usize = 255;
 const PATH_MAX: usize = 4096;
-/// Access modes of open(2): `O_RDONLY`, `O_WRONLY`, `O_RDWR`, and the one that is none.
-pub const O_RDONLY: u32 = 0;
-pub const O_WRONLY: u32 = 1;
-pub const O_RDWR: u32 = 2;
-const O_ACCMODE: u32 = 3;
 /// The flag of a queue's attributes.
 const O_NONBLOCK: i64 = 0o4000;
 
-/// The calls on POSIX message queues.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MqCall {
-    Open(MqOpen),
-    Unlink {
-        name: Vec<u8>,
-    },
-    Send {
-        fd: i32,
-        prio: u32,
-        text: Payload,
-    },
-    Receive {
-        fd: i32,
-        size: Option<i64>,
-    },
-    /// `None`: no more.
-    Notify {
-        fd: i32,
-        method: Option<NotifyMethod>,
-    },
-    /// `None`: only tell.
-    Getsetattr {
-        fd: i32,
-        flags: Option<i64>,
-    },
-    Close {
-        fd: i32,
-    },
-}
-
+/// The arguments of mq_open(2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MqOpen {
     pub name: Vec<u8>,
-    /// An access mode of open(2), 0 to 3.
-    pub access: u32,
-    pub create: bool,
-    pub excl: bool,
-    pub nonblock: bool,
+    /// Those of open(2).
+    pub flags: u32,
     /// Most messages, most bytes of one.
     pub attr: Option<(i64, i64)>,
     pub mode: u16,
-}
-
-/// # Errors
-/// Those of the call.
-pub(super) fn sys_mq(k: &mut Kernel, me: TaskId, call: &MqCall) -> Outcome {
-    match call {
-        MqCall::Open(args) => mq_open(k, me, args),
-        MqCall::Unlink { name } => mq_unlink(k, me, name),
-        MqCall::Send { fd, prio, text } => mq_send(k, me, *fd, *prio, text),
-        MqCall::Receive { fd, size } => mq_receive(k, me, *fd, *size),
-        MqCall::Notify { fd, method } => mq_notify(k, me, *fd, *method),
-        MqCall::Getsetattr { fd, flags } => mq_getsetattr(k, me, *fd, *flags),
-        MqCall::Close { fd } => sys_close(k, me, *fd),
-    }
 }
 
 /// `getname`
@@ -116,52 +64,47 @@ fn lookup(k: &Kernel, fs: MqueueFsId, name: &[u8]) -> Result<Option<MqueueId>> {
 ///
 /// # Errors
 /// ENOENT, ENAMETOOLONG, EMFILE, EACCES, EEXIST, EINVAL, EOVERFLOW, ENOSPC.
-fn mq_open(k: &mut Kernel, me: TaskId, args: &MqOpen) -> Outcome {
+pub(super) fn sys_mq_open(k: &mut Kernel, me: Current, args: &MqOpen) -> Outcome {
     check_path(&args.name)?;
     let fd = free_fd(k, me)?;
     let fs = k.mqueue_fs_of(k.ipc_ns_of(me));
-    let mut flags = match args.access {
-        O_RDONLY => OpenFlags::READ,
-        O_WRONLY => OpenFlags::WRITE,
-        O_RDWR => OpenFlags::READ | OpenFlags::WRITE,
-        _ => OpenFlags::empty(),
-    };
+    let flags = OpenFlags::of_open(args.flags);
     let queue = match lookup(k, fs, &args.name)? {
         Some(queue) => {
             check_existing(k, me, queue, args, flags)?;
             queue
         }
         None => {
-            if !args.create {
+            if !flags.contains(OpenFlags::CREAT) {
                 bail!(ENOENT, "no queue is called {}", String::from_utf8_lossy(&args.name).into_owned());
             }
             let (maxmsg, msgsize) = check_new(k, me, fs, args.attr)?;
             let fs_struct = &k.live(me).fs;
             let mode = args.mode & 0o7777 & !(k.fs[fs_struct.id()].umask as u16);
-            k.create_mqueue(me, fs, &args.name, mode, maxmsg, msgsize)
+            k.create_mqueue(*me, fs, &args.name, mode, maxmsg, msgsize)
         }
     };
-    flags.set(OpenFlags::NONBLOCK, args.nonblock);
     let kind = FileKind::Mqueue(k.open_mqueue(queue));
-    let file = new_file(k, me, kind, flags, None);
+    let kept = flags & (OpenFlags::READ | OpenFlags::WRITE | OpenFlags::NONBLOCK);
+    let file = new_file(k, me, kind, kept, None);
     install_fd(k, me, fd, file, true);
     Ok(Return::Fd(fd))
 }
 
-fn check_existing(k: &Kernel, me: TaskId, queue: MqueueId, args: &MqOpen, flags: OpenFlags) -> Result<()> {
-    if args.create && args.excl {
+fn check_existing(k: &Kernel, me: Current, queue: MqueueId, args: &MqOpen, flags: OpenFlags) -> Result<()> {
+    if flags.contains(OpenFlags::CREAT | OpenFlags::EXCL) {
         bail!(EEXIST, "the queue exists and O_EXCL is given");
     }
-    if args.access == O_ACCMODE {
-        bail!(EINVAL, "access mode {} is none", args.access);
+    if args.flags & O_ACCMODE == O_ACCMODE {
+        bail!(EINVAL, "access mode {} is none", O_ACCMODE);
     }
-    let node = Node { view: View::PidNs(k.task_active_pid_ns(me)), place: Place::Mqueue(queue) };
-    tree::may_open(k, Viewer(me), node, flags)
+    let node = Node { view: View::PidNs(k.task_active_pid_ns(*me)), place: Place::Mqueue(queue) };
+    tree::may_open(k, Viewer(*me), node, flags & (OpenFlags::READ | OpenFlags::WRITE))
 }
 
 /// The attributes a new queue gets (`mqueue_create_attr`, `mqueue_get_inode`).
-fn check_new(k: &Kernel, me: TaskId, fs: MqueueFsId, attr: Option<(i64, i64)>) -> Result<(i64, i64)> {
-    let cred = k.cred_of(me);
+fn check_new(k: &Kernel, me: Current, fs: MqueueFsId, attr: Option<(i64, i64)>) -> Result<(i64, i64)> {
+    let cred = k.cred_of(*me);
     let user_ns = k.mqueue_fs[fs].user_ns.id();
     let user = &k.namespaces[user_ns];
     if user.from_kuid(cred.ids.fsuid).is_none() || user.from_kgid(cred.ids.fsgid).is_none() {
@@ -169,7 +112,7 @@ fn check_new(k: &Kernel, me: TaskId, fs: MqueueFsId, attr: Option<(i64, i64)>) -
     }
     let Some(ns) = k.mqueue_fs[fs].ns else { bail!(EACCES, "the IPC namespace of the mount is gone") };
     let ipc = k.ipc(ns);
-    let is_privileged = k.ns_capable(me, k.init.user_ns, Cap::SYS_RESOURCE);
+    let is_privileged = k.ns_capable(*me, k.init.user_ns, Cap::SYS_RESOURCE);
     // As in Linux, a negative maximum is a very high one.
     if ipc.mq_queues_count >= ipc.mq_queues_max as u32 && !is_privileged {
         bail!(
@@ -192,7 +135,7 @@ fn check_new(k: &Kernel, me: TaskId, fs: MqueueFsId, attr: Option<(i64, i64)>) -
     let Some(bytes) = cost(maxmsg.unsigned_abs(), msgsize.unsigned_abs()) else {
         bail!(EOVERFLOW, "{} messages of {} bytes are too many to count", maxmsg, msgsize);
     };
-    let limit = k.signal_of(me).rlimits.msgqueue.soft;
+    let limit = k.signal_of(*me).rlimits.msgqueue.soft;
     if k.is_rlimit_overlimit(cred.user_ns.id(), cred.ids.uid, UcountRlimit::Msgqueue, limit, bytes) {
         let used = k.ucounts.table[cred.ucounts.id()].rlimit[UcountRlimit::Msgqueue as usize];
         bail!(EMFILE, "RLIMIT_MSGQUEUE is {}, uid {} uses {}, the queue costs {}", limit, cred.ids.uid.0, used, bytes);
@@ -204,7 +147,7 @@ fn check_new(k: &Kernel, me: TaskId, fs: MqueueFsId, attr: Option<(i64, i64)>) -
 ///
 /// # Errors
 /// ENOENT, ENAMETOOLONG, EACCES: the name; EPERM: neither the queue nor the directory is the caller's.
-fn mq_unlink(k: &mut Kernel, me: TaskId, name: &[u8]) -> Outcome {
+pub(super) fn sys_mq_unlink(k: &mut Kernel, me: Current, name: &[u8]) -> Outcome {
     check_path(name)?;
     let fs = k.mqueue_fs_of(k.ipc_ns_of(me));
     let Some(queue) = lookup(k, fs, name)? else {
@@ -228,11 +171,11 @@ fn mounted(k: &Kernel, dir: Node) -> Result<MqueueFsId> {
 ///
 /// # Errors
 /// Those of finding room for it; EACCES: the IPC namespace of the mount is gone.
-pub(super) fn create_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8]) -> Result<()> {
+pub(super) fn create_at(k: &mut Kernel, me: Current, dir: Node, name: &[u8]) -> Result<()> {
     let fs = mounted(k, dir)?;
     let (maxmsg, msgsize) = check_new(k, me, fs, None)?;
-    let mode = 0o666 & !(k.fs_of(me).map_or(0, |fs| fs.umask) as u16);
-    k.create_mqueue(me, fs, name, mode, maxmsg, msgsize);
+    let mode = 0o666 & !(k.fs_of(*me).map_or(0, |fs| fs.umask) as u16);
+    k.create_mqueue(*me, fs, name, mode, maxmsg, msgsize);
     Ok(())
 }
 
@@ -240,7 +183,7 @@ pub(super) fn create_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8]) -> R
 ///
 /// # Errors
 /// ENOENT; EPERM: neither the queue nor the directory is the caller's.
-pub(super) fn unlink_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8]) -> Result<()> {
+pub(super) fn unlink_at(k: &mut Kernel, me: Current, dir: Node, name: &[u8]) -> Result<()> {
     let fs = mounted(k, dir)?;
     let Some(queue) = k.mqueue_fs[fs].queues.get(name).map(Held::id) else {
         bail!(ENOENT, "no queue is called {}", String::from_utf8_lossy(name).into_owned());
@@ -251,8 +194,8 @@ pub(super) fn unlink_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8]) -> R
 }
 
 /// `__check_sticky`
-fn check_sticky(k: &Kernel, me: TaskId, fs: MqueueFsId, queue: &Mqueue) -> Result<()> {
-    let cred = k.cred_of(me);
+fn check_sticky(k: &Kernel, me: Current, fs: MqueueFsId, queue: &Mqueue) -> Result<()> {
+    let cred = k.cred_of(*me);
     if cred.ids.fsuid == queue.uid || cred.ids.fsuid == k.mqueue_fs[fs].root_uid {
         return Ok(());
     }
@@ -267,8 +210,8 @@ fn check_sticky(k: &Kernel, me: TaskId, fs: MqueueFsId, queue: &Mqueue) -> Resul
 ///
 /// # Errors
 /// EBADF: closed, no queue, or not open for `access`.
-fn open_queue(k: &Kernel, me: TaskId, fd: i32, access: OpenFlags) -> Result<(FileId, MqueueId)> {
-    let file = file_at(k, me, fd)?;
+fn open_queue(k: &Kernel, me: Current, fd: i32, access: OpenFlags) -> Result<(FileId, MqueueId)> {
+    let file = file_at(k, *me, fd)?;
     let FileKind::Mqueue(open) = &k.open_files[file].kind else { bail!(EBADF, "descriptor {} is no queue", fd) };
     if !k.open_files[file].flags.contains(access) {
         bail!(EBADF, "descriptor {} is not open for this", fd);
@@ -286,7 +229,7 @@ fn blocked(k: &Kernel, file: FileId, on: WaitFor, why: impl FnOnce(&'static str)
 
 /// # Errors
 /// EINVAL: the priority; EBADF; EMSGSIZE; ENOMEM; EAGAIN: the queue is full, with O_NONBLOCK. Blocks: it is full.
-fn mq_send(k: &mut Kernel, me: TaskId, fd: i32, prio: u32, text: &Payload) -> Outcome {
+pub(super) fn sys_mq_send(k: &mut Kernel, me: Current, fd: i32, prio: u32, text: &Payload) -> Outcome {
     if prio >= MQ_PRIO_MAX {
         bail!(EINVAL, "priority {} is not below {}", prio, MQ_PRIO_MAX);
     }
@@ -301,18 +244,19 @@ fn mq_send(k: &mut Kernel, me: TaskId, fd: i32, prio: u32, text: &Payload) -> Ou
         let why = |end| err!(EAGAIN, "the queue is full with {} messages: {}", queue.curmsgs(), end);
         return Err(blocked(k, file, WaitFor::MqRoom(id), why));
     }
-    k.insert_message(me, id, prio, text);
+    k.insert_message(*me, id, prio, text);
     Ok(Return::DONE)
 }
 
-/// Takes the oldest message of the highest priority. Without a size the buffer is as large as the queue asks for.
+/// Takes the oldest message of the highest priority.
 ///
 /// # Errors
 /// EBADF; EMSGSIZE: the buffer is smaller; EAGAIN: the queue is empty, with O_NONBLOCK. Blocks: it is empty.
-fn mq_receive(k: &mut Kernel, me: TaskId, fd: i32, size: Option<i64>) -> Outcome {
+pub(super) fn sys_mq_receive(k: &mut Kernel, me: Current, fd: i32, size: i64) -> Outcome {
     let (file, id) = open_queue(k, me, fd, OpenFlags::READ)?;
     let msgsize = k.mqueues[id].msgsize;
-    if let Some(size) = size.filter(|&size| (0..msgsize).contains(&size)) {
+    // The size is unsigned: a negative one is large enough.
+    if (0..msgsize).contains(&size) {
         bail!(EMSGSIZE, "a buffer of {} bytes, messages of this queue have up to {}", size, msgsize);
     }
     match k.mqueues[id].pop() {
@@ -325,7 +269,7 @@ fn mq_receive(k: &mut Kernel, me: TaskId, fd: i32, size: Option<i64>) -> Outcome
 ///
 /// # Errors
 /// EINVAL: the signal; EBADF; EBUSY: somebody has asked already.
-fn mq_notify(k: &mut Kernel, me: TaskId, fd: i32, method: Option<NotifyMethod>) -> Outcome {
+pub(super) fn sys_mq_notify(k: &mut Kernel, me: Current, fd: i32, method: Option<NotifyMethod>) -> Outcome {
     if let Some(NotifyMethod::Signal(signo)) = method
         && !(0..=SIGNAL_MAX).contains(&signo)
     {
@@ -333,14 +277,14 @@ fn mq_notify(k: &mut Kernel, me: TaskId, fd: i32, method: Option<NotifyMethod>) 
     }
     let (_, id) = open_queue(k, me, fd, OpenFlags::empty())?;
     let Some(method) = method else {
-        k.flush_mqueue(me, id);
+        k.flush_mqueue(*me, id);
         return Ok(Return::DONE);
     };
     if let Some(notify) = &k.mqueues[id].notify {
         bail!(EBUSY, "pid {} is to be told already", k.pids[notify.owner.id()].nr());
     }
-    let user_ns = k.get_ns(k.cred_of(me).user_ns.id());
-    let owner = k.hold_tgid(me);
+    let user_ns = k.get_ns(k.cred_of(*me).user_ns.id());
+    let owner = k.hold_tgid(*me);
     k.mqueues[id].notify = Some(Notify { owner, user_ns, method });
     Ok(Return::DONE)
 }
@@ -349,7 +293,7 @@ fn mq_notify(k: &mut Kernel, me: TaskId, fd: i32, method: Option<NotifyMethod>) 
 ///
 /// # Errors
 /// EINVAL: flags other than O_NONBLOCK; EBADF.
-fn mq_getsetattr(k: &mut Kernel, me: TaskId, fd: i32, flags: Option<i64>) -> Outcome {
+pub(super) fn sys_mq_getsetattr(k: &mut Kernel, me: Current, fd: i32, flags: Option<i64>) -> Outcome {
     if let Some(flags) = flags.filter(|flags| flags & !O_NONBLOCK != 0) {
         bail!(EINVAL, "flags {} have more than O_NONBLOCK {}", flags, O_NONBLOCK);
     }

@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 
-use super::ipc::{self, GetArgs, IpcCtl, Payload, SetArgs, numbers};
+use super::ipc::{self, IpcCtl, IpcFlags, Payload, SetArgs, numbers};
 use super::outcome::{MsgInfo, MsqidDs, Stop, WaitFor};
 use super::{Outcome, Return};
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
 use crate::kernel::ipc::msg::{Message, MsgQueue, Search};
 use crate::kernel::ipc::{ACCESS_READ, ACCESS_WRITE, Perm};
-use crate::kernel::{IpcNsId, Kernel, TaskId};
+use crate::kernel::{Current, IpcNsId, Kernel};
 use crate::{bail, err};
 
 /// Constants of IPC_INFO, without a meaning for long (`include/uapi/linux/msg.h`).
@@ -19,35 +19,24 @@ const MSGSSZ: i32 = 16;
 const MSGTQL: i32 = 16384;
 const MSGSEG: u16 = 65535;
 
-/// The calls on message queues.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MsgCall {
-    Get(GetArgs),
-    Snd { id: i32, mtype: i64, text: Payload },
-    Rcv { id: i32, mtype: i64, size: Option<i64>, flags: MsgFlags },
-    Ctl { id: i32, op: IpcCtl },
-}
-
 bitflags::bitflags! {
-    /// Flags of msgrcv.
+    /// Flags of msgsnd, which knows IPC_NOWAIT alone, and msgrcv (`include/uapi/linux/msg.h`).
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
     pub struct MsgFlags: u32 {
-        const NOWAIT = 1;
-        const NOERROR = 1 << 1;
-        const EXCEPT = 1 << 2;
-        const COPY = 1 << 3;
+        const NOWAIT = 0o4000;
+        const NOERROR = 0o10_000;
+        const EXCEPT = 0o20_000;
+        const COPY = 0o40_000;
+        const _ = !0;
     }
 }
 
+/// msgget(2)
+///
 /// # Errors
-/// Those of the call.
-pub(super) fn sys_msg(k: &mut Kernel, me: TaskId, call: &MsgCall) -> Outcome {
-    match call {
-        MsgCall::Get(args) => ipc::get(k, me, *args, |_: &MsgQueue| Ok(()), new_queue),
-        MsgCall::Snd { id, mtype, text } => msgsnd(k, me, *id, *mtype, text),
-        MsgCall::Rcv { id, mtype, size, flags } => msgrcv(k, me, *id, *mtype, *size, *flags),
-        MsgCall::Ctl { id, op } => msgctl(k, me, *id, *op),
-    }
+/// Those of [`ipc::get`]; ENOSPC.
+pub(super) fn sys_msgget(k: &mut Kernel, me: Current, key: i32, flags: IpcFlags) -> Outcome {
+    ipc::get(k, me, key, flags, |_: &MsgQueue| Ok(()), new_queue)
 }
 
 /// `newque`
@@ -64,8 +53,8 @@ fn new_queue(k: &mut Kernel, ns: IpcNsId, perm: Perm) -> Result<i32> {
 /// Appends a message (`do_msgsnd`).
 ///
 /// # Errors
-/// EINVAL: size, type, identifier; EACCES; ENOMEM. Blocks: it does not fit.
-fn msgsnd(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, text: &Payload) -> Outcome {
+/// EINVAL: size, type, identifier; EACCES; ENOMEM; EAGAIN: it does not fit, with IPC_NOWAIT. Blocks: it does not fit.
+pub(super) fn sys_msgsnd(k: &mut Kernel, me: Current, id: i32, mtype: i64, text: &Payload, flags: MsgFlags) -> Outcome {
     let ns = k.ipc_ns_of(me);
     let msgmax = i64::from(k.ipc(ns).msg_ctlmax);
     if !(0..=msgmax).contains(&text.size()) {
@@ -77,20 +66,22 @@ fn msgsnd(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, text: &Payload) -> Ou
     }
     let text = text.load()?;
     let queue: &MsgQueue = k.ipc_object(ns, id)?;
-    k.check_ipc_access(me, ns, &queue.perm, ACCESS_WRITE)?;
+    k.check_ipc_access(*me, ns, &queue.perm, ACCESS_WRITE)?;
     if !queue.fits(text.len()) {
         let (held, messages) = (queue.cbytes(), queue.messages.len());
+        let waits = !flags.contains(MsgFlags::NOWAIT);
         let why = err!(
             EAGAIN,
-            "{} bytes do not fit: the queue has {} messages with {} bytes, its limit is {}; the call would block",
+            "{} bytes do not fit: the queue has {} messages with {} bytes, its limit is {}; {}",
             text.len(),
             messages,
             held,
-            queue.qbytes
+            queue.qbytes,
+            if waits { "the call would block" } else { "IPC_NOWAIT" }
         );
-        return Err(Stop::Blocked { on: WaitFor::MessageRoom { ns, id }, why });
+        return Err(if waits { Stop::Blocked { on: WaitFor::MessageRoom { ns, id }, why } } else { Stop::Failed(why) });
     }
-    let (now, sender) = (k.real_seconds(), k.hold_tgid(me));
+    let (now, sender) = (k.real_seconds(), k.hold_tgid(*me));
     let queue: &mut MsgQueue = k.ipc_found(ns, id);
     queue.messages.push_back(Message { mtype, text });
     queue.stime = now;
@@ -110,12 +101,11 @@ fn search(mtype: i64, flags: MsgFlags) -> Search {
     }
 }
 
-/// Takes a message out, or copies one (`do_msgrcv`). Without a size the buffer is as large as a message can be.
+/// Takes a message out, or copies one (`do_msgrcv`).
 ///
 /// # Errors
 /// EINVAL: size, flags, identifier; EACCES; ENOMSG: none with IPC_NOWAIT; E2BIG. Blocks: none is there.
-fn msgrcv(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, size: Option<i64>, flags: MsgFlags) -> Outcome {
-    let size = size.unwrap_or(i64::MAX);
+pub(super) fn sys_msgrcv(k: &mut Kernel, me: Current, id: i32, mtype: i64, size: i64, flags: MsgFlags) -> Outcome {
     ipc::check_id(id)?;
     let Ok(size) = usize::try_from(size) else { bail!(EINVAL, "{} bytes are no size of a buffer", size) };
     if flags.contains(MsgFlags::COPY) && (flags.contains(MsgFlags::EXCEPT) || !flags.contains(MsgFlags::NOWAIT)) {
@@ -123,7 +113,7 @@ fn msgrcv(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, size: Option<i64>, fl
     }
     let ns = k.ipc_ns_of(me);
     let queue: &MsgQueue = k.ipc_object(ns, id)?;
-    k.check_ipc_access(me, ns, &queue.perm, ACCESS_READ)?;
+    k.check_ipc_access(*me, ns, &queue.perm, ACCESS_READ)?;
     let Some(at) = queue.find(search(mtype, flags)) else {
         if flags.contains(MsgFlags::NOWAIT) {
             bail!(ENOMSG, "none of {} messages is wanted", queue.messages.len());
@@ -138,7 +128,7 @@ fn msgrcv(k: &mut Kernel, me: TaskId, id: i32, mtype: i64, size: Option<i64>, fl
     if flags.contains(MsgFlags::COPY) {
         return copy_message(message, size.min(k.ipc(ns).msg_ctlmax.unsigned_abs() as usize));
     }
-    let (now, receiver) = (k.real_seconds(), k.hold_tgid(me));
+    let (now, receiver) = (k.real_seconds(), k.hold_tgid(*me));
     let queue: &mut MsgQueue = k.ipc_found(ns, id);
     let message = queue.messages.remove(at);
     queue.rtime = now;
@@ -160,7 +150,7 @@ fn copy_message(message: &Message, room: usize) -> Outcome {
 
 /// # Errors
 /// EINVAL: the identifier, an unmapped id; EACCES: no right to read; EPERM: not the caller's, or too large a queue.
-fn msgctl(k: &mut Kernel, me: TaskId, id: i32, op: IpcCtl) -> Outcome {
+pub(super) fn sys_msgctl(k: &mut Kernel, me: Current, id: i32, op: IpcCtl) -> Outcome {
     ipc::check_id(id)?;
     let ns = k.ipc_ns_of(me);
     match op {
@@ -179,11 +169,11 @@ fn msgctl(k: &mut Kernel, me: TaskId, id: i32, op: IpcCtl) -> Outcome {
     }
 }
 
-fn msg_set(k: &mut Kernel, me: TaskId, ns: IpcNsId, id: i32, set: &SetArgs) -> Outcome {
+fn msg_set(k: &mut Kernel, me: Current, ns: IpcNsId, id: i32, set: &SetArgs) -> Outcome {
     let queue: &MsgQueue = ipc::find_for_change(k, me, ns, id)?;
     let qbytes = set.qbytes.unwrap_or(queue.qbytes);
     let msgmnb = u64::from(k.ipc(ns).msg_ctlmnb.unsigned_abs());
-    if qbytes > msgmnb && !k.ns_capable(me, k.init.user_ns, Cap::SYS_RESOURCE) {
+    if qbytes > msgmnb && !k.ns_capable(*me, k.init.user_ns, Cap::SYS_RESOURCE) {
         bail!(
             EPERM,
             "{} bytes are more than msgmnb {}, and CAP_SYS_RESOURCE is missing in {}",
@@ -199,7 +189,7 @@ fn msg_set(k: &mut Kernel, me: TaskId, ns: IpcNsId, id: i32, set: &SetArgs) -> O
     Ok(Return::DONE)
 }
 
-fn stat(k: &Kernel, me: TaskId, queue: &MsgQueue, op: IpcCtl) -> Return {
+fn stat(k: &Kernel, me: Current, queue: &MsgQueue, op: IpcCtl) -> Return {
     let ds = MsqidDs {
         stime: queue.stime,
         rtime: queue.rtime,

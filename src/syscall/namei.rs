@@ -1,7 +1,7 @@
-//! Files and directories in the file tree of a task: mkdir(2), rmdir(2), unlink(2), rename(2), symlink(2), chown(2), and
-//! what open(2) does with O_CREAT (`fs/namei.c`).
+//! Files and directories in the file tree of a task: mkdir(2), rmdir(2), unlink(2), rename(2), symlink(2), and what open(2)
+//! does with O_CREAT (`fs/namei.c`).
 
-use super::{Outcome, Return, cgroup, chown, mqueue};
+use super::{Outcome, Return, cgroup, mqueue};
 use crate::bail;
 use crate::errno::{Errno, Result};
 use crate::kernel::capability::Cap;
@@ -9,68 +9,27 @@ use crate::kernel::cred::{Kgid, Kuid};
 use crate::kernel::mount::dentry::{Content, NewDentry};
 use crate::kernel::mount::site::Path;
 use crate::kernel::node::{Backing, Node, Place, Top, View};
-use crate::kernel::{DentryId, Kernel, TaskId};
+use crate::kernel::{Current, DentryId, Kernel};
 use crate::tree::{self, DirUse, FileType, Last, Viewer};
 
 /// Longest name, bytes.
 const NAME_MAX: usize = 255;
+/// What open(2) takes of a mode (`S_IALLUGO`).
+const ALL_MODE_BITS: u16 = 0o7777;
 /// What mkdir(2) takes of a mode: permissions and the sticky bit (`vfs_mkdir`).
 const MKDIR_BITS: u16 = 0o1777;
 /// Others may delete only their own files in a directory with this mode bit.
 const STICKY: u16 = 0o1000;
-
-/// A call that makes, removes, renames or gives away a file in the task's file tree.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NameCall {
-    Mkdir {
-        path: Vec<u8>,
-        mode: u16,
-    },
-    Rmdir {
-        path: Vec<u8>,
-    },
-    Unlink {
-        path: Vec<u8>,
-    },
-    Rename {
-        old: Vec<u8>,
-        new: Vec<u8>,
-    },
-    Symlink {
-        text: Vec<u8>,
-        path: Vec<u8>,
-    },
-    /// Ids of the caller's user namespace; `None` leaves one as it is.
-    Chown {
-        path: Vec<u8>,
-        uid: Option<u32>,
-        gid: Option<u32>,
-    },
-}
-
-/// # Errors
-/// Those of the call.
-pub(super) fn sys_name(k: &mut Kernel, me: TaskId, call: &NameCall) -> Outcome {
-    match call {
-        NameCall::Mkdir { path, mode } => mkdir(k, me, path, *mode),
-        NameCall::Rmdir { path } => rmdir(k, me, path),
-        NameCall::Unlink { path } => unlink(k, me, path),
-        NameCall::Rename { old, new } => rename(k, me, old, new),
-        NameCall::Symlink { text, path } => symlink(k, me, text, path),
-        NameCall::Chown { path, uid, gid } => chown::chown(k, me, path, *uid, *gid),
-    }?;
-    Ok(Return::DONE)
-}
 
 /// The path of a file in the task's file tree. Its mount is in use now, as umount2(MNT_EXPIRE) has it. Of the lab's view
 /// only namespace files have a place there: other names that start like it are below the working directory.
 ///
 /// # Errors
 /// Those of [`tree::resolve_file`]; EINVAL: a descriptor that was not opened in a file tree.
-pub(super) fn find(k: &mut Kernel, me: TaskId, path: &[u8], follow: bool) -> Result<Path> {
-    let mut node = tree::resolve_file(k, me, path, follow)?;
+pub(super) fn find(k: &mut Kernel, me: Current, path: &[u8], follow: bool) -> Result<Path> {
+    let mut node = tree::resolve_file(k, *me, path, follow)?;
     if matches!(node.view, View::PidNs(_)) && !matches!(node.place, Place::NsFile(_)) {
-        node = tree::resolve_file(k, me, &[b"./", path].concat(), follow)?;
+        node = tree::resolve_file(k, *me, &[b"./", path].concat(), follow)?;
     }
     use_mount(k, node);
     path_of(k, node)
@@ -100,11 +59,11 @@ pub(super) fn path_of(k: &Kernel, node: Node) -> Result<Path> {
 /// # Errors
 /// EEXIST, EROFS, EACCES; ENOENT: `proc` makes its own files, or the directory is removed; EOVERFLOW: the file system
 /// cannot write down the caller's ids.
-fn check_room_for(k: &Kernel, me: TaskId, dir: Node, name: &[u8]) -> Result<()> {
+fn check_room_for(k: &Kernel, me: Current, dir: Node, name: &[u8]) -> Result<()> {
     if name.len() > NAME_MAX {
         bail!(ENAMETOOLONG, "a name of {} bytes, at most {} are possible", name.len(), NAME_MAX);
     }
-    if tree::lookup(k, Viewer(me), dir, name).is_ok() {
+    if tree::lookup(k, Viewer(*me), dir, name).is_ok() {
         bail!(EEXIST, "{} exists", String::from_utf8_lossy(name).into_owned());
     }
     check_room(k, me, dir)
@@ -112,9 +71,9 @@ fn check_room_for(k: &Kernel, me: TaskId, dir: Node, name: &[u8]) -> Result<()> 
 
 /// # Errors
 /// EOVERFLOW
-fn check_ids(k: &Kernel, me: TaskId, dir: Node) -> Result<()> {
+fn check_ids(k: &Kernel, me: Current, dir: Node) -> Result<()> {
     let Place::Dentry(id) = dir.place else { return Ok(()) };
-    let ids = &k.cred_of(me).ids;
+    let ids = &k.cred_of(*me).ids;
     let owner = &k.namespaces[k.sb_user_ns(k.vfs.dentries[id].sb)];
     if owner.from_kuid(ids.fsuid).is_none() || owner.from_kgid(ids.fsgid).is_none() {
         bail!(EOVERFLOW, "the user namespace of the file system does not map the caller's ids");
@@ -123,7 +82,7 @@ fn check_ids(k: &Kernel, me: TaskId, dir: Node) -> Result<()> {
 }
 
 /// What a directory of any kind asks of who adds a file.
-fn check_room(k: &Kernel, me: TaskId, dir: Node) -> Result<()> {
+fn check_room(k: &Kernel, me: Current, dir: Node) -> Result<()> {
     if !matches!(dir.place, Place::Dentry(_) | Place::Cgroup(_, None) | Place::Top(Top::Mqueue)) {
         bail!(ENOENT, "this file system makes its own files");
     }
@@ -132,40 +91,41 @@ fn check_room(k: &Kernel, me: TaskId, dir: Node) -> Result<()> {
     }
     tree::check_writable(k, dir)?;
     check_ids(k, me, dir)?;
-    tree::may_access_dir(k, Viewer(me), dir, DirUse::Change)
+    tree::may_access_dir(k, Viewer(*me), dir, DirUse::Change)
 }
 
 /// Makes a file in a directory that has room for it.
 ///
 /// # Errors
 /// EPERM: the file system makes no files of this type.
-fn create(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8], content: Content, mode: u16) -> Result<DentryId> {
+fn create(k: &mut Kernel, me: Current, dir: Node, name: &[u8], content: Content, mode: u16) -> Result<DentryId> {
     let Place::Dentry(dir) = dir.place else { bail!(EPERM, "this file system makes no files of this type") };
-    let ids = &k.cred_of(me).ids;
+    let ids = &k.cred_of(*me).ids;
     let (uid, gid) = (ids.fsuid, ids.fsgid);
     Ok(k.create_dentry(dir, name, NewDentry { content, mode, uid, gid }))
 }
 
 /// A mode less the umask.
-fn masked(k: &Kernel, me: TaskId, mode: u16) -> u16 {
-    mode & !(k.fs_of(me).map_or(0, |fs| fs.umask) as u16)
+fn masked(k: &Kernel, me: Current, mode: u16) -> u16 {
+    mode & !(k.fs_of(*me).map_or(0, |fs| fs.umask) as u16)
 }
 
-/// mkdirat(2): the directory has the mode less the umask.
+/// mkdir(2): the directory has the mode less the umask.
 ///
 /// # Errors
 /// Those of [`tree::resolve_parent`] and [`mkdir_at`].
-fn mkdir(k: &mut Kernel, me: TaskId, path: &[u8], mode: u16) -> Result<()> {
-    let (dir, last) = tree::resolve_parent(k, me, path)?;
+pub(super) fn sys_mkdir(k: &mut Kernel, me: Current, path: &[u8], mode: u16) -> Outcome {
+    let (dir, last) = tree::resolve_parent(k, *me, path)?;
     let Last::Name(name) = last else { bail!(EEXIST, "the path ends in no name") };
-    mkdir_at(k, me, dir, name, masked(k, me, mode & MKDIR_BITS))
+    mkdir_at(k, me, dir, name, masked(k, me, mode & MKDIR_BITS))?;
+    Ok(Return::DONE)
 }
 
 /// Makes a directory of this mode in `dir`.
 ///
 /// # Errors
 /// EEXIST, ENOENT, EROFS, EACCES, EOVERFLOW; of a cgroup: EINVAL, EAGAIN.
-pub(super) fn mkdir_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8], mode: u16) -> Result<()> {
+pub(super) fn mkdir_at(k: &mut Kernel, me: Current, dir: Node, name: &[u8], mode: u16) -> Result<()> {
     check_room_for(k, me, dir, name)?;
     match dir.place.backing() {
         Backing::Cgroup(parent) => cgroup::mkdir(k, me, parent, name, mode),
@@ -178,27 +138,28 @@ pub(super) fn mkdir_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8], mode:
 /// symlink(2)
 ///
 /// # Errors
-/// As [`mkdir`]; ENOENT: an empty text.
-fn symlink(k: &mut Kernel, me: TaskId, text: &[u8], path: &[u8]) -> Result<()> {
+/// As [`sys_mkdir`]; ENOENT: an empty text.
+pub(super) fn sys_symlink(k: &mut Kernel, me: Current, text: &[u8], path: &[u8]) -> Outcome {
     if text.is_empty() {
         bail!(ENOENT, "a symbolic link leads somewhere");
     }
     let (dir, name) = new_name(k, me, path)?;
-    create(k, me, dir, name, Content::Symlink(text.into()), 0o777).map(drop)
+    create(k, me, dir, name, Content::Symlink(text.into()), 0o777)?;
+    Ok(Return::DONE)
 }
 
 /// Makes a socket file of mode 0777 less the umask.
 ///
 /// # Errors
-/// As [`mkdir`].
-pub(super) fn create_socket(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<DentryId> {
+/// As [`sys_mkdir`].
+pub(super) fn create_socket(k: &mut Kernel, me: Current, path: &[u8]) -> Result<DentryId> {
     let (dir, name) = new_name(k, me, path)?;
     create(k, me, dir, name, Content::Socket(None), masked(k, me, 0o777))
 }
 
 /// Where a file that is no directory can be made, and its name.
-fn new_name<'p>(k: &Kernel, me: TaskId, path: &'p [u8]) -> Result<(Node, &'p [u8])> {
-    let (dir, last) = tree::resolve_parent(k, me, path)?;
+fn new_name<'p>(k: &Kernel, me: Current, path: &'p [u8]) -> Result<(Node, &'p [u8])> {
+    let (dir, last) = tree::resolve_parent(k, *me, path)?;
     let Last::Name(name) = last else { bail!(EEXIST, "the path ends in no name") };
     check_room_for(k, me, dir, name)?;
     if path.ends_with(b"/") {
@@ -212,37 +173,37 @@ fn new_name<'p>(k: &Kernel, me: TaskId, path: &'p [u8]) -> Result<(Node, &'p [u8
 /// # Errors
 /// Those of [`tree::resolve_file`] but ENOENT; EROFS; EACCES: neither the caller's nor for it to write; as
 /// [`create_file`].
-pub(super) fn sys_touch(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
-    match tree::resolve_file(k, me, path, true) {
+pub(super) fn sys_touch(k: &mut Kernel, me: Current, path: &[u8]) -> Outcome {
+    match tree::resolve_file(k, *me, path, true) {
         Ok(node) => {
             tree::check_writable(k, node)?;
             check_touch(k, me, node)?;
         }
-        Err(error) if error.errno == Errno::ENOENT => create_file(k, me, path)?,
+        Err(error) if error.errno == Errno::ENOENT => create_file(k, me, path, 0o666)?,
         Err(error) => return Err(error.into()),
     }
     Ok(Return::DONE)
 }
 
 /// Who may set the times of a file to now: its owner, and who may write to it (`setattr_prepare`).
-fn check_touch(k: &Kernel, me: TaskId, node: Node) -> Result<()> {
+fn check_touch(k: &Kernel, me: Current, node: Node) -> Result<()> {
     if let Place::Dentry(id) = node.place {
         let (uid, gid) = (k.vfs.dentries[id].uid, k.vfs.dentries[id].gid);
-        if k.cred_of(me).ids.fsuid != uid
-            && !k.capable_wrt_inode_uidgid(k.cred_of(me).rights(), (uid, gid), Cap::FOWNER)
+        if k.cred_of(*me).ids.fsuid != uid
+            && !k.capable_wrt_inode_uidgid(k.cred_of(*me).rights(), (uid, gid), Cap::FOWNER)
         {
-            return tree::may_write_as(k, k.cred_of(me).rights(), node);
+            return tree::may_write_as(k, k.cred_of(*me).rights(), node);
         }
     }
     Ok(())
 }
 
-/// Makes an empty file (O_CREAT); at the end of a symbolic link if there is one that leads nowhere yet.
+/// Makes an empty file of this mode less the umask (O_CREAT); at the end of a symbolic link if there is one that leads nowhere yet.
 ///
 /// # Errors
-/// As [`mkdir`]; EISDIR: the path ends in no name; EACCES: in the directory of a cgroup.
-pub(super) fn create_file(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
-    let (dir, last) = tree::resolve_parent(k, me, path)?;
+/// As [`sys_mkdir`]; EISDIR: the path ends in no name; EACCES: in the directory of a cgroup.
+pub(super) fn create_file(k: &mut Kernel, me: Current, path: &[u8], mode: u16) -> Result<()> {
+    let (dir, last) = tree::resolve_parent(k, *me, path)?;
     let Last::Name(name) = last else { bail!(EISDIR, "the path ends in no name") };
     if path.ends_with(b"/") {
         bail!(EISDIR, "a slash at the end asks for a directory");
@@ -254,13 +215,13 @@ pub(super) fn create_file(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()>
     if let Some(text) = symlink_text(k, me, dir, name) {
         let before = &path[..path.len() - name.len()];
         let target = if text.starts_with(b"/") { text } else { relative(before, &text) };
-        return create_file(k, me, &target);
+        return create_file(k, me, &target, mode);
     }
     check_room_for(k, me, dir, name)?;
     if let Place::Cgroup(..) = dir.place {
         bail!(EACCES, "only the kernel makes files of cgroups");
     }
-    create(k, me, dir, name, Content::File(Vec::new()), masked(k, me, 0o666)).map(drop)
+    create(k, me, dir, name, Content::File(Vec::new()), masked(k, me, mode & ALL_MODE_BITS)).map(drop)
 }
 
 /// The path a symbolic link's text is, from where the path of its directory starts.
@@ -270,8 +231,8 @@ fn relative(dir: &[u8], text: &[u8]) -> Vec<u8> {
 }
 
 /// The text of a symbolic link in a directory.
-fn symlink_text(k: &Kernel, me: TaskId, dir: Node, name: &[u8]) -> Option<Vec<u8>> {
-    let Some(Place::Dentry(id)) = tree::child_place(k, Viewer(me), dir, name) else { return None };
+fn symlink_text(k: &Kernel, me: Current, dir: Node, name: &[u8]) -> Option<Vec<u8>> {
+    let Some(Place::Dentry(id)) = tree::child_place(k, Viewer(*me), dir, name) else { return None };
     match &k.vfs.dentries[id].content {
         Content::Symlink(text) => Some(text.to_vec()),
         Content::Directory(_) | Content::File(_) | Content::Socket(_) => None,
@@ -294,20 +255,20 @@ fn is_fixed(dir: Node) -> bool {
 ///
 /// # Errors
 /// EROFS, ENOENT, EACCES; EPERM: files of `proc`, or of others in a sticky directory; ENOTDIR, EISDIR.
-fn deletable(k: &Kernel, me: TaskId, dir: Node, name: &[u8], victim: Option<Victim>) -> Result<Place> {
+fn deletable(k: &Kernel, me: Current, dir: Node, name: &[u8], victim: Option<Victim>) -> Result<Place> {
     if is_fixed(dir) {
-        tree::lookup(k, Viewer(me), dir, name)?;
+        tree::lookup(k, Viewer(*me), dir, name)?;
         bail!(EPERM, "this file system keeps its files");
     }
     tree::check_writable(k, dir)?;
-    let Some(place) = tree::child_place(k, Viewer(me), dir, name) else {
+    let Some(place) = tree::child_place(k, Viewer(*me), dir, name) else {
         bail!(ENOENT, "no {} there", String::from_utf8_lossy(name).into_owned());
     };
-    tree::may_access_dir(k, Viewer(me), dir, DirUse::Change)?;
+    tree::may_access_dir(k, Viewer(*me), dir, DirUse::Change)?;
     if let (Place::Dentry(parent), Place::Dentry(id)) = (dir.place, place) {
         check_sticky(k, me, parent, id)?;
     }
-    let is_directory = tree::attr(k, Viewer(me), Node { place, ..dir })?.file_type == FileType::Directory;
+    let is_directory = tree::attr(k, Viewer(*me), Node { place, ..dir })?.file_type == FileType::Directory;
     match victim {
         Some(Victim::Directory) if !is_directory => bail!(ENOTDIR, "this is no directory"),
         Some(Victim::Other) if is_directory => bail!(EISDIR, "this is a directory"),
@@ -318,7 +279,7 @@ fn deletable(k: &Kernel, me: TaskId, dir: Node, name: &[u8], victim: Option<Vict
 
 /// # Errors
 /// EBUSY: something is mounted on it in the caller's mount namespace.
-fn check_no_mountpoint(k: &Kernel, me: TaskId, place: Place) -> Result<()> {
+fn check_no_mountpoint(k: &Kernel, me: Current, place: Place) -> Result<()> {
     let own = k.current_nsproxy(me).mnt_ns();
     if k.is_mountpoint_in(place, k.tree_of(own)) {
         bail!(EBUSY, "something is mounted on it in {}", k.ns_arg(own));
@@ -330,13 +291,13 @@ fn check_no_mountpoint(k: &Kernel, me: TaskId, place: Place) -> Result<()> {
 ///
 /// # Errors
 /// EPERM
-fn check_sticky(k: &Kernel, me: TaskId, parent: DentryId, id: DentryId) -> Result<()> {
+fn check_sticky(k: &Kernel, me: Current, parent: DentryId, id: DentryId) -> Result<()> {
     let (above, dentry) = (&k.vfs.dentries[parent], &k.vfs.dentries[id]);
-    let fsuid = k.cred_of(me).ids.fsuid;
+    let fsuid = k.cred_of(*me).ids.fsuid;
     let is_others = fsuid != dentry.uid && fsuid != above.uid;
     if above.mode & STICKY != 0
         && is_others
-        && !k.capable_wrt_inode_uidgid(k.cred_of(me).rights(), (dentry.uid, dentry.gid), Cap::FOWNER)
+        && !k.capable_wrt_inode_uidgid(k.cred_of(*me).rights(), (dentry.uid, dentry.gid), Cap::FOWNER)
     {
         bail!(EPERM, "the directory is sticky and neither it nor the file is the caller's");
     }
@@ -349,21 +310,22 @@ pub(super) type Owner = (Kuid, Kgid);
 ///
 /// # Errors
 /// EBUSY: `/`; those of finding the directory and of [`rmdir_at`].
-fn rmdir(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
-    let (dir, last) = tree::resolve_parent(k, me, path)?;
+pub(super) fn sys_rmdir(k: &mut Kernel, me: Current, path: &[u8]) -> Outcome {
+    let (dir, last) = tree::resolve_parent(k, *me, path)?;
     match last {
         Last::Name(name) => rmdir_at(k, me, dir, name),
         Last::Dot => rmdir_at(k, me, dir, b"."),
         Last::DotDot => rmdir_at(k, me, dir, b".."),
         Last::Root => bail!(EBUSY, "the root directory"),
-    }
+    }?;
+    Ok(Return::DONE)
 }
 
 /// Removes a directory from `dir`.
 ///
 /// # Errors
 /// EINVAL: `.`; ENOTEMPTY: `..`, or the directory is not empty; EROFS, ENOENT, EACCES, EPERM, ENOTDIR, EBUSY.
-pub(super) fn rmdir_at(k: &mut Kernel, me: TaskId, dir: Node, name: &[u8]) -> Result<()> {
+pub(super) fn rmdir_at(k: &mut Kernel, me: Current, dir: Node, name: &[u8]) -> Result<()> {
     match name {
         b"." => bail!(EINVAL, "the last name is ."),
         b".." => bail!(ENOTEMPTY, "the last name is .."),
@@ -395,20 +357,20 @@ fn check_empty(k: &Kernel, id: DentryId) -> Result<()> {
 ///
 /// # Errors
 /// EISDIR: a directory; those of finding and deleting it.
-fn unlink(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
-    let (dir, last) = tree::resolve_parent(k, me, path)?;
+pub(super) fn sys_unlink(k: &mut Kernel, me: Current, path: &[u8]) -> Outcome {
+    let (dir, last) = tree::resolve_parent(k, *me, path)?;
     let Last::Name(name) = last else { bail!(EISDIR, "the path ends in no name") };
     if dir.place == Place::Top(Top::Mqueue) {
         check_room(k, me, dir)?;
         mqueue::unlink_at(k, me, dir, name)?;
-        return Ok(());
+        return Ok(Return::DONE);
     }
     let Place::Dentry(id) = deletable(k, me, dir, name, Some(Victim::Other))? else {
         bail!(EPERM, "this file system keeps its files");
     };
     check_no_mountpoint(k, me, Place::Dentry(id))?;
     k.unlink_dentry(id);
-    Ok(())
+    Ok(Return::DONE)
 }
 
 /// rename(2)
@@ -416,9 +378,9 @@ fn unlink(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<()> {
 /// # Errors
 /// EXDEV: two mounts; EBUSY: `.`, `..`, `/` or a mountpoint; EINVAL: a directory into itself; ENOTEMPTY, ENOTDIR,
 /// EISDIR: what is replaced; those of finding, deleting and making.
-fn rename(k: &mut Kernel, me: TaskId, old: &[u8], new: &[u8]) -> Result<()> {
-    let (old_dir, old_last) = tree::resolve_parent(k, me, old)?;
-    let (new_dir, new_last) = tree::resolve_parent(k, me, new)?;
+pub(super) fn sys_rename(k: &mut Kernel, me: Current, old: &[u8], new: &[u8]) -> Outcome {
+    let (old_dir, old_last) = tree::resolve_parent(k, *me, old)?;
+    let (new_dir, new_last) = tree::resolve_parent(k, *me, new)?;
     if old_dir.view != new_dir.view {
         bail!(EXDEV, "the directories are on two mounts");
     }
@@ -427,15 +389,15 @@ fn rename(k: &mut Kernel, me: TaskId, old: &[u8], new: &[u8]) -> Result<()> {
     };
     tree::check_writable(k, old_dir)?;
     let (Some(Place::Dentry(id)), Place::Dentry(from), Place::Dentry(dir)) =
-        (tree::child_place(k, Viewer(me), old_dir, old_name), old_dir.place, new_dir.place)
+        (tree::child_place(k, Viewer(*me), old_dir, old_name), old_dir.place, new_dir.place)
     else {
         if is_fixed(old_dir) && old_dir.place != Place::Top(Top::Mqueue) {
             // Such a file system finds no name that is not there, not even one that is to be made.
-            tree::lookup(k, Viewer(me), old_dir, old_name)?;
-            tree::lookup(k, Viewer(me), new_dir, new_name)?;
+            tree::lookup(k, Viewer(*me), old_dir, old_name)?;
+            tree::lookup(k, Viewer(*me), new_dir, new_name)?;
         }
         deletable(k, me, old_dir, old_name, None)?;
-        tree::may_access_dir(k, Viewer(me), new_dir, DirUse::Change)?;
+        tree::may_access_dir(k, Viewer(*me), new_dir, DirUse::Change)?;
         bail!(EPERM, "this file system renames nothing");
     };
     if k.is_dentry_below(dir, id) {
@@ -443,7 +405,7 @@ fn rename(k: &mut Kernel, me: TaskId, old: &[u8], new: &[u8]) -> Result<()> {
     }
     let replaced = k.child_dentry(dir, new_name);
     if replaced == Some(id) {
-        return Ok(());
+        return Ok(Return::DONE);
     }
     if replaced.is_some_and(|replaced| k.is_dentry_below(from, replaced)) {
         bail!(ENOTEMPTY, "the target holds what is renamed");
@@ -459,7 +421,7 @@ fn rename(k: &mut Kernel, me: TaskId, old: &[u8], new: &[u8]) -> Result<()> {
     }
     if is_dir && from != dir {
         // Its `..` changes.
-        tree::may_write_as(k, k.cred_of(me).rights(), Node { place: Place::Dentry(id), ..old_dir })?;
+        tree::may_write_as(k, k.cred_of(*me).rights(), Node { place: Place::Dentry(id), ..old_dir })?;
     }
     check_no_mountpoint(k, me, Place::Dentry(id))?;
     if let Some(replaced) = replaced {
@@ -467,5 +429,5 @@ fn rename(k: &mut Kernel, me: TaskId, old: &[u8], new: &[u8]) -> Result<()> {
         check_empty(k, replaced)?;
     }
     k.rename_dentry(id, dir, new_name);
-    Ok(())
+    Ok(Return::DONE)
 }

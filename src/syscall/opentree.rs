@@ -2,22 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use super::mount::{self, Beneath, check_may_mount, check_mount_root, check_own, is_detached_root};
+use super::mount::{self, MoveMountFlags, check_may_mount, check_mount_root, check_own, is_detached_root};
 use super::{Outcome, Return, fd, namei};
-use crate::bail;
 use crate::kernel::file::OpenFlags;
-use crate::kernel::mount::propagation::PropagationType;
+use crate::kernel::mount::flags::MsFlags;
 use crate::kernel::mount::site::Path;
 use crate::kernel::mount::tree::MountTree;
 use crate::kernel::node::Node;
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Current, Kernel};
 
 /// A descriptor of a copy of what is at a path, in a tree of its own that goes when it is closed (OPEN_TREE_CLONE).
 ///
 /// # Errors
 /// EPERM: CAP_SYS_ADMIN missing over the owner of the caller's mount namespace; those of finding the path; EINVAL: it
 /// cannot be bound; EMFILE.
-pub fn sys_open_tree(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
+pub fn sys_open_tree(k: &mut Kernel, me: Current, path: &[u8]) -> Outcome {
     check_may_mount(k, me)?;
     let from = namei::find(k, me, path, true)?;
     let number = fd::free_fd(k, me)?;
@@ -35,16 +34,16 @@ pub fn sys_open_tree(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
     Ok(Return::Fd(number))
 }
 
-/// Moves a mount, or the tree of an open_tree(2) descriptor, to a path; with `beneath` below what is mounted there.
+/// Moves a mount, or the tree of an open_tree(2) descriptor, to a path; with MOVE_MOUNT_BENEATH below what is mounted there.
 ///
 /// # Errors
 /// EPERM: CAP_SYS_ADMIN missing over the owner of the caller's mount namespace; those of finding the two, the target
 /// first; those of moving.
-pub fn sys_move_mount(k: &mut Kernel, me: TaskId, from: &[u8], to: &[u8], beneath: Beneath) -> Outcome {
+pub fn sys_move_mount(k: &mut Kernel, me: Current, from: &[u8], to: &[u8], flags: MoveMountFlags) -> Outcome {
     check_may_mount(k, me)?;
     let to = namei::find(k, me, to, true)?;
     let from = namei::find(k, me, from, true)?;
-    mount::move_tree(k, me, from, to, beneath)?;
+    mount::move_tree(k, me, from, to, flags)?;
     Ok(Return::DONE)
 }
 
@@ -53,9 +52,9 @@ pub fn sys_move_mount(k: &mut Kernel, me: TaskId, from: &[u8], to: &[u8], beneat
 /// # Errors
 /// EPERM: CAP_SYS_ADMIN missing over the owner of the caller's mount namespace; EINVAL: not exactly one type, a mount that
 /// is neither of the caller's namespace nor the root of a detached tree, no mount point; those of finding the path.
-pub fn sys_mount_setattr(k: &mut Kernel, me: TaskId, path: &[u8], types: &[PropagationType]) -> Outcome {
+pub fn sys_mount_setattr(k: &mut Kernel, me: Current, path: &[u8], propagation: MsFlags) -> Outcome {
     check_may_mount(k, me)?;
-    let &[new] = types else { bail!(EINVAL, "{} types of propagation, one is possible", types.len()) };
+    let new = mount::propagation_type(propagation)?;
     let path = namei::find(k, me, path, true)?;
     if !is_detached_root(k, path.mount) {
         check_own(k, me, path.mount, "the path")?;

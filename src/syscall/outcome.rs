@@ -1,9 +1,11 @@
 //! What a call gives: a typed [`Return`], or why it stops ([`Stop`]). The words for both are made in [`crate::control`].
 
 use crate::errno::{Errno, Error};
-use crate::kernel::signal::PendingSignal;
-use crate::kernel::{IpcNsId, Kernel, MqueueId, PidId, TaskId};
+pub use crate::kernel::pid::Numbers;
+pub use crate::kernel::signal::Siginfo;
+use crate::kernel::{IpcNsId, MqueueId};
 use crate::syscall::SigAction;
+use crate::syscall::ip::{AddressInfo, LinkInfo};
 use crate::tree::{FileType, Picture};
 
 /// The outcome of a call: done, blocked or failed.
@@ -90,7 +92,7 @@ pub enum Return {
         runs: u32,
     },
     /// The signal that was waited for.
-    Siginfo(PendingSignal),
+    Siginfo(Siginfo),
     Time(Time),
     /// A message of a System V queue.
     Message {
@@ -112,46 +114,16 @@ pub enum Return {
     ShmStat(IpcStat, ShmidDs),
     ShmInfo(ShmInfo),
     ShmUsage(ShmUsage),
-    /// What ip(8) prints.
-    Listing(String),
+    /// Devices of a network namespace, by ifindex.
+    Links(Vec<LinkInfo>),
+    Addresses(Vec<AddressInfo>),
+    /// The ids that a network namespace has for others.
+    Nsids(Vec<i32>),
 }
 
 impl Return {
     /// Success that says nothing more.
     pub const DONE: Return = Return::Num(0);
-}
-
-/// The numbers of a process, thread, group or session.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Numbers {
-    /// One per pid namespace it is in, that of the initial one first. Empty: there is no such process.
-    levels: Vec<i32>,
-    /// As the caller sees it, 0 if it does not.
-    own: i32,
-}
-
-impl Numbers {
-    /// Those of `pid` as `task` sees them.
-    pub(super) fn of(k: &Kernel, task: TaskId, pid: PidId) -> Numbers {
-        let pid = &k.pids[pid];
-        let own = pid.nr_in(k.task_active_pid_ns(task)).unwrap_or(0);
-        Numbers { levels: pid.numbers.iter().map(|(_, nr)| *nr).collect(), own }
-    }
-
-    /// In the caller's pid namespace, which is what Linux gives; 0 if it cannot be seen from there.
-    pub fn own(&self) -> i32 {
-        self.own
-    }
-
-    /// In the initial pid namespace; 0 too if the caller cannot see it.
-    pub fn initial(&self) -> i32 {
-        if self.own == 0 { 0 } else { self.levels.first().copied().unwrap_or(0) }
-    }
-
-    /// One number per pid namespace it is in, that of the initial one first.
-    pub fn levels(&self) -> &[i32] {
-        &self.levels
-    }
 }
 
 /// What stat(2) tells of a file; ids as the caller's user namespace has them.
@@ -164,23 +136,37 @@ pub struct Stat {
     pub ino: u64,
 }
 
-/// What wait4(2) found. Nobody uses a processor in a lab: its `rusage` is all zero.
+/// What wait4(2) found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waited {
     pub pid: Numbers,
     /// The status word.
     pub status: i32,
+    pub rusage: Rusage,
 }
 
-/// The `siginfo` of waitid(2).
+/// `struct rusage` of a child that wait4(2) or waitid(2) reports. Tasks of a lab run no code: they use no processor, touch
+/// no page and read no device, so that all of it is 0 today.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rusage {
+    /// Nanoseconds of a processor in programs, and in the kernel for them.
+    pub utime: u64,
+    pub stime: u64,
+    /// KiB of memory, at most.
+    pub maxrss: u64,
+    pub minflt: u64,
+    pub majflt: u64,
+    pub inblock: u64,
+    pub oublock: u64,
+    pub nvcsw: u64,
+    pub nivcsw: u64,
+}
+
+/// What waitid(2) found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChildInfo {
-    pub pid: Numbers,
-    pub uid: u32,
-    /// CLD_EXITED and its like.
-    pub code: i32,
-    /// The exit code or the signal.
-    pub status: i32,
+    pub siginfo: Siginfo,
+    pub rusage: Rusage,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -298,7 +284,10 @@ pub struct ShmUsage {
 mod tests {
     use super::*;
     use crate::control;
-    use crate::syscall::dispatch;
+    use crate::kernel::Kernel;
+    use crate::syscall::ipc::Payload;
+    use crate::syscall::msg::MsgFlags;
+    use crate::syscall::{Syscall, dispatch};
 
     fn call(k: &mut Kernel, line: &str) -> Outcome {
         let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -314,7 +303,7 @@ mod tests {
         {
             call(&mut k, line).unwrap();
         }
-        let ns = k.ipc_ns_of(k.init.task);
+        let ns = k.nsproxy_of(k.init.task).unwrap().ipc_ns();
         let queue = k.mqueues.iter().map(|(id, _)| id).next().unwrap();
         for (line, expected) in [
             ("wait", WaitFor::Child),
@@ -335,6 +324,11 @@ mod tests {
         call(&mut k, "msgctl 0 set qbytes=1").unwrap();
         let full = call(&mut k, "msgsnd 0 1 xx");
         assert!(matches!(full, Err(Stop::Blocked { on: WaitFor::MessageRoom { .. }, .. })), "{full:?}");
+        let text = Payload::Text(b"xx".to_vec());
+        let send = Syscall::Msgsnd { id: 0, mtype: 1, text, flags: MsgFlags::NOWAIT }.into();
+        let init = k.init.task;
+        let full = dispatch(&mut k, init, &send);
+        assert!(matches!(&full, Err(Stop::Failed(error)) if error.errno == Errno::EAGAIN), "{full:?}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::kernel::cred::OVERFLOW_ID;
 use crate::kernel::file::{FileKind, OpenFlags};
 use crate::kernel::net::socket::Socket;
 use crate::kernel::node::{Node, Place, View};
-use crate::kernel::{FileId, Kernel, TaskId};
+use crate::kernel::{Current, FileId, Kernel};
 use crate::tree::{self, Attr, FileType, Picture, Rendering, Viewer};
 
 /// Where a picture ends for who has read it.
@@ -22,11 +22,11 @@ enum Subject {
     Node(Node),
 }
 
-fn subject(k: &mut Kernel, me: TaskId, path: &[u8], follow: bool) -> Result<Subject> {
+fn subject(k: &mut Kernel, me: Current, path: &[u8], follow: bool) -> Result<Subject> {
     match fd::descriptor(path) {
-        Some(number) => fd::file_at(k, me, number).map(Subject::File),
+        Some(number) => fd::file_at(k, *me, number).map(Subject::File),
         None => {
-            let node = tree::resolve(k, me, cwd::own_view(k, me), path, follow)?;
+            let node = tree::resolve(k, *me, cwd::own_view(k, me), path, follow)?;
             namei::use_mount(k, node);
             Ok(Subject::Node(node))
         }
@@ -38,15 +38,15 @@ fn subject(k: &mut Kernel, me: TaskId, path: &[u8], follow: bool) -> Result<Subj
 /// # Errors
 /// EMFILE at RLIMIT_NOFILE; those of [`tree::resolve`], [`tree::open`] and [`tree::read_open`]; EBADF: a descriptor that is not
 /// open for reading.
-pub fn sys_read(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
+pub fn sys_read(k: &mut Kernel, me: Current, path: &[u8]) -> Outcome {
     if fd::descriptor(path).is_none() {
         fd::free_fd(k, me)?;
     }
     match subject(k, me, path, true)? {
         Subject::File(file) => read_file(k, me, file),
         Subject::Node(node) => {
-            let bound = tree::open(k, Viewer(me), node, OpenFlags::READ)?;
-            Ok(match Rendering::take(k, Viewer(me), &bound)? {
+            let bound = tree::open(k, Viewer(*me), node, OpenFlags::READ)?;
+            Ok(match Rendering::take(k, Viewer(*me), &bound)? {
                 Rendering::Text(text) => Return::Bytes(text),
                 Rendering::Picture(picture) => Return::Picture(picture),
             })
@@ -54,7 +54,7 @@ pub fn sys_read(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
     }
 }
 
-fn read_file(k: &mut Kernel, me: TaskId, id: FileId) -> Outcome {
+fn read_file(k: &mut Kernel, me: Current, id: FileId) -> Outcome {
     let file = &k.open_files[id];
     if !file.flags.contains(OpenFlags::READ) || file.flags.contains(OpenFlags::PATH) {
         bail!(EBADF, "the descriptor is not open for reading");
@@ -64,7 +64,7 @@ fn read_file(k: &mut Kernel, me: TaskId, id: FileId) -> Outcome {
         let is_read = std::mem::replace(&mut k.open_files[id].pos, END) == END;
         return Ok(if is_read { Return::Bytes(Vec::new()) } else { Return::Picture(picture) });
     }
-    let content = tree::read_file(k, me, &file.kind)?;
+    let content = tree::read_file(k, *me, &file.kind)?;
     let start = usize::try_from(file.pos).unwrap_or(usize::MAX).min(content.len());
     k.open_files[id].pos = file.pos.max(content.len() as u64);
     Ok(Return::Bytes(content[start..].to_vec()))
@@ -74,7 +74,7 @@ fn read_file(k: &mut Kernel, me: TaskId, id: FileId) -> Outcome {
 ///
 /// # Errors
 /// Those of [`tree::resolve`] and [`tree::readlink_as_task`].
-pub fn sys_readlink(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
+pub fn sys_readlink(k: &mut Kernel, me: Current, path: &[u8]) -> Outcome {
     let node = match subject(k, me, path, false)? {
         Subject::Node(node) => node,
         Subject::File(file) => match k.open_files[file].kind.bound() {
@@ -82,14 +82,26 @@ pub fn sys_readlink(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
             None => bail!(ENOENT, "the descriptor is no symbolic link"),
         },
     };
-    Ok(Return::Bytes(tree::readlink_as_task(k, me, node)?))
+    Ok(Return::Bytes(tree::readlink_as_task(k, *me, node)?))
 }
 
-/// stat(2), or lstat(2) without `follow`.
+/// stat(2)
 ///
 /// # Errors
 /// Those of [`tree::resolve`]; ENOENT: the task of an open file is gone.
-pub fn sys_stat(k: &mut Kernel, me: TaskId, path: &[u8], follow: bool) -> Outcome {
+pub fn sys_stat(k: &mut Kernel, me: Current, path: &[u8]) -> Outcome {
+    stat(k, me, path, true)
+}
+
+/// lstat(2)
+///
+/// # Errors
+/// As [`sys_stat`].
+pub fn sys_lstat(k: &mut Kernel, me: Current, path: &[u8]) -> Outcome {
+    stat(k, me, path, false)
+}
+
+fn stat(k: &mut Kernel, me: Current, path: &[u8], follow: bool) -> Outcome {
     let node = match subject(k, me, path, follow)? {
         Subject::Node(node) => node,
         Subject::File(file) => match &k.open_files[file].kind {
@@ -100,12 +112,12 @@ pub fn sys_stat(k: &mut Kernel, me: TaskId, path: &[u8], follow: bool) -> Outcom
             FileKind::Socket(socket) => return Ok(Return::Stat(socket_stat(k, me, &k.net.sockets[*socket]))),
         },
     };
-    let attr = tree::attr(k, Viewer(me), node)?;
+    let attr = tree::attr(k, Viewer(*me), node)?;
     Ok(Return::Stat(stat_of(k, me, &attr)))
 }
 
-fn stat_of(k: &Kernel, me: TaskId, attr: &Attr) -> Stat {
-    let user = &k.namespaces[k.cred_of(me).user_ns.id()];
+fn stat_of(k: &Kernel, me: Current, attr: &Attr) -> Stat {
+    let user = &k.namespaces[k.cred_of(*me).user_ns.id()];
     let uid = user.from_kuid(attr.uid).unwrap_or(OVERFLOW_ID);
     let gid = user.from_kgid(attr.gid).unwrap_or(OVERFLOW_ID);
     Stat { file_type: attr.file_type, mode: attr.mode, uid, gid, ino: attr.ino }
@@ -117,8 +129,8 @@ fn pidfd_stat(ino: u64) -> Stat {
 }
 
 /// A socket belongs to its maker.
-fn socket_stat(k: &Kernel, me: TaskId, socket: &Socket) -> Stat {
-    let user = &k.namespaces[k.cred_of(me).user_ns.id()];
+fn socket_stat(k: &Kernel, me: Current, socket: &Socket) -> Stat {
+    let user = &k.namespaces[k.cred_of(*me).user_ns.id()];
     let uid = user.from_kuid(socket.uid).unwrap_or(OVERFLOW_ID);
     Stat { file_type: FileType::Socket, mode: 0o777, uid, gid: 0, ino: socket.ino }
 }
@@ -127,15 +139,15 @@ fn socket_stat(k: &Kernel, me: TaskId, socket: &Socket) -> Stat {
 ///
 /// # Errors
 /// Those of [`tree::resolve`], [`tree::may_open`] and [`tree::readdir`]; EBADF: a descriptor opened with O_PATH.
-pub fn sys_ls(k: &mut Kernel, me: TaskId, path: &[u8]) -> Outcome {
+pub fn sys_ls(k: &mut Kernel, me: Current, path: &[u8]) -> Outcome {
     let node = match subject(k, me, path, true)? {
         Subject::Node(node) => {
-            tree::may_open(k, Viewer(me), node, OpenFlags::READ | OpenFlags::DIRECTORY)?;
+            tree::may_open(k, Viewer(*me), node, OpenFlags::READ | OpenFlags::DIRECTORY)?;
             node
         }
         Subject::File(file) => listable(k, file)?,
     };
-    let mut names: Vec<String> = tree::readdir(k, Viewer(me), node)?.into_iter().map(|entry| entry.name).collect();
+    let mut names: Vec<String> = tree::readdir(k, Viewer(*me), node)?.into_iter().map(|entry| entry.name).collect();
     if !tree::is_listed_in_order(node) {
         names.sort_unstable();
     }

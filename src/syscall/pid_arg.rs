@@ -1,6 +1,6 @@
 //! Numbers of processes among the arguments of calls.
 
-use crate::kernel::{Kernel, PidId, TaskId};
+use crate::kernel::{Current, Kernel, PidId, TaskId};
 
 /// A number of a process, thread, process group or session as a call is given it, and whose number it is. Calls resolve
 /// it where Linux does; 0, -1 and other negative numbers mean what they mean to each.
@@ -29,8 +29,8 @@ impl PidArg {
     }
 
     /// The struct pid that `me` means (`find_vpid`).
-    pub(super) fn find(self, k: &Kernel, me: TaskId) -> Option<PidId> {
-        let own = k.task_active_pid_ns(me);
+    pub(super) fn find(self, k: &Kernel, me: Current) -> Option<PidId> {
+        let own = k.task_active_pid_ns(*me);
         match self {
             PidArg::Own(nr) => k.find_pid_ns(nr, own),
             PidArg::Initial(nr) => k.find_pid_ns(nr, k.init.pid_ns).filter(|pid| k.pids[*pid].nr_in(own).is_some()),
@@ -38,7 +38,7 @@ impl PidArg {
     }
 
     /// The task, thread or not, that `me` means (`find_task_by_vpid`).
-    pub(super) fn find_task(self, k: &Kernel, me: TaskId) -> Option<TaskId> {
+    pub(super) fn find_task(self, k: &Kernel, me: Current) -> Option<TaskId> {
         k.pids[self.find(k, me)?].attached.task
     }
 }
@@ -48,8 +48,9 @@ mod tests {
     use super::PidArg::{Initial, Own};
     use super::*;
     use crate::errno::Errno;
+    use crate::kernel::signal::SIGCHLD;
     use crate::script::Session;
-    use crate::syscall::{Return, Syscall, Target, WEXITED, WaitidWhich, dispatch};
+    use crate::syscall::{Return, Syscall, WEXITED, WNOWAIT, WaitidWhich, dispatch};
 
     /// Task 2 is number 1 of a pid namespace, 3 its child and 2 there, 4 a thread of 3 and 3 there. 5 is outside.
     fn nested() -> Kernel {
@@ -122,7 +123,7 @@ mod tests {
         assert_eq!(call(&mut k, 2, tgkill(Initial(3), Own(3))), Ok(Return::DONE));
         assert_eq!(call(&mut k, 2, tgkill(Own(3), Own(3))), Err(Errno::ESRCH));
         assert_eq!(call(&mut k, 2, tgkill(Own(0), Own(3))), Err(Errno::EINVAL));
-        let open = |pid| Syscall::Open { target: Target::Pidfd(pid), flags: Default::default() };
+        let open = |pid| Syscall::PidfdOpen { pid, flags: Default::default() };
         assert_eq!(call(&mut k, 2, open(Own(2))), Ok(Return::Fd(0)));
         assert_eq!(call(&mut k, 2, open(Own(3))), Err(Errno::ENOENT));
         assert_eq!(call(&mut k, 2, open(Own(0))), Err(Errno::EINVAL));
@@ -131,10 +132,27 @@ mod tests {
     #[test]
     fn a_wait_gives_the_numbers_of_all_levels() {
         let mut k = nested();
+        assert!(call(&mut k, 2, Syscall::Sigprocmask { block: true, signo: SIGCHLD }).is_ok());
         assert!(call(&mut k, 3, Syscall::ExitGroup { code: 7 }).is_ok());
+        let waitid = Syscall::Waitid { which: WaitidWhich::All, options: WEXITED | WNOWAIT };
+        match call(&mut k, 2, waitid) {
+            Ok(Return::Waitid(Some(child))) => {
+                let info = child.siginfo;
+                assert_eq!((info.pid.levels(), info.signo, info.status), (&[3, 2][..], SIGCHLD, 7));
+            }
+            other => panic!("{other:?}"),
+        }
         match call(&mut k, 2, Syscall::Wait { pid: Own(2), options: 0 }) {
             Ok(Return::Wait(Some(waited))) => {
                 assert_eq!((waited.pid.levels(), waited.pid.own(), waited.status), (&[3, 2][..], 2, 0x700));
+                assert_eq!(waited.rusage, Default::default());
+            }
+            other => panic!("{other:?}"),
+        }
+        // The signal that told of it is there for who blocked it.
+        match call(&mut k, 2, Syscall::Sigwaitinfo { signo: SIGCHLD }) {
+            Ok(Return::Siginfo(info)) => {
+                assert_eq!((info.pid.levels(), info.pid.own(), info.status), (&[3, 2][..], 2, 7));
             }
             other => panic!("{other:?}"),
         }

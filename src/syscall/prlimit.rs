@@ -3,7 +3,7 @@
 use crate::bail;
 use crate::kernel::capability::Cap;
 use crate::kernel::signal::{Rlimit, Rlimits};
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Current, Kernel};
 use crate::syscall::{Outcome, Resource, Return};
 
 /// The highest RLIMIT_NOFILE (`/proc/sys/fs/nr_open`), descriptors.
@@ -14,8 +14,8 @@ const NR_OPEN: u64 = 1 << 20;
 /// # Errors
 /// EINVAL: soft above hard; EPERM: nofile above 1048576, or a higher hard limit without CAP_SYS_RESOURCE in the initial
 /// user namespace.
-pub fn sys_prlimit(k: &mut Kernel, task: TaskId, resource: Resource, soft: u64, hard: Option<u64>) -> Outcome {
-    let signal = k.tasks[task].signal;
+pub fn sys_prlimit(k: &mut Kernel, task: Current, resource: Resource, soft: u64, hard: Option<u64>) -> Outcome {
+    let signal = k.tasks[*task].signal;
     let old = *limit_of(&mut k.signals[signal].rlimits, resource);
     let new = Rlimit { soft, hard: hard.unwrap_or(old.hard) };
     if new.soft > new.hard {
@@ -24,7 +24,7 @@ pub fn sys_prlimit(k: &mut Kernel, task: TaskId, resource: Resource, soft: u64, 
     if resource == Resource::Nofile && new.hard > NR_OPEN {
         bail!(EPERM, "hard limit {} is above nr_open {}", new.hard, NR_OPEN);
     }
-    if new.hard > old.hard && !k.ns_capable(task, k.init.user_ns, Cap::SYS_RESOURCE) {
+    if new.hard > old.hard && !k.ns_capable(*task, k.init.user_ns, Cap::SYS_RESOURCE) {
         bail!(EPERM, "CAP_SYS_RESOURCE missing in {}, to raise a hard limit", k.ns_arg(k.init.user_ns));
     }
     *limit_of(&mut k.signals[signal].rlimits, resource) = new;

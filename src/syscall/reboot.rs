@@ -5,7 +5,7 @@ use crate::bail;
 use crate::kernel::capability::Cap;
 use crate::kernel::signal::{SIGHUP, SIGINT, SIGKILL, Sender};
 use crate::kernel::work::Work;
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Current, Kernel};
 
 const LINUX_REBOOT_MAGIC1: u32 = 0xfee1_dead;
 /// 672274793 and the birthdays of Linus Torvalds' daughters.
@@ -17,10 +17,10 @@ const LINUX_REBOOT_MAGIC2: [u32; 4] = [672_274_793, 85_072_278, 369_367_448, 537
 /// # Errors
 /// EPERM without CAP_SYS_BOOT over the owner of the pid namespace; EINVAL: wrong magic, or a command that a pid namespace
 /// does not have; EPERM for the initial pid namespace, since a lab does not end.
-pub fn sys_reboot(k: &mut Kernel, me: TaskId, command: RebootCommand, magic: Option<(u32, u32)>) -> Outcome {
-    let ns = k.task_active_pid_ns(me);
+pub fn sys_reboot(k: &mut Kernel, me: Current, command: RebootCommand, magic: Option<(u32, u32)>) -> Outcome {
+    let ns = k.task_active_pid_ns(*me);
     let owner = k.owner_of(ns);
-    if !k.ns_capable(me, owner, Cap::SYS_BOOT) {
+    if !k.ns_capable(*me, owner, Cap::SYS_BOOT) {
         bail!(EPERM, "CAP_SYS_BOOT missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(ns));
     }
     if let Some((first, second)) = magic
@@ -37,7 +37,7 @@ pub fn sys_reboot(k: &mut Kernel, me: TaskId, command: RebootCommand, magic: Opt
         RebootCommand::CadOn => bail!(EINVAL, "a pid namespace has no Ctrl-Alt-Del"),
     };
     k.namespaces[ns].reboot = status;
-    k.work.push_back(Work::Exit(me, 0));
+    k.work.push_back(Work::Exit(*me, 0));
     if let Some(init) = k.namespaces[ns].child_reaper {
         k.send_signal(Sender::Kernel, init, true, SIGKILL);
     }

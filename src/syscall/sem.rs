@@ -1,12 +1,12 @@
 //! semget(2), semop(2), semctl(2) (`ipc/sem.c`).
 
-use super::ipc::{self, GetArgs, IpcCtl, numbers};
+use super::ipc::{self, IpcCtl, IpcFlags, numbers};
 use super::outcome::{SemInfo, SemidDs, Stop, WaitFor};
 use super::{Outcome, Return};
 use crate::errno::Result;
-use crate::kernel::ipc::sem::{Adjustments, SEMAEM, SEMVMX, Sem, SemOp, SemSet, SemopOutcome};
+use crate::kernel::ipc::sem::{Adjustments, SEMAEM, SEMVMX, Sem, SemFlags, SemOp, SemSet, SemopOutcome};
 use crate::kernel::ipc::{ACCESS_READ, ACCESS_WRITE, Perm};
-use crate::kernel::{IpcNsId, Kernel, TaskId};
+use crate::kernel::{Current, IpcNsId, Kernel};
 use crate::{bail, err};
 
 /// Constants of IPC_INFO (`include/uapi/linux/sem.h`).
@@ -14,14 +14,6 @@ const SEMMAP: i32 = 1_024_000_000;
 const SEMMNU: i32 = 1_024_000_000;
 const SEMUME: i32 = 500;
 const SEMUSZ: i32 = 20;
-
-/// The calls on semaphores.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SemCall {
-    Get { args: GetArgs, nsems: i32 },
-    Op { id: i32, ops: Vec<SemOp> },
-    Ctl { id: i32, op: SemCtl },
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SemCtl {
@@ -42,18 +34,8 @@ pub enum SemGet {
 }
 
 /// # Errors
-/// Those of the call.
-pub(super) fn sys_sem(k: &mut Kernel, me: TaskId, call: &SemCall) -> Outcome {
-    match call {
-        SemCall::Get { args, nsems } => semget(k, me, *args, *nsems),
-        SemCall::Op { id, ops } => semop(k, me, *id, ops),
-        SemCall::Ctl { id, op } => semctl(k, me, *id, op),
-    }
-}
-
-/// # Errors
 /// EINVAL: the number of semaphores; those of [`ipc::get`]; ENOSPC.
-fn semget(k: &mut Kernel, me: TaskId, args: GetArgs, nsems: i32) -> Outcome {
+pub(super) fn sys_semget(k: &mut Kernel, me: Current, key: i32, nsems: i32, flags: IpcFlags) -> Outcome {
     let semmsl = k.ipc(k.ipc_ns_of(me)).sem_ctls[0];
     if nsems < 0 || nsems > semmsl {
         bail!(EINVAL, "{} semaphores, SEMMSL is {}", nsems, semmsl);
@@ -64,7 +46,7 @@ fn semget(k: &mut Kernel, me: TaskId, args: GetArgs, nsems: i32) -> Outcome {
         }
         Ok(())
     };
-    ipc::get(k, me, args, check, |k, ns, perm| new_set(k, ns, perm, nsems))
+    ipc::get(k, me, key, flags, check, |k, ns, perm| new_set(k, ns, perm, nsems))
 }
 
 /// `newary`
@@ -89,7 +71,7 @@ fn new_set(k: &mut Kernel, ns: IpcNsId, perm: Perm, nsems: i32) -> Result<i32> {
 /// # Errors
 /// E2BIG: more than SEMOPM; EINVAL: none, the identifier; EFBIG: no such semaphore; EACCES; EAGAIN: it would block, with
 /// IPC_NOWAIT; ERANGE. Blocks: a value does not allow it.
-fn semop(k: &mut Kernel, me: TaskId, id: i32, ops: &[SemOp]) -> Outcome {
+pub(super) fn sys_semop(k: &mut Kernel, me: Current, id: i32, ops: &[SemOp]) -> Outcome {
     let ns = k.ipc_ns_of(me);
     let semopm = k.ipc(ns).sem_ctls[2];
     if ops.len() > semopm as u32 as usize {
@@ -99,7 +81,7 @@ fn semop(k: &mut Kernel, me: TaskId, id: i32, ops: &[SemOp]) -> Outcome {
         bail!(EINVAL, "no operation");
     }
     ipc::check_id(id)?;
-    let undoes = ops.iter().any(|op| op.undo);
+    let undoes = ops.iter().any(|op| op.flags.contains(SemFlags::UNDO));
     if undoes {
         k.ipc_object::<SemSet>(ns, id)?;
         // Made before the checks, kept whatever they say: the end of its user touches the set (`find_alloc_undo`).
@@ -111,8 +93,8 @@ fn semop(k: &mut Kernel, me: TaskId, id: i32, ops: &[SemOp]) -> Outcome {
         bail!(EFBIG, "semaphore {} of a set of {}", u32::from(op.num), set.sems.len());
     }
     let asked = if ops.iter().any(|op| op.delta != 0) { ACCESS_WRITE } else { ACCESS_READ };
-    k.check_ipc_access(me, ns, &set.perm, asked)?;
-    let so_far = if undoes { k.adjustments_of(me, id) } else { Adjustments::new() };
+    k.check_ipc_access(*me, ns, &set.perm, asked)?;
+    let so_far = if undoes { k.adjustments_of(*me, id) } else { Adjustments::new() };
     let (values, adjustments) = match set.perform(ops, &so_far)? {
         SemopOutcome::Done { values, adjustments } => (values, adjustments),
         SemopOutcome::Blocked { op, value } => return Err(blocked(ns, id, op, value)),
@@ -129,18 +111,19 @@ fn semop(k: &mut Kernel, me: TaskId, id: i32, ops: &[SemOp]) -> Outcome {
 }
 
 fn blocked(ns: IpcNsId, id: i32, op: SemOp, value: i32) -> Stop {
-    let wait = if op.nowait { "IPC_NOWAIT" } else { "the call would block" };
+    let nowait = op.flags.contains(SemFlags::NOWAIT);
+    let wait = if nowait { "IPC_NOWAIT" } else { "the call would block" };
     let (num, delta) = (u32::from(op.num), i32::from(op.delta));
     let why = err!(EAGAIN, "semaphore {} is {}, which does not allow {}: {}", num, value, delta, wait);
-    match op.nowait {
+    match nowait {
         true => Stop::Failed(why),
         false => Stop::Blocked { on: WaitFor::Semaphore { ns, id, num: op.num }, why },
     }
 }
 
 /// Sets a value and who did it.
-fn set_value(k: &mut Kernel, me: TaskId, ns: IpcNsId, id: i32, num: u16, value: i32) {
-    let pid = k.hold_tgid(me);
+fn set_value(k: &mut Kernel, me: Current, ns: IpcNsId, id: i32, num: u16, value: i32) {
+    let pid = k.hold_tgid(*me);
     let sem = &mut k.ipc_found::<SemSet>(ns, id).sems[usize::from(num)];
     sem.value = value;
     let old = sem.pid.replace(pid);
@@ -149,7 +132,7 @@ fn set_value(k: &mut Kernel, me: TaskId, ns: IpcNsId, id: i32, num: u16, value: 
 
 /// # Errors
 /// ERANGE: a value; EINVAL: identifier, semaphore, number of values, an unmapped id; EACCES, EPERM.
-fn semctl(k: &mut Kernel, me: TaskId, id: i32, op: &SemCtl) -> Outcome {
+pub(super) fn sys_semctl(k: &mut Kernel, me: Current, id: i32, op: &SemCtl) -> Outcome {
     ipc::check_id(id)?;
     let ns = k.ipc_ns_of(me);
     match op {
@@ -172,9 +155,9 @@ fn semctl(k: &mut Kernel, me: TaskId, id: i32, op: &SemCtl) -> Outcome {
     }
 }
 
-fn readable(k: &Kernel, me: TaskId, ns: IpcNsId, id: i32) -> Result<&SemSet> {
+fn readable(k: &Kernel, me: Current, ns: IpcNsId, id: i32) -> Result<&SemSet> {
     let set: &SemSet = k.ipc_object(ns, id)?;
-    k.check_ipc_access(me, ns, &set.perm, ACCESS_READ)?;
+    k.check_ipc_access(*me, ns, &set.perm, ACCESS_READ)?;
     Ok(set)
 }
 
@@ -193,20 +176,20 @@ fn check_value(value: i32) -> Result<()> {
 }
 
 /// SETVAL: nobody undoes anything on this semaphore any more (`semctl_setval`).
-fn semctl_setval(k: &mut Kernel, me: TaskId, ns: IpcNsId, id: i32, num: i32, value: i32) -> Outcome {
+fn semctl_setval(k: &mut Kernel, me: Current, ns: IpcNsId, id: i32, num: i32, value: i32) -> Outcome {
     check_value(value)?;
     let set: &SemSet = k.ipc_object(ns, id)?;
     let num = check_num(set, num)?;
-    k.check_ipc_access(me, ns, &set.perm, ACCESS_WRITE)?;
+    k.check_ipc_access(*me, ns, &set.perm, ACCESS_WRITE)?;
     k.clear_adjustments(ns, id, Some(num));
     set_value(k, me, ns, id, num, value);
     k.ipc_found::<SemSet>(ns, id).ctime = k.real_seconds();
     Ok(Return::DONE)
 }
 
-fn semctl_setall(k: &mut Kernel, me: TaskId, ns: IpcNsId, id: i32, values: &[i32]) -> Outcome {
+fn semctl_setall(k: &mut Kernel, me: Current, ns: IpcNsId, id: i32, values: &[i32]) -> Outcome {
     let set: &SemSet = k.ipc_object(ns, id)?;
-    k.check_ipc_access(me, ns, &set.perm, ACCESS_WRITE)?;
+    k.check_ipc_access(*me, ns, &set.perm, ACCESS_WRITE)?;
     if values.len() != set.sems.len() {
         bail!(EINVAL, "{} values for a set of {}", values.len(), set.sems.len());
     }
@@ -219,7 +202,7 @@ fn semctl_setall(k: &mut Kernel, me: TaskId, ns: IpcNsId, id: i32, values: &[i32
     Ok(Return::DONE)
 }
 
-fn sem_ipc_ctl(k: &mut Kernel, me: TaskId, ns: IpcNsId, id: i32, op: IpcCtl) -> Outcome {
+fn sem_ipc_ctl(k: &mut Kernel, me: Current, ns: IpcNsId, id: i32, op: IpcCtl) -> Outcome {
     match op {
         IpcCtl::Info | IpcCtl::UsageInfo => return Ok(info(k, ns, op)),
         IpcCtl::Stat | IpcCtl::StatIndex | IpcCtl::StatAny => {

@@ -3,25 +3,25 @@
 use super::{Numbers, Outcome, PidArg, Return};
 use crate::bail;
 use crate::errno::Result;
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Current, Kernel, TaskId};
 
 /// setsid(2): a new session and process group, named by the caller's number.
 ///
 /// # Errors
 /// EPERM: the caller leads its session, or a process group has its number.
-pub fn sys_setsid(k: &mut Kernel, me: TaskId) -> Outcome {
-    let own = k.pid_of(k.leader_of(me));
-    let signal = k.signal_of(me);
+pub fn sys_setsid(k: &mut Kernel, me: Current) -> Outcome {
+    let own = k.pid_of(k.leader_of(*me));
+    let signal = k.signal_of(*me);
     if signal.session.id() == own {
         bail!(EPERM, "pid {} already leads its session", k.pids[own].nr());
     }
     if !k.pids[own].attached.group.is_empty() {
         bail!(EPERM, "a process group {} exists", k.pids[own].nr());
     }
-    let signal = k.tasks[me].signal;
+    let signal = k.tasks[*me].signal;
     k.change_session(signal, own);
     k.change_pgrp(signal, own);
-    Ok(Return::Pid(Numbers::of(k, me, own)))
+    Ok(Return::Pid(Numbers::of(k, *me, own)))
 }
 
 /// setpgid(2). `pid` 0 is the caller's process, `pgid` 0 the process itself.
@@ -29,8 +29,8 @@ pub fn sys_setsid(k: &mut Kernel, me: TaskId) -> Outcome {
 /// # Errors
 /// EINVAL: negative group, or `pid` is a thread; ESRCH: neither the caller nor a child; EPERM: another session, a session
 /// leader, or no such group in the session; EACCES: the child has called exec.
-pub fn sys_setpgid(k: &mut Kernel, me: TaskId, pid: PidArg, pgid: PidArg) -> Outcome {
-    let leader = k.leader_of(me);
+pub fn sys_setpgid(k: &mut Kernel, me: Current, pid: PidArg, pgid: PidArg) -> Outcome {
+    let leader = k.leader_of(*me);
     let group = if pgid.number() == 0 { pid.number() } else { pgid.number() };
     if group < 0 {
         bail!(EINVAL, "{} is no process group", group);
@@ -75,22 +75,22 @@ fn check_setpgid_target(k: &Kernel, leader: TaskId, target: TaskId, pid: i32) ->
 ///
 /// # Errors
 /// ESRCH
-pub fn sys_getpgid(k: &Kernel, me: TaskId, pid: PidArg) -> Outcome {
+pub fn sys_getpgid(k: &Kernel, me: Current, pid: PidArg) -> Outcome {
     let signal = k.signal_of(process(k, me, pid)?);
-    Ok(Return::Pid(Numbers::of(k, me, signal.pgrp.id())))
+    Ok(Return::Pid(Numbers::of(k, *me, signal.pgrp.id())))
 }
 
 /// See [`sys_getpgid`].
 ///
 /// # Errors
 /// ESRCH
-pub fn sys_getsid(k: &Kernel, me: TaskId, pid: PidArg) -> Outcome {
+pub fn sys_getsid(k: &Kernel, me: Current, pid: PidArg) -> Outcome {
     let signal = k.signal_of(process(k, me, pid)?);
-    Ok(Return::Pid(Numbers::of(k, me, signal.session.id())))
+    Ok(Return::Pid(Numbers::of(k, *me, signal.session.id())))
 }
 
-fn process(k: &Kernel, me: TaskId, pid: PidArg) -> Result<TaskId> {
-    match if pid.number() == 0 { Some(me) } else { pid.find_task(k, me) } {
+fn process(k: &Kernel, me: Current, pid: PidArg) -> Result<TaskId> {
+    match if pid.number() == 0 { Some(*me) } else { pid.find_task(k, me) } {
         Some(task) => Ok(task),
         None => bail!(ESRCH, "pid {} does not exist or is not visible", pid.number()),
     }

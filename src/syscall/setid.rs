@@ -5,7 +5,7 @@ use crate::errno::Result;
 use crate::kernel::capability::{Cap, CapSet};
 use crate::kernel::cred::{Ids, Kgid, Kuid, NewCred, OVERFLOW_ID, SECBIT_KEEP_CAPS, SECBIT_NO_SETUID_FIXUP};
 use crate::kernel::ns::UserNamespace;
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Current, Kernel};
 use crate::syscall::{Outcome, Return};
 use crate::{bail, err};
 
@@ -82,7 +82,7 @@ trait IdKind: Copy + PartialEq {
     fn quad(ids: &Ids) -> Quad<Self>;
     fn set_quad(ids: &mut Ids, quad: Quad<Self>);
     /// Commits a change by any call but setfsuid and setfsgid.
-    fn commit(k: &mut Kernel, task: TaskId, old: &NewCred, new: NewCred);
+    fn commit(k: &mut Kernel, task: Current, old: &NewCred, new: NewCred);
     /// Capabilities after setfsuid or setfsgid.
     fn fix_fs_caps(old: &NewCred, new: &mut NewCred, root: Option<Kuid>);
 }
@@ -103,9 +103,9 @@ impl IdKind for Kuid {
     fn set_quad(ids: &mut Ids, quad: Quad<Kuid>) {
         (ids.uid, ids.euid, ids.suid, ids.fsuid) = (quad.real, quad.effective, quad.saved, quad.fs);
     }
-    fn commit(k: &mut Kernel, task: TaskId, old: &NewCred, mut new: NewCred) {
+    fn commit(k: &mut Kernel, task: Current, old: &NewCred, mut new: NewCred) {
         fix_setuid_caps(old, &mut new, k.root_of(old.user_ns));
-        k.commit_user_creds(task, new);
+        k.commit_user_creds(*task, new);
     }
     fn fix_fs_caps(old: &NewCred, new: &mut NewCred, root: Option<Kuid>) {
         fix_setfsuid_caps(old, new, root);
@@ -128,8 +128,8 @@ impl IdKind for Kgid {
     fn set_quad(ids: &mut Ids, quad: Quad<Kgid>) {
         (ids.gid, ids.egid, ids.sgid, ids.fsgid) = (quad.real, quad.effective, quad.saved, quad.fs);
     }
-    fn commit(k: &mut Kernel, task: TaskId, _old: &NewCred, new: NewCred) {
-        k.commit_creds(task, new);
+    fn commit(k: &mut Kernel, task: Current, _old: &NewCred, new: NewCred) {
+        k.commit_creds(*task, new);
     }
     fn fix_fs_caps(_old: &NewCred, _new: &mut NewCred, _root: Option<Kuid>) {}
 }
@@ -172,9 +172,9 @@ fn fix_setfsuid_caps(old: &NewCred, new: &mut NewCred, root: Option<Kuid>) {
 ///
 /// # Errors
 /// EINVAL: not mapped.
-fn kernel_id<T: IdKind>(k: &Kernel, task: TaskId, id: Option<u32>) -> Result<Option<T>> {
+fn kernel_id<T: IdKind>(k: &Kernel, task: Current, id: Option<u32>) -> Result<Option<T>> {
     let Some(id) = id else { return Ok(None) };
-    let ns = k.cred_of(task).user_ns.id();
+    let ns = k.cred_of(*task).user_ns.id();
     let Some(mapped) = T::from_inside(&k.namespaces[ns], id) else {
         bail!(EINVAL, "{} {} has no mapping in {}", T::WORD, id, k.ns_arg(ns));
     };
@@ -185,9 +185,9 @@ fn kernel_id<T: IdKind>(k: &Kernel, task: TaskId, id: Option<u32>) -> Result<Opt
 ///
 /// # Errors
 /// EPERM: the rule refuses.
-fn set_ids<T: IdKind>(k: &mut Kernel, task: TaskId, rule: impl FnOnce(Quad<T>, bool) -> Choice<T>) -> Outcome {
-    let old = k.prepare_creds(task);
-    let privileged = k.ns_capable(task, old.user_ns, T::CAP);
+fn set_ids<T: IdKind>(k: &mut Kernel, task: Current, rule: impl FnOnce(Quad<T>, bool) -> Choice<T>) -> Outcome {
+    let old = k.prepare_creds(*task);
+    let privileged = k.ns_capable(*task, old.user_ns, T::CAP);
     let choice = rule(T::quad(&old.ids), privileged).map_err(|allowed| {
         err!(EPERM, "{} missing in {}, without it only {} may be taken", T::CAP.name(), k.ns_arg(old.user_ns), allowed)
     })?;
@@ -200,7 +200,7 @@ fn set_ids<T: IdKind>(k: &mut Kernel, task: TaskId, rule: impl FnOnce(Quad<T>, b
 }
 
 /// setuid, setgid.
-fn set_one<T: IdKind>(k: &mut Kernel, task: TaskId, id: Option<u32>) -> Outcome {
+fn set_one<T: IdKind>(k: &mut Kernel, task: Current, id: Option<u32>) -> Outcome {
     let Some(id) = kernel_id::<T>(k, task, id)? else {
         bail!(EINVAL, "{} -1 is no id", T::WORD);
     };
@@ -208,30 +208,30 @@ fn set_one<T: IdKind>(k: &mut Kernel, task: TaskId, id: Option<u32>) -> Outcome 
 }
 
 /// setreuid, setregid.
-fn set_two<T: IdKind>(k: &mut Kernel, task: TaskId, real: Option<u32>, effective: Option<u32>) -> Outcome {
+fn set_two<T: IdKind>(k: &mut Kernel, task: Current, real: Option<u32>, effective: Option<u32>) -> Outcome {
     let (real, effective) = (kernel_id::<T>(k, task, real)?, kernel_id::<T>(k, task, effective)?);
     set_ids(k, task, |quad: Quad<T>, privileged| quad.set_re(real, effective, privileged))
 }
 
 /// setresuid, setresgid.
-fn set_three<T: IdKind>(k: &mut Kernel, task: TaskId, ids: [Option<u32>; 3]) -> Outcome {
+fn set_three<T: IdKind>(k: &mut Kernel, task: Current, ids: [Option<u32>; 3]) -> Outcome {
     let [real, effective, saved] = ids.map(|id| kernel_id::<T>(k, task, id));
     let ids = [real?, effective?, saved?];
     set_ids(k, task, |quad: Quad<T>, privileged| quad.set_res(ids, privileged))
 }
 
 /// setfsuid, setfsgid: the old id, whether the call did anything or not.
-fn set_fs<T: IdKind>(k: &mut Kernel, task: TaskId, id: Option<u32>) -> Outcome {
-    let old = k.prepare_creds(task);
+fn set_fs<T: IdKind>(k: &mut Kernel, task: Current, id: Option<u32>) -> Outcome {
+    let old = k.prepare_creds(*task);
     let ns = &k.namespaces[old.user_ns];
     let quad = T::quad(&old.ids);
     let result = Ok(Return::Num(i64::from(quad.fs.to_inside(ns).unwrap_or(OVERFLOW_ID))));
     let Some(id) = id.and_then(|id| T::from_inside(ns, id)).filter(|&id| id != quad.fs) else { return result };
-    if [quad.real, quad.effective, quad.saved].contains(&id) || k.ns_capable(task, old.user_ns, T::CAP) {
+    if [quad.real, quad.effective, quad.saved].contains(&id) || k.ns_capable(*task, old.user_ns, T::CAP) {
         let mut new = old.clone();
         T::set_quad(&mut new.ids, Quad { fs: id, ..quad });
         T::fix_fs_caps(&old, &mut new, k.root_of(old.user_ns));
-        k.commit_creds(task, new);
+        k.commit_creds(*task, new);
     }
     result
 }
@@ -240,7 +240,7 @@ fn set_fs<T: IdKind>(k: &mut Kernel, task: TaskId, id: Option<u32>) -> Outcome {
 ///
 /// # Errors
 /// EINVAL: -1 or not mapped; EPERM: without CAP_SETUID, other than the real and the saved uid.
-pub fn sys_setuid(k: &mut Kernel, task: TaskId, uid: Option<u32>) -> Outcome {
+pub fn sys_setuid(k: &mut Kernel, task: Current, uid: Option<u32>) -> Outcome {
     set_one::<Kuid>(k, task, uid)
 }
 
@@ -248,7 +248,7 @@ pub fn sys_setuid(k: &mut Kernel, task: TaskId, uid: Option<u32>) -> Outcome {
 ///
 /// # Errors
 /// As [`sys_setuid`], of CAP_SETGID.
-pub fn sys_setgid(k: &mut Kernel, task: TaskId, gid: Option<u32>) -> Outcome {
+pub fn sys_setgid(k: &mut Kernel, task: Current, gid: Option<u32>) -> Outcome {
     set_one::<Kgid>(k, task, gid)
 }
 
@@ -257,7 +257,7 @@ pub fn sys_setgid(k: &mut Kernel, task: TaskId, gid: Option<u32>) -> Outcome {
 /// # Errors
 /// EINVAL: not mapped; EPERM: without CAP_SETUID, a real uid other than real or effective, an effective one other than
 /// real, effective or saved.
-pub fn sys_setreuid(k: &mut Kernel, task: TaskId, ruid: Option<u32>, euid: Option<u32>) -> Outcome {
+pub fn sys_setreuid(k: &mut Kernel, task: Current, ruid: Option<u32>, euid: Option<u32>) -> Outcome {
     set_two::<Kuid>(k, task, ruid, euid)
 }
 
@@ -265,7 +265,7 @@ pub fn sys_setreuid(k: &mut Kernel, task: TaskId, ruid: Option<u32>, euid: Optio
 ///
 /// # Errors
 /// As [`sys_setreuid`], of CAP_SETGID.
-pub fn sys_setregid(k: &mut Kernel, task: TaskId, rgid: Option<u32>, egid: Option<u32>) -> Outcome {
+pub fn sys_setregid(k: &mut Kernel, task: Current, rgid: Option<u32>, egid: Option<u32>) -> Outcome {
     set_two::<Kgid>(k, task, rgid, egid)
 }
 
@@ -273,7 +273,7 @@ pub fn sys_setregid(k: &mut Kernel, task: TaskId, rgid: Option<u32>, egid: Optio
 ///
 /// # Errors
 /// EINVAL: not mapped; EPERM: without CAP_SETUID, other than one of the old three.
-pub fn sys_setresuid(k: &mut Kernel, task: TaskId, uids: [Option<u32>; 3]) -> Outcome {
+pub fn sys_setresuid(k: &mut Kernel, task: Current, uids: [Option<u32>; 3]) -> Outcome {
     set_three::<Kuid>(k, task, uids)
 }
 
@@ -281,17 +281,17 @@ pub fn sys_setresuid(k: &mut Kernel, task: TaskId, uids: [Option<u32>; 3]) -> Ou
 ///
 /// # Errors
 /// As [`sys_setresuid`], of CAP_SETGID.
-pub fn sys_setresgid(k: &mut Kernel, task: TaskId, gids: [Option<u32>; 3]) -> Outcome {
+pub fn sys_setresgid(k: &mut Kernel, task: Current, gids: [Option<u32>; 3]) -> Outcome {
     set_three::<Kgid>(k, task, gids)
 }
 
 /// setfsuid(2). Never fails; the result is the old fsuid.
-pub fn sys_setfsuid(k: &mut Kernel, task: TaskId, uid: Option<u32>) -> Outcome {
+pub fn sys_setfsuid(k: &mut Kernel, task: Current, uid: Option<u32>) -> Outcome {
     set_fs::<Kuid>(k, task, uid)
 }
 
 /// setfsgid(2). Never fails; the result is the old fsgid.
-pub fn sys_setfsgid(k: &mut Kernel, task: TaskId, gid: Option<u32>) -> Outcome {
+pub fn sys_setfsgid(k: &mut Kernel, task: Current, gid: Option<u32>) -> Outcome {
     set_fs::<Kgid>(k, task, gid)
 }
 

@@ -1,6 +1,6 @@
 //! shmget(2), shmat(2), shmdt(2), shmctl(2) (`ipc/shm.c`).
 
-use super::ipc::{self, GetArgs, IpcCtl, numbers};
+use super::ipc::{self, IpcCtl, IpcFlags, numbers};
 use super::outcome::{ShmInfo, ShmUsage, ShmidDs};
 use super::{Outcome, Return};
 use crate::bail;
@@ -8,19 +8,10 @@ use crate::errno::Result;
 use crate::kernel::capability::Cap;
 use crate::kernel::ipc::shm::{PAGE_SIZE, SHM_LOCKED, ShmFile, ShmSegment, TASK_SIZE, pages};
 use crate::kernel::ipc::{ACCESS_READ, ACCESS_WRITE, Perm};
-use crate::kernel::{IpcNsId, Kernel, MmId, TaskId};
+use crate::kernel::{Current, IpcNsId, Kernel, MmId};
 
 /// Pages of memory a lab has; one segment cannot have more (`__vm_enough_memory`).
 const TOTAL_PAGES: u64 = 1 << 20;
-
-/// The calls on shared memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ShmCall {
-    Get { args: GetArgs, size: u64 },
-    At { id: i32, addr: Option<u64>, readonly: bool, remap: bool },
-    Dt { addr: u64 },
-    Ctl { id: i32, op: ShmCtl },
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShmCtl {
@@ -29,30 +20,22 @@ pub enum ShmCtl {
     Unlock,
 }
 
+/// shmget(2)
+///
 /// # Errors
-/// Those of the call.
-pub(super) fn sys_shm(k: &mut Kernel, me: TaskId, call: &ShmCall) -> Outcome {
-    match call {
-        ShmCall::Get { args, size } => {
-            let check = |segment: &ShmSegment| {
-                if segment.segsz < *size {
-                    bail!(EINVAL, "{} bytes asked for, the segment has {}", *size, segment.segsz);
-                }
-                Ok(())
-            };
-            ipc::get(k, me, *args, check, |k, ns, perm| new_segment(k, me, ns, perm, *size))
+/// Those of [`ipc::get`]; EINVAL: the size, also of a segment that exists; ENOSPC, ENOMEM: no room.
+pub(super) fn sys_shmget(k: &mut Kernel, me: Current, key: i32, size: u64, flags: IpcFlags) -> Outcome {
+    let check = |segment: &ShmSegment| {
+        if segment.segsz < size {
+            bail!(EINVAL, "{} bytes asked for, the segment has {}", size, segment.segsz);
         }
-        ShmCall::At { id, addr, readonly, remap } => {
-            let place = check_place(*id, *addr, *remap)?;
-            shmat(k, me, *id, place, *readonly)
-        }
-        ShmCall::Dt { addr } => shmdt(k, me, *addr),
-        ShmCall::Ctl { id, op } => shmctl(k, me, *id, *op),
-    }
+        Ok(())
+    };
+    ipc::get(k, me, key, flags, check, |k, ns, perm| new_segment(k, me, ns, perm, size))
 }
 
 /// `newseg`
-fn new_segment(k: &mut Kernel, me: TaskId, ns: IpcNsId, perm: Perm, size: u64) -> Result<i32> {
+fn new_segment(k: &mut Kernel, me: Current, ns: IpcNsId, perm: Perm, size: u64) -> Result<i32> {
     let ipc = k.ipc(ns);
     if size == 0 || size > ipc.shm_ctlmax {
         bail!(EINVAL, "{} bytes, shmmax is {}", size.to_string(), ipc.shm_ctlmax.to_string());
@@ -79,7 +62,7 @@ fn new_segment(k: &mut Kernel, me: TaskId, ns: IpcNsId, perm: Perm, size: u64) -
     }
     let ipc = k.ipc_mut(ns);
     ipc.shm_ids.check_room(ipc.shm_ctlmni)?;
-    let (ctime, cpid) = (k.real_seconds(), k.hold_tgid(me));
+    let (ctime, cpid) = (k.real_seconds(), k.hold_tgid(*me));
     let segment = ShmSegment {
         file_key: perm.key,
         perm,
@@ -90,13 +73,23 @@ fn new_segment(k: &mut Kernel, me: TaskId, ns: IpcNsId, perm: Perm, size: u64) -
         ctime,
         cpid: Some(cpid),
         lpid: None,
-        creator: Some(me),
+        creator: Some(*me),
     };
     let ipc = k.ipc_mut(ns);
     ipc.shm_tot += numpages;
     let id = ipc.shm_ids.insert(segment);
-    k.tasks[me].shm_created.push((ns, id));
+    k.tasks[*me].shm_created.push((ns, id));
     Ok(id)
+}
+
+bitflags::bitflags! {
+    /// Flags of shmat (`include/uapi/linux/shm.h`).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct ShmFlags: u32 {
+        const RDONLY = 0o10_000;
+        const REMAP = 0o40_000;
+        const _ = !0;
+    }
 }
 
 /// Where an attachment is to go.
@@ -108,14 +101,14 @@ enum Place {
     Over(u64),
 }
 
-fn check_place(id: i32, addr: Option<u64>, remap: bool) -> Result<Place> {
+fn check_place(id: i32, addr: u64, remap: bool) -> Result<Place> {
     ipc::check_id(id)?;
-    match addr.filter(|&addr| addr != 0) {
-        None if remap => bail!(EINVAL, "SHM_REMAP needs an address"),
-        None => Ok(Place::Anywhere),
-        Some(addr) if addr % PAGE_SIZE != 0 => bail!(EINVAL, "{} is not the start of a page", format!("{addr:#x}")),
-        Some(addr) if remap => Ok(Place::Over(addr)),
-        Some(addr) => Ok(Place::At(addr)),
+    match addr {
+        0 if remap => bail!(EINVAL, "SHM_REMAP needs an address"),
+        0 => Ok(Place::Anywhere),
+        _ if !addr.is_multiple_of(PAGE_SIZE) => bail!(EINVAL, "{} is not the start of a page", format!("{addr:#x}")),
+        _ if remap => Ok(Place::Over(addr)),
+        _ => Ok(Place::At(addr)),
     }
 }
 
@@ -123,11 +116,13 @@ fn check_place(id: i32, addr: Option<u64>, remap: bool) -> Result<Place> {
 ///
 /// # Errors
 /// EINVAL: identifier, address, something else mapped there; EACCES; ENOMEM: no room.
-fn shmat(k: &mut Kernel, me: TaskId, id: i32, place: Place, readonly: bool) -> Outcome {
+pub(super) fn sys_shmat(k: &mut Kernel, me: Current, id: i32, addr: u64, flags: ShmFlags) -> Outcome {
+    let place = check_place(id, addr, flags.contains(ShmFlags::REMAP))?;
+    let readonly = flags.contains(ShmFlags::RDONLY);
     let ns = k.ipc_ns_of(me);
     let segment: &ShmSegment = k.ipc_object(ns, id)?;
     let asked = if readonly { ACCESS_READ } else { ACCESS_READ | ACCESS_WRITE };
-    k.check_ipc_access(me, ns, &segment.perm, asked)?;
+    k.check_ipc_access(*me, ns, &segment.perm, asked)?;
     let size = pages(segment.segsz) * PAGE_SIZE;
     let mm = k.live(me).mm.id();
     let addr = match place {
@@ -157,7 +152,7 @@ fn check_room(k: &Kernel, mm: MmId, addr: Option<u64>, size: u64, place: Place) 
 
 /// # Errors
 /// EINVAL: nothing is attached there.
-fn shmdt(k: &mut Kernel, me: TaskId, addr: u64) -> Outcome {
+pub(super) fn sys_shmdt(k: &mut Kernel, me: Current, addr: u64) -> Outcome {
     let attached = k.attached_at(k.live(me).mm.id(), addr);
     if attached.is_empty() {
         bail!(EINVAL, "no attachment starts at {}", format!("{addr:#x}"));
@@ -170,7 +165,7 @@ fn shmdt(k: &mut Kernel, me: TaskId, addr: u64) -> Outcome {
 
 /// # Errors
 /// EINVAL: the identifier, an unmapped id; EACCES: no right to read; EPERM: not the caller's.
-fn shmctl(k: &mut Kernel, me: TaskId, id: i32, op: ShmCtl) -> Outcome {
+pub(super) fn sys_shmctl(k: &mut Kernel, me: Current, id: i32, op: ShmCtl) -> Outcome {
     ipc::check_id(id)?;
     let ns = k.ipc_ns_of(me);
     match op {
@@ -205,11 +200,11 @@ fn shmctl(k: &mut Kernel, me: TaskId, id: i32, op: ShmCtl) -> Outcome {
 }
 
 /// `shmctl_do_lock`
-fn check_lock(k: &Kernel, me: TaskId, ns: IpcNsId, id: i32) -> Result<()> {
+fn check_lock(k: &Kernel, me: Current, ns: IpcNsId, id: i32) -> Result<()> {
     let segment: &ShmSegment = k.ipc_object(ns, id)?;
     let owner = k.owner_of(ns);
-    let euid = k.cred_of(me).ids.euid;
-    if euid != segment.perm.uid && euid != segment.perm.cuid && !k.ns_capable(me, owner, Cap::IPC_LOCK) {
+    let euid = k.cred_of(*me).ids.euid;
+    if euid != segment.perm.uid && euid != segment.perm.cuid && !k.ns_capable(*me, owner, Cap::IPC_LOCK) {
         bail!(
             EPERM,
             "kuid {} is neither owner nor creator, and CAP_IPC_LOCK is missing in {}, owner of {}",
@@ -221,7 +216,7 @@ fn check_lock(k: &Kernel, me: TaskId, ns: IpcNsId, id: i32) -> Result<()> {
     Ok(())
 }
 
-fn stat(k: &Kernel, me: TaskId, segment: &ShmSegment, op: IpcCtl) -> Return {
+fn stat(k: &Kernel, me: Current, segment: &ShmSegment, op: IpcCtl) -> Return {
     let ds = ShmidDs {
         segsz: segment.segsz,
         atime: segment.atime,

@@ -14,7 +14,7 @@ use crate::kernel::net::dev::DevKind;
 use crate::kernel::net::socket::{Endpoint, Family, Socket};
 use crate::kernel::net::{DevId, SocketId};
 use crate::kernel::node::{Node, Place};
-use crate::kernel::{Kernel, NetNsId, TaskId};
+use crate::kernel::{Current, Kernel, NetNsId};
 use crate::tree;
 use crate::{bail, err};
 
@@ -51,7 +51,7 @@ impl SocketName {
 /// # Errors
 /// EMFILE; EADDRNOTAVAIL: no address of the caller's network namespace, unless none was ever configured there; EACCES:
 /// a port below 1024 without CAP_NET_BIND_SERVICE; EADDRINUSE; those of making a socket file.
-pub(super) fn sys_bind(k: &mut Kernel, me: TaskId, name: &SocketName) -> Outcome {
+pub(super) fn sys_bind(k: &mut Kernel, me: Current, name: &SocketName) -> Outcome {
     let fd = free_fd(k, me)?;
     let net = own_net(k, me);
     let family = name.family();
@@ -68,7 +68,7 @@ pub(super) fn sys_bind(k: &mut Kernel, me: TaskId, name: &SocketName) -> Outcome
     Ok(Return::Fd(fd))
 }
 
-fn own_net(k: &Kernel, me: TaskId) -> NetNsId {
+fn own_net(k: &Kernel, me: Current) -> NetNsId {
     k.current_nsproxy(me).net_ns()
 }
 
@@ -76,7 +76,7 @@ fn own_net(k: &Kernel, me: TaskId) -> NetNsId {
 ///
 /// # Errors
 /// EINVAL: the path is too long; EADDRINUSE: the file exists; those of making it.
-fn bind_file(k: &mut Kernel, me: TaskId, fd: i32, path: &[u8]) -> Outcome {
+fn bind_file(k: &mut Kernel, me: Current, fd: i32, path: &[u8]) -> Outcome {
     check_path(path)?;
     let file = namei::create_socket(k, me, path).map_err(|error| match error.errno {
         Errno::EEXIST => Error { errno: Errno::EADDRINUSE, ..error },
@@ -101,10 +101,10 @@ fn check_path(path: &[u8]) -> Result<()> {
 /// # Errors
 /// EINVAL: the path is too long; those of finding the file; EACCES: no write access to it; ECONNREFUSED: no socket file,
 /// or its socket is gone.
-fn file_listener(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<SocketId> {
+fn file_listener(k: &mut Kernel, me: Current, path: &[u8]) -> Result<SocketId> {
     check_path(path)?;
     let node = Node::from(namei::find(k, me, path, true)?);
-    tree::may_write_as(k, k.cred_of(me).rights(), node)?;
+    tree::may_write_as(k, k.cred_of(*me).rights(), node)?;
     let Place::Dentry(file) = node.place else { bail!(ECONNREFUSED, "this is no socket file") };
     match k.vfs.dentries[file].content {
         Content::Socket(Some(socket)) if k.net.sockets.contains(socket) => Ok(socket),
@@ -116,7 +116,7 @@ fn file_listener(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<SocketId> {
 }
 
 /// `__inet_bind`, and `__inet6_bind`, which asks for the port first; port 0 becomes a free one.
-fn check_bind(k: &Kernel, me: TaskId, net: NetNsId, family: Family, addr: SocketAddr) -> Result<SocketAddr> {
+fn check_bind(k: &Kernel, me: Current, net: NetNsId, family: Family, addr: SocketAddr) -> Result<SocketAddr> {
     let ip = addr.ip();
     let check_address = || -> Result<()> {
         let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast() || k.broadcast(net, ip).is_some());
@@ -132,7 +132,7 @@ fn check_bind(k: &Kernel, me: TaskId, net: NetNsId, family: Family, addr: Socket
     }
     let owner = k.owner_of(net);
     let is_privileged = (1..UNPRIVILEGED_PORT_START).contains(&addr.port());
-    if is_privileged && !k.ns_capable(me, owner, Cap::NET_BIND_SERVICE) {
+    if is_privileged && !k.ns_capable(*me, owner, Cap::NET_BIND_SERVICE) {
         bail!(EACCES, "CAP_NET_BIND_SERVICE missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(net));
     }
     if ip.is_ipv6() {
@@ -153,7 +153,7 @@ fn check_bind(k: &Kernel, me: TaskId, net: NetNsId, family: Family, addr: Socket
 /// EMFILE; ENETUNREACH: no route, or TCP to a broadcast address; EACCES: UDP to one; ECONNREFUSED: nobody listens there;
 /// EADDRNOTAVAIL: no port is free, or no IPv6 address to send from; EINVAL: a link-local address, or the source would be a
 /// multicast or broadcast address; those of finding a socket file. Blocks: nobody has the address or answers.
-pub(super) fn sys_connect(k: &mut Kernel, me: TaskId, name: &SocketName) -> Outcome {
+pub(super) fn sys_connect(k: &mut Kernel, me: Current, name: &SocketName) -> Outcome {
     let fd = free_fd(k, me)?;
     let net = own_net(k, me);
     let parts = match name {
@@ -260,11 +260,11 @@ struct Parts {
     server: Option<SocketId>,
 }
 
-fn install(k: &mut Kernel, me: TaskId, fd: i32, parts: Parts) -> SocketId {
+fn install(k: &mut Kernel, me: Current, fd: i32, parts: Parts) -> SocketId {
     let net = own_net(k, me);
     let net = k.get_ns(net);
     let Parts { family, local, remote, is_listening, server } = parts;
-    let uid = k.cred_of(me).ids.fsuid;
+    let uid = k.cred_of(*me).ids.fsuid;
     let socket =
         k.insert_socket(Socket { net, ino: 0, uid, family, local, remote, is_listening, server, abandoned: 0 });
     let file = new_file(k, me, FileKind::Socket(socket), OpenFlags::READ | OpenFlags::WRITE, None);
@@ -276,13 +276,13 @@ fn install(k: &mut Kernel, me: TaskId, fd: i32, parts: Parts) -> SocketId {
 ///
 /// # Errors
 /// EPERM: CAP_NET_ADMIN is missing over the owner of that namespace; ENOTTY: another request; EMFILE.
-pub(super) fn socket_ioctl(k: &mut Kernel, me: TaskId, socket: SocketId, request: u32) -> Outcome {
+pub(super) fn socket_ioctl(k: &mut Kernel, me: Current, socket: SocketId, request: u32) -> Outcome {
     if request != SIOCGSKNS {
         bail!(ENOTTY, "request {} is none of a socket", format!("{request:#x}"));
     }
     let net = k.net.sockets[socket].net.id();
     let owner = k.owner_of(net);
-    if !k.ns_capable(me, owner, Cap::NET_ADMIN) {
+    if !k.ns_capable(*me, owner, Cap::NET_ADMIN) {
         bail!(EPERM, "CAP_NET_ADMIN missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(net));
     }
     open_ns_fd(k, me, net.any())

@@ -1,25 +1,23 @@
 //! [`perform`] and the names of calls: THE table of calls.
 
 use super::ip::Ip;
-use super::mqueue::MqCall;
-use super::msg::MsgCall;
-use super::namei::NameCall;
-use super::sem::SemCall;
-use super::shm::ShmCall;
+use super::memory::{self, OBJECT};
 use super::trace::Shown;
 use super::{
-    AnyCall, LabCall, Outcome, Syscall, clock, clone, cred, cwd, exec, exit, fd, hostname, ioctl, ip, kill, lab, mount,
-    mqueue, msg, namei, opentree, path, prctl, prlimit, ptrace, reboot, sem, session, setid, setns, shm, socket,
+    AnyCall, LabCall, Outcome, Syscall, chown, clock, clone, cred, cwd, exec, exit, fd, hostname, ioctl, ip, kill, lab,
+    mount, mqueue, msg, namei, opentree, path, prctl, prlimit, ptrace, reboot, sem, session, setid, setns, shm, socket,
     umount, unshare, wait, write,
 };
 use crate::bail;
 use crate::errno::Arg;
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::memory::MOUNT;
+use crate::kernel::{Current, Kernel};
 
-/// Rows of name, call, what a trace shows of it ([arguments; flags of clone and its like]), and the function that makes it.
+/// Rows of name, call, what a trace shows of it ([arguments; flags of clone and its like]), how many bytes of memory it may
+/// add at most, about, and the function that makes it.
 macro_rules! calls {
     ($calls:ident, $perform:ident, ($k:ident, $me:ident)
-        $($name:literal $call:pat, [$($shown:expr),* $(; $flags:expr)?] => $function:expr,)*
+        $($name:literal $call:pat, [$($shown:expr),* $(; $flags:expr)?], $growth:expr => $function:expr,)*
     ) => {
         impl $calls {
             /// The name as Linux has it; of what only the control language has the verb.
@@ -45,14 +43,22 @@ macro_rules! calls {
                     $($call => calls!(@flags $($flags)?),)*
                 }
             }
+
+            /// Bytes of memory that the call may add, at most, about.
+            #[expect(unused_variables, reason = "a pattern binds what the function of the call takes")]
+            pub(super) fn growth(&self, $k: &Kernel, $me: Current) -> usize {
+                match self {
+                    $($call => $growth,)*
+                }
+            }
         }
 
         /// Makes a call.
         ///
         /// # Errors
         /// Those of the call.
-        #[expect(unused_variables, reason = "a pattern binds what a trace shows")]
-        pub(super) fn $perform($k: &mut Kernel, $me: TaskId, call: &$calls) -> Outcome {
+        #[allow(unused_variables, reason = "a pattern binds what a trace shows")]
+        pub(super) fn $perform($k: &mut Kernel, $me: Current, call: &$calls) -> Outcome {
             match call {
                 $($call => $function,)*
             }
@@ -68,107 +74,122 @@ macro_rules! calls {
 
 calls! {
     Syscall, perform, (k, me)
-    "clone" Syscall::Clone(args), [; args.flags] => clone::sys_clone(k, me, args),
-    "unshare" Syscall::Unshare { flags }, [; *flags] => unshare::sys_unshare(k, me, *flags),
-    "setns" Syscall::Setns { target, flags }, [target; *flags] => setns::sys_setns(k, me, target, *flags),
-    "exec" Syscall::Exec { comm, argv }, [comm] => exec::sys_exec(k, me, comm, argv),
-    "exit" Syscall::Exit { code }, [code] => exit::sys_exit(k, me, *code),
-    "exit_group" Syscall::ExitGroup { code }, [code] => exit::sys_exit_group(k, me, *code),
-    "kill" Syscall::Kill { pid, signo }, [pid, signo] => kill::sys_kill(k, me, *pid, *signo),
-    "tgkill" Syscall::Tgkill { tgid, tid, signo }, [tgid, tid, signo] => kill::sys_tgkill(k, me, *tgid, *tid, *signo),
-    "pidfd_send_signal" Syscall::PidfdSendSignal { fd, signo }, [fd, signo] =>
+    "clone" Syscall::Clone(args), [; args.flags], memory::task(k, me) + memory::namespaces(k, me, args.flags) =>
+        clone::sys_clone(k, me, args),
+    "unshare" Syscall::Unshare { flags }, [; *flags], memory::namespaces(k, me, *flags) + memory::descriptors(k, me) =>
+        unshare::sys_unshare(k, me, *flags),
+    "setns" Syscall::Setns { fd, flags }, [fd; *flags], 0 => setns::sys_setns(k, me, *fd, *flags),
+    "exec" Syscall::Exec { comm, argv }, [comm], memory::exec(comm, argv) => exec::sys_exec(k, me, comm, argv),
+    "exit" Syscall::Exit { code }, [code], 0 => exit::sys_exit(k, me, *code),
+    "exit_group" Syscall::ExitGroup { code }, [code], 0 => exit::sys_exit_group(k, me, *code),
+    "kill" Syscall::Kill { pid, signo }, [pid, signo], memory::signal(*signo) => kill::sys_kill(k, me, *pid, *signo),
+    "tgkill" Syscall::Tgkill { tgid, tid, signo }, [tgid, tid, signo], memory::signal(*signo) =>
+        kill::sys_tgkill(k, me, *tgid, *tid, *signo),
+    "pidfd_send_signal" Syscall::PidfdSendSignal { fd, signo }, [fd, signo], memory::signal(*signo) =>
         kill::sys_pidfd_send_signal(k, me, *fd, *signo),
-    "wait" Syscall::Wait { pid, options }, [pid] => wait::sys_wait(k, me, *pid, *options),
-    "waitid" Syscall::Waitid { which, options }, [which] => wait::sys_waitid(k, me, *which, *options),
-    "sigaction" Syscall::Sigaction { signo, action }, [signo] => kill::sys_sigaction(k, me, *signo, *action),
-    "sigprocmask" Syscall::Sigprocmask { block, signo }, [signo] => kill::sys_sigprocmask(k, me, *block, *signo),
-    "sigwaitinfo" Syscall::Sigwaitinfo { signo }, [signo] => kill::sys_sigwaitinfo(k, me, *signo),
-    "setsid" Syscall::Setsid, [] => session::sys_setsid(k, me),
-    "setpgid" Syscall::Setpgid { pid, pgid }, [pid, pgid] => session::sys_setpgid(k, me, *pid, *pgid),
-    "getsid" Syscall::Getsid { pid }, [pid] => session::sys_getsid(k, me, *pid),
-    "getpgid" Syscall::Getpgid { pid }, [pid] => session::sys_getpgid(k, me, *pid),
-    "prctl" Syscall::Prctl(op), [] => prctl::sys_prctl(k, me, op),
-    "setuid" Syscall::Setuid { uid }, [uid] => setid::sys_setuid(k, me, *uid),
-    "setgid" Syscall::Setgid { gid }, [gid] => setid::sys_setgid(k, me, *gid),
-    "setreuid" Syscall::Setreuid { ruid, euid }, [ruid, euid] => setid::sys_setreuid(k, me, *ruid, *euid),
-    "setregid" Syscall::Setregid { rgid, egid }, [rgid, egid] => setid::sys_setregid(k, me, *rgid, *egid),
-    "setresuid" Syscall::Setresuid { ruid, euid, suid }, [ruid, euid, suid] =>
+    "wait" Syscall::Wait { pid, options }, [pid], 0 => wait::sys_wait(k, me, *pid, *options),
+    "waitid" Syscall::Waitid { which, options }, [which], 0 => wait::sys_waitid(k, me, *which, *options),
+    "sigaction" Syscall::Sigaction { signo, action }, [signo], 0 => kill::sys_sigaction(k, me, *signo, *action),
+    "sigprocmask" Syscall::Sigprocmask { block, signo }, [signo], 0 => kill::sys_sigprocmask(k, me, *block, *signo),
+    "sigwaitinfo" Syscall::Sigwaitinfo { signo }, [signo], 0 => kill::sys_sigwaitinfo(k, me, *signo),
+    "setsid" Syscall::Setsid, [], 0 => session::sys_setsid(k, me),
+    "setpgid" Syscall::Setpgid { pid, pgid }, [pid, pgid], 0 => session::sys_setpgid(k, me, *pid, *pgid),
+    "getsid" Syscall::Getsid { pid }, [pid], 0 => session::sys_getsid(k, me, *pid),
+    "getpgid" Syscall::Getpgid { pid }, [pid], 0 => session::sys_getpgid(k, me, *pid),
+    "prctl" Syscall::Prctl(op), [], 0 => prctl::sys_prctl(k, me, op),
+    "setuid" Syscall::Setuid { uid }, [uid], 0 => setid::sys_setuid(k, me, *uid),
+    "setgid" Syscall::Setgid { gid }, [gid], 0 => setid::sys_setgid(k, me, *gid),
+    "setreuid" Syscall::Setreuid { ruid, euid }, [ruid, euid], 0 => setid::sys_setreuid(k, me, *ruid, *euid),
+    "setregid" Syscall::Setregid { rgid, egid }, [rgid, egid], 0 => setid::sys_setregid(k, me, *rgid, *egid),
+    "setresuid" Syscall::Setresuid { ruid, euid, suid }, [ruid, euid, suid], 0 =>
         setid::sys_setresuid(k, me, [*ruid, *euid, *suid]),
-    "setresgid" Syscall::Setresgid { rgid, egid, sgid }, [rgid, egid, sgid] =>
+    "setresgid" Syscall::Setresgid { rgid, egid, sgid }, [rgid, egid, sgid], 0 =>
         setid::sys_setresgid(k, me, [*rgid, *egid, *sgid]),
-    "setfsuid" Syscall::Setfsuid { uid }, [uid] => setid::sys_setfsuid(k, me, *uid),
-    "setfsgid" Syscall::Setfsgid { gid }, [gid] => setid::sys_setfsgid(k, me, *gid),
-    "setgroups" Syscall::Setgroups { groups }, [] => cred::sys_setgroups(k, me, groups),
-    "capset" Syscall::Capset { effective, permitted, inheritable }, [] =>
+    "setfsuid" Syscall::Setfsuid { uid }, [uid], 0 => setid::sys_setfsuid(k, me, *uid),
+    "setfsgid" Syscall::Setfsgid { gid }, [gid], 0 => setid::sys_setfsgid(k, me, *gid),
+    "setgroups" Syscall::Setgroups { groups }, [], 4 * groups.len() => cred::sys_setgroups(k, me, groups),
+    "capset" Syscall::Capset { effective, permitted, inheritable }, [], 0 =>
         cred::sys_capset(k, me, *effective, *permitted, *inheritable),
-    "ptrace" Syscall::PtraceSeize { pid }, [pid] => ptrace::sys_ptrace_seize(k, me, *pid),
-    "reboot" Syscall::Reboot { command, magic }, [] => reboot::sys_reboot(k, me, *command, *magic),
-    "prlimit" Syscall::Prlimit { resource, soft, hard }, [] => prlimit::sys_prlimit(k, me, *resource, *soft, *hard),
-    "sethostname" Syscall::Sethostname { name }, [name] => hostname::sys_sethostname(k, me, name),
-    "setdomainname" Syscall::Setdomainname { name }, [name] => hostname::sys_setdomainname(k, me, name),
-    "open" Syscall::Open { target, flags }, [target] => fd::sys_open(k, me, target, *flags),
-    "close" Syscall::Close { fd }, [fd] => fd::sys_close(k, me, *fd),
-    "dup" Syscall::Dup { fd }, [fd] => fd::sys_dup(k, me, *fd),
-    "pidfd_getfd" Syscall::PidfdGetfd { pidfd, fd }, [pidfd, fd] => fd::sys_pidfd_getfd(k, me, *pidfd, *fd),
-    "ioctl" Syscall::Ioctl { fd, request, arg }, [fd] => ioctl::sys_ioctl(k, me, *fd, *request, *arg),
-    "mount" Syscall::Mount(args), [&args.target] => mount::sys_mount(k, me, args),
-    "umount" Syscall::Umount { path, flags }, [path] => umount::sys_umount(k, me, path, *flags),
-    "pivot_root" Syscall::PivotRoot { new_root, put_old }, [new_root, put_old] =>
+    "ptrace" Syscall::PtraceSeize { pid }, [pid], 0 => ptrace::sys_ptrace_seize(k, me, *pid),
+    "reboot" Syscall::Reboot { command, magic }, [], 0 => reboot::sys_reboot(k, me, *command, *magic),
+    "prlimit" Syscall::Prlimit { resource, soft, hard }, [], 0 => prlimit::sys_prlimit(k, me, *resource, *soft, *hard),
+    "sethostname" Syscall::Sethostname { name }, [name], 0 => hostname::sys_sethostname(k, me, name),
+    "setdomainname" Syscall::Setdomainname { name }, [name], 0 => hostname::sys_setdomainname(k, me, name),
+    "open" Syscall::Open { path, flags, mode }, [path], OBJECT => fd::sys_open(k, me, path, *flags, *mode),
+    "pidfd_open" Syscall::PidfdOpen { pid, flags }, [pid], OBJECT => fd::sys_pidfd_open(k, me, *pid, *flags),
+    "close" Syscall::Close { fd }, [fd], 0 => fd::sys_close(k, me, *fd),
+    "dup" Syscall::Dup { fd }, [fd], OBJECT => fd::sys_dup(k, me, *fd),
+    "pidfd_getfd" Syscall::PidfdGetfd { pidfd, fd }, [pidfd, fd], OBJECT => fd::sys_pidfd_getfd(k, me, *pidfd, *fd),
+    "ioctl" Syscall::Ioctl { fd, request, arg }, [fd], OBJECT => ioctl::sys_ioctl(k, me, *fd, *request, *arg),
+    "mount" Syscall::Mount(args), [&args.target], memory::mount(args) => mount::sys_mount(k, me, args),
+    "umount" Syscall::Umount { path, flags }, [path], 0 => umount::sys_umount(k, me, path, *flags),
+    "pivot_root" Syscall::PivotRoot { new_root, put_old }, [new_root, put_old], OBJECT =>
         umount::sys_pivot_root(k, me, new_root, put_old),
-    "chroot" Syscall::Chroot { path }, [path] => cwd::sys_chroot(k, me, path),
-    "chdir" Syscall::Chdir { path }, [path] => cwd::sys_chdir(k, me, path),
-    "fchdir" Syscall::Fchdir { fd }, [fd] => cwd::sys_fchdir(k, me, *fd),
-    "getcwd" Syscall::Getcwd, [] => cwd::sys_getcwd(k, me),
-    "open_tree" Syscall::OpenTree { path }, [path] => opentree::sys_open_tree(k, me, path),
-    "move_mount" Syscall::MoveMount { from, to, beneath }, [from, to] =>
-        opentree::sys_move_mount(k, me, from, to, *beneath),
-    "mount_setattr" Syscall::MountSetattr { path, types }, [path] => opentree::sys_mount_setattr(k, me, path, types),
-    "mkdir" Syscall::Name(call @ NameCall::Mkdir { path, .. }), [path] => namei::sys_name(k, me, call),
-    "rmdir" Syscall::Name(call @ NameCall::Rmdir { path }), [path] => namei::sys_name(k, me, call),
-    "unlink" Syscall::Name(call @ NameCall::Unlink { path }), [path] => namei::sys_name(k, me, call),
-    "rename" Syscall::Name(call @ NameCall::Rename { old, new }), [old, new] => namei::sys_name(k, me, call),
-    "symlink" Syscall::Name(call @ NameCall::Symlink { text, path }), [text, path] => namei::sys_name(k, me, call),
-    "chown" Syscall::Name(call @ NameCall::Chown { path, uid, gid }), [path, uid, gid] =>
-        namei::sys_name(k, me, call),
-    "msgget" Syscall::Msg(call @ MsgCall::Get(args)), [&args.key] => msg::sys_msg(k, me, call),
-    "msgsnd" Syscall::Msg(call @ MsgCall::Snd { id, mtype, .. }), [id, mtype] => msg::sys_msg(k, me, call),
-    "msgrcv" Syscall::Msg(call @ MsgCall::Rcv { id, mtype, .. }), [id, mtype] => msg::sys_msg(k, me, call),
-    "msgctl" Syscall::Msg(call @ MsgCall::Ctl { id, .. }), [id] => msg::sys_msg(k, me, call),
-    "semget" Syscall::Sem(call @ SemCall::Get { args, nsems }), [&args.key, nsems] => sem::sys_sem(k, me, call),
-    "semop" Syscall::Sem(call @ SemCall::Op { id, .. }), [id] => sem::sys_sem(k, me, call),
-    "semctl" Syscall::Sem(call @ SemCall::Ctl { id, .. }), [id] => sem::sys_sem(k, me, call),
-    "shmget" Syscall::Shm(call @ ShmCall::Get { args, size }), [&args.key, size] => shm::sys_shm(k, me, call),
-    "shmat" Syscall::Shm(call @ ShmCall::At { id, .. }), [id] => shm::sys_shm(k, me, call),
-    "shmdt" Syscall::Shm(call @ ShmCall::Dt { .. }), [] => shm::sys_shm(k, me, call),
-    "shmctl" Syscall::Shm(call @ ShmCall::Ctl { id, .. }), [id] => shm::sys_shm(k, me, call),
-    "mq_open" Syscall::Mq(call @ MqCall::Open(open)), [&open.name] => mqueue::sys_mq(k, me, call),
-    "mq_unlink" Syscall::Mq(call @ MqCall::Unlink { name }), [name] => mqueue::sys_mq(k, me, call),
-    "mq_send" Syscall::Mq(call @ MqCall::Send { fd, prio, .. }), [fd, prio] => mqueue::sys_mq(k, me, call),
-    "mq_receive" Syscall::Mq(call @ MqCall::Receive { fd, .. }), [fd] => mqueue::sys_mq(k, me, call),
-    "mq_notify" Syscall::Mq(call @ MqCall::Notify { fd, .. }), [fd] => mqueue::sys_mq(k, me, call),
-    "mq_getsetattr" Syscall::Mq(call @ MqCall::Getsetattr { fd, .. }), [fd] => mqueue::sys_mq(k, me, call),
-    "mq_close" Syscall::Mq(call @ MqCall::Close { fd }), [fd] => mqueue::sys_mq(k, me, call),
-    "clock_gettime" Syscall::ClockGettime { clock }, [clock] => clock::sys_clock_gettime(k, me, *clock),
-    "readlink" Syscall::Readlink { path }, [path] => path::sys_readlink(k, me, path),
-    "stat" Syscall::Stat { path, follow: follow @ true }, [path] => path::sys_stat(k, me, path, *follow),
-    "lstat" Syscall::Stat { path, follow: follow @ false }, [path] => path::sys_stat(k, me, path, *follow),
+    "chroot" Syscall::Chroot { path }, [path], 0 => cwd::sys_chroot(k, me, path),
+    "chdir" Syscall::Chdir { path }, [path], 0 => cwd::sys_chdir(k, me, path),
+    "fchdir" Syscall::Fchdir { fd }, [fd], 0 => cwd::sys_fchdir(k, me, *fd),
+    "getcwd" Syscall::Getcwd, [], 0 => cwd::sys_getcwd(k, me),
+    "open_tree" Syscall::OpenTree { path }, [path], OBJECT + MOUNT => opentree::sys_open_tree(k, me, path),
+    "move_mount" Syscall::MoveMount { from, to, flags }, [from, to], OBJECT =>
+        opentree::sys_move_mount(k, me, from, to, *flags),
+    "mount_setattr" Syscall::MountSetattr { path, propagation }, [path], OBJECT =>
+        opentree::sys_mount_setattr(k, me, path, *propagation),
+    "mkdir" Syscall::Mkdir { path, mode }, [path], OBJECT => namei::sys_mkdir(k, me, path, *mode),
+    "rmdir" Syscall::Rmdir { path }, [path], 0 => namei::sys_rmdir(k, me, path),
+    "unlink" Syscall::Unlink { path }, [path], 0 => namei::sys_unlink(k, me, path),
+    "rename" Syscall::Rename { old, new }, [old, new], OBJECT => namei::sys_rename(k, me, old, new),
+    "symlink" Syscall::Symlink { text, path }, [text, path], OBJECT + text.len() =>
+        namei::sys_symlink(k, me, text, path),
+    "chown" Syscall::Chown { path, uid, gid }, [path, uid, gid], OBJECT => chown::sys_chown(k, me, path, *uid, *gid),
+    "msgget" Syscall::Msgget { key, flags }, [key], OBJECT => msg::sys_msgget(k, me, *key, *flags),
+    "msgsnd" Syscall::Msgsnd { id, mtype, text, flags }, [id, mtype], memory::message(text) =>
+        msg::sys_msgsnd(k, me, *id, *mtype, text, *flags),
+    "msgrcv" Syscall::Msgrcv { id, mtype, size, flags }, [id, mtype], 0 =>
+        msg::sys_msgrcv(k, me, *id, *mtype, *size, *flags),
+    "msgctl" Syscall::Msgctl { id, op }, [id], 0 => msg::sys_msgctl(k, me, *id, *op),
+    "semget" Syscall::Semget { key, nsems, flags }, [key, nsems], memory::semaphores(*nsems) =>
+        sem::sys_semget(k, me, *key, *nsems, *flags),
+    "semop" Syscall::Semop { id, ops }, [id], memory::operations(ops) => sem::sys_semop(k, me, *id, ops),
+    "semctl" Syscall::Semctl { id, op }, [id], 0 => sem::sys_semctl(k, me, *id, op),
+    "shmget" Syscall::Shmget { key, size, flags }, [key, size], OBJECT => shm::sys_shmget(k, me, *key, *size, *flags),
+    "shmat" Syscall::Shmat { id, addr, flags }, [id], OBJECT =>
+        shm::sys_shmat(k, me, *id, *addr, *flags),
+    "shmdt" Syscall::Shmdt { addr }, [], 0 => shm::sys_shmdt(k, me, *addr),
+    "shmctl" Syscall::Shmctl { id, op }, [id], 0 => shm::sys_shmctl(k, me, *id, *op),
+    "mq_open" Syscall::MqOpen(args), [&args.name], OBJECT => mqueue::sys_mq_open(k, me, args),
+    "mq_unlink" Syscall::MqUnlink { name }, [name], 0 => mqueue::sys_mq_unlink(k, me, name),
+    "mq_send" Syscall::MqSend { fd, prio, text }, [fd, prio], memory::message(text) =>
+        mqueue::sys_mq_send(k, me, *fd, *prio, text),
+    "mq_receive" Syscall::MqReceive { fd, size }, [fd], 0 => mqueue::sys_mq_receive(k, me, *fd, *size),
+    "mq_notify" Syscall::MqNotify { fd, method }, [fd], OBJECT => mqueue::sys_mq_notify(k, me, *fd, *method),
+    "mq_getsetattr" Syscall::MqGetsetattr { fd, flags }, [fd], 0 => mqueue::sys_mq_getsetattr(k, me, *fd, *flags),
+    "clock_gettime" Syscall::ClockGettime { clock }, [clock], 0 => clock::sys_clock_gettime(k, me, *clock),
+    "readlink" Syscall::Readlink { path }, [path], 0 => path::sys_readlink(k, me, path),
+    "stat" Syscall::Stat { path }, [path], 0 => path::sys_stat(k, me, path),
+    "lstat" Syscall::Lstat { path }, [path], 0 => path::sys_lstat(k, me, path),
 }
 
 calls! {
     LabCall, perform_lab, (k, me)
-    "touch" LabCall::Touch { path }, [path] => namei::sys_touch(k, me, path),
-    "clock" LabCall::Clock { advance }, [advance] => clock::sys_clock(k, me, *advance),
-    "attach" LabCall::Attach { host_pid }, [host_pid] =>
+    "touch" LabCall::Touch { path }, [path], OBJECT => namei::sys_touch(k, me, path),
+    "clock" LabCall::Clock { advance }, [advance], 0 => clock::sys_clock(k, me, *advance),
+    "attach" LabCall::Attach { host_pid }, [host_pid], 0 =>
         bail!(EOPNOTSUPP, "only a mounted lab has host processes to attach"),
-    "read" LabCall::Read { path }, [path] => path::sys_read(k, me, path),
-    "ls" LabCall::Ls { path }, [path] => path::sys_ls(k, me, path),
-    "write" LabCall::Write { path, bytes }, [path] => write::sys_write(k, me, path, bytes),
-    "ip" LabCall::Ip(call), [call] => ip::sys_ip(k, me, call),
-    "bind" LabCall::Bind(name), [] => socket::sys_bind(k, me, name),
-    "connect" LabCall::Connect(name), [] => socket::sys_connect(k, me, name),
-    "mkdir" LabCall::MkdirAt { dir, name, mode }, [name] => lab::sys_mkdir_at(k, me, *dir, name, *mode),
-    "rmdir" LabCall::RmdirAt { dir, name }, [name] => lab::sys_rmdir_at(k, me, *dir, name),
-    "write" LabCall::WriteAt { file, pos, bytes }, [] => lab::sys_write_at(k, me, file, *pos, bytes),
+    "read" LabCall::Read { path }, [path], 0 => path::sys_read(k, me, path),
+    "ls" LabCall::Ls { path }, [path], 0 => path::sys_ls(k, me, path),
+    "write" LabCall::Write { path, bytes }, [path], bytes.len() => write::sys_write(k, me, path, bytes),
+    "ip" LabCall::Ip(call), [call], memory::ip(call) => ip::sys_ip(k, me, call),
+    "setns" LabCall::Setns { target, flags }, [target; *flags], 0 => setns::sys_setns_to(k, me, target, *flags),
+    "open" LabCall::OpenNs { ns_type, inum, flags }, [(*ns_type, *inum)], OBJECT =>
+        fd::sys_open_ns(k, me, *ns_type, *inum, *flags),
+    "open" LabCall::Reopen { fd, flags }, [fd], OBJECT => fd::sys_reopen(k, me, *fd, *flags),
+    "mq_close" LabCall::MqClose { fd }, [fd], 0 => fd::sys_close(k, me, *fd),
+    "bind" LabCall::Bind(name), [], 2 * OBJECT => socket::sys_bind(k, me, name),
+    "connect" LabCall::Connect(name), [], 2 * OBJECT => socket::sys_connect(k, me, name),
+    "mkdir" LabCall::MkdirAt { dir, name, mode }, [name], OBJECT => lab::sys_mkdir_at(k, me, *dir, name, *mode),
+    "rmdir" LabCall::RmdirAt { dir, name }, [name], 0 => lab::sys_rmdir_at(k, me, *dir, name),
+    "write" LabCall::WriteAt { file, pos, bytes }, [], memory::write_at(file, bytes) =>
+        lab::sys_write_at(k, me, file, *pos, bytes),
 }
 
 impl AnyCall {

@@ -1,7 +1,9 @@
 //! The first and the last step of each call.
 
-use super::{AnyCall, Outcome, PidArg, Target, WaitidWhich};
+use super::lab::Target;
+use super::{AnyCall, Outcome, PidArg, WaitidWhich};
 use crate::errno::Arg;
+use crate::kernel::ns::NsType;
 use crate::kernel::trace::Step;
 use crate::kernel::{Kernel, TaskId};
 
@@ -59,11 +61,16 @@ impl Shown for &Vec<u8> {
 impl Shown for &Target {
     fn arg(self) -> Arg {
         match self {
-            Target::Ns { ns_type, inum } => Arg::Ns(ns_type.ops().name, *inum),
-            Target::Fd(fd) => Arg::from(format!("fd:{fd}")),
+            Target::Ns { ns_type, inum } => (*ns_type, *inum).arg(),
             Target::Pidfd(pid) => Arg::from(format!("pidfd:{}", pid.number())),
             Target::Path(path) => path.arg(),
         }
+    }
+}
+
+impl Shown for (NsType, u32) {
+    fn arg(self) -> Arg {
+        Arg::Ns(self.0.ops().name, self.1)
     }
 }
 
@@ -90,7 +97,6 @@ fn shortened(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::errno::Errno;
-    use crate::kernel::ns::NsType;
     use crate::kernel::trace::Count;
     use crate::syscall::{Syscall, dispatch};
 

@@ -8,7 +8,7 @@ use crate::kernel::capability::Cap;
 use crate::kernel::mount::flags::{MountFlags, UmountFlags};
 use crate::kernel::mount::site::Path;
 use crate::kernel::mount::umount::Umounting;
-use crate::kernel::{Kernel, MountId, TaskId};
+use crate::kernel::{Current, Kernel, MountId};
 use crate::tree;
 
 /// Takes off the topmost mount at a path.
@@ -17,12 +17,12 @@ use crate::tree;
 /// EINVAL: unknown flags; those of finding the path; EPERM: CAP_SYS_ADMIN missing over the owner of the caller's mount
 /// namespace, or with MNT_FORCE over the file system; EINVAL: no mount, another namespace, locked, the root of the
 /// namespace, MNT_EXPIRE with other flags; EAGAIN: MNT_EXPIRE for the first time; EBUSY: in use.
-pub fn sys_umount(k: &mut Kernel, me: TaskId, path: &[u8], flags: UmountFlags) -> Outcome {
+pub fn sys_umount(k: &mut Kernel, me: Current, path: &[u8], flags: UmountFlags) -> Outcome {
     let known = UmountFlags::FORCE | UmountFlags::DETACH | UmountFlags::EXPIRE | UmountFlags::NOFOLLOW;
     if !(flags - known).is_empty() {
         bail!(EINVAL, "flags {} are unknown", format!("{:#x}", flags.bits()));
     }
-    let node = tree::resolve_file(k, me, path, !flags.contains(UmountFlags::NOFOLLOW))?;
+    let node = tree::resolve_file(k, *me, path, !flags.contains(UmountFlags::NOFOLLOW))?;
     let path = k.topmost(namei::path_of(k, node)?);
     check_umount(k, me, path, flags)?;
     umount(k, me, path.mount, flags)?;
@@ -30,7 +30,7 @@ pub fn sys_umount(k: &mut Kernel, me: TaskId, path: &[u8], flags: UmountFlags) -
 }
 
 /// `can_umount`
-fn check_umount(k: &Kernel, me: TaskId, path: Path, flags: UmountFlags) -> Result<()> {
+fn check_umount(k: &Kernel, me: Current, path: Path, flags: UmountFlags) -> Result<()> {
     check_may_mount(k, me)?;
     check_mount_root(k, path, "the path")?;
     check_own(k, me, path.mount, "the path")?;
@@ -44,17 +44,17 @@ fn check_umount(k: &Kernel, me: TaskId, path: Path, flags: UmountFlags) -> Resul
     Ok(())
 }
 
-fn check_sb_admin(k: &Kernel, me: TaskId, mount: MountId) -> Result<()> {
+fn check_sb_admin(k: &Kernel, me: Current, mount: MountId) -> Result<()> {
     let owner = k.sb_user_ns(k.vfs.sb_of(mount));
-    if !k.ns_capable(me, owner, Cap::SYS_ADMIN) {
+    if !k.ns_capable(*me, owner, Cap::SYS_ADMIN) {
         bail!(EPERM, "CAP_SYS_ADMIN missing in {}, user namespace of the file system", k.ns_arg(owner));
     }
     Ok(())
 }
 
 /// `do_umount`
-fn umount(k: &mut Kernel, me: TaskId, id: MountId, flags: UmountFlags) -> Result<()> {
-    let is_own_root = k.fs_of(me).is_some_and(|fs| fs.root.mount.id() == id);
+fn umount(k: &mut Kernel, me: Current, id: MountId, flags: UmountFlags) -> Result<()> {
+    let is_own_root = k.fs_of(*me).is_some_and(|fs| fs.root.mount.id() == id);
     let mount = &k.vfs.mounts[id];
     if flags.contains(UmountFlags::EXPIRE) {
         if is_own_root || flags.intersects(UmountFlags::FORCE | UmountFlags::DETACH) {
@@ -87,7 +87,7 @@ fn umount(k: &mut Kernel, me: TaskId, id: MountId, flags: UmountFlags) -> Result
 }
 
 /// The caller's own root is not taken off, its file system becomes read-only (`do_umount_root`).
-fn make_read_only(k: &mut Kernel, me: TaskId, mount: MountId) -> Result<()> {
+fn make_read_only(k: &mut Kernel, me: Current, mount: MountId) -> Result<()> {
     check_sb_admin(k, me, mount)?;
     let sb = k.vfs.sb_of(mount);
     if !k.vfs.sbs[sb].read_only {
@@ -103,7 +103,7 @@ fn make_read_only(k: &mut Kernel, me: TaskId, mount: MountId) -> Result<()> {
 /// EPERM: CAP_SYS_ADMIN missing over the owner of the caller's mount namespace; those of finding the two directories;
 /// ENOENT: one of them is removed; EINVAL: one of the mounts involved is shared, locked, another's, no mount at all, or
 /// not below the other; EBUSY: new_root or put_old is on the root mount.
-pub fn sys_pivot_root(k: &mut Kernel, me: TaskId, new_root: &[u8], put_old: &[u8]) -> Outcome {
+pub fn sys_pivot_root(k: &mut Kernel, me: Current, new_root: &[u8], put_old: &[u8]) -> Outcome {
     check_may_mount(k, me)?;
     let new = find_directory(k, me, new_root)?;
     let old = find_directory(k, me, put_old)?;
@@ -135,7 +135,7 @@ pub fn sys_pivot_root(k: &mut Kernel, me: TaskId, new_root: &[u8], put_old: &[u8
     Ok(Return::DONE)
 }
 
-fn find_directory(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<Path> {
+fn find_directory(k: &mut Kernel, me: Current, path: &[u8]) -> Result<Path> {
     let path = namei::find(k, me, path, true)?;
     if !super::cwd::is_directory(k, me, path)? {
         bail!(ENOTDIR, "this is no directory");
@@ -143,7 +143,7 @@ fn find_directory(k: &mut Kernel, me: TaskId, path: &[u8]) -> Result<Path> {
     Ok(path)
 }
 
-fn check_pivot(k: &Kernel, me: TaskId, new: Path, old: Path, root: Path) -> Result<()> {
+fn check_pivot(k: &Kernel, me: Current, new: Path, old: Path, root: Path) -> Result<()> {
     let mount = |id: MountId| &k.vfs.mounts[id];
     let is_shared = |id: Option<MountId>| id.is_some_and(|id| mount(id).is_shared());
     if is_shared(Some(old.mount)) || is_shared(mount(new.mount).parent()) || is_shared(mount(root.mount).parent()) {

@@ -1,7 +1,7 @@
 //! wait4(2) and waitid(2) (`kernel/exit.c`).
 
 use super::fd::{Opened, file_at, opened};
-use super::outcome::{ChildInfo, Waited};
+use super::outcome::{ChildInfo, Rusage, Siginfo, Waited};
 use super::{
     Numbers, Outcome, PidArg, Return, Stop, WALL, WCLONE, WCONTINUED, WEXITED, WNOHANG, WNOTHREAD, WNOWAIT, WUNTRACED,
     WaitFor, WaitidWhich,
@@ -10,7 +10,7 @@ use crate::errno::Result;
 use crate::kernel::cred::{Kuid, OVERFLOW_ID};
 use crate::kernel::file::OpenFlags;
 use crate::kernel::signal::{CLD_CONTINUED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, SIGCHLD, SIGCONT};
-use crate::kernel::{Kernel, PidId, TaskId};
+use crate::kernel::{Current, Kernel, PidId, TaskId};
 use crate::{bail, err};
 
 /// Which children a wait is for.
@@ -41,7 +41,7 @@ enum Event {
 ///
 /// # Errors
 /// EINVAL: unknown options; ESRCH: pid INT_MIN; ECHILD: no such child. Blocks: nothing to report.
-pub fn sys_wait(k: &mut Kernel, me: TaskId, pid: PidArg, options: u32) -> Outcome {
+pub fn sys_wait(k: &mut Kernel, me: Current, pid: PidArg, options: u32) -> Outcome {
     let known = WNOHANG | WUNTRACED | WCONTINUED | WNOTHREAD | WCLONE | WALL;
     if options & !known != 0 {
         bail!(EINVAL, "options {} are unknown", format!("{:#x}", options & !known));
@@ -51,7 +51,7 @@ pub fn sys_wait(k: &mut Kernel, me: TaskId, pid: PidArg, options: u32) -> Outcom
     }
     let which = match pid.number() {
         -1 => Which::All,
-        0 => Which::Group(Some(k.signal_of(me).pgrp.id())),
+        0 => Which::Group(Some(k.signal_of(*me).pgrp.id())),
         ..-1 => Which::Group(pid.negated().find(k, me)),
         1.. => Which::Pid(pid.find(k, me)),
     };
@@ -62,7 +62,7 @@ pub fn sys_wait(k: &mut Kernel, me: TaskId, pid: PidArg, options: u32) -> Outcom
             Event::Stopped(signo) => signo << 8 | 0x7f,
             Event::Continued => 0xffff,
         };
-        Waited { pid, status }
+        Waited { pid, status, rusage: Rusage::default() }
     });
     if waited.is_none() && options & WNOHANG == 0 {
         return Err(no_report_yet());
@@ -75,7 +75,7 @@ pub fn sys_wait(k: &mut Kernel, me: TaskId, pid: PidArg, options: u32) -> Outcom
 /// # Errors
 /// EINVAL: unknown options, none of WEXITED, WSTOPPED, WCONTINUED, a bad id; EBADF: no pidfd; ECHILD: no such child;
 /// EAGAIN: a non-blocking pidfd and nothing to report. Blocks: nothing to report.
-pub fn sys_waitid(k: &mut Kernel, me: TaskId, which: WaitidWhich, options: u32) -> Outcome {
+pub fn sys_waitid(k: &mut Kernel, me: Current, which: WaitidWhich, options: u32) -> Outcome {
     let known = WNOHANG | WNOWAIT | WEXITED | WUNTRACED | WCONTINUED | WNOTHREAD | WCLONE | WALL;
     if options & !known != 0 {
         bail!(EINVAL, "options {} are unknown", format!("{:#x}", options & !known));
@@ -95,9 +95,10 @@ pub fn sys_waitid(k: &mut Kernel, me: TaskId, which: WaitidWhich, options: u32) 
                 Event::Stopped(signo) => (CLD_STOPPED, signo),
                 Event::Continued => (CLD_CONTINUED, SIGCONT),
             };
-            let user = &k.namespaces[k.cred_of(me).user_ns.id()];
+            let user = &k.namespaces[k.cred_of(*me).user_ns.id()];
             let uid = user.from_kuid(uid).unwrap_or(OVERFLOW_ID);
-            Ok(Return::Waitid(Some(ChildInfo { pid, uid, code, status })))
+            let siginfo = Siginfo { signo: SIGCHLD, code, pid, uid, status };
+            Ok(Return::Waitid(Some(ChildInfo { siginfo, rusage: Rusage::default() })))
         }
     }
 }
@@ -106,14 +107,14 @@ fn no_report_yet() -> Stop {
     Stop::Blocked { on: WaitFor::Child, why: err!(EAGAIN, "no child has anything to report yet: the call would block") }
 }
 
-fn waitid_target(k: &Kernel, me: TaskId, which: WaitidWhich) -> Result<(Which, bool)> {
+fn waitid_target(k: &Kernel, me: Current, which: WaitidWhich) -> Result<(Which, bool)> {
     Ok(match which {
         WaitidWhich::All => (Which::All, false),
         WaitidWhich::Pid(pid) if pid.number() > 0 => (Which::Pid(pid.find(k, me)), false),
-        WaitidWhich::Pgid(pgid) if pgid.number() == 0 => (Which::Group(Some(k.signal_of(me).pgrp.id())), false),
+        WaitidWhich::Pgid(pgid) if pgid.number() == 0 => (Which::Group(Some(k.signal_of(*me).pgrp.id())), false),
         WaitidWhich::Pgid(pgid) if pgid.number() > 0 => (Which::Group(pgid.find(k, me)), false),
         WaitidWhich::Pidfd(fd) if fd >= 0 => {
-            let file = file_at(k, me, fd)?;
+            let file = file_at(k, *me, fd)?;
             let Opened::Pidfd { pid, .. } = opened(k, file) else { bail!(EBADF, "descriptor {} is no pidfd", fd) };
             (Which::Pid(Some(pid)), k.open_files[file].flags.contains(OpenFlags::NONBLOCK))
         }
@@ -125,10 +126,10 @@ fn waitid_target(k: &Kernel, me: TaskId, which: WaitidWhich) -> Result<(Which, b
 
 /// Looks at the children of the calling thread and, without WNOTHREAD, of the other threads of its process in turn, of
 /// each oldest first (`__do_wait`).
-fn do_wait(k: &mut Kernel, me: TaskId, which: Which, options: u32) -> Result<Option<Report>> {
-    let mut threads = k.signal_of(me).threads.clone();
+fn do_wait(k: &mut Kernel, me: Current, which: Which, options: u32) -> Result<Option<Report>> {
+    let mut threads = k.signal_of(*me).threads.clone();
     // The round begins with the caller.
-    let own = threads.iter().position(|&thread| thread == me).unwrap_or(0);
+    let own = threads.iter().position(|&thread| thread == *me).unwrap_or(0);
     threads.rotate_left(own);
     if options & WNOTHREAD != 0 {
         threads.truncate(1);
@@ -177,9 +178,9 @@ fn is_eligible(k: &Kernel, child: TaskId, which: Which, options: u32) -> bool {
 }
 
 /// What there is to report of one child; reports it once unless WNOWAIT.
-fn consider(k: &mut Kernel, me: TaskId, child: TaskId, options: u32) -> Option<Report> {
+fn consider(k: &mut Kernel, me: Current, child: TaskId, options: u32) -> Option<Report> {
     let keep = options & WNOWAIT != 0;
-    let pid = Numbers::of(k, me, k.pid_of(child));
+    let pid = Numbers::of(k, *me, k.pid_of(child));
     let uid = k.cred_of(child).ids.uid;
     if k.is_reapable(child) {
         if options & WEXITED == 0 {

@@ -10,7 +10,7 @@ use crate::kernel::mount::dentry::Content;
 use crate::kernel::node::Node;
 use crate::kernel::ns::{NsKind, UtsName};
 use crate::kernel::table::Id;
-use crate::kernel::{DentryId, FileId, Kernel, NsId, TaskId};
+use crate::kernel::{Current, DentryId, FileId, Kernel, NsId, TaskId};
 use crate::tree::{self, Sysctl, Viewer, WriteTarget};
 
 /// Longest plain file, bytes.
@@ -58,8 +58,8 @@ impl Written {
 ///
 /// # Errors
 /// Those of opening the file for writing and of [`write_open`].
-pub(super) fn write_node(k: &mut Kernel, task: TaskId, node: Node, pos: u64, bytes: &[u8]) -> Result<usize> {
-    let bound = tree::open(k, Viewer(task), node, OpenFlags::WRITE)?;
+pub(super) fn write_node(k: &mut Kernel, task: Current, node: Node, pos: u64, bytes: &[u8]) -> Result<usize> {
+    let bound = tree::open(k, Viewer(*task), node, OpenFlags::WRITE)?;
     write_open(k, task, &bound, pos, bytes)
 }
 
@@ -67,8 +67,8 @@ pub(super) fn write_node(k: &mut Kernel, task: TaskId, node: Node, pos: u64, byt
 ///
 /// # Errors
 /// Those of what it changes; EIO or EINVAL where nothing can be written.
-pub(super) fn write_open(k: &mut Kernel, task: TaskId, file: &Bound, pos: u64, bytes: &[u8]) -> Result<usize> {
-    let task = file.node.view.viewer().unwrap_or(task);
+pub(super) fn write_open(k: &mut Kernel, task: Current, file: &Bound, pos: u64, bytes: &[u8]) -> Result<usize> {
+    let task = file.node.view.viewer().unwrap_or(*task);
     let writing = Writing { task, opener: &file.opener, pos, bytes };
     perform(k, file, &writing).map(|written| written.bytes)
 }
@@ -77,7 +77,7 @@ pub(super) fn write_open(k: &mut Kernel, task: TaskId, file: &Bound, pos: u64, b
 ///
 /// # Errors
 /// EBADF: not open for writing; those of what it changes.
-pub(super) fn write_file(k: &mut Kernel, task: TaskId, file: FileId, bytes: &[u8]) -> Result<usize> {
+pub(super) fn write_file(k: &mut Kernel, task: Current, file: FileId, bytes: &[u8]) -> Result<usize> {
     let open = &k.open_files[file];
     let bound = match &open.kind {
         FileKind::Node { bound, .. } if open.flags.contains(OpenFlags::WRITE) => bound.clone(),
@@ -90,7 +90,7 @@ pub(super) fn write_file(k: &mut Kernel, task: TaskId, file: FileId, bytes: &[u8
             bail!(EBADF, "the descriptor is not open for writing")
         }
     };
-    let writing = Writing { task, opener: &bound.opener, pos: open.pos, bytes };
+    let writing = Writing { task: *task, opener: &bound.opener, pos: open.pos, bytes };
     let written = perform(k, &bound, &writing)?;
     if written.advances {
         k.open_files[file].pos += written.bytes as u64;
@@ -102,12 +102,12 @@ pub(super) fn write_file(k: &mut Kernel, task: TaskId, file: FileId, bytes: &[u8
 ///
 /// # Errors
 /// EMFILE at RLIMIT_NOFILE; those of finding the file, [`write_node`] and [`write_file`].
-pub(super) fn sys_write(k: &mut Kernel, task: TaskId, path: &[u8], bytes: &[u8]) -> Outcome {
+pub(super) fn sys_write(k: &mut Kernel, task: Current, path: &[u8], bytes: &[u8]) -> Outcome {
     let taken = match fd::descriptor(path) {
-        Some(number) => write_file(k, task, fd::file_at(k, task, number)?, bytes)?,
+        Some(number) => write_file(k, task, fd::file_at(k, *task, number)?, bytes)?,
         None => {
             fd::free_fd(k, task)?;
-            let node = tree::resolve(k, task, cwd::own_view(k, task), path, true)?;
+            let node = tree::resolve(k, *task, cwd::own_view(k, task), path, true)?;
             namei::use_mount(k, node);
             write_node(k, task, node, 0, bytes)?
         }

@@ -69,8 +69,8 @@ fn file_operation(root: &Path, pid: i32, call: &AnyCall) -> Option<io::Result<Ve
         AnyCall::Linux(Syscall::Readlink { path }) => {
             std::fs::read_link(at(path)?).map(|text| in_own_tree(pid, text.as_os_str().as_bytes()))
         }
-        AnyCall::Linux(Syscall::Stat { path, follow: true }) => std::fs::metadata(at(path)?).map(stat_text),
-        AnyCall::Linux(Syscall::Stat { path, follow: false }) => std::fs::symlink_metadata(at(path)?).map(stat_text),
+        AnyCall::Linux(Syscall::Stat { path }) => std::fs::metadata(at(path)?).map(stat_text),
+        AnyCall::Linux(Syscall::Lstat { path }) => std::fs::symlink_metadata(at(path)?).map(stat_text),
         AnyCall::Lab(LabCall::Ls { path }) => list(&at(path)?),
         AnyCall::Lab(LabCall::Write { bytes, .. }) if bytes.is_empty() => return None,
         AnyCall::Lab(LabCall::Write { path, bytes }) => {

@@ -15,6 +15,7 @@ use crate::files::files;
 /// Why a place may stay unreached: its file below `src`, its check, the reason.
 pub const REASONS: &[(&str, &str, &str)] = &[
     ("syscall/clone.rs", "threads-max is {}", "takes four million tasks"),
+    ("syscall/fd.rs", "flags {} are unknown", "words give pidfd_open no other flags"),
     ("syscall/cred.rs", "{} groups, at most {} are possible", "takes a line of 65537 numbers"),
     ("syscall/wait.rs", "no child has anything to report yet: the call would block", "a control file answers 0"),
     ("syscall/socket.rs", "no port is free", "takes 28232 sockets"),

@@ -58,7 +58,7 @@ fn looks(call: &AnyCall) -> bool {
     matches!(
         call,
         AnyCall::Lab(LabCall::Read { .. } | LabCall::Ls { .. })
-            | AnyCall::Linux(Syscall::Readlink { .. } | Syscall::Stat { .. })
+            | AnyCall::Linux(Syscall::Readlink { .. } | Syscall::Stat { .. } | Syscall::Lstat { .. })
     )
 }
 

@@ -8,8 +8,7 @@ use nslab::errno::Errno;
 use nslab::kernel::node::{Node, Place};
 use nslab::kernel::task::TaskState;
 use nslab::kernel::{Kernel, TaskId};
-use nslab::syscall::namei::NameCall;
-use nslab::syscall::{LabCall, dispatch};
+use nslab::syscall::{LabCall, Syscall, dispatch};
 
 use crate::area::{Area, PLAIN};
 use crate::encode::{Answer, Arg, Context, Encoded, IN_ARG, Job, id, with_data, zero_ended};
@@ -289,13 +288,13 @@ pub fn numbers(text: &str, map: &dyn Fn(i32) -> Option<i32>) -> String {
 }
 
 /// A change of the directories of cgroups.
-pub fn encode_name(c: &Context<'_>, name: &NameCall) -> Option<Encoded> {
-    let (path, number, args) = match name {
-        NameCall::Mkdir { path, mode } => (path, libc::SYS_mkdir, vec![IN_ARG, Arg::Value(u64::from(*mode))]),
-        NameCall::Rmdir { path } => (path, libc::SYS_rmdir, vec![IN_ARG]),
-        NameCall::Unlink { path } => (path, libc::SYS_unlink, vec![IN_ARG]),
-        NameCall::Chown { path, uid, gid } => (path, libc::SYS_chown, vec![IN_ARG, id(*uid), id(*gid)]),
-        NameCall::Rename { .. } | NameCall::Symlink { .. } => return None,
+pub fn encode_name(c: &Context<'_>, call: &Syscall) -> Option<Encoded> {
+    let (path, number, args) = match call {
+        Syscall::Mkdir { path, mode } => (path, libc::SYS_mkdir, vec![IN_ARG, Arg::Value(u64::from(*mode))]),
+        Syscall::Rmdir { path } => (path, libc::SYS_rmdir, vec![IN_ARG]),
+        Syscall::Unlink { path } => (path, libc::SYS_unlink, vec![IN_ARG]),
+        Syscall::Chown { path, uid, gid } => (path, libc::SYS_chown, vec![IN_ARG, id(*uid), id(*gid)]),
+        _ => return None,
     };
     let path = real_path(c.k, c.me, path)?;
     Some((Job::Call(with_data(number, &args, zero_ended(path.as_bytes()))), Answer::Number))

@@ -47,8 +47,8 @@ fn how(pair: &Pair, task: TaskId, call: &AnyCall, path: &str) -> Option<How> {
     let in_initial = k.task_active_pid_ns(task) == k.init.pid_ns;
     let name = path.rsplit('/').next().unwrap_or_default();
     match call {
-        AnyCall::Linux(Syscall::Stat { .. }) if path.contains("proc/sys/") => None,
-        AnyCall::Linux(Syscall::Stat { .. }) => Some(How::Attributes),
+        AnyCall::Linux(Syscall::Stat { .. } | Syscall::Lstat { .. }) if path.contains("proc/sys/") => None,
+        AnyCall::Linux(Syscall::Stat { .. } | Syscall::Lstat { .. }) => Some(How::Attributes),
         AnyCall::Lab(LabCall::Ls { .. }) if name == "ns" => Some(How::Exact),
         AnyCall::Lab(LabCall::Ls { .. }) if name == "task" => Some(How::ProcNumbers),
         AnyCall::Linux(Syscall::Readlink { .. }) if path.contains("/ns/") => Some(How::Link),
@@ -122,7 +122,7 @@ impl Pair {
     /// It is not compared, or the two differ.
     pub fn look(&mut self, task: TaskId, call: &AnyCall) -> Result<LabResult, Trouble> {
         let (AnyCall::Lab(LabCall::Read { path } | LabCall::Ls { path })
-        | AnyCall::Linux(Syscall::Readlink { path } | Syscall::Stat { path, .. })) = call
+        | AnyCall::Linux(Syscall::Readlink { path } | Syscall::Stat { path } | Syscall::Lstat { path })) = call
         else {
             return Err(Trouble::LabOnly);
         };
@@ -136,9 +136,8 @@ impl Pair {
         let lab = dispatch(&mut self.k, task, call);
         let nr = self.k.task_nr(task);
         let there = match call {
-            AnyCall::Linux(Syscall::Stat { follow, .. }) => {
-                self.machine.stat(nr, &real_path, *follow).map(|text| text + " 0")
-            }
+            AnyCall::Linux(Syscall::Stat { .. }) => self.machine.stat(nr, &real_path, true).map(|text| text + " 0"),
+            AnyCall::Linux(Syscall::Lstat { .. }) => self.machine.stat(nr, &real_path, false).map(|text| text + " 0"),
             AnyCall::Lab(LabCall::Ls { .. }) => self.machine.list(nr, &real_path).map(|names| names.join("\n")),
             _ => self.machine.look(nr, &real_path, matches!(call, AnyCall::Linux(Syscall::Readlink { .. }))),
         };

@@ -3,12 +3,11 @@
 use std::fmt::{self, Debug, Write};
 use std::hash::{DefaultHasher, Hasher};
 
+use nslab::kernel::ipc::sem::SemFlags;
 use nslab::kernel::memory::Memory;
 use nslab::kernel::ns::{NsState, Slot};
 use nslab::kernel::{Kernel, TaskId};
 use nslab::syscall::ip::Ip;
-use nslab::syscall::sem::SemCall;
-use nslab::syscall::shm::ShmCall;
 use nslab::syscall::{AnyCall, LabCall, Syscall};
 
 /// One number for each part of a kernel, made of all that [`Debug`] shows of it.
@@ -104,15 +103,13 @@ pub fn left_behind(k: &Kernel, actor: TaskId, call: &AnyCall) -> &'static [&'sta
         // The device of one end is made, and goes when that of the other cannot be.
         AnyCall::Lab(LabCall::Ip(Ip::LinkAdd(add))) if add.kind == "veth" => &["namespaces", "net"],
         // The place for what it would have undone.
-        AnyCall::Linux(Syscall::Sem(SemCall::Op { ops, .. })) if ops.iter().any(|op| op.undo) => {
+        AnyCall::Linux(Syscall::Semop { ops, .. }) if ops.iter().any(|op| op.flags.contains(SemFlags::UNDO)) => {
             &["tasks", "undo_lists"]
         }
         // The numbers before the one that is wrong.
         AnyCall::Lab(LabCall::Write { path, .. }) if path.ends_with(b"kernel/sem") => &["namespaces"],
         // It counts as attached for a moment; where that is forced a segment goes with its last attachment.
-        AnyCall::Linux(Syscall::Shm(ShmCall::At { .. })) if goes_with_the_last(k, actor) => {
-            &["namespaces", "pids", "tasks"]
-        }
+        AnyCall::Linux(Syscall::Shmat { .. }) if goes_with_the_last(k, actor) => &["namespaces", "pids", "tasks"],
         // The marks of what it has copied in vain: memory, queues, a time namespace.
         AnyCall::Linux(Syscall::Clone(_)) if copies_marked(k, actor) => &["mqueues", "namespaces", "pids"],
         // A pid namespace whose first process comes to nothing takes no other.

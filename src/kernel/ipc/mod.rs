@@ -14,7 +14,7 @@ use super::ns::IpcNamespace;
 use super::pid::Pid;
 use super::refcount::Held;
 use super::table::Cyclic;
-use super::{IpcNsId, Kernel, TaskId};
+use super::{Current, IpcNsId, Kernel, TaskId};
 use crate::bail;
 use crate::errno::Result;
 
@@ -173,8 +173,8 @@ impl<T: IpcObject> IpcIds<T> {
 }
 
 impl Kernel {
-    /// The IPC namespace of a live task.
-    pub(crate) fn ipc_ns_of(&self, task: TaskId) -> IpcNsId {
+    /// The IPC namespace of the task that makes the call.
+    pub(crate) fn ipc_ns_of(&self, task: Current) -> IpcNsId {
         self.current_nsproxy(task).ipc_ns()
     }
 

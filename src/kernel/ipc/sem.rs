@@ -8,7 +8,7 @@ use crate::errno::Result;
 use crate::kernel::ns::IpcNamespace;
 use crate::kernel::pid::Pid;
 use crate::kernel::refcount::{Counted, Held};
-use crate::kernel::{IpcNsId, Kernel, TaskId, UndoListId};
+use crate::kernel::{Current, IpcNsId, Kernel, TaskId, UndoListId};
 
 /// Highest value of a semaphore (`SEMVMX`).
 pub const SEMVMX: i32 = 32767;
@@ -36,8 +36,17 @@ pub struct Sem {
 pub struct SemOp {
     pub num: u16,
     pub delta: i16,
-    pub undo: bool,
-    pub nowait: bool,
+    pub flags: SemFlags,
+}
+
+bitflags::bitflags! {
+    /// Flags of one operation (`include/uapi/linux/sem.h`).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct SemFlags: u16 {
+        const NOWAIT = 0o4000;
+        const UNDO = 0x1000;
+        const _ = !0;
+    }
 }
 
 /// Adjustments of one set: (semaphore, what is added at exit).
@@ -107,7 +116,7 @@ impl SemSet {
                     SEMVMX
                 );
             }
-            if op.undo {
+            if op.flags.contains(SemFlags::UNDO) {
                 let adjustment = adjustments.entry(op.num).or_default();
                 *adjustment -= delta;
                 if !(-SEMAEM - 1..=SEMAEM).contains(adjustment) {
@@ -122,14 +131,14 @@ impl SemSet {
 
 impl Kernel {
     /// The caller's undo list, made if there is none (`get_undo_list`).
-    pub(crate) fn undo_list_of(&mut self, task: TaskId) -> UndoListId {
-        if let Some(held) = &self.tasks[task].undo_list {
+    pub(crate) fn undo_list_of(&mut self, task: Current) -> UndoListId {
+        if let Some(held) = &self.tasks[*task].undo_list {
             return held.id();
         }
         let ns = self.ipc_ns_of(task);
         let held = self.undo_lists.insert_held(UndoList { refcnt: 0, ns, sets: BTreeMap::new() });
         let id = held.id();
-        self.tasks[task].undo_list = Some(held);
+        self.tasks[*task].undo_list = Some(held);
         id
     }
 
@@ -140,7 +149,7 @@ impl Kernel {
     }
 
     /// The child's undo list: the parent's under CLONE_SYSVSEM, else none (`copy_semundo`).
-    pub(crate) fn share_undo_list(&mut self, task: TaskId) -> Held<UndoList> {
+    pub(crate) fn share_undo_list(&mut self, task: Current) -> Held<UndoList> {
         let id = self.undo_list_of(task);
         self.undo_lists.hold(id)
     }
@@ -205,7 +214,7 @@ mod tests {
     }
 
     fn op(num: u16, delta: i16) -> SemOp {
-        SemOp { num, delta, undo: false, nowait: false }
+        SemOp { num, delta, flags: SemFlags::empty() }
     }
 
     #[test]
@@ -217,7 +226,7 @@ mod tests {
 
     #[test]
     fn adjustments_have_a_range_of_their_own() {
-        let with_undo = |delta| SemOp { undo: true, ..op(0, delta) };
+        let with_undo = |delta| SemOp { flags: SemFlags::UNDO, ..op(0, delta) };
         let so_far = Adjustments::from([(0, -32767)]);
         let down_by_one = set(&[0]).perform(&[with_undo(1)], &so_far).unwrap();
         let SemopOutcome::Done { adjustments, .. } = down_by_one else { panic!("{down_by_one:?}") };

@@ -7,7 +7,7 @@ use crate::kernel::ns::IpcNamespace;
 use crate::kernel::pid::Pid;
 use crate::kernel::refcount::{Counted, Held};
 use crate::kernel::task::Mm;
-use crate::kernel::{IpcNsId, Kernel, MmId, ShmFileId, TaskId};
+use crate::kernel::{Current, IpcNsId, Kernel, MmId, ShmFileId, TaskId};
 
 pub const PAGE_SIZE: u64 = 4096;
 /// Mode bit of a segment that goes with its last attachment.
@@ -175,29 +175,29 @@ impl Kernel {
     }
 
     /// Maps a segment at `addr` in the memory of `task`, over what is there.
-    pub(crate) fn attach_shm(&mut self, task: TaskId, file: ShmFile, addr: u64) {
+    pub(crate) fn attach_shm(&mut self, task: Current, file: ShmFile, addr: u64) {
         let (mm, size) = (self.live(task).mm.id(), file.size);
         let file = self.shm_files.insert_held(file);
         // First counted, so that the segment survives the loss of an attachment in the way.
-        self.shm_open(task, file.id());
+        self.shm_open(*task, file.id());
         self.unmap_shm(task, addr, size);
         self.mms[mm].attachments.insert(addr, Attachment { file, size, offset: 0 });
     }
 
     /// Takes what is attached within `size` bytes from `addr` out of the memory of `task`; what sticks out stays, each end
     /// a mapping of its own (`vms_gather_munmap_vmas`).
-    fn unmap_shm(&mut self, task: TaskId, addr: u64, size: u64) {
+    fn unmap_shm(&mut self, task: Current, addr: u64, size: u64) {
         let (mm, end) = (self.live(task).mm.id(), addr + size);
         for start in self.overlaps_of(mm, addr, size) {
             let Some(old) = self.mms[mm].attachments.remove(&start) else { continue };
             let before = (start, old.offset, addr.saturating_sub(start));
             let behind = (end, old.offset + end.saturating_sub(start), (start + old.size).saturating_sub(end));
             for (start, offset, size) in [before, behind].into_iter().filter(|(.., size)| *size > 0) {
-                self.shm_open(task, old.file.id());
+                self.shm_open(*task, old.file.id());
                 let file = self.shm_files.hold(old.file.id());
                 self.mms[mm].attachments.insert(start, Attachment { file, size, offset });
             }
-            self.shm_close(task, old.file);
+            self.shm_close(*task, old.file);
         }
     }
 
@@ -231,29 +231,29 @@ impl Kernel {
     }
 
     /// Takes one mapping out of an address space.
-    pub(crate) fn detach_shm(&mut self, task: TaskId, start: u64) {
+    pub(crate) fn detach_shm(&mut self, task: Current, start: u64) {
         let mm = self.live(task).mm.id();
         if let Some(old) = self.mms[mm].attachments.remove(&start) {
-            self.shm_close(task, old.file);
+            self.shm_close(*task, old.file);
         }
     }
 
     /// Copies of all attachments for the memory of a child (`dup_mmap`).
-    pub(crate) fn copy_attachments(&mut self, task: TaskId) -> Attachments {
+    pub(crate) fn copy_attachments(&mut self, task: Current) -> Attachments {
         let attachments = self.mms[self.live(task).mm.id()].attachments.iter();
         let originals: Vec<_> = attachments.map(|(&start, old)| (start, old.file.id(), old.size, old.offset)).collect();
         let mut copies = Attachments::new();
         for (start, file, size, offset) in originals {
-            self.shm_open(task, file);
+            self.shm_open(*task, file);
             copies.insert(start, Attachment { file: self.shm_files.hold(file), size, offset });
         }
         copies
     }
 
     /// Copies all attachments for a child that is not to be, and detaches the copies.
-    pub(crate) fn drop_attachment_copies(&mut self, task: TaskId) {
+    pub(crate) fn drop_attachment_copies(&mut self, task: Current) {
         for copy in self.copy_attachments(task).into_values() {
-            self.shm_close(task, copy.file);
+            self.shm_close(*task, copy.file);
         }
     }
 

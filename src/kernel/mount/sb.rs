@@ -14,7 +14,7 @@ use crate::kernel::node::{Place, Top};
 use crate::kernel::ns::{PidNamespace, Slot, UserNamespace};
 use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::refcount::{Counted, Held};
-use crate::kernel::{Kernel, NsId, PidNsId, SbId, TaskId, UserNsId};
+use crate::kernel::{Current, Kernel, NsId, PidNsId, SbId, TaskId, UserNsId};
 
 /// A type of file system.
 #[derive(Debug)]
@@ -163,22 +163,22 @@ impl Kernel {
     ///
     /// # Errors
     /// EINVAL: the type does not take these options.
-    pub fn plan_sb(&self, task: TaskId, fs: &'static FsType, data: &[u8], flags: MsFlags) -> Result<SbPlan> {
+    pub fn plan_sb(&self, task: Current, fs: &'static FsType, data: &[u8], flags: MsFlags) -> Result<SbPlan> {
         let slot = |slot| self.current_nsproxy(task).get(slot);
         let owner_of = |ns| self.ns_owner(ns).expect("all kinds in an nsproxy have an owner");
         let shared_in = match fs.sharing {
             Sharing::PerNs(kind) => Some(slot(kind)),
             Sharing::Never | Sharing::Always => None,
         };
-        let active = self.task_active_pid_ns(task);
+        let active = self.task_active_pid_ns(*task);
         let (user_ns, pid_ns) = match fs.asks {
             Asks::Init | Asks::Kernel => (self.init.user_ns, None),
-            Asks::Own => (self.cred_of(task).user_ns.id(), None),
+            Asks::Own => (self.cred_of(*task).user_ns.id(), None),
             Asks::ActivePidNs => (self.owner_of(active), Some(active)),
             Asks::OwnerOf(kind) => (owner_of(slot(kind)), None),
         };
         let existing = if fs.sharing == Sharing::Never { None } else { self.find_shared_sb(fs, shared_in) };
-        let ids = &self.cred_of(task).ids;
+        let ids = &self.cred_of(*task).ids;
         let own = SbOptions { uid: ids.fsuid.0, gid: ids.fsgid.0, ..SbOptions::default() };
         let options = (fs.parse)(SbOptions { sb_flags: flags.sb_names(), ..own }, data)?;
         let read_only = flags.contains(MsFlags::RDONLY);

@@ -4,7 +4,7 @@ use super::{CgroupNsId, NsKind, Owned, Slot};
 use crate::kernel::cgroup::{Cgroup, CgroupId};
 use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::refcount::Held;
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Current, Kernel, TaskId};
 
 #[derive(Debug, Default)]
 pub struct CgroupNamespace {
@@ -33,7 +33,7 @@ impl NsKind for CgroupNamespace {
         CgroupNamespace::default()
     }
 
-    fn create(_k: &Kernel, _task: TaskId) -> CgroupNamespace {
+    fn create(_k: &Kernel, _task: Current) -> CgroupNamespace {
         CgroupNamespace::default()
     }
 

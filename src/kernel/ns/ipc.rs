@@ -12,7 +12,7 @@ use crate::kernel::ipc::shm::ShmSegment;
 use crate::kernel::memory::ipc_bytes;
 use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::refcount::Held;
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Current, Kernel, TaskId};
 
 /// The default of shmmax and shmall (`ULONG_MAX - (1UL << 24)`).
 const SHM_DEFAULT: u64 = u64::MAX - (1 << 24);
@@ -187,7 +187,7 @@ impl NsKind for IpcNamespace {
         IpcNamespace::default()
     }
 
-    fn create(_k: &Kernel, _task: TaskId) -> IpcNamespace {
+    fn create(_k: &Kernel, _task: Current) -> IpcNamespace {
         IpcNamespace::default()
     }
 

@@ -11,7 +11,7 @@ use super::{
 use crate::errno::Result;
 use crate::kernel::refcount::Held;
 use crate::kernel::table::{Id, Table};
-use crate::kernel::{Kernel, NsId, TaskId};
+use crate::kernel::{Current, Kernel, NsId, TaskId};
 
 pub type UserNsId = Id<UserNamespace>;
 pub type MntNsId = Id<MntNamespace>;
@@ -54,15 +54,15 @@ pub trait NsKind: InState {
     ///
     /// # Errors
     /// What the kind says.
-    fn check_create(_k: &Kernel, _task: TaskId, _owner: Option<UserNsId>) -> Result<()> {
+    fn check_create(_k: &Kernel, _task: Current, _owner: Option<UserNsId>) -> Result<()> {
         Ok(())
     }
 
     /// The state of a new namespace made by a task.
-    fn create(k: &Kernel, task: TaskId) -> Self;
+    fn create(k: &Kernel, task: Current) -> Self;
 
     /// The namespace that a new one made by a task is nested in; `None`: kinds that do not nest.
-    fn parent(_k: &Kernel, _task: TaskId) -> Option<Id<Self>> {
+    fn parent(_k: &Kernel, _task: Current) -> Option<Id<Self>> {
         None
     }
 

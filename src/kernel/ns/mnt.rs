@@ -10,7 +10,7 @@ use crate::kernel::mount::tree::{Copying, MountTree};
 use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::refcount::Held;
 use crate::kernel::work::Work;
-use crate::kernel::{Kernel, TaskId, TreeId};
+use crate::kernel::{Current, Kernel, TaskId, TreeId};
 
 #[derive(Debug, Default)]
 pub struct MntNamespace {
@@ -32,17 +32,14 @@ impl NsKind for MntNamespace {
         MntNamespace::default()
     }
 
-    fn create(_k: &Kernel, _task: TaskId) -> MntNamespace {
+    fn create(_k: &Kernel, _task: Current) -> MntNamespace {
         MntNamespace::default()
     }
 
     /// Copies the whole tree of the namespace `task` is in (`copy_mnt_ns`): unbindable mounts too, binds of mount namespace
     /// files not. For another owner all is locked, and shared mounts become slaves. The initial one has its tree from boot.
     fn setup(k: &mut Kernel, ns: MntNsId, task: TaskId) {
-        if k.namespaces[ns].tree.is_some() {
-            return;
-        }
-        let old = k.current_nsproxy(task).mnt_ns();
+        let (None, Some(old)) = (k.namespaces[ns].tree, k.mnt_ns_of(task)) else { return };
         let is_other_owner = k.ns_owner(old) != k.ns_owner(ns);
         let how = if is_other_owner { Copying::UNBINDABLE | Copying::SHARED_TO_SLAVE } else { Copying::UNBINDABLE };
         let root = k.vfs.trees[k.tree_of(old)].root;

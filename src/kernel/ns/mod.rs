@@ -17,7 +17,7 @@ use super::refcount::{Counted, Held};
 use super::table::Id;
 use super::trace::{Count, NsName, Step};
 use super::ucounts::Ucounts;
-use super::{Kernel, NsId, TaskId};
+use super::{Current, Kernel, NsId, TaskId};
 use crate::bail;
 use crate::errno::{Arg, Result};
 
@@ -99,9 +99,9 @@ pub struct NsOps {
     pub extra_inums: usize,
     /// NS_GET_PARENT works.
     pub has_parent: bool,
-    pub check_create: fn(&Kernel, TaskId, Option<UserNsId>) -> Result<()>,
-    pub create: fn(&Kernel, TaskId) -> NsState,
-    pub parent: fn(&Kernel, TaskId) -> Option<NsId>,
+    pub check_create: fn(&Kernel, Current, Option<UserNsId>) -> Result<()>,
+    pub create: fn(&Kernel, Current) -> NsState,
+    pub parent: fn(&Kernel, Current) -> Option<NsId>,
     pub setup: fn(&mut Kernel, NsId, TaskId),
     pub bytes: fn(&NsState) -> usize,
     pub teardown: fn(&mut Kernel, NsId, NsState),
@@ -266,9 +266,9 @@ impl Kernel {
 
     /// Makes a namespace of a kind for `task`, owned by user namespace `owner` and charged to the task's euid there. All
     /// that may refuse it was asked before.
-    pub(crate) fn create_ns(&mut self, ops: &'static NsOps, task: TaskId, owner: UserNsId) -> Held<Namespace> {
+    pub(crate) fn create_ns(&mut self, ops: &'static NsOps, task: Current, owner: UserNsId) -> Held<Namespace> {
         let state = (ops.create)(self, task);
-        let euid = self.cred_of(task).ids.euid;
+        let euid = self.cred_of(*task).ids.euid;
         let parent = (ops.parent)(self, task);
         let user_ns = (parent != Some(owner.any())).then(|| self.get_ns(owner));
         let ucounts = Some(self.charge_ucount(owner, euid, ops));
@@ -277,13 +277,13 @@ impl Kernel {
         let made = self.namespaces.insert_held(Namespace { common, state });
         self.ns_by_inum.insert(inum, made.id());
         self.record(|k| Step::CreateNs { ns: k.ns_name(made.id()), owner: k.ns_name(owner) });
-        (ops.setup)(self, made.id(), task);
+        (ops.setup)(self, made.id(), *task);
         made
     }
 
     /// Makes a user namespace for `task`, nested in its own; [`Kernel::check_create_user_ns`] said that it may.
-    pub(crate) fn create_user_ns(&mut self, task: TaskId) -> Held<UserNamespace> {
-        let parent = self.cred_of(task).user_ns.id();
+    pub(crate) fn create_user_ns(&mut self, task: Current) -> Held<UserNamespace> {
+        let parent = self.cred_of(*task).user_ns.id();
         self.create_ns(NsType::User.ops(), task, parent).cast()
     }
 

@@ -10,7 +10,7 @@ use crate::kernel::net::conf::NetConf;
 use crate::kernel::net::dev::DevKind;
 use crate::kernel::net::{DevId, SocketId};
 use crate::kernel::nsproxy::NsProxy;
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Current, Kernel, TaskId};
 
 /// `struct net`
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl NsKind for NetNamespace {
 
     /// Device settings come from the initial namespace, all else has its default (`devinet_init_net` with
     /// `devconf_inherit_init_net` 0).
-    fn create(k: &Kernel, _task: TaskId) -> NetNamespace {
+    fn create(k: &Kernel, _task: Current) -> NetNamespace {
         let conf = k.namespaces[k.init_ns::<NetNamespace>()].conf.clone();
         NetNamespace { conf, ..NetNamespace::default() }
     }

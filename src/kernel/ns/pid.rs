@@ -7,7 +7,7 @@ use crate::kernel::memory::ENTRY;
 use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::pid::PID_MAX_LIMIT;
 use crate::kernel::table::Cyclic;
-use crate::kernel::{Kernel, PidId, TaskId};
+use crate::kernel::{Current, Kernel, PidId, TaskId};
 
 /// Deepest level of a pid namespace; the initial one is 0 (`MAX_PID_NS_LEVEL`).
 pub const PID_NS_LEVEL_MAX: u32 = 32;
@@ -71,14 +71,14 @@ impl NsKind for PidNamespace {
     /// # Errors
     /// EINVAL: the task's `pid_for_children` is not its active one, or the user namespace that will own the new one is not
     /// the owner of the parent or below it; ENOSPC: nested too deep.
-    fn check_create(k: &Kernel, task: TaskId, owner: Option<UserNsId>) -> Result<()> {
-        let active = k.task_active_pid_ns(task);
+    fn check_create(k: &Kernel, task: Current, owner: Option<UserNsId>) -> Result<()> {
+        let active = k.task_active_pid_ns(*task);
         let for_children = k.current_nsproxy(task).pid_ns_for_children();
         if for_children != active {
             bail!(EINVAL, "pid_for_children is {}, not the active {}", k.ns_arg(for_children), k.ns_arg(active));
         }
         // A user namespace made by this call is a child of the creator's, so the creator's decides for it.
-        let owner = owner.unwrap_or_else(|| k.cred_of(task).user_ns.id());
+        let owner = owner.unwrap_or_else(|| k.cred_of(*task).user_ns.id());
         let parent_owner = k.owner_of(active);
         if !k.is_ns_at_or_below(owner, parent_owner) {
             bail!(
@@ -96,12 +96,12 @@ impl NsKind for PidNamespace {
         Ok(())
     }
 
-    fn create(k: &Kernel, task: TaskId) -> PidNamespace {
-        PidNamespace::new(k.namespaces[k.task_active_pid_ns(task)].level + 1)
+    fn create(k: &Kernel, task: Current) -> PidNamespace {
+        PidNamespace::new(k.namespaces[k.task_active_pid_ns(*task)].level + 1)
     }
 
-    fn parent(k: &Kernel, task: TaskId) -> Option<PidNsId> {
-        Some(k.task_active_pid_ns(task))
+    fn parent(k: &Kernel, task: Current) -> Option<PidNsId> {
+        Some(k.task_active_pid_ns(*task))
     }
 
     /// `pidns_install`.

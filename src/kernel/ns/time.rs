@@ -4,7 +4,7 @@ use super::{InstallCtx, NsKind, Owned, Slot, TimeNsId};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::nsproxy::NsProxy;
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Current, Kernel};
 
 /// Boot time of every lab, seconds since the epoch: 2026-01-01 00:00:00 UTC.
 pub const BOOT_TIME: u64 = 1_767_225_600;
@@ -56,7 +56,7 @@ impl NsKind for TimeNamespace {
     }
 
     /// A copy of the creator's offsets for children, not frozen (`clone_time_ns`).
-    fn create(k: &Kernel, task: TaskId) -> TimeNamespace {
+    fn create(k: &Kernel, task: Current) -> TimeNamespace {
         let current = k.current_nsproxy(task).time_ns_for_children();
         TimeNamespace { frozen_offsets: false, ..k.namespaces[current].clone() }
     }

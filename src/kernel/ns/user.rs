@@ -9,7 +9,7 @@ use crate::kernel::cred::{GLOBAL_ROOT_UID, Kgid, Kuid};
 use crate::kernel::signal::RLIM_INFINITY;
 use crate::kernel::ucounts::{UCOUNT_KINDS, UCOUNT_MAX, UCOUNT_RLIMITS};
 use crate::kernel::uid_map::{MapKind, UidGidMap};
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Current, Kernel, TaskId};
 
 /// Deepest level a user namespace may be created *in*: levels 1 to 33 exist.
 pub const USER_NS_LEVEL_MAX: u32 = 32;
@@ -96,16 +96,16 @@ impl NsKind for UserNamespace {
     }
 
     /// A user namespace may be made by anyone whose ids have a name where it is made.
-    fn check_create(k: &Kernel, task: TaskId, _owner: Option<UserNsId>) -> Result<()> {
-        k.check_create_user_ns(task)
+    fn check_create(k: &Kernel, task: Current, _owner: Option<UserNsId>) -> Result<()> {
+        k.check_create_user_ns(*task)
     }
 
-    fn create(k: &Kernel, task: TaskId) -> UserNamespace {
-        k.new_user_namespace(task)
+    fn create(k: &Kernel, task: Current) -> UserNamespace {
+        k.new_user_namespace(*task)
     }
 
-    fn parent(k: &Kernel, task: TaskId) -> Option<UserNsId> {
-        Some(k.cred_of(task).user_ns.id())
+    fn parent(k: &Kernel, task: Current) -> Option<UserNsId> {
+        Some(k.cred_of(*task).user_ns.id())
     }
 
     /// The rules of `userns_install`, which come before what the other kinds ask.

@@ -2,7 +2,7 @@
 
 use super::{NsKind, Owned, Slot, UtsNsId};
 use crate::kernel::nsproxy::NsProxy;
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Current, Kernel};
 
 /// Longest name (`__NEW_UTS_LEN`), bytes.
 pub const UTS_LEN: usize = 64;
@@ -78,7 +78,7 @@ impl NsKind for UtsNamespace {
     }
 
     /// A copy of the creator's current names (`clone_uts_ns`).
-    fn create(k: &Kernel, task: TaskId) -> UtsNamespace {
+    fn create(k: &Kernel, task: Current) -> UtsNamespace {
         let current = k.current_nsproxy(task).uts_ns();
         k.namespaces[current].clone()
     }

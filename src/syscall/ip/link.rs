@@ -5,7 +5,7 @@ use crate::bail;
 use crate::errno::Result;
 use crate::kernel::net::dev::{DevKind, LINK_KINDS};
 use crate::kernel::net::name::{ALTNAME_MAX, NAME_MAX};
-use crate::kernel::{Kernel, NetNsId, TaskId};
+use crate::kernel::{Current, Kernel, NetNsId};
 
 /// The length of a name in a message (`ifla_policy`).
 fn check_length(name: &[u8], max: usize) -> Result<()> {
@@ -16,7 +16,7 @@ fn check_length(name: &[u8], max: usize) -> Result<()> {
 }
 
 /// Another namespace, if the caller may change it too (`rtnl_link_get_net_capable`).
-fn other_net(k: &Kernel, me: TaskId, own: NetNsId, named: Option<Netns>) -> Result<NetNsId> {
+fn other_net(k: &Kernel, me: Current, own: NetNsId, named: Option<Netns>) -> Result<NetNsId> {
     let Some(named) = named else { return Ok(own) };
     let net = netns(k, me, named)?;
     check_admin(k, me, net)?;
@@ -27,7 +27,7 @@ fn other_net(k: &Kernel, me: TaskId, own: NetNsId, named: Option<Netns>) -> Resu
 ///
 /// # Errors
 /// ERANGE, EINVAL: a name; EEXIST; EBUSY: an index in use; EOPNOTSUPP: an unknown kind.
-pub(super) fn add(k: &mut Kernel, me: TaskId, net: NetNsId, add: &LinkAdd) -> Result<()> {
+pub(super) fn add(k: &mut Kernel, me: Current, net: NetNsId, add: &LinkAdd) -> Result<()> {
     check_length(&add.end.name, NAME_MAX)?;
     check_length(&add.peer.name, NAME_MAX)?;
     let peer_net = other_net(k, me, net, add.peer.netns)?;
@@ -67,7 +67,7 @@ pub(super) fn add(k: &mut Kernel, me: TaskId, net: NetNsId, add: &LinkAdd) -> Re
 ///
 /// # Errors
 /// ERANGE; ENODEV; those of each change.
-pub(super) fn set(k: &mut Kernel, me: TaskId, net: NetNsId, set: &LinkSet) -> Result<()> {
+pub(super) fn set(k: &mut Kernel, me: Current, net: NetNsId, set: &LinkSet) -> Result<()> {
     let name = set.name.as_deref().filter(|name| !name.is_empty());
     check_length(name.unwrap_or_default(), NAME_MAX)?;
     let dev = find_dev(k, net, &set.dev)?;

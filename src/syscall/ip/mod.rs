@@ -13,7 +13,9 @@ use crate::errno::Result;
 use crate::kernel::capability::Cap;
 use crate::kernel::file::FileKind;
 use crate::kernel::net::DevId;
-use crate::kernel::{Kernel, NetNsId, TaskId};
+use crate::kernel::{Current, Kernel, NetNsId};
+
+pub use show::{AddressInfo, IffFlags, LinkInfo, Peer};
 
 /// A command of ip(8). Names are as given: too long ones too.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +97,7 @@ pub struct DevAddress {
 /// # Errors
 /// EPERM: CAP_NET_ADMIN is missing over the owner of the caller's or another namespace concerned; ENODEV: no such
 /// device; ESRCH, EBADF, EINVAL: no such namespace; then those of the change.
-pub(super) fn sys_ip(k: &mut Kernel, me: TaskId, call: &Ip) -> Outcome {
+pub(super) fn sys_ip(k: &mut Kernel, me: Current, call: &Ip) -> Outcome {
     let net = k.current_nsproxy(me).net_ns();
     match call {
         Ip::LinkShow { dev } => return show::links(k, net, dev.as_deref()),
@@ -130,16 +132,16 @@ pub(super) fn sys_ip(k: &mut Kernel, me: TaskId, call: &Ip) -> Outcome {
     Ok(Return::DONE)
 }
 
-fn check_admin(k: &Kernel, me: TaskId, net: NetNsId) -> Result<()> {
+fn check_admin(k: &Kernel, me: Current, net: NetNsId) -> Result<()> {
     let owner = k.owner_of(net);
-    if !k.ns_capable(me, owner, Cap::NET_ADMIN) {
+    if !k.ns_capable(*me, owner, Cap::NET_ADMIN) {
         bail!(EPERM, "CAP_NET_ADMIN missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(net));
     }
     Ok(())
 }
 
 /// The namespace a message names (`rtnl_link_get_net_ifla`).
-fn netns(k: &Kernel, me: TaskId, named: Netns) -> Result<NetNsId> {
+fn netns(k: &Kernel, me: Current, named: Netns) -> Result<NetNsId> {
     match named {
         Netns::Pid(pid) => {
             let task = pid.find_task(k, me);
@@ -149,7 +151,7 @@ fn netns(k: &Kernel, me: TaskId, named: Netns) -> Result<NetNsId> {
             }
         }
         Netns::Fd(fd) => {
-            let Some(file) = k.file_at(me, fd) else { bail!(EBADF, "descriptor {} is not open", fd) };
+            let Some(file) = k.file_at(*me, fd) else { bail!(EBADF, "descriptor {} is not open", fd) };
             let net = if let FileKind::Ns(ns) = k.open_files[file].kind { k.namespaces.typed(ns) } else { None };
             net.ok_or_else(|| err!(EINVAL, "descriptor {} is no network namespace", fd))
         }

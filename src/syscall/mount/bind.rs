@@ -3,7 +3,8 @@
 use super::super::cwd::is_directory;
 use super::super::namei;
 use super::{
-    check_mount_root, check_mounted, check_not_removed, check_own, is_detached_root, is_own, lock_mount, site_of,
+    MoveMountFlags, check_mount_root, check_mounted, check_not_removed, check_own, is_detached_root, is_own,
+    lock_mount, site_of,
 };
 use crate::bail;
 use crate::errno::Result;
@@ -13,13 +14,13 @@ use crate::kernel::mount::site::Path;
 use crate::kernel::mount::tree::{Copying, Mount, TreePlan};
 use crate::kernel::node::Place;
 use crate::kernel::refcount::Held;
-use crate::kernel::{Kernel, MntNsId, MountId, NsId, TaskId};
+use crate::kernel::{Current, Kernel, MntNsId, MountId, NsId};
 
 /// The source of a bind or move.
 ///
 /// # Errors
 /// EINVAL: none is given; those of finding it.
-fn source(k: &mut Kernel, me: TaskId, source: Option<&[u8]>) -> Result<Path> {
+fn source(k: &mut Kernel, me: Current, source: Option<&[u8]>) -> Result<Path> {
     match source {
         None | Some(b"") => bail!(EINVAL, "no source is given"),
         Some(source) => namei::find(k, me, source, true),
@@ -32,7 +33,7 @@ fn source(k: &mut Kernel, me: TaskId, source: Option<&[u8]>) -> Result<Path> {
 /// EINVAL: no source, a mount namespace file that is not younger than the caller's namespace, unbindable or of another
 /// namespace, or something locked would be revealed; EPERM: a locked mount cannot be left out; ENOENT: source or target
 /// is gone; ENOTDIR: a directory and a file; ENOSPC: mount-max.
-pub(super) fn bind(k: &mut Kernel, me: TaskId, from: Option<&[u8]>, target: Path, recursive: bool) -> Result<()> {
+pub(super) fn bind(k: &mut Kernel, me: Current, from: Option<&[u8]>, target: Path, recursive: bool) -> Result<()> {
     let from = source(k, me, from)?;
     if is_older_mnt_ns(k, me, from.place) {
         bail!(EINVAL, "the mount namespace of the file is not younger than the caller's: a loop could come of it");
@@ -67,7 +68,7 @@ fn cover_in(k: &Kernel, from: Path, plan: &TreePlan) -> Place {
 }
 
 /// A copy of what is at a path, in no tree.
-fn copy(k: &mut Kernel, me: TaskId, from: Path, plan: &TreePlan) -> Result<Vec<Held<Mount>>> {
+fn copy(k: &mut Kernel, me: Current, from: Path, plan: &TreePlan) -> Result<Vec<Held<Mount>>> {
     let root = site_of(k, me, from)?;
     Ok(k.copy_tree(plan, &root, Copying::MNT_NS_FILES))
 }
@@ -76,13 +77,13 @@ fn copy(k: &mut Kernel, me: TaskId, from: Path, plan: &TreePlan) -> Result<Vec<H
 ///
 /// # Errors
 /// EINVAL: unbindable or of another namespace, or something locked would be revealed.
-pub(in crate::syscall) fn copy_for_open_tree(k: &mut Kernel, me: TaskId, from: Path) -> Result<Vec<Held<Mount>>> {
+pub(in crate::syscall) fn copy_for_open_tree(k: &mut Kernel, me: Current, from: Path) -> Result<Vec<Held<Mount>>> {
     let plan = plan_bind(k, me, from, false)?;
     copy(k, me, from, &plan)
 }
 
 /// What a bind copies (`__do_loopback`).
-fn plan_bind(k: &Kernel, me: TaskId, from: Path, recursive: bool) -> Result<TreePlan> {
+fn plan_bind(k: &Kernel, me: Current, from: Path, recursive: bool) -> Result<TreePlan> {
     let mount = &k.vfs.mounts[from.mount];
     if mount.flags.contains(MountFlags::UNBINDABLE) {
         bail!(EINVAL, "mount {} of the source is unbindable", mount.mnt_id);
@@ -110,15 +111,15 @@ fn plan_bind(k: &Kernel, me: TaskId, from: Path, recursive: bool) -> Result<Tree
 }
 
 /// Mounts of the caller's namespace, namespace files, and trees that open_tree(2) copied from there (`may_copy_tree`).
-fn may_copy(k: &Kernel, me: TaskId, from: Path) -> bool {
+fn may_copy(k: &Kernel, me: Current, from: Path) -> bool {
     let tree = k.vfs.mounts[from.mount].tree.map(|tree| &k.vfs.trees[tree]);
-    let is_from_own = |origin: Option<MntNsId>| origin.is_none() || origin == k.mnt_ns_of(me);
+    let is_from_own = |origin: Option<MntNsId>| origin.is_none() || origin == k.mnt_ns_of(*me);
     let is_own_copy = tree.is_some_and(|tree| tree.ns.is_none() && is_from_own(tree.origin));
     is_own(k, me, from.mount) || is_own_copy || matches!(from.place, Place::NsFile(_))
 }
 
 /// The file of a mount namespace as old as the caller's or older, by ns_id (`mnt_ns_loop`).
-fn is_older_mnt_ns(k: &Kernel, me: TaskId, place: Place) -> bool {
+fn is_older_mnt_ns(k: &Kernel, me: Current, place: Place) -> bool {
     let own = k.current_nsproxy(me).mnt_ns();
     let ns_id = |ns: NsId| k.namespaces[ns].common.ns_id;
     matches!(place, Place::NsFile(ns) if k.is_mnt_ns_file(place) && ns_id(own.any()) >= ns_id(ns))
@@ -128,16 +129,9 @@ fn is_older_mnt_ns(k: &Kernel, me: TaskId, place: Place) -> bool {
 ///
 /// # Errors
 /// As [`move_tree`]; EINVAL: no source.
-pub(super) fn move_old(k: &mut Kernel, me: TaskId, from: Option<&[u8]>, target: Path) -> Result<()> {
+pub(super) fn move_old(k: &mut Kernel, me: Current, from: Option<&[u8]>, target: Path) -> Result<()> {
     let from = source(k, me, from)?;
-    move_tree(k, me, from, target, Beneath::No)
-}
-
-/// Whether a mount goes below what is mounted at the target (MOVE_MOUNT_BENEATH).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beneath {
-    No,
-    Yes,
+    move_tree(k, me, from, target, MoveMountFlags::empty())
 }
 
 /// Moves a mount and all that is on it, or puts the tree of an open_tree(2) descriptor in its place.
@@ -148,18 +142,18 @@ pub enum Beneath {
 /// in the tree, or the tree has an older mount namespace's file; ENOSPC: mount-max, for a tree new in the namespace.
 pub(in crate::syscall) fn move_tree(
     k: &mut Kernel,
-    me: TaskId,
+    me: Current,
     from: Path,
     target: Path,
-    beneath: Beneath,
+    flags: MoveMountFlags,
 ) -> Result<()> {
     check_mount_root(k, from, "the source")?;
     if is_directory(k, me, from)? != is_directory(k, me, target)? {
         bail!(EINVAL, "one of source and target is a directory");
     }
-    let (target, top) = match beneath {
-        Beneath::No => (lock_mount(k, target)?, None),
-        Beneath::Yes => below_top(k, target).map(|(below, top)| (below, Some(top)))?,
+    let (target, top) = match flags.contains(MoveMountFlags::BENEATH) {
+        false => (lock_mount(k, target)?, None),
+        true => below_top(k, target).map(|(below, top)| (below, Some(top)))?,
     };
     let tree = k.vfs.mounts[from.mount].tree;
     let is_own_tree = is_own(k, me, from.mount);
@@ -208,7 +202,7 @@ fn below_top(k: &Kernel, target: Path) -> Result<(Path, MountId)> {
 }
 
 /// Whether `from` can go below `top`, onto `target` (`can_move_mount_beneath`).
-fn check_beneath(k: &Kernel, me: TaskId, from: MountId, top: MountId, target: Path) -> Result<()> {
+fn check_beneath(k: &Kernel, me: Current, from: MountId, top: MountId, target: Path) -> Result<()> {
     let this = &k.vfs.mounts[top];
     if this.flags.contains(MountFlags::LOCKED) {
         bail!(EINVAL, "mount {}, which would be on top, is locked", this.mnt_id);
@@ -217,7 +211,7 @@ fn check_beneath(k: &Kernel, me: TaskId, from: MountId, top: MountId, target: Pa
     if source.at.contains_key(&source.root.place()) {
         bail!(EINVAL, "mount {} of the source is covered as a whole", source.mnt_id);
     }
-    if k.fs_of(me).is_some_and(|fs| fs.root.mount.id() == top) {
+    if k.fs_of(*me).is_some_and(|fs| fs.root.mount.id() == top) {
         bail!(EINVAL, "mount {}, which would be on top, is the caller's root", this.mnt_id);
     }
     if std::iter::successors(Some(from), |&mount| k.vfs.mounts[mount].parent()).any(|mount| mount == top) {
@@ -242,7 +236,7 @@ fn check_movable(k: &Kernel, mount: MountId) -> Result<()> {
     Ok(())
 }
 
-fn check_content(k: &Kernel, me: TaskId, moved: &[MountId], target: MountId) -> Result<()> {
+fn check_content(k: &Kernel, me: Current, moved: &[MountId], target: MountId) -> Result<()> {
     let is_unbindable = |mount: &MountId| k.vfs.mounts[*mount].flags.contains(MountFlags::UNBINDABLE);
     if k.vfs.mounts[target].is_shared() && moved.iter().any(is_unbindable) {
         bail!(EINVAL, "an unbindable mount cannot become shared");

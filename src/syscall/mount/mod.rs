@@ -11,11 +11,20 @@ use crate::kernel::capability::Cap;
 use crate::kernel::mount::flags::MsFlags;
 use crate::kernel::mount::propagation::PropagationType;
 use crate::kernel::mount::site::{Path, Site};
-use crate::kernel::{Kernel, MountId, TaskId};
+use crate::kernel::{Current, Kernel, MountId};
 use crate::tree::{self, Viewer};
 
-pub use bind::Beneath;
 pub(super) use bind::{copy_for_open_tree, move_tree};
+
+bitflags::bitflags! {
+    /// Flags of move_mount(2) (`include/uapi/linux/mount.h`).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct MoveMountFlags: u32 {
+        /// Below what is mounted at the target.
+        const BENEATH = 0x200;
+        const _ = !0;
+    }
+}
 
 /// The arguments of mount(2).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +42,7 @@ pub struct MountArgs {
 /// # Errors
 /// Those of finding the target; EPERM: CAP_SYS_ADMIN missing over the owner of the caller's mount namespace; then those
 /// of the operation.
-pub(super) fn sys_mount(k: &mut Kernel, me: TaskId, args: &MountArgs) -> Outcome {
+pub(super) fn sys_mount(k: &mut Kernel, me: Current, args: &MountArgs) -> Outcome {
     let target = namei::find(k, me, &args.target, true)?;
     let flags = args.flags;
     if flags.contains(MsFlags::NOUSER) {
@@ -60,17 +69,17 @@ pub(super) fn sys_mount(k: &mut Kernel, me: TaskId, args: &MountArgs) -> Outcome
 ///
 /// # Errors
 /// EPERM
-pub(super) fn check_may_mount(k: &Kernel, me: TaskId) -> Result<()> {
+pub(super) fn check_may_mount(k: &Kernel, me: Current) -> Result<()> {
     let ns = k.current_nsproxy(me).mnt_ns();
     let owner = k.owner_of(ns);
-    if !k.ns_capable(me, owner, Cap::SYS_ADMIN) {
+    if !k.ns_capable(*me, owner, Cap::SYS_ADMIN) {
         bail!(EPERM, "CAP_SYS_ADMIN missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(ns));
     }
     Ok(())
 }
 
 /// Whether a mount is in the caller's namespace (`check_mnt`).
-pub(super) fn is_own(k: &Kernel, me: TaskId, mount: MountId) -> bool {
+pub(super) fn is_own(k: &Kernel, me: Current, mount: MountId) -> bool {
     let ns = k.current_nsproxy(me).mnt_ns();
     k.vfs.mounts[mount].tree == Some(k.tree_of(ns))
 }
@@ -83,7 +92,7 @@ pub(super) fn is_detached_root(k: &Kernel, mount: MountId) -> bool {
 
 /// # Errors
 /// EINVAL
-pub(super) fn check_own(k: &Kernel, me: TaskId, mount: MountId, what: &'static str) -> Result<()> {
+pub(super) fn check_own(k: &Kernel, me: Current, mount: MountId, what: &'static str) -> Result<()> {
     if !is_own(k, me, mount) {
         bail!(EINVAL, "{} is on mount {}, not one of the caller's mount namespace", what, k.vfs.mounts[mount].mnt_id);
     }
@@ -129,15 +138,15 @@ fn check_not_removed(k: &Kernel, path: Path) -> Result<()> {
 }
 
 /// A path as a place inside its superblock.
-pub(super) fn site_of(k: &Kernel, me: TaskId, path: Path) -> Result<Site> {
-    tree::site(k, Viewer(me), path)
+pub(super) fn site_of(k: &Kernel, me: Current, path: Path) -> Result<Site> {
+    tree::site(k, Viewer(*me), path)
 }
 
 /// The type of propagation that flags ask for (`flags_to_propagation_type`).
 ///
 /// # Errors
 /// EINVAL: more than one, or other flags with it.
-fn propagation_type(flags: MsFlags) -> Result<PropagationType> {
+pub(super) fn propagation_type(flags: MsFlags) -> Result<PropagationType> {
     let extra = flags - MsFlags::TYPES - MsFlags::REC - MsFlags::SILENT;
     if !extra.is_empty() {
         bail!(EINVAL, "flags {} do not go with a type of propagation", format!("{:#x}", extra.bits()));
@@ -156,7 +165,7 @@ fn propagation_type(flags: MsFlags) -> Result<PropagationType> {
 /// # Errors
 /// EINVAL: no mount point, the flags, or a mount of no namespace; EPERM: CAP_SYS_ADMIN missing over the owner of the
 /// mount's namespace.
-fn change_type(k: &mut Kernel, me: TaskId, target: Path, flags: MsFlags) -> Result<()> {
+fn change_type(k: &mut Kernel, me: Current, target: Path, flags: MsFlags) -> Result<()> {
     check_mount_root(k, target, "the target")?;
     let new = propagation_type(flags)?;
     let tree = k.vfs.mounts[target.mount].tree.map(|tree| k.vfs.trees[tree].ns);
@@ -165,7 +174,7 @@ fn change_type(k: &mut Kernel, me: TaskId, target: Path, flags: MsFlags) -> Resu
         Some(None) => {}
         Some(Some(ns)) => {
             let owner = k.owner_of(ns);
-            if !k.ns_capable(me, owner, Cap::SYS_ADMIN) {
+            if !k.ns_capable(*me, owner, Cap::SYS_ADMIN) {
                 bail!(EPERM, "CAP_SYS_ADMIN missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(ns));
             }
         }

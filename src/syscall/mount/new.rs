@@ -9,7 +9,7 @@ use crate::kernel::capability::Cap;
 use crate::kernel::mount::propagation::Attaching;
 use crate::kernel::mount::sb::{Asks, SbPlan, fs_type};
 use crate::kernel::mount::site::Path;
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Current, Kernel};
 
 /// Mounts a file system on `target`.
 ///
@@ -18,13 +18,13 @@ use crate::kernel::{Kernel, TaskId};
 /// the capability the type asks for, or a mount that would reveal what is hidden from the caller; ENOENT, ENOTBLK: the
 /// device; ENOENT: the target is gone; EBUSY: the same file system is there already; ENOTDIR: a directory and a file;
 /// ENOSPC: mount-max.
-pub(super) fn mount(k: &mut Kernel, me: TaskId, target: Path, args: &MountArgs) -> Result<()> {
+pub(super) fn mount(k: &mut Kernel, me: Current, target: Path, args: &MountArgs) -> Result<()> {
     let Some(name) = &args.fs_type else { bail!(EINVAL, "a new mount needs a type of file system") };
     let Some(fs) = fs_type(name) else {
         bail!(ENODEV, "there is no file system type {}", String::from_utf8_lossy(name).into_owned());
     };
     let plan = k.plan_sb(me, fs, &args.data, args.flags)?;
-    if !k.ns_capable(me, plan.user_ns, Cap::SYS_ADMIN) {
+    if !k.ns_capable(*me, plan.user_ns, Cap::SYS_ADMIN) {
         bail!(EPERM, "CAP_SYS_ADMIN missing in {}, which a mount of {} takes", k.ns_arg(plan.user_ns), fs.name);
     }
     if fs.on_device {
@@ -43,8 +43,8 @@ pub(super) fn mount(k: &mut Kernel, me: TaskId, target: Path, args: &MountArgs) 
     k.check_attach(target.mount, &site, attaching)?;
     let options = plan.options.clone();
     let sb = k.get_sb(plan);
-    k.apply_cgroup_options(me, sb.id(), options);
-    let root = k.root_for(me, sb.id());
+    k.apply_cgroup_options(*me, sb.id(), options);
+    let root = k.root_for(*me, sb.id());
     let source = args.source.as_deref().map(Into::into);
     let mount = k.new_mount(sb, &root, source, flags);
     k.attach_tree(mount.id(), vec![mount], target.mount, &site);
@@ -52,13 +52,13 @@ pub(super) fn mount(k: &mut Kernel, me: TaskId, target: Path, args: &MountArgs) 
 }
 
 /// No block device is simulated, so the source is none.
-fn find_device(k: &mut Kernel, me: TaskId, source: Option<&[u8]>) -> Result<()> {
+fn find_device(k: &mut Kernel, me: Current, source: Option<&[u8]>) -> Result<()> {
     let Some(source) = source else { bail!(EINVAL, "the file system is on a device, and no source is given") };
     namei::find(k, me, source, true)?;
     bail!(ENOTBLK, "{} is no block device", String::from_utf8_lossy(source).into_owned())
 }
 
-fn check_target(k: &Kernel, me: TaskId, target: Path, plan: &SbPlan) -> Result<()> {
+fn check_target(k: &Kernel, me: Current, target: Path, plan: &SbPlan) -> Result<()> {
     if k.is_mount_root(target) && plan.existing == Some(k.vfs.sb_of(target.mount)) {
         bail!(EBUSY, "this file system is mounted there already");
     }

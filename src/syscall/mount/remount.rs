@@ -7,13 +7,13 @@ use crate::kernel::capability::Cap;
 use crate::kernel::mount::flags::{MountFlags, MsFlags};
 use crate::kernel::mount::options::SbOptions;
 use crate::kernel::mount::site::Path;
-use crate::kernel::{Kernel, MountId, TaskId};
+use crate::kernel::{Current, Kernel, MountId};
 
 /// Sets the flags of one mount (MS_REMOUNT with MS_BIND); those not named are cleared.
 ///
 /// # Errors
 /// EINVAL: another namespace, no mount point; EPERM: a locked flag; EBUSY: files are open for writing.
-pub(super) fn one_mount(k: &mut Kernel, me: TaskId, target: Path, flags: MsFlags) -> Result<()> {
+pub(super) fn one_mount(k: &mut Kernel, me: Current, target: Path, flags: MsFlags) -> Result<()> {
     let new = check(k, me, target, flags)?;
     let mount = &k.vfs.mounts[target.mount];
     let becomes_read_only = new.contains(MountFlags::READONLY) && !mount.flags.contains(MountFlags::READONLY);
@@ -28,27 +28,27 @@ pub(super) fn one_mount(k: &mut Kernel, me: TaskId, target: Path, flags: MsFlags
 ///
 /// # Errors
 /// As [`one_mount`]; EINVAL: the options; EPERM: CAP_SYS_ADMIN missing in the superblock's user namespace.
-pub(super) fn superblock(k: &mut Kernel, me: TaskId, target: Path, flags: MsFlags, data: &[u8]) -> Result<()> {
+pub(super) fn superblock(k: &mut Kernel, me: Current, target: Path, flags: MsFlags, data: &[u8]) -> Result<()> {
     let new = check(k, me, target, flags)?;
     let id = k.vfs.sb_of(target.mount);
     let sb = &k.vfs.sbs[id];
     let old = SbOptions { words: Vec::new(), sb_flags: flags.sb_names(), ..sb.options.clone() };
     let options = (sb.fs.parse)(old, data)?;
     let owner = k.sb_user_ns(id);
-    if !k.ns_capable(me, owner, Cap::SYS_ADMIN) {
+    if !k.ns_capable(*me, owner, Cap::SYS_ADMIN) {
         bail!(EPERM, "CAP_SYS_ADMIN missing in {}, user namespace of the file system", k.ns_arg(owner));
     }
     let read_only = flags.contains(MsFlags::RDONLY);
     if read_only && !k.vfs.sbs[id].read_only {
         k.check_unwritten(id)?;
     }
-    k.reconfigure_sb(me, id, options, read_only);
+    k.reconfigure_sb(*me, id, options, read_only);
     set_flags(k, target.mount, new);
     Ok(())
 }
 
 /// What both kinds ask first; gives the new flags.
-fn check(k: &Kernel, me: TaskId, target: Path, flags: MsFlags) -> Result<MountFlags> {
+fn check(k: &Kernel, me: Current, target: Path, flags: MsFlags) -> Result<MountFlags> {
     check_own(k, me, target.mount, "the target")?;
     check_mount_root(k, target, "the target")?;
     let old = k.vfs.mounts[target.mount].flags;

@@ -7,7 +7,7 @@ use crate::kernel::capability::CapSet;
 use crate::kernel::cred::Cred;
 use crate::kernel::node::Object;
 use crate::kernel::pid::Pid;
-use crate::kernel::signal::{PendingSignal, Rlimit, Sighand, SignalStruct};
+use crate::kernel::signal::{Rlimit, Sighand, Siginfo, SignalStruct};
 use crate::kernel::task::{Mm, TaskState};
 use crate::kernel::{Kernel, PidId, PidNsId, TaskId};
 use crate::tree::proc::pid::status;
@@ -165,9 +165,9 @@ fn caps(set: CapSet) -> Option<Vec<u8>> {
 }
 
 /// A line per queued signal: number, code and sender.
-fn signals(queue: &[PendingSignal]) -> String {
+fn signals(queue: &[Siginfo]) -> String {
     queue.iter().fold(String::new(), |mut text, signal| {
-        let _ = writeln!(text, "{} code {} pid {} uid {}", signal.signo, signal.code, signal.pid, signal.uid);
+        let _ = writeln!(text, "{} code {} pid {} uid {}", signal.signo, signal.code, signal.pid.initial(), signal.uid);
         text
     })
 }

@@ -1,8 +1,8 @@
 //! Opening and writing files, none that the machine outside shares.
 
-use nslab::kernel::file::OpenFlags;
+use nslab::kernel::file::{O_ACCMODE, O_RDONLY, OpenFlags};
 use nslab::kernel::node::{Place, View};
-use nslab::syscall::Target;
+use nslab::kernel::ns::NsType;
 use nslab::syscall::ioctl::*;
 use nslab::tree::{WriteTarget, resolve, write_target};
 
@@ -10,48 +10,25 @@ use crate::mnt::encode::{is_at_the_bottom, is_own_file};
 
 use super::*;
 
-pub(super) fn encode_open(c: &Context<'_>, target: &Target, flags: OpenFlags) -> Option<Job> {
-    Some(match target {
-        Target::Ns { ns_type, inum } => {
-            let (nr, entry) = c.numbers.shown_by(c.k, *ns_type, *inum)?;
-            Job::Hand { nr, entry }
-        }
-        Target::Fd(_) => return None,
-        Target::Pidfd(pid) => {
-            let bits = [(OpenFlags::NONBLOCK, libc::O_NONBLOCK), (OpenFlags::THREAD, libc::O_EXCL)];
-            let bits = bits.iter().filter(|(flag, _)| flags.contains(*flag)).fold(0, |all, (_, bit)| all | bit);
-            Job::Call(call(libc::SYS_pidfd_open, &[c.number(*pid), int(bits)]))
-        }
-        Target::Path(path) => {
-            let may_change = flags.intersects(OpenFlags::WRITE | OpenFlags::CREAT | OpenFlags::TRUNC);
-            let is_safe = !may_change || if c.is_sandboxed { is_own_file(c, path) } else { is_sysctl_safe(c, path) };
-            if !is_safe || c.is_sandboxed && is_at_the_bottom(c) {
-                return None;
-            }
-            let (dir, path) = c.path(c.k.init.pid_ns, path)?;
-            let args = [dir, IN_ARG, int(open_flags(flags)), Arg::Value(0o666)];
-            Job::Call(with_data(libc::SYS_openat, &args, zero_ended(&path)))
-        }
-    })
+pub(super) fn encode_open(c: &Context<'_>, path: &[u8], flags: u32, mode: u16) -> Option<Job> {
+    let may_change = flags & O_ACCMODE != O_RDONLY || flags & (OpenFlags::CREAT | OpenFlags::TRUNC).bits() != 0;
+    let is_safe = !may_change || if c.is_sandboxed { is_own_file(c, path) } else { is_sysctl_safe(c, path) };
+    if !is_safe || c.is_sandboxed && is_at_the_bottom(c) {
+        return None;
+    }
+    let (dir, path) = c.path(c.k.init.pid_ns, path)?;
+    let args = [dir, IN_ARG, Arg::Value(u64::from(flags)), Arg::Value(u64::from(mode))];
+    Some(Job::Call(with_data(libc::SYS_openat, &args, zero_ended(&path))))
 }
 
-fn open_flags(flags: OpenFlags) -> i32 {
-    let access = match (flags.contains(OpenFlags::READ), flags.contains(OpenFlags::WRITE)) {
-        (true, true) => libc::O_RDWR,
-        (false, true) => libc::O_WRONLY,
-        _ => libc::O_RDONLY,
-    };
-    let bits = [
-        (OpenFlags::PATH, libc::O_PATH),
-        (OpenFlags::NOFOLLOW, libc::O_NOFOLLOW),
-        (OpenFlags::DIRECTORY, libc::O_DIRECTORY),
-        (OpenFlags::CREAT, libc::O_CREAT),
-        (OpenFlags::EXCL, libc::O_EXCL),
-        (OpenFlags::TRUNC, libc::O_TRUNC),
-        (OpenFlags::CLOEXEC, libc::O_CLOEXEC),
-        (OpenFlags::NONBLOCK, libc::O_NONBLOCK),
-    ];
-    bits.iter().filter(|(flag, _)| flags.contains(*flag)).fold(access, |all, (_, bit)| all | bit)
+pub(super) fn encode_pidfd_open(c: &Context<'_>, pid: PidArg, flags: OpenFlags) -> Job {
+    Job::Call(call(libc::SYS_pidfd_open, &[c.number(pid), Arg::Value(u64::from(flags.bits()))]))
+}
+
+/// A descriptor out of nowhere.
+pub(super) fn encode_open_ns(c: &Context<'_>, ns_type: NsType, inum: u32) -> Option<Job> {
+    let (nr, entry) = c.numbers.shown_by(c.k, ns_type, inum)?;
+    Some(Job::Hand { nr, entry })
 }
 
 pub(super) fn encode_write(c: &Context<'_>, path: &[u8], bytes: &[u8]) -> Option<Encoded> {

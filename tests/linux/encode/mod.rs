@@ -203,6 +203,12 @@ fn encode_lab(c: &Context<'_>, call: &LabCall) -> Option<Encoded> {
         LabCall::Ip(ip) => encode_ip(c, ip).map(|job| (job, Answer::Number)),
         LabCall::Bind(name) => encode_socket(c, name, false).map(|job| (job, Answer::Number)),
         LabCall::Connect(name) => encode_socket(c, name, true).map(|job| (job, Answer::Number)),
+        LabCall::Setns { target, flags } => task::encode_setns_to(c, target, *flags),
+        LabCall::OpenNs { ns_type, inum, .. } => {
+            file::encode_open_ns(c, *ns_type, *inum).map(|job| (job, Answer::Number))
+        }
+        LabCall::Reopen { .. } => None,
+        LabCall::MqClose { fd } => ipc::encode_mq_close(c, *fd),
         LabCall::Read { .. } | LabCall::Ls { .. } | LabCall::Clock { .. } | LabCall::Attach { .. } => None,
         LabCall::MkdirAt { .. } | LabCall::RmdirAt { .. } | LabCall::WriteAt { .. } => None,
     }
@@ -212,7 +218,7 @@ fn encode_syscall(c: &Context<'_>, syscall: &Syscall) -> Option<Encoded> {
     match syscall {
         Syscall::Clone(args) => task::encode_clone(c, args),
         Syscall::Unshare { flags } => task::encode_unshare(c, *flags),
-        Syscall::Setns { target, flags } => task::encode_setns(c, target, *flags),
+        Syscall::Setns { fd, flags } => number(libc::SYS_setns, &[int(*fd), Arg::Value(*flags)]),
         Syscall::Exec { comm, .. } => task::encode_exec(c, comm),
         Syscall::Exit { code } => number(libc::SYS_exit, &[int(*code)]),
         Syscall::ExitGroup { code } => number(libc::SYS_exit_group, &[int(*code)]),
@@ -243,12 +249,20 @@ fn encode_syscall(c: &Context<'_>, syscall: &Syscall) -> Option<Encoded> {
         Syscall::Reboot { command, magic } => task::encode_reboot(c, *command, *magic),
         Syscall::Sethostname { name } => task::encode_name(c, libc::SYS_sethostname, name),
         Syscall::Setdomainname { name } => task::encode_name(c, libc::SYS_setdomainname, name),
-        Syscall::Open { target, flags } => file::encode_open(c, target, *flags).map(|job| (job, Answer::Number)),
+        Syscall::Open { path, flags, mode } => {
+            file::encode_open(c, path, *flags, *mode).map(|job| (job, Answer::Number))
+        }
+        Syscall::PidfdOpen { pid, flags } => Some((file::encode_pidfd_open(c, *pid, *flags), Answer::Number)),
         Syscall::Close { fd } => number(libc::SYS_close, &[int(*fd)]),
         Syscall::Dup { fd } => number(libc::SYS_dup, &[int(*fd)]),
         Syscall::PidfdGetfd { pidfd, fd } => number(libc::SYS_pidfd_getfd, &[int(*pidfd), int(*fd), NULL]),
         Syscall::Ioctl { fd, request, arg } => file::encode_ioctl(c, *fd, *request, *arg),
-        Syscall::Name(call) => mount::encode_name(c, call),
+        Syscall::Mkdir { .. }
+        | Syscall::Rmdir { .. }
+        | Syscall::Unlink { .. }
+        | Syscall::Rename { .. }
+        | Syscall::Symlink { .. }
+        | Syscall::Chown { .. } => mount::encode_name(c, syscall),
         Syscall::Mount(args) => mount::encode_mount(c, args),
         Syscall::Umount { path, flags } => mount::encode_umount(c, path, *flags),
         Syscall::PivotRoot { new_root, put_old } => mount::encode_pivot_root(c, new_root, put_old),
@@ -257,14 +271,11 @@ fn encode_syscall(c: &Context<'_>, syscall: &Syscall) -> Option<Encoded> {
         Syscall::Fchdir { fd } => mount::encode_fchdir(c, *fd),
         Syscall::Getcwd => mount::encode_getcwd(c),
         Syscall::OpenTree { path } => mount::encode_open_tree(c, path),
-        Syscall::MoveMount { from, to, beneath } => mount::encode_move_mount(c, from, to, *beneath),
-        Syscall::MountSetattr { path, types } => mount::encode_mount_setattr(c, path, types),
-        Syscall::Msg(call) => ipc::encode_msg(c, call),
-        Syscall::Sem(call) => ipc::encode_sem(c, call),
-        Syscall::Shm(call) => ipc::encode_shm(c, call),
-        Syscall::Mq(call) => ipc::encode_mq(c, call),
+        Syscall::MoveMount { from, to, flags } => mount::encode_move_mount(c, from, to, *flags),
+        Syscall::MountSetattr { path, propagation } => mount::encode_mount_setattr(c, path, *propagation),
         Syscall::ClockGettime { clock } => ipc::encode_clock_gettime(c, *clock),
-        Syscall::Readlink { .. } | Syscall::Stat { .. } | Syscall::PtraceSeize { .. } => None,
+        Syscall::Readlink { .. } | Syscall::Stat { .. } | Syscall::Lstat { .. } | Syscall::PtraceSeize { .. } => None,
+        call => ipc::encode(c, call),
     }
 }
 

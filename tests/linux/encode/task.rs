@@ -1,8 +1,9 @@
 //! Tasks, their namespaces and names.
 
 use nslab::kernel::cred::GLOBAL_ROOT_UID;
-use nslab::kernel::file::OpenFlags;
-use nslab::syscall::{CloneArgs, CloneFlags, RebootCommand, Target};
+use nslab::kernel::file::{O_RDONLY, OpenFlags};
+use nslab::syscall::lab::Target;
+use nslab::syscall::{CloneArgs, CloneFlags, RebootCommand};
 
 use crate::machine::NPROC;
 
@@ -56,20 +57,20 @@ pub(super) fn encode_exec(c: &Context<'_>, comm: &[u8]) -> Option<Encoded> {
     may_load.then(|| (Job::Exec { name: comm.to_vec() }, Answer::Number))
 }
 
-pub(super) fn encode_setns(c: &Context<'_>, target: &Target, flags: u64) -> Option<Encoded> {
-    let setns = |fd| call(libc::SYS_setns, &[fd, Arg::Value(flags)]);
-    let job = match target {
-        Target::Fd(fd) => Job::Call(setns(int(*fd))),
-        Target::Ns { ns_type, inum } => {
-            let (nr, entry) = c.numbers.shown_by(c.k, *ns_type, *inum)?;
-            Job::Through(Opening::Handed { nr, entry }, setns(Arg::Opened))
-        }
-        Target::Pidfd(_) | Target::Path(_) => match file::encode_open(c, target, OpenFlags::READ)? {
-            Job::Call(open) => Job::Through(Opening::Call(open), setns(Arg::Opened)),
-            _ => return None,
-        },
+/// setns with a descriptor that is opened for it and closed again.
+pub(super) fn encode_setns_to(c: &Context<'_>, target: &Target, flags: u64) -> Option<Encoded> {
+    let open = match target {
+        Target::Ns { ns_type, inum } => file::encode_open_ns(c, *ns_type, *inum)?,
+        Target::Pidfd(pid) => file::encode_pidfd_open(c, *pid, OpenFlags::empty()),
+        Target::Path(path) => file::encode_open(c, path, O_RDONLY, 0)?,
     };
-    Some((job, Answer::Number))
+    let opening = match open {
+        Job::Hand { nr, entry } => Opening::Handed { nr, entry },
+        Job::Call(open) => Opening::Call(open),
+        _ => return None,
+    };
+    let setns = call(libc::SYS_setns, &[Arg::Opened, Arg::Value(flags)]);
+    Some((Job::Through(opening, setns), Answer::Number))
 }
 
 /// Never in the initial namespace: that is the host's name.

@@ -10,11 +10,12 @@ use nslab::kernel::nsproxy::NsProxy;
 use nslab::kernel::pid::Pid;
 use nslab::kernel::refcount::Held;
 use nslab::kernel::{IpcNsId, Kernel, TaskId};
-use nslab::syscall::ipc::{GetArgs, IpcCtl, Payload, SetArgs};
-use nslab::syscall::mqueue::{MqCall, MqOpen};
-use nslab::syscall::msg::{MsgCall, MsgFlags};
-use nslab::syscall::sem::{SemCall, SemCtl, SemGet};
-use nslab::syscall::shm::{ShmCall, ShmCtl};
+use nslab::syscall::Syscall;
+use nslab::syscall::ipc::{IpcCtl, Payload, SetArgs};
+use nslab::syscall::mqueue::MqOpen;
+use nslab::syscall::msg::MsgFlags;
+use nslab::syscall::sem::{SemCtl, SemGet};
+use nslab::syscall::shm::{ShmCtl, ShmFlags};
 
 use super::clock::Asked;
 use super::decode::{ADDRESS_SHIFT, BUFFER, Family, ROOM, SHIFTED, Shape};
@@ -29,20 +30,21 @@ fn private(c: &Context<'_>, encode: impl FnOnce() -> Option<(Raw, Shape)>) -> Op
     Some((Job::Call(raw), Answer::Ipc(shape)))
 }
 
-pub fn encode_msg(c: &Context<'_>, call: &MsgCall) -> Option<Encoded> {
-    private(c, || msg(c, call))
+/// A call on objects of an IPC namespace.
+pub fn encode(c: &Context<'_>, call: &Syscall) -> Option<Encoded> {
+    private(c, || match call {
+        Syscall::Msgget { .. } | Syscall::Msgsnd { .. } | Syscall::Msgrcv { .. } | Syscall::Msgctl { .. } => {
+            msg(c, call)
+        }
+        Syscall::Semget { .. } | Syscall::Semop { .. } => sem(call),
+        Syscall::Semctl { id, op } => semctl(c, *id, op),
+        Syscall::Shmget { .. } | Syscall::Shmat { .. } | Syscall::Shmdt { .. } | Syscall::Shmctl { .. } => shm(c, call),
+        _ => mq(c, call),
+    })
 }
 
-pub fn encode_sem(c: &Context<'_>, call: &SemCall) -> Option<Encoded> {
-    private(c, || sem(c, call))
-}
-
-pub fn encode_shm(c: &Context<'_>, call: &ShmCall) -> Option<Encoded> {
-    private(c, || shm(c, call))
-}
-
-pub fn encode_mq(c: &Context<'_>, call: &MqCall) -> Option<Encoded> {
-    private(c, || mq(c, call))
+pub fn encode_mq_close(c: &Context<'_>, fd: i32) -> Option<Encoded> {
+    private(c, || Some((call(libc::SYS_close, &[int(fd)]), Shape::Number)))
 }
 
 pub fn encode_clock_gettime(c: &Context<'_>, clock: i32) -> Option<Encoded> {
@@ -77,9 +79,8 @@ fn own_ns(c: &Context<'_>) -> Option<IpcNsId> {
     c.k.nsproxy_of(c.me).map(NsProxy::ipc_ns)
 }
 
-fn get_flags(args: &GetArgs) -> i32 {
-    let bits = [(args.create, libc::IPC_CREAT), (args.excl, libc::IPC_EXCL)];
-    bits.iter().filter(|(is_set, _)| *is_set).fold(i32::from(args.mode), |all, (_, bit)| all | bit)
+fn flags(flags: u32) -> Arg {
+    Arg::Value(u64::from(flags))
 }
 
 /// The bytes of a payload, so far as they may be looked at; `None` where more might be than there is room for.
@@ -92,34 +93,30 @@ fn payload(payload: &Payload, most: i64) -> Option<(i64, Vec<u8>)> {
     }
 }
 
-fn msg(c: &Context<'_>, op: &MsgCall) -> Option<(Raw, Shape)> {
+fn msg(c: &Context<'_>, op: &Syscall) -> Option<(Raw, Shape)> {
     Some(match op {
-        MsgCall::Get(args) => (call(libc::SYS_msgget, &[int(args.key), int(get_flags(args))]), Shape::Number),
-        MsgCall::Snd { id, mtype, text } => {
+        Syscall::Msgget { key, flags: bits } => {
+            (call(libc::SYS_msgget, &[int(*key), flags(bits.bits())]), Shape::Number)
+        }
+        Syscall::Msgsnd { id, mtype, text, .. } => {
             let msgmax = c.k.namespaces[own_ns(c)?].msg_ctlmax;
             let (size, bytes) = payload(text, i64::from(msgmax))?;
             let args = [int(*id), BUFFER_ARG, Arg::Value(size as u64), int(libc::IPC_NOWAIT)];
             (with_buffer(libc::SYS_msgsnd, &args, [&mtype.to_ne_bytes()[..], &bytes].concat()), Shape::Number)
         }
-        MsgCall::Rcv { id, mtype, size, flags } => {
-            let waits = !flags.contains(MsgFlags::NOWAIT);
-            let mut bits = [
-                (MsgFlags::NOERROR, libc::MSG_NOERROR),
-                (MsgFlags::EXCEPT, libc::MSG_EXCEPT),
-                (MsgFlags::COPY, libc::MSG_COPY),
-            ]
-            .iter()
-            .filter(|(flag, _)| flags.contains(*flag))
-            .fold(0, |all, (_, bit)| all | bit);
+        Syscall::Msgrcv { id, mtype, size, flags: given } => {
+            let mut bits = *given;
+            let waits = !bits.contains(MsgFlags::NOWAIT);
             // Without IPC_NOWAIT a copy is refused before anything could wait.
-            if !waits || !flags.contains(MsgFlags::COPY) {
-                bits |= libc::IPC_NOWAIT;
+            if !bits.contains(MsgFlags::COPY) {
+                bits |= MsgFlags::NOWAIT;
             }
-            let size = size.unwrap_or(ROOM as i64);
-            let args = [int(*id), BUFFER_ARG, Arg::Value(size as u64), Arg::Value(*mtype as u64), int(bits)];
+            let size = (*size).min(ROOM as i64);
+            let args = [int(*id), BUFFER_ARG, Arg::Value(size as u64), Arg::Value(*mtype as u64), flags(bits.bits())];
             (call(libc::SYS_msgrcv, &args), Shape::Message { waits })
         }
-        MsgCall::Ctl { id, op } => ctl(c, Family::Msg, *id, *op)?,
+        Syscall::Msgctl { id, op } => ctl(c, Family::Msg, *id, *op)?,
+        other => panic!("{other:?} is about no queue of messages"),
     })
 }
 
@@ -173,38 +170,43 @@ fn set_struct(c: &Context<'_>, family: Family, id: i32, set: &SetArgs) -> Option
     Some(bytes)
 }
 
-fn sem(c: &Context<'_>, op: &SemCall) -> Option<(Raw, Shape)> {
-    let control =
-        |id: i32, num: i32, command: i32, arg| call(libc::SYS_semctl, &[int(id), int(num), int(command), arg]);
+fn sem(op: &Syscall) -> Option<(Raw, Shape)> {
     Some(match op {
-        SemCall::Get { args, nsems } => {
-            (call(libc::SYS_semget, &[int(args.key), int(*nsems), int(get_flags(args))]), Shape::Number)
+        Syscall::Semget { key, nsems, flags: bits } => {
+            (call(libc::SYS_semget, &[int(*key), int(*nsems), flags(bits.bits())]), Shape::Number)
         }
-        SemCall::Op { id, ops } => {
+        Syscall::Semop { id, ops } => {
             let args = [int(*id), BUFFER_ARG, Arg::Value(ops.len() as u64), IN_ARG];
             let mut raw = with_buffer(libc::SYS_semtimedop, &args, ops.iter().flat_map(sembuf).collect());
             // A timeout of nothing: what would wait is refused.
             raw.data.push((IN, vec![0; 16]));
             (raw, Shape::Number)
         }
-        SemCall::Ctl { id, op: SemCtl::Ipc(op) } => ctl(c, Family::Sem, *id, *op)?,
-        SemCall::Ctl { id, op: SemCtl::Setval { num, value } } => (control(*id, *num, 16, int(*value)), Shape::Number),
-        SemCall::Ctl { id, op: SemCtl::Get { num, what } } => match what {
-            SemGet::Value => (control(*id, *num, 12, NULL), Shape::Number),
-            SemGet::Pid => (control(*id, *num, 11, NULL), Shape::Pid),
-            SemGet::Waiters => (control(*id, *num, 14, NULL), Shape::Number),
+        other => panic!("{other:?} is about no set of semaphores"),
+    })
+}
+
+fn semctl(c: &Context<'_>, id: i32, op: &SemCtl) -> Option<(Raw, Shape)> {
+    let control = |num: i32, command: i32, arg| call(libc::SYS_semctl, &[int(id), int(num), int(command), arg]);
+    Some(match op {
+        SemCtl::Ipc(op) => ctl(c, Family::Sem, id, *op)?,
+        SemCtl::Setval { num, value } => (control(*num, 16, int(*value)), Shape::Number),
+        SemCtl::Get { num, what } => match what {
+            SemGet::Value => (control(*num, 12, NULL), Shape::Number),
+            SemGet::Pid => (control(*num, 11, NULL), Shape::Pid),
+            SemGet::Waiters => (control(*num, 14, NULL), Shape::Number),
         },
-        SemCall::Ctl { id, op: SemCtl::Getall } => {
-            let set = c.k.ipc_object::<SemSet>(own_ns(c)?, *id);
+        SemCtl::Getall => {
+            let set = c.k.ipc_object::<SemSet>(own_ns(c)?, id);
             let count = set.map_or(0, |set| set.sems.len());
-            (2 * count <= ROOM).then(|| (control(*id, 0, 13, BUFFER_ARG), Shape::Values(count)))?
+            (2 * count <= ROOM).then(|| (control(0, 13, BUFFER_ARG), Shape::Values(count)))?
         }
-        SemCall::Ctl { id, op: SemCtl::Setall(values) } => {
+        SemCtl::Setall(values) => {
             // The number of values is the set's on the machine; negative ones would be others there.
-            let set = c.k.ipc_object::<SemSet>(own_ns(c)?, *id);
+            let set = c.k.ipc_object::<SemSet>(own_ns(c)?, id);
             let fits = set.is_ok_and(|set| set.sems.len() == values.len()) && 2 * values.len() <= ROOM;
             let bytes: Vec<u8> = values.iter().flat_map(|value| (*value as u16).to_ne_bytes()).collect();
-            let args = [int(*id), NULL, int(17), BUFFER_ARG];
+            let args = [int(id), NULL, int(17), BUFFER_ARG];
             fits.then(|| (with_buffer(libc::SYS_semctl, &args, bytes), Shape::Number))?
         }
     })
@@ -212,8 +214,7 @@ fn sem(c: &Context<'_>, op: &SemCall) -> Option<(Raw, Shape)> {
 
 /// `struct sembuf`
 fn sembuf(op: &SemOp) -> [u8; 6] {
-    let flags = if op.nowait { libc::IPC_NOWAIT } else { 0 } | if op.undo { libc::SEM_UNDO } else { 0 };
-    let ([a, b], [c, d], [e, f]) = (op.num.to_ne_bytes(), op.delta.to_ne_bytes(), (flags as u16).to_ne_bytes());
+    let ([a, b], [c, d], [e, f]) = (op.num.to_ne_bytes(), op.delta.to_ne_bytes(), op.flags.bits().to_ne_bytes());
     [a, b, c, d, e, f]
 }
 
@@ -221,32 +222,34 @@ fn real_address(address: u64) -> u64 {
     if SHIFTED.contains(&address) { address - ADDRESS_SHIFT } else { address }
 }
 
-fn shm(c: &Context<'_>, op: &ShmCall) -> Option<(Raw, Shape)> {
+fn shm(c: &Context<'_>, op: &Syscall) -> Option<(Raw, Shape)> {
     Some(match op {
-        ShmCall::Get { args, size } => {
-            (call(libc::SYS_shmget, &[int(args.key), Arg::Value(*size), int(get_flags(args))]), Shape::Number)
+        Syscall::Shmget { key, size, flags: bits } => {
+            (call(libc::SYS_shmget, &[int(*key), Arg::Value(*size), flags(bits.bits())]), Shape::Number)
         }
-        ShmCall::At { id, addr, readonly, remap } => {
-            let address = match addr.filter(|&addr| addr != 0) {
-                Some(address) => address,
-                None if *remap => 0,
+        Syscall::Shmat { id, addr, flags: bits } => {
+            let address = match *addr {
+                0 if bits.contains(ShmFlags::REMAP) => 0,
                 // Where the lab would put it: the machine has no reason to choose the same.
-                None => match c.k.ipc_object::<ShmSegment>(own_ns(c)?, *id) {
+                0 => match c.k.ipc_object::<ShmSegment>(own_ns(c)?, *id) {
                     Ok(segment) => {
                         let mm = c.k.tasks[c.me].live.as_ref()?.mm.id();
                         c.k.free_range(mm, pages(segment.segsz) * PAGE_SIZE)?
                     }
                     Err(_) => 0,
                 },
+                address => address,
             };
-            let bits = [(*readonly, libc::SHM_RDONLY), (*remap, libc::SHM_REMAP)];
-            let flags = bits.iter().filter(|(is_set, _)| *is_set).fold(0, |all, (_, bit)| all | bit);
-            (call(libc::SYS_shmat, &[int(*id), Arg::Value(real_address(address)), int(flags)]), Shape::Address)
+            let args = [int(*id), Arg::Value(real_address(address)), flags(bits.bits())];
+            (call(libc::SYS_shmat, &args), Shape::Address)
         }
-        ShmCall::Dt { addr } => (call(libc::SYS_shmdt, &[Arg::Value(real_address(*addr))]), Shape::Number),
-        ShmCall::Ctl { id, op: ShmCtl::Ipc(op) } => ctl(c, Family::Shm, *id, *op)?,
-        ShmCall::Ctl { id, op: ShmCtl::Lock } => (call(libc::SYS_shmctl, &[int(*id), int(11), NULL]), Shape::Number),
-        ShmCall::Ctl { id, op: ShmCtl::Unlock } => (call(libc::SYS_shmctl, &[int(*id), int(12), NULL]), Shape::Number),
+        Syscall::Shmdt { addr } => (call(libc::SYS_shmdt, &[Arg::Value(real_address(*addr))]), Shape::Number),
+        Syscall::Shmctl { id, op: ShmCtl::Ipc(op) } => ctl(c, Family::Shm, *id, *op)?,
+        Syscall::Shmctl { id, op: ShmCtl::Lock } => (call(libc::SYS_shmctl, &[int(*id), int(11), NULL]), Shape::Number),
+        Syscall::Shmctl { id, op: ShmCtl::Unlock } => {
+            (call(libc::SYS_shmctl, &[int(*id), int(12), NULL]), Shape::Number)
+        }
+        other => panic!("{other:?} is about no shared memory"),
     })
 }
 
@@ -258,23 +261,21 @@ pub fn queue_at(k: &Kernel, me: TaskId, fd: i32) -> Option<&Mqueue> {
     }
 }
 
-fn mq(c: &Context<'_>, op: &MqCall) -> Option<(Raw, Shape)> {
+fn mq(c: &Context<'_>, op: &Syscall) -> Option<(Raw, Shape)> {
     Some(match op {
-        MqCall::Open(args) => (mq_open(args), Shape::Number),
-        MqCall::Unlink { name } => (with_data(libc::SYS_mq_unlink, &[IN_ARG], zero_ended(name)), Shape::Number),
-        MqCall::Send { fd, prio, text } => {
+        Syscall::MqOpen(args) => (mq_open(args), Shape::Number),
+        Syscall::MqUnlink { name } => (with_data(libc::SYS_mq_unlink, &[IN_ARG], zero_ended(name)), Shape::Number),
+        Syscall::MqSend { fd, prio, text } => {
             let most = queue_at(c.k, c.me, *fd).map_or(0, |queue| queue.msgsize);
             let (size, bytes) = payload(text, most)?;
             let args = [int(*fd), BUFFER_ARG, Arg::Value(size as u64), Arg::Value(u64::from(*prio)), IN_ARG];
             (with_past(with_buffer(libc::SYS_mq_timedsend, &args, bytes)), Shape::Number)
         }
-        MqCall::Receive { fd, size } => {
-            let most = queue_at(c.k, c.me, *fd).map_or(0, |queue| queue.msgsize);
-            let size = size.unwrap_or(most);
-            let args = [int(*fd), BUFFER_ARG, Arg::Value(size as u64), NULL, IN_ARG];
+        Syscall::MqReceive { fd, size } => {
+            let args = [int(*fd), BUFFER_ARG, Arg::Value(*size as u64), NULL, IN_ARG];
             (with_past(call(libc::SYS_mq_timedreceive, &args)), Shape::MqMessage)
         }
-        MqCall::Notify { fd, method } => {
+        Syscall::MqNotify { fd, method } => {
             let Some(method) = method else {
                 return Some((call(libc::SYS_mq_notify, &[int(*fd), NULL]), Shape::Number));
             };
@@ -287,13 +288,13 @@ fn mq(c: &Context<'_>, op: &MqCall) -> Option<(Raw, Shape)> {
             sigevent[12..16].copy_from_slice(&notify.to_ne_bytes());
             (with_buffer(libc::SYS_mq_notify, &[int(*fd), BUFFER_ARG], sigevent), Shape::Number)
         }
-        MqCall::Getsetattr { fd, flags } => {
+        Syscall::MqGetsetattr { fd, flags } => {
             let new = if flags.is_some() { IN_ARG } else { NULL };
             let mut raw = call(libc::SYS_mq_getsetattr, &[int(*fd), new, BUFFER_ARG]);
             raw.data.extend(flags.map(|flags| (IN, [&flags.to_ne_bytes()[..], &[0; 56]].concat())));
             (raw, Shape::MqAttr)
         }
-        MqCall::Close { fd } => (call(libc::SYS_close, &[int(*fd)]), Shape::Number),
+        other => panic!("{other:?} has no counterpart here"),
     })
 }
 
@@ -304,11 +305,9 @@ fn with_past(mut raw: Raw) -> Raw {
 }
 
 fn mq_open(args: &MqOpen) -> Raw {
-    let bits = [(args.create, libc::O_CREAT), (args.excl, libc::O_EXCL), (args.nonblock, libc::O_NONBLOCK)];
-    let flags = bits.iter().filter(|(is_set, _)| *is_set).fold(args.access as i32, |all, (_, bit)| all | bit);
     let attr = if args.attr.is_some() { BUFFER_ARG } else { NULL };
     let mode = Arg::Value(u64::from(args.mode));
-    let mut raw = with_data(libc::SYS_mq_open, &[IN_ARG, int(flags), mode, attr], zero_ended(&args.name));
+    let mut raw = with_data(libc::SYS_mq_open, &[IN_ARG, flags(args.flags), mode, attr], zero_ended(&args.name));
     if let Some((maxmsg, msgsize)) = args.attr {
         raw.data.push((BUFFER, [0, maxmsg, msgsize, 0].iter().flat_map(|word| word.to_ne_bytes()).collect()));
     }

@@ -8,7 +8,6 @@ use nslab::kernel::node::{Node, Place, View};
 use nslab::kernel::nsproxy::NsProxy;
 use nslab::kernel::task::TaskState;
 use nslab::kernel::{IpcNsId, Kernel, TaskId};
-use nslab::syscall::mqueue::MqCall;
 use nslab::syscall::{AnyCall, LabCall, Syscall, dispatch};
 use nslab::tree::{self, Viewer};
 
@@ -29,33 +28,49 @@ pub fn observe(pair: &mut Pair, called: Option<(TaskId, &AnyCall)>) -> Result<()
     let syscall = match call {
         AnyCall::Linux(syscall) => syscall,
         AnyCall::Lab(LabCall::Write { path, .. }) => return compare_written(pair, task, path),
+        AnyCall::Lab(LabCall::Setns { .. }) => return compare_left(pair),
         AnyCall::Lab(_) | AnyCall::Tick { .. } => return Ok(()),
     };
     match syscall {
-        Syscall::Msg(_) => compare_objects(pair, task, Family::Msg),
-        Syscall::Sem(_) => compare_objects(pair, task, Family::Sem),
-        Syscall::Shm(_) => compare_objects(pair, task, Family::Shm),
-        Syscall::Mq(call) if is_running => compare_queue(pair, task, descriptor(call)),
+        Syscall::Msgget { .. } | Syscall::Msgsnd { .. } | Syscall::Msgrcv { .. } | Syscall::Msgctl { .. } => {
+            compare_objects(pair, task, Family::Msg)
+        }
+        Syscall::Semget { .. } | Syscall::Semop { .. } | Syscall::Semctl { .. } => {
+            compare_objects(pair, task, Family::Sem)
+        }
+        Syscall::Shmget { .. } | Syscall::Shmat { .. } | Syscall::Shmdt { .. } | Syscall::Shmctl { .. } => {
+            compare_objects(pair, task, Family::Shm)
+        }
+        Syscall::MqSend { fd, .. }
+        | Syscall::MqReceive { fd, .. }
+        | Syscall::MqNotify { fd, .. }
+        | Syscall::MqGetsetattr { fd, .. }
+            if is_running =>
+        {
+            compare_queue(pair, task, *fd)
+        }
         Syscall::ClockGettime { .. } if is_running => clock::compare_files(pair, task),
-        // They end undo lists, attachments and namespaces.
         Syscall::Clone(_)
         | Syscall::Unshare { .. }
         | Syscall::Setns { .. }
         | Syscall::Exec { .. }
         | Syscall::Exit { .. }
         | Syscall::ExitGroup { .. }
-        | Syscall::Kill { .. } => {
-            for (_, reader) in readers(&pair.k) {
-                for family in FAMILIES.into_iter().filter(|family| *family != Family::Msg) {
-                    if has_objects(&pair.k, reader, family) {
-                        compare_objects(pair, reader, family)?;
-                    }
-                }
-            }
-            compare_offsets(pair)
-        }
+        | Syscall::Kill { .. } => compare_left(pair),
         _ => Ok(()),
     }
+}
+
+/// What calls leave that end undo lists, attachments and namespaces.
+fn compare_left(pair: &mut Pair) -> Result<(), String> {
+    for (_, reader) in readers(&pair.k) {
+        for family in FAMILIES.into_iter().filter(|family| *family != Family::Msg) {
+            if has_objects(&pair.k, reader, family) {
+                compare_objects(pair, reader, family)?;
+            }
+        }
+    }
+    compare_offsets(pair)
 }
 
 /// A running task of each namespace that is not the host's.
@@ -84,7 +99,7 @@ fn compare_all(pair: &mut Pair) -> Result<(), String> {
     let running: Vec<TaskId> = running.map(|(id, _)| id).collect();
     for task in running {
         for fd in 0..16 {
-            compare_queue(pair, task, Some(fd))?;
+            compare_queue(pair, task, fd)?;
         }
     }
     compare_offsets(pair)?;
@@ -192,21 +207,9 @@ fn translate(line: &str, column: &dyn Fn(usize, &str) -> Option<String>) -> Stri
     out + rest
 }
 
-fn descriptor(op: &MqCall) -> Option<i32> {
-    match op {
-        MqCall::Send { fd, .. }
-        | MqCall::Receive { fd, .. }
-        | MqCall::Notify { fd, .. }
-        | MqCall::Getsetattr { fd, .. } => Some(*fd),
-        MqCall::Open(_) | MqCall::Unlink { .. } | MqCall::Close { .. } => None,
-    }
-}
-
 /// The text and the attributes of the queue behind a descriptor of a task.
-fn compare_queue(pair: &mut Pair, task: TaskId, fd: Option<i32>) -> Result<(), String> {
-    let Some((fd, file)) = fd.and_then(|fd| Some((fd, &pair.k.open_files[pair.k.file_at(task, fd)?]))) else {
-        return Ok(());
-    };
+fn compare_queue(pair: &mut Pair, task: TaskId, fd: i32) -> Result<(), String> {
+    let Some(file) = pair.k.file_at(task, fd).map(|file| &pair.k.open_files[file]) else { return Ok(()) };
     let FileKind::Mqueue(open) = &file.kind else { return Ok(()) };
     let node = Node { view: View::Caller, place: Place::Mqueue(open.queue.id()) };
     if file.flags.contains(OpenFlags::READ) {
@@ -220,7 +223,7 @@ fn compare_queue(pair: &mut Pair, task: TaskId, fd: Option<i32>) -> Result<(), S
         }
     }
     if is_private(&pair.k, task) {
-        let attributes = Syscall::Mq(MqCall::Getsetattr { fd, flags: None }).into();
+        let attributes = Syscall::MqGetsetattr { fd, flags: None }.into();
         let called = pair.call(task, &attributes);
         called.map_err(|trouble| format!("the attributes of descriptor {fd}: {trouble:?}"))?.ok();
     }

@@ -27,7 +27,7 @@ pub fn compare_directory(pair: &mut Pair, reader: TaskId) -> Result<(), String> 
     }
     for name in lab.unwrap_or_default().lines() {
         let path = format!("mqueue/{name}").into_bytes();
-        let lab = dispatch(&mut pair.k, reader, &Syscall::Stat { path, follow: true }.into());
+        let lab = dispatch(&mut pair.k, reader, &Syscall::Stat { path }.into());
         // All but the number of the inode.
         let lab = lab.map(|text| text.to_string().rsplit_once(' ').unwrap_or_default().0.to_owned());
         let lab = lab.map_err(|stop| stop.errno());

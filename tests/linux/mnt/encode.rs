@@ -2,12 +2,11 @@
 
 use nslab::errno::Result;
 use nslab::kernel::mount::flags::{MsFlags, UmountFlags};
-use nslab::kernel::mount::propagation::PropagationType;
 use nslab::kernel::mount::sb::fs_type;
 use nslab::kernel::node::{Node, Place};
 use nslab::kernel::ns::{NsType, Slot};
-use nslab::syscall::mount::{Beneath, MountArgs};
-use nslab::syscall::namei::NameCall;
+use nslab::syscall::Syscall;
+use nslab::syscall::mount::{MountArgs, MoveMountFlags};
 use nslab::tree;
 
 use crate::encode::{Answer, Arg, Context, Encoded, Job, Opening, Raw, call, id, int};
@@ -136,23 +135,21 @@ pub fn encode_open_tree(c: &Context<'_>, path: &[u8]) -> Option<Encoded> {
     })
 }
 
-pub fn encode_move_mount(c: &Context<'_>, from: &[u8], to: &[u8], beneath: Beneath) -> Option<Encoded> {
+pub fn encode_move_mount(c: &Context<'_>, from: &[u8], to: &[u8], flags: MoveMountFlags) -> Option<Encoded> {
     inside(c, || {
         let ((from_dir, from), (to_dir, to)) = (tree_path(c, from)?, tree_path(c, to)?);
-        let beneath = if beneath == Beneath::Yes { MOVE_MOUNT_BENEATH } else { 0 };
         let empty = empty(from_dir, &from, F_EMPTY_PATH) | empty(to_dir, &to, T_EMPTY_PATH);
-        let flags = F_SYMLINKS | T_SYMLINKS | empty | beneath;
+        let flags = F_SYMLINKS | T_SYMLINKS | empty | u64::from(flags.bits());
         let words = [Plain(from_dir), Text(&from), Plain(to_dir), Text(&to), Plain(Arg::Value(flags))];
         Some(with_texts(libc::SYS_move_mount, &words))
     })
 }
 
-pub fn encode_mount_setattr(c: &Context<'_>, path: &[u8], types: &[PropagationType]) -> Option<Encoded> {
+pub fn encode_mount_setattr(c: &Context<'_>, path: &[u8], propagation: MsFlags) -> Option<Encoded> {
     inside(c, || {
         let (dir, path) = tree_path(c, path)?;
         let flags = Arg::Value(empty(dir, &path, libc::AT_EMPTY_PATH as u64));
-        let propagation = types.iter().fold(0, |all, new| all | type_bits(*new));
-        let attr = [0, 0, propagation, 0u64].iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let attr = [0, 0, u64::from(propagation.bits()), 0].iter().flat_map(|word| word.to_ne_bytes()).collect();
         let words = [Plain(dir), Text(&path), Plain(flags), Plain(Arg::Data(0)), Plain(Arg::Value(32))];
         let mut raw = with_texts(libc::SYS_mount_setattr, &words);
         raw.data.push((0, attr));
@@ -165,20 +162,10 @@ const F_SYMLINKS: u64 = 1;
 const F_EMPTY_PATH: u64 = 4;
 const T_SYMLINKS: u64 = 0x10;
 const T_EMPTY_PATH: u64 = 0x40;
-const MOVE_MOUNT_BENEATH: u64 = 0x200;
 
 /// The flag that lets a descriptor alone be the path.
 fn empty(dir: Arg, path: &[u8], flag: u64) -> u64 {
     if path.is_empty() && dir != CWD { flag } else { 0 }
-}
-
-fn type_bits(new: PropagationType) -> u64 {
-    match new {
-        PropagationType::Shared => libc::MS_SHARED,
-        PropagationType::Slave => libc::MS_SLAVE,
-        PropagationType::Private => libc::MS_PRIVATE,
-        PropagationType::Unbindable => libc::MS_UNBINDABLE,
-    }
 }
 
 fn mount_call(c: &Context<'_>, args: &MountArgs) -> Option<Raw> {
@@ -224,12 +211,12 @@ fn is_own_file_system(c: &Context<'_>, name: &[u8]) -> bool {
     }
 }
 
-/// A change of names: in a sandbox anywhere, elsewhere among the directories of cgroups.
-pub fn encode_name(c: &Context<'_>, name: &NameCall) -> Option<Encoded> {
+/// A change of names or owners: in a sandbox anywhere, elsewhere among the directories of cgroups.
+pub fn encode_name(c: &Context<'_>, call: &Syscall) -> Option<Encoded> {
     if !c.is_sandboxed {
-        return crate::cgroup::encode_name(c, name);
+        return crate::cgroup::encode_name(c, call);
     }
-    let job = (!is_at_the_bottom(c)).then(|| name_job(c, name))??;
+    let job = (!is_at_the_bottom(c)).then(|| name_job(c, call))??;
     Some((job, Answer::Number))
 }
 
@@ -239,34 +226,35 @@ pub fn encode_touch(c: &Context<'_>, path: &[u8]) -> Option<Encoded> {
     Some((job, Answer::Number))
 }
 
-fn name_job(c: &Context<'_>, name: &NameCall) -> Option<Job> {
+fn name_job(c: &Context<'_>, call: &Syscall) -> Option<Job> {
     let at = |path: &Vec<u8>| tree_path(c, path).filter(|_| is_own_file(c, path));
     let number = |value| Plain(Arg::Value(value));
-    Some(Job::Call(match name {
-        NameCall::Mkdir { path, mode } => {
+    Some(Job::Call(match call {
+        Syscall::Mkdir { path, mode } => {
             let (dir, path) = at(path)?;
             with_texts(libc::SYS_mkdirat, &[Plain(dir), Text(&path), number(u64::from(*mode))])
         }
-        NameCall::Rmdir { path } => {
+        Syscall::Rmdir { path } => {
             let (dir, path) = at(path)?;
             with_texts(libc::SYS_unlinkat, &[Plain(dir), Text(&path), number(libc::AT_REMOVEDIR as u64)])
         }
-        NameCall::Unlink { path } => {
+        Syscall::Unlink { path } => {
             let (dir, path) = at(path)?;
             with_texts(libc::SYS_unlinkat, &[Plain(dir), Text(&path), number(0)])
         }
-        NameCall::Rename { old, new } => {
+        Syscall::Rename { old, new } => {
             let ((old_dir, old), (new_dir, new)) = (at(old)?, at(new)?);
             with_texts(libc::SYS_renameat, &[Plain(old_dir), Text(&old), Plain(new_dir), Text(&new)])
         }
-        NameCall::Symlink { text, path } => {
+        Syscall::Symlink { text, path } => {
             let (dir, path) = at(path)?;
             with_texts(libc::SYS_symlinkat, &[Text(text), Plain(dir), Text(&path)])
         }
-        NameCall::Chown { path, uid, gid } => {
+        Syscall::Chown { path, uid, gid } => {
             let (dir, path) = at(path)?;
             with_texts(libc::SYS_fchownat, &[Plain(dir), Text(&path), Plain(id(*uid)), Plain(id(*gid)), number(0)])
         }
+        other => panic!("{other:?} changes no name"),
     }))
 }
 

@@ -18,7 +18,9 @@ pub fn is_about_files(call: &AnyCall) -> bool {
         AnyCall::Lab(LabCall::Read { path }) | AnyCall::Linux(Syscall::Readlink { path }) => {
             is_observed(path) || is_tree_path(path)
         }
-        AnyCall::Linux(Syscall::Stat { path, .. }) | AnyCall::Lab(LabCall::Ls { path }) => is_tree_path(path),
+        AnyCall::Linux(Syscall::Stat { path } | Syscall::Lstat { path }) | AnyCall::Lab(LabCall::Ls { path }) => {
+            is_tree_path(path)
+        }
         _ => false,
     }
 }
@@ -38,7 +40,7 @@ fn is_observed(path: &[u8]) -> bool {
 /// The two differ, or the text is the lab's own.
 pub fn look(pair: &mut Pair, task: TaskId, call: &AnyCall) -> Result<LabResult, Trouble> {
     let (AnyCall::Lab(LabCall::Read { path } | LabCall::Ls { path })
-    | AnyCall::Linux(Syscall::Readlink { path } | Syscall::Stat { path, .. })) = call
+    | AnyCall::Linux(Syscall::Readlink { path } | Syscall::Stat { path } | Syscall::Lstat { path })) = call
     else {
         return Err(Trouble::LabOnly);
     };
@@ -58,7 +60,8 @@ pub fn look(pair: &mut Pair, task: TaskId, call: &AnyCall) -> Result<LabResult, 
     let there = match call {
         AnyCall::Lab(LabCall::Read { .. }) => pair.machine.look(nr, &real_path, false),
         AnyCall::Linux(Syscall::Readlink { .. }) => pair.machine.look(nr, &real_path, true),
-        AnyCall::Linux(Syscall::Stat { follow, .. }) => pair.machine.stat(nr, &real_path, *follow),
+        AnyCall::Linux(Syscall::Stat { .. }) => pair.machine.stat(nr, &real_path, true),
+        AnyCall::Linux(Syscall::Lstat { .. }) => pair.machine.stat(nr, &real_path, false),
         _ => pair.machine.list(nr, &real_path).map(|mut names| {
             names.sort_unstable();
             names.join("\n")
@@ -75,7 +78,7 @@ pub fn look(pair: &mut Pair, task: TaskId, call: &AnyCall) -> Result<LabResult, 
 fn comparable(call: &AnyCall, value: &Return) -> String {
     let text = value.to_string();
     match call {
-        AnyCall::Linux(Syscall::Stat { .. }) => {
+        AnyCall::Linux(Syscall::Stat { .. } | Syscall::Lstat { .. }) => {
             text.rsplit_once(' ').map_or(text.clone(), |(before, _)| before.to_owned())
         }
         _ => text,
@@ -85,8 +88,8 @@ fn comparable(call: &AnyCall, value: &Return) -> String {
 /// A file of a plain file system or of a namespace, or none at all.
 fn is_plain(k: &Kernel, task: TaskId, call: &AnyCall) -> bool {
     let (path, follow) = match call {
-        AnyCall::Linux(Syscall::Stat { path, follow }) => (path, *follow),
-        AnyCall::Linux(Syscall::Readlink { path }) => (path, false),
+        AnyCall::Linux(Syscall::Stat { path }) => (path, true),
+        AnyCall::Linux(Syscall::Lstat { path } | Syscall::Readlink { path }) => (path, false),
         AnyCall::Lab(LabCall::Read { path } | LabCall::Ls { path }) => (path, true),
         _ => return false,
     };

@@ -142,22 +142,9 @@ const MNT_ID_MQUEUE: u32 = 12;
 const MNT_ID_SOCKFS: u32 = 13;
 
 /// The flags of the open file as open(2) has them, with O_CLOEXEC as the descriptor has it (`seq_show`).
-fn flags_word(flags: OpenFlags, cloexec: bool) -> u32 {
-    const WORDS: [(OpenFlags, u32); 6] = [
-        (OpenFlags::NONBLOCK, 0o4000),
-        (OpenFlags::DIRECTORY, 0o200_000),
-        (OpenFlags::NOFOLLOW, 0o400_000),
-        (OpenFlags::LARGEFILE, 0o100_000),
-        (OpenFlags::PATH, 0o10_000_000),
-        (OpenFlags::THREAD, 0o200),
-    ];
-    let access = match (flags.contains(OpenFlags::READ), flags.contains(OpenFlags::WRITE)) {
-        (true, true) => 2,
-        (false, true) => 1,
-        (_, false) => 0,
-    };
-    let own = if cloexec { access | 0o2_000_000 } else { access };
-    WORDS.iter().filter(|(flag, _)| flags.contains(*flag)).fold(own, |word, (_, bit)| word | bit)
+fn flags_word(mut flags: OpenFlags, cloexec: bool) -> u32 {
+    flags.set(OpenFlags::CLOEXEC, cloexec);
+    flags.word()
 }
 
 /// What the fdinfo of a pidfd adds: the number in the view and inwards, -1 once reaped, 0 if outside

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::errno::Result;
 use crate::kernel::file::FilesStruct;
 use crate::kernel::pid::Pid;
-use crate::kernel::signal::{PendingSignal, sigmask};
+use crate::kernel::signal::{Siginfo, sigmask};
 use crate::kernel::task::TaskState;
 use crate::kernel::{Kernel, TaskId};
 use crate::tree::look::Look;
@@ -151,7 +151,7 @@ fn write_signals(text: &mut String, k: &Kernel, id: TaskId) {
 }
 
 /// The signals of a queue as a mask.
-pub(super) fn pending_mask(queue: &[PendingSignal]) -> u64 {
+pub(super) fn pending_mask(queue: &[Siginfo]) -> u64 {
     queue.iter().fold(0, |mask, signal| mask | sigmask(signal.signo))
 }
 
