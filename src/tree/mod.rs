@@ -329,6 +329,11 @@ pub fn is_descriptor(node: Node) -> bool {
     matches!(node.place, Place::Fd { .. })
 }
 
+/// The file shows all of the lab and is drawn.
+pub fn is_picture(node: Node) -> bool {
+    fixed::drawn_by(node.place).is_some()
+}
+
 /// The directory is `ns`, whose order of entries is part of what Linux shows.
 pub fn is_ns_dir(node: Node) -> bool {
     matches!(node.place, Place::Task(_, row) if pid::is_ns_dir(row))
