@@ -24,10 +24,10 @@ const READERS: usize = 3;
 /// Which part of the time warms caches and tables before the first figure counts: the first of so many.
 const WARM: u32 = 4;
 /// How much more than the greatest figure of the second quarter the greatest of the last one may be: a share of it, and
-/// what is left to chance.
+/// what is left to chance: each of the threads that serve may have a file open for a moment.
 const MARGINS: [(&str, u64, u64); 5] = [
     ("rss KiB", 10, 8 << 10),
-    ("descriptors", 0, 0),
+    ("descriptors", 0, 8),
     ("threads", 0, 0),
     ("inodes", 25, 2_000),
     ("open files", 100, 64),

@@ -1,23 +1,19 @@
-//! The threads that draw pictures. It may take seconds, in which the threads that answer the host's kernel would answer
-//! nobody else. There are two, so that those who may not write never keep the others waiting.
+//! The threads that read what shows all of a large lab. It may take seconds to draw, in which the threads that answer the
+//! host's kernel would answer nobody else; and as each does one after another, a write waits for no more than two of them to
+//! look at the state. There are two, so that those who may not write never keep the others waiting.
 
 use std::io;
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
-use rustix::process::setpriority_process;
-
 use super::handle::lock;
 use super::point::{Point, Watch};
 
-/// How nice the threads are to all others.
-const NICE: i32 = 10;
-
-/// A picture to be drawn, and the answer to who reads it.
+/// A read, and the answer to who asked for it.
 pub(super) type Job = Box<dyn FnOnce() + Send>;
 
-/// The ways to the threads that draw.
+/// The ways to these threads.
 #[derive(Debug)]
 pub(super) struct Drawers([Mutex<Sender<Job>>; 2]);
 
@@ -47,8 +43,6 @@ pub(super) fn start(jobs: Jobs, point: &Point) -> io::Result<()> {
         let watch = Watch::new(point);
         let work = move || {
             let _watch = watch;
-            // Drawing takes time from nobody who waits for less. Should it be refused, that is all.
-            let _ = setpriority_process(None, NICE);
             jobs.iter().for_each(|job| job());
         };
         thread::Builder::new().name(name.to_owned()).spawn(work)?;

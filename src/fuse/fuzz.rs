@@ -13,7 +13,6 @@ use super::answer::{Caller, Shared};
 use super::bounds::Bounds;
 use super::drawer::Drawers;
 use super::notify::Notices;
-use super::read::Reading;
 use crate::control::VERBS;
 use crate::host::Lab;
 use crate::host::fault::Op;
@@ -120,7 +119,7 @@ impl Client {
                 self.handles.extend(self.shared.open(caller, inode, flags).map(|(handle, _)| handle));
             }
             8 => self.list(caller, inode, offset),
-            9 | 10 => self.read(handle, offset, size),
+            9 | 10 => drop(self.shared.read(handle, offset, size)),
             11 | 12 => {
                 let text = self.text();
                 if let Ok(handle) = self.shared.handle(handle) {
@@ -146,12 +145,6 @@ impl Client {
                     self.shared.inodes.forget(inode, 1);
                 }
             }
-        }
-    }
-
-    fn read(&mut self, handle: u64, offset: u64, size: u32) {
-        if let Ok(Reading::Undrawn { drawing, may_write }) = self.shared.read(handle, offset, size) {
-            drop(drawing.draw(self.shared.purse(may_write)));
         }
     }
 

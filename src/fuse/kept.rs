@@ -10,7 +10,7 @@ use crate::host::Version;
 use crate::kernel::Kernel;
 use crate::kernel::file::Bound;
 use crate::kernel::node::{Node, Place};
-use crate::tree::{Census, DirEntry, Picture, Rendering};
+use crate::tree::{Census, DirEntry, Picture, Rendering, is_picture};
 
 /// As much content is worth to be shared, in bytes.
 const WORTHWHILE: usize = 1 << 16;
@@ -101,10 +101,15 @@ impl<K: PartialEq, V> Shelf<K, V> {
         found.and_then(|(_, _, value)| value.upgrade())
     }
 
+    /// Whether it was there in any state.
+    fn has_seen(&self, key: &K) -> bool {
+        lock(&self.0).iter().any(|(known, ..)| known == key)
+    }
+
     /// Puts there what others may have too; an earlier state of the same is not asked for any more.
     pub(super) fn put(&self, key: K, version: Version, value: &Arc<V>) {
         let mut shelf = lock(&self.0);
-        shelf.retain(|(known, _, value)| *known != key && value.strong_count() > 0);
+        shelf.retain(|(known, ..)| *known != key);
         if shelf.len() == SHARED_MAX {
             shelf.remove(0);
         }
@@ -139,6 +144,11 @@ impl Shelves {
             *kept = Some((version, Arc::downgrade(&census)));
             census
         })
+    }
+
+    /// Whether the content of a file is a picture, or was large when it was read last.
+    pub(super) fn is_large(&self, file: &Bound) -> bool {
+        is_picture(file.node) || self.texts.has_seen(file)
     }
 
     /// The content of a file in a state of the lab, `take` being asked for it if nobody keeps it.

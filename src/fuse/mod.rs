@@ -47,7 +47,6 @@ use fuser::{
 use answer::{Caller, Entry, Shared, host_type};
 use handle::State;
 use notify::Notifier;
-use read::Reading;
 use write::Written;
 
 use crate::err;
@@ -117,6 +116,15 @@ fn caller(req: &Request) -> Caller {
     Caller { uid: req.uid(), tid: req.pid() }
 }
 
+impl Shared {
+    /// Lets those tasks exit that do so after this operation, before the one who asked for it has the answer. It does not
+    /// wait for caches: the one who asked may hold what that waits for.
+    fn done(&self, op: Op, ino: u64) {
+        // Whatever becomes of it, who asked gets an answer.
+        let _ = caught(|| self.exits_after(op, ino));
+    }
+}
+
 impl LabFs {
     /// Writes to an open file.
     ///
@@ -162,13 +170,6 @@ impl LabFs {
             Ok(()) => otherwise,
             Err(error) => host_errno(&error),
         }
-    }
-
-    /// Lets those tasks exit that do so after this operation, before the one who asked for it has the answer. It does not
-    /// wait for caches: the one who asked may hold what that waits for.
-    fn done(&self, op: Op, ino: u64) {
-        // Whatever becomes of it, who asked gets an answer.
-        let _ = caught(|| self.shared.exits_after(op, ino));
     }
 
     /// A line of `ctl/batch` whose end was never written ends with the file.
@@ -225,7 +226,7 @@ impl Filesystem for LabFs {
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
         let result = caught(|| self.shared.getattr(ino.0));
-        self.done(Op::Stat, ino.0);
+        self.shared.done(Op::Stat, ino.0);
         match result {
             Ok((attr, ttl)) => reply.attr(&ttl, &attr),
             Err(error) => reply.error(host_errno(&error)),
@@ -261,7 +262,7 @@ impl Filesystem for LabFs {
 
     fn readlink(&self, _req: &Request, ino: INodeNo, reply: ReplyData) {
         let result = caught(|| self.shared.readlink(ino.0));
-        self.done(Op::Readlink, ino.0);
+        self.shared.done(Op::Readlink, ino.0);
         match result {
             Ok(text) => reply.data(&text),
             Err(error) => reply.error(host_errno(&error)),
@@ -277,7 +278,7 @@ impl Filesystem for LabFs {
 
     fn open(&self, req: &Request, ino: INodeNo, flags: fuser::OpenFlags, reply: ReplyOpen) {
         let result = caught(|| self.shared.open(caller(req), ino.0, flags.0));
-        self.done(Op::Open, ino.0);
+        self.shared.done(Op::Open, ino.0);
         match result {
             Ok((fh, how)) => reply.opened(FileHandle(fh), how),
             Err(error) => reply.error(host_errno(&error)),
@@ -295,22 +296,20 @@ impl Filesystem for LabFs {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let result = caught(|| self.shared.read(fh.0, offset, size));
-        if offset == 0 {
-            self.done(Op::Read, ino.0);
-        }
-        match result {
-            Ok(Reading::Bytes(bytes)) => reply.data(&bytes),
-            Ok(Reading::Undrawn { drawing, may_write }) => {
-                let purse = Arc::clone(self.shared.purse(may_write));
-                let part = move || drawing.draw(&purse).map(|text| handle::slice(text, offset, size).to_vec());
-                let answer = move || match caught(part) {
-                    Ok(bytes) => reply.data(&bytes),
-                    Err(error) => reply.error(host_errno(&error)),
-                };
-                self.shared.drawers.hand_over(may_write, Box::new(answer));
+        let shared = Arc::clone(&self.shared);
+        let answer = move || {
+            let result = caught(|| shared.read(fh.0, offset, size));
+            if offset == 0 {
+                shared.done(Op::Read, ino.0);
             }
-            Err(error) => reply.error(host_errno(&error)),
+            match result {
+                Ok(bytes) => reply.data(&bytes),
+                Err(error) => reply.error(host_errno(&error)),
+            }
+        };
+        match self.shared.is_long_read(fh.0, offset) {
+            Some(may_write) => self.shared.drawers.hand_over(may_write, Box::new(answer)),
+            None => answer(),
         }
     }
 
@@ -351,7 +350,7 @@ impl Filesystem for LabFs {
 
     fn opendir(&self, req: &Request, ino: INodeNo, _flags: fuser::OpenFlags, reply: ReplyOpen) {
         let result = caught(|| self.shared.opendir(caller(req), ino.0));
-        self.done(Op::Open, ino.0);
+        self.shared.done(Op::Open, ino.0);
         match result {
             Ok((fh, how)) => reply.opened(FileHandle(fh), how),
             Err(error) => reply.error(host_errno(&error)),
@@ -361,7 +360,7 @@ impl Filesystem for LabFs {
     fn readdir(&self, _req: &Request, ino: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
         let result = caught(|| self.shared.readdir(fh.0, offset));
         if offset == 0 {
-            self.done(Op::Readdir, ino.0);
+            self.shared.done(Op::Readdir, ino.0);
         }
         match result {
             Ok(listing) => match caught(|| self.list(ino.0, &listing.items, offset, &mut reply)) {

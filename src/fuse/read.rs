@@ -5,23 +5,12 @@ use std::sync::{Arc, Mutex};
 use super::answer::{Shared, viewer};
 use super::bounds::Purse;
 use super::handle::{Handle, State, lock, slice};
-use super::kept::{Content, Drawing, Kept};
+use super::kept::{Content, Kept};
 use super::poll::polled_at;
 use crate::bail;
 use crate::errno::Result;
 use crate::host::fault::Op;
 use crate::tree::{self, DirEntry, Rendering};
-
-/// What a read gives.
-#[derive(Debug)]
-pub(super) enum Reading {
-    Bytes(Vec<u8>),
-    /// A part of a picture that has to be drawn before.
-    Undrawn {
-        drawing: Arc<Drawing>,
-        may_write: bool,
-    },
-}
 
 impl Shared {
     /// Where what open files of those keep is counted who may write, or of those who may not.
@@ -33,12 +22,12 @@ impl Shared {
     ///
     /// # Errors
     /// What the tree says; ENOMEM: open files keep as much as they may.
-    pub(super) fn read(&self, fh: u64, offset: u64, size: u32) -> Result<Reading> {
+    pub(super) fn read(&self, fh: u64, offset: u64, size: u32) -> Result<Vec<u8>> {
         let handle = self.handle(fh)?;
         if offset == 0 {
             self.lab.check_fault(Op::Read, || self.inodes.full_path(handle.ino))?;
         }
-        Ok(Reading::Bytes(match &handle.state {
+        Ok(match &handle.state {
             State::Control { answer, .. } | State::Batch(answer, _) => lock(answer).read(offset, size),
             State::Faults(refusal) => match &mut *lock(refusal) {
                 Some(reason) => reason.read(offset, size),
@@ -47,14 +36,23 @@ impl Shared {
             State::Version { text, .. } => self.version_part(&handle, text, offset, size)?,
             State::Content(content) => match self.content(&handle, content, offset)? {
                 Content::Text(text) => slice(&text.items, offset, size).to_vec(),
-                Content::Drawing(drawing) => match drawing.drawn() {
-                    Some(text) => slice(text, offset, size).to_vec(),
-                    None => return Ok(Reading::Undrawn { drawing, may_write: handle.may_write }),
-                },
+                Content::Drawing(drawing) => slice(drawing.draw(self.purse(handle.may_write))?, offset, size).to_vec(),
             },
             State::Stream(start) => self.lab.read(|k| self.trace().update(k).read(&mut lock(start), offset, size))?,
             State::Listing(_) => bail!(EISDIR, "a directory"),
-        }))
+        })
+    }
+
+    /// Whether a read takes long, as it looks at all of a large lab; and whether by one who may write.
+    pub(super) fn is_long_read(&self, fh: u64, offset: u64) -> Option<bool> {
+        let handle = self.handles.get(fh)?;
+        let State::Content(content) = &handle.state else { return None };
+        let is_long = match &*lock(content) {
+            Some(Content::Text(_)) if offset > 0 => false,
+            Some(Content::Drawing(drawing)) if offset > 0 => drawing.drawn().is_none(),
+            _ => self.shelves.is_large(&handle.file),
+        };
+        is_long.then_some(handle.may_write)
     }
 
     /// A part of a version; what is left of it once its task is gone.

@@ -7,7 +7,8 @@
 //! 1. an open `ctl/batch`, for as long as its lines run;
 //! 2. *writers*: who holds it is the one that changes the lab, and notes that in the journal;
 //! 3. *state*: the kernel, for one writer or many readers;
-//! 4. viewers, faults, then the table of inodes, the text of the trace, and what belongs to an open file.
+//! 4. viewers, faults, then the table of inodes, the text of the trace, what open files share, and what belongs to an open
+//!    file.
 //!
 //! A call is noted under *writers* and *state*: the order of the journal is the order in which the calls took effect,
 //! and nobody sees an effect that is not noted. Nothing is sent and nobody is waited for under any of them.

@@ -407,6 +407,11 @@ pub fn ns_of_file(node: Node) -> Option<NsId> {
     TREE.ask(node.place, |file| file.ns())
 }
 
+/// The file shows all of the lab and is drawn.
+pub fn is_picture(node: Node) -> bool {
+    TREE.ask(node.place, |file| file.drawing()).is_some()
+}
+
 /// The directory is one whose order of entries is part of what Linux shows.
 pub fn is_listed_in_order(node: Node) -> bool {
     TREE.ask(node.place, |file| file.is_listed_in_order())

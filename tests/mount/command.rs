@@ -180,8 +180,9 @@ fn each_bad_mountpoint_is_one_clear_line() {
         "nslab: DIR/missing/journal: No such file or directory: name a new file in a directory that exists\n";
     assert_eq!(no_journal, (Some(1), no_folder.to_owned()));
     let (code, usage) = refused(dir.path(), &["mount", "-o", "frob", &path]);
-    let options =
-        "there is no mount option frob: take allow_other, links=linux, nonempty, realtime, ro, a bound with a size";
+    let options = "there is no mount option frob: take allow_other, links=linux, nonempty, realtime, ro, a bound with a \
+                   size (max_open_files=N, max_renderings=SIZE, max_listing=N, max_batch=SIZE, max_inodes=N), or one that \
+                   mount(8) passes on";
     assert!(code == Some(2) && usage.contains(options) && usage.contains("nslab mount"), "{usage}");
     assert_eq!(refused(dir.path(), &["mount"]).0, Some(2));
     assert!(!is_lab(dir.path()));
