@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::errno::Result;
-use crate::kernel::signal::{CLD_CONTINUED, CLD_EXITED, CLD_STOPPED, PendingSignal};
+use crate::kernel::signal::{CLD_CONTINUED, CLD_EXITED, CLD_STOPPED};
+use crate::kernel::sigpending::PendingSignal;
 use crate::syscall::outcome::{
     ChildInfo, IpcStat, Mqattr, MsgInfo, MsqidDs, SemInfo, SemidDs, ShmInfo, ShmUsage, ShmidDs, Stat, Time, Waited,
 };

@@ -1,6 +1,8 @@
 //! The end of tasks: exit, the death of a pid namespace's init, reparenting, orphaned process groups, release
 //! (`kernel/exit.c`, `zap_pid_ns_processes` in `kernel/pid_namespace.c`).
 
+use std::collections::btree_map::Entry;
+
 use super::change::Change;
 use super::file::FilesStruct;
 use super::mount::umount::Umounting;
@@ -47,9 +49,9 @@ impl Kernel {
         }
         group.group_exit = Some(status);
         // SIGNAL_GROUP_EXIT takes the place of all that the flags said of a stop.
-        group.stop_signal = None;
         group.stop_unreported = false;
-        for thread in group.threads.clone() {
+        self.set_stop_signal(signal, None);
+        for thread in self.threads_of(signal).collect::<Vec<_>>() {
             self.work.push_back(Work::Exit(thread, status));
         }
     }
@@ -172,7 +174,7 @@ impl Kernel {
                 self.send_signal(Sender::Kernel, task, true, SIGKILL);
             }
         }
-        let threads = self.signal_of(init).threads.clone();
+        let threads: Vec<TaskId> = self.threads_of(self.tasks[init].signal).collect();
         for thread in threads {
             let zombies: Vec<TaskId> = self.children_of(thread).filter(|&c| self.is_reapable(c)).collect();
             for zombie in zombies {
@@ -211,7 +213,7 @@ impl Kernel {
         self.tasks[task].state = TaskState::Zombie;
         self.changes.note(Change::Dead(task));
         let release = if task == leader {
-            self.signals[signal].threads.len() == 1 && self.notify_parent_of_exit(task)
+            self.signals[signal].nr_threads == 1 && self.notify_parent_of_exit(task)
         } else {
             true
         };
@@ -222,7 +224,7 @@ impl Kernel {
 
     /// A dying tracer lets go of those it traces (`exit_ptrace`).
     fn release_tracees(&mut self, tracer: TaskId) {
-        for tracee in std::mem::take(&mut self.tasks[tracer].ptraced) {
+        for tracee in self.ptraced.remove(&tracer).unwrap_or_default() {
             self.tasks[tracee].tracer = None;
         }
     }
@@ -239,7 +241,7 @@ impl Kernel {
         for child in children {
             self.unlink_child(child);
             self.link_child(child, reaper);
-            let threads = self.signal_of(child).threads.clone();
+            let threads: Vec<TaskId> = self.threads_of(self.tasks[child].signal).collect();
             for thread in threads {
                 let death_signal = self.tasks[thread].pdeath_signal;
                 if death_signal != 0 {
@@ -272,7 +274,7 @@ impl Kernel {
         while self.pids[self.pid_of(ancestor)].level() == level && ancestor != self.init.task {
             if self.signal_of(ancestor).is_child_subreaper {
                 let alive = |&t: &TaskId| !self.tasks[t].is_dead();
-                if let Some(thread) = self.signal_of(ancestor).threads.iter().copied().find(alive) {
+                if let Some(thread) = self.threads_of(self.tasks[ancestor].signal).find(alive) {
                     return Some(thread);
                 }
             }
@@ -293,7 +295,7 @@ impl Kernel {
 
     /// A process that only waits to be reaped: dead with all its threads.
     pub fn is_reapable(&self, task: TaskId) -> bool {
-        self.tasks[task].state == TaskState::Zombie && self.signal_of(task).threads.len() == 1
+        self.tasks[task].state == TaskState::Zombie && self.signal_of(task).nr_threads == 1
     }
 
     /// Tells the parent of a death. True: nobody will reap the task, because the parent ignores SIGCHLD or is itself
@@ -322,7 +324,8 @@ impl Kernel {
         let pgrp = self.signal_of(task).pgrp.id();
         let connected = self.signal_of(parent).pgrp.id() != pgrp
             && self.signal_of(parent).session.id() == self.signal_of(task).session.id();
-        if connected && self.is_pgrp_orphaned(pgrp, leaving) && self.has_stopped_jobs(pgrp) {
+        let has_stopped_jobs = self.pids[pgrp].attached.stopped > 0;
+        if connected && has_stopped_jobs && self.is_pgrp_orphaned(pgrp, leaving) {
             let members: Vec<TaskId> = self.pgrp_members(pgrp).collect();
             for &member in &members {
                 self.send_signal(Sender::Kernel, member, true, SIGHUP);
@@ -345,10 +348,6 @@ impl Kernel {
         })
     }
 
-    fn has_stopped_jobs(&self, pgrp: PidId) -> bool {
-        self.pgrp_members(pgrp).any(|member| self.signal_of(member).stop_signal.is_some())
-    }
-
     /// The leaders of the processes in a group.
     pub fn pgrp_members(&self, pgrp: PidId) -> impl Iterator<Item = TaskId> {
         self.pids[pgrp].attached.group.iter().map(|&signal| self.signals[signal].leader)
@@ -366,12 +365,17 @@ impl Kernel {
         if task == leader {
             self.unlink_child(task);
         }
-        self.signals[signal].threads.retain(|&t| t != task);
+        self.unlink_thread(task);
         let gone = self.tasks.remove(task).expect("a task is released once");
         self.detach_mounts_of_task(task);
         self.changes.note(Change::Gone(task));
-        if let Some(tracer) = gone.tracer {
-            self.tasks[tracer].ptraced.remove(&task);
+        if let Some(tracer) = gone.tracer
+            && let Entry::Occupied(mut tracees) = self.ptraced.entry(tracer)
+        {
+            tracees.get_mut().remove(&task);
+            if tracees.get().is_empty() {
+                tracees.remove();
+            }
         }
         self.add_rlimit(self.creds[gone.cred.id()].ucounts.id(), UcountRlimit::Nproc, -1);
         drop(self.sighands.release(gone.sighand));
@@ -392,6 +396,7 @@ impl Kernel {
 
     /// Detaches a process from its group and session.
     fn release_signal(&mut self, signal: SignalId) {
+        self.set_stop_signal(signal, None);
         let group = self.signals.remove(signal).expect("a process is released once");
         let (pgrp, session) = (group.pgrp.id(), group.session.id());
         self.pids[pgrp].attached.group.remove(&signal);

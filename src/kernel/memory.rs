@@ -2,9 +2,11 @@
 //! meet the limit at the same place on every machine.
 
 use super::Kernel;
+use super::cred::NewCred;
 use super::ipc::mqueue::Mqueue;
 use super::mount::dentry::{Content, Dentry};
 use super::ns::{IpcNamespace, Namespace, NsState};
+use super::signal::Rlimits;
 use super::table::Table;
 
 /// What a lab may take unless it is told otherwise, in bytes.
@@ -48,7 +50,7 @@ impl Kernel {
         fits
     }
 
-    /// The bytes that all objects take, about.
+    /// The bytes that all objects take, about. What several share until one changes it is counted for each.
     pub fn memory_used(&self) -> usize {
         self.tasks_bytes() + self.files_bytes() + self.objects_bytes()
     }
@@ -56,12 +58,11 @@ impl Kernel {
     fn tasks_bytes(&self) -> usize {
         let carried = self.tasks.iter().map(|(_, task)| {
             let argv: usize = task.argv.iter().map(|word| ENTRY + word.len()).sum();
-            argv + task.comm.len() + ENTRY * (task.pending.len() + task.ptraced.len() + task.shm_created.len())
+            argv + ENTRY * (task.pending.len() + usize::from(task.tracer.is_some()) + task.shm_created.len())
         });
-        let queued =
-            self.signals.iter().map(|(_, signal)| ENTRY * (signal.shared_pending.len() + signal.threads.len()));
-        let levels = self.pids.iter().map(|(_, pid)| ENTRY * (pid.numbers.len() + pid.attached.group.len()));
-        let groups = self.creds.iter().map(|(_, cred)| 4 * cred.groups.len());
+        let queued = self.signals.iter().map(|(_, signal)| size_of::<Rlimits>() + ENTRY * signal.shared_pending.len());
+        let levels = self.pids.iter().map(|(_, pid)| ENTRY * (pid.outer.len() + pid.attached.group.len()));
+        let groups = self.creds.iter().map(|(_, cred)| size_of::<NewCred>() + 4 * cred.groups.len());
         let attached = self.mms.iter().map(|(_, mm)| 2 * ENTRY * mm.attachments.len());
         let undone = self.undo_lists.iter().flat_map(|(_, list)| list.sets.values()).map(|set| ENTRY * (1 + set.len()));
         let carried = carried.chain(queued).chain(levels).chain(groups).chain(attached).chain(undone).sum::<usize>();

@@ -1,6 +1,8 @@
 //! Tasks (`struct task_struct`) and address spaces (`struct mm_struct`).
 
-use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use super::cgroup::Cgroup;
 use super::cred::Cred;
@@ -12,7 +14,8 @@ use super::nsproxy::NsProxy;
 use super::pid::Pid;
 use super::refcount::{Counted, Held};
 use super::scan::until_nul;
-use super::signal::{PendingSignal, Sighand};
+use super::signal::Sighand;
+use super::sigpending::SigPending;
 use super::{IpcNsId, Kernel, NsProxyId, PidId, PidNsId, SignalId, TaskId};
 
 /// The name of a task: at most 15 bytes (`TASK_COMM_LEN` less the NUL).
@@ -21,9 +24,9 @@ pub const COMM_MAX: usize = 15;
 /// One thread.
 #[derive(Debug)]
 pub struct Task {
-    pub comm: Vec<u8>,
-    /// Arguments given at the last exec; what `cmdline` shows.
-    pub argv: Vec<Vec<u8>>,
+    pub comm: Comm,
+    /// Arguments given at the last exec; what `cmdline` shows. Copies of the task share them.
+    pub argv: Arc<[Vec<u8>]>,
     pub state: TaskState,
     pub thread_pid: Held<Pid>,
     /// The thread group's `signal_struct`.
@@ -44,7 +47,10 @@ pub struct Task {
     pub shm_created: Vec<(IpcNsId, i32)>,
     pub real_parent: TaskId,
     pub children: ChildList,
-    pub sibling: SiblingLinks,
+    /// Its place among the children of its parent.
+    pub sibling: Links,
+    /// Its place among the threads of its process.
+    pub thread_node: Links,
     /// Signal to the parent at death; -1 for a thread that is not the leader.
     pub exit_signal: i32,
     /// The wait status word once dead.
@@ -52,7 +58,7 @@ pub struct Task {
     pub pdeath_signal: i32,
     /// Bit n-1 set: signal n is blocked.
     pub blocked: u64,
-    pub pending: Vec<PendingSignal>,
+    pub pending: SigPending,
     pub no_new_privs: bool,
     /// Number of exec calls so far, those before a fork included (`self_exec_id`).
     pub self_exec_id: u64,
@@ -63,10 +69,39 @@ pub struct Task {
     /// A set*uid went over RLIMIT_NPROC; the next exec is refused (`PF_NPROC_EXCEEDED`).
     pub nproc_exceeded: bool,
     pub tracer: Option<TaskId>,
-    /// Tasks this one traces.
-    pub ptraced: BTreeSet<TaskId>,
     /// Kernel clock at creation, nanoseconds since boot.
     pub start_time: u64,
+}
+
+/// A name of a task, kept in place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Comm {
+    len: u8,
+    bytes: [u8; COMM_MAX],
+}
+
+impl Comm {
+    /// The first 15 bytes of a name, up to a NUL.
+    pub fn new(name: &[u8]) -> Comm {
+        let name = until_nul(name);
+        let len = name.len().min(COMM_MAX);
+        let mut bytes = [0; COMM_MAX];
+        bytes[..len].copy_from_slice(&name[..len]);
+        Comm { len: len as u8, bytes }
+    }
+}
+
+impl Deref for Comm {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+impl fmt::Debug for Comm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.escape_ascii(), f)
+    }
 }
 
 /// What a task has until it exits.
@@ -97,9 +132,9 @@ pub struct ChildList {
     pub last: Option<TaskId>,
 }
 
-/// A task's place in its parent's list.
+/// A task's place in a list of tasks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SiblingLinks {
+pub struct Links {
     pub previous: Option<TaskId>,
     pub next: Option<TaskId>,
 }
@@ -180,7 +215,7 @@ impl Kernel {
 
     /// More than one live thread in the group (`!thread_group_empty`).
     pub fn is_multithreaded(&self, task: TaskId) -> bool {
-        self.signals[self.tasks[task].signal].threads.len() > 1
+        self.signal_of(task).nr_threads > 1
     }
 
     /// The memory is used by another task too, thread or not.
@@ -200,13 +235,48 @@ impl Kernel {
 
     /// A thread of the group that has not begun to exit, `task` itself left out (`find_alive_thread`).
     pub fn find_alive_thread(&self, task: TaskId) -> Option<TaskId> {
-        self.signal_of(task).threads.iter().copied().find(|&t| t != task && !self.tasks[t].is_dead())
+        self.threads_of(self.tasks[task].signal).find(|&t| t != task && !self.tasks[t].is_dead())
     }
 
-    /// Names a thread: the first 15 bytes, up to a NUL (`set_task_comm`).
+    /// Names a thread (`set_task_comm`).
     pub(crate) fn set_task_comm(&mut self, task: TaskId, name: &[u8]) {
-        let name = until_nul(name);
-        self.tasks[task].comm = name[..name.len().min(COMM_MAX)].to_vec();
+        self.tasks[task].comm = Comm::new(name);
+    }
+
+    /// All threads of a process that are not yet released, the leader first, then by age. A dead leader stays while
+    /// others live.
+    pub fn threads_of(&self, signal: SignalId) -> impl Iterator<Item = TaskId> {
+        let mut next = Some(self.signals[signal].leader);
+        std::iter::from_fn(move || {
+            let thread = next?;
+            next = self.tasks[thread].thread_node.next;
+            Some(thread)
+        })
+    }
+
+    /// Puts a new thread at the end of its process's list.
+    pub(crate) fn link_thread(&mut self, thread: TaskId) {
+        let process = &mut self.signals[self.tasks[thread].signal];
+        process.nr_threads += 1;
+        let last = std::mem::replace(&mut process.last_thread, thread);
+        self.tasks[last].thread_node.next = Some(thread);
+        self.tasks[thread].thread_node = Links { previous: Some(last), next: None };
+    }
+
+    /// Takes a thread out of its process's list. That of the leader ends at once, or another has taken its rank.
+    pub(crate) fn unlink_thread(&mut self, thread: TaskId) {
+        let Links { previous, next } = std::mem::take(&mut self.tasks[thread].thread_node);
+        let process = &mut self.signals[self.tasks[thread].signal];
+        process.nr_threads -= 1;
+        if let Some(last) = previous.filter(|_| next.is_none()) {
+            process.last_thread = last;
+        }
+        if let Some(previous) = previous {
+            self.tasks[previous].thread_node.next = next;
+        }
+        if let Some(next) = next {
+            self.tasks[next].thread_node.previous = previous;
+        }
     }
 
     /// The children of one thread, oldest first.
@@ -223,7 +293,7 @@ impl Kernel {
     pub(crate) fn link_child(&mut self, child: TaskId, parent: TaskId) {
         let last = self.tasks[parent].children.last;
         self.tasks[child].real_parent = parent;
-        self.tasks[child].sibling = SiblingLinks { previous: last, next: None };
+        self.tasks[child].sibling = Links { previous: last, next: None };
         match last {
             Some(last) => self.tasks[last].sibling.next = Some(child),
             None => self.tasks[parent].children.first = Some(child),
@@ -250,7 +320,7 @@ impl Kernel {
     /// Takes `child` out of its parent's list.
     pub(crate) fn unlink_child(&mut self, child: TaskId) {
         let parent = self.tasks[child].real_parent;
-        let SiblingLinks { previous, next } = std::mem::take(&mut self.tasks[child].sibling);
+        let Links { previous, next } = std::mem::take(&mut self.tasks[child].sibling);
         match previous {
             Some(previous) => self.tasks[previous].sibling.next = next,
             None => self.tasks[parent].children.first = next,

@@ -172,7 +172,7 @@ fn attach(k: &mut Kernel, to: CgroupId, moved: Moved, text: &[u8], ns: CgroupNsI
     match moved {
         Moved::Thread => k.move_to_cgroup(task, to),
         Moved::Process => {
-            for thread in k.signal_of(task).threads.clone() {
+            for thread in k.threads_of(k.tasks[task].signal).collect::<Vec<_>>() {
                 k.move_to_cgroup(thread, to);
             }
         }

@@ -1,7 +1,7 @@
 //! What a call gives: a typed [`Return`], or why it stops ([`Stop`]). The words for both are made in [`crate::control`].
 
 use crate::errno::{Errno, Error};
-use crate::kernel::signal::PendingSignal;
+use crate::kernel::sigpending::PendingSignal;
 use crate::kernel::{IpcNsId, Kernel, MqueueId, PidId, TaskId};
 use crate::syscall::SigAction;
 use crate::tree::FileType;
@@ -132,7 +132,7 @@ impl Numbers {
     pub(super) fn of(k: &Kernel, task: TaskId, pid: PidId) -> Numbers {
         let pid = &k.pids[pid];
         let own = pid.nr_in(k.task_active_pid_ns(task)).unwrap_or(0);
-        Numbers { levels: pid.numbers.iter().map(|(_, nr)| *nr).collect(), own }
+        Numbers { levels: pid.numbers().map(|(_, nr)| nr).collect(), own }
     }
 
     /// In the caller's pid namespace, which is what Linux gives; 0 if it cannot be seen from there.

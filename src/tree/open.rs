@@ -1,7 +1,5 @@
 //! Who may open what, and what an open decides.
 
-use std::sync::Arc;
-
 use super::family::ask;
 use super::look::Look;
 use super::{Attr, FileType, Viewer, WriteTarget, attr_of, check_not_gone, is_alive, is_task_gone};
@@ -70,7 +68,7 @@ pub fn write_target(node: Node) -> Option<WriteTarget> {
 pub fn bind(k: &Kernel, viewer: Viewer, node: Node, flags: OpenFlags) -> Result<Bound> {
     let look = Look::now(k, viewer, node)?;
     let about = if flags.contains(OpenFlags::PATH) { About::Itself } else { ask(node.place, |file| file.about(&look)) };
-    Ok(Bound { node, opener: Arc::new(k.prepare_creds(look.reader)), about })
+    Ok(Bound { node, opener: k.cred_of(look.reader).values(), about })
 }
 
 /// Opens `node` for `viewer`.

@@ -7,7 +7,8 @@ use crate::kernel::capability::CapSet;
 use crate::kernel::cred::Cred;
 use crate::kernel::node::Object;
 use crate::kernel::pid::Pid;
-use crate::kernel::signal::{PendingSignal, Rlimit, Sighand, SignalStruct};
+use crate::kernel::signal::{Rlimit, Sighand, SignalStruct};
+use crate::kernel::sigpending::SigPending;
 use crate::kernel::task::{Mm, TaskState};
 use crate::kernel::{Kernel, PidId, PidNsId, TaskId};
 use crate::tree::proc::pid::status;
@@ -24,7 +25,7 @@ impl Struct for TaskId {
 
 static FIELDS: &[Field<TaskId>] = &[
     dir(""),
-    value("comm", |k, id| Some(k.tasks[id].comm.clone())),
+    value("comm", |k, id| Some(k.tasks[id].comm.to_vec())),
     value("state", |k, id| show(state(k.tasks[id].state))),
     value("exit_code", |k, id| show(k.tasks[id].exit_code)),
     value("exit_signal", |k, id| show(k.tasks[id].exit_signal)),
@@ -42,7 +43,7 @@ static FIELDS: &[Field<TaskId>] = &[
     value("thread_pid/count", |k, id| show(pid(k, id).count)),
     value("thread_pid/level", |k, id| show(pid(k, id).level())),
     list("thread_pid/numbers", |k, id| {
-        (0..).zip(&pid(k, id).numbers).map(|(level, n)| (level, number(k, n))).collect()
+        (0..).zip(pid(k, id).numbers()).map(|(level, n)| (level, number(k, n))).collect()
     }),
     pointer("thread_pid/ns", |k, id| Some(Object::Ns(k.task_active_pid_ns(id).any()))),
     dir("cred"),
@@ -65,7 +66,7 @@ static FIELDS: &[Field<TaskId>] = &[
     pointer("cred/user_ns", |k, id| Some(Object::Ns(k.cred_of(id).user_ns.id().any()))),
     value("cred/ucounts", |k, id| show(super::ns::ucounts(k, k.cred_of(id).ucounts.id()))),
     dir("signal"),
-    list("signal/thread_head", |k, id| task_items(k, k.signal_of(id).threads.iter().copied())),
+    list("signal/thread_head", |k, id| task_items(k, k.threads_of(k.tasks[id].signal))),
     value("signal/live", |k, id| show(k.signal_of(id).live)),
     value("signal/pgrp", |k, id| show(leader(k, k.signal_of(id).pgrp.id()))),
     value("signal/session", |k, id| show(leader(k, k.signal_of(id).session.id()))),
@@ -147,8 +148,8 @@ fn real_parent(k: &Kernel, id: TaskId) -> Option<Object> {
 }
 
 /// A number of a struct pid and the namespace it holds in.
-fn number(k: &Kernel, (ns, nr): &(PidNsId, i32)) -> Item {
-    Item::Value(format!("{nr} {}", k.ns_arg(*ns)))
+fn number(k: &Kernel, (ns, nr): (PidNsId, i32)) -> Item {
+    Item::Value(format!("{nr} {}", k.ns_arg(ns)))
 }
 
 /// The number of a group or session in the initial pid namespace.
@@ -165,8 +166,8 @@ fn caps(set: CapSet) -> Option<Vec<u8>> {
 }
 
 /// A line per queued signal: number, code and sender.
-fn signals(queue: &[PendingSignal]) -> String {
-    queue.iter().fold(String::new(), |mut text, signal| {
+fn signals(pending: &SigPending) -> String {
+    pending.by_arrival().into_iter().fold(String::new(), |mut text, signal| {
         let _ = writeln!(text, "{} code {} pid {} uid {}", signal.signo, signal.code, signal.pid, signal.uid);
         text
     })

@@ -240,8 +240,8 @@ impl TaskDir {
                 self.rows(row_at(row).path).map(|(row, name)| (name.to_owned(), self.entry(row))).collect()
             }
             Dir::Threads => {
-                let threads = look.k.signal_of(self.task).threads.iter();
-                threads.map(|&thread| (look.nr(thread).to_string(), TaskDir::thread(thread).entry(ITSELF))).collect()
+                let threads = look.k.threads_of(look.k.tasks[self.task].signal);
+                threads.map(|thread| (look.nr(thread).to_string(), TaskDir::thread(thread).entry(ITSELF))).collect()
             }
             Dir::Fd | Dir::FdInfo => {
                 let fds = fd::numbers(look.k, self.task);
@@ -259,7 +259,7 @@ impl TaskDir {
     fn nlink(self, k: &Kernel, row: u16) -> u32 {
         let dirs = match row_at(row).kind {
             Kind::Dir(Dir::Task) => self.rows("").filter(|(row, _)| matches!(row_at(*row).kind, Kind::Dir(_))).count(),
-            Kind::Dir(Dir::Threads) if k.tasks.contains(self.task) => k.signal_of(self.task).threads.len(),
+            Kind::Dir(Dir::Threads) if k.tasks.contains(self.task) => k.signal_of(self.task).nr_threads as usize,
             _ => return if matches!(row_at(row).kind, Kind::Dir(_)) { 2 } else { 1 },
         };
         u32::try_from(dirs).unwrap_or(u32::MAX).saturating_add(2)
