@@ -15,7 +15,8 @@ use super::file::FileKind;
 use super::net::SocketId;
 use super::ns::NS_TABLE;
 use super::table::Id;
-use super::task::{Live, Mm, TaskState};
+use super::task::{Live, Mm, Task, TaskState};
+use super::task_list::{Links, TaskList};
 use super::ucounts::{UCOUNT_KINDS, UCOUNT_RLIMITS, UcountRlimit, UcountsId};
 use super::{
     CredId, FileId, Kernel, MqueueFsId, MqueueId, NsId, NsProxyId, PidId, PidNsId, SbId, ShmFileId, SignalId, TaskId,
@@ -300,9 +301,8 @@ fn audit_threads(k: &Kernel, wrong: &mut Vec<String>) -> BTreeSet<(SignalId, Tas
         // A list that is wrong may have no end.
         let threads: Vec<TaskId> = k.threads_of(id).take(signal.nr_threads as usize + 1).collect();
         differ(wrong, (id, "nr_threads"), signal.nr_threads as usize, threads.len());
-        differ(wrong, (id, "last_thread"), Some(&signal.last_thread), threads.last());
-        let previous = threads.iter().map(|&t| k.tasks[t].thread_node.previous);
-        differ(wrong, (id, "threads backwards"), previous.collect(), before_each(&threads));
+        differ(wrong, (id, "leader"), threads.first(), Some(&signal.leader));
+        audit_list(k, (id, "threads"), signal.threads, &threads, |task| task.thread_node, wrong);
         let live = threads.iter().filter(|&&t| !k.tasks[t].is_dead()).count();
         differ(wrong, (id, "live"), signal.live as usize, live);
         let stopped = threads.iter().filter(|&&t| k.tasks[t].state == TaskState::Stopped).count();
@@ -314,9 +314,18 @@ fn audit_threads(k: &Kernel, wrong: &mut Vec<String>) -> BTreeSet<(SignalId, Tas
     listed
 }
 
-/// What comes before each of a list.
-fn before_each(list: &[TaskId]) -> Vec<Option<TaskId>> {
-    std::iter::once(None).chain(list.iter().copied().map(Some)).take(list.len()).collect()
+/// A list is the same backwards as forwards.
+fn audit_list(
+    k: &Kernel,
+    what: impl Debug,
+    list: TaskList,
+    forwards: &[TaskId],
+    links: fn(&Task) -> Links,
+    wrong: &mut Vec<String>,
+) {
+    let before = std::iter::once(None).chain(forwards.iter().copied().map(Some));
+    let previous = forwards.iter().map(|&task| links(&k.tasks[task]).previous).chain([list.last]);
+    differ(wrong, what, previous.collect(), before.collect::<Vec<_>>());
 }
 
 fn audit_children(k: &Kernel, wrong: &mut Vec<String>) {

@@ -22,7 +22,8 @@ use super::signal::{Rlimit, Rlimits, SIGCHLD, Sighand, SignalStruct};
 use super::sigpending::SigPending;
 use super::table::Id;
 use super::table::{LowestFree, Table};
-use super::task::{ChildList, Comm, Links, Live, Mm, Task, TaskState};
+use super::task::{Comm, Live, Mm, Task, TaskState};
+use super::task_list::{Links, TaskList};
 use super::trace::Trace;
 use super::ucounts::UcountsTable;
 use super::{InitObjects, Kernel, NsId, UserNsId};
@@ -150,11 +151,11 @@ impl Kernel {
                 nsproxy,
             }),
             cgroup: self.cgroup.table.hold(self.cgroup.root()),
-            cgroup_join: 0,
+            cg_list: Links::default(),
             undo_list: None,
             shm_created: Vec::new(),
             real_parent: init,
-            children: ChildList::default(),
+            children: TaskList::default(),
             sibling: Links::default(),
             thread_node: Links::default(),
             exit_signal: SIGCHLD,
@@ -173,6 +174,7 @@ impl Kernel {
         self.tasks.insert(task);
         self.cgroup_post_fork(init);
         self.signals.insert(boot_signal(init, pgrp, session));
+        self.link_thread(init);
         self.init.task = init;
     }
 
@@ -215,8 +217,8 @@ fn boot_signal(init: super::TaskId, pgrp: Held<Pid>, session: Held<Pid>) -> Sign
     let half = u64::from(THREADS_MAX / 2);
     SignalStruct {
         leader: init,
-        last_thread: init,
-        nr_threads: 1,
+        threads: TaskList::default(),
+        nr_threads: 0,
         live: 1,
         pgrp,
         session,

@@ -119,11 +119,18 @@ fn mqueue_bytes(queue: &Mqueue) -> usize {
 
 fn ns_bytes(ns: &Namespace) -> usize {
     let own = match &ns.state {
-        NsState::Ipc(ipc) => ipc_bytes(ipc),
-        NsState::Net(net) => ENTRY * (net.devices.len() + net.sockets.len() + net.netns_ids.len()),
-        NsState::Pid(pid) => ENTRY * pid.idr.len(),
+        NsState::Ipc(ipc) => size_of_val(&**ipc) + ipc_bytes(ipc),
+        NsState::Net(net) => {
+            let ids = net.known_as.len() + net.netns_ids.len();
+            size_of_val(&**net) + ENTRY * (2 * net.devices.len() + 2 * net.sockets.len() + ids)
+        }
+        NsState::Pid(pid) => size_of_val(&**pid) + ENTRY * pid.idr.len(),
         // The others have nothing that grows.
-        _ => 0,
+        NsState::User(user) => size_of_val(&**user),
+        NsState::Mnt(mnt) => size_of_val(&**mnt),
+        NsState::Uts(uts) => size_of_val(&**uts),
+        NsState::Cgroup(cgroup) => size_of_val(&**cgroup),
+        NsState::Time(time) => size_of_val(&**time),
     };
     own + 4 * ns.common.extra_inums.len()
 }
@@ -142,6 +149,11 @@ fn ipc_bytes(ipc: &IpcNamespace) -> usize {
 mod tests {
     use super::*;
     use crate::errno::Errno;
+    use crate::kernel::cred::Cred;
+    use crate::kernel::file::{FilesStruct, FsStruct};
+    use crate::kernel::pid::Pid;
+    use crate::kernel::signal::{Sighand, SignalStruct};
+    use crate::kernel::task::{Mm, Task};
     use crate::script::{Machine, Session, Setup};
 
     fn run(k: &mut Kernel, line: &str) -> Result<(), Errno> {
@@ -190,6 +202,23 @@ mod tests {
         k.memory.max = 1;
         k.set(&write("cgroup/0/cgroup.freeze")).unwrap();
         k.set(&Setup::Rmdir { path: b"cgroup/1".into() }).unwrap();
+    }
+
+    /// A million tasks have to fit into 900 MiB with all that leads to them: who makes one of these larger notices here.
+    #[test]
+    fn what_each_task_has_stays_small() {
+        let sizes = [
+            ("Task", size_of::<Task>(), 280),
+            ("SignalStruct", size_of::<SignalStruct>(), 88),
+            ("Sighand", size_of::<Sighand>(), 48),
+            ("Mm", size_of::<Mm>(), 40),
+            ("FsStruct", size_of::<FsStruct>(), 96),
+            ("FilesStruct", size_of::<FilesStruct>(), 64),
+            ("Cred", size_of::<Cred>(), 32),
+            ("Pid", size_of::<Pid>(), 88),
+        ];
+        let grown: Vec<_> = sizes.into_iter().filter(|(_, size, bound)| size > bound).collect();
+        assert!(grown.is_empty(), "(struct, size, bound in bytes): {grown:?}");
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub mod signal;
 pub mod sigpending;
 pub mod table;
 pub mod task;
+pub mod task_list;
 pub mod trace;
 pub mod ucounts;
 pub mod uid_map;

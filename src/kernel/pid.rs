@@ -238,16 +238,16 @@ impl Kernel {
     /// Makes the struct pid of a plan that succeeded, with all its numbers. `new_ns` is the namespace made by the call.
     pub(crate) fn alloc_pid(&mut self, plan: &PidPlan, new_ns: Option<PidNsId>) -> Held<Pid> {
         self.advance_cursors(plan);
-        let mut numbers: Vec<(PidNsId, i32)> = plan.levels.iter().rev().map(|p| (p.ns, p.nr)).collect();
+        let first = new_ns.map(|ns| (ns, 1));
         if let Some(ns) = new_ns {
             self.namespaces[ns].idr.cursor = if plan.new_ns_by_set_tid { 0 } else { 2 };
-            numbers.push((ns, 1));
         }
+        let mut numbers: Vec<_> = plan.levels.iter().rev().map(|p| (p.ns, p.nr)).chain(first).collect();
         let (innermost, own_nr) = numbers.pop().expect("a task has a number in the initial pid namespace");
         let (ns, outer) = (self.get_ns(innermost), numbers.into());
         let pid = Pid { count: 0, ns, own_nr, outer, attached: Attachments::default(), hashed: true };
         let held = self.pids.insert_held(pid);
-        for (ns, nr) in self.pids[held.id()].numbers().collect::<Vec<_>>() {
+        for (ns, nr) in plan.levels.iter().map(|p| (p.ns, p.nr)).chain(first) {
             let pid_ns = &mut self.namespaces[ns];
             pid_ns.idr.insert(nr, held.id());
             pid_ns.pid_allocated += 1;

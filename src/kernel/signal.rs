@@ -8,6 +8,7 @@ use super::pid::Pid;
 use super::refcount::{Counted, Held};
 use super::sigpending::{PendingSignal, SigPending};
 use super::task::TaskState;
+use super::task_list::TaskList;
 use super::{Kernel, PidId, SignalId, TaskId};
 use crate::bail;
 use crate::errno::Result;
@@ -27,9 +28,9 @@ pub const SIGNAL_MAX: i32 = 64;
 #[derive(Debug)]
 pub struct SignalStruct {
     pub leader: TaskId,
-    /// The youngest thread that is not yet released. The list of them begins at the leader: [`Kernel::threads_of`].
-    pub last_thread: TaskId,
-    /// Threads that are not yet released.
+    /// All threads not yet released, the leader first ([`Kernel::threads_of`]).
+    pub threads: TaskList,
+    /// How many those are.
     pub nr_threads: u32,
     /// Threads that have not begun to exit.
     pub live: u32,

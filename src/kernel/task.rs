@@ -16,6 +16,8 @@ use super::refcount::{Counted, Held};
 use super::scan::until_nul;
 use super::signal::Sighand;
 use super::sigpending::SigPending;
+use super::table::Table;
+use super::task_list::{Links, TaskList};
 use super::{IpcNsId, Kernel, NsProxyId, PidId, PidNsId, SignalId, TaskId};
 
 /// The name of a task: at most 15 bytes (`TASK_COMM_LEN` less the NUL).
@@ -39,14 +41,15 @@ pub struct Task {
     pub was_dumpable: bool,
     /// What Linux reaches by `cgroups`, a css_set; a zombie keeps it.
     pub cgroup: Held<Cgroup>,
-    /// Its number in the list of that cgroup.
-    pub cgroup_join: u64,
+    /// Its place among the live tasks of that cgroup.
+    pub cg_list: Links,
     /// What semaphores get back at exit; none before the first operation with undo (`sysvsem.undo_list`).
     pub undo_list: Option<Held<UndoList>>,
     /// The shared memory segments the thread has made, by namespace and identifier (`sysvshm.shm_clist`).
     pub shm_created: Vec<(IpcNsId, i32)>,
     pub real_parent: TaskId,
-    pub children: ChildList,
+    /// In the order wait looks at them.
+    pub children: TaskList,
     /// Its place among the children of its parent.
     pub sibling: Links,
     /// Its place among the threads of its process.
@@ -123,20 +126,6 @@ pub enum TaskState {
     Zapping,
     /// Dead, not yet reaped.
     Zombie,
-}
-
-/// The ends of a task's list of children, in the order wait looks at them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ChildList {
-    pub first: Option<TaskId>,
-    pub last: Option<TaskId>,
-}
-
-/// A task's place in a list of tasks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Links {
-    pub previous: Option<TaskId>,
-    pub next: Option<TaskId>,
 }
 
 /// An address space: shared by threads and CLONE_VM children.
@@ -246,88 +235,50 @@ impl Kernel {
     /// All threads of a process that are not yet released, the leader first, then by age. A dead leader stays while
     /// others live.
     pub fn threads_of(&self, signal: SignalId) -> impl Iterator<Item = TaskId> {
-        let mut next = Some(self.signals[signal].leader);
-        std::iter::from_fn(move || {
-            let thread = next?;
-            next = self.tasks[thread].thread_node.next;
-            Some(thread)
-        })
+        self.signals[signal].threads.iter(&self.tasks, |task| task.thread_node.next)
     }
 
-    /// Puts a new thread at the end of its process's list.
+    /// Makes a new task one of the threads of its process.
     pub(crate) fn link_thread(&mut self, thread: TaskId) {
         let process = &mut self.signals[self.tasks[thread].signal];
         process.nr_threads += 1;
-        let last = std::mem::replace(&mut process.last_thread, thread);
-        self.tasks[last].thread_node.next = Some(thread);
-        self.tasks[thread].thread_node = Links { previous: Some(last), next: None };
+        process.threads.push(&mut self.tasks, thread, |task| &mut task.thread_node);
     }
 
-    /// Takes a thread out of its process's list. That of the leader ends at once, or another has taken its rank.
     pub(crate) fn unlink_thread(&mut self, thread: TaskId) {
-        let Links { previous, next } = std::mem::take(&mut self.tasks[thread].thread_node);
         let process = &mut self.signals[self.tasks[thread].signal];
         process.nr_threads -= 1;
-        if let Some(last) = previous.filter(|_| next.is_none()) {
-            process.last_thread = last;
-        }
-        if let Some(previous) = previous {
-            self.tasks[previous].thread_node.next = next;
-        }
-        if let Some(next) = next {
-            self.tasks[next].thread_node.previous = previous;
-        }
+        process.threads.remove(&mut self.tasks, thread, |task| &mut task.thread_node);
     }
 
     /// The children of one thread, oldest first.
     pub fn children_of(&self, task: TaskId) -> impl Iterator<Item = TaskId> {
-        let mut next = self.tasks[task].children.first;
-        std::iter::from_fn(move || {
-            let child = next?;
-            next = self.tasks[child].sibling.next;
-            Some(child)
-        })
+        self.tasks[task].children.iter(&self.tasks, |task| task.sibling.next)
+    }
+
+    /// Changes the list of a parent's children.
+    fn change_children(&mut self, parent: TaskId, change: impl FnOnce(&mut TaskList, &mut Table<Task>)) {
+        let mut children = self.tasks[parent].children;
+        change(&mut children, &mut self.tasks);
+        self.tasks[parent].children = children;
     }
 
     /// Puts `child` at the end of `parent`'s list and makes it its real parent.
     pub(crate) fn link_child(&mut self, child: TaskId, parent: TaskId) {
-        let last = self.tasks[parent].children.last;
         self.tasks[child].real_parent = parent;
-        self.tasks[child].sibling = Links { previous: last, next: None };
-        match last {
-            Some(last) => self.tasks[last].sibling.next = Some(child),
-            None => self.tasks[parent].children.first = Some(child),
-        }
-        self.tasks[parent].children.last = Some(child);
+        self.change_children(parent, |children, tasks| children.push(tasks, child, |task| &mut task.sibling));
     }
 
     /// Puts `new` in the place of `old` in the list of its parent, which becomes its real parent.
     pub(crate) fn replace_child(&mut self, old: TaskId, new: TaskId) {
         let parent = self.tasks[old].real_parent;
-        let links = std::mem::take(&mut self.tasks[old].sibling);
         self.tasks[new].real_parent = parent;
-        self.tasks[new].sibling = links;
-        match links.previous {
-            Some(previous) => self.tasks[previous].sibling.next = Some(new),
-            None => self.tasks[parent].children.first = Some(new),
-        }
-        match links.next {
-            Some(next) => self.tasks[next].sibling.previous = Some(new),
-            None => self.tasks[parent].children.last = Some(new),
-        }
+        self.change_children(parent, |children, tasks| children.replace(tasks, old, new, |task| &mut task.sibling));
     }
 
     /// Takes `child` out of its parent's list.
     pub(crate) fn unlink_child(&mut self, child: TaskId) {
         let parent = self.tasks[child].real_parent;
-        let Links { previous, next } = std::mem::take(&mut self.tasks[child].sibling);
-        match previous {
-            Some(previous) => self.tasks[previous].sibling.next = next,
-            None => self.tasks[parent].children.first = next,
-        }
-        match next {
-            Some(next) => self.tasks[next].sibling.previous = previous,
-            None => self.tasks[parent].children.last = previous,
-        }
+        self.change_children(parent, |children, tasks| children.remove(tasks, child, |task| &mut task.sibling));
     }
 }

@@ -243,7 +243,7 @@ fn kill(k: &mut Kernel, id: CgroupId, text: &[u8], me: TaskId) -> Result<()> {
         bail!(EOPNOTSUPP, "only whole processes are killed and this cgroup is threaded");
     }
     let cgroups: Vec<_> = std::iter::once(id).chain(k.cgroups_below(id, |_| true)).collect();
-    let victims: Vec<_> = cgroups.iter().flat_map(|&id| k.cgroup.table[id].tasks.values().copied()).collect();
+    let victims: Vec<_> = cgroups.iter().flat_map(|&id| k.tasks_in(id)).collect();
     for id in cgroups {
         k.cgroup.table[id].kill_seq += 1;
     }

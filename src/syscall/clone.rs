@@ -19,7 +19,8 @@ use crate::kernel::refcount::Held;
 use crate::kernel::signal::{SIGCHLD, SIGNAL_MAX, Sighand, SignalStruct};
 use crate::kernel::sigpending::SigPending;
 use crate::kernel::table::Cyclic;
-use crate::kernel::task::{ChildList, Links, Live, Mm, Task, TaskState};
+use crate::kernel::task::{Live, Mm, Task, TaskState};
+use crate::kernel::task_list::{Links, TaskList};
 use crate::kernel::trace::Step;
 use crate::kernel::ucounts::UcountRlimit;
 use crate::kernel::{Kernel, PidNsId, SignalId, TaskId, UserNsId};
@@ -254,12 +255,12 @@ fn copy_process(k: &mut Kernel, me: TaskId, args: &CloneArgs, plan: &ClonePlan) 
         }),
         was_dumpable: false,
         cgroup: k.cgroup.table.hold(cgroup),
-        cgroup_join: 0,
+        cg_list: Links::default(),
         undo_list: flags.contains(CloneFlags::SYSVSEM).then(|| k.share_undo_list(me)),
         shm_created: Vec::new(),
         thread_pid,
         real_parent: me,
-        children: ChildList::default(),
+        children: TaskList::default(),
         sibling: Links::default(),
         thread_node: Links::default(),
         exit_signal: exit_signal(k, me, args, flags),
@@ -406,6 +407,7 @@ fn join_group(k: &mut Kernel, me: TaskId, child: TaskId, flags: CloneFlags) {
     }
     let signal = new_signal(k, me, child);
     k.tasks[child].signal = signal;
+    k.link_thread(child);
     k.pids[thread_pid].attached.process = Some(signal);
     let parent = if flags.contains(CloneFlags::PARENT) { k.real_parent_of(me) } else { me };
     k.link_child(child, parent);
@@ -430,8 +432,8 @@ fn new_signal(k: &mut Kernel, me: TaskId, child: TaskId) -> SignalId {
     let (pgrp_held, session_held) = (k.pids.hold(pgrp), k.pids.hold(session));
     let signal = k.signals.insert(SignalStruct {
         leader: child,
-        last_thread: child,
-        nr_threads: 1,
+        threads: TaskList::default(),
+        nr_threads: 0,
         live: 1,
         pgrp: pgrp_held,
         session: session_held,

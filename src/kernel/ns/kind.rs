@@ -98,10 +98,10 @@ macro_rules! in_state {
         $(
             impl InState for $state {
                 fn wrap(self) -> NsState {
-                    NsState::$kind(self)
+                    NsState::$kind(Box::new(self))
                 }
                 fn unwrap(state: NsState) -> Option<$state> {
-                    if let NsState::$kind(state) = state { Some(state) } else { None }
+                    if let NsState::$kind(state) = state { Some(*state) } else { None }
                 }
                 fn of(state: &NsState) -> Option<&$state> {
                     if let NsState::$kind(state) = state { Some(state) } else { None }

@@ -94,16 +94,17 @@ impl Counted for Namespace {
     }
 }
 
+/// What a kind has of its own. Kinds differ much in size, so it has a place apart.
 #[derive(Debug)]
 pub enum NsState {
-    User(UserNamespace),
-    Mnt(MntNamespace),
-    Uts(UtsNamespace),
-    Ipc(IpcNamespace),
-    Pid(PidNamespace),
-    Cgroup(CgroupNamespace),
-    Net(NetNamespace),
-    Time(TimeNamespace),
+    User(Box<UserNamespace>),
+    Mnt(Box<MntNamespace>),
+    Uts(Box<UtsNamespace>),
+    Ipc(Box<IpcNamespace>),
+    Pid(Box<PidNamespace>),
+    Cgroup(Box<CgroupNamespace>),
+    Net(Box<NetNamespace>),
+    Time(Box<TimeNamespace>),
 }
 
 /// One row: a [`NsKind`] as data, for those who walk all kinds.

@@ -146,6 +146,6 @@ fn scope(scope: Scope) -> &'static str {
 
 /// `ip netns list-id`.
 pub(super) fn nsids(k: &Kernel, net: NetNsId) -> Return {
-    let ids = k.namespaces[net].netns_ids.keys();
-    Return::Listing(ids.map(|id| format!("nsid {id}")).collect::<Vec<_>>().join("\n"))
+    let ids = k.namespaces[net].netns_ids.entries();
+    Return::Listing(ids.map(|(id, _)| format!("nsid {id}")).collect::<Vec<_>>().join("\n"))
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Field, Item, Struct, dir, dir_if, list, mnt, pointer, show, task_items, value};
+use super::{Field, Item, Struct, dir, dir_if, list, mnt, pointer, show, task_item, task_items, value};
 use crate::kernel::capability::CapSet;
 use crate::kernel::cred::Cred;
 use crate::kernel::node::Object;
@@ -38,13 +38,21 @@ static FIELDS: &[Field<TaskId>] = &[
     pointer("real_parent", real_parent),
     pointer("group_leader", |k, id| live_task(k, k.leader_of(id))),
     pointer("ptracer", |k, id| k.tasks[id].tracer.and_then(|tracer| live_task(k, tracer))),
-    list("children", |k, id| task_items(k, k.children_of(id))),
+    list(
+        "children",
+        |k, id| task_items(k, k.children_of(id)),
+        |k, id, nr| {
+            task_item(k, nr, |task| task != k.init.task && k.is_leader(task) && k.tasks[task].real_parent == id)
+        },
+    ),
     dir("thread_pid"),
     value("thread_pid/count", |k, id| show(pid(k, id).count)),
     value("thread_pid/level", |k, id| show(pid(k, id).level())),
-    list("thread_pid/numbers", |k, id| {
-        (0..).zip(pid(k, id).numbers()).map(|(level, n)| (level, number(k, n))).collect()
-    }),
+    list(
+        "thread_pid/numbers",
+        |k, id| (0..).zip(pid(k, id).numbers()).map(|(level, n)| (level, number(k, n))).collect(),
+        |k, id, level| pid(k, id).numbers().nth(level as usize).map(|n| number(k, n)),
+    ),
     pointer("thread_pid/ns", |k, id| Some(Object::Ns(k.task_active_pid_ns(id).any()))),
     dir("cred"),
     value("cred/usage", |k, id| show(k.cred_of(id).usage)),
@@ -66,7 +74,11 @@ static FIELDS: &[Field<TaskId>] = &[
     pointer("cred/user_ns", |k, id| Some(Object::Ns(k.cred_of(id).user_ns.id().any()))),
     value("cred/ucounts", |k, id| show(super::ns::ucounts(k, k.cred_of(id).ucounts.id()))),
     dir("signal"),
-    list("signal/thread_head", |k, id| task_items(k, k.threads_of(k.tasks[id].signal))),
+    list(
+        "signal/thread_head",
+        |k, id| task_items(k, k.threads_of(k.tasks[id].signal)),
+        |k, id, nr| task_item(k, nr, |task| k.is_same_thread_group(task, id)),
+    ),
     value("signal/live", |k, id| show(k.signal_of(id).live)),
     value("signal/pgrp", |k, id| show(leader(k, k.signal_of(id).pgrp.id()))),
     value("signal/session", |k, id| show(leader(k, k.signal_of(id).session.id()))),
