@@ -95,6 +95,15 @@ pub trait InState: Sized + 'static {
 
 macro_rules! in_state {
     ($($kind:ident($state:ident)),*) => {
+        impl NsState {
+            /// Bytes of the state itself, without what it points to.
+            pub(in crate::kernel) fn size(&self) -> usize {
+                match self {
+                    $(NsState::$kind(_) => size_of::<$state>(),)*
+                }
+            }
+        }
+
         $(
             impl InState for $state {
                 fn wrap(self) -> NsState {
