@@ -87,7 +87,6 @@ pub const TASKS: &[Row] = &[
         |n| each(n, |i| format!("{} exit", n + 2 - i)),
     ),
     row("ls proc", children, |_| "1 ls proc\n".to_owned()),
-    row("ls as", children, |_| "1 ls as\n".to_owned()),
     row("ls kernel/task", children, |_| "1 ls kernel/task\n".to_owned()),
     row("read proc/<pid>/stat of all", children, |n| each(n, |i| format!("1 read proc/{}/stat", nr(i)))),
     row("read proc/<pid>/status of all", children, |n| each(n, |i| format!("1 read proc/{}/status", nr(i)))),

@@ -1,13 +1,13 @@
 //! The one state every lab boots into.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::capability::CapSet;
 use super::cgroup::CgroupRoot;
 use super::change::Changes;
 use super::clock::Clock;
-use super::cred::{Cred, GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Ids, Kgid};
+use super::cred::{Cred, GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Ids, Kgid, NewCred};
 use super::file::{FilesStruct, FsStruct};
 use super::ipc::shm;
 use super::memory::Memory;
@@ -19,11 +19,13 @@ use super::nsproxy::NsProxy;
 use super::pid::{Attachments, Pid};
 use super::refcount::Held;
 use super::signal::{Rlimit, Rlimits, SIGCHLD, Sighand, SignalStruct};
+use super::sigpending::SigPending;
 use super::table::Id;
 use super::table::{LowestFree, Table};
-use super::task::{ChildList, Live, Mm, SiblingLinks, Task, TaskState};
+use super::task::{Comm, Live, Mm, Task, TaskState};
+use super::task_list::{Links, TaskList};
 use super::trace::Trace;
-use super::ucounts::{UcountRlimit, UcountsTable};
+use super::ucounts::UcountsTable;
 use super::{InitObjects, Kernel, NsId, UserNsId};
 
 /// The first number of the inum pool (`PROC_DYNAMIC_FIRST`).
@@ -59,6 +61,7 @@ impl Kernel {
         Kernel {
             tasks: Table::default(),
             signals: Table::default(),
+            ptraced: BTreeMap::new(),
             sighands: Table::default(),
             mms: Table::default(),
             fs: Table::default(),
@@ -124,14 +127,19 @@ impl Kernel {
         let mm_ns = self.namespaces.hold_typed(self.init.user_ns);
         let thread_pid = self.boot_pid();
         let (pgrp, session) = (self.pids.hold(thread_pid.id()), self.pids.hold(thread_pid.id()));
-        self.pids[thread_pid.id()].attached =
-            Attachments { task: Some(init), process: Some(signal), group: BTreeSet::from([signal]), session: 1 };
+        self.pids[thread_pid.id()].attached = Attachments {
+            task: Some(init),
+            process: Some(signal),
+            group: BTreeSet::from([signal]),
+            stopped: 0,
+            session: 1,
+        };
         let pid_ns = &mut self.namespaces[self.init.pid_ns];
         pid_ns.child_reaper = Some(init);
         let mm = Mm { users: 0, dumpable: true, user_ns: mm_ns, attachments: shm::Attachments::new() };
         let task = Task {
-            comm: b"init".to_vec(),
-            argv: vec![b"init".to_vec()],
+            comm: Comm::new(b"init"),
+            argv: Arc::from([b"init".to_vec()]),
             state: TaskState::Running,
             thread_pid,
             signal,
@@ -145,38 +153,36 @@ impl Kernel {
                 nsproxy,
             }),
             cgroup: self.cgroup.table.hold(self.cgroup.root()),
-            cgroup_join: 0,
+            cg_list: Links::default(),
             undo_list: None,
             shm_created: Vec::new(),
             real_parent: init,
-            children: ChildList::default(),
-            sibling: SiblingLinks::default(),
+            children: TaskList::default(),
+            sibling: Links::default(),
+            thread_node: Links::default(),
             exit_signal: SIGCHLD,
             exit_code: 0,
             pdeath_signal: 0,
             blocked: 0,
-            pending: Vec::new(),
+            pending: SigPending::default(),
             no_new_privs: false,
             self_exec_id: 0,
             parent_exec_id: 0,
             forked_no_exec: false,
             nproc_exceeded: false,
             tracer: None,
-            ptraced: BTreeSet::new(),
             start_time: 0,
         };
         self.tasks.insert(task);
         self.cgroup_post_fork(init);
         self.signals.insert(boot_signal(init, pgrp, session));
+        self.link_thread(init);
         self.init.task = init;
     }
 
     fn boot_cred(&mut self) -> Held<Cred> {
-        let ucounts = self.get_ucounts(self.init.user_ns, GLOBAL_ROOT_UID);
-        self.add_rlimit(ucounts.id(), UcountRlimit::Nproc, 1);
         let (uid, gid) = (GLOBAL_ROOT_UID, GLOBAL_ROOT_GID);
-        let cred = Cred {
-            usage: 0,
+        let new = NewCred {
             ids: Ids { uid, gid, suid: uid, sgid: gid, euid: uid, egid: gid, fsuid: uid, fsgid: gid },
             groups: Arc::from(Vec::<Kgid>::new()),
             securebits: 0,
@@ -185,10 +191,9 @@ impl Kernel {
             effective: CapSet::FULL,
             bset: CapSet::FULL,
             ambient: CapSet::EMPTY,
-            user_ns: self.namespaces.hold_typed(self.init.user_ns),
-            ucounts,
+            user_ns: self.init.user_ns,
         };
-        self.creds.insert_held(cred)
+        self.copy_creds_for_process(Arc::new(new))
     }
 
     fn boot_pid(&mut self) -> Held<Pid> {
@@ -196,7 +201,8 @@ impl Kernel {
         let pid = Pid {
             count: 0,
             ns: self.namespaces.hold_typed(pid_ns),
-            numbers: vec![(pid_ns, 1)],
+            own_nr: 1,
+            outer: Box::default(),
             attached: Attachments::default(),
             hashed: true,
         };
@@ -213,7 +219,8 @@ fn boot_signal(init: super::TaskId, pgrp: Held<Pid>, session: Held<Pid>) -> Sign
     let half = u64::from(THREADS_MAX / 2);
     SignalStruct {
         leader: init,
-        threads: vec![init],
+        threads: TaskList::default(),
+        nr_threads: 0,
         live: 1,
         pgrp,
         session,
@@ -224,12 +231,12 @@ fn boot_signal(init: super::TaskId, pgrp: Held<Pid>, session: Held<Pid>) -> Sign
         stop_signal: None,
         stop_unreported: false,
         continued: false,
-        shared_pending: Vec::new(),
-        rlimits: Rlimits {
+        shared_pending: SigPending::default(),
+        rlimits: Arc::new(Rlimits {
             nproc: Rlimit { soft: half, hard: half },
             nofile: Rlimit { soft: 1024, hard: 4096 },
             msgqueue: Rlimit { soft: 819_200, hard: 819_200 },
-        },
+        }),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Credentials (`struct cred`) and the capability rule (`kernel/cred.c`, `security/commoncap.c`).
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::capability::{Cap, CapSet};
@@ -34,18 +35,13 @@ pub const SECBITS_UNPRIVILEGED: u32 = 0xf00;
 /// All bits prctl(PR_SET_SECUREBITS) knows in 6.18 (four pairs of bit and lock, then exec restrict and deny pairs).
 pub const SECBITS_KNOWN: u32 = 0xfff;
 
-/// A set of credentials. Never changed in place while shared: a change makes a new one (prepare, commit).
+/// A set of credentials, with references to what it names. Never changed in place: a change makes a new one (prepare,
+/// commit). Its values are read through it.
 #[derive(Debug)]
 pub struct Cred {
     pub usage: u32,
-    pub ids: Ids,
-    pub groups: Arc<[Kgid]>,
-    pub securebits: u32,
-    pub inheritable: CapSet,
-    pub permitted: CapSet,
-    pub effective: CapSet,
-    pub bset: CapSet,
-    pub ambient: CapSet,
+    /// Those of a new process and of files it opens are the same.
+    values: Arc<NewCred>,
     pub user_ns: Held<UserNamespace>,
     /// Where processes of (user_ns, uid) are counted.
     pub ucounts: Held<Ucounts>,
@@ -113,10 +109,17 @@ pub struct Rights<'a> {
     pub user_ns: UserNsId,
 }
 
+impl Deref for Cred {
+    type Target = NewCred;
+    fn deref(&self) -> &NewCred {
+        &self.values
+    }
+}
+
 impl Cred {
-    pub fn rights(&self) -> Rights<'_> {
-        let Cred { ids, groups, effective, user_ns, .. } = self;
-        Rights { ids, groups, effective: *effective, user_ns: user_ns.id() }
+    /// The values as they are now, for who keeps them.
+    pub fn values(&self) -> Arc<NewCred> {
+        Arc::clone(&self.values)
     }
 }
 
@@ -177,18 +180,7 @@ impl Kernel {
 
     /// A copy of the task's credentials to change (`prepare_creds`).
     pub fn prepare_creds(&self, task: TaskId) -> NewCred {
-        let cred = self.cred_of(task);
-        NewCred {
-            ids: cred.ids,
-            groups: Arc::clone(&cred.groups),
-            securebits: cred.securebits,
-            inheritable: cred.inheritable,
-            permitted: cred.permitted,
-            effective: cred.effective,
-            bset: cred.bset,
-            ambient: cred.ambient,
-            user_ns: cred.user_ns.id(),
-        }
+        NewCred::clone(self.cred_of(task))
     }
 
     /// The kuid of id 0 in a user namespace, if mapped.
@@ -204,50 +196,38 @@ impl Kernel {
     }
 
     /// The credentials of a new process: an object of its own, one more process counted (`copy_creds`).
-    pub(crate) fn copy_creds_for_process(&mut self, new: NewCred) -> Held<Cred> {
-        let cred = self.insert_cred(new);
+    pub(crate) fn copy_creds_for_process(&mut self, values: Arc<NewCred>) -> Held<Cred> {
+        let cred = self.insert_cred(values);
         self.add_rlimit(self.creds[cred.id()].ucounts.id(), UcountRlimit::Nproc, 1);
         cred
     }
 
     /// Makes `new` the credentials of `task` (`commit_creds`).
     pub(crate) fn commit_creds(&mut self, task: TaskId, new: NewCred) {
-        let cred = self.insert_cred(new);
+        let cred = self.insert_cred(Arc::new(new));
         self.install_cred(task, cred);
     }
 
     /// As [`Kernel::commit_creds`] after a change of user: the next exec is refused when the new user has more
     /// processes than RLIMIT_NPROC allows, unless it is kuid 0 (`flag_nproc_exceeded`).
     pub(crate) fn commit_user_creds(&mut self, task: TaskId, new: NewCred) {
-        let cred = self.insert_cred(new);
-        let Cred { ids, user_ns, ucounts, .. } = &self.creds[cred.id()];
+        let cred = self.insert_cred(Arc::new(new));
+        let new = &self.creds[cred.id()];
         let limit = self.signal_of(task).rlimits.nproc.soft;
-        let exceeded = self.is_rlimit_overlimit(user_ns.id(), ids.uid, UcountRlimit::Nproc, limit, 0)
-            && ids.uid != GLOBAL_ROOT_UID;
+        let exceeded = self.is_rlimit_overlimit(new.user_ns.id(), new.ids.uid, UcountRlimit::Nproc, limit, 0)
+            && new.ids.uid != GLOBAL_ROOT_UID;
         // A change that keeps the uid keeps the mark.
-        if ucounts.id() != self.cred_of(task).ucounts.id() {
+        if new.ucounts.id() != self.cred_of(task).ucounts.id() {
             self.tasks[task].nproc_exceeded = exceeded;
         }
         self.install_cred(task, cred);
     }
 
-    /// The object for `new`, with its references.
-    fn insert_cred(&mut self, new: NewCred) -> Held<Cred> {
-        let ucounts = self.get_ucounts(new.user_ns, new.ids.uid);
-        let user_ns = self.get_ns(new.user_ns);
-        self.creds.insert_held(Cred {
-            usage: 0,
-            ids: new.ids,
-            groups: new.groups,
-            securebits: new.securebits,
-            inheritable: new.inheritable,
-            permitted: new.permitted,
-            effective: new.effective,
-            bset: new.bset,
-            ambient: new.ambient,
-            user_ns,
-            ucounts,
-        })
+    /// The object for these values, with its references.
+    fn insert_cred(&mut self, values: Arc<NewCred>) -> Held<Cred> {
+        let ucounts = self.get_ucounts(values.user_ns, values.ids.uid);
+        let user_ns = self.get_ns(values.user_ns);
+        self.creds.insert_held(Cred { usage: 0, values, user_ns, ucounts })
     }
 
     /// Puts `cred` in place of the task's credentials; counts its process where it belongs now.
@@ -267,9 +247,9 @@ impl Kernel {
         }
         let old = std::mem::replace(&mut self.tasks[task].cred, cred);
         self.record(|k| {
-            let Cred { ids, user_ns, .. } = k.cred_of(task);
-            let (euid, egid) = (ids.euid.0, ids.egid.0);
-            Step::CommitCreds { pid: k.task_nr(task), euid, egid, user_ns: k.ns_name(user_ns.id()) }
+            let new = k.cred_of(task);
+            let (euid, egid) = (new.ids.euid.0, new.ids.egid.0);
+            Step::CommitCreds { pid: k.task_nr(task), euid, egid, user_ns: k.ns_name(new.user_ns.id()) }
         });
         self.put_cred(old);
         if is_risky {

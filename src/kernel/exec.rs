@@ -70,8 +70,9 @@ impl Kernel {
         let this = &self.tasks[*task];
         let user_ns = self.cred_of(*task).user_ns.id();
         let fs = self.live(task).fs.id();
-        let is_sharer = |&&t: &&TaskId| self.tasks[t].live.as_ref().is_some_and(|live| live.fs.id() == fs);
-        let shares_fs = self.fs[fs].users as usize > self.signal_of(*task).threads.iter().filter(is_sharer).count();
+        let is_sharer = |&t: &TaskId| self.tasks[t].live.as_ref().is_some_and(|live| live.fs.id() == fs);
+        let shares_fs =
+            self.fs[fs].users as usize > self.threads_of(self.tasks[*task].signal).filter(is_sharer).count();
         let tracer_is_capable = this.tracer.is_none_or(|tracer| self.ns_capable(tracer, user_ns, Cap::SYS_PTRACE));
         if !this.no_new_privs && !shares_fs && tracer_is_capable {
             ExecRestraint::None

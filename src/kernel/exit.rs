@@ -1,6 +1,8 @@
 //! The end of tasks: exit, the death of a pid namespace's init, reparenting, release
 //! (`kernel/exit.c`, `zap_pid_ns_processes` in `kernel/pid_namespace.c`).
 
+use std::collections::btree_map::Entry;
+
 use super::change::Change;
 use super::file::FilesStruct;
 use super::refcount::Held;
@@ -20,9 +22,9 @@ impl Kernel {
         }
         group.group_exit = Some(status);
         // SIGNAL_GROUP_EXIT takes the place of all that the flags said of a stop.
-        group.stop_signal = None;
         group.stop_unreported = false;
-        for thread in group.threads.clone() {
+        self.set_stop_signal(signal, None);
+        for thread in self.threads_of(signal).collect::<Vec<_>>() {
             self.work.push_back(Work::Exit(thread, status));
         }
     }
@@ -145,7 +147,7 @@ impl Kernel {
                 self.send_signal(Sender::Kernel, task, true, SIGKILL);
             }
         }
-        let threads = self.signal_of(init).threads.clone();
+        let threads: Vec<TaskId> = self.threads_of(self.tasks[init].signal).collect();
         for thread in threads {
             let zombies: Vec<TaskId> = self.children_of(thread).filter(|&c| self.is_reapable(c)).collect();
             for zombie in zombies {
@@ -184,7 +186,7 @@ impl Kernel {
         self.tasks[task].state = TaskState::Zombie;
         self.changes.note(Change::Dead(task));
         let release = if task == leader {
-            self.signals[signal].threads.len() == 1 && self.notify_parent_of_exit(task)
+            self.signals[signal].nr_threads == 1 && self.notify_parent_of_exit(task)
         } else {
             true
         };
@@ -195,7 +197,7 @@ impl Kernel {
 
     /// A dying tracer lets go of those it traces (`exit_ptrace`).
     fn release_tracees(&mut self, tracer: TaskId) {
-        for tracee in std::mem::take(&mut self.tasks[tracer].ptraced) {
+        for tracee in self.ptraced.remove(&tracer).unwrap_or_default() {
             self.tasks[tracee].tracer = None;
         }
     }
@@ -212,7 +214,7 @@ impl Kernel {
         for child in children {
             self.unlink_child(child);
             self.link_child(child, reaper);
-            let threads = self.signal_of(child).threads.clone();
+            let threads: Vec<TaskId> = self.threads_of(self.tasks[child].signal).collect();
             for thread in threads {
                 let death_signal = self.tasks[thread].pdeath_signal;
                 if death_signal != 0 {
@@ -245,7 +247,7 @@ impl Kernel {
         while self.pids[self.pid_of(ancestor)].level() == level && ancestor != self.init.task {
             if self.signal_of(ancestor).is_child_subreaper {
                 let alive = |&t: &TaskId| !self.tasks[t].is_dead();
-                if let Some(thread) = self.signal_of(ancestor).threads.iter().copied().find(alive) {
+                if let Some(thread) = self.threads_of(self.tasks[ancestor].signal).find(alive) {
                     return Some(thread);
                 }
             }
@@ -266,7 +268,7 @@ impl Kernel {
 
     /// A process that only waits to be reaped: dead with all its threads.
     pub fn is_reapable(&self, task: TaskId) -> bool {
-        self.tasks[task].state == TaskState::Zombie && self.signal_of(task).threads.len() == 1
+        self.tasks[task].state == TaskState::Zombie && self.signal_of(task).nr_threads == 1
     }
 
     /// Tells the parent of a death. True: nobody will reap the task, because the parent ignores SIGCHLD or is itself
@@ -301,12 +303,17 @@ impl Kernel {
         if task == leader {
             self.unlink_child(task);
         }
-        self.signals[signal].threads.retain(|&t| t != task);
+        self.unlink_thread(task);
         let gone = self.tasks.remove(task).expect("a task is released once");
         self.detach_mounts_of_task(task);
         self.changes.note(Change::Gone(task));
-        if let Some(tracer) = gone.tracer {
-            self.tasks[tracer].ptraced.remove(&task);
+        if let Some(tracer) = gone.tracer
+            && let Entry::Occupied(mut tracees) = self.ptraced.entry(tracer)
+        {
+            tracees.get_mut().remove(&task);
+            if tracees.get().is_empty() {
+                tracees.remove();
+            }
         }
         self.add_rlimit(self.creds[gone.cred.id()].ucounts.id(), UcountRlimit::Nproc, -1);
         drop(self.sighands.release(gone.sighand));
@@ -327,6 +334,7 @@ impl Kernel {
 
     /// Detaches a process from its group and session.
     fn release_signal(&mut self, signal: SignalId) {
+        self.set_stop_signal(signal, None);
         let group = self.signals.remove(signal).expect("a process is released once");
         let (pgrp, session) = (group.pgrp.id(), group.session.id());
         self.pids[pgrp].attached.group.remove(&signal);

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 
 use super::Kernel;
+use super::cred::NewCred;
 use super::ipc::mqueue::Mqueue;
 use super::mount::dentry::{Content, Dentry};
 use super::mount::tree::Mount;
 use super::ns::{IpcNamespace, Namespace};
+use super::signal::Rlimits;
 use super::table::Table;
 
 /// What a lab may take unless it is told otherwise, in bytes.
@@ -60,7 +62,7 @@ impl Kernel {
         self.memory.estimate = self.memory_used() as u64;
     }
 
-    /// The bytes that all objects take, about.
+    /// The bytes that all objects take, about. What several share until one changes it is counted for each.
     pub fn memory_used(&self) -> usize {
         self.tasks_bytes() + self.files_bytes() + self.objects_bytes()
     }
@@ -68,12 +70,11 @@ impl Kernel {
     fn tasks_bytes(&self) -> usize {
         let carried = self.tasks.iter().map(|(_, task)| {
             let argv: usize = task.argv.iter().map(|word| ENTRY + word.len()).sum();
-            argv + task.comm.len() + ENTRY * (task.pending.len() + task.ptraced.len() + task.shm_created.len())
+            argv + ENTRY * (task.pending.len() + usize::from(task.tracer.is_some()) + task.shm_created.len())
         });
-        let queued =
-            self.signals.iter().map(|(_, signal)| ENTRY * (signal.shared_pending.len() + signal.threads.len()));
-        let levels = self.pids.iter().map(|(_, pid)| ENTRY * (pid.numbers.len() + pid.attached.group.len()));
-        let groups = self.creds.iter().map(|(_, cred)| 4 * cred.groups.len());
+        let queued = self.signals.iter().map(|(_, signal)| size_of::<Rlimits>() + ENTRY * signal.shared_pending.len());
+        let levels = self.pids.iter().map(|(_, pid)| ENTRY * (pid.outer.len() + pid.attached.group.len()));
+        let groups = self.creds.iter().map(|(_, cred)| size_of::<NewCred>() + 4 * cred.groups.len());
         let attached = self.mms.iter().map(|(_, mm)| 2 * ENTRY * mm.attachments.len());
         let undone = self.undo_lists.iter().flat_map(|(_, list)| list.sets.values()).map(|set| ENTRY * (1 + set.len()));
         let carried = carried.chain(queued).chain(levels).chain(groups).chain(attached).chain(undone).sum::<usize>();
@@ -131,7 +132,7 @@ fn mqueue_bytes(queue: &Mqueue) -> usize {
 }
 
 fn ns_bytes(ns: &Namespace) -> usize {
-    (ns.ops().bytes)(&ns.state) + 4 * ns.common.extra_inums.len()
+    ns.state.size() + (ns.ops().bytes)(&ns.state) + 4 * ns.common.extra_inums.len()
 }
 
 pub(in crate::kernel) fn ipc_bytes(ipc: &IpcNamespace) -> usize {
@@ -148,6 +149,11 @@ pub(in crate::kernel) fn ipc_bytes(ipc: &IpcNamespace) -> usize {
 mod tests {
     use super::*;
     use crate::errno::Errno;
+    use crate::kernel::cred::Cred;
+    use crate::kernel::file::{FilesStruct, FsStruct};
+    use crate::kernel::pid::Pid;
+    use crate::kernel::signal::{Sighand, SignalStruct};
+    use crate::kernel::task::{Mm, Task};
     use crate::script::{Machine, Session, Setup};
 
     fn run(k: &mut Kernel, line: &str) -> Result<(), Errno> {
@@ -216,6 +222,23 @@ mod tests {
         k.memory.max = 1;
         k.set(&write("cgroup/0/cgroup.freeze")).unwrap();
         k.set(&Setup::Rmdir { path: b"cgroup/1".into() }).unwrap();
+    }
+
+    /// A million tasks have to fit into 900 MiB with all that leads to them: who makes one of these larger notices here.
+    #[test]
+    fn what_each_task_has_stays_small() {
+        let sizes = [
+            ("Task", size_of::<Task>(), 280),
+            ("SignalStruct", size_of::<SignalStruct>(), 88),
+            ("Sighand", size_of::<Sighand>(), 48),
+            ("Mm", size_of::<Mm>(), 40),
+            ("FsStruct", size_of::<FsStruct>(), 96),
+            ("FilesStruct", size_of::<FilesStruct>(), 64),
+            ("Cred", size_of::<Cred>(), 32),
+            ("Pid", size_of::<Pid>(), 88),
+        ];
+        let grown: Vec<_> = sizes.into_iter().filter(|(_, size, bound)| size > bound).collect();
+        assert!(grown.is_empty(), "(struct, size, bound in bytes): {grown:?}");
     }
 
     #[test]

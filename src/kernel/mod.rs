@@ -30,14 +30,16 @@ pub mod ptrace;
 pub mod refcount;
 pub mod scan;
 pub mod signal;
+pub mod sigpending;
 pub mod table;
 pub mod task;
+pub mod task_list;
 pub mod trace;
 pub mod ucounts;
 pub mod uid_map;
 pub mod work;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cgroup::CgroupRoot;
 use change::Changes;
@@ -86,6 +88,8 @@ pub type MqueueId = Id<Mqueue>;
 pub struct Kernel {
     pub tasks: Table<Task>,
     pub signals: Table<SignalStruct>,
+    /// Who traces whom; a task that traces nobody is not in it.
+    pub ptraced: BTreeMap<TaskId, BTreeSet<TaskId>>,
     pub sighands: Table<Sighand>,
     pub mms: Table<Mm>,
     pub fs: Table<FsStruct>,

@@ -10,7 +10,8 @@ impl Kernel {
         let pgrp = self.signal_of(task).pgrp.id();
         let connected = self.signal_of(parent).pgrp.id() != pgrp
             && self.signal_of(parent).session.id() == self.signal_of(task).session.id();
-        if connected && self.is_pgrp_orphaned(pgrp, leaving) && self.has_stopped_jobs(pgrp) {
+        let has_stopped_jobs = self.pids[pgrp].attached.stopped > 0;
+        if connected && has_stopped_jobs && self.is_pgrp_orphaned(pgrp, leaving) {
             let members: Vec<TaskId> = self.pgrp_members(pgrp).collect();
             for &member in &members {
                 self.send_signal(Sender::Kernel, member, true, SIGHUP);
@@ -31,10 +32,6 @@ impl Kernel {
                 && self.signal_of(parent).pgrp.id() != pgrp
                 && self.signal_of(parent).session.id() == self.signal_of(member).session.id()
         })
-    }
-
-    fn has_stopped_jobs(&self, pgrp: PidId) -> bool {
-        self.pgrp_members(pgrp).any(|member| self.signal_of(member).stop_signal.is_some())
     }
 
     /// The leaders of the processes in a group.

@@ -24,8 +24,10 @@ pub struct Pid {
     pub count: u32,
     /// The innermost namespace.
     pub ns: Held<PidNamespace>,
-    /// (namespace, number), outermost first; `numbers.len() == level + 1`.
-    pub numbers: Vec<(PidNsId, i32)>,
+    /// Its number there.
+    pub own_nr: i32,
+    /// The namespaces above and its numbers there, outermost first; none for most.
+    pub outer: Box<[(PidNsId, i32)]>,
     pub attached: Attachments,
     /// Its numbers are in use; for good only until nothing is attached any more.
     pub hashed: bool,
@@ -40,6 +42,8 @@ pub struct Attachments {
     pub process: Option<SignalId>,
     /// PIDTYPE_PGID: the processes of this process group.
     pub group: BTreeSet<SignalId>,
+    /// How many of those processes are stopped (`has_stopped_jobs`).
+    pub stopped: u32,
     /// PIDTYPE_SID: how many processes are in this session.
     pub session: u32,
 }
@@ -57,18 +61,23 @@ impl Counted for Pid {
 }
 
 impl Pid {
+    /// (namespace, number), outermost first: one more than its level.
+    pub fn numbers(&self) -> impl Iterator<Item = (PidNsId, i32)> {
+        self.outer.iter().copied().chain([(self.ns.id(), self.own_nr)])
+    }
+
     /// The number as seen from `ns`, `None` if invisible there (`pid_nr_ns`, which says 0).
     pub fn nr_in(&self, ns: PidNsId) -> Option<i32> {
-        self.numbers.iter().find(|(level_ns, _)| *level_ns == ns).map(|(_, nr)| *nr)
+        self.numbers().find(|(level_ns, _)| *level_ns == ns).map(|(_, nr)| nr)
     }
 
     /// The number in the initial pid namespace.
     pub fn nr(&self) -> i32 {
-        self.numbers[0].1
+        self.outer.first().map_or(self.own_nr, |(_, nr)| *nr)
     }
 
     pub fn level(&self) -> usize {
-        self.numbers.len() - 1
+        self.outer.len()
     }
 }
 
@@ -229,15 +238,16 @@ impl Kernel {
     /// Makes the struct pid of a plan that succeeded, with all its numbers. `new_ns` is the namespace made by the call.
     pub(crate) fn alloc_pid(&mut self, plan: &PidPlan, new_ns: Option<PidNsId>) -> Held<Pid> {
         self.advance_cursors(plan);
-        let mut numbers: Vec<(PidNsId, i32)> = plan.levels.iter().rev().map(|p| (p.ns, p.nr)).collect();
+        let first = new_ns.map(|ns| (ns, 1));
         if let Some(ns) = new_ns {
             self.namespaces[ns].idr.cursor = if plan.new_ns_by_set_tid { 0 } else { 2 };
-            numbers.push((ns, 1));
         }
-        let innermost = numbers.last().expect("a task has a number in the initial pid namespace").0;
-        let ns = self.get_ns(innermost);
-        let held = self.pids.insert_held(Pid { count: 0, ns, numbers, attached: Attachments::default(), hashed: true });
-        for (ns, nr) in self.pids[held.id()].numbers.clone() {
+        let mut numbers: Vec<_> = plan.levels.iter().rev().map(|p| (p.ns, p.nr)).chain(first).collect();
+        let (innermost, own_nr) = numbers.pop().expect("a task has a number in the initial pid namespace");
+        let (ns, outer) = (self.get_ns(innermost), numbers.into());
+        let pid = Pid { count: 0, ns, own_nr, outer, attached: Attachments::default(), hashed: true };
+        let held = self.pids.insert_held(pid);
+        for (ns, nr) in plan.levels.iter().map(|p| (p.ns, p.nr)).chain(first) {
             let pid_ns = &mut self.namespaces[ns];
             pid_ns.idr.insert(nr, held.id());
             pid_ns.pid_allocated += 1;
@@ -258,7 +268,7 @@ impl Kernel {
         if !self.pids[pid].attached.is_empty() || !std::mem::take(&mut self.pids[pid].hashed) {
             return;
         }
-        for (ns, nr) in self.pids[pid].numbers.clone() {
+        for (ns, nr) in self.pids[pid].numbers().collect::<Vec<_>>() {
             let pid_ns = &mut self.namespaces[ns];
             pid_ns.idr.remove(nr);
             pid_ns.pid_allocated -= 1;
@@ -272,7 +282,9 @@ impl Kernel {
     pub(crate) fn change_pgrp(&mut self, signal: SignalId, pgrp: PidId) {
         self.pids[pgrp].attached.group.insert(signal);
         let new = self.pids.hold(pgrp);
+        let stop = self.set_stop_signal(signal, None);
         let old = std::mem::replace(&mut self.signals[signal].pgrp, new);
+        self.set_stop_signal(signal, stop);
         if old.id() != pgrp {
             self.pids[old.id()].attached.group.remove(&signal);
             self.free_pid_if_detached(old.id());
@@ -312,7 +324,7 @@ impl Numbers {
     pub(crate) fn of(k: &Kernel, task: TaskId, pid: PidId) -> Numbers {
         let pid = &k.pids[pid];
         let own = pid.nr_in(k.task_active_pid_ns(task)).unwrap_or(0);
-        Numbers { levels: pid.numbers.iter().map(|(_, nr)| *nr).collect(), own }
+        Numbers { levels: pid.numbers().map(|(_, nr)| nr).collect(), own }
     }
 
     /// In the pid namespace of who is told, which is what Linux gives; 0 if it cannot be seen from there.

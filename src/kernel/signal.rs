@@ -2,10 +2,13 @@
 //! as far as control needs them (`kernel/signal.c`).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::pid::{Numbers, Pid};
 use super::refcount::{Counted, Held};
+use super::sigpending::SigPending;
 use super::task::TaskState;
+use super::task_list::TaskList;
 use super::{Kernel, PidId, SignalId, TaskId};
 use crate::bail;
 use crate::errno::Result;
@@ -25,8 +28,10 @@ pub const SIGNAL_MAX: i32 = 64;
 #[derive(Debug)]
 pub struct SignalStruct {
     pub leader: TaskId,
-    /// All threads not yet released, leader first, then by age. A dead leader stays while others live.
-    pub threads: Vec<TaskId>,
+    /// All threads not yet released, the leader first ([`Kernel::threads_of`]).
+    pub threads: TaskList,
+    /// How many those are.
+    pub nr_threads: u32,
     /// Threads that have not begun to exit.
     pub live: u32,
     pub pgrp: Held<Pid>,
@@ -37,14 +42,15 @@ pub struct SignalStruct {
     pub unkillable: bool,
     /// Set once the whole group is to die: its wait status word.
     pub group_exit: Option<i32>,
-    /// The signal that stopped the group.
+    /// The signal that stopped the group; [`Kernel::set_stop_signal`] sets it.
     pub stop_signal: Option<i32>,
     /// A stop not yet reported to wait (`WUNTRACED`).
     pub stop_unreported: bool,
     /// A continue not yet reported to wait (`WCONTINUED`).
     pub continued: bool,
-    pub shared_pending: Vec<Siginfo>,
-    pub rlimits: Rlimits,
+    pub shared_pending: SigPending,
+    /// Processes share them until one changes its own.
+    pub rlimits: Arc<Rlimits>,
 }
 
 /// `siginfo`: of a signal, queued or taken, and of a child. `pid` and `uid` are as the receiver sees them.
@@ -84,8 +90,6 @@ const SIGTTIN: i32 = 21;
 const SIGTTOU: i32 = 22;
 const SIGURG: i32 = 23;
 const SIGWINCH: i32 = 28;
-/// Signals below this are queued at most once.
-const SIGRTMIN: i32 = 32;
 
 /// No limit.
 pub const RLIM_INFINITY: u64 = u64::MAX;
@@ -254,10 +258,8 @@ impl Kernel {
         }
         let signal = self.tasks[target].signal;
         let queue = if to_group { &mut self.signals[signal].shared_pending } else { &mut self.tasks[target].pending };
-        if signo >= SIGRTMIN || queue.iter().all(|pending| pending.signo != signo) {
-            queue.push(info);
-        }
-        let takers = if to_group { self.signals[signal].threads.clone() } else { Vec::new() };
+        queue.push(info);
+        let takers = if to_group { self.threads_of(signal).collect() } else { Vec::new() };
         for thread in std::iter::once(target).chain(takers) {
             self.deliver(thread);
         }
@@ -279,10 +281,9 @@ impl Kernel {
     }
 
     fn flush_pending(&mut self, signal: SignalId, flush: impl Fn(i32) -> bool) {
-        let group = &mut self.signals[signal];
-        group.shared_pending.retain(|pending| !flush(pending.signo));
-        for thread in group.threads.clone() {
-            self.tasks[thread].pending.retain(|pending| !flush(pending.signo));
+        self.signals[signal].shared_pending.flush(&flush);
+        for thread in self.threads_of(signal).collect::<Vec<_>>() {
+            self.tasks[thread].pending.flush(&flush);
         }
     }
 
@@ -303,19 +304,19 @@ impl Kernel {
 
     /// A stopped group runs again, and its parent learns of it.
     fn continue_group(&mut self, signal: SignalId) {
-        if self.signals[signal].stop_signal.take().is_none() {
+        if self.set_stop_signal(signal, None).is_none() {
             return;
         }
         self.signals[signal].stop_unreported = false;
         self.signals[signal].continued = true;
-        for thread in self.signals[signal].threads.clone() {
+        for thread in self.threads_of(signal).collect::<Vec<_>>() {
             if self.tasks[thread].state == TaskState::Stopped {
                 self.tasks[thread].state = TaskState::Running;
             }
         }
         let leader = self.signals[signal].leader;
         self.tell_parent_of_stop(leader, CLD_CONTINUED, SIGCONT);
-        for thread in self.signals[signal].threads.clone() {
+        for thread in self.threads_of(signal).collect::<Vec<_>>() {
             self.deliver(thread);
         }
     }
@@ -337,11 +338,8 @@ impl Kernel {
         let stopped = receiver.state == TaskState::Stopped;
         let blocked = receiver.blocked;
         let takes = |signo: i32| signo == SIGKILL || !stopped && blocked & sigmask(signo) == 0;
-        let take = |queue: &mut Vec<Siginfo>| {
-            let (at, _) = queue.iter().enumerate().filter(|(_, p)| takes(p.signo)).min_by_key(|(_, p)| p.signo)?;
-            Some(queue.remove(at).signo)
-        };
-        take(&mut self.tasks[task].pending).or_else(|| take(&mut self.signals[signal].shared_pending))
+        let taken = self.tasks[task].pending.take(takes).or_else(|| self.signals[signal].shared_pending.take(takes));
+        taken.map(|taken| taken.signo)
     }
 
     fn act(&mut self, task: TaskId, signo: i32) {
@@ -368,15 +366,25 @@ impl Kernel {
         self.group_exit(signal, signo);
     }
 
+    /// Notes by which signal a process is stopped, and counts it in its process group. What was noted before is returned.
+    pub(super) fn set_stop_signal(&mut self, signal: SignalId, stop: Option<i32>) -> Option<i32> {
+        let process = &mut self.signals[signal];
+        let before = std::mem::replace(&mut process.stop_signal, stop);
+        let stopped = &mut self.pids[process.pgrp.id()].attached.stopped;
+        *stopped += u32::from(stop.is_some());
+        *stopped -= u32::from(before.is_some());
+        before
+    }
+
     fn stop_group(&mut self, signal: SignalId, signo: i32) {
-        let group = &mut self.signals[signal];
-        group.continued = false;
-        if group.stop_signal.replace(signo).is_some() {
+        self.signals[signal].continued = false;
+        if self.set_stop_signal(signal, Some(signo)).is_some() {
             return;
         }
+        let group = &mut self.signals[signal];
         group.stop_unreported = true;
         let leader = group.leader;
-        for thread in group.threads.clone() {
+        for thread in self.threads_of(signal).collect::<Vec<_>>() {
             if self.tasks[thread].state == TaskState::Running {
                 self.tasks[thread].state = TaskState::Stopped;
             }
@@ -395,11 +403,8 @@ impl Kernel {
     /// Takes a blocked pending signal out of the queues, for sigwaitinfo.
     pub(crate) fn take_pending(&mut self, task: TaskId, signo: i32) -> Option<Siginfo> {
         let signal = self.tasks[task].signal;
-        let take = |queue: &mut Vec<Siginfo>| {
-            let at = queue.iter().position(|p| p.signo == signo)?;
-            Some(queue.remove(at))
-        };
-        take(&mut self.tasks[task].pending).or_else(|| take(&mut self.signals[signal].shared_pending))
+        let is_it = |number: i32| number == signo;
+        self.tasks[task].pending.take(is_it).or_else(|| self.signals[signal].shared_pending.take(is_it))
     }
 
     /// Signals every process of a group that lets the sender (`__kill_pgrp_info`).

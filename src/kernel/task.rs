@@ -1,8 +1,8 @@
 //! Tasks (`struct task_struct`) and address spaces (`struct mm_struct`).
 
+use std::fmt;
 use std::ops::Deref;
-
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::cgroup::Cgroup;
 use super::cred::Cred;
@@ -14,7 +14,10 @@ use super::nsproxy::NsProxy;
 use super::pid::Pid;
 use super::refcount::{Counted, Held};
 use super::scan::until_nul;
-use super::signal::{Sighand, Siginfo};
+use super::signal::Sighand;
+use super::sigpending::SigPending;
+use super::table::Table;
+use super::task_list::{Links, TaskList};
 use super::{IpcNsId, Kernel, NsProxyId, PidId, PidNsId, SignalId, TaskId};
 
 /// The name of a task: at most 15 bytes (`TASK_COMM_LEN` less the NUL).
@@ -42,9 +45,9 @@ impl Deref for Current {
 /// One thread.
 #[derive(Debug)]
 pub struct Task {
-    pub comm: Vec<u8>,
-    /// Arguments given at the last exec; what `cmdline` shows.
-    pub argv: Vec<Vec<u8>>,
+    pub comm: Comm,
+    /// Arguments given at the last exec; what `cmdline` shows. Copies of the task share them.
+    pub argv: Arc<[Vec<u8>]>,
     pub state: TaskState,
     pub thread_pid: Held<Pid>,
     /// The thread group's `signal_struct`.
@@ -57,15 +60,19 @@ pub struct Task {
     pub was_dumpable: bool,
     /// What Linux reaches by `cgroups`, a css_set; a zombie keeps it.
     pub cgroup: Held<Cgroup>,
-    /// Its number in the list of that cgroup.
-    pub cgroup_join: u64,
+    /// Its place among the live tasks of that cgroup.
+    pub cg_list: Links,
     /// What semaphores get back at exit; none before the first operation with undo (`sysvsem.undo_list`).
     pub undo_list: Option<Held<UndoList>>,
     /// The shared memory segments the thread has made, by namespace and identifier (`sysvshm.shm_clist`).
     pub shm_created: Vec<(IpcNsId, i32)>,
     pub real_parent: TaskId,
-    pub children: ChildList,
-    pub sibling: SiblingLinks,
+    /// In the order wait looks at them.
+    pub children: TaskList,
+    /// Its place among the children of its parent.
+    pub sibling: Links,
+    /// Its place among the threads of its process.
+    pub thread_node: Links,
     /// Signal to the parent at death; -1 for a thread that is not the leader.
     pub exit_signal: i32,
     /// The wait status word once dead.
@@ -73,7 +80,7 @@ pub struct Task {
     pub pdeath_signal: i32,
     /// Bit n-1 set: signal n is blocked.
     pub blocked: u64,
-    pub pending: Vec<Siginfo>,
+    pub pending: SigPending,
     pub no_new_privs: bool,
     /// Number of exec calls so far, those before a fork included (`self_exec_id`).
     pub self_exec_id: u64,
@@ -84,10 +91,39 @@ pub struct Task {
     /// A set*uid went over RLIMIT_NPROC; the next exec is refused (`PF_NPROC_EXCEEDED`).
     pub nproc_exceeded: bool,
     pub tracer: Option<TaskId>,
-    /// Tasks this one traces.
-    pub ptraced: BTreeSet<TaskId>,
     /// Kernel clock at creation, nanoseconds since boot.
     pub start_time: u64,
+}
+
+/// A name of a task, kept in place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Comm {
+    len: u8,
+    bytes: [u8; COMM_MAX],
+}
+
+impl Comm {
+    /// The first 15 bytes of a name, up to a NUL.
+    pub fn new(name: &[u8]) -> Comm {
+        let name = until_nul(name);
+        let len = name.len().min(COMM_MAX);
+        let mut bytes = [0; COMM_MAX];
+        bytes[..len].copy_from_slice(&name[..len]);
+        Comm { len: len as u8, bytes }
+    }
+}
+
+impl Deref for Comm {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+impl fmt::Debug for Comm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.escape_ascii(), f)
+    }
 }
 
 /// What a task has until it exits.
@@ -109,20 +145,6 @@ pub enum TaskState {
     Zapping,
     /// Dead, not yet reaped.
     Zombie,
-}
-
-/// The ends of a task's list of children, in the order wait looks at them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ChildList {
-    pub first: Option<TaskId>,
-    pub last: Option<TaskId>,
-}
-
-/// A task's place in its parent's list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SiblingLinks {
-    pub previous: Option<TaskId>,
-    pub next: Option<TaskId>,
 }
 
 /// An address space: shared by threads and CLONE_VM children.
@@ -201,7 +223,7 @@ impl Kernel {
 
     /// More than one live thread in the group (`!thread_group_empty`).
     pub fn is_multithreaded(&self, task: TaskId) -> bool {
-        self.signals[self.tasks[task].signal].threads.len() > 1
+        self.signal_of(task).nr_threads > 1
     }
 
     /// The memory is used by another task too, thread or not.
@@ -221,64 +243,61 @@ impl Kernel {
 
     /// A thread of the group that has not begun to exit, `task` itself left out (`find_alive_thread`).
     pub fn find_alive_thread(&self, task: TaskId) -> Option<TaskId> {
-        self.signal_of(task).threads.iter().copied().find(|&t| t != task && !self.tasks[t].is_dead())
+        self.threads_of(self.tasks[task].signal).find(|&t| t != task && !self.tasks[t].is_dead())
     }
 
-    /// Names a thread: the first 15 bytes, up to a NUL (`set_task_comm`).
+    /// Names a thread (`set_task_comm`).
     pub(crate) fn set_task_comm(&mut self, task: TaskId, name: &[u8]) {
-        let name = until_nul(name);
-        self.tasks[task].comm = name[..name.len().min(COMM_MAX)].to_vec();
+        self.tasks[task].comm = Comm::new(name);
+    }
+
+    /// All threads of a process that are not yet released, the leader first, then by age. A dead leader stays while
+    /// others live.
+    pub fn threads_of(&self, signal: SignalId) -> impl Iterator<Item = TaskId> {
+        self.signals[signal].threads.iter(&self.tasks, |task| task.thread_node.next)
+    }
+
+    /// Makes a new task one of the threads of its process.
+    pub(crate) fn link_thread(&mut self, thread: TaskId) {
+        let process = &mut self.signals[self.tasks[thread].signal];
+        process.nr_threads += 1;
+        process.threads.push(&mut self.tasks, thread, |task| &mut task.thread_node);
+    }
+
+    pub(crate) fn unlink_thread(&mut self, thread: TaskId) {
+        let process = &mut self.signals[self.tasks[thread].signal];
+        process.nr_threads -= 1;
+        process.threads.remove(&mut self.tasks, thread, |task| &mut task.thread_node);
     }
 
     /// The children of one thread, oldest first.
     pub fn children_of(&self, task: TaskId) -> impl Iterator<Item = TaskId> {
-        let mut next = self.tasks[task].children.first;
-        std::iter::from_fn(move || {
-            let child = next?;
-            next = self.tasks[child].sibling.next;
-            Some(child)
-        })
+        self.tasks[task].children.iter(&self.tasks, |task| task.sibling.next)
+    }
+
+    /// Changes the list of a parent's children.
+    fn change_children(&mut self, parent: TaskId, change: impl FnOnce(&mut TaskList, &mut Table<Task>)) {
+        let mut children = self.tasks[parent].children;
+        change(&mut children, &mut self.tasks);
+        self.tasks[parent].children = children;
     }
 
     /// Puts `child` at the end of `parent`'s list and makes it its real parent.
     pub(crate) fn link_child(&mut self, child: TaskId, parent: TaskId) {
-        let last = self.tasks[parent].children.last;
         self.tasks[child].real_parent = parent;
-        self.tasks[child].sibling = SiblingLinks { previous: last, next: None };
-        match last {
-            Some(last) => self.tasks[last].sibling.next = Some(child),
-            None => self.tasks[parent].children.first = Some(child),
-        }
-        self.tasks[parent].children.last = Some(child);
+        self.change_children(parent, |children, tasks| children.push(tasks, child, |task| &mut task.sibling));
     }
 
     /// Puts `new` in the place of `old` in the list of its parent, which becomes its real parent.
     pub(crate) fn replace_child(&mut self, old: TaskId, new: TaskId) {
         let parent = self.tasks[old].real_parent;
-        let links = std::mem::take(&mut self.tasks[old].sibling);
         self.tasks[new].real_parent = parent;
-        self.tasks[new].sibling = links;
-        match links.previous {
-            Some(previous) => self.tasks[previous].sibling.next = Some(new),
-            None => self.tasks[parent].children.first = Some(new),
-        }
-        match links.next {
-            Some(next) => self.tasks[next].sibling.previous = Some(new),
-            None => self.tasks[parent].children.last = Some(new),
-        }
+        self.change_children(parent, |children, tasks| children.replace(tasks, old, new, |task| &mut task.sibling));
     }
 
     /// Takes `child` out of its parent's list.
     pub(crate) fn unlink_child(&mut self, child: TaskId) {
         let parent = self.tasks[child].real_parent;
-        let SiblingLinks { previous, next } = std::mem::take(&mut self.tasks[child].sibling);
-        match previous {
-            Some(previous) => self.tasks[previous].sibling.next = next,
-            None => self.tasks[parent].children.first = next,
-        }
-        match next {
-            Some(next) => self.tasks[next].sibling.previous = previous,
-            None => self.tasks[parent].children.last = previous,
-        }
+        self.change_children(parent, |children, tasks| children.remove(tasks, child, |task| &mut task.sibling));
     }
 }

@@ -172,7 +172,7 @@ fn attach(k: &mut Kernel, to: CgroupId, moved: Moved, text: &[u8], ns: CgroupNsI
     match moved {
         Moved::Thread => k.move_to_cgroup(task, to),
         Moved::Process => {
-            for thread in k.signal_of(task).threads.clone() {
+            for thread in k.threads_of(k.tasks[task].signal).collect::<Vec<_>>() {
                 k.move_to_cgroup(thread, to);
             }
         }
@@ -243,7 +243,7 @@ fn kill(k: &mut Kernel, id: CgroupId, text: &[u8], me: TaskId) -> Result<()> {
         bail!(EOPNOTSUPP, "only whole processes are killed and this cgroup is threaded");
     }
     let cgroups: Vec<_> = std::iter::once(id).chain(k.cgroups_below(id, |_| true)).collect();
-    let victims: Vec<_> = cgroups.iter().flat_map(|&id| k.cgroup.table[id].tasks.values().copied()).collect();
+    let victims: Vec<_> = cgroups.iter().flat_map(|&id| k.tasks_in(id)).collect();
     for id in cgroups {
         k.cgroup.table[id].kill_seq += 1;
     }

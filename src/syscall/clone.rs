@@ -1,6 +1,6 @@
 //! clone3(2) (`kernel/fork.c`): the checks in Linux's order, then a child that cannot fail any more.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::cgroup::{Moved, check_clone_into, kill_if_stale};
 use super::fd::{free_fd, install_pidfd};
@@ -18,8 +18,10 @@ use crate::kernel::nsproxy::{NSPROXY_FLAGS, NsProxy};
 use crate::kernel::pid::{Pid, PidPlan};
 use crate::kernel::refcount::Held;
 use crate::kernel::signal::{SIGCHLD, SIGNAL_MAX, Sighand, SignalStruct};
+use crate::kernel::sigpending::SigPending;
 use crate::kernel::table::Cyclic;
-use crate::kernel::task::{ChildList, Live, Mm, SiblingLinks, Task, TaskState};
+use crate::kernel::task::{Live, Mm, Task, TaskState};
+use crate::kernel::task_list::{Links, TaskList};
 use crate::kernel::trace::Step;
 use crate::kernel::ucounts::UcountRlimit;
 use crate::kernel::{Current, Kernel, PidNsId, SignalId, TaskId, UserNsId};
@@ -241,8 +243,8 @@ fn copy_process(k: &mut Kernel, me: Current, args: &CloneArgs, plan: &ClonePlan)
     let new_pid_ns = pid.in_new_ns.then(|| k.nsproxies[nsproxy.id()].pid_ns_for_children());
     let thread_pid = k.alloc_pid(pid, new_pid_ns);
     let task = Task {
-        comm: k.tasks[*me].comm.clone(),
-        argv: k.tasks[*me].argv.clone(),
+        comm: k.tasks[*me].comm,
+        argv: Arc::clone(&k.tasks[*me].argv),
         state: TaskState::Running,
         signal: k.tasks[*me].signal,
         sighand: copy_sighand(k, me, flags),
@@ -255,25 +257,25 @@ fn copy_process(k: &mut Kernel, me: Current, args: &CloneArgs, plan: &ClonePlan)
         }),
         was_dumpable: false,
         cgroup: k.cgroup.table.hold(cgroup),
-        cgroup_join: 0,
+        cg_list: Links::default(),
         undo_list: flags.contains(CloneFlags::SYSVSEM).then(|| k.share_undo_list(me)),
         shm_created: Vec::new(),
         thread_pid,
         real_parent: *me,
-        children: ChildList::default(),
-        sibling: SiblingLinks::default(),
+        children: TaskList::default(),
+        sibling: Links::default(),
+        thread_node: Links::default(),
         exit_signal: exit_signal(k, me, args, flags),
         exit_code: 0,
         pdeath_signal: 0,
         blocked: k.tasks[*me].blocked,
-        pending: Vec::new(),
+        pending: SigPending::default(),
         no_new_privs: k.tasks[*me].no_new_privs,
         self_exec_id: k.tasks[*me].self_exec_id,
         parent_exec_id: parent_exec_id(k, me, flags),
         forked_no_exec: true,
         nproc_exceeded: false,
         tracer: None,
-        ptraced: BTreeSet::new(),
         start_time: k.clock.now(),
     };
     let child = k.tasks.insert(task);
@@ -288,12 +290,12 @@ fn copy_creds(k: &mut Kernel, me: Current, flags: CloneFlags) -> Held<Cred> {
     if flags.contains(CloneFlags::THREAD) {
         return k.copy_creds_for_thread(*me);
     }
-    let cred = k.prepare_creds(*me);
     if !flags.contains(CloneFlags::NEWUSER) {
-        return k.copy_creds_for_process(cred);
+        return k.copy_creds_for_process(k.cred_of(*me).values());
     }
     let user_ns = k.create_user_ns(me);
-    let cred = k.copy_creds_for_process(cred.in_user_ns(user_ns.id()));
+    let new = k.prepare_creds(*me).in_user_ns(user_ns.id());
+    let cred = k.copy_creds_for_process(Arc::new(new));
     k.put_ns(user_ns);
     cred
 }
@@ -400,13 +402,14 @@ fn join_group(k: &mut Kernel, me: Current, child: TaskId, flags: CloneFlags) {
     let thread_pid = k.pid_of(child);
     k.pids[thread_pid].attached.task = Some(child);
     if flags.contains(CloneFlags::THREAD) {
+        k.link_thread(child);
         let signal = k.tasks[*me].signal;
-        k.signals[signal].threads.push(child);
         k.signals[signal].live += 1;
         return;
     }
     let signal = new_signal(k, me, child);
     k.tasks[child].signal = signal;
+    k.link_thread(child);
     k.pids[thread_pid].attached.process = Some(signal);
     let parent = if flags.contains(CloneFlags::PARENT) { k.real_parent_of(*me) } else { *me };
     k.link_child(child, parent);
@@ -427,11 +430,12 @@ fn new_signal(k: &mut Kernel, me: Current, child: TaskId) -> SignalId {
     let parent = k.signal_of(*me);
     let (pgrp, session) = (parent.pgrp.id(), parent.session.id());
     let has_child_subreaper = parent.has_child_subreaper || parent.is_child_subreaper;
-    let rlimits = parent.rlimits.clone();
+    let rlimits = Arc::clone(&parent.rlimits);
     let (pgrp_held, session_held) = (k.pids.hold(pgrp), k.pids.hold(session));
     let signal = k.signals.insert(SignalStruct {
         leader: child,
-        threads: vec![child],
+        threads: TaskList::default(),
+        nr_threads: 0,
         live: 1,
         pgrp: pgrp_held,
         session: session_held,
@@ -442,7 +446,7 @@ fn new_signal(k: &mut Kernel, me: Current, child: TaskId) -> SignalId {
         stop_signal: None,
         stop_unreported: false,
         continued: false,
-        shared_pending: Vec::new(),
+        shared_pending: SigPending::default(),
         rlimits,
     });
     k.pids[pgrp].attached.group.insert(signal);

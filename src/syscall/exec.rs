@@ -51,7 +51,7 @@ pub fn sys_exec(k: &mut Kernel, me: Current, comm: &[u8], argv: &[Vec<u8>]) -> O
 fn de_thread(k: &mut Kernel, me: Current) {
     let signal = k.tasks[*me].signal;
     let leader = k.signals[signal].leader;
-    let others: Vec<TaskId> = k.signals[signal].threads.iter().copied().filter(|&t| t != *me).collect();
+    let others: Vec<TaskId> = k.threads_of(signal).filter(|&t| t != *me).collect();
     for &thread in others.iter().filter(|&&t| t != leader) {
         k.exit_thread(thread);
     }

@@ -46,14 +46,14 @@ fn set_child_subreaper(k: &mut Kernel, task: Current, on: bool) {
     if !on {
         return;
     }
-    let mut parents = k.signals[signal].threads.clone();
+    let mut parents: Vec<TaskId> = k.threads_of(signal).collect();
     while let Some(parent) = parents.pop() {
         let children: Vec<TaskId> = k.children_of(parent).collect();
         for child in children {
             let signal = k.tasks[child].signal;
             if !k.signals[signal].has_child_subreaper && !is_child_reaper(k, child) {
                 k.signals[signal].has_child_subreaper = true;
-                parents.extend(&k.signals[signal].threads);
+                parents.extend(k.threads_of(signal));
             }
         }
     }

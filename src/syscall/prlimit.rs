@@ -1,5 +1,7 @@
 //! prlimit(2) of the caller's own limits (`do_prlimit` in `kernel/sys.c`).
 
+use std::sync::Arc;
+
 use crate::bail;
 use crate::kernel::capability::Cap;
 use crate::kernel::signal::{Rlimit, Rlimits};
@@ -16,7 +18,8 @@ const NR_OPEN: u64 = 1 << 20;
 /// user namespace.
 pub fn sys_prlimit(k: &mut Kernel, task: Current, resource: Resource, soft: u64, hard: Option<u64>) -> Outcome {
     let signal = k.tasks[*task].signal;
-    let old = *limit_of(&mut k.signals[signal].rlimits, resource);
+    let limits = &mut k.signals[signal].rlimits;
+    let old = *limit_of(&mut Rlimits::clone(limits), resource);
     let new = Rlimit { soft, hard: hard.unwrap_or(old.hard) };
     if new.soft > new.hard {
         bail!(EINVAL, "soft limit {} is above the hard limit {}", new.soft, new.hard);
@@ -27,7 +30,7 @@ pub fn sys_prlimit(k: &mut Kernel, task: Current, resource: Resource, soft: u64,
     if new.hard > old.hard && !k.ns_capable(*task, k.init.user_ns, Cap::SYS_RESOURCE) {
         bail!(EPERM, "CAP_SYS_RESOURCE missing in {}, to raise a hard limit", k.ns_arg(k.init.user_ns));
     }
-    *limit_of(&mut k.signals[signal].rlimits, resource) = new;
+    *limit_of(Arc::make_mut(&mut k.signals[signal].rlimits), resource) = new;
     Ok(Return::DONE)
 }
 

@@ -27,6 +27,6 @@ pub fn sys_ptrace_seize(k: &mut Kernel, task: Current, pid: PidArg) -> Outcome {
         bail!(EPERM, "task {} is traced by {} already", number, k.task_nr(tracer));
     }
     k.tasks[target].tracer = Some(*task);
-    k.tasks[*task].ptraced.insert(target);
+    k.ptraced.entry(*task).or_default().insert(target);
     Ok(Return::DONE)
 }

@@ -1,6 +1,7 @@
 //! socket(2) and bind(2), with listen(2) where there is one; socket(2) and connect(2). Observables of network isolation:
 //! nothing is sent.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::fd::{free_fd, install_fd, new_file, open_ns_fd};
@@ -265,8 +266,18 @@ fn install(k: &mut Kernel, me: Current, fd: i32, parts: Parts) -> SocketId {
     let net = k.get_ns(net);
     let Parts { family, local, remote, is_listening, server } = parts;
     let uid = k.cred_of(*me).ids.fsuid;
-    let socket =
-        k.insert_socket(Socket { net, ino: 0, uid, family, local, remote, is_listening, server, abandoned: 0 });
+    let socket = k.insert_socket(Socket {
+        net,
+        ino: 0,
+        uid,
+        family,
+        local,
+        remote,
+        is_listening,
+        server,
+        clients: BTreeSet::new(),
+        abandoned: 0,
+    });
     let file = new_file(k, me, FileKind::Socket(socket), OpenFlags::READ | OpenFlags::WRITE, None);
     install_fd(k, me, fd, file, false);
     socket

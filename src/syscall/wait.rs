@@ -127,7 +127,7 @@ fn waitid_target(k: &Kernel, me: Current, which: WaitidWhich) -> Result<(Which, 
 /// Looks at the children of the calling thread and, without WNOTHREAD, of the other threads of its process in turn, of
 /// each oldest first (`__do_wait`).
 fn do_wait(k: &mut Kernel, me: Current, which: Which, options: u32) -> Result<Option<Report>> {
-    let mut threads = k.signal_of(*me).threads.clone();
+    let mut threads: Vec<TaskId> = k.threads_of(k.tasks[*me].signal).collect();
     // The round begins with the caller.
     let own = threads.iter().position(|&thread| thread == *me).unwrap_or(0);
     threads.rotate_left(own);

@@ -207,7 +207,7 @@ impl Census {
             let mut comm = [0; COMM_MAX];
             comm[..task.comm.len()].copy_from_slice(&task.comm);
             let numbers_at = self.numbers.len() as u32;
-            self.numbers.extend(struct_pid.numbers[1..].iter().map(|(_, number)| number));
+            self.numbers.extend(struct_pid.numbers().skip(1).map(|(_, number)| number));
             slots.push(id.index());
             self.tasks.push(TaskRow {
                 pid,
@@ -224,7 +224,7 @@ impl Census {
                 nsproxy: task.live.as_ref().map(|live| nsproxies.row(live.nsproxy.id())),
                 comm,
                 comm_len: task.comm.len() as u8,
-                nested: (struct_pid.numbers.len() - 1) as u8,
+                nested: struct_pid.level() as u8,
                 numbers_at,
             });
         }

@@ -149,7 +149,7 @@ fn read(look: &Look<'_>, id: CgroupId, file: CgroupFile) -> Result<Vec<u8>> {
     let text = match file {
         CgroupFile::Type => format!("{}\n", k.cgroup_type(id)),
         CgroupFile::Procs => processes(look, id)?,
-        CgroupFile::Threads => numbers(cgroup.tasks.values().map(|&thread| look.own_nr(thread))),
+        CgroupFile::Threads => numbers(look.k.tasks_in(id).map(|thread| look.own_nr(thread))),
         // Not even a newline where there are none (`cgroup_print_ss_mask`).
         CgroupFile::Controllers | CgroupFile::SubtreeControl => String::new(),
         CgroupFile::Events => {
@@ -186,9 +186,9 @@ fn processes(look: &Look<'_>, id: CgroupId) -> Result<String> {
     }
     let has_threaded = k.cgroup.table[id].kinds.threaded > 0;
     let threaded = if has_threaded { k.cgroups_below(id, |other| other.is_threaded) } else { Vec::new() };
-    let domain = || std::iter::once(id).chain(threaded.iter().copied()).map(|id| &k.cgroup.table[id]);
-    let live = domain().flat_map(|cgroup| cgroup.tasks.values().copied()).filter(|&task| k.is_leader(task));
-    let dying: BTreeSet<TaskId> = domain().flat_map(|cgroup| cgroup.dying.iter().copied()).collect();
+    let domain = || std::iter::once(id).chain(threaded.iter().copied());
+    let live = domain().flat_map(|id| k.tasks_in(id)).filter(|&task| k.is_leader(task));
+    let dying: BTreeSet<TaskId> = domain().flat_map(|id| k.cgroup.table[id].dying.iter().copied()).collect();
     let dying = dying.into_iter().filter(|&task| k.signal_of(task).live > 0);
     Ok(numbers(live.chain(dying).map(|task| look.own_nr(task))))
 }

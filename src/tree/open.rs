@@ -1,7 +1,5 @@
 //! Who may open what, and what an open decides.
 
-use std::sync::Arc;
-
 use super::family::TREE;
 use super::look::Look;
 use super::{Attr, Eyes, FileType, Viewer, WriteTarget, attr_of, check_not_gone, is_alive, is_task_gone};
@@ -76,7 +74,7 @@ pub fn bind(k: &Kernel, eyes: impl Into<Eyes>, node: Node, flags: OpenFlags) -> 
     let look = Look::now(k, eyes, node)?;
     let about =
         if flags.contains(OpenFlags::PATH) { About::Itself } else { look.ask(node.place, |file| file.about(&look)) };
-    Ok(Bound { node, opener: Arc::new(k.prepare_creds(look.reader)), about })
+    Ok(Bound { node, opener: k.cred_of(look.reader).values(), about })
 }
 
 /// Opens `node` for `viewer`.

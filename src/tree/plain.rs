@@ -7,7 +7,6 @@ use crate::bail;
 use crate::errno::Result;
 use crate::kernel::mount::dentry::{Content, Dentry};
 use crate::kernel::node::Place;
-use crate::kernel::refcount::Held;
 use crate::kernel::{DentryId, Kernel};
 
 pub(super) struct Plain(pub DentryId);
@@ -32,14 +31,8 @@ impl Family for Plain {
 
     fn attr(&self, look: &Look<'_>, plain: Attr) -> Result<Attr> {
         let dentry = &look.k.vfs.dentries[self.0];
-        Ok(Attr {
-            mode: dentry.mode,
-            uid: dentry.uid,
-            gid: dentry.gid,
-            nlink: nlink(look.k, dentry),
-            size: link_length(dentry),
-            ..plain
-        })
+        let (mode, uid, gid) = (dentry.mode, dentry.uid, dentry.gid);
+        Ok(Attr { mode, uid, gid, nlink: nlink(dentry), size: link_length(dentry), ..plain })
     }
 
     fn caching(&self) -> Cacheable {
@@ -97,13 +90,10 @@ fn link_length(dentry: &Dentry) -> u64 {
     }
 }
 
-fn nlink(k: &Kernel, dentry: &Dentry) -> u32 {
-    match dentry.entries() {
-        Some(_) if !dentry.is_linked => 0,
-        Some(entries) => {
-            let is_dir = |child: &&Held<Dentry>| k.vfs.dentries[child.id()].is_directory();
-            2 + u32::try_from(entries.values().filter(is_dir).count()).unwrap_or(u32::MAX - 2)
-        }
-        None => u32::from(dentry.is_linked),
+fn nlink(dentry: &Dentry) -> u32 {
+    match dentry.is_directory() {
+        true if !dentry.is_linked => 0,
+        true => 2 + dentry.subdirs,
+        false => u32::from(dentry.is_linked),
     }
 }

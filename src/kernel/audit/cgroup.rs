@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Kind, Named, differ};
+use super::{Kind, Named, audit_list, differ};
 use crate::kernel::cgroup::{CgroupId, ChildKinds};
 use crate::kernel::ns::NsState;
 use crate::kernel::refcount::Held;
@@ -35,8 +35,10 @@ pub(super) fn audit(k: &Kernel, named: &mut Named, wrong: &mut Vec<String>) {
             differ(wrong, (id, "child"), (child.parent.as_ref().map(Held::id), &child.name), (Some(id), name));
         }
         counters(k, id, wrong);
-        let listed: BTreeSet<TaskId> = cgroup.tasks.values().copied().collect();
-        differ(wrong, (id, "tasks"), cgroup.tasks.len(), listed.len());
+        // A list that is wrong may have no end.
+        let listed: Vec<TaskId> = k.tasks_in(id).take(k.tasks.len() + 1).collect();
+        audit_list(k, (id, "tasks"), cgroup.tasks, &listed, |task| task.cg_list, wrong);
+        let listed: BTreeSet<TaskId> = listed.into_iter().collect();
         differ(wrong, (id, "tasks"), listed, members.remove(&id).unwrap_or_default());
         if cgroup.is_dead && !(cgroup.tasks.is_empty() && cgroup.children.is_empty()) {
             wrong.push(format!("the removed cgroup {id:?} is not empty"));

@@ -16,7 +16,8 @@ use super::file::FileKind;
 use super::net::SocketId;
 use super::ns::NS_TABLE;
 use super::table::Id;
-use super::task::{Live, Mm, TaskState};
+use super::task::{Live, Mm, Task, TaskState};
+use super::task_list::{Links, TaskList};
 use super::ucounts::{UCOUNT_KINDS, UCOUNT_RLIMITS, UcountRlimit, UcountsId};
 use super::{
     CredId, FileId, Kernel, MqueueFsId, MqueueId, NsId, NsProxyId, PidId, PidNsId, SbId, ShmFileId, SignalId, TaskId,
@@ -275,28 +276,57 @@ impl Named {
 }
 
 fn audit_tasks(k: &Kernel, wrong: &mut Vec<String>) {
+    let mut threads = audit_threads(k, wrong);
     for (id, task) in k.tasks.iter() {
         differ(wrong, (id, task.state, "live"), task.live.is_some(), !task.is_dead());
-        let Some(signal) = k.signals.get(task.signal) else {
-            wrong.push(format!("task {id:?} belongs to a freed process"));
-            continue;
-        };
-        if !signal.threads.contains(&id) {
+        if !threads.remove(&(task.signal, id)) {
             wrong.push(format!("task {id:?} is missing among its threads"));
         }
         if k.pids[task.thread_pid.id()].attached.task != Some(id) {
             wrong.push(format!("the struct pid of task {id:?} is attached elsewhere"));
         }
     }
+    if !threads.is_empty() {
+        wrong.push(format!("in lists of threads of other processes: {threads:?}"));
+    }
+    for tracer in k.tasks.iter().filter_map(|(_, task)| task.tracer) {
+        let traced = k.tasks.iter().filter(|(_, task)| task.tracer == Some(tracer)).map(|(id, _)| id).collect();
+        differ(wrong, (tracer, "ptraced"), k.ptraced.get(&tracer), Some(&traced));
+    }
+}
+
+/// The threads that each process lists.
+fn audit_threads(k: &Kernel, wrong: &mut Vec<String>) -> BTreeSet<(SignalId, TaskId)> {
+    let mut listed = BTreeSet::new();
     for (id, signal) in k.signals.iter() {
-        differ(wrong, (id, "leader"), signal.threads.first(), Some(&signal.leader));
-        let live = signal.threads.iter().filter(|&&t| !k.tasks[t].is_dead()).count();
+        // A list that is wrong may have no end.
+        let threads: Vec<TaskId> = k.threads_of(id).take(signal.nr_threads as usize + 1).collect();
+        differ(wrong, (id, "nr_threads"), signal.nr_threads as usize, threads.len());
+        differ(wrong, (id, "leader"), threads.first(), Some(&signal.leader));
+        audit_list(k, (id, "threads"), signal.threads, &threads, |task| task.thread_node, wrong);
+        let live = threads.iter().filter(|&&t| !k.tasks[t].is_dead()).count();
         differ(wrong, (id, "live"), signal.live as usize, live);
-        let stopped = signal.threads.iter().filter(|&&t| k.tasks[t].state == TaskState::Stopped).count();
+        let stopped = threads.iter().filter(|&&t| k.tasks[t].state == TaskState::Stopped).count();
         if stopped > 0 && signal.stop_signal.is_none() {
             wrong.push(format!("process {id:?} has stopped threads but no stop signal"));
         }
+        listed.extend(threads.into_iter().map(|thread| (id, thread)));
     }
+    listed
+}
+
+/// A list is the same backwards as forwards.
+fn audit_list(
+    k: &Kernel,
+    what: impl Debug,
+    list: TaskList,
+    forwards: &[TaskId],
+    links: fn(&Task) -> Links,
+    wrong: &mut Vec<String>,
+) {
+    let before = std::iter::once(None).chain(forwards.iter().copied().map(Some));
+    let previous = forwards.iter().map(|&task| links(&k.tasks[task]).previous).chain([list.last]);
+    differ(wrong, what, previous.collect(), before.collect::<Vec<_>>());
 }
 
 fn audit_children(k: &Kernel, wrong: &mut Vec<String>) {
@@ -319,18 +349,21 @@ fn audit_children(k: &Kernel, wrong: &mut Vec<String>) {
 fn audit_pids(k: &Kernel, wrong: &mut Vec<String>) {
     let mut numbers: BTreeMap<PidNsId, usize> = BTreeMap::new();
     let mut groups: BTreeMap<PidId, BTreeSet<SignalId>> = BTreeMap::new();
+    let mut stopped: BTreeMap<PidId, u32> = BTreeMap::new();
     let mut sessions: BTreeMap<PidId, u32> = BTreeMap::new();
     for (id, signal) in k.signals.iter() {
         groups.entry(signal.pgrp.id()).or_default().insert(id);
+        *stopped.entry(signal.pgrp.id()).or_default() += u32::from(signal.stop_signal.is_some());
         *sessions.entry(signal.session.id()).or_default() += 1;
     }
     for (id, pid) in k.pids.iter() {
         differ(wrong, (id, "hashed"), pid.hashed, !pid.attached.is_empty());
-        for (ns, nr) in pid.numbers.iter().filter(|_| pid.hashed) {
-            *numbers.entry(*ns).or_default() += 1;
-            differ(wrong, (id, "number", nr), k.namespaces[*ns].idr.get(*nr), Some(id));
+        for (ns, nr) in pid.numbers().filter(|_| pid.hashed) {
+            *numbers.entry(ns).or_default() += 1;
+            differ(wrong, (id, "number", nr), k.namespaces[ns].idr.get(nr), Some(id));
         }
         differ(wrong, (id, "group"), &pid.attached.group, groups.get(&id).unwrap_or(&BTreeSet::new()));
+        differ(wrong, (id, "stopped"), pid.attached.stopped, stopped.get(&id).copied().unwrap_or(0));
         differ(wrong, (id, "session"), pid.attached.session, sessions.get(&id).copied().unwrap_or(0));
     }
     for (id, ns) in k.namespaces.iter() {

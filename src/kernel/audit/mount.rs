@@ -59,6 +59,11 @@ pub(super) fn audit(k: &Kernel, wrong: &mut Vec<String>) {
         audit_place(k, id, mount, wrong);
         audit_groups(k, id, mount, wrong);
     }
+    for (id, dentry) in k.vfs.dentries.iter() {
+        let entries = dentry.entries().into_iter().flat_map(|entries| entries.values());
+        let subdirs = entries.filter(|entry| k.vfs.dentries[entry.id()].is_directory()).count();
+        differ(wrong, (id, "subdirs"), dentry.subdirs as usize, subdirs);
+    }
     audit_numbers(k, wrong);
     audit_trees(k, wrong);
 }

@@ -1,6 +1,6 @@
 //! Recounts what network namespaces hold.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::differ;
 use crate::kernel::Kernel;
@@ -19,8 +19,9 @@ pub(super) fn audit(k: &Kernel, wrong: &mut Vec<String>) {
             devices.insert(*dev_id);
             let dev = &k.net.devices[*dev_id];
             differ(wrong, (k.ns_arg(id), "device", dev_id), (dev.net, &dev.ifindex), (id, ifindex));
-            if !std::iter::once(&dev.name).chain(&dev.altnames).all(|name| names.insert(name)) {
-                wrong.push(format!("a name of device {dev_id:?} is used twice"));
+            for name in dev.names() {
+                differ(wrong, (dev_id, "name", name), net.names.get(name), Some(dev_id));
+                names.insert(name);
             }
             if let Some(peer) = dev.peer() {
                 differ(wrong, (dev_id, "peer of its peer"), k.net.devices[peer].peer(), Some(*dev_id));
@@ -29,16 +30,28 @@ pub(super) fn audit(k: &Kernel, wrong: &mut Vec<String>) {
                 differ(wrong, (dev_id, "namespace of its bridge"), k.net.devices[master].net, id);
             }
         }
-        if !net.netns_ids.values().all(|peer| k.namespaces.contains(peer.any())) {
-            wrong.push(format!("{} has an id for a freed namespace", k.ns_arg(id)));
+        differ(wrong, (k.ns_arg(id), "names"), net.names.len(), names.len());
+        let known: BTreeSet<_> = net.netns_ids.iter().map(|(nsid, peer)| (peer, nsid)).collect();
+        let others = k.namespaces.of_kind::<NetNamespace>();
+        let knowing = others.filter_map(|(peer, other)| other.known_as.get(&id).map(|&nsid| (peer, nsid)));
+        differ(wrong, (k.ns_arg(id), "ids of other namespaces"), known, knowing.collect());
+        let mut bound: BTreeMap<_, BTreeSet<SocketId>> = BTreeMap::new();
+        for &socket_id in &net.sockets {
+            let socket = &k.net.sockets[socket_id];
+            differ(wrong, (socket_id, "namespace"), socket.net.id(), id);
+            sockets.insert(socket_id);
+            if let Some(local) = &socket.local {
+                bound.entry((socket.family, local.taken())).or_default().insert(socket_id);
+            }
         }
-        for socket in &net.sockets {
-            differ(wrong, (socket, "namespace"), k.net.sockets[*socket].net.id(), id);
-            sockets.insert(*socket);
-        }
+        differ(wrong, (k.ns_arg(id), "bound sockets"), &net.bound, &bound);
     }
     differ(wrong, "devices", k.net.devices.iter().map(|(id, _)| id).collect(), devices);
     differ(wrong, "listed sockets", k.net.sockets.iter().map(|(id, _)| id).collect(), sockets.clone());
+    for (id, socket) in k.net.sockets.iter() {
+        let clients = k.net.sockets.iter().filter(|(_, client)| client.server == Some(id)).map(|(client, _)| client);
+        differ(wrong, (id, "clients"), &socket.clients, &clients.collect());
+    }
     let socket = |file: &File| if let FileKind::Socket(id) = file.kind { Some(id) } else { None };
     let files = k.open_files.iter().filter_map(|(_, file)| socket(file));
     differ(wrong, "sockets with a file", files.collect(), sockets);

@@ -10,6 +10,8 @@ use super::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
 use super::node::Place;
 use super::refcount::{Counted, Forever, Held};
 use super::table::{Id, Table};
+use super::task::Task;
+use super::task_list::TaskList;
 use super::{CgroupNsId, Kernel, TaskId};
 use file::{CgroupFile, FILES};
 
@@ -21,8 +23,6 @@ pub struct CgroupRoot {
     pub table: Table<Cgroup>,
     /// The static reference to the root cgroup.
     root: Forever<Cgroup>,
-    /// How often a task has come into a cgroup.
-    pub joins: u64,
     /// The removed cgroups that something still refers to.
     pub dead: BTreeSet<CgroupId>,
     /// Namespace roots are borders of delegation (the mount option `nsdelegate`).
@@ -61,8 +61,8 @@ pub struct Cgroup {
     pub mode: u16,
     /// Removed by rmdir.
     pub is_dead: bool,
-    /// The live tasks in it, by their number among all that ever came into any cgroup.
-    pub tasks: BTreeMap<u64, TaskId>,
+    /// The live tasks in it, in the order they came ([`Kernel::tasks_in`]).
+    pub tasks: TaskList,
     /// The dead leaders of processes of which other threads may live.
     pub dying: BTreeSet<TaskId>,
     /// `cgroup.type` was set to `threaded`.
@@ -111,7 +111,7 @@ impl Cgroup {
             kinds: ChildKinds::default(),
             mode,
             is_dead: false,
-            tasks: BTreeMap::new(),
+            tasks: TaskList::default(),
             dying: BTreeSet::new(),
             is_threaded: false,
             max_depth: None,
@@ -147,7 +147,7 @@ impl Default for CgroupRoot {
     fn default() -> CgroupRoot {
         let mut table = Table::default();
         let root = table.insert_held(Cgroup::new(Vec::new(), None, 0o555, ROOT_OWNER));
-        CgroupRoot { table, root: Forever::new(root), joins: 0, dead: BTreeSet::new(), ns_delegate: true }
+        CgroupRoot { table, root: Forever::new(root), dead: BTreeSet::new(), ns_delegate: true }
     }
 }
 
@@ -245,11 +245,16 @@ impl Kernel {
         }
     }
 
+    /// The live tasks in a cgroup.
+    pub fn tasks_in(&self, cgroup: CgroupId) -> impl Iterator<Item = TaskId> {
+        self.cgroup.table[cgroup].tasks.iter(&self.tasks, |task| task.cg_list.next)
+    }
+
     /// Changes the live tasks of a cgroup; those above it learn of it when the first comes or the last goes
     /// (`cgroup_update_populated`).
-    fn change_tasks(&mut self, cgroup: CgroupId, change: impl FnOnce(&mut BTreeMap<u64, TaskId>)) {
+    fn change_tasks(&mut self, cgroup: CgroupId, change: impl FnOnce(&mut TaskList, &mut Table<Task>)) {
         let was_populated = self.cgroup.table[cgroup].is_populated();
-        change(&mut self.cgroup.table[cgroup].tasks);
+        change(&mut self.cgroup.table[cgroup].tasks, &mut self.tasks);
         let mut next = Some((cgroup, was_populated));
         while let Some((id, was_populated)) = next {
             let changed = &self.cgroup.table[id];
@@ -308,12 +313,7 @@ impl Kernel {
     /// A new task is in its parent's cgroup, or in the one it is cloned into (`cgroup_post_fork`).
     pub(crate) fn cgroup_post_fork(&mut self, child: TaskId) {
         let cgroup = self.cgroup_of(child);
-        self.cgroup.joins += 1;
-        let join = self.cgroup.joins;
-        self.tasks[child].cgroup_join = join;
-        self.change_tasks(cgroup, |tasks| {
-            tasks.insert(join, child);
-        });
+        self.change_tasks(cgroup, |list, tasks| list.push(tasks, child, |task| &mut task.cg_list));
     }
 
     /// A dying task is in its cgroup by name only (`cgroup_exit`).
@@ -326,10 +326,8 @@ impl Kernel {
     }
 
     fn leave_cgroup(&mut self, task: TaskId) {
-        let join = self.tasks[task].cgroup_join;
-        self.change_tasks(self.cgroup_of(task), |tasks| {
-            tasks.remove(&join);
-        });
+        let cgroup = self.cgroup_of(task);
+        self.change_tasks(cgroup, |list, tasks| list.remove(tasks, task, |task| &mut task.cg_list));
     }
 
     /// Drops the reference of a task that is released (`cgroup_release`).

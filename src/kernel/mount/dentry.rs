@@ -26,6 +26,8 @@ pub struct Dentry {
     pub uid: Kuid,
     pub gid: Kgid,
     pub content: Content,
+    /// How many of the entries of a directory are directories.
+    pub subdirs: u32,
     /// A directory that only ever serves to be mounted on (`is_empty_dir_inode`).
     pub is_mount_stub: bool,
 }
@@ -111,8 +113,22 @@ impl Kernel {
         let parent = self.vfs.dentries.hold(dir);
         let made = self.vfs.dentries.insert_held(new.into_dentry(sb, Some(parent), name.into()));
         let id = made.id();
-        self.vfs.dentries[dir].entries_mut().insert(name.into(), made);
+        self.add_entry(dir, name, made);
         id
+    }
+
+    fn add_entry(&mut self, dir: DentryId, name: &[u8], held: Held<Dentry>) {
+        let is_directory = self.vfs.dentries[held.id()].is_directory();
+        let dir = &mut self.vfs.dentries[dir];
+        dir.subdirs += u32::from(is_directory);
+        dir.entries_mut().insert(name.into(), held);
+    }
+
+    fn take_entry(&mut self, dir: DentryId, name: &[u8]) -> Option<Held<Dentry>> {
+        let held = self.vfs.dentries[dir].entries_mut().remove(name)?;
+        let is_directory = self.vfs.dentries[held.id()].is_directory();
+        self.vfs.dentries[dir].subdirs -= u32::from(is_directory);
+        Some(held)
     }
 
     /// Takes a file out of its directory; it lives on for those who use it. What is mounted on it anywhere is detached
@@ -127,7 +143,7 @@ impl Kernel {
         unlinked.is_linked = false;
         let parent = unlinked.parent.as_ref().expect("a root has no name to remove").id();
         let name = unlinked.name.clone();
-        if let Some(held) = self.vfs.dentries[parent].entries_mut().remove(&name) {
+        if let Some(held) = self.take_entry(parent, &name) {
             self.put_dentry(held);
         }
     }
@@ -142,8 +158,8 @@ impl Kernel {
         let moved = &mut self.vfs.dentries[dentry];
         let old_name = std::mem::replace(&mut moved.name, name.into());
         let old_parent = moved.parent.replace(new_parent).expect("a root is not renamed");
-        let held = self.vfs.dentries[old_parent.id()].entries_mut().remove(&old_name);
-        self.vfs.dentries[dir].entries_mut().insert(name.into(), held.expect("a directory has what it names"));
+        let held = self.take_entry(old_parent.id(), &old_name).expect("a directory has what it names");
+        self.add_entry(dir, name, held);
         self.put_dentry(old_parent);
     }
 
@@ -163,6 +179,7 @@ impl Kernel {
         while let Some(held) = dropped.pop() {
             if let Content::Directory(entries) = &mut self.vfs.dentries[held.id()].content {
                 dropped.extend(std::mem::take(entries).into_values());
+                self.vfs.dentries[held.id()].subdirs = 0;
             }
             self.put_dentry(held);
         }
@@ -172,6 +189,18 @@ impl Kernel {
 impl NewDentry {
     fn into_dentry(self, sb: Id<SuperBlock>, parent: Option<Held<Dentry>>, name: Box<[u8]>) -> Dentry {
         let NewDentry { content, mode, uid, gid } = self;
-        Dentry { count: 0, sb, parent, name, is_linked: true, mode, uid, gid, content, is_mount_stub: false }
+        Dentry {
+            count: 0,
+            sb,
+            parent,
+            name,
+            is_linked: true,
+            mode,
+            uid,
+            gid,
+            content,
+            subdirs: 0,
+            is_mount_stub: false,
+        }
     }
 }

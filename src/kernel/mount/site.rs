@@ -132,7 +132,7 @@ impl Kernel {
     fn hold_task_names(&mut self, task: TaskId) {
         if !self.vfs.task_names.contains_key(&task) {
             let leader = self.leader_of(task);
-            let numbers = |task| self.pids[self.pid_of(task)].numbers.clone();
+            let numbers = |task| self.pids[self.pid_of(task)].numbers().collect();
             let names = TaskNames { holders: 0, leader, own: numbers(task), process: numbers(leader) };
             self.vfs.task_names.insert(task, names);
         }

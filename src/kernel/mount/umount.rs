@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::flags::MountFlags;
 use super::propagation::PropagationType;
 use super::tree::Mount;
-use crate::kernel::node::{Place, Top};
+use crate::kernel::node::Place;
 use crate::kernel::refcount::Held;
 use crate::kernel::{Kernel, MountId, TaskId, TreeId};
 
@@ -262,10 +262,11 @@ impl Kernel {
 
     /// Takes away what is mounted on files of `proc` that a task had (`proc_flush_pid`).
     pub(crate) fn detach_mounts_of_task(&mut self, task: TaskId) {
-        // Dentries, of which there may be many, come first.
-        let others = self.vfs.mountpoints.range(Place::Top(Top::Lab)..).map(|(place, _)| *place);
-        for place in others.filter(|place| place.task() == Some(task)).collect::<Vec<_>>() {
-            self.detach_mounts(place);
+        for first in Place::firsts_of(task) {
+            let places = self.vfs.mountpoints.range(first..).map(|(place, _)| *place);
+            for place in places.take_while(|place| place.task() == Some(task)).collect::<Vec<_>>() {
+                self.detach_mounts(place);
+            }
         }
     }
 }

@@ -76,6 +76,11 @@ impl DevKind {
 }
 
 impl NetDevice {
+    /// Its name, then the altnames.
+    pub fn names(&self) -> impl Iterator<Item = &Vec<u8>> {
+        std::iter::once(&self.name).chain(&self.altnames)
+    }
+
     /// The other end of a veth pair.
     pub fn peer(&self) -> Option<DevId> {
         match self.kind {
@@ -94,8 +99,7 @@ impl Kernel {
 
     /// The device with this name or altname.
     pub fn find_dev(&self, net: NetNsId, name: &[u8]) -> Option<DevId> {
-        let is_called = |dev: &NetDevice| dev.name == name || dev.altnames.iter().any(|alt| alt == name);
-        self.devices_of(net).find(|(_, dev)| is_called(dev)).map(|(id, _)| id)
+        self.namespaces.state(net)?.names.get(name).copied()
     }
 
     /// Takes the next free index of a namespace (0: any, from the last one given out on) or a certain one
@@ -162,17 +166,21 @@ impl Kernel {
     }
 
     fn list_netdevice(&mut self, net: NetNsId, id: DevId) {
-        let ifindex = self.net.devices[id].ifindex;
+        let dev = &self.net.devices[id];
         let net = &mut self.namespaces[net];
-        net.devices.insert(ifindex, id);
+        net.devices.insert(dev.ifindex, id);
+        net.names.extend(dev.names().map(|name| (name.clone(), id)));
         net.bump_dev_base_seq();
     }
 
     fn unlist_netdevice(&mut self, id: DevId) {
-        let NetDevice { net, ifindex, .. } = self.net.devices[id];
+        let dev = &self.net.devices[id];
         // The namespace is gone already when its devices end with it.
-        if let Some(ns) = self.namespaces.state_mut(net) {
-            ns.devices.remove(&ifindex);
+        if let Some(ns) = self.namespaces.state_mut(dev.net) {
+            ns.devices.remove(&dev.ifindex);
+            for name in dev.names() {
+                ns.names.remove(name);
+            }
             ns.bump_dev_base_seq();
         }
     }

@@ -59,7 +59,9 @@ impl Kernel {
         }
         let name = self.dev_prep_valid_name(dev.net, name)?;
         let dev = &mut self.net.devices[id];
-        dev.name = name;
+        let names = &mut self.namespaces[dev.net].names;
+        names.insert(name.clone(), id);
+        names.remove(&std::mem::replace(&mut dev.name, name));
         for (number, inet) in (1..).zip(&mut dev.inet) {
             inet.label = inet.label.or((number > 1).then_some(number));
         }
@@ -75,8 +77,10 @@ impl Kernel {
         if self.find_dev(self.net.devices[id].net, name).is_some() {
             bail!(EEXIST, "the name {} is taken", String::from_utf8_lossy(name).into_owned());
         }
-        self.net.devices[id].altnames.push(name.to_vec());
-        if self.net.devices[id].is_up {
+        let dev = &mut self.net.devices[id];
+        dev.altnames.push(name.to_vec());
+        self.namespaces[dev.net].names.insert(name.to_vec(), id);
+        if dev.is_up {
             self.rtmsg_ifinfo(id);
         }
         Ok(())

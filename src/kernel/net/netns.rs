@@ -11,8 +11,7 @@ use crate::kernel::{Kernel, NetNsId};
 impl Kernel {
     /// The id `net` has for `peer` (`peernet2id`).
     pub fn peernet2id(&self, net: NetNsId, peer: NetNsId) -> Option<i32> {
-        let ids = &self.namespaces[net].netns_ids;
-        ids.iter().find(|&(_, &known)| known == peer).map(|(&id, _)| id)
+        self.namespaces.state(peer)?.known_as.get(&net).copied()
     }
 
     /// The id `net` has for `peer`, the lowest free one if it had none (`peernet2id_alloc`).
@@ -20,9 +19,9 @@ impl Kernel {
         if let Some(id) = self.peernet2id(net, peer) {
             return id;
         }
-        let ids = &mut self.namespaces[net].netns_ids;
-        let id = (0..).find(|id| !ids.contains_key(id)).expect("there are fewer namespaces than numbers");
-        ids.insert(id, peer);
+        let id = self.namespaces[net].netns_ids.first_free(0, i32::MAX);
+        let id = id.expect("there are fewer namespaces than numbers");
+        self.insert_nsid(net, peer, id);
         id
     }
 
@@ -38,11 +37,16 @@ impl Kernel {
             self.peernet2id_alloc(net, peer);
             return Ok(());
         }
-        if self.namespaces[net].netns_ids.contains_key(&id) {
+        if self.namespaces[net].netns_ids.peek(id).is_some() {
             bail!(EEXIST, "the id {} is taken", id);
         }
-        self.namespaces[net].netns_ids.insert(id, peer);
+        self.insert_nsid(net, peer, id);
         Ok(())
+    }
+
+    fn insert_nsid(&mut self, net: NetNsId, peer: NetNsId, id: i32) {
+        self.namespaces[net].netns_ids.insert(id, peer);
+        self.namespaces[peer].known_as.insert(net, id);
     }
 
     /// A message about a device, as every change of it sends, whose peer is elsewhere names that namespace by an id, which
@@ -67,9 +71,15 @@ impl Kernel {
                 Some(_) => self.unregister_netdevice(id),
             }
         }
-        let observers: Vec<NetNsId> = self.namespaces.of_kind().map(|(id, _)| id).collect();
-        for observer in observers {
-            self.namespaces[observer].netns_ids.retain(|_, known| *known != ns);
+        for (observer, id) in state.known_as {
+            if let Some(observer) = self.namespaces.state_mut(observer) {
+                observer.netns_ids.remove(id);
+            }
+        }
+        for peer in state.netns_ids.into_values() {
+            if let Some(peer) = self.namespaces.state_mut(peer) {
+                peer.known_as.remove(&ns);
+            }
         }
     }
 

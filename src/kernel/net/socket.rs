@@ -1,6 +1,8 @@
 //! Sockets: their namespace for ever, the port or name they have taken, whom they are connected to.
 
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::SocketId;
 use crate::kernel::cred::Kuid;
@@ -44,8 +46,32 @@ pub struct Socket {
     pub is_listening: bool,
     /// The listening socket it has connected to; that one may be closed since.
     pub server: Option<SocketId>,
+    /// The open sockets that have connected to this one.
+    pub clients: BTreeSet<SocketId>,
     /// Connections that nobody has accepted and whose clients are closed.
     pub abandoned: u32,
+}
+
+/// What a local address takes, from others of the same family: an address with a port, or a name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Taken {
+    Port(u16, IpAddr),
+    Abstract(Vec<u8>),
+    File(Vec<u8>),
+}
+
+/// The addresses that stand for all of their kind.
+const ALL: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+const HIGHEST: IpAddr = IpAddr::V6(Ipv6Addr::from_bits(u128::MAX));
+
+impl Endpoint {
+    pub fn taken(&self) -> Taken {
+        match self {
+            Endpoint::Inet(addr) => Taken::Port(addr.port(), addr.ip()),
+            Endpoint::Abstract(name) => Taken::Abstract(name.clone()),
+            Endpoint::File(path) => Taken::File(path.clone()),
+        }
+    }
 }
 
 /// Whether a local address is `other` or stands for all, which of IPv6 includes those of IPv4.
@@ -67,33 +93,39 @@ impl Kernel {
         sockets
     }
 
+    /// The sockets that have taken just this.
+    fn takers(&self, net: NetNsId, family: Family, taken: Taken) -> impl Iterator<Item = SocketId> {
+        self.namespaces[net].bound.get(&(family, taken)).into_iter().flatten().copied()
+    }
+
     /// A socket that bars `local` to others of its family.
     pub fn find_bound(&self, net: NetNsId, family: Family, local: &Endpoint) -> Option<SocketId> {
-        let bars = |bound: &Endpoint| match (bound, local) {
-            (Endpoint::Inet(bound), Endpoint::Inet(local)) => {
-                bound.port() == local.port() && overlap(bound.ip(), local.ip())
-            }
-            (bound, local) => bound == local,
-        };
-        let sockets = self.sockets_of(net).into_iter();
-        let mut taken =
-            sockets.filter(|(_, socket)| socket.family == family && socket.local.as_ref().is_some_and(bars));
-        taken.next().map(|(id, _)| id)
+        let Endpoint::Inet(addr) = local else { return self.takers(net, family, local.taken()).next() };
+        let (port, ip) = (addr.port(), addr.ip());
+        if !ip.is_unspecified() {
+            let barring = [ip].into_iter().chain(ALL).filter(|&bound| overlap(bound, ip));
+            return barring.flat_map(|bound| self.takers(net, family, Taken::Port(port, bound))).next();
+        }
+        let of_port = (family, Taken::Port(port, ALL[0]))..=(family, Taken::Port(port, HIGHEST));
+        let mut barring = self.namespaces[net].bound.range(of_port).filter(|((_, taken), _)| match taken {
+            Taken::Port(_, bound) => overlap(*bound, ip),
+            Taken::Abstract(_) | Taken::File(_) => false,
+        });
+        barring.next()?.1.first().copied()
     }
 
     /// The socket that takes connections to `remote`: of two, the one bound to just this address.
     pub fn find_listener(&self, net: NetNsId, family: Family, remote: &Endpoint) -> Option<SocketId> {
-        let takes = |socket: &Socket| match (&socket.local, remote) {
-            (Some(Endpoint::Inet(local)), Endpoint::Inet(remote)) => {
-                local.port() == remote.port() && takes(local.ip(), remote.ip())
-            }
-            (local, remote) => local.as_ref() == Some(remote),
-        };
-        let listeners =
-            self.sockets_of(net).into_iter().filter(|(_, socket)| socket.family == family && socket.is_listening);
-        let mut taking: Vec<_> = listeners.filter(|(_, socket)| takes(socket)).collect();
-        taking.sort_by_key(|(_, socket)| socket.local.as_ref() != Some(remote));
-        taking.first().map(|(id, _)| *id)
+        let mut taken = vec![remote.taken()];
+        if let Endpoint::Inet(remote) = remote {
+            let for_all = ALL.into_iter().filter(|&local| takes(local, remote.ip()));
+            taken.extend(for_all.map(|local| Taken::Port(remote.port(), local)));
+        }
+        let mut listening = taken.into_iter().filter_map(|taken| {
+            let takers = self.takers(net, family, taken).map(|id| (id, &self.net.sockets[id]));
+            takers.filter(|(_, socket)| socket.is_listening).min_by_key(|(_, socket)| socket.ino)
+        });
+        listening.next().map(|(id, _)| id)
     }
 
     /// The lowest free automatic port for a local address. Linux draws it at random.
@@ -105,8 +137,7 @@ impl Kernel {
 
     /// The clients of a listening socket.
     pub fn clients_of(&self, server: SocketId) -> Vec<&Socket> {
-        let mut clients: Vec<_> =
-            self.net.sockets.iter().map(|(_, socket)| socket).filter(|socket| socket.server == Some(server)).collect();
+        let mut clients: Vec<_> = self.net.sockets[server].clients.iter().map(|&id| &self.net.sockets[id]).collect();
         clients.sort_by_key(|socket| socket.ino);
         clients
     }
@@ -115,9 +146,16 @@ impl Kernel {
     pub(crate) fn insert_socket(&mut self, mut socket: Socket) -> SocketId {
         self.net.sockets_made += 1;
         socket.ino = self.net.sockets_made;
-        let net = socket.net.id();
+        let (net, server) = (socket.net.id(), socket.server);
+        let taken = socket.local.as_ref().map(|local| (socket.family, local.taken()));
         let id = self.net.sockets.insert(socket);
         self.namespaces[net].sockets.insert(id);
+        if let Some(taken) = taken {
+            self.namespaces[net].bound.entry(taken).or_default().insert(id);
+        }
+        if let Some(server) = server {
+            self.net.sockets[server].clients.insert(id);
+        }
         id
     }
 
@@ -126,8 +164,18 @@ impl Kernel {
         if let Some(closed) = self.net.sockets.remove(id) {
             if let Some(server) = closed.server.and_then(|server| self.net.sockets.get_mut(server)) {
                 server.abandoned += 1;
+                server.clients.remove(&id);
             }
-            self.namespaces[closed.net.id()].sockets.remove(&id);
+            let net = &mut self.namespaces[closed.net.id()];
+            net.sockets.remove(&id);
+            if let Some(local) = &closed.local
+                && let Entry::Occupied(mut takers) = net.bound.entry((closed.family, local.taken()))
+            {
+                takers.get_mut().remove(&id);
+                if takers.get().is_empty() {
+                    takers.remove();
+                }
+            }
             self.put_ns(closed.net);
         }
     }

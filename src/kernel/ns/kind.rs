@@ -106,10 +106,10 @@ macro_rules! kinds {
             $($kind),*
         }
 
-        /// The state of a namespace of some kind.
+        /// What a kind has of its own. Kinds differ much in size, so it has a place apart.
         #[derive(Debug)]
         pub enum NsState {
-            $($kind($state)),*
+            $($kind(Box<$state>)),*
         }
 
         impl NsState {
@@ -118,16 +118,23 @@ macro_rules! kinds {
                     $(NsState::$kind(_) => NsType::$kind),*
                 }
             }
+
+            /// Bytes of the state itself, without what it points to.
+            pub(in crate::kernel) fn size(&self) -> usize {
+                match self {
+                    $(NsState::$kind(_) => size_of::<$state>(),)*
+                }
+            }
         }
 
         $(
             impl InState for $state {
                 const TYPE: NsType = NsType::$kind;
                 fn wrap(self) -> NsState {
-                    NsState::$kind(self)
+                    NsState::$kind(Box::new(self))
                 }
                 fn unwrap(state: NsState) -> Option<$state> {
-                    if let NsState::$kind(state) = state { Some(state) } else { None }
+                    if let NsState::$kind(state) = state { Some(*state) } else { None }
                 }
                 fn of(state: &NsState) -> Option<&$state> {
                     if let NsState::$kind(state) = state { Some(state) } else { None }

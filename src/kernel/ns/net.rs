@@ -8,8 +8,10 @@ use crate::kernel::memory::ENTRY;
 use crate::kernel::net::addr::{Inet4, Scope};
 use crate::kernel::net::conf::NetConf;
 use crate::kernel::net::dev::DevKind;
+use crate::kernel::net::socket::{Family, Taken};
 use crate::kernel::net::{DevId, SocketId};
 use crate::kernel::nsproxy::NsProxy;
+use crate::kernel::table::Cyclic;
 use crate::kernel::{Current, Kernel, TaskId};
 
 /// `struct net`
@@ -17,14 +19,20 @@ use crate::kernel::{Current, Kernel, TaskId};
 pub struct NetNamespace {
     /// `dev_base_head` by ifindex.
     pub devices: BTreeMap<i32, DevId>,
+    /// The devices by name, and by each altname.
+    pub names: BTreeMap<Vec<u8>, DevId>,
     /// Where the search for the next ifindex starts.
     pub ifindex: i32,
     /// Counts changes of the list of devices; never 0.
     pub dev_base_seq: u32,
     /// Ids of other namespaces.
-    pub netns_ids: BTreeMap<i32, NetNsId>,
+    pub netns_ids: Cyclic<NetNsId>,
+    /// The ids that other namespaces have for this one.
+    pub known_as: BTreeMap<NetNsId, i32>,
     /// The sockets that belong here.
     pub sockets: BTreeSet<SocketId>,
+    /// Those of them that have a local address, by what they take.
+    pub bound: BTreeMap<(Family, Taken), BTreeSet<SocketId>>,
     /// An IPv4 address was configured once: there is a local routing table.
     pub has_local_table: bool,
     pub conf: NetConf,
@@ -39,10 +47,13 @@ impl Default for NetNamespace {
     fn default() -> NetNamespace {
         NetNamespace {
             devices: BTreeMap::new(),
+            names: BTreeMap::new(),
             ifindex: 1,
             dev_base_seq: 1,
-            netns_ids: BTreeMap::new(),
+            netns_ids: Cyclic::default(),
+            known_as: BTreeMap::new(),
             sockets: BTreeSet::new(),
+            bound: BTreeMap::new(),
             has_local_table: false,
             conf: NetConf::default(),
             somaxconn: 4096,
@@ -69,7 +80,8 @@ impl NsKind for NetNamespace {
     const EXTRA_INUMS: usize = 68;
 
     fn bytes(&self) -> usize {
-        ENTRY * (self.devices.len() + self.sockets.len() + self.netns_ids.len())
+        let ids = self.known_as.len() + self.netns_ids.len();
+        ENTRY * (2 * self.devices.len() + 2 * self.sockets.len() + ids)
     }
 
     fn initial() -> NetNamespace {

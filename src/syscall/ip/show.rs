@@ -182,5 +182,5 @@ fn label(name: &[u8], number: Option<u32>) -> Vec<u8> {
 }
 
 pub(super) fn nsids(k: &Kernel, net: NetNsId) -> Return {
-    Return::Nsids(k.namespaces[net].netns_ids.keys().copied().collect())
+    Return::Nsids(k.namespaces[net].netns_ids.entries().map(|(id, _)| id).collect())
 }

@@ -1,6 +1,6 @@
 //! `kernel/ns/net/<inum>/dev_base_head/<name>` (`struct net_device`).
 
-use super::{Field, Struct, dir, list, pointer, show, value};
+use super::{Field, Item, Struct, dir, list, pointer, show, value};
 use crate::kernel::Kernel;
 use crate::kernel::net::DevId;
 use crate::kernel::net::addr::Scope;
@@ -33,12 +33,18 @@ static FIELDS: &[Field<DevId>] = &[
     pointer("nd_net", |k, id| Some(Object::Ns(k.net.devices[id].net.any()))),
     pointer("master", |k, id| k.net.devices[id].master.map(Object::Dev)),
     pointer("peer", |k, id| k.net.devices[id].peer().map(Object::Dev)),
-    list("ports", |k, id| {
-        let ports = k.ports_of(id).into_iter();
-        ports
-            .map(|port| (k.net.devices[port].ifindex.unsigned_abs(), super::Item::Pointer(Object::Dev(port))))
-            .collect()
-    }),
+    list(
+        "ports",
+        |k, id| {
+            let ports = k.ports_of(id).into_iter();
+            ports.map(|port| (k.net.devices[port].ifindex.unsigned_abs(), Item::Pointer(Object::Dev(port)))).collect()
+        },
+        |k, id, ifindex| {
+            let net = &k.namespaces[k.net.devices[id].net];
+            let port = *net.devices.get(&i32::try_from(ifindex).ok()?)?;
+            (k.net.devices[port].master == Some(id)).then_some(Item::Pointer(Object::Dev(port)))
+        },
+    ),
 ];
 
 fn scope(scope: Scope) -> &'static str {

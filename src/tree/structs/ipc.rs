@@ -3,8 +3,8 @@
 
 use super::{Field, Item, Struct, dir, list, pointer, show, table, value};
 use crate::kernel::ipc::mqueue::Mqueue;
-use crate::kernel::ipc::msg::MsgQueue;
-use crate::kernel::ipc::sem::SemSet;
+use crate::kernel::ipc::msg::{Message, MsgQueue};
+use crate::kernel::ipc::sem::{Sem, SemSet};
 use crate::kernel::ipc::shm::ShmSegment;
 use crate::kernel::ipc::{IPC_PRIVATE, IpcIds, IpcObject, Perm};
 use crate::kernel::node::{IpcKind, Object};
@@ -24,21 +24,33 @@ pub(super) fn directory(kind: IpcKind) -> &'static str {
 
 pub(super) static NAMESPACE: &[Field<NsId>] = &[
     dir("ids"),
-    table("ids/0-sem", |k, id| objects(k, id, IpcKind::Sem, |ipc| &ipc.sem_ids)),
+    table(
+        "ids/0-sem",
+        |k, id| objects(k, id, IpcKind::Sem, |ipc| &ipc.sem_ids),
+        |k, id, key| object(k, id, IpcKind::Sem, key),
+    ),
     value("ids/0-sem/in_use", |k, id| show(ipc(k, id)?.sem_ids.in_use())),
     value("ids/0-sem/seq", |k, id| show(ipc(k, id)?.sem_ids.seq)),
     value("ids/0-sem/max_idx", |k, id| show(ipc(k, id)?.sem_ids.objects.highest().unwrap_or(-1))),
     value("ids/0-sem/last_idx", |k, id| show(ipc(k, id)?.sem_ids.last_idx)),
     value("ids/0-sem/key_ht", |k, id| Some(keys(&ipc(k, id)?.sem_ids))),
     value("ids/0-sem/next_id", |k, id| show(ipc(k, id)?.sem_ids.next_id)),
-    table("ids/1-msg", |k, id| objects(k, id, IpcKind::Msg, |ipc| &ipc.msg_ids)),
+    table(
+        "ids/1-msg",
+        |k, id| objects(k, id, IpcKind::Msg, |ipc| &ipc.msg_ids),
+        |k, id, key| object(k, id, IpcKind::Msg, key),
+    ),
     value("ids/1-msg/in_use", |k, id| show(ipc(k, id)?.msg_ids.in_use())),
     value("ids/1-msg/seq", |k, id| show(ipc(k, id)?.msg_ids.seq)),
     value("ids/1-msg/max_idx", |k, id| show(ipc(k, id)?.msg_ids.objects.highest().unwrap_or(-1))),
     value("ids/1-msg/last_idx", |k, id| show(ipc(k, id)?.msg_ids.last_idx)),
     value("ids/1-msg/key_ht", |k, id| Some(keys(&ipc(k, id)?.msg_ids))),
     value("ids/1-msg/next_id", |k, id| show(ipc(k, id)?.msg_ids.next_id)),
-    table("ids/2-shm", |k, id| objects(k, id, IpcKind::Shm, |ipc| &ipc.shm_ids)),
+    table(
+        "ids/2-shm",
+        |k, id| objects(k, id, IpcKind::Shm, |ipc| &ipc.shm_ids),
+        |k, id, key| object(k, id, IpcKind::Shm, key),
+    ),
     value("ids/2-shm/in_use", |k, id| show(ipc(k, id)?.shm_ids.in_use())),
     value("ids/2-shm/seq", |k, id| show(ipc(k, id)?.shm_ids.seq)),
     value("ids/2-shm/max_idx", |k, id| show(ipc(k, id)?.shm_ids.objects.highest().unwrap_or(-1))),
@@ -105,6 +117,12 @@ fn objects<T: IpcObject>(
     let Some(ns) = k.namespaces.typed(ns) else { return Vec::new() };
     let ids = ids(&k.namespaces[ns]).objects.values().map(|object| object.perm().id);
     ids.map(|id| (id.unsigned_abs(), Object::Ipc(ns, kind, id))).collect()
+}
+
+/// The one of them with an identifier.
+fn object(k: &Kernel, ns: NsId, kind: IpcKind, id: u32) -> Option<Object> {
+    let found = IpcId { ns: k.namespaces.typed(ns)?, kind, id: i32::try_from(id).ok()? };
+    found.is_alive(k).then_some(Object::Ipc(found.ns, kind, found.id))
 }
 
 /// One System V object.
@@ -174,12 +192,11 @@ static SEM: &[Field<IpcId>] = &[
     value("sem_ctime", |k, id| show(id.sem(k)?.ctime)),
     value("sem_otime", |k, id| show(id.sem(k)?.otime)),
     value("sem_nsems", |k, id| show(id.sem(k)?.sems.len())),
-    list("sems", |k, id| {
-        let sems = id.sem(k).map_or(&[][..], |set| &set.sems);
-        let text =
-            |sem: &crate::kernel::ipc::sem::Sem| format!("semval {}\nsempid {}", sem.value, nr(k, sem.pid.as_ref()));
-        (0..).zip(sems.iter().map(|sem| Item::Value(text(sem)))).collect()
-    }),
+    list(
+        "sems",
+        |k, id| (0..).zip(id.sem(k).into_iter().flat_map(|set| &set.sems).map(|sem| semaphore(k, sem))).collect(),
+        |k, id, num| id.sem(k)?.sems.get(num as usize).map(|sem| semaphore(k, sem)),
+    ),
 ];
 
 static MSG: &[Field<IpcId>] = &[
@@ -191,11 +208,11 @@ static MSG: &[Field<IpcId>] = &[
     value("q_qbytes", |k, id| show(id.msg(k)?.qbytes)),
     value("q_lspid", |k, id| show(nr(k, id.msg(k)?.lspid.as_ref()))),
     value("q_lrpid", |k, id| show(nr(k, id.msg(k)?.lrpid.as_ref()))),
-    list("q_messages", |k, id| {
-        let messages = id.msg(k).into_iter().flat_map(|queue| &queue.messages);
-        let lines = messages.map(|message| format!("m_type {}\nm_ts {}", message.mtype, message.text.len()));
-        (0..).zip(lines.map(Item::Value)).collect()
-    }),
+    list(
+        "q_messages",
+        |k, id| (0..).zip(id.msg(k).into_iter().flat_map(|queue| &queue.messages).map(message)).collect(),
+        |k, id, place| id.msg(k)?.messages.get(place as usize).map(message),
+    ),
 ];
 
 static SHM: &[Field<IpcId>] = &[
@@ -212,4 +229,12 @@ static SHM: &[Field<IpcId>] = &[
 /// A struct pid by its number in the initial pid namespace; 0: none yet.
 fn nr(k: &Kernel, pid: Option<&Held<Pid>>) -> i32 {
     pid.map_or(0, |held| k.pids[held.id()].nr())
+}
+
+fn semaphore(k: &Kernel, sem: &Sem) -> Item {
+    Item::Value(format!("semval {}\nsempid {}", sem.value, nr(k, sem.pid.as_ref())))
+}
+
+fn message(message: &Message) -> Item {
+    Item::Value(format!("m_type {}\nm_ts {}", message.mtype, message.text.len()))
 }

@@ -7,6 +7,7 @@ use crate::kernel::file::FsStruct;
 use crate::kernel::mount::site::{HeldPath, Path};
 use crate::kernel::mount::tree::MountTree;
 use crate::kernel::node::{Node, Place};
+use crate::kernel::refcount::Held;
 use crate::kernel::{Kernel, MountId, NsId, TaskId};
 use crate::tree::Viewer;
 use crate::tree::look::Look;
@@ -15,11 +16,19 @@ use crate::tree::root::d_path;
 
 pub(super) static NAMESPACE: &[Field<NsId>] = &[
     value("root", |k, id| show(k.vfs.mounts[tree(k, id)?.root].mnt_id)),
-    list("list", |k, id| {
-        let mounts =
-            tree(k, id).into_iter().flat_map(move |tree| tree.mounts.values().map(move |held| (tree, held.id())));
-        mounts.map(|(tree, mount)| (k.vfs.mounts[mount].mnt_id, Item::Value(describe(k, tree, mount)))).collect()
-    }),
+    list(
+        "list",
+        |k, id| {
+            let mounts =
+                tree(k, id).into_iter().flat_map(move |tree| tree.mounts.values().map(move |held| (tree, held.id())));
+            mounts.map(|(tree, mount)| (k.vfs.mounts[mount].mnt_id, Item::Value(describe(k, tree, mount)))).collect()
+        },
+        |k, id, mnt_id| {
+            let tree = tree(k, id)?;
+            let mount = tree.mounts.values().map(Held::id).find(|&mount| k.vfs.mounts[mount].mnt_id == mnt_id)?;
+            Some(Item::Value(describe(k, tree, mount)))
+        },
+    ),
     value("seq", |k, id| show(k.namespaces[id].common.ns_id)),
     value("event", |k, id| show(tree(k, id)?.event)),
     value("nr_mounts", |k, id| show(tree(k, id)?.mounts.len())),

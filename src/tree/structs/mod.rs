@@ -35,15 +35,16 @@ enum Kind<T: 'static> {
     /// The value as text; `None` in a struct behind a null pointer.
     Value(fn(&Kernel, T) -> Option<Vec<u8>>),
     Pointer(fn(&Kernel, T) -> Option<Object>),
-    /// Structs of their own, by name.
-    Objects(fn(&Kernel, T) -> Vec<(String, Object)>),
-    /// Numbered elements.
-    List(fn(&Kernel, T) -> Vec<(u32, Item)>),
-    /// A struct inside the struct that holds numbered structs besides its own fields.
-    Table(fn(&Kernel, T) -> Vec<(u32, Object)>),
+    /// Structs of their own by name: all, and the one with a name.
+    Objects(fn(&Kernel, T) -> Vec<(String, Object)>, fn(&Kernel, T, &[u8]) -> Option<Object>),
+    /// Numbered elements: all, and the one with a number.
+    List(fn(&Kernel, T) -> Vec<(u32, Item)>, fn(&Kernel, T, u32) -> Option<Item>),
+    /// A struct inside the struct that holds numbered structs besides its own fields: all, and the one with a number.
+    Table(fn(&Kernel, T) -> Vec<(u32, Object)>, fn(&Kernel, T, u32) -> Option<Object>),
 }
 
 /// An element of a list.
+#[derive(Debug, PartialEq, Eq)]
 enum Item {
     Pointer(Object),
     Value(String),
@@ -65,16 +66,28 @@ const fn pointer<T>(path: &'static str, target: fn(&Kernel, T) -> Option<Object>
     Field { path, kind: Kind::Pointer(target) }
 }
 
-const fn list<T>(path: &'static str, items: fn(&Kernel, T) -> Vec<(u32, Item)>) -> Field<T> {
-    Field { path, kind: Kind::List(items) }
+const fn list<T>(
+    path: &'static str,
+    items: fn(&Kernel, T) -> Vec<(u32, Item)>,
+    item: fn(&Kernel, T, u32) -> Option<Item>,
+) -> Field<T> {
+    Field { path, kind: Kind::List(items, item) }
 }
 
-const fn objects<T>(path: &'static str, objects: fn(&Kernel, T) -> Vec<(String, Object)>) -> Field<T> {
-    Field { path, kind: Kind::Objects(objects) }
+const fn objects<T>(
+    path: &'static str,
+    objects: fn(&Kernel, T) -> Vec<(String, Object)>,
+    object: fn(&Kernel, T, &[u8]) -> Option<Object>,
+) -> Field<T> {
+    Field { path, kind: Kind::Objects(objects, object) }
 }
 
-const fn table<T>(path: &'static str, structs: fn(&Kernel, T) -> Vec<(u32, Object)>) -> Field<T> {
-    Field { path, kind: Kind::Table(structs) }
+const fn table<T>(
+    path: &'static str,
+    structs: fn(&Kernel, T) -> Vec<(u32, Object)>,
+    object: fn(&Kernel, T, u32) -> Option<Object>,
+) -> Field<T> {
+    Field { path, kind: Kind::Table(structs, object) }
 }
 
 /// A value that always exists, as text.
@@ -137,21 +150,15 @@ fn lookup_in<S: Struct>(k: &Kernel, object: Object, id: S, row: u16, name: &[u8]
             let child = rows::child(id.paths(k), field.path, name)?;
             exists(k, id, child).then_some(Place::Struct(object, child))
         }
-        Kind::Table(structs) => match rows::child(id.paths(k), field.path, name) {
+        Kind::Table(_, find) => match rows::child(id.paths(k), field.path, name) {
             Some(child) => Some(Place::Struct(object, child)),
-            None => {
-                let key: u32 = parse_number(name)?;
-                structs(k, id).into_iter().find(|(number, _)| *number == key).map(|(_, object)| root(object))
-            }
+            None => find(k, id, parse_number(name)?).map(root),
         },
-        Kind::List(items) => {
+        Kind::List(_, find) => {
             let key = parse_number(name)?;
-            find_item(items(k, id), key).map(|_| Place::StructItem(object, row, key))
+            find(k, id, key).map(|_| Place::StructItem(object, row, key))
         }
-        Kind::Objects(objects) => {
-            let found = objects(k, id).into_iter().find(|(known, _)| known.as_bytes() == name);
-            found.map(|(_, object)| root(object))
-        }
+        Kind::Objects(_, find) => find(k, id, name).map(root),
         Kind::Value(_) | Kind::Pointer(_) => None,
     }
 }
@@ -160,13 +167,9 @@ fn exists<S: Struct>(k: &Kernel, id: S, row: u16) -> bool {
     match id.field(k, row).map(|field| &field.kind) {
         Some(Kind::Dir(exists)) => exists(k, id),
         Some(Kind::Pointer(target)) => target(k, id).is_some(),
-        Some(Kind::Value(_) | Kind::List(_) | Kind::Objects(_) | Kind::Table(_)) => true,
+        Some(Kind::Value(_) | Kind::List(..) | Kind::Objects(..) | Kind::Table(..)) => true,
         None => false,
     }
-}
-
-fn find_item(items: Vec<(u32, Item)>, key: u32) -> Option<Item> {
-    items.into_iter().find(|(k, _)| *k == key).map(|(_, item)| item)
 }
 
 /// What the directory or list at `row` holds.
@@ -176,15 +179,15 @@ fn readdir(k: &Kernel, object: Object, row: u16) -> Vec<(String, Place)> {
 
 fn readdir_in<S: Struct>(k: &Kernel, object: Object, id: S, row: u16) -> Vec<(String, Place)> {
     match id.field(k, row).map(|field| (&field.kind, field.path)) {
-        Some((Kind::Objects(objects), _)) => {
+        Some((Kind::Objects(objects, _), _)) => {
             objects(k, id).into_iter().map(|(name, object)| (name, root(object))).collect()
         }
         Some((Kind::Dir(_), path)) => own_fields(k, object, id, path).collect(),
-        Some((Kind::Table(structs), path)) => {
+        Some((Kind::Table(structs, _), path)) => {
             let structs = structs(k, id).into_iter().map(|(number, object)| (number.to_string(), root(object)));
             own_fields(k, object, id, path).chain(structs).collect()
         }
-        Some((Kind::List(items), _)) => {
+        Some((Kind::List(items, _), _)) => {
             items(k, id).into_iter().map(|(key, _)| (key.to_string(), Place::StructItem(object, row, key))).collect()
         }
         Some((Kind::Value(_) | Kind::Pointer(_), _)) | None => Vec::new(),
@@ -205,7 +208,7 @@ fn own_fields<S: Struct>(
 /// `None`: there is no such field (any more).
 fn file_type(k: &Kernel, object: Object, row: u16) -> Option<FileType> {
     with_struct!(object, id => match id.field(k, row)?.kind {
-        Kind::Dir(_) | Kind::List(_) | Kind::Objects(_) | Kind::Table(_) => Some(FileType::Directory),
+        Kind::Dir(_) | Kind::List(..) | Kind::Objects(..) | Kind::Table(..) => Some(FileType::Directory),
         Kind::Value(_) => Some(FileType::File),
         Kind::Pointer(_) => Some(FileType::Symlink),
     })
@@ -220,8 +223,8 @@ fn item_type(k: &Kernel, object: Object, row: u16, key: u32) -> Option<FileType>
 
 fn item(k: &Kernel, object: Object, row: u16, key: u32) -> Option<Item> {
     with_struct!(object, id => match id.field(k, row)?.kind {
-        Kind::List(items) => find_item(items(k, id), key),
-        Kind::Dir(_) | Kind::Value(_) | Kind::Pointer(_) | Kind::Objects(_) | Kind::Table(_) => None,
+        Kind::List(_, find) => find(k, id, key),
+        Kind::Dir(_) | Kind::Value(_) | Kind::Pointer(_) | Kind::Objects(..) | Kind::Table(..) => None,
     })
 }
 
@@ -229,7 +232,7 @@ fn item(k: &Kernel, object: Object, row: u16, key: u32) -> Option<Item> {
 fn read(k: &Kernel, object: Object, row: u16) -> Option<Vec<u8>> {
     with_struct!(object, id => match id.field(k, row)?.kind {
         Kind::Value(value) => value(k, id).map(with_newline),
-        Kind::Dir(_) | Kind::Pointer(_) | Kind::List(_) | Kind::Objects(_) | Kind::Table(_) => None,
+        Kind::Dir(_) | Kind::Pointer(_) | Kind::List(..) | Kind::Objects(..) | Kind::Table(..) => None,
     })
 }
 
@@ -252,7 +255,7 @@ fn with_newline(mut text: Vec<u8>) -> Vec<u8> {
 fn target(k: &Kernel, object: Object, row: u16) -> Option<Object> {
     with_struct!(object, id => match id.field(k, row)?.kind {
         Kind::Pointer(target) => target(k, id),
-        Kind::Dir(_) | Kind::Value(_) | Kind::List(_) | Kind::Objects(_) | Kind::Table(_) => None,
+        Kind::Dir(_) | Kind::Value(_) | Kind::List(..) | Kind::Objects(..) | Kind::Table(..) => None,
     })
 }
 
@@ -358,4 +361,77 @@ fn readdir_ns(k: &Kernel, kind: NsType) -> Vec<(String, Place)> {
 /// A list of pointers to tasks, by number in the initial pid namespace.
 fn task_items(k: &Kernel, tasks: impl Iterator<Item = TaskId>) -> Vec<(u32, Item)> {
     tasks.map(|task| (k.task_nr(task).unsigned_abs(), Item::Pointer(Object::Task(task)))).collect()
+}
+
+/// The element of such a list with this number.
+fn task_item(k: &Kernel, nr: u32, is_listed: impl FnOnce(TaskId) -> bool) -> Option<Item> {
+    let task = k.find_task(i32::try_from(nr).ok()?)?;
+    is_listed(task).then_some(Item::Pointer(Object::Task(task)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::script::Session;
+
+    /// A lab in which every list has something.
+    const SCRIPT: &[u8] = b"1 clone newpid,newuser,newnet,newns,newuts\n1 clone\n2 clone\n3 clone thread,sighand,vm\n\
+        3 clone newuts\n3 clone\n1 msgget 1 create\n1 msgsnd 0 1 x\n1 semget 1 3 create\n1 shmget 1 4096 create\n\
+        1 ip link add br type bridge\n1 ip link add d0 type dummy\n1 ip link set d0 master br\n\
+        1 ip link add a type veth peer name b\n1 ip link set b netns 2\n1 ip link property add dev d0 altname e0\n";
+
+    /// What is found by number or name is what is listed, in every struct, and nothing else is.
+    fn check<S: Struct>(k: &Kernel, id: S, seen: &mut usize) {
+        for row in 0.. {
+            let Some(field) = id.field(k, row) else { return };
+            match field.kind {
+                Kind::List(items, find) => {
+                    let mut found: Vec<_> =
+                        (0..64).filter_map(|key| find(k, id, key).map(|item| (key, item))).collect();
+                    let mut listed = items(k, id);
+                    *seen += listed.len();
+                    found.sort_by_key(|(key, _)| *key);
+                    listed.sort_by_key(|(key, _)| *key);
+                    assert_eq!(found, listed, "{}", field.path);
+                }
+                Kind::Table(structs, find) => {
+                    let found: Vec<_> =
+                        (0..64).filter_map(|key| find(k, id, key).map(|object| (key, object))).collect();
+                    *seen += found.len();
+                    assert_eq!(found, structs(k, id), "{}", field.path);
+                }
+                Kind::Objects(objects, find) => {
+                    let listed = objects(k, id);
+                    *seen += listed.len();
+                    assert!(listed.iter().all(|(name, object)| find(k, id, name.as_bytes()) == Some(*object)));
+                    assert_eq!(find(k, id, b"e0"), None, "an altname is not listed");
+                }
+                Kind::Dir(_) | Kind::Value(_) | Kind::Pointer(_) => {}
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_found_is_what_is_listed() {
+        let mut k = Kernel::boot();
+        Session::default().batch(&mut k, SCRIPT).1.unwrap();
+        let mut seen = 0;
+        for (_, task) in tasks(&k) {
+            check(&k, task, &mut seen);
+        }
+        for (id, _) in k.namespaces.iter() {
+            check(&k, id, &mut seen);
+        }
+        for (id, _) in k.nsproxies.iter() {
+            check(&k, id, &mut seen);
+        }
+        for (id, _) in k.net.devices.iter() {
+            check(&k, id, &mut seen);
+        }
+        let ns = k.init_ns::<crate::kernel::ns::IpcNamespace>();
+        for kind in [crate::kernel::node::IpcKind::Sem, crate::kernel::node::IpcKind::Msg] {
+            check(&k, IpcId { ns, kind, id: 0 }, &mut seen);
+        }
+        assert!(seen > 60, "{seen}");
+    }
 }

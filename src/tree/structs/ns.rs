@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::nsproxy::SLOT_NAMES;
-use super::{Field, Item, Struct, dir, ipc, list, mnt, objects, pointer, show, task_items, value};
+use super::{Field, Item, Struct, dir, ipc, list, mnt, objects, pointer, show, task_item, task_items, value};
 use crate::kernel::audit::{self, Holder};
 use crate::kernel::file::FileKind;
 use crate::kernel::mount::sb::fs_type;
@@ -22,6 +22,9 @@ use crate::kernel::{CredId, Kernel, NsId, PidId, TaskId};
 use crate::tree::fixed::index_u8;
 use crate::tree::mqueue;
 use crate::tree::proc::pid::text::offset_line;
+
+/// Stands in names for what is not UTF-8.
+const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
 
 impl Struct for NsId {
     fn fields(self, k: &Kernel) -> [&'static [Field<NsId>]; 2] {
@@ -56,7 +59,11 @@ static COMMON: &[Field<NsId>] = &[
     value("ucounts", |k, id| {
         show(k.namespaces[id].common.ucounts.as_ref().map_or(String::new(), |u| ucounts(k, u.id())))
     }),
-    list("tasks", |k, id| task_items(k, members(k, id))),
+    list(
+        "tasks",
+        |k, id| task_items(k, super::tasks(k).map(|(_, task)| task).filter(|&task| is_member(k, id, task))),
+        |k, id, nr| task_item(k, nr, |task| is_member(k, id, task)),
+    ),
     value("pins", |k, id| show(pins(k, id))),
 ];
 
@@ -76,10 +83,14 @@ static PID: &[Field<NsId>] = &[
     value("pid_allocated", |k, id| show(pid(k, id)?.pid_allocated)),
     value("adding", |k, id| show(u8::from(pid(k, id)?.adding))),
     value("last_pid", |k, id| show(pid(k, id)?.last_pid())),
-    list("idr", |k, id| {
-        let numbers = pid(k, id).into_iter().flat_map(|ns| ns.idr.iter());
-        numbers.map(|(nr, pid)| (nr.unsigned_abs(), number(k, pid))).collect()
-    }),
+    list(
+        "idr",
+        |k, id| {
+            let numbers = pid(k, id).into_iter().flat_map(|ns| ns.idr.iter());
+            numbers.map(|(nr, pid)| (nr.unsigned_abs(), number(k, pid))).collect()
+        },
+        |k, id, nr| pid(k, id)?.idr.get(i32::try_from(nr).ok()?).map(|pid| number(k, pid)),
+    ),
     value("pid_max", |k, id| show(pid(k, id)?.pid_max)),
     value("hide_pid", |_, _| show(0)),
     value("reboot", |k, id| show(pid(k, id)?.reboot)),
@@ -111,10 +122,7 @@ static CGROUP: &[Field<NsId>] =
     &[value("root_cset", |k, id| Some(k.cgroup_path(k.cgroup_ns_root(k.namespaces.typed(id)?), k.cgroup.root())))];
 
 static NET: &[Field<NsId>] = &[
-    objects("dev_base_head", |k, id| {
-        let devices = k.namespaces.typed(id).into_iter().flat_map(|net| k.devices_of(net));
-        devices.map(|(dev, row)| (String::from_utf8_lossy(&row.name).into_owned(), Object::Dev(dev))).collect()
-    }),
+    objects("dev_base_head", devices, device),
     value("ifindex", |k, id| show(net(k, id)?.ifindex)),
     value("dev_base_seq", |k, id| show(net(k, id)?.dev_base_seq)),
     pointer("loopback_dev", |k, id| {
@@ -122,10 +130,17 @@ static NET: &[Field<NsId>] = &[
             .find(|(_, dev)| dev.kind == DevKind::Loopback)
             .map(|(dev, _)| Object::Dev(dev))
     }),
-    list("netns_ids", |k, id| {
-        let ids = net(k, id).into_iter().flat_map(|net| &net.netns_ids);
-        ids.map(|(nsid, peer)| (nsid.unsigned_abs(), Item::Pointer(Object::Ns(peer.any())))).collect()
-    }),
+    list(
+        "netns_ids",
+        |k, id| {
+            let ids = net(k, id).into_iter().flat_map(|net| net.netns_ids.iter());
+            ids.map(|(nsid, peer)| (nsid.unsigned_abs(), Item::Pointer(Object::Ns(peer.any())))).collect()
+        },
+        |k, id, nsid| {
+            let peer = net(k, id)?.netns_ids.get(i32::try_from(nsid).ok()?)?;
+            Some(Item::Pointer(Object::Ns(peer.any())))
+        },
+    ),
     // Kernel sockets, of which there are none, count here; the namespace itself does once.
     value("passive", |_, _| show(1)),
 ];
@@ -162,11 +177,25 @@ fn ops(k: &Kernel, id: NsId) -> Option<Object> {
 }
 
 /// The tasks that are in the namespace: whose link of its kind leads here.
-fn members(k: &Kernel, id: NsId) -> impl Iterator<Item = TaskId> {
+fn is_member(k: &Kernel, id: NsId, task: TaskId) -> bool {
     let name = k.namespaces[id].ops().name;
     let entry = ENTRIES.iter().find(|entry| entry.name == name);
-    let tasks = super::tasks(k).map(|(_, task)| task);
-    tasks.filter(move |&task| entry.is_some_and(|entry| k.ns_entry(task, entry) == Some(id)))
+    entry.is_some_and(|entry| k.ns_entry(task, entry) == Some(id))
+}
+
+/// The devices of a network namespace under the names of their directories.
+fn devices(k: &Kernel, id: NsId) -> Vec<(String, Object)> {
+    let devices = k.namespaces.typed(id).into_iter().flat_map(|net| k.devices_of(net));
+    devices.map(|(dev, row)| (String::from_utf8_lossy(&row.name).into_owned(), Object::Dev(dev))).collect()
+}
+
+/// One of them. A name that is not UTF-8 is shown as another.
+fn device(k: &Kernel, id: NsId, name: &[u8]) -> Option<Object> {
+    if name.windows(REPLACEMENT.len()).any(|window| window == REPLACEMENT) {
+        return devices(k, id).into_iter().find(|(known, _)| known.as_bytes() == name).map(|(_, dev)| dev);
+    }
+    let dev = k.find_dev(k.namespaces.typed(id)?, name)?;
+    (k.net.devices[dev].name == name).then_some(Object::Dev(dev))
 }
 
 /// What a number stands for: the task, or what else keeps the number in use.
@@ -270,6 +299,10 @@ impl Users {
 /// A line for each descriptor that shows the namespace, `fd <pid> <number>`, and for each bind mount of its file,
 /// `mount <mount namespace> <path>`. A table that tasks share is shown of the first of them.
 fn pins(k: &Kernel, id: NsId) -> String {
+    // To find them takes a look at all descriptors there are.
+    if k.namespaces[id].common.pins == 0 {
+        return String::new();
+    }
     let mut text = String::new();
     let mut seen = BTreeSet::new();
     for (nr, task) in super::tasks(k) {

@@ -1,7 +1,7 @@
 //! `kernel/nsproxy/<id>` (`struct nsproxy`). The id is the place in the kernel's table: it stays while the object
 //! lives and may be used again after, as an address may.
 
-use super::{Field, Struct, dir, list, pointer, show, task_items, value};
+use super::{Field, Struct, dir, list, pointer, show, task_item, task_items, value};
 use crate::kernel::node::Object;
 use crate::kernel::ns::SLOTS;
 use crate::kernel::{Kernel, NsProxyId};
@@ -35,7 +35,9 @@ static FIELDS: &[Field<NsProxyId>] = &[
     slot::<5>(),
     slot::<6>(),
     slot::<7>(),
-    list("tasks", |k, id| {
-        task_items(k, super::tasks(k).map(|(_, task)| task).filter(|&task| k.nsproxy_id_of(task) == Some(id)))
-    }),
+    list(
+        "tasks",
+        |k, id| task_items(k, super::tasks(k).map(|(_, task)| task).filter(|&task| k.nsproxy_id_of(task) == Some(id))),
+        |k, id, nr| task_item(k, nr, |task| k.nsproxy_id_of(task) == Some(id)),
+    ),
 ];

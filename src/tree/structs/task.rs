@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::{Field, Item, Struct, dir, dir_if, list, mnt, pointer, show, task_items, value};
+use super::{Field, Item, Struct, dir, dir_if, list, mnt, pointer, show, task_item, task_items, value};
 use crate::kernel::capability::CapSet;
 use crate::kernel::cred::Cred;
 use crate::kernel::node::Object;
 use crate::kernel::pid::Pid;
-use crate::kernel::signal::{Rlimit, Sighand, Siginfo, SignalStruct};
+use crate::kernel::signal::{Rlimit, Sighand, SignalStruct};
+use crate::kernel::sigpending::SigPending;
 use crate::kernel::task::{Mm, TaskState};
 use crate::kernel::{Kernel, PidId, PidNsId, TaskId};
 use crate::tree::proc::pid::status;
@@ -24,7 +25,7 @@ impl Struct for TaskId {
 
 static FIELDS: &[Field<TaskId>] = &[
     dir(""),
-    value("comm", |k, id| Some(k.tasks[id].comm.clone())),
+    value("comm", |k, id| Some(k.tasks[id].comm.to_vec())),
     value("state", |k, id| show(state(k.tasks[id].state))),
     value("exit_code", |k, id| show(k.tasks[id].exit_code)),
     value("exit_signal", |k, id| show(k.tasks[id].exit_signal)),
@@ -37,13 +38,21 @@ static FIELDS: &[Field<TaskId>] = &[
     pointer("real_parent", real_parent),
     pointer("group_leader", |k, id| live_task(k, k.leader_of(id))),
     pointer("ptracer", |k, id| k.tasks[id].tracer.and_then(|tracer| live_task(k, tracer))),
-    list("children", |k, id| task_items(k, k.children_of(id))),
+    list(
+        "children",
+        |k, id| task_items(k, k.children_of(id)),
+        |k, id, nr| {
+            task_item(k, nr, |task| task != k.init.task && k.is_leader(task) && k.tasks[task].real_parent == id)
+        },
+    ),
     dir("thread_pid"),
     value("thread_pid/count", |k, id| show(pid(k, id).count)),
     value("thread_pid/level", |k, id| show(pid(k, id).level())),
-    list("thread_pid/numbers", |k, id| {
-        (0..).zip(&pid(k, id).numbers).map(|(level, n)| (level, number(k, n))).collect()
-    }),
+    list(
+        "thread_pid/numbers",
+        |k, id| (0..).zip(pid(k, id).numbers()).map(|(level, n)| (level, number(k, n))).collect(),
+        |k, id, level| pid(k, id).numbers().nth(level as usize).map(|n| number(k, n)),
+    ),
     pointer("thread_pid/ns", |k, id| Some(Object::Ns(k.task_active_pid_ns(id).any()))),
     dir("cred"),
     value("cred/usage", |k, id| show(k.cred_of(id).usage)),
@@ -65,7 +74,11 @@ static FIELDS: &[Field<TaskId>] = &[
     pointer("cred/user_ns", |k, id| Some(Object::Ns(k.cred_of(id).user_ns.id().any()))),
     value("cred/ucounts", |k, id| show(super::ns::ucounts(k, k.cred_of(id).ucounts.id()))),
     dir("signal"),
-    list("signal/thread_head", |k, id| task_items(k, k.signal_of(id).threads.iter().copied())),
+    list(
+        "signal/thread_head",
+        |k, id| task_items(k, k.threads_of(k.tasks[id].signal)),
+        |k, id, nr| task_item(k, nr, |task| k.is_same_thread_group(task, id)),
+    ),
     value("signal/live", |k, id| show(k.signal_of(id).live)),
     value("signal/pgrp", |k, id| show(leader(k, k.signal_of(id).pgrp.id()))),
     value("signal/session", |k, id| show(leader(k, k.signal_of(id).session.id()))),
@@ -147,8 +160,8 @@ fn real_parent(k: &Kernel, id: TaskId) -> Option<Object> {
 }
 
 /// A number of a struct pid and the namespace it holds in.
-fn number(k: &Kernel, (ns, nr): &(PidNsId, i32)) -> Item {
-    Item::Value(format!("{nr} {}", k.ns_arg(*ns)))
+fn number(k: &Kernel, (ns, nr): (PidNsId, i32)) -> Item {
+    Item::Value(format!("{nr} {}", k.ns_arg(ns)))
 }
 
 /// The number of a group or session in the initial pid namespace.
@@ -165,8 +178,8 @@ fn caps(set: CapSet) -> Option<Vec<u8>> {
 }
 
 /// A line per queued signal: number, code and sender.
-fn signals(queue: &[Siginfo]) -> String {
-    queue.iter().fold(String::new(), |mut text, signal| {
+fn signals(pending: &SigPending) -> String {
+    pending.by_arrival().into_iter().fold(String::new(), |mut text, signal| {
         let _ = writeln!(text, "{} code {} pid {} uid {}", signal.signo, signal.code, signal.pid.initial(), signal.uid);
         text
     })

@@ -155,7 +155,7 @@ fn pid_lines(look: &Look<'_>, pid: PidId) -> String {
         return "Pid:\t-1\nNSpid:\t-1\n".to_owned();
     }
     let inwards: String =
-        pid.numbers.iter().skip_while(|(ns, _)| *ns != look.pid_ns).map(|(_, nr)| format!("\t{nr}")).collect();
+        pid.numbers().skip_while(|(ns, _)| *ns != look.pid_ns).map(|(_, nr)| format!("\t{nr}")).collect();
     let nr = pid.nr_in(look.pid_ns).unwrap_or(0);
     format!("Pid:\t{nr}\nNSpid:{}\n", if inwards.is_empty() { "\t0" } else { &inwards })
 }

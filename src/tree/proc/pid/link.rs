@@ -29,7 +29,7 @@ pub(super) fn exe(k: &Kernel, task: TaskId) -> Option<Target> {
 /// The path of the program of the last exec. One given by a bare name is taken from `/bin`.
 pub(super) fn program(k: &Kernel, task: TaskId) -> Vec<u8> {
     let task = &k.tasks[task];
-    let program = task.argv.first().unwrap_or(&task.comm);
+    let program = task.argv.first().map_or(&*task.comm, Vec::as_slice);
     let directory: &[u8] = if program.starts_with(b"/") { b"" } else { b"/bin/" };
     [directory, program].concat()
 }

@@ -271,8 +271,8 @@ impl TaskDir {
                 self.rows(row_at(row).path).map(|(row, name)| (name.to_owned(), self.entry(row))).collect()
             }
             Dir::Threads => {
-                let threads = look.k.signal_of(self.task).threads.iter();
-                threads.map(|&thread| (look.nr(thread).to_string(), TaskDir::thread(thread).entry(ITSELF))).collect()
+                let threads = look.k.threads_of(look.k.tasks[self.task].signal);
+                threads.map(|thread| (look.nr(thread).to_string(), TaskDir::thread(thread).entry(ITSELF))).collect()
             }
             Dir::Fd | Dir::FdInfo => {
                 let fds = fd::numbers(look.k, self.task);
@@ -290,7 +290,7 @@ impl TaskDir {
     fn nlink(self, k: &Kernel, row: u16) -> u32 {
         let dirs = match row_at(row).kind {
             Kind::Dir(Dir::Task) => self.rows("").filter(|(row, _)| matches!(row_at(*row).kind, Kind::Dir(_))).count(),
-            Kind::Dir(Dir::Threads) if k.tasks.contains(self.task) => k.signal_of(self.task).threads.len(),
+            Kind::Dir(Dir::Threads) if k.tasks.contains(self.task) => k.signal_of(self.task).nr_threads as usize,
             Kind::Dir(_) => return 2,
             Kind::File(_) | Kind::Link(_) => return 1,
         };

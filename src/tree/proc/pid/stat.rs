@@ -19,7 +19,7 @@ const PF_RANDOMIZE: u32 = 0x40_0000;
 
 /// Of a process: one with threads waits nowhere in particular.
 pub(super) fn render_process(look: &Look<'_>, id: TaskId) -> Result<Vec<u8>> {
-    render(look, id, look.k.signal_of(id).threads.len() < 2)
+    render(look, id, look.k.signal_of(id).nr_threads < 2)
 }
 
 pub(super) fn render_thread(look: &Look<'_>, id: TaskId) -> Result<Vec<u8>> {
@@ -43,7 +43,7 @@ fn render(look: &Look<'_>, id: TaskId, has_wchan: bool) -> Result<Vec<u8>> {
         number(&k.pids[signal.pgrp.id()]),
         number(&k.pids[signal.session.id()]),
         flags(task),
-        signal.threads.len(),
+        signal.nr_threads,
         boottime_ticks(k, look.reader, task.start_time),
         if has_mm { image::VM_SIZE * 1024 } else { 0 },
         if has_mm { image::VM_RSS / image::PAGE } else { 0 },
@@ -65,7 +65,7 @@ fn render(look: &Look<'_>, id: TaskId, has_wchan: bool) -> Result<Vec<u8>> {
     let tail = if has_mm && permitted { ADDRESSES } else { [0; 7] }.map(|address| format!(" {address}")).concat();
     let exit_code = if permitted { task.exit_code } else { 0 };
     let nr = look.nr(id);
-    Ok([format!("{nr} (").as_bytes(), &task.comm, format!("){head}{middle}{tail} {exit_code}\n").as_bytes()].concat())
+    Ok([format!("{nr} (").as_bytes(), &*task.comm, format!("){head}{middle}{tail} {exit_code}\n").as_bytes()].concat())
 }
 
 /// Data, heap, arguments and environment: fields 45 to 51.

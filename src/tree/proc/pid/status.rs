@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use crate::errno::Result;
 use crate::kernel::file::FilesStruct;
 use crate::kernel::pid::Pid;
-use crate::kernel::signal::{Siginfo, sigmask};
+use crate::kernel::signal::sigmask;
+use crate::kernel::sigpending::SigPending;
 use crate::kernel::task::TaskState;
 use crate::kernel::{Kernel, TaskId};
 use crate::tree::look::Look;
@@ -103,8 +104,8 @@ fn write_levels(text: &mut String, look: &Look<'_>, task: TaskId) {
 }
 
 fn levels(pid: &Pid, own: &Pid, look: &Look<'_>) -> String {
-    let inwards = own.numbers.iter().skip_while(|(ns, _)| *ns != look.pid_ns);
-    inwards.map(|(ns, _)| format!("\t{}", pid.nr_in(*ns).unwrap_or(0))).collect()
+    let inwards = own.numbers().skip_while(|(ns, _)| *ns != look.pid_ns);
+    inwards.map(|(ns, _)| format!("\t{}", pid.nr_in(ns).unwrap_or(0))).collect()
 }
 
 fn write_memory(text: &mut String) {
@@ -137,7 +138,7 @@ fn write_signals(text: &mut String, k: &Kernel, id: TaskId) {
     let signal = k.signal_of(id);
     let sighand = &k.sighands[task.sighand.id()];
     let queued = task.pending.len() + signal.shared_pending.len();
-    let _ = writeln!(text, "Threads:\t{}\nSigQ:\t{queued}/{}", signal.threads.len(), limits::sigpending(k.threads_max));
+    let _ = writeln!(text, "Threads:\t{}\nSigQ:\t{queued}/{}", signal.nr_threads, limits::sigpending(k.threads_max));
     let masks = [
         ("SigPnd", pending_mask(&task.pending)),
         ("ShdPnd", pending_mask(&signal.shared_pending)),
@@ -150,9 +151,9 @@ fn write_signals(text: &mut String, k: &Kernel, id: TaskId) {
     }
 }
 
-/// The signals of a queue as a mask.
-pub(super) fn pending_mask(queue: &[Siginfo]) -> u64 {
-    queue.iter().fold(0, |mask, signal| mask | sigmask(signal.signo))
+/// The signals that wait as a mask.
+pub(super) fn pending_mask(pending: &SigPending) -> u64 {
+    pending.numbers().fold(0, |mask, signo| mask | sigmask(signo))
 }
 
 fn write_capabilities(text: &mut String, k: &Kernel, task: TaskId) {
