@@ -59,7 +59,7 @@ const ORDERS: usize = 11;
 /// Free blocks of each size, in columns; all are of the largest but what is left (`frag_show`).
 pub(in crate::tree) fn buddyinfo(_: &Look<'_>) -> Result<Vec<u8>> {
     let line = |zone: &Zone| {
-        let rest = (0..ORDERS - 1).map(|order| zone.free % BLOCK_MAX >> order & 1);
+        let rest = (0..ORDERS - 1).map(|order| (zone.free % BLOCK_MAX) >> order & 1);
         let columns: String = rest.chain([zone.free / BLOCK_MAX]).map(|count| format!("{count:6} ")).collect();
         format!("Node 0, zone {:>8} {columns}\n", zone.name)
     };
