@@ -18,7 +18,7 @@ use super::ns::{NS_TABLE, Namespace, NsCommon, NsKind, NsType, SLOTS, UtsEvents}
 use super::nsproxy::NsProxy;
 use super::pid::{Attachments, Pid};
 use super::refcount::Held;
-use super::signal::{Rlimit, Rlimits, SIGCHLD, Sighand, SignalStruct};
+use super::signal::{Oom, Rlimit, Rlimits, SIGCHLD, Sighand, SignalStruct};
 use super::sigpending::SigPending;
 use super::table::Id;
 use super::table::{LowestFree, Table};
@@ -232,6 +232,7 @@ fn boot_signal(init: super::TaskId, pgrp: Held<Pid>, session: Held<Pid>) -> Sign
         stop_unreported: false,
         continued: false,
         shared_pending: SigPending::default(),
+        oom: Oom::default(),
         rlimits: Arc::new(Rlimits {
             nproc: Rlimit { soft: half, hard: half },
             nofile: Rlimit { soft: 1024, hard: 4096 },

@@ -51,6 +51,16 @@ pub struct SignalStruct {
     pub shared_pending: SigPending,
     /// Processes share them until one changes its own.
     pub rlimits: Arc<Rlimits>,
+    pub oom: Oom,
+}
+
+/// How likely a process is chosen when there is no memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Oom {
+    /// -1000, never, to 1000 (`oom_score_adj`).
+    pub score_adj: i16,
+    /// What who has no CAP_SYS_RESOURCE may not go below (`oom_score_adj_min`).
+    pub score_adj_min: i16,
 }
 
 /// `siginfo`: of a signal, queued or taken, and of a child. `pid` and `uid` are as the receiver sees them.

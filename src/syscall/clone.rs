@@ -430,7 +430,7 @@ fn new_signal(k: &mut Kernel, me: Current, child: TaskId) -> SignalId {
     let parent = k.signal_of(*me);
     let (pgrp, session) = (parent.pgrp.id(), parent.session.id());
     let has_child_subreaper = parent.has_child_subreaper || parent.is_child_subreaper;
-    let rlimits = Arc::clone(&parent.rlimits);
+    let (rlimits, oom) = (Arc::clone(&parent.rlimits), parent.oom);
     let (pgrp_held, session_held) = (k.pids.hold(pgrp), k.pids.hold(session));
     let signal = k.signals.insert(SignalStruct {
         leader: child,
@@ -448,6 +448,7 @@ fn new_signal(k: &mut Kernel, me: Current, child: TaskId) -> SignalId {
         continued: false,
         shared_pending: SigPending::default(),
         rlimits,
+        oom,
     });
     k.pids[pgrp].attached.group.insert(signal);
     k.pids[session].attached.session += 1;

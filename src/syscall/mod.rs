@@ -22,6 +22,7 @@ pub mod mount;
 pub mod mqueue;
 pub mod msg;
 mod namei;
+mod oom;
 mod opentree;
 pub mod outcome;
 mod path;

@@ -1,6 +1,6 @@
 //! write(2) to files of the lab's tree: each file's own rules are in the module of what it changes.
 
-use super::{Outcome, Return, cgroup, cwd, fd, hostname, idmap, namei, sysctl, timens};
+use super::{Outcome, Return, cgroup, cwd, fd, hostname, idmap, namei, oom, sysctl, timens};
 use crate::bail;
 use crate::err;
 use crate::errno::Result;
@@ -143,6 +143,7 @@ fn perform(k: &mut Kernel, file: &Bound, w: &Writing) -> Result<Written> {
         WriteTarget::Sysctl(Sysctl::Net(which)) => sysctl::write_net(k, addressed(k, bound)?, which, w),
         WriteTarget::Cgroup(id, file) => cgroup::write(k, id, file, addressed(k, bound)?, w),
         WriteTarget::Comm(thread) => write_comm(k, thread, w),
+        WriteTarget::OomScoreAdj(process) => oom::write_score_adj(k, process, w),
         WriteTarget::TimensOffsets(process) => timens::write_offsets(k, process, w),
     }
 }

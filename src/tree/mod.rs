@@ -123,6 +123,8 @@ pub enum WriteTarget {
     Setgroups,
     /// The name of a thread.
     Comm(TaskId),
+    /// How likely a process is chosen when there is no memory.
+    OomScoreAdj(TaskId),
     /// The offsets of the time namespace for children of a process.
     TimensOffsets(TaskId),
     Sysctl(Sysctl),

@@ -34,7 +34,8 @@ enum How {
 }
 
 /// Files whose whole text is compared, by the last part of the path.
-const EXACT: [&str; 4] = ["uid_map", "gid_map", "projid_map", "setgroups"];
+const EXACT: [&str; 7] =
+    ["uid_map", "gid_map", "projid_map", "setgroups", "oom_score", "oom_score_adj", "coredump_filter"];
 /// Lines of `status` that have no number of the reader's namespace in the machine's `proc`, or need not have one.
 const OUTER: [&str; 6] = ["Tgid", "Pid", "PPid", "TracerPid", "NSpgid", "NSsid"];
 /// Sysctls of the reader's pid namespace.

@@ -114,6 +114,7 @@ impl Family for TaskFile {
             Some(WriteTarget::Map(_) | WriteTarget::Setgroups) => About::Ns(k.cred_of(task).user_ns.id().any()),
             Some(
                 WriteTarget::Comm(_)
+                | WriteTarget::OomScoreAdj(_)
                 | WriteTarget::TimensOffsets(_)
                 | WriteTarget::Sysctl(_)
                 | WriteTarget::Cgroup(..)

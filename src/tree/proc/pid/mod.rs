@@ -189,7 +189,7 @@ static ROWS: &[Row] = &[
     file("schedstat", 0o444, text::schedstat),
     file("cgroup", 0o444, text::cgroup),
     file("oom_score", 0o444, text::oom_score),
-    file("oom_score_adj", 0o644, text::oom_score),
+    file("oom_score_adj", 0o644, text::oom_score_adj).writes(WriteTarget::OomScoreAdj),
     file("loginuid", 0o644, text::unset_id),
     file("sessionid", 0o444, text::unset_id),
     file("coredump_filter", 0o444, text::coredump_filter).only(Scope::Process),

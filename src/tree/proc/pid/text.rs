@@ -109,9 +109,19 @@ pub(super) fn cgroup(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
     Ok([b"0::", &path[..], removed, b"\n"].concat())
 }
 
-/// Score and adjustment alike.
-pub(super) fn oom_score(_: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
-    Ok(b"0\n".to_vec())
+/// From 0 to 1333 (`proc_oom_score`): of what memory a task has, next to nothing of all there is, and of its adjustment. A
+/// task without memory and one that is never chosen have 0.
+pub(super) fn oom_score(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
+    let adj = i64::from(look.k.signal_of(task).oom.score_adj);
+    let score = match look.k.mm_of(task) {
+        Some(_) if adj > -1000 => (1000 + adj) * 2 / 3,
+        _ => 0,
+    };
+    Ok(format!("{score}\n").into_bytes())
+}
+
+pub(super) fn oom_score_adj(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
+    Ok(format!("{}\n", look.k.signal_of(task).oom.score_adj).into_bytes())
 }
 
 /// Login uid and audit session: never set.
