@@ -7,7 +7,7 @@ use super::mount::site::Path;
 use super::net::DevId;
 use super::net::conf::ConfOf;
 use super::ns::NsType;
-use super::{DentryId, IpcNsId, MountId, MqueueId, NsId, NsProxyId, PidNsId, TaskId};
+use super::{DentryId, FileId, IpcNsId, MountId, MqueueId, NsId, NsProxyId, PidNsId, TaskId};
 
 /// A file of the lab as seen through one view.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -55,6 +55,8 @@ pub enum Place {
     NsFile(NsId),
     /// A descriptor in the directory of a task: the link, or what is told of it when `info`.
     Fd { dir: TaskDir, fd: i32, info: bool },
+    /// An open file that is in no tree, a socket or a pidfd: what the link of its descriptor leads to.
+    Unnamed(FileId),
     /// `mqueue/<name>`.
     Mqueue(MqueueId),
     /// A file of a layer above, of a task or of none, by that layer's own rows.
@@ -189,6 +191,7 @@ impl Place {
             | Place::NsLink(..)
             | Place::NsFile(_)
             | Place::Fd { .. }
+            | Place::Unnamed(_)
             | Place::Above { .. }
             | Place::NsKind(_)
             | Place::NetConf(..)
@@ -228,6 +231,7 @@ impl Place {
             | Place::Fixed(_)
             | Place::MaxNamespaces(_)
             | Place::NsFile(_)
+            | Place::Unnamed(_)
             | Place::Mqueue(_)
             | Place::Above { task: None, .. }
             | Place::NsKind(_)

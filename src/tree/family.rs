@@ -18,6 +18,7 @@ use super::proc::pid::ns::NsLink;
 use super::proc::sys::Rule;
 use super::seen_as::SeenAs;
 use super::structs::family::{Element, Member, NsKindDir};
+use super::unnamed::Unnamed;
 use super::{Attr, Cacheable, Content, FileType, Polled, Special, WriteTarget, root};
 use crate::errno::{Error, Result};
 use crate::kernel::file::{About, OpenFlags};
@@ -322,6 +323,7 @@ impl Files {
             Place::NsLink(dir, entry) => question(&NsLink { dir, entry }),
             Place::NsFile(ns) => question(&NsFile(ns)),
             Place::Fd { dir, fd, info } => question(&Fd { dir, fd, info }),
+            Place::Unnamed(file) => question(&Unnamed(file)),
             Place::Mqueue(queue) => question(&Queue(queue)),
             Place::NsKind(kind) => question(&NsKindDir(kind)),
             Place::Struct(object, row) => question(&Member { object, row }),

@@ -27,6 +27,7 @@ mod rows;
 mod seen_as;
 mod structs;
 mod trace;
+mod unnamed;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

@@ -5,7 +5,7 @@
 
 use super::family::Link;
 use super::look::Look;
-use super::{mqueue, root, structs};
+use super::{mqueue, root, structs, unnamed};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::file::{Bound, FileKind};
@@ -49,8 +49,7 @@ fn ns_text(look: &Look<'_>, ns: NsId) -> Vec<u8> {
 fn open_text(look: &Look<'_>, link: Node, task: TaskId, file: FileId, style: Style) -> Vec<u8> {
     match &look.k.open_files[file].kind {
         FileKind::Ns(ns) => ns_text(look, *ns),
-        FileKind::Socket(socket) => format!("socket:[{}]", look.k.net.sockets[*socket].ino).into_bytes(),
-        FileKind::Pidfd { .. } => b"anon_inode:[pidfd]".to_vec(),
+        FileKind::Socket(_) | FileKind::Pidfd { .. } => unnamed::name(look.k, file).unwrap_or_default(),
         FileKind::Node { bound: Bound { node: target, .. }, .. } => match target.path() {
             Some(path) => tree_text(look, link, task, path, style),
             None => file_text(look, link, *target, style).into_bytes(),

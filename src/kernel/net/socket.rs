@@ -13,6 +13,9 @@ use crate::kernel::{Kernel, NetNsId};
 /// Ports given out automatically (`net.ipv4.ip_local_port_range`).
 const LOCAL_PORTS: std::ops::RangeInclusive<u16> = 32768..=60999;
 
+/// Inode numbers of sockets count up from here: programs take the first few for no sockets.
+const FIRST_INO: u64 = 10_000;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
     Tcp,
@@ -145,7 +148,7 @@ impl Kernel {
     /// Adds a socket to its namespace; it has the next inode number.
     pub(crate) fn insert_socket(&mut self, mut socket: Socket) -> SocketId {
         self.net.sockets_made += 1;
-        socket.ino = self.net.sockets_made;
+        socket.ino = FIRST_INO + self.net.sockets_made;
         let (net, server) = (socket.net.id(), socket.server);
         let taken = socket.local.as_ref().map(|local| (socket.family, local.taken()));
         let id = self.net.sockets.insert(socket);

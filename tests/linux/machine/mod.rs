@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use nslab::errno::Errno;
 use nslab::kernel::ns::ENTRIES;
+use nslab::kernel::signal::Sighand;
+use nslab::kernel::table::Id;
 use nslab::kernel::{Kernel, TaskId};
 use nslab::syscall::{AnyCall, Syscall};
 
@@ -40,6 +42,8 @@ pub struct Machine {
     pub numbers: Numbers,
     /// The slot of each live task, by its number in the lab.
     slots: BTreeMap<i32, usize>,
+    /// The signal actions that the task of each slot has, or had when it died: handlers it ran count on.
+    sighands: BTreeMap<usize, Id<Sighand>>,
     next_slot: usize,
     /// A pidfd of every process by its real number, to end it in any case.
     started: BTreeMap<i32, OwnedFd>,
@@ -80,6 +84,7 @@ impl Machine {
         let mut machine = Machine {
             numbers: Numbers::default(),
             slots: BTreeMap::from([(1, 0)]),
+            sighands: BTreeMap::new(),
             next_slot: 1,
             started: BTreeMap::new(),
             socket,
@@ -152,7 +157,10 @@ impl Machine {
     }
 
     /// Encodes a call against the state before it; `None` if it has no counterpart here.
-    pub fn prepare(&self, k: &Kernel, me: TaskId, syscall: &AnyCall) -> Option<Prepared> {
+    pub fn prepare(&mut self, k: &Kernel, me: TaskId, syscall: &AnyCall) -> Option<Prepared> {
+        for (id, task) in k.tasks.iter() {
+            self.slot_of(k.task_nr(id)).map(|slot| self.sighands.insert(slot, task.sighand.id()));
+        }
         let nr = k.task_nr(me);
         let slot = self.slot_of(nr)?;
         let (job, answer) = self.in_context(k, me, |context| encode(context, syscall))?;
@@ -186,8 +194,7 @@ impl Machine {
 
     fn sharers(&self, k: &Kernel, me: TaskId) -> Vec<usize> {
         let sighand = k.tasks[me].sighand.id();
-        let sharers = k.tasks.iter().filter(|(_, task)| task.sighand.id() == sighand);
-        sharers.filter_map(|(id, _)| self.slot_of(k.task_nr(id))).collect()
+        self.sighands.iter().filter(|(_, of_slot)| **of_slot == sighand).map(|(&slot, _)| slot).collect()
     }
 
     fn limit(&self, slot: usize, resource: i32) -> (u64, u64) {
@@ -372,6 +379,7 @@ impl Machine {
         self.numbers = Numbers::default();
         self.numbers.bind(1, init);
         self.slots = BTreeMap::from([(1, 0)]);
+        self.sighands.clear();
         self.next_slot = 1;
         raw::beat();
         reaped

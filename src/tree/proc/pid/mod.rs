@@ -25,7 +25,7 @@ use crate::kernel::uid_map::MapKind;
 use crate::kernel::{Kernel, TaskId};
 use crate::tree::look::{Look, parse_number};
 use crate::tree::proc::system::softnet_stat;
-use crate::tree::{Content, FileType, WriteTarget, rows};
+use crate::tree::{Content, FileType, WriteTarget, rows, unnamed};
 
 pub(in crate::tree) use mounts::{Format, line as mount_line, render as render_mounts};
 
@@ -251,7 +251,8 @@ impl TaskDir {
             }
             Dir::Fd | Dir::FdInfo => {
                 let fd = parse_number(name).filter(|&fd| look.k.file_at(self.task, fd).is_some());
-                fd.map(|fd| self.fd(fd, dir == Dir::FdInfo)).or_else(|| ns::hidden_file(look.k, name))
+                let hidden = || ns::hidden_file(look.k, name).or_else(|| unnamed::find(look.k, self.task, name));
+                fd.map(|fd| self.fd(fd, dir == Dir::FdInfo)).or_else(hidden)
             }
             Dir::Ns => ns::lookup(self, name).or_else(|| ns::hidden_file(look.k, name)),
         }
