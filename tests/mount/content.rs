@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -90,7 +91,7 @@ fn an_open_shows_the_text_there_is_then() {
     lab.call(1, "prctl name init").unwrap();
     assert_eq!(lab.read("proc/1/comm").unwrap(), "init\n");
     assert_eq!(reread(&mut new), "a-longer-name\n");
-    let inodes = [&old, &new].map(|file| std::os::unix::fs::MetadataExt::ino(&file.metadata().unwrap()));
+    let inodes = [&old, &new].map(|file| file.metadata().unwrap().ino());
     assert_eq!(inodes[0], inodes[1]);
 }
 
@@ -214,4 +215,22 @@ fn links_show_what_linux_shows_on_demand() {
         "../../as/1/root ../../as/1/root/run /bin/init ../../../as/1/root/proc/1/comm"
     );
     assert_eq!(bash(&inside, "cd -P proc/1/cwd && pwd"), format!("{}/as/1/root/run\n", inside.path().display()));
+}
+
+/// As lsof, fuser and netstat find out whose socket it is.
+#[test]
+fn sockets_and_pidfds_have_attributes() {
+    let Some(lab) = lab() else { return };
+    bash(&lab, "echo tcp 127.0.0.1:80 > ctl/1/bind; echo pidfd:1 > ctl/1/open; echo pidfd:1 > ctl/1/open");
+    let text = lab.read_link("proc/1/fd/0").unwrap();
+    let socket = fs::metadata(lab.at("proc/1/fd/0")).unwrap();
+    assert_eq!(text.to_string_lossy(), format!("socket:[{}]", socket.ino()));
+    assert!(lab.read("proc/1/net/tcp").unwrap().contains(&format!(" {} ", socket.ino())) && socket.ino() > 1000);
+    assert_eq!((socket.mode(), socket.len()), (0o140_777, 0));
+    let pidfd = fs::metadata(lab.at("proc/1/fd/1")).unwrap();
+    assert_eq!(lab.read_link("proc/1/fd/1").unwrap().to_string_lossy(), "anon_inode:[pidfd]");
+    assert_eq!((pidfd.mode() & 0o7777, pidfd.len()), (0o700, 0));
+    assert_eq!(fs::symlink_metadata(lab.at("proc/1/fd/0")).unwrap().len(), 64);
+    assert_eq!(fs::metadata(lab.at("proc/1/fd")).unwrap().len(), 3);
+    assert_eq!(fs::read_dir(lab.at("proc/1/fd")).unwrap().count(), 3);
 }
