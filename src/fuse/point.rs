@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::{Signal, kill};
@@ -27,6 +29,9 @@ const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
 const LINKS_MAX: usize = 40;
 /// Names what a descriptor shows.
 const DESCRIPTORS: &str = "/proc/self/fd";
+/// How often, and how long apart, a mount that is busy is tried again.
+const BUSY_TRIES: u32 = 20;
+const BUSY_PAUSE: Duration = Duration::from_millis(15);
 
 /// A directory with a lab that this process has mounted.
 #[derive(Clone, Debug)]
@@ -318,8 +323,20 @@ fn end(lab: &Found) -> Result<Remark, MountError> {
     Ok(None)
 }
 
-/// umount2(2), or fusermount3 where that is not allowed.
+/// umount2(2), or fusermount3 where that is not allowed. Who only looks at a mount, as `df` and `nslab list` do, uses it
+/// for a moment: one that is busy is tried again before that is said.
 fn detach(point: &Path, flags: MntFlags) -> Result<(), MountError> {
+    let mut tries = BUSY_TRIES;
+    loop {
+        match detach_now(point, flags) {
+            Err(MountError::Busy(_)) if tries > 0 => thread::sleep(BUSY_PAUSE),
+            result => return result,
+        }
+        tries -= 1;
+    }
+}
+
+fn detach_now(point: &Path, flags: MntFlags) -> Result<(), MountError> {
     match umount2(point, flags | MntFlags::UMOUNT_NOFOLLOW) {
         Ok(()) => Ok(()),
         Err(Errno::EBUSY) => Err(MountError::Busy(point.to_owned())),

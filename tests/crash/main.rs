@@ -196,7 +196,8 @@ fn crash(round: &Round) -> usize {
     let mut resumed = Daemon::mount(&point, &["--journal".to_owned(), journal.clone(), "--resume".to_owned()]);
     let shown = fs::read(Path::new(&point).join("kernel/tree.json")).unwrap();
     assert!(shown == picture(&repeated), "{}\n{noted}", String::from_utf8_lossy(&shown));
-    assert!(nslab(&["umount", &point]).status.success());
+    let unmounted = nslab(&["umount", &point]);
+    assert!(unmounted.status.success(), "{unmounted:?}");
     assert!(resumed.0.wait().unwrap().success());
     assert_eq!(fs::read_to_string(&journal).unwrap(), noted);
     writers.iter().map(|writer| writer.deeds.len()).sum()

@@ -379,3 +379,24 @@ fn what_cannot_be_shown_says_why() {
     let none = nslab(&["mount", "--max-tasks", "0", &path]);
     assert!(none.status.code() == Some(2) && stderr(&none).contains("--max-tasks"), "{none:?}");
 }
+
+/// Others look at mounts all the time: that is no use that keeps a lab.
+#[test]
+fn a_lab_that_others_look_at_for_a_moment_is_unmounted() {
+    if !has(&["fuse"]) {
+        return;
+    }
+    let (dir, path) = temporary();
+    let mut daemon = Daemon::mount(&path);
+    let file = fs::File::open(dir.path().join("proc/1")).unwrap();
+    let unmounting = thread::spawn({
+        let path = path.clone();
+        move || nslab(&["umount", &path])
+    });
+    // It has been refused once by now, or will not be.
+    thread::sleep(Duration::from_millis(100));
+    drop(file);
+    let unmounted = unmounting.join().unwrap();
+    assert!(unmounted.status.success(), "{unmounted:?}");
+    assert!(daemon.child.wait().unwrap().success());
+}
