@@ -1,28 +1,107 @@
 //! `nslab ps`: the tasks as a table.
 
-use comfy_table::{ContentArrangement, Table, presets};
-use serde_json::Value;
+use std::fmt::Write as _;
+
+use serde_json::{Deserializer, Result, Value};
 
 const HEAD: [&str; 7] = ["PID", "PPID", "USER", "S", "COMM", "NSPID", "NOT AS INIT"];
+const KEYS: [&str; HEAD.len()] = ["pid", "ppid", "uid", "state", "comm", "nspid", "not_as_init"];
 
-/// The table of the tasks in `kernel/tree.json`, as wide as the terminal.
-pub fn table(tasks: &[Value]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(HEAD);
-    for task in tasks {
-        let cells = ["pid", "ppid", "uid", "state", "comm", "nspid", "not_as_init"].map(|key| cell(&task[key]));
-        table.add_row(cells);
+/// The tasks in the text of `kernel/tree.json`, one at a time: a million at once would take gigabytes.
+///
+/// # Errors
+/// The text ends too early, or is no JSON.
+pub fn tasks(text: &str) -> Result<impl Iterator<Item = Result<Value>>> {
+    let mut rest = after(text, '{');
+    while value(&mut rest)? != "tasks" {
+        rest = after(rest, ':');
+        value(&mut rest)?;
+        rest = after(rest, ',');
     }
-    let lines = table.lines().map(|line| line.trim_end().to_owned() + "\n");
-    lines.collect()
+    let mut rest = after(after(rest, ':'), '[');
+    Ok(std::iter::from_fn(move || {
+        rest = after(rest, ',');
+        let is_end = rest.trim_start().starts_with(']');
+        (!is_end).then(|| value(&mut rest))
+    })
+    .fuse())
 }
 
-fn cell(value: &Value) -> String {
-    match value {
-        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(" "),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+/// What follows a sign, if it comes next.
+fn after(text: &str, sign: char) -> &str {
+    text.trim_start().strip_prefix(sign).unwrap_or(text)
+}
+
+/// Takes a value off the front of a text.
+fn value(rest: &mut &str) -> Result<Value> {
+    let mut values = Deserializer::from_str(rest).into_iter();
+    let value = values.next().unwrap_or_else(|| serde_json::from_str(""));
+    *rest = &rest[values.byte_offset()..];
+    value
+}
+
+/// The table of tasks.
+///
+/// # Errors
+/// That of a task which cannot be read.
+pub fn table(tasks: impl Iterator<Item = Result<Value>>) -> Result<String> {
+    let mut widths = HEAD.map(str::len);
+    // The cells of a row end in tabs: rows of strings would take far more memory.
+    let mut rows = String::new();
+    for task in tasks {
+        let task = task?;
+        for (key, width) in KEYS.iter().zip(&mut widths) {
+            let start = rows.len();
+            write_cell(&mut rows, &task[key]);
+            *width = (*width).max(rows[start..].chars().count());
+            rows.push('\t');
+        }
+        rows.push('\n');
     }
+    let mut text = String::new();
+    write_row(&mut text, HEAD.into_iter(), &widths);
+    for row in rows.lines() {
+        write_row(&mut text, row.split('\t'), &widths);
+    }
+    Ok(text)
+}
+
+fn write_row<'a>(text: &mut String, cells: impl Iterator<Item = &'a str>, widths: &[usize]) {
+    for (cell, width) in cells.zip(widths) {
+        let _ = write!(text, " {cell:<width$} ");
+    }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+}
+
+/// No control characters: they end cells and rows, and a terminal obeys them.
+fn write_cell(text: &mut String, value: &Value) {
+    match value {
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                text.push_str(if index > 0 { " " } else { "" });
+                write_cell(text, item);
+            }
+        }
+        Value::String(name) => text.extend(name.chars().map(|c| if c.is_control() { '?' } else { c })),
+        other => {
+            let _ = write!(text, "{other}");
+        }
+    }
+}
+
+/// The tasks for programs, as `serde_json` prints an array for people.
+///
+/// # Errors
+/// That of a task which cannot be read.
+pub fn json(tasks: impl Iterator<Item = Result<Value>>) -> Result<String> {
+    let mut text = "[".to_owned();
+    for task in tasks {
+        text.push_str(if text.len() > 1 { ",\n  " } else { "\n  " });
+        text.push_str(&format!("{:#}", task?).replace('\n', "\n  "));
+    }
+    text.push_str("\n]\n");
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -30,12 +109,36 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    #[test]
-    fn a_task_is_a_row() {
+    fn text() -> String {
         let task = json!({"pid": 2, "ppid": 1, "uid": 0, "state": "S", "comm": "sh", "nspid": [2, 1],
             "not_as_init": ["net:[7]"]});
-        let text = table(&[task]);
-        let row: Vec<_> = text.lines().nth(1).unwrap().split_whitespace().collect();
-        assert_eq!(row, ["2", "1", "0", "S", "sh", "2", "1", "net:[7]"]);
+        let wide = json!({"pid": 30_000, "ppid": 1, "uid": 0, "state": "Z", "comm": "a\t]\n", "nspid": [3],
+            "not_as_init": []});
+        format!("{:#}\n", json!({"namespaces": [{"tasks": [1, 2]}], "tasks": [task, wide]}))
+    }
+
+    #[test]
+    fn a_task_is_a_row_and_columns_are_as_wide_as_what_they_have() {
+        let table = table(tasks(&text()).unwrap()).unwrap();
+        let expected = [
+            " PID    PPID  USER  S  COMM  NSPID  NOT AS INIT",
+            " 2      1     0     S  sh    2 1    net:[7]",
+            " 30000  1     0     Z  a?]?  3",
+        ];
+        assert_eq!(table.lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn tasks_for_programs_are_what_serde_json_prints() {
+        let all: Value = serde_json::from_str(&text()).unwrap();
+        assert_eq!(json(tasks(&text()).unwrap()).unwrap(), format!("{:#}\n", all["tasks"]));
+    }
+
+    #[test]
+    fn a_text_that_ends_too_early_is_an_error() {
+        let text = text();
+        for end in [0, 1, 20, 60, text.len() - 10] {
+            assert!(tasks(&text[..end]).and_then(table).is_err(), "{end}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::colour::paint;
 use super::{Outcome, boot_on, ps as table};
@@ -149,13 +149,9 @@ pub fn graph(args: &GraphArgs) -> Outcome {
 }
 
 pub fn ps(args: &Args) -> Outcome {
-    let all: Value = serde_json::from_str(&Source::of(args)?.read("tree.json")?)?;
-    let tasks = &all["tasks"];
-    let text = if args.json {
-        format!("{tasks:#}\n")
-    } else {
-        paint(&table::table(tasks.as_array().map_or(&[], Vec::as_slice)))
-    };
+    let all = Source::of(args)?.read("tree.json")?;
+    let tasks = table::tasks(&all)?;
+    let text = if args.json { table::json(tasks)? } else { paint(&table::table(tasks)?) };
     print(&text)
 }
 
@@ -206,6 +202,7 @@ fn line_json(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
 
     #[test]
     fn a_line_of_the_trace_becomes_an_object() {

@@ -3,7 +3,7 @@
 //! in control files both are ordinary characters.
 
 use std::iter::Peekable;
-use std::str::CharIndices;
+use std::str::Chars;
 
 use crate::errno::Result;
 use crate::{bail, err};
@@ -76,7 +76,7 @@ pub fn split(line: &str, dialect: Dialect) -> Result<Vec<Template>> {
     if line.contains('\0') {
         bail!(EINVAL, "a NUL byte in the line (write it as \"\\0\")");
     }
-    let mut lexer = Lexer { line, chars: line.char_indices().peekable(), dialect };
+    let mut lexer = Lexer { chars: line.chars().peekable(), column: 1, dialect };
     let mut words = Vec::new();
     while let Some(word) = lexer.word()? {
         words.push(word);
@@ -144,15 +144,16 @@ fn is_name_char(c: char) -> bool {
 }
 
 struct Lexer<'a> {
-    line: &'a str,
-    chars: Peekable<CharIndices<'a>>,
+    chars: Peekable<Chars<'a>>,
+    /// The column of the next character.
+    column: usize,
     dialect: Dialect,
 }
 
 impl Lexer<'_> {
     fn word(&mut self) -> Result<Option<Template>> {
         while self.eat(is_blank).is_some() {}
-        let column = self.column();
+        let column = self.column;
         match self.peek() {
             None => return Ok(None),
             Some('#') if self.dialect == Dialect::Script => return Ok(None),
@@ -170,7 +171,7 @@ impl Lexer<'_> {
 
     /// The rest of a quoted part, its opening quote already read.
     fn quoted(&mut self, word: &mut Template) -> Result<()> {
-        let opening = self.column() - 1;
+        let opening = self.column - 1;
         loop {
             match self.eat(|_| true) {
                 Some('"') => return Ok(()),
@@ -185,7 +186,7 @@ impl Lexer<'_> {
     }
 
     fn escape(&mut self) -> Result<u8> {
-        let column = self.column() - 1;
+        let column = self.column - 1;
         match self.eat(|_| true) {
             Some('n') => Ok(b'\n'),
             Some('t') => Ok(b'\t'),
@@ -214,7 +215,7 @@ impl Lexer<'_> {
 
     /// What follows a `$`: a name, or the `$` stands for itself.
     fn dollar(&mut self, word: &mut Template) -> Result<()> {
-        let column = self.column() - 1;
+        let column = self.column - 1;
         if self.eat(|c| c == '{').is_some() {
             let name = self.name();
             if name.is_empty() || self.eat(|c| c == '}').is_none() {
@@ -239,17 +240,11 @@ impl Lexer<'_> {
     }
 
     fn peek(&mut self) -> Option<char> {
-        self.chars.peek().map(|&(_, c)| c)
+        self.chars.peek().copied()
     }
 
     fn eat(&mut self, wanted: impl Fn(char) -> bool) -> Option<char> {
-        self.chars.next_if(|&(_, c)| wanted(c)).map(|(_, c)| c)
-    }
-
-    /// The column of the next character.
-    fn column(&mut self) -> usize {
-        let position = self.chars.peek().map_or(self.line.len(), |&(position, _)| position);
-        self.line[..position].chars().count() + 1
+        self.chars.next_if(|&c| wanted(c)).inspect(|_| self.column += 1)
     }
 }
 

@@ -200,21 +200,6 @@ impl Place {
         }
     }
 
-    /// The least place of each kind that is about a task: in the order of places those behind it are of the same kind and
-    /// about the same task, up to the first that is not.
-    pub(super) fn firsts_of(task: TaskId) -> [Place; 7] {
-        let dir = TaskDir::process(task);
-        [
-            Place::As(task),
-            Place::Task(dir, 0),
-            Place::NsLink(dir, 0),
-            Place::Fd { dir, fd: i32::MIN, info: false },
-            Place::Above { task: Some(task), row: 0 },
-            Place::Struct(Object::Task(task), 0),
-            Place::StructItem(Object::Task(task), 0, 0),
-        ]
-    }
-
     /// The task a file is about, if it is about one.
     pub fn task(&self) -> Option<TaskId> {
         match *self {

@@ -242,9 +242,10 @@ impl Kernel {
         if let Some(ns) = new_ns {
             self.namespaces[ns].idr.cursor = if plan.new_ns_by_set_tid { 0 } else { 2 };
         }
-        let mut numbers: Vec<_> = plan.levels.iter().rev().map(|p| (p.ns, p.nr)).chain(first).collect();
-        let (innermost, own_nr) = numbers.pop().expect("a task has a number in the initial pid namespace");
-        let (ns, outer) = (self.get_ns(innermost), numbers.into());
+        let mut outer = plan.levels.iter().map(|p| (p.ns, p.nr));
+        let own = first.or_else(|| outer.next());
+        let (innermost, own_nr) = own.expect("a task has a number in the initial pid namespace");
+        let (ns, outer) = (self.get_ns(innermost), outer.rev().collect());
         let pid = Pid { count: 0, ns, own_nr, outer, attached: Attachments::default(), hashed: true };
         let held = self.pids.insert_held(pid);
         for (ns, nr) in plan.levels.iter().map(|p| (p.ns, p.nr)).chain(first) {
@@ -268,7 +269,7 @@ impl Kernel {
         if !self.pids[pid].attached.is_empty() || !std::mem::take(&mut self.pids[pid].hashed) {
             return;
         }
-        for (ns, nr) in self.pids[pid].numbers().collect::<Vec<_>>() {
+        for (ns, nr) in self.pids[pid].numbers() {
             let pid_ns = &mut self.namespaces[ns];
             pid_ns.idr.remove(nr);
             pid_ns.pid_allocated -= 1;
@@ -313,8 +314,10 @@ fn check_tid_range(tid: i64, pid_max: i32) -> Result<i32> {
 /// The numbers of a process, thread, group or session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Numbers {
-    /// One per pid namespace it is in, that of the initial one first. Empty: there is no such process.
-    levels: Vec<i32>,
+    /// In the initial pid namespace; 0: there is no such process.
+    initial: i32,
+    /// One per pid namespace below that one, outermost first; none for most.
+    inner: Box<[i32]>,
     /// As who is told sees it, 0 if it does not.
     own: i32,
 }
@@ -324,7 +327,11 @@ impl Numbers {
     pub(crate) fn of(k: &Kernel, task: TaskId, pid: PidId) -> Numbers {
         let pid = &k.pids[pid];
         let own = pid.nr_in(k.task_active_pid_ns(task)).unwrap_or(0);
-        Numbers { levels: pid.numbers().map(|(_, nr)| nr).collect(), own }
+        let inner = match pid.level() {
+            0 => Box::default(),
+            1.. => pid.numbers().skip(1).map(|(_, nr)| nr).collect(),
+        };
+        Numbers { initial: pid.nr(), inner, own }
     }
 
     /// In the pid namespace of who is told, which is what Linux gives; 0 if it cannot be seen from there.
@@ -334,11 +341,12 @@ impl Numbers {
 
     /// In the initial pid namespace; 0 too if who is told cannot see it.
     pub fn initial(&self) -> i32 {
-        if self.own == 0 { 0 } else { self.levels.first().copied().unwrap_or(0) }
+        if self.own == 0 { 0 } else { self.initial }
     }
 
-    /// One number per pid namespace it is in, that of the initial one first.
-    pub fn levels(&self) -> &[i32] {
-        &self.levels
+    /// One number per pid namespace it is in, that of the initial one first; none if there is no such process.
+    pub fn levels(&self) -> Vec<i32> {
+        let initial = (self.initial != 0).then_some(self.initial);
+        initial.into_iter().chain(self.inner.iter().copied()).collect()
     }
 }

@@ -76,10 +76,13 @@ impl Kernel {
     /// The objects a charge to `first` counts in: itself, then the one its user namespace is charged to, and so on to
     /// the top.
     pub fn ucounts_chain(&self, first: UcountsId) -> impl Iterator<Item = UcountsId> {
-        std::iter::successors(Some(first), |&id| {
-            let ns = self.ucounts.table[id].ns.id();
-            self.namespaces[ns.any()].common.ucounts.as_ref().map(Held::id)
-        })
+        std::iter::successors(Some(first), |&id| self.ucounts_above(id))
+    }
+
+    /// The object that the user namespace of one is charged to.
+    fn ucounts_above(&self, id: UcountsId) -> Option<UcountsId> {
+        let ns = self.ucounts.table[id].ns.id();
+        self.namespaces[ns.any()].common.ucounts.as_ref().map(Held::id)
     }
 
     /// Whether one more namespace of the kind fits for (`ns`, `uid`) and in every user namespace above
@@ -121,10 +124,11 @@ impl Kernel {
 
     /// Counts so much of a resource in or out at `first` and up (`inc_rlimit_ucounts`, `dec_rlimit_ucounts`).
     pub(crate) fn add_rlimit(&mut self, first: UcountsId, resource: UcountRlimit, delta: i64) {
-        let chain: Vec<_> = self.ucounts_chain(first).collect();
-        for id in chain {
+        let mut level = Some(first);
+        while let Some(id) = level {
             let used = &mut self.ucounts.table[id].rlimit[resource as usize];
             *used = used.checked_add_signed(delta).expect("what is counted out was counted in");
+            level = self.ucounts_above(id);
         }
     }
 

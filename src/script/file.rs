@@ -1,5 +1,6 @@
 //! Script files: their lines, what they include, and the cases they consist of.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Take};
@@ -102,18 +103,29 @@ fn no_script(error: &io::Error) -> String {
     }
 }
 
-/// How many bytes of a file are not torn off at the end of a journal; of other files all.
-fn whole(path: &Path, reader: &mut impl BufRead) -> Result<u64, String> {
+/// How many bytes of a file are not torn off at the end of a journal, and the files that this writes to later; of other
+/// files all, and none.
+fn whole(path: &Path, reader: &mut impl BufRead) -> Result<(u64, Opens), String> {
     if !journal::is_journal(reader.fill_buf().map_err(|error| no_script(&error))?) {
-        return Ok(u64::MAX);
+        return Ok((u64::MAX, Opens::new()));
     }
     let text = std::fs::read(path).map_err(|error| no_script(&error))?;
     let whole = journal::whole(&text).map_err(journal::damaged)?;
     if whole.is_torn {
         eprintln!("nslab: {}: line {} is torn and left out", path.display(), whole.lines + 1);
     }
-    Ok(whole.len as u64)
+    Ok((whole.len as u64, opens(&text[..whole.len])))
 }
+
+/// The files that a journal writes to some lines after they were opened. A line that is wrong is found when it is read.
+fn opens(text: &[u8]) -> Opens {
+    let lines = text.split(|&byte| byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
+    let marked = lines.filter(|line| line.contains(" opened="));
+    marked.filter_map(|line| statement::parse(line).ok().flatten()?.opened()).collect()
+}
+
+/// Files to open: after which line, and the path.
+type Opens = BTreeSet<(u64, Vec<u8>)>;
 
 /// The statements of a file one by one, those of included files in the place of `include`.
 #[derive(Debug)]
@@ -133,6 +145,8 @@ struct OpenFile {
     reader: Take<BufReader<File>>,
     /// Lines read of it.
     line: usize,
+    /// What has to be opened before later ones of its lines.
+    opens: Opens,
 }
 
 impl Lines {
@@ -154,9 +168,16 @@ impl Lines {
         }
         let file = File::open(&real).map_err(|error| no_script(&error))?;
         let mut reader = BufReader::new(file);
-        let length = whole(path, &mut reader)?;
-        self.open.push(OpenFile { path: path.into(), real, reader: reader.take(length), line: 0 });
+        let (length, opens) = whole(path, &mut reader)?;
+        self.open.push(OpenFile { path: path.into(), real, reader: reader.take(length), line: 0, opens });
         Ok(())
+    }
+
+    /// A file that has to be opened before the line read last: after which line of the journal it was, and its path.
+    pub fn next_open(&mut self) -> Option<(u64, Vec<u8>)> {
+        let file = self.open.last_mut()?;
+        let is_due = file.opens.first().is_some_and(|(after, _)| *after < file.line as u64);
+        if is_due { file.opens.pop_first() } else { None }
     }
 
     /// The next line that says something, not an `include`; `None` at the end.

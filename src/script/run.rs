@@ -1,10 +1,10 @@
 //! Runs cases and boot files.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
-use super::file::{Case, FileError, Line, load};
+use super::file::{Case, FileError, Lines};
+use super::statement::Statement;
 use super::{Failure, Machine, Session};
 use crate::errno::{Errno, Error};
 
@@ -43,42 +43,35 @@ impl fmt::Display for Summary {
 
 /// Runs a case on a freshly booted lab, up to its first line that fails.
 pub fn run_case(lab: &mut impl Machine, case: &Case) -> Outcome {
-    match run_lines(lab, &case.lines) {
-        Ok(()) => Outcome::Passed,
-        Err((_, Failure { got: Err(Error { errno: Errno::ENOSYS, .. }), .. })) => Outcome::NotHere,
-        Err((line, failure)) => Outcome::Failed(format!("{}: {}\n  {}\n  {failure}", line.place, case.name, line.text)),
-    }
-}
-
-/// Runs the lines of a file, which has no cases, on the lab as it is.
-///
-/// # Errors
-/// The file cannot be read or has cases, or a line failed; the reason says what came.
-pub fn run_boot_file(lab: &mut impl Machine, path: &Path) -> Result<(), FileError> {
-    let cases = load(path)?;
-    if let Some(start) = cases.iter().find_map(|case| case.start.as_ref()) {
-        return Err(FileError {
-            place: start.to_string(),
-            reason: "case is for case files: nslab run executes those".to_owned(),
-        });
-    }
-    for case in &cases {
-        run_lines(lab, &case.lines)
-            .map_err(|(line, failure)| FileError { place: line.place.to_string(), reason: failure.to_string() })?;
-    }
-    Ok(())
-}
-
-fn run_lines<'a>(lab: &mut impl Machine, lines: &'a [Line]) -> Result<(), (&'a Line, Failure)> {
     let mut session = Session::default();
-    let mut opens: BTreeSet<_> = lines.iter().filter_map(|line| line.statement.opened()).collect();
-    for line in lines {
-        while opens.first().is_some_and(|(after, _)| *after < line.place.line as u64) {
-            if let Some((after, path)) = opens.pop_first() {
-                session.open(lab, after, path);
+    for line in &case.lines {
+        match session.execute(lab, &line.statement) {
+            Ok(_) => {}
+            Err(Failure { got: Err(Error { errno: Errno::ENOSYS, .. }), .. }) => return Outcome::NotHere,
+            Err(failure) => {
+                return Outcome::Failed(format!("{}: {}\n  {}\n  {failure}", line.place, case.name, line.text));
             }
         }
-        session.execute(lab, &line.statement).map_err(|failure| (line, failure))?;
+    }
+    Outcome::Passed
+}
+
+/// Runs the lines of a file, which has no cases, on the lab as it is. Each runs as soon as it is read: a file of millions of
+/// lines takes no memory.
+///
+/// # Errors
+/// The file cannot be read or has cases, or a line failed; the reason says what came. The lines before have been run.
+pub fn run_boot_file(lab: &mut impl Machine, path: &Path) -> Result<(), FileError> {
+    let mut session = Session::default();
+    let mut lines = Lines::of(path)?;
+    while let Some(line) = lines.next().transpose()? {
+        if let Statement::Case(_) = line.statement {
+            return Err(FileError::at(&line.place, "case is for case files: nslab run executes those".to_owned()));
+        }
+        while let Some((after, path)) = lines.next_open() {
+            session.open(lab, after, path);
+        }
+        session.execute(lab, &line.statement).map_err(|failure| FileError::at(&line.place, failure.to_string()))?;
     }
     Ok(())
 }

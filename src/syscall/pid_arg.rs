@@ -138,13 +138,13 @@ mod tests {
         match call(&mut k, 2, waitid) {
             Ok(Return::Waitid(Some(child))) => {
                 let info = child.siginfo;
-                assert_eq!((info.pid.levels(), info.signo, info.status), (&[3, 2][..], SIGCHLD, 7));
+                assert_eq!((info.pid.levels(), info.signo, info.status), (vec![3, 2], SIGCHLD, 7));
             }
             other => panic!("{other:?}"),
         }
         match call(&mut k, 2, Syscall::Wait { pid: Own(2), options: 0 }) {
             Ok(Return::Wait(Some(waited))) => {
-                assert_eq!((waited.pid.levels(), waited.pid.own(), waited.status), (&[3, 2][..], 2, 0x700));
+                assert_eq!((waited.pid.levels(), waited.pid.own(), waited.status), (vec![3, 2], 2, 0x700));
                 assert_eq!(waited.rusage, Default::default());
             }
             other => panic!("{other:?}"),
@@ -152,7 +152,7 @@ mod tests {
         // The signal that told of it is there for who blocked it.
         match call(&mut k, 2, Syscall::Sigwaitinfo { signo: SIGCHLD }) {
             Ok(Return::Siginfo(info)) => {
-                assert_eq!((info.pid.levels(), info.pid.own(), info.status), (&[3, 2][..], 2, 7));
+                assert_eq!((info.pid.levels(), info.pid.own(), info.status), (vec![3, 2], 2, 7));
             }
             other => panic!("{other:?}"),
         }

@@ -127,15 +127,13 @@ fn waitid_target(k: &Kernel, me: Current, which: WaitidWhich) -> Result<(Which, 
 /// Looks at the children of the calling thread and, without WNOTHREAD, of the other threads of its process in turn, of
 /// each oldest first (`__do_wait`).
 fn do_wait(k: &mut Kernel, me: Current, which: Which, options: u32) -> Result<Option<Report>> {
-    let mut threads: Vec<TaskId> = k.threads_of(k.tasks[*me].signal).collect();
-    // The round begins with the caller.
-    let own = threads.iter().position(|&thread| thread == *me).unwrap_or(0);
-    threads.rotate_left(own);
-    if options & WNOTHREAD != 0 {
-        threads.truncate(1);
-    }
+    let first = k.signal_of(*me).threads.first;
     let mut any = false;
-    for thread in threads {
+    // The round begins with the caller.
+    let mut round = Some(*me);
+    while let Some(thread) = round {
+        let follower = k.tasks[thread].thread_node.next.or(first);
+        round = follower.filter(|&thread| thread != *me && options & WNOTHREAD == 0);
         // A certain process needs no search (`do_wait_pid`).
         let asked = match which {
             Which::Pid(pid) => Some(pid.and_then(|pid| child_with(k, thread, pid))),

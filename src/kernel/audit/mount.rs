@@ -146,7 +146,7 @@ fn audit_place(k: &Kernel, id: MountId, mount: &Mount, wrong: &mut Vec<String>) 
         let place = attached.mountpoint.place();
         let at = k.vfs.mounts.get(attached.parent).and_then(|parent| parent.at.get(&place));
         differ(wrong, (id, "place"), at, Some(&id));
-        let is_listed = k.vfs.mountpoints.get(&place).is_some_and(|mounts| mounts.contains(&id));
+        let is_listed = k.vfs.mountpoints.at(place).any(|mount| mount == id);
         differ(wrong, (id, "in the list of mountpoints"), is_listed, true);
         let parent_tree = k.vfs.mounts.get(attached.parent).and_then(|parent| parent.tree);
         differ(wrong, (id, "tree of its parent"), parent_tree, mount.tree);
@@ -190,11 +190,9 @@ fn audit_numbers(k: &Kernel, wrong: &mut Vec<String>) {
         let ring = members.first().map(|&first| k.peers(first).collect());
         differ(wrong, ("group", group), Some(members), ring);
     }
-    for (place, mounts) in &k.vfs.mountpoints {
-        for mount in mounts {
-            let at = k.vfs.mounts.get(*mount).and_then(|mount| mount.attached.as_ref()).map(|a| a.mountpoint.place());
-            differ(wrong, (mount, "mountpoint"), at, Some(*place));
-        }
+    for (place, mount) in k.vfs.mountpoints.iter() {
+        let at = k.vfs.mounts.get(mount).and_then(|mount| mount.attached.as_ref()).map(|a| a.mountpoint.place());
+        differ(wrong, (mount, "mountpoint"), at, Some(place));
     }
 }
 

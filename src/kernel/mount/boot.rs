@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::dentry::NewDentry;
 use super::flags::MountFlags;
+use super::mountpoints::Mountpoints;
 use super::options::SbOptions;
 use super::sb::{FsType, Keeps, NSFS, ROOTFS, SbPlan, SharedSbs, Sharing, SuperBlock, fs_type};
 use super::site::{HeldPlace, HeldSite, Path, Site};
@@ -90,7 +91,7 @@ impl Vfs {
             mount_max: MOUNT_MAX,
             nsfs: Forever::new(nsfs),
             shared_sbs: SharedSbs::new(),
-            mountpoints: BTreeMap::new(),
+            mountpoints: Mountpoints::default(),
             task_names: BTreeMap::new(),
             kept_sbs: Vec::new(),
             mount_ids,

@@ -165,11 +165,9 @@ impl Kernel {
 
     /// Drops a reference; with the last one goes the file, and with a root all that is below it.
     pub(crate) fn put_dentry(&mut self, held: Held<Dentry>) {
-        let mut dropped = vec![held];
-        while let Some(held) = dropped.pop() {
-            if let Some(freed) = self.vfs.dentries.release(held) {
-                dropped.extend(freed.parent);
-            }
+        let mut dropped = Some(held);
+        while let Some(held) = dropped {
+            dropped = self.vfs.dentries.release(held).and_then(|freed| freed.parent);
         }
     }
 

@@ -7,6 +7,7 @@
 pub mod boot;
 pub mod dentry;
 pub mod flags;
+pub mod mountpoints;
 pub mod options;
 pub mod propagation;
 pub mod sb;
@@ -15,13 +16,13 @@ pub mod tree;
 pub mod umount;
 mod visible;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::node::Place;
 use super::refcount::Forever;
 use super::table::{LowestFree, Table};
 use super::{MountId, SbId, TaskId};
 use dentry::Dentry;
+use mountpoints::Mountpoints;
 use sb::{SharedSbs, SuperBlock};
 use site::TaskNames;
 use tree::{Mount, MountTree};
@@ -43,8 +44,7 @@ pub struct Vfs {
     /// The kernel's own mount of the namespace files; in no tree.
     pub nsfs: Forever<Mount>,
     pub(super) shared_sbs: SharedSbs,
-    /// What is mounted on, and by which mounts.
-    pub(super) mountpoints: BTreeMap<Place, BTreeSet<MountId>>,
+    pub(super) mountpoints: Mountpoints,
     /// What names the tasks some of whose files in `proc` are held.
     pub(super) task_names: BTreeMap<TaskId, TaskNames>,
     /// Superblocks the kernel keeps for itself.

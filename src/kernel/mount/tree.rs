@@ -262,7 +262,7 @@ impl Kernel {
         self.vfs.mounts[child].attached = Some(Attached { parent, mountpoint, turn });
         self.vfs.mounts[parent].children.insert(turn, child);
         self.vfs.mounts[parent].at.insert(place, child);
-        self.vfs.mountpoints.entry(place).or_default().insert(child);
+        self.vfs.mountpoints.insert(place, child);
     }
 
     /// Takes a mount off its place (`umount_mnt`).
@@ -273,12 +273,7 @@ impl Kernel {
             parent.children.remove(&attached.turn);
             parent.at.remove(&place);
         }
-        if let Some(mounts) = self.vfs.mountpoints.get_mut(&place) {
-            mounts.remove(&child);
-            if mounts.is_empty() {
-                self.vfs.mountpoints.remove(&place);
-            }
-        }
+        self.vfs.mountpoints.remove(place, child);
         self.put_place(attached.mountpoint.file);
     }
 
@@ -314,22 +309,31 @@ impl Kernel {
     /// Drops references to mounts; with the last one of a mount go its files, its place and what stays connected to it.
     pub(crate) fn put_mounts(&mut self, mut dropped: Vec<Held<Mount>>) {
         while let Some(held) = dropped.pop() {
-            let Some(freed) = self.vfs.mounts.release(held) else { continue };
-            for kept in &freed.kept {
-                self.unhook(kept.id());
+            if let Some(freed) = self.vfs.mounts.release(held) {
+                dropped.extend(self.free_mount(freed));
             }
-            dropped.extend(freed.kept);
-            self.vfs.mount_ids.free(freed.mnt_id);
-            if let Place::NsFile(ns) = freed.root.place() {
-                self.unpin_ns(ns);
-            }
-            self.put_place(freed.root.file);
-            self.put_sb(freed.sb);
         }
     }
 
     pub(crate) fn put_mount(&mut self, held: Held<Mount>) {
-        self.put_mounts(vec![held]);
+        if let Some(freed) = self.vfs.mounts.release(held) {
+            let kept = self.free_mount(freed);
+            self.put_mounts(kept);
+        }
+    }
+
+    /// Lets go of what a freed mount had; the mounts that it kept are given back, to be dropped.
+    fn free_mount(&mut self, freed: Mount) -> Vec<Held<Mount>> {
+        for kept in &freed.kept {
+            self.unhook(kept.id());
+        }
+        self.vfs.mount_ids.free(freed.mnt_id);
+        if let Place::NsFile(ns) = freed.root.place() {
+            self.unpin_ns(ns);
+        }
+        self.put_place(freed.root.file);
+        self.put_sb(freed.sb);
+        freed.kept
     }
 
     /// The mount at the same place of another tree, a copy of the one `mount` has to be in.

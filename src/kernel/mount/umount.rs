@@ -238,13 +238,12 @@ impl Kernel {
 
     /// The file is something a mount of this tree is on (`is_local_mountpoint`).
     pub fn is_mountpoint_in(&self, place: Place, tree: TreeId) -> bool {
-        let mounts = self.vfs.mountpoints.get(&place);
-        mounts.is_some_and(|mounts| mounts.iter().any(|&mount| self.vfs.mounts[mount].tree == Some(tree)))
+        self.vfs.mountpoints.at(place).any(|mount| self.vfs.mounts[mount].tree == Some(tree))
     }
 
     /// Takes away what is mounted on a file in any namespace (`__detach_mounts`).
     pub(in crate::kernel) fn detach_mounts(&mut self, place: Place) {
-        for mount in self.vfs.mountpoints.get(&place).into_iter().flatten().copied().collect::<Vec<_>>() {
+        for mount in self.vfs.mountpoints.at(place).collect::<Vec<_>>() {
             // One that was already taken off but stayed connected is cut off now, and kept by whoever uses it.
             let kept_by = self.vfs.mounts.get(mount).filter(|mount| mount.tree.is_none()).and_then(|m| m.parent());
             match kept_by {
@@ -262,11 +261,8 @@ impl Kernel {
 
     /// Takes away what is mounted on files of `proc` that a task had (`proc_flush_pid`).
     pub(crate) fn detach_mounts_of_task(&mut self, task: TaskId) {
-        for first in Place::firsts_of(task) {
-            let places = self.vfs.mountpoints.range(first..).map(|(place, _)| *place);
-            for place in places.take_while(|place| place.task() == Some(task)).collect::<Vec<_>>() {
-                self.detach_mounts(place);
-            }
+        for place in self.vfs.mountpoints.of_task(task).collect::<Vec<_>>() {
+            self.detach_mounts(place);
         }
     }
 }
