@@ -72,7 +72,20 @@ impl Connection {
         let (uid, may_write) = (caller.uid, self.may_write(caller));
         let seen = self.shared.lab.read(|k| polled_at(k, &file))?.map_or_else(|_| Seen::default(), Seen::at_open);
         let appends = flags & libc::O_APPEND != 0;
-        Ok((self.shared.handles.insert(Handle { ino, file, opened, appends, uid, may_write, state, seen })?, how))
+        Ok((
+            self.shared.handles.insert(Handle {
+                mount: Arc::clone(&self.notifier),
+                ino,
+                file,
+                opened,
+                appends,
+                uid,
+                may_write,
+                state,
+                seen,
+            })?,
+            how,
+        ))
     }
 
     /// The text of the version of a file that is opened; `None` if it is read as it is then.
@@ -116,7 +129,17 @@ impl Connection {
         let (uid, may_write) = (caller.uid, self.may_write(caller));
         let (state, seen) = (State::Listing(Mutex::default()), Seen::default());
         Ok((
-            self.shared.handles.insert(Handle { ino, file, opened, appends: false, uid, may_write, state, seen })?,
+            self.shared.handles.insert(Handle {
+                mount: Arc::clone(&self.notifier),
+                ino,
+                file,
+                opened,
+                appends: false,
+                uid,
+                may_write,
+                state,
+                seen,
+            })?,
             how,
         ))
     }

@@ -177,7 +177,9 @@ impl Mounted {
     /// The connection failed.
     pub fn serve(self) -> io::Result<()> {
         let ended = self.session.run();
-        self.connection.shared.notices.remove(&self.connection.notifier);
+        let Connection { shared, notifier, .. } = &*self.connection;
+        shared.notices.remove(notifier);
+        shared.handles.remove_of(notifier);
         if let Some(lab) = &self.goes_with {
             lab.leaves(&self.point);
         }

@@ -182,15 +182,36 @@ fn it_goes_with_the_lab_and_the_lab_stays_without_it() {
     succeeds(&["umount", &lab]);
     assert!(daemon.wait().unwrap().success());
 
+    // It then lives on for those who use it.
     let mut daemon = foreground(&[&lab, "--proc", &proc], &said);
+    let open = File::open(format!("{proc}/1/mountinfo")).unwrap();
     succeeds(&["umount", &lab]);
     assert_eq!([&lab, &proc].map(|dir| is_lab(Path::new(dir))), [false; 2]);
+    assert!(std::io::read_to_string(&open).unwrap().contains(" / / "));
+    assert!(daemon.try_wait().unwrap().is_none());
+    drop(open);
     assert!(daemon.wait().unwrap().success());
 
     let mut daemon = foreground(&[&lab, "--proc", &proc], &said);
     kill(Pid::from_raw(daemon.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
     assert!(daemon.wait().unwrap().success());
     assert_eq!([&lab, &proc].map(|dir| is_lab(Path::new(dir))), [false; 2]);
+}
+
+/// Nobody tells the lab that a file is closed which was open when the connection ended.
+#[test]
+fn what_was_open_when_it_was_aborted_is_closed() {
+    let Some(lab) = lab() else { return };
+    let procfs = lab.procfs().unwrap();
+    let open: Vec<File> = ["1/status", "1/mountinfo", "1/ns"].map(|file| File::open(procfs.at(file)).unwrap()).into();
+    assert_eq!(lab.gauge().open_files(), 3);
+    nslab::fuse::unmount(procfs.path(), nslab::fuse::Users::Abort).unwrap();
+    assert!(std::io::read_to_string(&open[1]).is_err());
+    while lab.gauge().open_files() > 0 {
+        thread::yield_now();
+    }
+    assert_eq!(lab.call(1, "clone").unwrap(), "2");
+    assert_eq!(lab.read("proc/2/comm").unwrap(), "init\n");
 }
 
 #[test]
