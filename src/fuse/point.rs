@@ -117,10 +117,17 @@ impl Point {
         self.each(|point| point.take_off(MntFlags::MNT_DETACH))
     }
 
-    /// Does the same to all mounts of the lab; gives the first error.
+    /// Does the same to all mounts of the lab, first to one that covers `/proc`, which the others are taken off by; gives the
+    /// first error.
     fn each(&self, act: impl Fn(&Point) -> Result<(), MountError>) -> Result<(), MountError> {
-        let others = lock(&self.others).clone();
-        others.iter().map(&act).fold(act(self), Result::and)
+        let mut points = lock(&self.others).clone();
+        points.insert(0, self.clone());
+        points.sort_by_key(|point| !point.is_over_descriptors());
+        points.iter().map(act).fold(Ok(()), Result::and)
+    }
+
+    fn is_over_descriptors(&self) -> bool {
+        Path::new(DESCRIPTORS).starts_with(&self.path)
     }
 
     /// As [`Point::detach`], and all who use it get errors from now on.
@@ -158,7 +165,7 @@ impl Point {
         let Some(top) = self.mount_there() else { return Ok(()) };
         // What the descriptor shows is this very mount, even if another has been put on it or in its place.
         let exact = PathBuf::from(format!("{DESCRIPTORS}/{}", top.as_raw_fd()));
-        let unmounted = match Path::new(DESCRIPTORS).starts_with(&self.path) {
+        let unmounted = match self.is_over_descriptors() {
             true => umount2(&self.path, flags | MntFlags::UMOUNT_NOFOLLOW),
             false => umount2(&exact, flags),
         };
@@ -262,11 +269,14 @@ pub fn unmount(dir: &Path, users: Users) -> Result<Remark, MountError> {
         let others = labs::daemon_of(mount).map(|daemon| labs::taken_along(daemon.pid, &point)).unwrap_or_default();
         let mut remark = unmount_one(mount, users)?;
         let users = if users == Users::Keep { Users::Leave } else { users };
-        for other in others {
-            // Its process may have been faster.
-            if let Some(mount) = top_lab(&self::mounts()?, &other) {
-                remark = remark.or(unmount_one(mount, users)?);
-            }
+        for device in others {
+            let mount = self::mounts()?.into_iter().rfind(|mount| mount.is_lab() && mount.device == device);
+            let Some(mount) = mount else { continue };
+            remark = match unmount_one(&mount, users) {
+                // Its process was faster.
+                Err(_) if !self::mounts()?.contains(&mount) => remark,
+                result => remark.or(result?),
+            };
         }
         return Ok(remark);
     }

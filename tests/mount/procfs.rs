@@ -303,6 +303,13 @@ fn users_without_privilege_have_it_too() {
     let mut by_helper = Command::new("timeout");
     let output = nobody(by_helper.args(["60", "bash", "-c", &script])).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{output:?}");
+    // There it may cover /proc, by which a daemon takes off what it has mounted.
+    let script = format!(
+        "{script}; ./nslab mount lab --proc /proc -o nonempty; cat /proc/1/comm; umount /proc; ./nslab umount lab; \
+         ./nslab mount -f lab --proc /proc -o nonempty & until [ -e lab/ctl ]; do :; done; kill $!; wait $!; ls lab; \
+         grep -c nslab /proc/self/mounts || :"
+    );
+    let expected = format!("{expected}init\nmounted on {lab}\nmounted on /proc\n0\n");
     let mut in_namespace = Command::new("timeout");
     let output =
         in_namespace.args(["60", "unshare", "-Urm", "bash", "-c", &script]).uid(65534).gid(65534).output().unwrap();
