@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{Signal, kill};
@@ -207,9 +208,11 @@ fn what_was_open_when_it_was_aborted_is_closed() {
     assert_eq!(lab.gauge().open_files(), 3);
     nslab::fuse::unmount(procfs.path(), nslab::fuse::Users::Abort).unwrap();
     assert!(std::io::read_to_string(&open[1]).is_err());
-    while lab.gauge().open_files() > 0 {
-        thread::yield_now();
-    }
+    let is_closed = |_: &u32| {
+        thread::sleep(Duration::from_millis(10));
+        lab.gauge().open_files() == 0
+    };
+    assert!((0..3000).find(is_closed).is_some(), "{} files are open", lab.gauge().open_files());
     assert_eq!(lab.call(1, "clone").unwrap(), "2");
     assert_eq!(lab.read("proc/2/comm").unwrap(), "init\n");
 }
