@@ -20,7 +20,7 @@ use std::thread;
 use tempfile::TempDir;
 
 use crate::errno::Errno;
-use crate::fuse::{self, Options, Point};
+use crate::fuse::{self, Gauge, Mounted, Options, Point, Served};
 use crate::host;
 use crate::kernel::Kernel;
 use crate::script::Session;
@@ -29,7 +29,18 @@ use crate::script::Session;
 #[derive(Debug)]
 pub struct Lab {
     point: Point,
+    served: Served,
+    gauge: Gauge,
     // Removed after the lab was taken off it.
+    _dir: TempDir,
+}
+
+/// The `proc` of a [`Lab`] as a mount of its own, for programs that insist on a mount point. It goes when it is dropped, or
+/// with the lab.
+#[derive(Debug)]
+pub struct Procfs {
+    point: Point,
+    gauge: Gauge,
     _dir: TempDir,
 }
 
@@ -70,12 +81,29 @@ impl Lab {
     /// # Errors
     /// As [`Lab::new`].
     pub fn mount_with(kernel: Kernel, options: &Options) -> io::Result<Lab> {
-        let dir = tempfile::Builder::new().prefix("nslab-").tempdir()?;
+        let dir = temporary()?;
         let mounted = fuse::mount(host::Lab::new(kernel), dir.path(), options).map_err(io::Error::other)?;
-        let point = mounted.point().clone();
-        let lab = Lab { point, _dir: dir };
-        thread::Builder::new().name("session".to_owned()).spawn(move || mounted.serve())?;
+        let (point, served, gauge) = (mounted.point().clone(), mounted.served(), mounted.gauge());
+        let lab = Lab { point, served, gauge, _dir: dir };
+        serve(mounted)?;
         Ok(lab)
+    }
+
+    /// Mounts `proc` of this lab on a temporary directory as well: both show the same at every moment.
+    ///
+    /// # Errors
+    /// As [`Lab::new`].
+    pub fn procfs(&self) -> io::Result<Procfs> {
+        let dir = temporary()?;
+        let mounted = self.served.mount_proc(dir.path()).map_err(io::Error::other)?;
+        let procfs = Procfs { point: mounted.point().clone(), gauge: mounted.gauge(), _dir: dir };
+        serve(mounted)?;
+        Ok(procfs)
+    }
+
+    /// What serving the lab takes, and what operations on it cost.
+    pub fn gauge(&self) -> &Gauge {
+        &self.gauge
     }
 
     /// The top of the lab.
@@ -128,6 +156,39 @@ impl Drop for Lab {
             eprintln!("nslab: {error}");
         }
     }
+}
+
+impl Procfs {
+    /// The top of this `proc`.
+    pub fn path(&self) -> &Path {
+        self.point.path()
+    }
+
+    /// Where `file`, a path of `proc` such as `1/status`, is on the host.
+    pub fn at(&self, file: impl AsRef<Path>) -> PathBuf {
+        self.path().join(file)
+    }
+
+    /// As [`Lab::gauge`].
+    pub fn gauge(&self) -> &Gauge {
+        &self.gauge
+    }
+}
+
+impl Drop for Procfs {
+    fn drop(&mut self) {
+        if let Err(error) = self.point.detach() {
+            eprintln!("nslab: {error}");
+        }
+    }
+}
+
+fn temporary() -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix("nslab-").tempdir()
+}
+
+fn serve(mounted: Mounted) -> io::Result<()> {
+    thread::Builder::new().name("session".to_owned()).spawn(move || mounted.serve()).map(drop)
 }
 
 impl From<io::Error> for CallError {

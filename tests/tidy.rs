@@ -68,9 +68,12 @@ fn sources() -> Vec<(PathBuf, String)> {
     sources_below("src")
 }
 
-/// The part before the unit tests.
+/// The part before the unit tests. A module for tests in a file of its own, or a function for them, ends nothing.
 fn code(text: &str) -> &str {
-    text.split("#[cfg(test)]").next().unwrap_or_default()
+    const TESTS: &str = "#[cfg(test)]\nmod ";
+    let opens = |at: &usize| text[at + TESTS.len()..].lines().next().is_some_and(|line| line.ends_with('{'));
+    let end = text.match_indices(TESTS).map(|(at, _)| at).find(opens);
+    &text[..end.unwrap_or(text.len())]
 }
 
 /// Code without comments.

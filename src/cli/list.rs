@@ -9,7 +9,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
 use super::Outcome;
-use crate::fuse::{self, Found, Health, Reach};
+use crate::fuse::{self, Found, Health, Part, Reach};
 
 const HEAD: [&str; 7] = ["DIRECTORY", "PID", "UID", "BOOT", "AGE", "STATE", "REMARK"];
 
@@ -93,7 +93,11 @@ fn remark(lab: &Found) -> Option<String> {
         (Reach::Here, Health::Dead | Health::Stuck) => {
             Some(format!("`nslab umount {}` takes it off", lab.dir.display()))
         }
-        (Reach::Here, Health::Serving | Health::Unknown) => None,
+        (Reach::Here, Health::Serving | Health::Unknown) => match &lab.part {
+            Part::Whole => None,
+            Part::Proc => Some("proc of a lab that is nowhere else".to_owned()),
+            Part::ProcOf(dir) => Some(format!("proc of the lab on {}", dir.display())),
+        },
     }
 }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::panic;
+use std::panic::{self, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use signal_hook::iterator::Signals;
 
 use super::{Cli, Limits, Outcome, boot_lab, memory};
 use crate::errno::describe;
-use crate::fuse::{self, Options, Point};
+use crate::fuse::{self, MountError, Mounted, Options, Point};
 use crate::host::{Booting, Lab};
 use crate::journal::{Journal, Sync};
 use crate::script::{Machine, Setup};
@@ -29,7 +29,12 @@ static HAS_GIVEN_UP: AtomicBool = AtomicBool::new(false);
 #[derive(Debug, Default, clap::Args)]
 pub struct Args {
     /// An empty directory
-    dir: PathBuf,
+    #[arg(required_unless_present = "proc")]
+    dir: Option<PathBuf>,
+    /// Mount proc of the lab on this empty directory as well, for programs that insist on a mount point
+    /// (HOST_PROC=PDIR); without DIR nothing else of the lab is mounted
+    #[arg(long, value_name = "PDIR")]
+    proc: Option<PathBuf>,
     /// Stay in the foreground until the lab is unmounted
     #[arg(short, long)]
     foreground: bool,
@@ -46,7 +51,7 @@ pub struct Args {
     #[arg(long)]
     journal_sync: bool,
     /// Mount options: allow_other, ro, nonempty, realtime (the clock of the lab goes), links=linux (root, cwd and fd/* show
-    /// what Linux shows), boot=FILE, journal=FILE, resume, journal_sync, max_open_files=N, max_renderings=SIZE,
+    /// what Linux shows), proc=PDIR, boot=FILE, journal=FILE, resume, journal_sync, max_open_files=N, max_renderings=SIZE,
     /// max_listing=N, max_batch=SIZE, max_inodes=N, and those that mount(8) passes on
     #[arg(short, value_name = "OPTS")]
     options: Vec<String>,
@@ -112,7 +117,7 @@ pub fn is_from_mount_fuse(args: &[OsString]) -> bool {
 
 impl Helper {
     fn args(&self) -> Args {
-        let args = Args { dir: self.dir.clone(), options: self.options.clone(), ..Args::default() };
+        let args = Args { dir: Some(self.dir.clone()), options: self.options.clone(), ..Args::default() };
         args.with_words()
     }
 }
@@ -125,6 +130,7 @@ impl Args {
             match (word, word.split_once('=')) {
                 ("resume", _) => args.resume = true,
                 ("journal_sync", _) => args.journal_sync = true,
+                (_, Some(("proc", dir))) => args.proc = Some(PathBuf::from(dir)),
                 (_, Some(("boot", file))) => args.boot = Some(PathBuf::from(file)),
                 (_, Some(("journal", file))) => args.journal = Some(PathBuf::from(file)),
                 _ => args.options.push(word.to_owned()),
@@ -174,7 +180,10 @@ fn daemonize(args: &Args) -> Outcome {
     if let Some(limit) = args.max_memory {
         command.args(["--max-memory", &limit.to_string()]);
     }
-    let child = command.arg("--").arg(&args.dir).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    if let Some(dir) = &args.proc {
+        command.arg("--proc").arg(dir);
+    }
+    let child = command.arg("--").args(&args.dir).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| format!("the daemon cannot be started: {}", describe(&error)))?;
     let mut ready = Vec::new();
     if let Some(mut stdout) = child.stdout.take() {
@@ -211,28 +220,62 @@ fn serve(args: &Args, options: &Options) -> Outcome {
     if args.detached {
         close_inherited();
     }
-    let limits = Limits { tasks: args.max_tasks, memory: args.max_memory };
-    let options = &options.clone().booted_with(args.boot.as_deref());
     let mounted = match &args.journal {
-        Some(file) if args.resume && file.exists() => fuse::mount(resumed(args, file)?, &args.dir, options)?,
+        Some(file) if args.resume && file.exists() => mount(args, resumed(args, file)?, options)?,
         Some(file) => {
             let journal = Journal::create(file, sync(args)).map_err(|error| no_journal(file, &error))?;
             // A lab that was never mounted leaves no journal, which would be in the way of the next attempt.
-            let lab = boot_lab(args.boot.as_deref(), limits, Some(journal)).inspect_err(|_| remove(file))?;
-            fuse::mount(lab, &args.dir, options).inspect_err(|_| remove(file))?
+            let lab = boot_lab(args.boot.as_deref(), limits(args), Some(journal)).inspect_err(|_| remove(file))?;
+            mount(args, lab, options).inspect_err(|_| remove(file))?
         }
-        None => fuse::mount(boot_lab(args.boot.as_deref(), limits, None)?, &args.dir, options)?,
+        None => mount(args, boot_lab(args.boot.as_deref(), limits(args), None)?, options)?,
     };
-    unmount_on_signal(mounted.point())?;
-    watch_panics(mounted.point());
-    memory::guard(mounted.point());
-    println!("mounted on {}", mounted.point().path().display());
+    let point = mounted[0].point().clone();
+    unmount_on_signal(&point)?;
+    watch_panics(&point);
+    memory::guard(&point);
+    for mounted in &mounted {
+        println!("mounted on {}", mounted.point().path().display());
+    }
     io::stdout().flush()?;
     if args.detached {
         let_go()?;
     }
-    mounted.serve()?;
+    serve_all(mounted)?;
     Ok(if HAS_GIVEN_UP.load(Ordering::SeqCst) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn limits(args: &Args) -> Limits {
+    Limits { tasks: args.max_tasks, memory: args.max_memory }
+}
+
+/// Mounts a lab on the directories there are for it; the first of them takes the others along when it goes.
+///
+/// # Errors
+/// One will not do; nothing is left mounted then.
+fn mount(args: &Args, lab: Lab, options: &Options) -> Result<Vec<Mounted>, MountError> {
+    let options = &options.clone().booted_with(args.boot.as_deref());
+    let (dir, proc) = match (&args.dir, &args.proc) {
+        (Some(dir), proc) => (fuse::mount(lab, dir, options)?, proc.as_ref()),
+        (None, Some(proc)) => (fuse::mount_proc(lab, proc, options)?, None),
+        (None, None) => unreachable!("clap asks for one of them"),
+    };
+    let proc = proc.map(|proc| dir.served().mount_proc(proc)).transpose();
+    match proc {
+        Ok(proc) => Ok([dir].into_iter().chain(proc).collect()),
+        Err(error) => {
+            dir.point().detach()?;
+            Err(error)
+        }
+    }
+}
+
+/// Answers requests until none of the mounts is left.
+fn serve_all(mounted: Vec<Mounted>) -> io::Result<()> {
+    let serve = |mounted: Mounted| thread::Builder::new().name("session".to_owned()).spawn(move || mounted.serve());
+    let sessions = mounted.into_iter().map(serve).collect::<io::Result<Vec<_>>>()?;
+    let ends = sessions.into_iter().map(|session| session.join().unwrap_or_else(|panic| resume_unwind(panic)));
+    ends.fold(Ok(()), io::Result::and)
 }
 
 /// A lab in the state that its journal has come to, which goes on. Its own lines are not noted again.
@@ -337,9 +380,10 @@ mod tests {
 
     #[test]
     fn fstab_names_files_among_the_options() {
-        let helper = Helper::parse_from(["nslab", "none", "/mnt", "-o", "rw,boot=/a.lab,allow_other"]);
+        let helper = Helper::parse_from(["nslab", "none", "/mnt", "-o", "rw,boot=/a.lab,proc=/p,allow_other"]);
         let args = helper.args();
-        assert_eq!((args.dir, args.boot), (PathBuf::from("/mnt"), Some(PathBuf::from("/a.lab"))));
+        assert_eq!((args.dir, args.boot), (Some("/mnt".into()), Some("/a.lab".into())));
+        assert_eq!(args.proc, Some("/p".into()));
         assert_eq!(args.options, ["rw", "allow_other"]);
     }
 

@@ -1,6 +1,7 @@
 //! What the lab answers to each request of the host's kernel, as values: no replies here, and nothing that waits.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,11 +12,12 @@ use fuser::{FileAttr, INodeNo};
 use super::bounds::{Bounds, Purse};
 use super::drawer::Drawers;
 use super::handle::{Handle, Handles, Results, lock};
-use super::inode::{Identity, Inodes, Name, Told};
+use super::inode::{Identity, Inodes, Name, ROOT_INO, Told};
 use super::ioctl;
 use super::kept::Shelves;
-use super::notify::Notices;
+use super::notify::{Notices, Notifier};
 use super::poll::Pollers;
+use super::requests::Requests;
 use super::stream::Stream;
 use super::text;
 use crate::errno::Result;
@@ -23,7 +25,7 @@ use crate::host::Lab;
 use crate::host::fault::Op;
 use crate::kernel::cred::OVERFLOW_ID;
 use crate::kernel::file::OpenFlags;
-use crate::kernel::node::{Node, View};
+use crate::kernel::node::{Node, Top, View};
 use crate::kernel::{Kernel, TaskId};
 use crate::lab::{self, FILES};
 use crate::tree::{self, Attr, Content, Eyes, FileType, Special, Style};
@@ -34,13 +36,13 @@ const TRACE_STEPS: usize = 1 << 14;
 /// How long the kernel may keep what stays true until it is told otherwise.
 const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The lab as the threads that serve it share it. The order of locks is that of [`crate::host`].
+/// The lab as the threads that serve it share it, whatever mount of it they are asked through. The order of locks is that of
+/// [`crate::host`].
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) lab: Arc<Lab>,
     /// The task whose eyes serve those who have no others.
     pub(super) init: TaskId,
-    pub(super) inodes: Arc<Inodes>,
     pub(super) notices: Notices,
     pub(super) drawers: Drawers,
     pub(super) bounds: Bounds,
@@ -52,12 +54,22 @@ pub(super) struct Shared {
     pub(super) pollers: Pollers,
     /// The text of `kernel/trace`.
     trace: Mutex<Stream>,
+    /// The host user who mounted: besides root the only one who may write.
+    pub(super) owner: u32,
+}
+
+/// A mount of the lab: what it shows, and what the host's kernel knows through it.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) shared: Arc<Shared>,
+    pub(super) inodes: Arc<Inodes>,
+    /// The way to its caches.
+    pub(super) notifier: Arc<Notifier>,
+    pub(super) requests: Requests,
     /// What the links of tasks to files show.
     links: Style,
     /// Counts the lookups of links that have faults.
     salts: AtomicU64,
-    /// The host user who mounted: besides root the only one who may write.
-    pub(super) owner: u32,
 }
 
 /// The host process that asks.
@@ -82,7 +94,7 @@ pub(super) struct Entry {
 impl Shared {
     pub(super) fn new(
         mut lab: Lab,
-        (owner, links): (u32, Style),
+        owner: u32,
         bounds: Bounds,
         (notices, drawers): (Notices, Drawers),
     ) -> Result<Shared> {
@@ -93,7 +105,6 @@ impl Shared {
         Ok(Shared {
             lab: Arc::new(lab),
             init,
-            inodes: Arc::new(Inodes::new(bounds.inodes)),
             notices,
             drawers,
             bounds,
@@ -103,15 +114,26 @@ impl Shared {
             results: Results::default(),
             pollers: Pollers::default(),
             trace: Mutex::default(),
-            links,
-            salts: AtomicU64::default(),
             owner,
         })
+    }
+}
+
+impl Connection {
+    /// A mount of which the host's kernel is asked through `device`. What changes from now on, it is told.
+    pub(super) fn new(shared: Arc<Shared>, top: Top, links: Style, device: File) -> Connection {
+        let inodes = Arc::new(Inodes::new(shared.bounds.inodes, top));
+        let notifier = Arc::new(Notifier::new(device, Arc::clone(&inodes)));
+        shared.notices.add(Arc::clone(&notifier));
+        let (requests, salts) = (Requests::default(), AtomicU64::default());
+        // Where the rest of the lab is not, nothing leads to it.
+        let links = if top == Top::Proc { Style::Linux } else { links };
+        Connection { shared, inodes, notifier, requests, links, salts }
     }
 
     /// Whether the host lets this user change the lab.
     pub(super) fn may_write(&self, caller: Caller) -> bool {
-        caller.uid == self.owner || caller.uid == 0
+        caller.uid == self.shared.owner || caller.uid == 0
     }
 
     /// The file called `name` in directory `parent`.
@@ -120,26 +142,24 @@ impl Shared {
     /// ENOENT, and what the tree says. ENOMEM: all who may not write use as many files as they may.
     pub(super) fn lookup(&self, caller: Caller, parent: u64, name: &OsStr) -> Result<Entry> {
         if self.inodes.has_to_shrink() {
-            self.notices.shrink();
+            self.shared.notices.shrink(&self.notifier);
         }
         if !self.may_write(caller) && self.inodes.is_full() {
             bail!(ENOMEM, "twice as many inodes are in use as the host's kernel is to know (max_inodes)");
         }
         let dir = self.node(parent)?;
-        let is_viewed = FILES.is_viewed(dir, name.as_bytes());
-        let attached = if is_viewed { self.lab.viewers.viewer(caller.tid) } else { None };
-        let found = self.lab.read(|k| {
-            let dir = match attached.filter(|task| k.tasks.contains(*task)) {
-                Some(task) => Node { view: View::Attached(task), ..dir },
-                None => dir,
-            };
+        let is_viewed = self.is_viewed_top(parent) || FILES.is_viewed(dir, name.as_bytes());
+        let attached = if is_viewed { self.shared.lab.viewers.viewer(caller.tid) } else { None };
+        let found = self.shared.lab.read(|k| {
+            let dir = seen_by(k, attached, dir);
             let viewer = viewer(k, dir).map_err(|_| err!(ENOENT, "the task is gone"))?;
             let (node, attr) = find(k, viewer, dir, name.as_bytes())?;
-            let kind = if is_viewed && self.lab.viewers.is_any() { Name::Viewed } else { name_kind(dir, node) };
+            let kind = if is_viewed && self.shared.lab.viewers.is_any() { Name::Viewed } else { name_kind(dir, node) };
             self.entry(k, node, &attr, (parent, name, kind))
         })?;
         match found {
-            Err(_) if self.is_own_number(caller, name) => self.lab.read(|k| {
+            Err(_) if self.is_own_number(caller, name) => self.shared.lab.read(|k| {
+                let dir = seen_by(k, attached, dir);
                 let (node, attr) = find(k, viewer(k, dir)?, dir, b"self")?;
                 self.entry(k, node, &attr, (parent, name, Name::Passing))
             })?,
@@ -147,11 +167,29 @@ impl Shared {
         }
     }
 
+    /// Whether this is a top directory that those who are attached to a task see with its eyes: no name leads to it.
+    fn is_viewed_top(&self, ino: u64) -> bool {
+        ino == ROOT_INO && self.inodes.top() == Top::Proc
+    }
+
+    /// What `caller` sees under a number.
+    ///
+    /// # Errors
+    /// ESTALE: it should not have it.
+    pub(super) fn node_for(&self, caller: Caller, ino: u64) -> Result<Node> {
+        let node = self.node(ino)?;
+        if !self.is_viewed_top(ino) {
+            return Ok(node);
+        }
+        let attached = self.shared.lab.viewers.viewer(caller.tid);
+        self.shared.lab.read(|k| seen_by(k, attached, node))
+    }
+
     /// A program that looks itself up by its own number, as `ps` does, finds the viewer where no simulated task has
     /// that number: what `self` leads to.
     fn is_own_number(&self, caller: Caller, name: &OsStr) -> bool {
         let number: Option<u32> = name.to_str().and_then(|name| name.parse().ok()).filter(|number| *number != 0);
-        number.is_some_and(|number| number == caller.tid || Some(number) == self.lab.viewers.tgid(caller.tid))
+        number.is_some_and(|number| number == caller.tid || Some(number) == self.shared.lab.viewers.tgid(caller.tid))
     }
 
     /// Whether there is a file called `name` in directory `parent`.
@@ -160,7 +198,7 @@ impl Shared {
     /// ENOENT, and what the tree says.
     pub(super) fn find(&self, parent: u64, name: &OsStr) -> Result<Node> {
         let dir = self.node(parent)?;
-        self.lab.read(|k| find(k, viewer(k, dir)?, dir, name.as_bytes()).map(|(node, _)| node))?
+        self.shared.lab.read(|k| find(k, viewer(k, dir)?, dir, name.as_bytes()).map(|(node, _)| node))?
     }
 
     /// Describes `node` by its attributes and writes down that the kernel now knows it.
@@ -170,7 +208,8 @@ impl Shared {
         let file_type = attr.file_type;
         let cacheable = FILES.cacheable(node);
         let floating = attr.file_type == FileType::Symlink && !cacheable.attr;
-        let has_fault = self.lab.faults.is_active(node.task(), || path_in(&self.inodes.full_path(name.0), name.1));
+        let has_fault =
+            self.shared.lab.faults.is_active(node.task(), || path_in(&self.inodes.full_path(name.0), name.1));
         let text = if file_type == FileType::File { self.text(k, viewer, node) } else { None };
         let version = match &text {
             Some(text) => text::version(text),
@@ -203,8 +242,8 @@ impl Shared {
     /// ENOENT: it is gone. ESTALE: a number the kernel should not have.
     pub(super) fn getattr(&self, ino: u64) -> Result<(FileAttr, Duration)> {
         let node = self.node(ino)?;
-        self.lab.check_fault(Op::Stat, || self.inodes.full_path(ino))?;
-        self.lab.read(|k| {
+        self.shared.lab.check_fault(Op::Stat, || self.inodes.full_path(ino))?;
+        self.shared.lab.read(|k| {
             let viewer = viewer(k, node)?;
             let is_gone = node.task().is_some_and(|task| !k.tasks.contains(task));
             let attr = match (tree::attr(k, viewer, node), self.inodes.told(ino)) {
@@ -226,13 +265,15 @@ impl Shared {
                 (Err(_), Some(told)) if FILES.ask(node.place, |file| file.is_told_when_gone()) => told_attr(told),
                 (Err(error), _) => return Err(error),
             };
-            let has_fault = self.lab.faults.is_active(node.task(), || self.inodes.full_path(ino));
+            let has_fault = self.shared.lab.faults.is_active(node.task(), || self.inodes.full_path(ino));
+            // The top has the number of a top, as Linux gives it to that of proc (`PROC_ROOT_INO`).
+            let attr = if ino == ROOT_INO { FileAttr { ino: INodeNo(ROOT_INO), ..attr } } else { attr };
             Ok((attr, ttl(FILES.cacheable(node).attr && !has_fault && !is_gone)))
         })?
     }
 
     pub(super) fn trace(&self) -> MutexGuard<'_, Stream> {
-        lock(&self.trace)
+        lock(&self.shared.trace)
     }
 
     /// Where a file that grows ends, which tells `tail -f` to read on; 0 of all others.
@@ -256,8 +297,8 @@ impl Shared {
     /// What the tree says.
     pub(super) fn readlink(&self, ino: u64) -> Result<Vec<u8>> {
         let node = self.node(ino)?;
-        self.lab.check_fault(Op::Readlink, || self.inodes.full_path(ino))?;
-        self.lab.read(|k| {
+        self.shared.lab.check_fault(Op::Readlink, || self.inodes.full_path(ino))?;
+        self.shared.lab.read(|k| {
             if !FILES.cacheable(node).attr {
                 self.inodes.link_is_read(ino);
             }
@@ -280,7 +321,7 @@ impl Shared {
     /// ENOTTY, and what nsfs gives.
     pub(super) fn ioctl(&self, ino: u64, request: u32) -> Result<ioctl::Answer> {
         let node = self.node(ino)?;
-        self.lab.read(|k| {
+        self.shared.lab.read(|k| {
             viewer(k, node)?;
             match FILES.ask(node.place, |file| file.ns()) {
                 Some(ns) => ioctl::answer(&k.namespaces[ns], request),
@@ -290,7 +331,7 @@ impl Shared {
     }
 
     pub(super) fn handle(&self, fh: u64) -> Result<Arc<Handle>> {
-        self.handles.get(fh).ok_or_else(|| err!(EBADF, "no such open file"))
+        self.shared.handles.get(fh).ok_or_else(|| err!(EBADF, "no such open file"))
     }
 
     pub(super) fn identity(&self, ino: u64) -> Result<Identity> {
@@ -309,6 +350,14 @@ impl Shared {
 /// ENOENT, and what the tree says.
 fn find(k: &Kernel, viewer: Eyes, dir: Node, name: &[u8]) -> Result<(Node, Attr)> {
     tree::find(k, viewer, dir, name)?.ok_or_else(|| err!(ENOENT, "no such name here"))
+}
+
+/// A directory as the task sees it that who asks is attached to, if that task is still there.
+fn seen_by(k: &Kernel, attached: Option<TaskId>, dir: Node) -> Node {
+    match attached.filter(|task| k.tasks.contains(*task)) {
+        Some(task) => Node { view: View::Attached(task), ..dir },
+        None => dir,
+    }
 }
 
 /// The path of `name` in the directory at `dir`.

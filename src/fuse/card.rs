@@ -17,11 +17,22 @@ const NAME: &str = "nslab-lab";
 /// What the link to an open card says.
 pub(super) const LINK: &str = "/memfd:nslab-lab (deleted)";
 
+/// What of a lab a mount shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    Whole,
+    /// `proc`; the rest is nowhere.
+    Proc,
+    /// `proc`, besides the whole lab on this directory, with which it goes.
+    ProcOf(PathBuf),
+}
+
 /// What a card says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Text {
     pub(super) dir: PathBuf,
     pub(super) device: u32,
+    pub(super) part: Part,
     /// The script that the lab booted with.
     pub(super) boot: Option<PathBuf>,
     /// The first internal error, with its place.
@@ -38,9 +49,9 @@ pub(super) struct Card {
 impl Card {
     /// # Errors
     /// There is no memory for it.
-    pub(super) fn new(dir: &Path, device: u32, boot: Option<&Path>) -> io::Result<Card> {
+    pub(super) fn new(dir: &Path, device: u32, boot: Option<&Path>, part: Part) -> io::Result<Card> {
         let file = File::from(memfd_create(NAME, MFdFlags::MFD_CLOEXEC)?);
-        let text = Text { dir: dir.to_owned(), device, boot: boot.map(Path::to_owned), broken: None };
+        let text = Text { dir: dir.to_owned(), device, part, boot: boot.map(Path::to_owned), broken: None };
         file.write_all_at(text.to_json().as_bytes(), 0)?;
         Ok(Card { file, text: Mutex::new(text) })
     }
@@ -59,8 +70,13 @@ impl Card {
 impl Text {
     fn to_json(&self) -> String {
         let path = |path: &PathBuf| path.to_string_lossy().into_owned();
-        let broken = &self.broken;
-        json!({ "dir": path(&self.dir), "device": self.device, "boot": self.boot.as_ref().map(path), "broken": broken })
+        let (proc, lab) = match &self.part {
+            Part::Whole => (false, None),
+            Part::Proc => (true, None),
+            Part::ProcOf(lab) => (true, Some(path(lab))),
+        };
+        let (dir, boot) = (path(&self.dir), self.boot.as_ref().map(path));
+        json!({ "dir": dir, "device": self.device, "proc": proc, "lab": lab, "boot": boot, "broken": self.broken })
             .to_string()
     }
 
@@ -71,6 +87,11 @@ impl Text {
         Some(Text {
             dir: string("dir")?.into(),
             device: value["device"].as_u64()?.try_into().ok()?,
+            part: match (value["proc"].as_bool()?, string("lab")) {
+                (false, _) => Part::Whole,
+                (true, None) => Part::Proc,
+                (true, Some(lab)) => Part::ProcOf(lab.into()),
+            },
             boot: string("boot").map(PathBuf::from),
             broken: string("broken"),
         })
@@ -83,13 +104,15 @@ mod tests {
 
     #[test]
     fn a_card_says_what_was_written_last() {
-        let card = Card::new(Path::new("/m"), 39, Some(Path::new("/a.lab"))).unwrap();
-        let read = || Text::parse(&io::read_to_string(&File::open(link(&card)).unwrap()).unwrap()).unwrap();
-        let fresh = Text { dir: "/m".into(), device: 39, boot: Some("/a.lab".into()), broken: None };
-        assert_eq!(read(), fresh);
-        card.breaks("first");
-        card.breaks("second");
-        assert_eq!(read(), Text { broken: Some("first".to_owned()), ..fresh });
+        for part in [Part::Whole, Part::Proc, Part::ProcOf("/n".into())] {
+            let card = Card::new(Path::new("/m"), 39, Some(Path::new("/a.lab")), part.clone()).unwrap();
+            let read = || Text::parse(&io::read_to_string(&File::open(link(&card)).unwrap()).unwrap()).unwrap();
+            let fresh = Text { dir: "/m".into(), device: 39, part, boot: Some("/a.lab".into()), broken: None };
+            assert_eq!(read(), fresh);
+            card.breaks("first");
+            card.breaks("second");
+            assert_eq!(read(), Text { broken: Some("first".to_owned()), ..fresh });
+        }
     }
 
     fn link(card: &Card) -> String {

@@ -23,6 +23,8 @@ pub enum MountError {
     /// A lab is mounted there whose process, if it is known, is stopped.
     Stopped(PathBuf, Option<i32>),
     NotMounted(PathBuf),
+    /// A directory for `proc`, and the lab that it is of: one is below the other.
+    Nested(PathBuf, PathBuf),
     /// A lab with this directory is served by a process, but not mounted in this mount namespace.
     Hidden(PathBuf, Option<i32>, Reach),
     Busy(PathBuf),
@@ -70,6 +72,12 @@ impl fmt::Display for MountError {
                     dir.display()
                 )
             }
+            MountError::Nested(dir, lab) => write!(
+                f,
+                "{} and the lab on {} are one below the other: take an empty directory elsewhere",
+                dir.display(),
+                lab.display()
+            ),
             MountError::NotMounted(dir) => write!(f, "no lab is mounted on {}", dir.display()),
             MountError::Hidden(dir, pid, reach) => hidden(f, dir, *pid, *reach),
             MountError::Busy(dir) => write!(

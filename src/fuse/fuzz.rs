@@ -5,11 +5,13 @@
 mod mutate;
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 use fuser::AccessFlags;
 
-use super::answer::{Caller, Shared};
+use super::answer::{Caller, Connection, Shared};
 use super::bounds::Bounds;
 use super::drawer::Drawers;
 use super::notify::Notices;
@@ -17,6 +19,7 @@ use crate::control::VERBS;
 use crate::host::Lab;
 use crate::host::fault::Op;
 use crate::kernel::Kernel;
+use crate::kernel::node::Top;
 use crate::tree::Style;
 use mutate::{Random, fuzz, mutated};
 
@@ -54,7 +57,7 @@ const TEXTS: &[&str] = &["1", "0 0 1", "deny", "-1", "stat 2 EIO", "exit 2 after
 
 /// The numbers that a client knows, and what it makes of them.
 struct Client {
-    shared: Shared,
+    connection: Connection,
     random: Random,
     inodes: Vec<u64>,
     handles: Vec<u64>,
@@ -107,59 +110,59 @@ impl Client {
         match self.random.below(16) {
             0..4 => {
                 let name = self.name();
-                if let Ok(entry) = self.shared.lookup(caller, inode, OsStr::from_bytes(&name)) {
+                if let Ok(entry) = self.connection.lookup(caller, inode, OsStr::from_bytes(&name)) {
                     self.inodes.push(entry.nodeid);
                 }
             }
-            4 => drop(self.shared.getattr(inode)),
-            5 => drop(self.shared.readlink(inode)),
-            6 => drop(self.shared.access(caller, inode, AccessFlags::from_bits_truncate(size as i32))),
+            4 => drop(self.connection.getattr(inode)),
+            5 => drop(self.connection.readlink(inode)),
+            6 => drop(self.connection.access(caller, inode, AccessFlags::from_bits_truncate(size as i32))),
             7 => {
                 let flags = *self.random.pick(&[0, 1, 2, 3, libc::O_APPEND | 1]);
-                self.handles.extend(self.shared.open(caller, inode, flags).map(|(handle, _)| handle));
+                self.handles.extend(self.connection.open(caller, inode, flags).map(|(handle, _)| handle));
             }
             8 => self.list(caller, inode, offset),
-            9 | 10 => drop(self.shared.read(handle, offset, size)),
+            9 | 10 => drop(self.connection.read(handle, offset, size)),
             11 | 12 => {
                 let text = self.text();
-                if let Ok(handle) = self.shared.handle(handle) {
-                    self.shared.write(&handle, offset, &text);
+                if let Ok(handle) = self.connection.handle(handle) {
+                    self.connection.write(&handle, offset, &text);
                 }
             }
             13 => {
                 let name = self.name();
                 let name = OsStr::from_bytes(&name);
-                drop(self.shared.mkdir(caller, inode, name, 0o755));
+                drop(self.connection.mkdir(caller, inode, name, 0o755));
                 if self.random.below(2) == 0 {
-                    drop(self.shared.rmdir(inode, name));
+                    drop(self.connection.rmdir(inode, name));
                 }
             }
             14 => {
                 let command = *self.random.pick(&[0xb701, 0xb702, 0xb703, 0xb704, 0x8004_b706, 0xb70a, 0]);
-                drop(self.shared.ioctl(inode, command));
-                drop(self.shared.exits_after(*self.random.pick(&OPS), inode));
+                drop(self.connection.ioctl(inode, command));
+                drop(self.connection.exits_after(*self.random.pick(&OPS), inode));
             }
             _ => {
-                self.shared.handles.remove(handle);
+                self.connection.shared.handles.remove(handle);
                 if inode != crate::tree::ROOT_INO {
-                    self.shared.inodes.forget(inode, 1);
+                    self.connection.inodes.forget(inode, 1);
                 }
             }
         }
     }
 
     fn list(&mut self, caller: Caller, inode: u64, offset: u64) {
-        let Ok((handle, _)) = self.shared.opendir(caller, inode) else { return };
+        let Ok((handle, _)) = self.connection.opendir(caller, inode) else { return };
         self.handles.push(handle);
-        let Ok(listing) = self.shared.readdir(handle, 0) else { return };
+        let Ok(listing) = self.connection.readdir(handle, 0) else { return };
         let entries = &listing.items;
         self.names.extend(entries.iter().take(40).map(|entry| entry.name.clone().into_bytes()));
         let entry = self.random.below(entries.len().max(1));
         if let Some(entry) = entries.get(entry) {
             let name = OsStr::from_bytes(entry.name.as_bytes());
-            self.inodes.extend(self.shared.lookup(caller, inode, name).map(|entry| entry.nodeid));
+            self.inodes.extend(self.connection.lookup(caller, inode, name).map(|entry| entry.nodeid));
         }
-        drop(self.shared.readdir(handle, offset));
+        drop(self.connection.readdir(handle, offset));
     }
 }
 
@@ -171,16 +174,18 @@ fn any_requests_are_answered() {
     fuzz(200, |seed| {
         let (notices, waiting) = Notices::new();
         let (drawers, jobs) = Drawers::new();
-        let (lab, links) = (Lab::new(Kernel::boot()), Style::Mount);
-        let shared = Shared::new(lab, (0, links), Bounds::default(), (notices, drawers));
-        let shared = shared.expect("a kernel nobody has touched");
+        let shared = Shared::new(Lab::new(Kernel::boot()), 0, Bounds::default(), (notices, drawers));
+        let shared = Arc::new(shared.expect("a kernel nobody has touched"));
+        let top = if seed % 4 == 0 { Top::Proc } else { Top::Lab };
+        let device = File::open("/dev/null").expect("every host has it");
+        let connection = Connection::new(shared, top, Style::Mount, device);
         let (names, random) = (NAMES.iter().map(|name| name.as_bytes().to_vec()).collect(), Random::new(seed));
         let inodes = vec![crate::tree::ROOT_INO];
         let (texts, batches) = (texts.clone(), batches.clone());
-        let mut client = Client { shared, random, inodes, handles: Vec::new(), names, batches, texts };
+        let mut client = Client { connection, random, inodes, handles: Vec::new(), names, batches, texts };
         (0..REQUESTS).for_each(|_| client.request());
         // A panic in a call is an error of the lab from then on.
-        assert!(client.shared.lab.read(|_| ()).is_ok(), "seed {seed}");
+        assert!(client.connection.shared.lab.read(|_| ()).is_ok(), "seed {seed}");
         drop((waiting, jobs));
     });
 }

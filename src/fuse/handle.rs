@@ -8,6 +8,7 @@ use dashmap::DashMap;
 
 use super::bounds::{Charge, OTHERS};
 use super::kept::{Content, Kept};
+use super::notify::Notifier;
 use super::poll::Seen;
 use crate::err;
 use crate::errno::Result;
@@ -22,6 +23,8 @@ pub(super) use crate::host::lock;
 /// An open file.
 #[derive(Debug)]
 pub(super) struct Handle {
+    /// The mount it was opened through, and the number of its inode there.
+    pub(super) mount: Arc<Notifier>,
     pub(super) ino: u64,
     /// What the open decided.
     pub(super) file: Bound,
@@ -133,6 +136,13 @@ impl Handles {
 
     pub(super) fn count(&self) -> usize {
         self.open.len()
+    }
+
+    /// Closes what was opened through a mount that has ended: of one that was aborted nobody says that it is closed.
+    pub(super) fn remove_of(&self, mount: &Arc<Notifier>) {
+        let of_mount = self.open.iter().filter(|entry| Arc::ptr_eq(&entry.value().mount, mount));
+        let numbers: Vec<u64> = of_mount.map(|entry| *entry.key()).collect();
+        numbers.into_iter().for_each(|number| self.remove(number));
     }
 
     pub(super) fn remove(&self, number: u64) {

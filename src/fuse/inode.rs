@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::text::Texts;
 use crate::kernel::change::Change;
-use crate::kernel::node::{Node, View};
+use crate::kernel::node::{Node, Top, View};
 use crate::kernel::{NsId, TaskId};
 use crate::lab::FILES;
 use crate::tree::{self, Family, FileType};
@@ -108,6 +108,8 @@ pub(super) struct Inodes {
     is_shrinking: AtomicBool,
     /// The kernel may keep names: it can be made to drop them without waiting (Linux 6.18).
     keeps_names: AtomicBool,
+    /// What the top directory is.
+    top: Top,
 }
 
 #[derive(Debug, Default)]
@@ -123,20 +125,27 @@ struct Table {
     next_pruned: u64,
     /// What versions of files read as.
     texts: Texts,
+    /// Where the top directory is in the lab.
+    top_path: &'static [u8],
 }
 
 /// Inodes that the kernel is made to forget at once. They take a moment under the lock of the table.
 const PRUNED: usize = 4096;
 
 impl Inodes {
-    pub(super) fn new(max: u64) -> Inodes {
-        let mut table = Table::default();
-        let identity = Identity { node: tree::ROOT, version: 0 };
+    pub(super) fn new(max: u64, top: Top) -> Inodes {
+        let mut table = Table { top_path: path_of(top), ..Table::default() };
+        let identity = Identity { node: tree::top(top), version: 0 };
         let told = Told { file_type: FileType::Directory, mode: 0o555, uid: 0, gid: 0, ino: ROOT_INO, size: 0 };
         table.inodes.insert(ROOT_INO, Inode::new(identity, told));
         let [is_shrinking, keeps_names] = [false; 2].map(AtomicBool::new);
         let max = usize::try_from(max).unwrap_or(usize::MAX);
-        Inodes { table: Mutex::new(table), forgotten: Condvar::new(), max, is_shrinking, keeps_names }
+        Inodes { table: Mutex::new(table), forgotten: Condvar::new(), max, is_shrinking, keeps_names, top }
+    }
+
+    /// What the top directory is.
+    pub(super) fn top(&self) -> Top {
+        self.top
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -377,10 +386,13 @@ impl Table {
         let (mut names, mut at) = (Vec::new(), ino);
         while let Some((parent, name)) = self.inodes.get(&at).and_then(|inode| inode.name.as_ref()) {
             names.push(name.as_bytes());
-            if is_top(*parent) {
+            at = *parent;
+            if is_top(at) {
                 break;
             }
-            at = *parent;
+        }
+        if at == ROOT_INO && !self.top_path.is_empty() {
+            names.push(self.top_path);
         }
         names.reverse();
         names.join(&b'/')
@@ -449,6 +461,15 @@ impl Table {
     }
 }
 
+/// Where a top directory is in the lab.
+fn path_of(top: Top) -> &'static [u8] {
+    match top {
+        Top::Lab => b"",
+        Top::Proc => b"proc",
+        Top::Mqueue => b"mqueue",
+    }
+}
+
 /// What `node` is gone with or changes with: the task it shows, the one that looks, its namespace.
 fn subjects(node: &Node) -> impl Iterator<Item = Subject> + use<> {
     let ns = FILES.ask(node.place, |file| file.ns()).map(Subject::Ns);
@@ -512,7 +533,7 @@ mod tests {
 
     #[test]
     fn a_file_keeps_its_number_while_forgotten() {
-        let inodes = Inodes::new(1 << 20);
+        let inodes = Inodes::new(1 << 20, Top::Lab);
         let first = dir(&inodes, TaskDir::process(init()).entry(ITSELF), ROOT_INO, "1");
         assert_eq!(number(TaskDir::process(init()).entry(ITSELF)), first);
         inodes.forget(first, 1);
@@ -522,8 +543,21 @@ mod tests {
     }
 
     #[test]
+    fn paths_below_a_mounted_proc_are_those_of_the_lab() {
+        let inodes = Inodes::new(1 << 20, Top::Proc);
+        let task = dir(&inodes, TaskDir::process(other()).entry(ITSELF), ROOT_INO, "2");
+        let ns = dir(&inodes, TaskDir::process(other()).entry(3), task, "ns");
+        assert_eq!(
+            [ROOT_INO, task, ns].map(|ino| inodes.full_path(ino)),
+            ["proc", "proc/2", "proc/2/ns"].map(Vec::from)
+        );
+        assert_eq!(inodes.path(ns), b"proc/2/ns");
+        assert_eq!(inodes.stale_at("proc/2").attrs, [task].into());
+    }
+
+    #[test]
     fn the_kernel_is_made_to_forget_in_turn() {
-        let inodes = Inodes::new(3);
+        let inodes = Inodes::new(3, Top::Lab);
         inodes.keep_names();
         let task = dir(&inodes, TaskDir::process(other()).entry(ITSELF), ROOT_INO, "2");
         let ns = dir(&inodes, TaskDir::process(other()).entry(3), task, "ns");
@@ -539,7 +573,7 @@ mod tests {
 
     #[test]
     fn an_inode_is_known_until_each_answer_is_forgotten() {
-        let inodes = Inodes::new(1 << 20);
+        let inodes = Inodes::new(1 << 20, Top::Lab);
         let ino = dir(&inodes, CTL, ROOT_INO, "ctl");
         dir(&inodes, CTL, ROOT_INO, "ctl");
         inodes.forget(ino, 1);
@@ -554,7 +588,7 @@ mod tests {
     fn the_next_namespace_with_an_inum_is_another_generation() {
         let kernel = Kernel::boot();
         let [first, second] = [kernel.init.user_ns.any(), kernel.init.pid_ns.any()];
-        let inodes = Inodes::new(1 << 20);
+        let inodes = Inodes::new(1 << 20, Top::Lab);
         let file = told(FileType::File, 4_026_532_177);
         let name = (7, OsStr::new("net:[4026532177]"), Name::Passing);
         assert_eq!(inodes.insert(identity(Place::NsFile(first)), file, None, name), (4_026_532_177, 0));
@@ -565,7 +599,7 @@ mod tests {
 
     #[test]
     fn the_texts_of_links_that_were_read_are_dropped_at_any_change() {
-        let inodes = Inodes::new(1 << 20);
+        let inodes = Inodes::new(1 << 20, Top::Lab);
         let net = link(&inodes, init(), 78);
         inodes.link_is_read(net);
         assert_eq!(inodes.stale(&[], init()), Stale { links: [net].into(), ..Stale::default() });
@@ -574,7 +608,7 @@ mod tests {
 
     #[test]
     fn one_file_is_as_many_inodes_as_there_are_ways_to_see_it() {
-        let inodes = Inodes::new(1 << 20);
+        let inodes = Inodes::new(1 << 20, Top::Lab);
         let place = TaskDir::process(init()).entry(ITSELF);
         let file = told(FileType::Directory, number(place));
         let views = [View::Caller, View::As(other()), View::As(init())];
@@ -595,7 +629,7 @@ mod tests {
 
     #[test]
     fn changed_links_drop_their_texts() {
-        let inodes = Inodes::new(1 << 20);
+        let inodes = Inodes::new(1 << 20, Top::Lab);
         let ns = dir(&inodes, TaskDir::process(other()).entry(3), 77, "ns");
         let net = link(&inodes, other(), ns);
         link(&inodes, init(), 78);
@@ -605,7 +639,7 @@ mod tests {
 
     #[test]
     fn changed_attributes_leave_names_alone() {
-        let inodes = Inodes::new(1 << 20);
+        let inodes = Inodes::new(1 << 20, Top::Lab);
         let ns = dir(&inodes, TaskDir::process(other()).entry(3), 77, "ns");
         let net = link(&inodes, other(), ns);
         let stale = inodes.stale(&[Change::Attrs(other())], init());
@@ -614,7 +648,7 @@ mod tests {
 
     #[test]
     fn a_task_that_dies_takes_the_names_of_its_control_files_along() {
-        let (inodes, mut k) = (Inodes::new(1 << 20), Kernel::boot());
+        let (inodes, mut k) = (Inodes::new(1 << 20, Top::Lab), Kernel::boot());
         Session::default().batch(&mut k, b"1 clone\n").1.unwrap();
         let task = k.find_task(2).unwrap();
         let insert = |dir: Node, parent, name: &str| {
@@ -633,7 +667,7 @@ mod tests {
     /// A namespace file that others lead to as well holds the directory of a task that is gone.
     #[test]
     fn what_is_gone_is_pruned_from_its_leaves() {
-        let inodes = Inodes::new(1 << 20);
+        let inodes = Inodes::new(1 << 20, Top::Lab);
         let namespace = Kernel::boot().init.pid_ns.any();
         let task = dir(&inodes, TaskDir::process(other()).entry(ITSELF), 77, "2");
         let ns = dir(&inodes, TaskDir::process(other()).entry(3), task, "ns");
@@ -651,7 +685,7 @@ mod tests {
 
     #[test]
     fn the_file_of_a_namespace_goes_with_it() {
-        let inodes = Inodes::new(1 << 20);
+        let inodes = Inodes::new(1 << 20, Top::Lab);
         let namespace = Kernel::boot().init.pid_ns.any();
         let name = (7, OsStr::new("pid:[4026531836]"), Name::Linked);
         let (file, _) =
@@ -662,7 +696,7 @@ mod tests {
 
     #[test]
     fn what_a_changed_viewer_sees_is_stale_too() {
-        let inodes = Inodes::new(1 << 20);
+        let inodes = Inodes::new(1 << 20, Top::Lab);
         let node = Node { view: View::As(other()), place: TaskDir::process(init()).entry(ITSELF) };
         let identity = Identity { node, version: 0 };
         let file = told(FileType::Directory, number(node.place));
@@ -672,7 +706,7 @@ mod tests {
 
     #[test]
     fn a_change_of_all_tasks_reaches_every_inode() {
-        let inodes = Inodes::new(1 << 20);
+        let inodes = Inodes::new(1 << 20, Top::Lab);
         let ino = dir(&inodes, TaskDir::process(other()).entry(ITSELF), 77, "2");
         let ns = link(&inodes, other(), ino);
         let stale = inodes.stale(&[Change::AllAttrs], init());
@@ -681,7 +715,7 @@ mod tests {
 
     #[test]
     fn a_change_of_init_reaches_all_that_is_seen_with_its_eyes() {
-        let inodes = Inodes::new(1 << 20);
+        let inodes = Inodes::new(1 << 20, Top::Lab);
         let ino = dir(&inodes, TaskDir::process(other()).entry(ITSELF), 77, "2");
         assert_eq!(inodes.stale(&[Change::Attrs(init())], init()).attrs, [ROOT_INO, ino].into());
     }

@@ -16,7 +16,7 @@ use nix::sys::stat::Mode;
 use nix::sys::statfs::fstatfs;
 use nix::unistd::{Pid, geteuid};
 
-use super::card::{self, Text};
+use super::card::{self, Part, Text};
 use super::mountinfo::{self, MOUNTINFO, Mount};
 
 /// More is in no card.
@@ -82,6 +82,8 @@ pub struct Found {
     pub age: Option<Duration>,
     pub health: Health,
     pub reach: Reach,
+    /// What of the lab is there.
+    pub part: Part,
     /// The first internal error, with its place.
     pub broken: Option<String>,
     pub(super) device: u32,
@@ -135,6 +137,7 @@ impl Found {
                 age: None,
                 health: Health::Unknown,
                 reach: Reach::Here,
+                part: Part::Whole,
                 broken: None,
                 device: mount.device,
             },
@@ -142,14 +145,20 @@ impl Found {
     }
 
     fn of_daemon(daemon: Daemon, reach: Reach, health: Health) -> Found {
-        let Daemon { pid, uid, age, card: Text { dir, device, boot, broken } } = daemon;
-        Found { dir, pid: Some(pid), uid: Some(uid), boot, age, health, reach, broken, device }
+        let Daemon { pid, uid, age, card: Text { dir, device, part, boot, broken } } = daemon;
+        Found { dir, pid: Some(pid), uid: Some(uid), boot, age, health, reach, part, broken, device }
     }
 }
 
 /// The process that serves this mount, as far as the caller may know.
 pub(super) fn daemon_of(mount: &Mount) -> Option<Daemon> {
     daemons().ok()?.into_iter().find(|daemon| daemon.serves(mount))
+}
+
+/// The devices of the mounts of `proc` that go with the lab of this process on that directory.
+pub(super) fn taken_along(pid: i32, lab: &Path) -> Vec<u32> {
+    let texts = cards(pid).into_iter().filter_map(|card| Some(Daemon::of(pid, &card)?.card));
+    texts.filter(|text| text.part == Part::ProcOf(lab.to_owned())).map(|text| text.device).collect()
 }
 
 /// What the users of a mount have to expect of it.

@@ -43,11 +43,11 @@ fn type_bits(kind: FileType) -> u32 {
 }
 
 /// A word to the thread that notifies.
-pub(super) enum Notice {
-    /// What the host's kernel has to drop.
-    Drop(Stale),
-    /// It knows more inodes than it may.
-    Shrink,
+enum Notice {
+    /// What the host's kernel has to drop, of each mount.
+    Drop(Vec<(Arc<Notifier>, Stale)>),
+    /// It knows more inodes through a mount than it may.
+    Shrink(Arc<Notifier>),
     /// What is done when no reader can get from a cache what was stale before: the answer to a request.
     Then(Box<dyn FnOnce() + Send>),
 }
@@ -56,9 +56,16 @@ pub(super) enum Notice {
 /// answer, never goes past one whose caches are not yet dropped.
 #[derive(Debug)]
 pub(super) struct Notices {
-    sender: Mutex<Sender<Notice>>,
+    ways: Mutex<Ways>,
     /// How many words are not yet done with.
     waiting: Arc<AtomicUsize>,
+}
+
+/// The way to the thread, and the mounts that it is to tell.
+#[derive(Debug)]
+struct Ways {
+    sender: Sender<Notice>,
+    mounts: Vec<Arc<Notifier>>,
 }
 
 impl Notices {
@@ -66,15 +73,27 @@ impl Notices {
         let (sender, receiver) = mpsc::channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let waits = Waiting { receiver, waiting: Arc::clone(&waiting) };
-        (Notices { sender: Mutex::new(sender), waiting }, waits)
+        (Notices { ways: Mutex::new(Ways { sender, mounts: Vec::new() }), waiting }, waits)
     }
 
-    /// Changes the lab, and has dropped what that made stale.
-    pub(super) fn change<T>(&self, change: impl FnOnce() -> (T, Stale)) -> T {
-        let sender = lock(&self.sender);
+    /// Has a mount told of what changes from now on. Nothing may have been answered there yet.
+    pub(super) fn add(&self, mount: Arc<Notifier>) {
+        lock(&self.ways).mounts.push(mount);
+    }
+
+    /// Tells a mount nothing more: nobody uses it any longer.
+    pub(super) fn remove(&self, mount: &Arc<Notifier>) {
+        lock(&self.ways).mounts.retain(|other| !Arc::ptr_eq(other, mount));
+    }
+
+    /// Changes the lab, and has dropped what that made stale: `change` gives what, by the inodes of a mount.
+    pub(super) fn change<T, S: Fn(&Inodes) -> Stale>(&self, change: impl FnOnce() -> (T, S)) -> T {
+        let ways = lock(&self.ways);
         let (value, stale) = change();
+        let stale = ways.mounts.iter().map(|mount| (Arc::clone(mount), stale(&mount.inodes)));
+        let stale: Vec<_> = stale.filter(|(_, stale)| !stale.is_empty()).collect();
         if !stale.is_empty() {
-            self.send(&sender, Notice::Drop(stale));
+            self.send(&ways, Notice::Drop(stale));
         }
         value
     }
@@ -87,20 +106,20 @@ impl Notices {
         self.push(Box::new(then));
     }
 
-    /// Has the kernel made to forget inodes that nobody uses.
-    pub(super) fn shrink(&self) {
-        self.send(&lock(&self.sender), Notice::Shrink);
+    /// Has the kernel made to forget inodes of a mount that nobody uses.
+    pub(super) fn shrink(&self, mount: &Arc<Notifier>) {
+        self.send(&lock(&self.ways), Notice::Shrink(Arc::clone(mount)));
     }
 
     /// Has the thread that notifies do `then` in its turn.
     pub(super) fn push(&self, then: Box<dyn FnOnce() + Send>) {
-        self.send(&lock(&self.sender), Notice::Then(then));
+        self.send(&lock(&self.ways), Notice::Then(then));
     }
 
-    fn send(&self, sender: &Sender<Notice>, notice: Notice) {
+    fn send(&self, ways: &Ways, notice: Notice) {
         self.waiting.fetch_add(1, Ordering::SeqCst);
         // The notifier lives longer than the session; should it not, the dropped reply answers EIO.
-        let _ = sender.send(notice);
+        let _ = ways.sender.send(notice);
     }
 }
 
@@ -137,42 +156,46 @@ impl Stale {
     }
 }
 
-/// A second handle on the connection.
+impl Waiting {
+    /// What the one thread that notifies does, until nobody is left to send. It holds no lock of the lab, and no other
+    /// thread waits for it: what it waits for are answers and words of the host's kernel that the session's threads take.
+    pub(super) fn run(&self) {
+        for notice in &self.receiver {
+            match notice {
+                Notice::Drop(mounts) => mounts.iter().for_each(|(mount, stale)| mount.drop_stale(stale)),
+                Notice::Shrink(mount) => mount.prune(&mount.inodes.surplus()),
+                Notice::Then(then) => then(),
+            }
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// What the host's kernel has cached of a mount, and a second handle on its connection.
 #[derive(Debug)]
 pub(super) struct Notifier {
     device: File,
+    inodes: Arc<Inodes>,
 }
 
 impl Notifier {
-    pub(super) fn new(device: File) -> Notifier {
-        Notifier { device }
-    }
-
-    /// What the one thread that notifies does, until nobody is left to send. It holds no lock of the lab, and no other
-    /// thread waits for it: what it waits for are answers and words of the host's kernel that the session's threads take.
-    pub(super) fn run(&self, inodes: &Inodes, notices: &Waiting) {
-        for notice in &notices.receiver {
-            match notice {
-                Notice::Drop(stale) => self.drop_stale(inodes, &stale),
-                Notice::Shrink => self.prune(&inodes.surplus()),
-                Notice::Then(then) => then(),
-            }
-            notices.waiting.fetch_sub(1, Ordering::SeqCst);
-        }
+    pub(super) fn new(device: File, inodes: Arc<Inodes>) -> Notifier {
+        Notifier { device, inodes }
     }
 
     /// Returns once no reader can get any of this from a cache. docs/invalidation.md says why none of it waits for a
     /// lock that a client can hold.
-    fn drop_stale(&self, inodes: &Inodes, stale: &Stale) {
+    fn drop_stale(&self, stale: &Stale) {
+        let inodes = &self.inodes;
         let mut is_sure = !stale.names;
         if inodes.keeps_names() && !stale.gone.is_empty() {
             self.prune(&stale.gone);
             // One that is still there is in use, its name too.
-            is_sure &= stale.tops.iter().all(|ino| self.drop_inode(inodes, *ino, ATTRIBUTES) == Cached::Nothing);
+            is_sure &= stale.tops.iter().all(|ino| self.drop_inode(*ino, ATTRIBUTES) == Cached::Nothing);
         }
         for (inos, offset) in [(&stale.attrs, ATTRIBUTES), (&stale.links, CONTENT)] {
             for ino in inos {
-                is_sure &= self.drop_inode(inodes, *ino, offset) != Cached::Unsure;
+                is_sure &= self.drop_inode(*ino, offset) != Cached::Unsure;
             }
         }
         if inodes.keeps_names() && !is_sure {
@@ -180,15 +203,15 @@ impl Notifier {
         }
     }
 
-    fn drop_inode(&self, inodes: &Inodes, ino: u64, offset: i64) -> Cached {
+    fn drop_inode(&self, ino: u64, offset: i64) -> Cached {
         for _ in 0..TRIES {
-            if !inodes.is_known(ino) {
+            if !self.inodes.is_known(ino) {
                 return Cached::Nothing;
             }
             match self.inval_inode(ino, offset) {
                 Ok(()) => return Cached::Dropped,
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Cached::Nothing,
-                Err(_) => inodes.wait_forgotten(ino, PAUSE),
+                Err(_) => self.inodes.wait_forgotten(ino, PAUSE),
             }
         }
         Cached::Unsure

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use fuser::{AccessFlags, FopenFlags};
 
-use super::answer::{Caller, Shared, viewer};
+use super::answer::{Caller, Connection, viewer};
 use super::handle::{Answer, Handle, State};
 use super::inode::Identity;
 use super::poll::{Seen, polled_at};
@@ -18,7 +18,7 @@ use crate::kernel::node::Node;
 use crate::lab::{self, FILES};
 use crate::tree::{self, Content, Special};
 
-impl Shared {
+impl Connection {
     /// Opens a file for `caller`, as the viewer; the number is of the lines that the journal had then.
     ///
     /// # Errors
@@ -27,13 +27,13 @@ impl Shared {
         if flags.contains(OpenFlags::WRITE) {
             self.check_writer(caller)?;
         }
-        self.lab.read(|k| Ok((lab::open(k, viewer(k, node)?, node, flags)?, self.lab.noted())))?
+        self.shared.lab.read(|k| Ok((lab::open(k, viewer(k, node)?, node, flags)?, self.shared.lab.noted())))?
     }
 
     /// access(2): what the viewer and the caller may both do.
     ///
     /// # Errors
-    /// As [`Shared::bind`].
+    /// As [`Connection::bind`].
     pub(super) fn access(&self, caller: Caller, ino: u64, mask: AccessFlags) -> Result<()> {
         let mut flags = OpenFlags::empty();
         flags.set(OpenFlags::READ, mask.contains(AccessFlags::R_OK));
@@ -44,15 +44,15 @@ impl Shared {
     /// Opens a file for `caller`; gives the handle's number and how the host's kernel reads it.
     ///
     /// # Errors
-    /// EINVAL: O_DIRECT. As [`Shared::bind`], [`Shared::version`] and [`Handles::insert`](super::handle::Handles::insert).
+    /// EINVAL: O_DIRECT. As [`Connection::bind`], [`Connection::version`] and [`Handles::insert`](super::handle::Handles::insert).
     pub(super) fn open(&self, caller: Caller, ino: u64, flags: i32) -> Result<(u64, FopenFlags)> {
         let Identity { node, version } = self.identity(ino)?;
-        self.lab.check_fault(Op::Open, || self.inodes.full_path(ino))?;
+        self.shared.lab.check_fault(Op::Open, || self.inodes.full_path(ino))?;
         let (file, opened) = self.bind(caller, node, open_flags(flags))?;
         if flags & libc::O_DIRECT != 0 && node.path().is_none() {
             bail!(EINVAL, "no file of this kind is read past the cache");
         }
-        let answer = || Mutex::new(Answer::new(0, self.results.get(node.place)));
+        let answer = || Mutex::new(Answer::new(0, self.shared.results.get(node.place)));
         let is_version = version != 0 && flags & libc::O_ACCMODE == libc::O_RDONLY;
         let state = match FILES.special(node) {
             Some(Special::Call(task, row)) => State::Control { task, row, answer: answer() },
@@ -70,9 +70,22 @@ impl Shared {
             _ => FopenFlags::FOPEN_DIRECT_IO,
         };
         let (uid, may_write) = (caller.uid, self.may_write(caller));
-        let seen = self.lab.read(|k| polled_at(k, &file))?.map_or_else(|_| Seen::default(), Seen::at_open);
+        let seen = self.shared.lab.read(|k| polled_at(k, &file))?.map_or_else(|_| Seen::default(), Seen::at_open);
         let appends = flags & libc::O_APPEND != 0;
-        Ok((self.handles.insert(Handle { ino, file, opened, appends, uid, may_write, state, seen })?, how))
+        Ok((
+            self.shared.handles.insert(Handle {
+                mount: Arc::clone(&self.notifier),
+                ino,
+                file,
+                opened,
+                appends,
+                uid,
+                may_write,
+                state,
+                seen,
+            })?,
+            how,
+        ))
     }
 
     /// The text of the version of a file that is opened; `None` if it is read as it is then.
@@ -81,7 +94,7 @@ impl Shared {
     /// ESTALE: it was not kept, and is another by now. The host's kernel looks the name up once more.
     fn version(&self, file: &Bound, ino: u64, version: u64) -> Option<Result<Arc<[u8]>>> {
         let node = file.node;
-        let has_fault = || self.lab.faults.is_active(node.task(), || self.inodes.full_path(ino));
+        let has_fault = || self.shared.lab.faults.is_active(node.task(), || self.inodes.full_path(ino));
         if FILES.content(node) != Content::Version || has_fault() {
             return None;
         }
@@ -89,9 +102,9 @@ impl Shared {
     }
 
     /// # Errors
-    /// As [`Shared::version`].
+    /// As [`Connection::version`].
     fn render_again(&self, file: &Bound, version: u64) -> Result<Arc<[u8]>> {
-        let text = self.lab.read(|k| tree::read_open(k, viewer(k, file.node)?, file))??;
+        let text = self.shared.lab.read(|k| tree::read_open(k, viewer(k, file.node)?, file))??;
         if text::version(&text) != version {
             bail!(ESTALE, "this file reads as another text by now");
         }
@@ -101,21 +114,34 @@ impl Shared {
     /// The same of a directory.
     ///
     /// # Errors
-    /// As [`Shared::open`].
+    /// As [`Connection::open`].
     pub(super) fn opendir(&self, caller: Caller, ino: u64) -> Result<(u64, FopenFlags)> {
-        let node = self.node(ino)?;
-        self.lab.check_fault(Op::Open, || self.inodes.full_path(ino))?;
+        let node = self.node_for(caller, ino)?;
+        self.shared.lab.check_fault(Op::Open, || self.inodes.full_path(ino))?;
         let (file, opened) = self.bind(caller, node, OpenFlags::READ | OpenFlags::DIRECTORY)?;
         let is_dead = |k: &Kernel| node.task().is_some_and(|task| k.tasks.get(task).is_none_or(|task| task.is_dead()));
-        let has_fault = || self.lab.faults.is_active(node.task(), || self.inodes.full_path(ino));
-        let how = if FILES.keeps_names(node) && !has_fault() && !self.lab.read(is_dead)? {
+        let has_fault = || self.shared.lab.faults.is_active(node.task(), || self.inodes.full_path(ino));
+        let how = if FILES.keeps_names(node) && !has_fault() && !self.shared.lab.read(is_dead)? {
             FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE
         } else {
             FopenFlags::empty()
         };
         let (uid, may_write) = (caller.uid, self.may_write(caller));
         let (state, seen) = (State::Listing(Mutex::default()), Seen::default());
-        Ok((self.handles.insert(Handle { ino, file, opened, appends: false, uid, may_write, state, seen })?, how))
+        Ok((
+            self.shared.handles.insert(Handle {
+                mount: Arc::clone(&self.notifier),
+                ino,
+                file,
+                opened,
+                appends: false,
+                uid,
+                may_write,
+                state,
+                seen,
+            })?,
+            how,
+        ))
     }
 }
 

@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -16,9 +16,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxFlags, openat, statx};
 
-use super::card::Card;
+use super::card::{Card, Part};
 use super::connection;
 use super::error::MountError;
+use super::handle::lock;
 use super::labs::{self, Daemon, Found, Health, Reach};
 use super::mountinfo::{self, MOUNTINFO, Mount};
 use crate::errno::Errno;
@@ -39,6 +40,8 @@ pub struct Point {
     path: PathBuf,
     mount: Identity,
     card: Arc<Card>,
+    /// Other mounts of the lab, which go with this one.
+    others: Arc<Mutex<Vec<Point>>>,
 }
 
 /// Ends the lab when a panic ends the thread that has it, which clients would wait for. Who serves a lab by the command has
@@ -73,11 +76,11 @@ struct Identity {
 
 impl Point {
     /// What has just been mounted on `path`, for a lab that has booted with a script.
-    pub(super) fn of_new_mount(path: PathBuf, boot: Option<&Path>) -> Result<Point, MountError> {
+    pub(super) fn of_new_mount(path: PathBuf, boot: Option<&Path>, part: Part) -> Result<Point, MountError> {
         let failed = |error: io::Error| MountError::Io(path.clone(), error);
         let (_, mount) = Identity::of_top(&path).map_err(failed)?;
-        let card = Arc::new(Card::new(&path, mount.device, boot).map_err(failed)?);
-        Ok(Point { path, mount, card })
+        let card = Arc::new(Card::new(&path, mount.device, boot, part).map_err(failed)?);
+        Ok(Point { path, mount, card, others: Arc::default() })
     }
 
     /// The absolute path.
@@ -90,12 +93,46 @@ impl Point {
         self.card.breaks(how);
     }
 
+    /// Has another mount of the lab go when this one goes.
+    pub(super) fn takes_along(&self, other: Point) {
+        lock(&self.others).push(other);
+    }
+
+    /// Has it go alone, or knows that it is gone.
+    pub(super) fn leaves(&self, other: &Point) {
+        lock(&self.others).retain(|point| !Arc::ptr_eq(&point.card, &other.card));
+    }
+
+    /// Whether neither of a directory and this mount is below the other: whoever looks for a place in a lab that is not yet
+    /// served waits for ever.
+    ///
+    /// # Errors
+    /// One is.
+    pub(super) fn check_apart(&self, dir: &Path) -> Result<(), MountError> {
+        let other = locate(dir, &mounts()?)?;
+        let is_apart = !other.starts_with(&self.path) && !self.path.starts_with(&other);
+        if is_apart { Ok(()) } else { Err(MountError::Nested(other, self.path.clone())) }
+    }
+
     /// Takes the lab out of everybody's reach, if it is still there; it ends when nobody uses it any more.
     ///
     /// # Errors
     /// The caller may not unmount it.
     pub fn detach(&self) -> Result<(), MountError> {
-        self.take_off(MntFlags::MNT_DETACH)
+        self.each(|point| point.take_off(MntFlags::MNT_DETACH))
+    }
+
+    /// Does the same to all mounts of the lab, first to one that covers `/proc`, which the others are taken off by; gives the
+    /// first error.
+    fn each(&self, act: impl Fn(&Point) -> Result<(), MountError>) -> Result<(), MountError> {
+        let mut points = lock(&self.others).clone();
+        points.insert(0, self.clone());
+        points.sort_by_key(|point| !point.is_over_descriptors());
+        points.iter().map(act).fold(Ok(()), Result::and)
+    }
+
+    fn is_over_descriptors(&self) -> bool {
+        Path::new(DESCRIPTORS).starts_with(&self.path)
     }
 
     /// As [`Point::detach`], and all who use it get errors from now on.
@@ -103,6 +140,10 @@ impl Point {
     /// # Errors
     /// As [`Point::detach`].
     pub fn abort(&self) -> Result<(), MountError> {
+        self.each(Point::abort_one)
+    }
+
+    fn abort_one(&self) -> Result<(), MountError> {
         match self.take_off(MntFlags::MNT_DETACH | MntFlags::MNT_FORCE) {
             Err(MountError::NotForced(_)) => {
                 // It is this process's own connection as long as the mount is there. If that fails, the end of the
@@ -110,7 +151,7 @@ impl Point {
                 if self.mount_there().is_some() {
                     let _ = connection::abort(self.mount.device);
                 }
-                self.detach()
+                self.take_off(MntFlags::MNT_DETACH)
             }
             result => result,
         }
@@ -119,14 +160,17 @@ impl Point {
     /// After the last request: a connection that was aborted leaves a dead mount behind. Where another mount may have
     /// the number of this one by now, it is left to `nslab umount`.
     pub(super) fn clean_up(&self) -> Result<(), MountError> {
-        if self.mount.is_unique { self.detach() } else { Ok(()) }
+        let own = if self.mount.is_unique { self.take_off(MntFlags::MNT_DETACH) } else { Ok(()) };
+        // Those of the others are still served.
+        let others = lock(&self.others).clone();
+        others.iter().map(Point::detach).fold(own, Result::and)
     }
 
     fn take_off(&self, flags: MntFlags) -> Result<(), MountError> {
         let Some(top) = self.mount_there() else { return Ok(()) };
         // What the descriptor shows is this very mount, even if another has been put on it or in its place.
         let exact = PathBuf::from(format!("{DESCRIPTORS}/{}", top.as_raw_fd()));
-        let unmounted = match Path::new(DESCRIPTORS).starts_with(&self.path) {
+        let unmounted = match self.is_over_descriptors() {
             true => umount2(&self.path, flags | MntFlags::UMOUNT_NOFOLLOW),
             false => umount2(&exact, flags),
         };
@@ -226,7 +270,20 @@ pub fn unmount(dir: &Path, users: Users) -> Result<Remark, MountError> {
     let mounts = mounts()?;
     let point = locate(dir, &mounts)?;
     if let Some(mount) = top_lab(&mounts, &point) {
-        return unmount_one(mount, users);
+        // Who serves it is to be known before: then the process may be gone.
+        let others = labs::daemon_of(mount).map(|daemon| labs::taken_along(daemon.pid, &point)).unwrap_or_default();
+        let mut remark = unmount_one(mount, users)?;
+        let users = if users == Users::Keep { Users::Leave } else { users };
+        for device in others {
+            let mount = self::mounts()?.into_iter().rfind(|mount| mount.is_lab() && mount.device == device);
+            let Some(mount) = mount else { continue };
+            remark = match unmount_one(&mount, users) {
+                // Its process was faster.
+                Err(_) if !self::mounts()?.contains(&mount) => remark,
+                result => remark.or(result?),
+            };
+        }
+        return Ok(remark);
     }
     match find_lab(&point)? {
         lab if lab.reach == Reach::Nowhere => end(&lab),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use fuser::{PollEvents, PollNotifier};
 
-use super::answer::{Shared, viewer};
+use super::answer::{Connection, viewer};
 use super::handle::{Handle, lock};
 use crate::errno::Result;
 use crate::kernel::Kernel;
@@ -71,7 +71,7 @@ impl Seen {
     }
 }
 
-impl Shared {
+impl Connection {
     /// What an open file is ready for. `waiter` is told when that changes.
     ///
     /// # Errors
@@ -80,24 +80,24 @@ impl Shared {
         let handle = self.handle(fh)?;
         // Before the look: a change after it finds the one that waits.
         if let Some(waiter) = waiter {
-            lock(&self.pollers.0).insert(fh, waiter);
+            lock(&self.shared.pollers.0).insert(fh, waiter);
         }
-        let now = self.lab.read(|k| polled_at(k, &handle.file))?;
+        let now = self.shared.lab.read(|k| polled_at(k, &handle.file))?;
         // Of what is gone there is nothing to wait for.
         Ok(now.map_or(READABLE | CHANGED, |now| handle.seen.poll(now)))
     }
 
     /// Wakes those who wait for what has changed. None of this waits for anybody: the host's kernel only marks them.
     pub(super) fn wake_pollers(&self) {
-        let mut pollers = lock(&self.pollers.0);
+        let mut pollers = lock(&self.shared.pollers.0);
         if pollers.is_empty() {
             return;
         }
         let is_new =
             |k: &Kernel, handle: &Handle| polled_at(k, &handle.file).map_or(true, |now| handle.seen.is_new(now));
         pollers.retain(|fh, waiter| {
-            let Some(handle) = self.handles.get(*fh) else { return false };
-            if !self.lab.read(|k| is_new(k, &handle)).unwrap_or(true) {
+            let Some(handle) = self.shared.handles.get(*fh) else { return false };
+            if !self.shared.lab.read(|k| is_new(k, &handle)).unwrap_or(true) {
                 return true;
             }
             // An error says that the lab is unmounted.

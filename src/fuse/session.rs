@@ -1,5 +1,6 @@
 //! Mounting: the connection to the host's kernel, the threads that serve it, and the end of both.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSliceMut, Read};
 use std::ops::RangeInclusive;
@@ -16,14 +17,18 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use nix::unistd::{getegid, geteuid};
 
 use super::LabFs;
-use super::answer::Shared;
+use super::answer::{Connection, Shared};
+use super::card::Part;
 use super::drawer::{self, Drawers, Jobs};
 use super::error::MountError;
 use super::mountinfo::FS_TYPE;
-use super::notify::{Notices, Notifier, Waiting};
+use super::notify::{Notices, Waiting};
 use super::options::Options;
 use super::point::{self, Point, Watch};
+use super::requests::Opcode;
 use crate::host::Lab;
+use crate::kernel::node::Top;
+use crate::tree::Style;
 
 const DEVICE: &str = "/dev/fuse";
 /// What mountinfo shows as the source.
@@ -32,28 +37,44 @@ const SOURCE: &str = "nslab";
 /// theirs for a while, and so many at most.
 const THREADS: RangeInclusive<usize> = 4..=8;
 
-/// A lab on a directory, whose requests are answered once [`Mounted::serve`] runs.
+/// A mount of a lab, whose requests are answered once [`Mounted::serve`] runs.
 #[derive(Debug)]
 pub struct Mounted {
     point: Point,
-    shared: Arc<Shared>,
+    connection: Arc<Connection>,
+    options: Options,
     session: Session<LabFs>,
+    /// The mount that this one goes with.
+    goes_with: Option<Point>,
 }
 
-/// What serving a lab takes at a moment, for those who watch that it does not grow.
+/// What serving a mount takes at a moment, for those who watch that it does not grow, or what an operation costs.
 #[derive(Clone, Debug)]
-pub struct Gauge(Arc<Shared>);
+pub struct Gauge(Arc<Connection>);
 
 impl Gauge {
-    /// How many inodes the host's kernel knows.
+    /// How many inodes the host's kernel knows through this mount.
     pub fn inodes(&self) -> usize {
         self.0.inodes.count()
     }
 
-    /// How many files and directories are open.
+    /// How many files and directories are open, through all mounts of the lab.
     pub fn open_files(&self) -> usize {
-        self.0.handles.count()
+        self.0.shared.handles.count()
     }
+
+    /// How many requests of each kind there were.
+    pub fn requests(&self) -> BTreeMap<Opcode, u64> {
+        self.0.requests.counts()
+    }
+}
+
+/// A lab that is mounted, for more mounts of it.
+#[derive(Clone, Debug)]
+pub struct Served {
+    point: Point,
+    shared: Arc<Shared>,
+    options: Options,
 }
 
 /// Mounts `lab` on `dir`.
@@ -61,54 +82,118 @@ impl Gauge {
 /// # Errors
 /// The directory or the machine will not do; nothing is left mounted then.
 pub fn mount(lab: Lab, dir: &Path, options: &Options) -> Result<Mounted, MountError> {
+    mount_first(lab, Top::Lab, dir, options)
+}
+
+/// Mounts the `proc` of `lab` on `dir`, and nothing else of it.
+///
+/// # Errors
+/// As [`mount`].
+pub fn mount_proc(lab: Lab, dir: &Path, options: &Options) -> Result<Mounted, MountError> {
+    mount_first(lab, Top::Proc, dir, options)
+}
+
+fn mount_first(lab: Lab, top: Top, dir: &Path, options: &Options) -> Result<Mounted, MountError> {
     let device = open_device()?;
     let (path, _claim) = point::prepare(dir, options.nonempty)?;
     // The lab may cover `/proc`, which nobody answers for until the lab does. Counting the cores looks there, and so
     // do the tables of `Shared`.
-    let mut config = Config::default();
-    config.n_threads =
-        Some(thread::available_parallelism().map_or(1, usize::from).clamp(*THREADS.start(), *THREADS.end()));
+    let config = config();
     let lab = if options.realtime { lab.in_real_time() } else { lab };
     let (notices, waiting) = Notices::new();
     let (drawers, jobs) = Drawers::new();
-    let shared = Shared::new(lab, (geteuid().as_raw(), options.links), options.bounds, (notices, drawers));
+    let shared = Shared::new(lab, geteuid().as_raw(), options.bounds, (notices, drawers));
     let shared = Arc::new(shared.map_err(|error| MountError::Io(path.clone(), io::Error::other(error)))?);
     let device = attach(device, &path, options)?;
-    let point = Point::of_new_mount(path, options.boot.as_deref())?;
-    match start(Arc::clone(&shared), (waiting, jobs), (device, &point), config) {
-        Ok(session) => Ok(Mounted { point, shared, session }),
-        Err(error) => {
-            point.detach()?;
-            Err(MountError::Io(point.path().to_owned(), error))
-        }
+    let part = if top == Top::Proc { Part::Proc } else { Part::Whole };
+    let point = Point::of_new_mount(path, options.boot.as_deref(), part)?;
+    let started = start(Arc::clone(&shared), (top, options.links), device, config)
+        .and_then(|started| start_threads((waiting, jobs), &point).map(|()| started));
+    Mounted::of(started, point, options)
+}
+
+impl Served {
+    /// Mounts `proc` of the lab on a directory as well. It goes when the lab goes.
+    ///
+    /// # Errors
+    /// As [`mount`]; the directory is in the lab, or the lab below it.
+    pub fn mount_proc(&self, dir: &Path) -> Result<Mounted, MountError> {
+        let device = open_device()?;
+        self.point.check_apart(dir)?;
+        let (path, _claim) = point::prepare(dir, self.options.nonempty)?;
+        let config = config();
+        let device = attach(device, &path, &self.options)?;
+        let part = Part::ProcOf(self.point.path().to_owned());
+        let point = Point::of_new_mount(path, self.options.boot.as_deref(), part)?;
+        let started = start(Arc::clone(&self.shared), (Top::Proc, self.options.links), device, config);
+        let mounted = Mounted::of(started, point, &self.options)?;
+        self.point.takes_along(mounted.point.clone());
+        Ok(Mounted { goes_with: Some(self.point.clone()), ..mounted })
     }
 }
 
 impl Mounted {
-    /// Where the lab is.
+    fn of(
+        started: io::Result<(Arc<Connection>, Session<LabFs>)>,
+        point: Point,
+        options: &Options,
+    ) -> Result<Mounted, MountError> {
+        match started {
+            Ok((connection, session)) => {
+                let options = options.clone();
+                Ok(Mounted { point, connection, options, session, goes_with: None })
+            }
+            Err(error) => {
+                point.detach()?;
+                Err(MountError::Io(point.path().to_owned(), error))
+            }
+        }
+    }
+
+    /// Where it is.
     pub fn point(&self) -> &Point {
         &self.point
     }
 
     /// What is there.
     pub fn lab(&self) -> &Arc<Lab> {
-        &self.shared.lab
+        &self.connection.shared.lab
     }
 
     /// What it takes to serve it.
     pub fn gauge(&self) -> Gauge {
-        Gauge(Arc::clone(&self.shared))
+        Gauge(Arc::clone(&self.connection))
     }
 
-    /// Answers requests until the lab is unmounted and nobody uses it any more.
+    /// The lab, for more mounts of it.
+    pub fn served(&self) -> Served {
+        let (point, options) = (self.point.clone(), self.options.clone());
+        Served { point, shared: Arc::clone(&self.connection.shared), options }
+    }
+
+    /// Answers requests until this is unmounted and nobody uses it any more.
     ///
     /// # Errors
     /// The connection failed.
     pub fn serve(self) -> io::Result<()> {
         let ended = self.session.run();
+        let Connection { shared, notifier, .. } = &*self.connection;
+        shared.notices.remove(notifier);
+        shared.handles.remove_of(notifier);
+        if let Some(lab) = &self.goes_with {
+            lab.leaves(&self.point);
+        }
         self.point.clean_up().map_err(io::Error::other)?;
         ended.or_else(|error| if is_unmount(&error) { Ok(()) } else { Err(error) })
     }
+}
+
+/// How a mount is served.
+fn config() -> Config {
+    let mut config = Config::default();
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    config.n_threads = Some(cores.clamp(*THREADS.start(), *THREADS.end()));
+    config
 }
 
 /// A thread that is just taking a request when the lab is unmounted gets this instead of ENODEV (`fuse_dev_do_read`).
@@ -185,25 +270,30 @@ fn receive_device(socket: &UnixStream) -> io::Result<Option<File>> {
     Ok(received.map(|descriptor| unsafe { File::from_raw_fd(descriptor) }))
 }
 
-/// Shakes hands with the host's kernel and starts the threads that notify it and that draw.
+/// Shakes hands with the host's kernel.
 fn start(
     shared: Arc<Shared>,
-    (waiting, jobs): (Waiting, Jobs),
-    (device, point): (File, &Point),
+    (top, links): (Top, Style),
+    device: File,
     config: Config,
-) -> io::Result<Session<LabFs>> {
-    let (notifier, inodes) = (Notifier::new(device.try_clone()?), Arc::clone(&shared.inodes));
+) -> io::Result<(Arc<Connection>, Session<LabFs>)> {
+    let connection = Arc::new(Connection::new(shared, top, links, device.try_clone()?));
+    let lab_fs = LabFs { connection: Arc::clone(&connection) };
     // Who may use the mount at all is checked by the host's kernel.
-    let connection = Notifier::new(device.try_clone()?);
-    let session = Session::from_fd(LabFs { shared, connection }, device.into(), SessionACL::All, config)?;
+    let session = Session::from_fd(lab_fs, device.into(), SessionACL::All, config)?;
+    Ok((connection, session))
+}
+
+/// Starts the threads of a lab, whatever mounts it has: the one that notifies the host's kernel, and those that draw.
+fn start_threads((waiting, jobs): (Waiting, Jobs), point: &Point) -> io::Result<()> {
     drawer::start(jobs, point)?;
     let watch = Watch::new(point);
     let notify = move || {
         let _watch = watch;
-        notifier.run(&inodes, &waiting);
+        waiting.run();
     };
     thread::Builder::new().name("notifier".to_owned()).spawn(notify)?;
-    Ok(session)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -213,53 +303,54 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::fuse::inode::Stale;
+    use crate::fuse::inode::{Inodes, Stale};
+    use crate::fuse::notify::Notifier;
     use crate::fuse::point::{Users, is_lab, unmount};
     use crate::kernel::Kernel;
 
     /// A lab of this process, as `testing::Lab` has it, until it is taken off.
-    fn with_lab(act: impl FnOnce(&Shared, &Path)) {
+    fn with_lab(act: impl FnOnce(&Connection, &Path)) {
         if open_device().is_err() {
             return eprintln!("skipped: no FUSE here");
         }
         let dir = tempfile::tempdir().unwrap();
         let mounted = mount(Lab::new(Kernel::boot()), dir.path(), &Options::default()).unwrap();
-        let shared = Arc::clone(&mounted.shared);
+        let connection = Arc::clone(&mounted.connection);
         let session = thread::spawn(move || mounted.serve());
         assert!(is_lab(dir.path()));
-        act(&shared, dir.path());
-        drop(shared);
+        act(&connection, dir.path());
+        drop(connection);
         session.join().unwrap().unwrap();
         assert!(!is_lab(dir.path()));
     }
 
     #[test]
     fn a_panic_in_a_thread_that_draws_ends_the_lab() {
-        with_lab(|shared, _| shared.drawers.hand_over(false, Box::new(|| panic!("provoked by a test"))));
+        with_lab(|lab, _| lab.shared.drawers.hand_over(false, Box::new(|| panic!("provoked by a test"))));
     }
 
     #[test]
     fn a_panic_in_the_thread_that_notifies_ends_the_lab() {
-        with_lab(|shared, _| {
+        with_lab(|lab, _| {
             let slow = Box::new(|| thread::sleep(Duration::from_millis(100)));
-            shared.notices.push(slow);
-            shared.notices.push(Box::new(|| panic!("provoked by a test")));
+            lab.shared.notices.push(slow);
+            lab.shared.notices.push(Box::new(|| panic!("provoked by a test")));
         });
     }
 
     /// Names are not kept there: each use is a request, and nothing but that tells of what has gone.
     #[test]
     fn on_older_kernels_each_use_of_a_name_asks() {
-        with_lab(|shared, dir| {
-            let keeps = shared.inodes.keeps_names();
+        with_lab(|lab, dir| {
+            let keeps = lab.inodes.keeps_names();
             let uses = |name: &str| {
                 let ino = fs::metadata(dir.join(name)).unwrap().ino();
-                let before = shared.inodes.answers(ino);
+                let before = lab.inodes.answers(ino);
                 fs::metadata(dir.join(name)).unwrap();
-                shared.inodes.answers(ino) - before
+                lab.inodes.answers(ino) - before
             };
             assert_eq!(uses("proc/1"), u64::from(!keeps));
-            shared.inodes.keep_no_names();
+            lab.inodes.keep_no_names();
             assert_eq!([uses("ctl/1/exec"), uses("ctl/1/exec")], [1, 1]);
             let call = |task: i32, call: &str, words: &str| {
                 fs::write(dir.join(format!("ctl/{task}/{call}")), format!("{words}\n")).unwrap();
@@ -293,19 +384,19 @@ mod tests {
             let order = Arc::clone(&order);
             move || order.lock().unwrap().push(number)
         };
-        let stale = || Stale { attrs: [7].into(), ..Stale::default() };
+        let device = tempfile::tempfile().unwrap();
+        notices.add(Arc::new(Notifier::new(device, Arc::new(Inodes::new(9, Top::Lab)))));
+        let stale = |_: &Inodes| Stale { attrs: [7].into(), ..Stale::default() };
         notices.after(note(0));
         assert_eq!(*order.lock().unwrap(), [0], "nothing was changed before: it is done at once");
-        assert_eq!(notices.change(|| (1, stale())), 1);
+        assert_eq!(notices.change(|| (1, stale)), 1);
         notices.after(note(1));
-        notices.change(|| ((), Stale::default()));
+        notices.change(|| ((), |_: &Inodes| Stale::default()));
         notices.after(note(2));
-        notices.change(|| ((), stale()));
+        notices.change(|| ((), stale));
         notices.after(note(3));
         assert_eq!(*order.lock().unwrap(), [0], "caches may be stale");
-        let device = tempfile::tempfile().unwrap();
-        let inodes = Arc::new(crate::fuse::inode::Inodes::new(9));
-        let notifier = thread::spawn(move || Notifier::new(device).run(&inodes, &waiting));
+        let notifier = thread::spawn(move || waiting.run());
         drop(notices);
         notifier.join().unwrap();
         assert_eq!(*order.lock().unwrap(), [0, 1, 2, 3]);

@@ -6,10 +6,10 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use super::answer::{Caller, Entry, Shared, viewer};
+use super::answer::{Caller, Connection, Entry, Shared, viewer};
 use super::bounds::BUFFER;
 use super::handle::{Answer, Batch, Handle, State, lock};
-use super::inode::Stale;
+use super::inode::{Inodes, Stale};
 use crate::control::{self, VERBS};
 use crate::errno::{Error, Result};
 use crate::host::fault::Op;
@@ -48,10 +48,10 @@ fn line(mut text: Vec<u8>) -> Vec<u8> {
     text
 }
 
-impl Shared {
+impl Connection {
     /// Does what was written to an open file, and makes the answer readable on it and on those that are opened later.
     pub(super) fn write(&self, handle: &Handle, offset: u64, bytes: &[u8]) -> Written {
-        let mut calls = Calls { shared: self };
+        let mut calls = Calls { connection: self };
         let outcome = match &handle.state {
             State::Faults(refusal) => {
                 let outcome = Written::of(bytes.len(), calls.faults(bytes).map(|()| Vec::new()));
@@ -71,8 +71,13 @@ impl Shared {
         if let State::Control { answer, .. } | State::Batch(answer, _) = &handle.state {
             let text: Arc<[u8]> = outcome.answer.as_slice().into();
             // Not for a task that is gone by this very call.
-            if handle.file.node.task().is_none_or(|task| self.lab.read(|k| k.tasks.contains(task)).unwrap_or(false)) {
-                self.results.set(handle.file.node.place, Arc::clone(&text));
+            if handle
+                .file
+                .node
+                .task()
+                .is_none_or(|task| self.shared.lab.read(|k| k.tasks.contains(task)).unwrap_or(false))
+            {
+                self.shared.results.set(handle.file.node.place, Arc::clone(&text));
             }
             *lock(answer) = Answer::new(offset + outcome.written as u64, text);
         }
@@ -105,7 +110,7 @@ impl Shared {
         call: impl FnOnce(Node) -> LabCall,
         setup: impl FnOnce(Vec<u8>) -> Setup,
     ) -> Result<()> {
-        let mut calls = Calls { shared: self };
+        let mut calls = Calls { connection: self };
         let result = self.identity(parent).and_then(|identity| {
             let dir = identity.node;
             let path = [&self.path_of(dir, parent)[..], b"/", name.as_bytes()].concat();
@@ -126,11 +131,11 @@ impl Shared {
     /// # Errors
     /// EIO: what was done could not be noted.
     pub(super) fn exits_after(&self, op: Op, ino: u64) -> Result<()> {
-        let tasks = self.lab.exits_by_fault(op, || self.inodes.full_path(ino));
+        let tasks = self.shared.lab.exits_by_fault(op, || self.inodes.full_path(ino));
         if tasks.is_empty() {
             return Ok(());
         }
-        let mut calls = Calls { shared: self };
+        let mut calls = Calls { connection: self };
         let exit = Call::new("exit", Vec::new())?;
         for task in tasks {
             let live = |k: &Kernel| match k.tasks.get(task) {
@@ -140,13 +145,13 @@ impl Shared {
             // Who asked gets an answer whether the task could exit or not.
             let _ = calls.by(live, &exit);
         }
-        self.lab.settle()
+        self.shared.lab.settle()
     }
 
     /// A file's path from the top of the lab, `as/<pid>` in front where it is seen with the eyes of a task.
     fn path_of(&self, node: Node, ino: u64) -> Vec<u8> {
         let path = self.inodes.path(ino);
-        let nr = |task| self.lab.read(|k| if k.tasks.contains(task) { k.task_nr(task) } else { 0 }).unwrap_or(0);
+        let nr = |task| self.shared.lab.read(|k| if k.tasks.contains(task) { k.task_nr(task) } else { 0 }).unwrap_or(0);
         match node.view.viewer() {
             Some(task) => [format!("as/{}/", nr(task)).as_bytes(), &path].concat(),
             None => path,
@@ -156,7 +161,7 @@ impl Shared {
 
 /// Calls on the lab. What they make stale is on its way to the notifier when they return.
 struct Calls<'a> {
-    shared: &'a Shared,
+    connection: &'a Connection,
 }
 
 impl Calls<'_> {
@@ -178,15 +183,15 @@ impl Calls<'_> {
     }
 
     fn attach(&mut self, task: impl FnOnce(&Kernel) -> Result<TaskId>, host_pid: u32) -> Result<Vec<u8>> {
-        let names = Stale { names: true, ..Stale::default() };
-        self.shared.notices.change(|| (self.shared.lab.attach(task, host_pid, None), names))?;
+        let names = |_: &Inodes| Stale { names: true, ..Stale::default() };
+        self.connection.shared.notices.change(|| (self.connection.shared.lab.attach(task, host_pid, None), names))?;
         Ok(b"0".to_vec())
     }
 
     /// A write to a file below `proc` or `cgroup`.
     fn content(&mut self, handle: &Handle, offset: u64, bytes: &[u8]) -> Written {
         let (file, pos) = (&handle.file, if handle.appends { 0 } else { offset });
-        let path = self.shared.path_of(file.node, handle.ino);
+        let path = self.connection.path_of(file.node, handle.ino);
         let call = LabCall::WriteAt { file: file.clone(), pos, bytes: bytes.to_vec() }.into();
         let line = |k: &Kernel| {
             let again = setup::open(k, &path).is_ok_and(|again| is_same(&again, file));
@@ -205,21 +210,26 @@ impl Calls<'_> {
 
     /// Faults hold from the moment the write returns: nothing they are about is cached then.
     fn faults(&mut self, bytes: &[u8]) -> Result<()> {
-        let Shared { lab, inodes, notices, init, .. } = self.shared;
-        notices.change(|| match lab.set_faults(bytes) {
-            Ok(uncached) => {
-                let doomed: Vec<_> = uncached.tasks.into_iter().map(Change::Attrs).collect();
+        let Shared { lab, notices, init, .. } = &*self.connection.shared;
+        notices.change(|| {
+            let (result, uncached) = match lab.set_faults(bytes) {
+                Ok(uncached) => (Ok(()), Some(uncached)),
+                Err(error) => (Err(error), None),
+            };
+            let stale = move |inodes: &Inodes| {
+                let Some(uncached) = &uncached else { return Stale::default() };
+                let doomed: Vec<_> = uncached.tasks.iter().copied().map(Change::Attrs).collect();
                 let mut stale = Stale { names: true, ..inodes.stale(&doomed, *init) };
                 uncached.paths.iter().for_each(|path| stale.extend(inodes.stale_at(path)));
-                (Ok(()), stale)
-            }
-            Err(error) => (Err(error), Stale::default()),
+                stale
+            };
+            (result, stale)
         })
     }
 
     /// Makes a call; the lab itself forgets what it made stale, and the host's kernel has to.
     fn change<T>(&self, call: impl FnOnce(&Lab) -> (T, Vec<Change>)) -> T {
-        let Shared { lab, inodes, notices, init, results, .. } = self.shared;
+        let Shared { lab, notices, init, results, .. } = &*self.connection.shared;
         let done = notices.change(|| {
             let (result, changes) = call(lab);
             for change in &changes {
@@ -228,16 +238,16 @@ impl Calls<'_> {
                     lab.viewers.forget(*task);
                 }
             }
-            (result, inodes.stale(&changes, *init))
+            (result, move |inodes: &Inodes| inodes.stale(&changes, *init))
         });
-        self.shared.wake_pollers();
+        self.connection.wake_pollers();
         done
     }
 
     /// Executes the whole lines of what was written so far. A last line without its end is one too, unless the writer
     /// seems to have been cut by a full buffer. Of a long text the start is taken, which the writer is told.
     fn lines(&mut self, batch: &mut Batch, bytes: &[u8], may_write: bool) -> Written {
-        let end = usize::try_from(self.shared.bounds.batch).unwrap_or(usize::MAX).min(bytes.len());
+        let end = usize::try_from(self.connection.shared.bounds.batch).unwrap_or(usize::MAX).min(bytes.len());
         let bytes = &bytes[..end];
         let held = batch.tail.len();
         let mut text = std::mem::take(&mut batch.tail);
@@ -251,7 +261,7 @@ impl Calls<'_> {
             return Written::of(0, Err(err!(E2BIG, "a line of more than {} bytes", LINE_MAX)));
         }
         batch.charge = None;
-        match self.shared.purse(may_write).charge(batch.tail.len()) {
+        match self.connection.purse(may_write).charge(batch.tail.len()) {
             Ok(charge) => batch.charge = Some(charge),
             Err(error) => {
                 batch.tail.clear();

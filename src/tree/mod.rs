@@ -80,7 +80,12 @@ impl From<Viewer> for Eyes {
 pub const ROOT_INO: u64 = 1;
 
 /// The top of the lab.
-pub const ROOT: Node = Node { view: View::Caller, place: Place::Top(Top::Lab) };
+pub const ROOT: Node = top(Top::Lab);
+
+/// A directory that can be the top of a mount, as whoever asks sees it.
+pub const fn top(top: Top) -> Node {
+    Node { view: View::Caller, place: Place::Top(top) }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileType {

@@ -61,28 +61,31 @@ print([p.pid for p in psutil.Process(1).children(recursive=True)])
 fn psutil_reads_every_process() {
     let Some(lab) = lab(&[]) else { return };
     let Some(python) = python_with_psutil() else { return };
-    let mut command = Command::new("timeout");
-    let output = command.arg("30").arg(python).args(["-c", PSUTIL]).arg(lab.at("proc")).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout),
-        "[1, 2, 5, 6, 7, 9] 1767225600.0 120.0 4294967296 0\n\
-         1 0 init sleeping 1 0 1767225600.0 1785856\n\
-         1 1785856 ['init']\n\
-         2 1 web server sleeping 3 4711 1767225610.0 1785856\n\
-         3 1785856 ['web server', '--port', '80']\n\
-         5 1 boxinit sleeping 1 100000 1767225620.0 1785856\n\
-         1 1785856 ['boxinit']\n\
-         6 5 sh sleeping 1 100000 1767225620.0 1785856\n\
-         1 1785856 ['sh', '-c', 'sleep 60']\n\
-         7 6 job zombie 1 100000 1767225620.0 0\n\
-         1 None None\n\
-         9 1 a) b stopped 1 0 1767225630.5 1785856\n\
-         1 1785856 ['a) b', 'x y']\n\
-         ['eth0', 'lo'] []\n\
-         [2, 5, 9, 6, 7]\n"
-    );
+    let procfs = lab.procfs().unwrap();
+    for proc in [&lab.at("proc"), procfs.path()] {
+        let mut command = Command::new("timeout");
+        let output = command.arg("30").arg(python).args(["-c", PSUTIL]).arg(proc).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), SAID);
+    }
 }
+
+/// What it prints of the scenario.
+const SAID: &str = "[1, 2, 5, 6, 7, 9] 1767225600.0 120.0 4294967296 0\n\
+    1 0 init sleeping 1 0 1767225600.0 1785856\n\
+    1 1785856 ['init']\n\
+    2 1 web server sleeping 3 4711 1767225610.0 1785856\n\
+    3 1785856 ['web server', '--port', '80']\n\
+    5 1 boxinit sleeping 1 100000 1767225620.0 1785856\n\
+    1 1785856 ['boxinit']\n\
+    6 5 sh sleeping 1 100000 1767225620.0 1785856\n\
+    1 1785856 ['sh', '-c', 'sleep 60']\n\
+    7 6 job zombie 1 100000 1767225620.0 0\n\
+    1 None None\n\
+    9 1 a) b stopped 1 0 1767225630.5 1785856\n\
+    1 1785856 ['a) b', 'x y']\n\
+    ['eth0', 'lo'] []\n\
+    [2, 5, 9, 6, 7]\n";
 
 /// psutil has to be imported before it can be told where procfs is: what it needs until then is the host's.
 #[test]

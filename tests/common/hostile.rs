@@ -3,6 +3,8 @@
 
 #![allow(unsafe_code, clippy::disallowed_methods, reason = "it asks the kernel what no crate wraps, for a time")]
 
+#[path = "daemon.rs"]
+mod daemon;
 #[path = "slow_memory.rs"]
 mod slow_memory;
 
@@ -18,12 +20,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::mount::{MntFlags, umount2};
+use daemon::Daemon;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, setfsuid};
-use nslab::fuse::{is_lab, open_device};
+use nslab::fuse::open_device;
 use slow_memory::{PAGE, SlowMemory};
-use tempfile::TempDir;
 
 /// A user to whom the lab belongs nothing of.
 const NOBODY: u32 = 65534;
@@ -51,41 +52,6 @@ pub const PROVOCATIONS: [Provocation; 8] = [
 
 /// How many threads run a provocation; every other one is nobody's.
 const CLIENTS: usize = 4;
-
-/// A lab in a process of its own: clients keep locks of their address space while they wait, which its threads need.
-#[derive(Debug)]
-struct Daemon {
-    dir: TempDir,
-    process: Child,
-}
-
-impl Daemon {
-    fn start() -> io::Result<Daemon> {
-        let dir = tempfile::Builder::new().prefix("nslab-hostile-").tempdir()?;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_nslab"));
-        command.args(["mount", "--foreground", "-o", "allow_other"]).arg(dir.path()).stdout(Stdio::null());
-        let mut process = command.stdin(Stdio::null()).spawn()?;
-        while !is_lab(dir.path()) || !dir.path().join("ctl").exists() {
-            if let Some(status) = process.try_wait()? {
-                return Err(io::Error::other(format!("nslab mount: {status}")));
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        Ok(Daemon { dir, process })
-    }
-
-    /// Takes the lab off and ends the connection: whoever waits for it gets an error.
-    fn abort(&self) {
-        let _ = umount2(self.dir.path(), MntFlags::MNT_FORCE | MntFlags::MNT_DETACH);
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        self.abort();
-        let _ = self.process.wait();
-    }
-}
 
 /// The lab and what happens to it.
 #[derive(Debug)]
@@ -171,7 +137,7 @@ impl Field {
     }
 
     fn at(&self, path: &str) -> PathBuf {
-        self.daemon.dir.path().join(path)
+        self.daemon.lab.join(path)
     }
 
     /// The result of a call that must succeed while the lab is there.
@@ -245,18 +211,19 @@ fn exec(field: &Field, writer: &Writer) {
 }
 
 fn dumpable(field: &Field, writer: &Writer) {
-    let owner = || fs::symlink_metadata(field.at("proc/2/status")).map(|file| file.uid());
+    let owner = |file: &str| fs::symlink_metadata(field.at(file)).map(|file| file.uid());
     for (value, uid) in [(0, 0), (1, 1000)] {
         field.call(2, &format!("prctl dumpable {value}"));
-        let seen = owner();
-        field.check(seen.as_ref().is_ok_and(|seen| *seen == uid), || format!("owner {seen:?}, not {uid}"));
+        for seen in ["proc/2/status", "../procfs/2/status"].map(owner) {
+            field.check(seen.as_ref().is_ok_and(|seen| *seen == uid), || format!("owner {seen:?}, not {uid}"));
+        }
         count(writer);
     }
 }
 
 fn clone_and_exit(field: &Field, writer: &Writer) {
     let task = field.call(1, "clone");
-    let names = ["proc", "ctl", "as"].map(|dir| field.at(dir).join(&task));
+    let names = ["proc", "ctl", "as", "../procfs"].map(|dir| field.at(dir).join(&task));
     for name in &names {
         let seen = fs::symlink_metadata(name);
         field.check(seen.is_ok(), || format!("{} is not there: {seen:?}", name.display()));
@@ -274,16 +241,17 @@ fn clone_and_exit(field: &Field, writer: &Writer) {
 }
 
 fn unshare(field: &Field, writer: &Writer) {
-    let link = field.at("proc/3/ns/uts");
-    let read = || fs::read_link(&link).unwrap_or_default();
+    let links = ["proc", "../procfs"].map(|proc| field.at(proc).join("3/ns/uts"));
+    let read = || links.each_ref().map(|link| fs::read_link(link).unwrap_or_default());
     let before = read();
     // A namespace of before, so that the number is not used again.
     let fd = field.call(1, "open 3/ns/uts");
     field.call(3, "unshare newuts");
-    let after = read();
-    field.check(before != after, || format!("the link is {after:?} still"));
-    let ino = fs::metadata(&link).map(|file| file.ino()).unwrap_or_default();
-    field.check(after == Path::new(&format!("uts:[{ino}]")), || format!("{after:?} leads to {ino}"));
+    for ((link, before), after) in links.iter().zip(before).zip(read()) {
+        field.check(before != after, || format!("the link is {after:?} still"));
+        let ino = fs::metadata(link).map(|file| file.ino()).unwrap_or_default();
+        field.check(after == Path::new(&format!("uts:[{ino}]")), || format!("{after:?} leads to {ino}"));
+    }
     field.call(1, &format!("close {fd}"));
     count(writer);
 }
@@ -304,7 +272,7 @@ fn cgroup(field: &Field, writer: &Writer) {
 // The clients. None of them has to succeed.
 
 /// A directory of each kind, and a name in it.
-const NAMES: [(&str, &str); 16] = [
+const NAMES: [(&str, &str); 19] = [
     ("ctl/3", "exec"),
     ("ctl/3", "unshare"),
     ("ctl/2", "prctl"),
@@ -319,6 +287,9 @@ const NAMES: [(&str, &str); 16] = [
     ("as/3", "proc"),
     ("kernel", "trace"),
     ("cgroup", "cgroup.procs"),
+    ("../procfs", "3"),
+    ("../procfs/3", "status"),
+    ("../procfs/3/ns", "uts"),
     ("", "proc"),
     ("", "ctl"),
 ];
@@ -424,11 +395,11 @@ fn write_from_slow_memory(field: &Field, client: &Client) {
 
 /// A process that looks at everything and is stopped and continued all the time.
 fn be_stopped(field: &Field, client: &Client) {
-    let look = "while :; do ls -lR proc/3 ctl/3 as/3 cgroup; rm -f ctl/3/exec proc/3/status; done";
+    let look = "while :; do ls -lR proc/3 ../procfs/3 ctl/3 as/3 cgroup; rm -f ctl/3/exec proc/3/status; done";
     let spawn = || {
         Command::new("sh")
             .args(["-c", look])
-            .current_dir(field.daemon.dir.path())
+            .current_dir(&field.daemon.lab)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use nslab::testing::Lab;
+use nslab::testing::{Lab, Procfs};
 
 use super::{inode, lab, link};
 
@@ -30,6 +31,7 @@ impl Published {
 #[test]
 fn no_read_is_older_than_a_write_that_has_returned() {
     let Some(lab) = lab() else { return };
+    let procfs = &lab.procfs().unwrap();
     let tasks: Vec<i32> = (0..2).map(|_| lab.call(1, "clone").unwrap().parse().unwrap()).collect();
     let published: Vec<Published> = tasks.iter().map(|_| Published::default()).collect();
     for (task, published) in tasks.iter().zip(&published) {
@@ -37,11 +39,12 @@ fn no_read_is_older_than_a_write_that_has_returned() {
     }
     let over = AtomicBool::new(false);
     let seen = thread::scope(|scope| {
-        let readers: Vec<_> = (0..4).map(|_| scope.spawn(|| read_until(&lab, &tasks, &published, &over))).collect();
+        let readers: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| read_until((&lab, procfs), &tasks, &published, &over))).collect();
         let writers: Vec<_> = tasks
             .iter()
             .zip(&published)
-            .map(|(task, published)| scope.spawn(|| write(&lab, *task, published)))
+            .map(|(task, published)| scope.spawn(|| write((&lab, procfs), *task, published)))
             .collect();
         let written: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
         over.store(true, Ordering::Relaxed);
@@ -73,34 +76,44 @@ fn batch(lab: &Lab, line: &str) -> String {
 }
 
 /// Gives the task new namespaces, each kept alive by a child so that no inum comes twice; and reads back at once.
-fn write(lab: &Lab, task: i32, published: &Published) {
+fn write((lab, procfs): (&Lab, &Procfs), task: i32, published: &Published) {
     for _ in 0..ROUNDS {
         let child: i32 = lab.call(task, "clone").unwrap().parse().unwrap();
         assert!(lab.at(format!("proc/{child}/ns")).exists(), "a new task is there");
         lab.call(task, "unshare newnet").unwrap();
         let text = link(lab, &format!("proc/{task}/ns/net"));
         assert_eq!(text, truth(lab, task));
+        assert_eq!(Path::new(&text), fs::read_link(procfs.at(format!("{task}/ns/net"))).unwrap());
         published.push(text);
         let other: i32 = lab.call(task, "clone newipc").unwrap().parse().unwrap();
         assert_eq!(inode(lab.at(format!("proc/{other}/ns/net"))), inode(lab.at(format!("proc/{task}/ns/net"))));
         lab.call(other, "exit 0").unwrap();
         lab.call(task, &format!("wait {other}")).unwrap();
-        assert!(!lab.at(format!("proc/{other}/ns/net")).exists(), "a reaped task is not");
-        let listed = fs::read_dir(lab.at("proc")).unwrap().map(|entry| entry.unwrap().file_name());
-        assert!(listed.into_iter().all(|name| name != *other.to_string()), "nor is it listed");
+        for proc in [&lab.at("proc"), procfs.path()] {
+            assert!(!proc.join(format!("{other}/ns/net")).exists(), "a reaped task is not");
+            let mut listed = fs::read_dir(proc).unwrap().map(|entry| entry.unwrap().file_name());
+            assert!(listed.all(|name| name != *other.to_string()), "nor is it listed");
+        }
     }
 }
 
 /// What was read: whose link, how many changes of it were known before, the text.
-fn read_until(lab: &Lab, tasks: &[i32], published: &[Published], over: &AtomicBool) -> Vec<(usize, usize, String)> {
+fn read_until(
+    (lab, procfs): (&Lab, &Procfs),
+    tasks: &[i32],
+    published: &[Published],
+    over: &AtomicBool,
+) -> Vec<(usize, usize, String)> {
     let mut seen = Vec::new();
     while !over.load(Ordering::Relaxed) {
         for (writer, task) in tasks.iter().enumerate() {
-            let path = format!("proc/{task}/ns/net");
-            let known = published[writer].newest();
-            seen.push((writer, known, link(lab, &path)));
-            let known = published[writer].newest();
-            seen.push((writer, known, format!("net:[{}]", inode(lab.at(&path)))));
+            for proc in [&lab.at("proc"), procfs.path()] {
+                let path = proc.join(format!("{task}/ns/net"));
+                let known = published[writer].newest();
+                seen.push((writer, known, fs::read_link(&path).unwrap().to_str().unwrap().to_owned()));
+                let known = published[writer].newest();
+                seen.push((writer, known, format!("net:[{}]", inode(&path))));
+            }
         }
     }
     seen

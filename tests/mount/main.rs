@@ -12,6 +12,8 @@ mod journal;
 #[path = "../common/needs.rs"]
 mod needs;
 mod panics;
+mod procfs;
+mod requests;
 mod rights;
 mod shell;
 mod strangers;

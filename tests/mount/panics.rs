@@ -27,8 +27,12 @@ fn daemon_that_panics() {
     nslab::cli::mount::watch_panics(mounted.point());
     let lab = std::sync::Arc::clone(mounted.lab());
     println!("\nmounted");
+    // What was asked for is answered before the end of the lab ends the process.
+    let answering = std::sync::Arc::new(std::sync::Mutex::new(()));
+    let answers = std::sync::Arc::clone(&answering);
     thread::spawn(move || {
         for line in io::stdin().lines().map_while(Result::ok) {
+            let _answering = answers.lock();
             match line.as_str() {
                 // Each look at a namespace of a task, and each call, panics from now on.
                 "kernel" => {
@@ -45,6 +49,7 @@ fn daemon_that_panics() {
         }
     });
     mounted.serve().unwrap();
+    drop(answering.lock());
 }
 
 struct Daemon {

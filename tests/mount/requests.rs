@@ -1,0 +1,70 @@
+//! What operations cost in requests to the lab, which do not vary with the machine. What the host's kernel says on the side
+//! (RELEASE, FORGET) nobody waits for.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::process::Command;
+
+use nslab::fuse::{Gauge, Opcode};
+
+use super::lab;
+
+/// The requests that an operation waits for.
+fn cost(gauge: &Gauge, operation: impl FnOnce()) -> BTreeMap<Opcode, u64> {
+    let before = gauge.requests();
+    operation();
+    let mut counts = gauge.requests();
+    for (opcode, count) in &mut counts {
+        *count -= before.get(opcode).copied().unwrap_or_default();
+    }
+    counts.retain(|opcode, count| opcode.is_waited_for() && *count > 0);
+    counts
+}
+
+fn counts<const N: usize>(counts: [(Opcode, u64); N]) -> BTreeMap<Opcode, u64> {
+    counts.into()
+}
+
+/// Each thing is done once before: then it is warm, and closing is known to need no word.
+#[test]
+fn operations_cost_few_requests() {
+    let Some(lab) = lab() else { return };
+    let gauge = lab.gauge();
+    let keeps_names = cost(gauge, || drop(fs::metadata(lab.at("proc/1")))).len() < 2
+        && cost(gauge, || drop(fs::metadata(lab.at("proc/1")))).is_empty();
+    if !keeps_names {
+        return super::needs::skipped("before Linux 6.18 each name is asked for at each use");
+    }
+    drop(File::open(lab.at("proc/1/comm")));
+    let read = |path: &str| {
+        let mut text = Vec::new();
+        let mut file = File::open(lab.at(path)).unwrap();
+        text.resize(1 << 16, 0);
+        assert!(file.read(&mut text).unwrap() > 0);
+    };
+    let cold = cost(gauge, || read("proc/1/status"));
+    assert_eq!(cold, counts([(Opcode::Lookup, 1), (Opcode::Open, 1), (Opcode::Read, 1)]));
+    let warm = cost(gauge, || read("proc/1/status"));
+    assert_eq!(warm, counts([(Opcode::Lookup, 1), (Opcode::Open, 1)]));
+
+    let list = || assert_eq!(fs::read_dir(lab.at("proc/1/ns")).unwrap().count(), 10);
+    // After a listing that was asked for, the host's kernel asks once more when the directory was last read.
+    (0..2).for_each(|_| list());
+    assert_eq!(cost(gauge, list), counts([(Opcode::Opendir, 1)]));
+
+    let cat = || assert!(Command::new("cat").arg(lab.at("proc/1/status")).output().unwrap().status.success());
+    let warm = cost(gauge, cat);
+    assert!(warm.values().sum::<u64>() <= 4, "{warm:?}");
+    lab.call(1, "prctl name other").unwrap();
+    let cold = cost(gauge, cat);
+    assert!(cold.values().sum::<u64>() <= 4, "{cold:?}");
+
+    let mut control = OpenOptions::new().write(true).open(lab.at("ctl/1/unshare")).unwrap();
+    let write = cost(gauge, || control.write_all(b"newuts\n").unwrap());
+    assert_eq!(write, counts([(Opcode::Write, 1)]));
+
+    let link = || drop(fs::read_link(lab.at("proc/1/ns/net")).unwrap());
+    link();
+    assert_eq!(cost(gauge, link), counts([]));
+}
