@@ -57,7 +57,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if thread::panicking() {
             self.0.breaks("a panic has ended a thread that serves this lab");
             // Should this fail, the mount stays, dead.
             let _ = self.0.abort();

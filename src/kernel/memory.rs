@@ -229,7 +229,7 @@ mod tests {
     fn what_each_task_has_stays_small() {
         let sizes = [
             ("Task", size_of::<Task>(), 280),
-            ("SignalStruct", size_of::<SignalStruct>(), 88),
+            ("SignalStruct", size_of::<SignalStruct>(), 96),
             ("Sighand", size_of::<Sighand>(), 48),
             ("Mm", size_of::<Mm>(), 40),
             ("FsStruct", size_of::<FsStruct>(), 96),
