@@ -48,13 +48,13 @@ pub const IPC: &[Row] = &[
         "1 clone\n".to_owned()
     })
     .at_most(60_000),
-    row("mq_open", |n| format!("1 prlimit nofile {0}:{0}\n1 prlimit msgqueue 1000000000000\n1 write proc/sys/fs/mqueue/queues_max 1000000\n", n + 10), |n| {
+    row("mq_open", |n| format!("1 prlimit nofile {0}:{0}\n1 prlimit msgqueue 1000000000000:1000000000000\n1 write proc/sys/fs/mqueue/queues_max 1000000\n", n + 10), |n| {
         each(n, |i| format!("1 mq_open q{i} create"))
     }),
-    row("ls mqueue", |n| format!("1 prlimit nofile {0}:{0}\n1 prlimit msgqueue 1000000000000\n1 write proc/sys/fs/mqueue/queues_max 1000000\n", n + 10)
+    row("ls mqueue", |n| format!("1 prlimit nofile {0}:{0}\n1 prlimit msgqueue 1000000000000:1000000000000\n1 write proc/sys/fs/mqueue/queues_max 1000000\n", n + 10)
         + &each(n, |i| format!("1 mq_open q{i} create")), |_| "1 ls mqueue\n".to_owned()),
     row("mq_send and mq_receive", |n| {
-        format!("1 prlimit msgqueue 1000000000000\n1 write proc/sys/fs/mqueue/msg_max 65536\n1 mq_open q create rdwr maxmsg={n} msgsize=8\n")
+        format!("1 prlimit msgqueue 1000000000000:1000000000000\n1 write proc/sys/fs/mqueue/msg_max 65536\n1 mq_open q create rdwr maxmsg={n} msgsize=8\n")
     }, |n| each(n, |i| format!("1 mq_send 0 {} x", i % 32768)) + &times(n, "1 mq_receive 0"))
     .at_most(60_000),
 ];

@@ -1,7 +1,5 @@
 //! msgget(2), msgsnd(2), msgrcv(2), msgctl(2) (`ipc/msg.c`).
 
-use std::collections::VecDeque;
-
 use super::ipc::{self, IpcCtl, IpcFlags, Payload, SetArgs, numbers};
 use super::outcome::{MsgInfo, MsqidDs, Stop, WaitFor};
 use super::{Outcome, Return};
@@ -45,9 +43,7 @@ fn new_queue(k: &mut Kernel, ns: IpcNsId, perm: Perm) -> Result<i32> {
     let ipc = k.ipc_mut(ns);
     ipc.msg_ids.check_room(ipc.msg_ctlmni)?;
     let qbytes = u64::from(ipc.msg_ctlmnb.unsigned_abs());
-    let queue =
-        MsgQueue { perm, stime: 0, rtime: 0, ctime, qbytes, lspid: None, lrpid: None, messages: VecDeque::new() };
-    Ok(ipc.msg_ids.insert(queue))
+    Ok(ipc.msg_ids.insert(MsgQueue::new(perm, ctime, qbytes)))
 }
 
 /// Appends a message (`do_msgsnd`).
@@ -68,7 +64,7 @@ pub(super) fn sys_msgsnd(k: &mut Kernel, me: Current, id: i32, mtype: i64, text:
     let queue: &MsgQueue = k.ipc_object(ns, id)?;
     k.check_ipc_access(*me, ns, &queue.perm, ACCESS_WRITE)?;
     if !queue.fits(text.len()) {
-        let (held, messages) = (queue.cbytes(), queue.messages.len());
+        let (held, messages) = (queue.cbytes(), queue.messages().len());
         let waits = !flags.contains(MsgFlags::NOWAIT);
         let why = err!(
             EAGAIN,
@@ -83,7 +79,7 @@ pub(super) fn sys_msgsnd(k: &mut Kernel, me: Current, id: i32, mtype: i64, text:
     }
     let (now, sender) = (k.real_seconds(), k.hold_tgid(*me));
     let queue: &mut MsgQueue = k.ipc_found(ns, id);
-    queue.messages.push_back(Message { mtype, text });
+    queue.push(Message { mtype, text });
     queue.stime = now;
     let old = queue.lspid.replace(sender);
     k.put_pids([old]);
@@ -116,12 +112,12 @@ pub(super) fn sys_msgrcv(k: &mut Kernel, me: Current, id: i32, mtype: i64, size:
     k.check_ipc_access(*me, ns, &queue.perm, ACCESS_READ)?;
     let Some(at) = queue.find(search(mtype, flags)) else {
         if flags.contains(MsgFlags::NOWAIT) {
-            bail!(ENOMSG, "none of {} messages is wanted", queue.messages.len());
+            bail!(ENOMSG, "none of {} messages is wanted", queue.messages().len());
         }
-        let why = err!(EAGAIN, "none of {} messages is wanted: the call would block", queue.messages.len());
+        let why = err!(EAGAIN, "none of {} messages is wanted: the call would block", queue.messages().len());
         return Err(Stop::Blocked { on: WaitFor::Message { ns, id }, why });
     };
-    let message = &queue.messages[at];
+    let message = &queue.messages()[at];
     if message.text.len() > size && !flags.contains(MsgFlags::NOERROR) {
         bail!(E2BIG, "the message has {} bytes, the buffer {}", message.text.len(), size);
     }
@@ -130,7 +126,7 @@ pub(super) fn sys_msgrcv(k: &mut Kernel, me: Current, id: i32, mtype: i64, size:
     }
     let (now, receiver) = (k.real_seconds(), k.hold_tgid(*me));
     let queue: &mut MsgQueue = k.ipc_found(ns, id);
-    let message = queue.messages.remove(at);
+    let message = queue.remove(at);
     queue.rtime = now;
     let old = queue.lrpid.replace(receiver);
     k.put_pids([old]);
@@ -195,7 +191,7 @@ fn stat(k: &Kernel, me: Current, queue: &MsgQueue, op: IpcCtl) -> Return {
         rtime: queue.rtime,
         ctime: queue.ctime,
         cbytes: queue.cbytes(),
-        qnum: queue.messages.len() as u64,
+        qnum: queue.messages().len() as u64,
         qbytes: queue.qbytes,
         lspid: numbers(k, me, queue.lspid.as_ref()),
         lrpid: numbers(k, me, queue.lrpid.as_ref()),

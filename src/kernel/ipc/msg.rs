@@ -19,7 +19,9 @@ pub struct MsgQueue {
     pub qbytes: u64,
     pub lspid: Option<Held<Pid>>,
     pub lrpid: Option<Held<Pid>>,
-    pub messages: VecDeque<Message>,
+    messages: VecDeque<Message>,
+    /// Bytes in the queue (`q_cbytes`).
+    cbytes: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,14 +59,37 @@ impl IpcObject for MsgQueue {
 }
 
 impl MsgQueue {
+    /// An empty queue in which nothing has happened yet.
+    pub fn new(perm: Perm, ctime: u64, qbytes: u64) -> MsgQueue {
+        let messages = VecDeque::new();
+        MsgQueue { perm, stime: 0, rtime: 0, ctime, qbytes, lspid: None, lrpid: None, messages, cbytes: 0 }
+    }
+
     /// Bytes in the queue.
     pub fn cbytes(&self) -> u64 {
-        self.messages.iter().map(|message| message.text.len() as u64).sum()
+        self.cbytes
+    }
+
+    /// The oldest first.
+    pub fn messages(&self) -> &VecDeque<Message> {
+        &self.messages
+    }
+
+    pub(crate) fn push(&mut self, message: Message) {
+        self.cbytes += message.text.len() as u64;
+        self.messages.push_back(message);
+    }
+
+    /// Takes out the message at a position.
+    pub(crate) fn remove(&mut self, at: usize) -> Option<Message> {
+        let message = self.messages.remove(at)?;
+        self.cbytes -= message.text.len() as u64;
+        Some(message)
     }
 
     /// Whether a message of `size` bytes fits: the limit is one of bytes and of messages (`msg_fits_inqueue`).
     pub fn fits(&self, size: usize) -> bool {
-        self.cbytes() + size as u64 <= self.qbytes && (self.messages.len() as u64) < self.qbytes
+        self.cbytes + size as u64 <= self.qbytes && (self.messages.len() as u64) < self.qbytes
     }
 
     /// The position of the message a receiver gets (`find_msg`).
@@ -112,8 +137,17 @@ mod tests {
     fn queue(types: &[i64]) -> MsgQueue {
         let (uid, gid) = (Kuid(0), Kgid(0));
         let perm = Perm { key: 0, id: 0, seq: 0, uid, gid, cuid: uid, cgid: gid, mode: 0 };
-        let messages = types.iter().map(|&mtype| Message { mtype, text: vec![b'x'; 2] }).collect();
-        MsgQueue { perm, stime: 0, rtime: 0, ctime: 0, qbytes: 10, lspid: None, lrpid: None, messages }
+        let mut queue = MsgQueue::new(perm, 0, 10);
+        types.iter().for_each(|&mtype| queue.push(Message { mtype, text: vec![b'x'; 2] }));
+        queue
+    }
+
+    #[test]
+    fn the_bytes_in_a_queue_are_those_of_its_messages() {
+        let mut queue = queue(&[1, 2, 3]);
+        assert_eq!(queue.cbytes(), 6);
+        assert!(queue.remove(1).is_some() && queue.remove(2).is_none());
+        assert_eq!((queue.cbytes(), queue.fits(6), queue.fits(7)), (4, true, false));
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(in crate::tree) fn msg(look: &Look<'_>) -> Result<Vec<u8>> {
             "{}  {:>10} {:>10} {:>5} {:>5} {} {:>10} {:>10} {:>10}\n",
             start(&queue.perm),
             queue.cbytes(),
-            queue.messages.len(),
+            queue.messages().len(),
             nr(look, queue.lspid.as_ref()),
             nr(look, queue.lrpid.as_ref()),
             ids(look, &queue.perm),

@@ -204,14 +204,14 @@ static MSG: &[Field<IpcId>] = &[
     value("q_rtime", |k, id| show(id.msg(k)?.rtime)),
     value("q_ctime", |k, id| show(id.msg(k)?.ctime)),
     value("q_cbytes", |k, id| show(id.msg(k)?.cbytes())),
-    value("q_qnum", |k, id| show(id.msg(k)?.messages.len())),
+    value("q_qnum", |k, id| show(id.msg(k)?.messages().len())),
     value("q_qbytes", |k, id| show(id.msg(k)?.qbytes)),
     value("q_lspid", |k, id| show(nr(k, id.msg(k)?.lspid.as_ref()))),
     value("q_lrpid", |k, id| show(nr(k, id.msg(k)?.lrpid.as_ref()))),
     list(
         "q_messages",
-        |k, id| (0..).zip(id.msg(k).into_iter().flat_map(|queue| &queue.messages).map(message)).collect(),
-        |k, id, place| id.msg(k)?.messages.get(place as usize).map(message),
+        |k, id| (0..).zip(id.msg(k).into_iter().flat_map(|queue| queue.messages()).map(message)).collect(),
+        |k, id, place| id.msg(k)?.messages().get(place as usize).map(message),
     ),
 ];
 
