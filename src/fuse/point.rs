@@ -155,6 +155,7 @@ impl Point {
     /// After the last request: a connection that was aborted leaves a dead mount behind. Where another mount may have
     /// the number of this one by now, it is left to `nslab umount`.
     pub(super) fn clean_up(&self) -> Result<(), MountError> {
+        self.card.withdraw();
         let own = if self.mount.is_unique { self.take_off(MntFlags::MNT_DETACH) } else { Ok(()) };
         // Those of the others are still served.
         let others = lock(&self.others).clone();
