@@ -65,6 +65,15 @@ impl Card {
             let _ = self.file.write_all_at(text.to_json().as_bytes(), 0);
         }
     }
+
+    /// Says nothing any more: what it was about has ended, and its device may be another lab's, while this process goes on.
+    pub(super) fn withdraw(&self) {
+        let mut text = lock(&self.text);
+        // No error is noted later.
+        text.broken.get_or_insert_default();
+        // A card that could not be emptied is taken for one of a lab that is unmounted.
+        let _ = self.file.set_len(0);
+    }
 }
 
 impl Text {
@@ -112,6 +121,9 @@ mod tests {
             card.breaks("first");
             card.breaks("second");
             assert_eq!(read(), Text { broken: Some("first".to_owned()), ..fresh });
+            card.withdraw();
+            card.breaks("third");
+            assert_eq!(io::read_to_string(&File::open(link(&card)).unwrap()).unwrap(), "");
         }
     }
 

@@ -155,10 +155,10 @@ pub(super) fn daemon_of(mount: &Mount) -> Option<Daemon> {
     daemons().ok()?.into_iter().find(|daemon| daemon.serves(mount))
 }
 
-/// The devices of the mounts of `proc` that go with the lab of this process on that directory.
-pub(super) fn taken_along(pid: i32, lab: &Path) -> Vec<u32> {
+/// Places and devices of the mounts of `proc` that go with the lab of this process on that directory.
+pub(super) fn taken_along(pid: i32, lab: &Path) -> Vec<(PathBuf, u32)> {
     let texts = cards(pid).into_iter().filter_map(|card| Some(Daemon::of(pid, &card)?.card));
-    texts.filter(|text| text.part == Part::ProcOf(lab.to_owned())).map(|text| text.device).collect()
+    texts.filter(|text| text.part == Part::ProcOf(lab.to_owned())).map(|text| (text.dir, text.device)).collect()
 }
 
 /// What the users of a mount have to expect of it.

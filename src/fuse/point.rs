@@ -160,6 +160,7 @@ impl Point {
     /// After the last request: a connection that was aborted leaves a dead mount behind. Where another mount may have
     /// the number of this one by now, it is left to `nslab umount`.
     pub(super) fn clean_up(&self) -> Result<(), MountError> {
+        self.card.withdraw();
         let own = if self.mount.is_unique { self.take_off(MntFlags::MNT_DETACH) } else { Ok(()) };
         // Those of the others are still served.
         let others = lock(&self.others).clone();
@@ -274,12 +275,14 @@ pub fn unmount(dir: &Path, users: Users) -> Result<Remark, MountError> {
         let others = labs::daemon_of(mount).map(|daemon| labs::taken_along(daemon.pid, &point)).unwrap_or_default();
         let mut remark = unmount_one(mount, users)?;
         let users = if users == Users::Keep { Users::Leave } else { users };
-        for device in others {
-            let mount = self::mounts()?.into_iter().rfind(|mount| mount.is_lab() && mount.device == device);
+        for (place, device) in others {
+            let mounts = self::mounts()?;
+            // A device that its process has let go of may be another lab's by now.
+            let mount = top_lab(&mounts, &place).filter(|mount| mount.device == device);
             let Some(mount) = mount else { continue };
-            remark = match unmount_one(&mount, users) {
+            remark = match unmount_one(mount, users) {
                 // Its process was faster.
-                Err(_) if !self::mounts()?.contains(&mount) => remark,
+                Err(_) if !self::mounts()?.contains(mount) => remark,
                 result => remark.or(result?),
             };
         }
