@@ -274,7 +274,7 @@ fn it_is_not_mounted_inside_its_lab() {
     for proc in [lab.clone(), format!("{lab}/inside"), format!("{lab}/..")] {
         let output = nslab(&["mount", "-o", "nonempty", &lab, "--proc", &proc]);
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.code() == Some(1) && message.contains("one below the other"), "{message}");
+        assert!(output.status.code() == Some(1) && message.contains("one below the other"), "{proc}: {output:?}");
         assert!(!is_lab(Path::new(&lab)));
     }
     fs::remove_dir(format!("{lab}/inside")).unwrap();
