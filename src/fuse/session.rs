@@ -35,7 +35,7 @@ const DEVICE: &str = "/dev/fuse";
 const SOURCE: &str = "nslab";
 /// How many threads serve one lab: as the host has cores, but so many at least, as those that look at all of a large lab keep
 /// theirs for a while, and so many at most.
-const THREADS: RangeInclusive<usize> = 4..=8;
+const THREADS: RangeInclusive<usize> = 1..=8;
 
 /// A mount of a lab, whose requests are answered once [`Mounted::serve`] runs.
 #[derive(Debug)]
