@@ -33,8 +33,8 @@ use crate::tree::Style;
 const DEVICE: &str = "/dev/fuse";
 /// What mountinfo shows as the source.
 const SOURCE: &str = "nslab";
-/// How many threads serve one lab: as the host has cores, but so many at least, as those that look at all of a large lab keep
-/// theirs for a while, and so many at most.
+/// How many threads serve one lab: as many as the host has cores, up to so many. Each more is woken in its turn and makes
+/// every request dearer; those that look at all of a large lab have threads of their own.
 const THREADS: RangeInclusive<usize> = 1..=8;
 
 /// A mount of a lab, whose requests are answered once [`Mounted::serve`] runs.
