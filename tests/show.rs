@@ -177,7 +177,7 @@ fn a_process_exits_while_a_reader_is_at_it() {
     assert_eq!(
         reason,
         "EINVAL: usage: ERRNO stat|readlink|open|read|readdir PATH… [times=N] [after=N], or exit PID after=OP [PATH…], \
-         or clear\n"
+         or count N HITS PASSED, or clear\n"
     );
     assert_eq!(lab.read("kernel/faults").unwrap(), expected);
 }
