@@ -46,6 +46,7 @@ pub fn polled(k: &Kernel, eyes: impl Into<Eyes>, bound: &Bound) -> Result<Polled
     match bound.about {
         About::Mounts { ns, .. } => Ok(Polled::Mounts(k.vfs.trees[k.tree_of(ns)].event)),
         About::Itself | About::Ns(_) | About::Table(_) | About::SysvIpc { .. } => {
+            check_there(&look, bound.node)?;
             Ok(look.ask(bound.node.place, |file| file.polled(&look)))
         }
     }
@@ -65,11 +66,20 @@ pub fn read_file(k: &Kernel, reader: TaskId, file: &FileKind) -> Result<Vec<u8>>
 }
 
 fn content(look: &Look<'_>, node: Node) -> Result<Vec<u8>> {
-    if !is_alive(look, node) && !is_task_gone(look, node) {
-        return Err(look.ask(node.place, |file| file.read_error_when_gone()));
-    }
+    check_there(look, node)?;
     if file_type(look, node.place) == Some(FileType::Directory) {
         bail!(EISDIR, "this is a directory");
     }
     look.ask(node.place, |file| file.read(look))
+}
+
+/// That what an open file shows is there still, or that the file outlives it.
+///
+/// # Errors
+/// What a read says then.
+fn check_there(look: &Look<'_>, node: Node) -> Result<()> {
+    if !is_alive(look, node) && !is_task_gone(look, node) {
+        return Err(look.ask(node.place, |file| file.read_error_when_gone()));
+    }
+    Ok(())
 }

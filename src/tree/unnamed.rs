@@ -13,7 +13,7 @@ pub(super) struct Unnamed(pub FileId);
 
 /// The name of such a file, which is the text of its link; `None`: it is a file of some tree.
 pub(super) fn name(k: &Kernel, file: FileId) -> Option<Vec<u8>> {
-    match k.open_files[file].kind {
+    match k.open_files.get(file)?.kind {
         FileKind::Socket(socket) => Some(format!("socket:[{}]", k.net.sockets[socket].ino).into_bytes()),
         FileKind::Pidfd { .. } => Some(b"anon_inode:[pidfd]".to_vec()),
         FileKind::Ns(_) | FileKind::Node { .. } | FileKind::Mqueue(_) => None,

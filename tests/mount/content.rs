@@ -181,6 +181,23 @@ fn poll_wakes_at_each_change() {
     }
 }
 
+/// Whatever is gone: nothing that is open makes the lab stumble.
+#[test]
+fn what_is_gone_can_be_polled_and_is_an_error_to_read() {
+    let Some(lab) = lab() else { return };
+    bash(&lab, "mkdir cgroup/web; echo newns newuts newnet newipc > ctl/1/clone; echo tcp 0.0.0.0:1 > ctl/2/bind");
+    let files = ["cgroup/web/cgroup.events", "cgroup/web/cgroup.procs", "proc/2/mountinfo", "proc/2/net/dev"];
+    let of_task = ["proc/2/comm", "proc/2/status", "proc/2/fdinfo/0", "kernel/task/2/comm", "proc/2/ns/net"];
+    let files: Vec<_> = files.into_iter().chain(of_task).map(|path| kept(&lab, path)).collect();
+    bash(&lab, "rmdir cgroup/web; echo 0 > ctl/2/exit; echo > ctl/1/wait");
+    for mut file in files {
+        assert!(!polled(&file, PollTimeout::ZERO).contains(PollFlags::POLLNVAL));
+        let _ = file.read(&mut [0; 8]).map_err(|error| assert_ne!(error.raw_os_error(), Some(libc::EIO)));
+        let _ = file.metadata().map_err(|error| assert_ne!(error.raw_os_error(), Some(libc::EIO)));
+    }
+    assert_eq!(lab.read("proc/1/comm").unwrap(), "init\n");
+}
+
 #[test]
 fn findmnt_polls() {
     if !has(&["fuse", "findmnt"]) {
