@@ -265,7 +265,7 @@ impl Connection {
                 (Err(_), Some(told)) if FILES.ask(node.place, |file| file.is_told_when_gone()) => told_attr(told),
                 (Err(error), _) => return Err(error),
             };
-            let has_fault = self.shared.lab.faults.is_active(node.task(), || self.inodes.full_path(ino));
+            let has_fault = self.has_fault(node, ino);
             // The top has the number of a top, as Linux gives it to that of proc (`PROC_ROOT_INO`).
             let attr = if ino == ROOT_INO { FileAttr { ino: INodeNo(ROOT_INO), ..attr } } else { attr };
             Ok((attr, ttl(FILES.cacheable(node).attr && !has_fault && !is_gone)))

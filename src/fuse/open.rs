@@ -53,13 +53,13 @@ impl Connection {
             bail!(EINVAL, "no file of this kind is read past the cache");
         }
         let answer = || Mutex::new(Answer::new(0, self.shared.results.get(node.place)));
-        let is_version = version != 0 && flags & libc::O_ACCMODE == libc::O_RDONLY;
+        let is_read = flags & libc::O_ACCMODE == libc::O_RDONLY;
         let state = match FILES.special(node) {
             Some(Special::Call(task, row)) => State::Control { task, row, answer: answer() },
             Some(Special::Batch) => State::Batch(answer(), Mutex::default()),
             Some(Special::Faults) => State::Faults(Mutex::default()),
             Some(Special::Trace) => State::Stream(Mutex::default()),
-            None => match if is_version { self.version(&file, ino, version).transpose()? } else { None } {
+            None => match self.version(&file, ino, if is_read { version } else { 0 })? {
                 Some(text) => State::Version { _charge: self.purse(self.may_write(caller)).charge(text.len())?, text },
                 None => State::Content(Mutex::default()),
             },
@@ -70,7 +70,15 @@ impl Connection {
             _ => FopenFlags::FOPEN_DIRECT_IO,
         };
         let (uid, may_write) = (caller.uid, self.may_write(caller));
-        let seen = self.shared.lab.read(|k| polled_at(k, &file))?.map_or_else(|_| Seen::default(), Seen::at_open);
+        let seen = match state {
+            State::Version { .. } | State::Content(_) => {
+                self.shared.lab.read(|k| polled_at(k, &file))?.map_or_else(|_| Seen::default(), Seen::at_open)
+            }
+            // They are always ready.
+            State::Control { .. } | State::Batch(..) | State::Faults(_) | State::Stream(_) | State::Listing(_) => {
+                Seen::default()
+            }
+        };
         let appends = flags & libc::O_APPEND != 0;
         Ok((
             self.shared.handles.insert(Handle {
@@ -92,23 +100,24 @@ impl Connection {
     ///
     /// # Errors
     /// ESTALE: it was not kept, and is another by now. The host's kernel looks the name up once more.
-    fn version(&self, file: &Bound, ino: u64, version: u64) -> Option<Result<Arc<[u8]>>> {
+    fn version(&self, file: &Bound, ino: u64, version: u64) -> Result<Option<Arc<[u8]>>> {
         let node = file.node;
-        let has_fault = || self.shared.lab.faults.is_active(node.task(), || self.inodes.full_path(ino));
-        if FILES.content(node) != Content::Version || has_fault() {
-            return None;
+        if version == 0 || FILES.content(node) != Content::Version || self.has_fault(node, ino) {
+            return Ok(None);
         }
-        Some(self.inodes.text(ino).map_or_else(|| self.render_again(file, version), Ok))
-    }
-
-    /// # Errors
-    /// As [`Connection::version`].
-    fn render_again(&self, file: &Bound, version: u64) -> Result<Arc<[u8]>> {
+        if let Some(text) = self.inodes.text(ino) {
+            return Ok(Some(text));
+        }
         let text = self.shared.lab.read(|k| tree::read_open(k, viewer(k, file.node)?, file))??;
         if text::version(&text) != version {
             bail!(ESTALE, "this file reads as another text by now");
         }
-        Ok(text.into())
+        Ok(Some(text.into()))
+    }
+
+    /// Whether anything is to go wrong with a file: then nobody else may answer for it.
+    pub(super) fn has_fault(&self, node: Node, ino: u64) -> bool {
+        self.shared.lab.faults.is_active(node.task(), || self.inodes.full_path(ino))
     }
 
     /// The same of a directory.
@@ -120,8 +129,7 @@ impl Connection {
         self.shared.lab.check_fault(Op::Open, || self.inodes.full_path(ino))?;
         let (file, opened) = self.bind(caller, node, OpenFlags::READ | OpenFlags::DIRECTORY)?;
         let is_dead = |k: &Kernel| node.task().is_some_and(|task| k.tasks.get(task).is_none_or(|task| task.is_dead()));
-        let has_fault = || self.shared.lab.faults.is_active(node.task(), || self.inodes.full_path(ino));
-        let how = if FILES.keeps_names(node) && !has_fault() && !self.shared.lab.read(is_dead)? {
+        let how = if FILES.keeps_names(node) && !self.has_fault(node, ino) && !self.shared.lab.read(is_dead)? {
             FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE
         } else {
             FopenFlags::empty()
