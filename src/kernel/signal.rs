@@ -42,7 +42,7 @@ pub struct SignalStruct {
     pub unkillable: bool,
     /// Set once the whole group is to die: its wait status word.
     pub group_exit: Option<i32>,
-    /// The signal that stopped the group; [`Kernel::set_stop_signal`] sets it.
+    /// The signal that stopped the group; `Kernel::set_stop_signal` sets it.
     pub stop_signal: Option<i32>,
     /// A stop not yet reported to wait (`WUNTRACED`).
     pub stop_unreported: bool,
