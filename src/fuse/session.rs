@@ -26,8 +26,11 @@ use super::notify::{Notices, Waiting};
 use super::options::Options;
 use super::point::{self, Point, Watch};
 use super::requests::Opcode;
+use crate::errno;
 use crate::host::Lab;
 use crate::kernel::node::Top;
+use crate::kernel::{Kernel, TaskId};
+use crate::syscall::{AnyCall, Outcome};
 use crate::tree::Style;
 
 const DEVICE: &str = "/dev/fuse";
@@ -129,6 +132,36 @@ impl Served {
         let mounted = Mounted::of(started, point, &self.options)?;
         self.point.takes_along(mounted.point.clone());
         Ok(Mounted { goes_with: Some(self.point.clone()), ..mounted })
+    }
+}
+
+impl Served {
+    /// The lab itself. What changes it goes through [`Served::perform`], so that no cache shows what was before.
+    pub fn lab(&self) -> &Arc<Lab> {
+        &self.shared.lab
+    }
+
+    /// Where it is.
+    pub fn point(&self) -> &Point {
+        &self.point
+    }
+
+    /// As [`Lab::perform`]; who looks through a mount afterwards may see what was before until [`Served::settle`] returns.
+    ///
+    /// # Errors
+    /// As [`Lab::perform`].
+    pub fn perform(
+        &self,
+        caller: impl FnOnce(&Kernel) -> errno::Result<TaskId>,
+        call: &AnyCall,
+        line: impl FnOnce(&Kernel, TaskId) -> String,
+    ) -> Outcome {
+        self.shared.change(|lab| lab.perform(caller, call, line))
+    }
+
+    /// Returns when nobody can get from a cache what changes up to now made stale.
+    pub fn settle(&self) {
+        self.shared.notices.wait();
     }
 }
 
