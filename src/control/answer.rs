@@ -46,6 +46,7 @@ impl fmt::Display for Stop {
 fn text(result: &Return) -> String {
     match result {
         Return::Num(number) => number.to_string(),
+        Return::Rlimit(_) => "0".to_owned(),
         Return::Fd(fd) => fd.to_string(),
         Return::Pid(numbers) => numbers.initial().to_string(),
         Return::Address(address) => format!("{address:#x}"),

@@ -91,6 +91,7 @@ pub static VERBS: &[Verb] = &[
     linux("exit", "[CODE]", "3", |args| Ok(Syscall::Exit { code: parse::exit_code(args)? })),
     linux("exit_group", "[CODE]", "3", |args| Ok(Syscall::ExitGroup { code: parse::exit_code(args)? })),
     linux("kill", "PID SIG", "1 SIGTERM", |args| Ok(Syscall::Kill { pid: args.pid("PID")?, signo: args.signal()? })),
+    linux("tkill", "TID SIG", "1 SIGTERM", |args| Ok(Syscall::Tkill { tid: args.pid("TID")?, signo: args.signal()? })),
     linux("tgkill", "TGID TID SIG", "1 1 SIGTERM", |args| {
         Ok(Syscall::Tgkill { tgid: args.pid("TGID")?, tid: args.pid("TID")?, signo: args.signal()? })
     }),
@@ -142,7 +143,7 @@ pub static VERBS: &[Verb] = &[
     linux("setgroups", "[GID…]", "5 1000", parse::setgroups),
     linux(
         "capset",
-        "[eff=SET] [prm=SET] [inh=SET]; SET: 0xMASK|cap_x,cap_y|all|none",
+        "[pid=PID] [eff=SET] [prm=SET] [inh=SET]; SET: 0xMASK|cap_x,cap_y|all|none",
         "eff=none prm=all",
         parse::capset,
     ),
@@ -153,10 +154,11 @@ pub static VERBS: &[Verb] = &[
     linux("reboot", "restart|restart2|halt|power_off|cad_on [magic=M1,M2]", "restart", |args| {
         Ok(Syscall::Reboot { command: args.choice("COMMAND", REBOOT_COMMANDS)?, magic: parse::magic(args)? })
     }),
-    linux("prlimit", "nproc|msgqueue|nofile SOFT[:HARD]", "nproc 10:20", |args| {
+    linux("prlimit", "[pid=PID] nproc|msgqueue|nofile SOFT[:HARD]", "nproc 10:20", |args| {
+        let pid = args.keyed_pid()?;
         let resource = args.choice("RESOURCE", RESOURCES)?;
         let (soft, hard) = parse::limits(args)?;
-        Ok(Syscall::Prlimit { resource, soft, hard })
+        Ok(Syscall::Prlimit { pid, resource, soft, hard })
     }),
     linux("sethostname", "NAME", "blue", |args| Ok(Syscall::Sethostname { name: args.bytes("NAME")?.to_vec() })),
     linux("setdomainname", "NAME", "example", |args| Ok(Syscall::Setdomainname { name: args.bytes("NAME")?.to_vec() })),

@@ -50,6 +50,20 @@ fn kill_all(k: &mut Kernel, me: Current, signo: i32) -> Result<()> {
     outcome
 }
 
+/// tkill(2): whose thread it is does not matter.
+///
+/// # Errors
+/// EINVAL: a number below 1, no signal; ESRCH: no such thread; EPERM.
+pub fn sys_tkill(k: &mut Kernel, me: Current, tid: PidArg, signo: i32) -> Outcome {
+    if tid.number() <= 0 {
+        bail!(EINVAL, "{} has to be the number of a thread", tid.number());
+    }
+    let Some(thread) = tid.find_task(k, me) else {
+        bail!(ESRCH, "thread {} does not exist or is not visible", tid.number());
+    };
+    send_to_thread(k, me, thread, signo)
+}
+
 /// tgkill(2).
 ///
 /// # Errors
@@ -62,6 +76,10 @@ pub fn sys_tgkill(k: &mut Kernel, me: Current, tgid: PidArg, tid: PidArg, signo:
     let group = tgid.find(k, me);
     let thread = tid.find_task(k, me).filter(|&t| Some(k.pid_of(k.leader_of(t))) == group);
     let Some(thread) = thread else { bail!(ESRCH, "{} is no visible thread of process {}", tid_nr, tgid_nr) };
+    send_to_thread(k, me, thread, signo)
+}
+
+fn send_to_thread(k: &mut Kernel, me: Current, thread: TaskId, signo: i32) -> Outcome {
     k.check_kill(*me, thread, signo)?;
     if signo != 0 {
         k.send_signal(Sender::Task(*me), thread, false, signo);

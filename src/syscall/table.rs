@@ -83,6 +83,7 @@ calls! {
     "exit" Syscall::Exit { code }, [code], 0 => exit::sys_exit(k, me, *code),
     "exit_group" Syscall::ExitGroup { code }, [code], 0 => exit::sys_exit_group(k, me, *code),
     "kill" Syscall::Kill { pid, signo }, [pid, signo], memory::signal(*signo) => kill::sys_kill(k, me, *pid, *signo),
+    "tkill" Syscall::Tkill { tid, signo }, [tid, signo], memory::signal(*signo) => kill::sys_tkill(k, me, *tid, *signo),
     "tgkill" Syscall::Tgkill { tgid, tid, signo }, [tgid, tid, signo], memory::signal(*signo) =>
         kill::sys_tgkill(k, me, *tgid, *tid, *signo),
     "pidfd_send_signal" Syscall::PidfdSendSignal { fd, signo }, [fd, signo], memory::signal(*signo) =>
@@ -108,11 +109,12 @@ calls! {
     "setfsuid" Syscall::Setfsuid { uid }, [uid], 0 => setid::sys_setfsuid(k, me, *uid),
     "setfsgid" Syscall::Setfsgid { gid }, [gid], 0 => setid::sys_setfsgid(k, me, *gid),
     "setgroups" Syscall::Setgroups { groups }, [], 4 * groups.len() => cred::sys_setgroups(k, me, groups),
-    "capset" Syscall::Capset { effective, permitted, inheritable }, [], 0 =>
-        cred::sys_capset(k, me, *effective, *permitted, *inheritable),
+    "capset" Syscall::Capset { pid, effective, permitted, inheritable }, [], 0 =>
+        cred::sys_capset(k, me, *pid, [*effective, *permitted, *inheritable]),
     "ptrace" Syscall::PtraceSeize { pid }, [pid], 0 => ptrace::sys_ptrace_seize(k, me, *pid),
     "reboot" Syscall::Reboot { command, magic }, [], 0 => reboot::sys_reboot(k, me, *command, *magic),
-    "prlimit" Syscall::Prlimit { resource, soft, hard }, [], 0 => prlimit::sys_prlimit(k, me, *resource, *soft, *hard),
+    "prlimit" Syscall::Prlimit { pid, resource, soft, hard }, [pid], 0 =>
+        prlimit::sys_prlimit(k, me, *pid, *resource, *soft, *hard),
     "sethostname" Syscall::Sethostname { name }, [name], 0 => hostname::sys_sethostname(k, me, name),
     "setdomainname" Syscall::Setdomainname { name }, [name], 0 => hostname::sys_setdomainname(k, me, name),
     "open" Syscall::Open { path, flags, mode }, [path], OBJECT => fd::sys_open(k, me, path, *flags, *mode),

@@ -223,6 +223,7 @@ fn encode_syscall(c: &Context<'_>, syscall: &Syscall) -> Option<Encoded> {
         Syscall::Exit { code } => number(libc::SYS_exit, &[int(*code)]),
         Syscall::ExitGroup { code } => number(libc::SYS_exit_group, &[int(*code)]),
         Syscall::Kill { pid, signo } => signal::encode_kill(c, *pid, *signo),
+        Syscall::Tkill { tid, signo } => signal::encode_tkill(c, *tid, *signo),
         Syscall::Tgkill { tgid, tid, signo } => signal::encode_tgkill(c, *tgid, *tid, *signo),
         Syscall::PidfdSendSignal { fd, signo } => signal::encode_pidfd_send_signal(c, *fd, *signo),
         Syscall::Wait { pid, options } => signal::encode_wait(c, *pid, *options),
@@ -244,8 +245,10 @@ fn encode_syscall(c: &Context<'_>, syscall: &Syscall) -> Option<Encoded> {
         Syscall::Setfsuid { uid } => number(libc::SYS_setfsuid, &[id(*uid)]),
         Syscall::Setfsgid { gid } => number(libc::SYS_setfsgid, &[id(*gid)]),
         Syscall::Setgroups { groups } => cred::encode_setgroups(groups),
-        Syscall::Capset { effective: e, permitted: p, inheritable: i } => cred::encode_capset(c, [*e, *p, *i]),
-        Syscall::Prlimit { resource, soft, hard } => cred::encode_prlimit(c, *resource, *soft, *hard),
+        Syscall::Capset { pid, effective: e, permitted: p, inheritable: i } => {
+            cred::encode_capset(c, *pid, [*e, *p, *i])
+        }
+        Syscall::Prlimit { pid, resource, soft, hard } => cred::encode_prlimit(c, *pid, *resource, *soft, *hard),
         Syscall::Reboot { command, magic } => task::encode_reboot(c, *command, *magic),
         Syscall::Sethostname { name } => task::encode_name(c, libc::SYS_sethostname, name),
         Syscall::Setdomainname { name } => task::encode_name(c, libc::SYS_setdomainname, name),

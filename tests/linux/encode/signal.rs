@@ -34,6 +34,11 @@ pub(super) fn encode_kill(c: &Context<'_>, pid: PidArg, signo: i32) -> Option<En
     may_be_made.then(|| number(libc::SYS_kill, &[c.number(pid), int(signo)])).flatten()
 }
 
+pub(super) fn encode_tkill(c: &Context<'_>, tid: PidArg, signo: i32) -> Option<Encoded> {
+    let is_safe = tid.number() != 1 || signo == 0;
+    is_safe.then(|| number(libc::SYS_tkill, &[c.number(tid), int(signo)])).flatten()
+}
+
 pub(super) fn encode_tgkill(c: &Context<'_>, tgid: PidArg, tid: PidArg, signo: i32) -> Option<Encoded> {
     let is_safe = tid.number() != 1 || signo == 0;
     is_safe.then(|| number(libc::SYS_tgkill, &[c.number(tgid), c.number(tid), int(signo)])).flatten()
