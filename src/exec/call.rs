@@ -5,7 +5,6 @@ use std::io;
 use super::regs::Regs;
 use super::sys::{self, Resume, Tid};
 use super::tracee::{Detour, Doing, ProgramMemory, Then, refusal};
-use super::{path, tty};
 use crate::abi::{self, Answer, Call, Decoded, Host, Rewrite, Translate, Treatment};
 use crate::errno::{Errno, Error};
 use crate::kernel::task::TaskState;
@@ -40,7 +39,10 @@ impl Supervisor {
             }
             Ok(Decoded::Call { call, answer, host }) => self.lab_call(tid, regs, call, answer, host),
             Ok(Decoded::Birth(birth)) => self.birth(tid, regs, birth),
-            Ok(Decoded::Pass) => self.pass(tid, regs),
+            Ok(Decoded::Rewrite(Rewrite::Paths(paths))) => self.rewrite_paths(tid, regs, paths),
+            Ok(Decoded::Rewrite(Rewrite::Ioctl)) => self.ioctl(tid, regs),
+            Ok(Decoded::Translate(translate)) => self.translate(tid, regs, translate),
+            Ok(Decoded::Pass) => sys::resume(tid, Resume::Cont, 0),
             Err(error) => {
                 self.tell_refusal(&regs, &error);
                 self.refuse(tid, regs, &error)
@@ -51,9 +53,9 @@ impl Supervisor {
     /// Whether a task can make calls now: it is neither stopped nor frozen.
     fn may_run(&self, task: TaskId) -> bool {
         let may = |k: &Kernel| {
-            k.tasks.get(task).is_none_or(|found| {
-                found.state != TaskState::Stopped && !k.is_cgroup_frozen(k.cgroup_of(task))
-            })
+            k.tasks
+                .get(task)
+                .is_none_or(|found| found.state != TaskState::Stopped && !k.is_cgroup_frozen(k.cgroup_of(task)))
         };
         self.lab.read(may).unwrap_or(true)
     }
@@ -109,24 +111,14 @@ impl Supervisor {
                 self.detour(tid, regs, regs, Then::Always(result))
             }
             Host::Instead { call, args } => {
-                let Some(number) = abi::number(call) else { return self.skip(tid, regs, result) };
+                let number = abi::calls().find_map(|(number, found)| (found == call).then_some(number));
+                let Some(number) = number else { return self.skip(tid, regs, result) };
                 self.detour(tid, regs, regs.with(number, args), Then::Keep)
             }
         }
     }
 
-    /// The real kernel answers, perhaps asked otherwise.
-    fn pass(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
-        match abi::call(regs.number()).map(Call::treatment) {
-            Some(Treatment::Rewritten(Rewrite::Paths(paths))) => self.rewrite_paths(tid, regs, paths),
-            Some(Treatment::Rewritten(Rewrite::Ioctl)) => self.ioctl(tid, regs),
-            Some(Treatment::Translated(translate)) => self.translate(tid, regs, translate),
-            Some(Treatment::Passed | Treatment::Emulated(_) | Treatment::Refused { .. }) | None => {
-                sys::resume(tid, Resume::Cont, 0)
-            }
-        }
-    }
-
+    /// The real kernel answers, asked about others.
     fn translate(&mut self, tid: Tid, regs: Regs, translate: Translate) -> io::Result<()> {
         match translate {
             Translate::OwnTid => {
@@ -198,7 +190,13 @@ impl Supervisor {
             Then::Keep => result,
             Then::Result(number) => number,
             Then::Pid => self.own_number(tid, result as Tid).into(),
-            Then::Path => self.own_path(tid, detour.regs.args()[0], detour.regs.args()[1], result),
+            Then::Path => self.own_text(tid, detour.regs.args()[0], detour.regs.args()[1], result, true),
+            Then::Link => {
+                let [_, second, third, fourth, ..] = detour.regs.args();
+                let is_at = abi::call(detour.regs.number()) == Some(Call::Readlinkat);
+                let (addr, room) = if is_at { (third, fourth) } else { (second, third) };
+                self.own_text(tid, addr, room, result, false)
+            }
             Then::Siginfo(addr) => {
                 self.own_siginfo(tid, addr);
                 result

@@ -28,9 +28,17 @@ enum Stops {
     Never,
     Always,
     /// If the argument, with this mask, is one of these.
-    If { arg: usize, mask: u32, values: &'static [u32] },
+    If {
+        arg: usize,
+        mask: u32,
+        values: &'static [u32],
+    },
     /// Unless the argument, with this mask, is one of these.
-    Unless { arg: usize, mask: u32, values: &'static [u32] },
+    Unless {
+        arg: usize,
+        mask: u32,
+        values: &'static [u32],
+    },
     /// It does not stop, and fails: nobody wants to hear of it.
     Errno(i32),
 }
@@ -193,7 +201,10 @@ mod tests {
     #[test]
     fn arguments_decide_where_the_table_says_so() {
         let ioctl = |request| verdict(ARCH, 16, [0, request, 0, 0, 0, 0]);
-        assert_eq!([ioctl(0x5401), ioctl(0xb701), ioctl(0x5410)], [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE, SECCOMP_RET_TRACE]);
+        assert_eq!(
+            [ioctl(0x5401), ioctl(0xb701), ioctl(0x5410)],
+            [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE, SECCOMP_RET_TRACE]
+        );
         let futex = |operation| verdict(ARCH, 202, [0, operation, 0, 0, 0, 0]);
         assert_eq!([futex(128), futex(6 | 128)], [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE]);
         let socket = |family| verdict(ARCH, 41, [family, 0, 0, 0, 0, 0]);

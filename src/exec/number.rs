@@ -131,7 +131,7 @@ impl Supervisor {
         const THREAD: u64 = 16;
         let event = regs.args()[1];
         let mut memory = ProgramMemory(tid);
-        let mut word = |at: u64| {
+        let word = |at: u64| {
             let mut word = [0; 4];
             memory.read(event.wrapping_add(at), &mut word).map(|()| i32::from_ne_bytes(word))
         };
@@ -217,7 +217,10 @@ impl Supervisor {
 
     /// Groups that are no more have no number.
     fn forget_groups(&mut self) {
-        let gone: Vec<PidId> = self.lab.read(|k| self.groups.keys().copied().filter(|id| !k.pids.contains(*id)).collect()).unwrap_or_default();
+        let gone: Vec<PidId> = self
+            .lab
+            .read(|k| self.groups.keys().copied().filter(|id| !k.pids.contains(*id)).collect())
+            .unwrap_or_default();
         for group in gone {
             self.groups.remove(&group);
         }

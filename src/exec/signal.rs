@@ -7,7 +7,8 @@ use std::io;
 
 use super::Supervisor;
 use super::sys::{self, RawSiginfo, Resume, Tid};
-use super::tracee::{mask, proc_file};
+use super::tracee::{ProgramMemory, mask, proc_file};
+use crate::abi::Memory;
 use crate::kernel::signal::{SIGCONT, SIGKILL, SIGSTOP, Siginfo, sigmask};
 use crate::kernel::{Kernel, TaskId};
 use crate::syscall::LabCall;
@@ -107,6 +108,28 @@ impl Supervisor {
         Ok(())
     }
 
+    /// What was written to a `siginfo_t` by a call, as the lab meant it.
+    pub(super) fn own_siginfo(&self, tid: Tid, addr: u64) {
+        const CODE_AT: u64 = 8;
+        let (mut memory, mut word) = (ProgramMemory(tid), [0; 4]);
+        if addr == 0 || memory.read(addr.wrapping_add(CODE_AT), &mut word).is_err() {
+            return;
+        }
+        let code = meant(i32::from_ne_bytes(word));
+        // It could be written a moment ago.
+        let _ = memory.write(addr.wrapping_add(CODE_AT), &code.to_ne_bytes());
+    }
+
+    /// The terminal has stopped the first program, with which we share a process group: who waits for us waits for that.
+    fn stop_with(&self, tgid: Tid, signal: i32) {
+        let group = |pid| nix::unistd::getpgid(pid).ok();
+        let shares = group(Some(nix::unistd::Pid::from_raw(tgid))) == group(None);
+        if tgid == self.first && shares && signal != SIGCONT {
+            // A signal to ourselves is not lost.
+            let _ = sys::kill(nix::unistd::getpid().as_raw(), SIGSTOP);
+        }
+    }
+
     /// The process goes on, perhaps because somebody outside the lab wants it.
     fn goes_on(&mut self, tid: Tid) -> io::Result<()> {
         let task = self.task(tid)?;
@@ -123,7 +146,8 @@ impl Supervisor {
 fn delivered(k: &Kernel, task: TaskId, signal: i32, code: i32) -> i32 {
     let Some(found) = k.tasks.get(task) else { return signal };
     let is_default = (k.sighand_of(task).ignored | k.sighand_of(task).handled) & sigmask(signal) == 0;
-    let is_fault = matches!(signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGILL | libc::SIGFPE | libc::SIGTRAP | libc::SIGSYS);
+    let is_fault =
+        matches!(signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGILL | libc::SIGFPE | libc::SIGTRAP | libc::SIGSYS);
     if !is_default || is_fault && code > 0 {
         return signal;
     }

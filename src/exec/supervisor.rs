@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
+use super::fd::Pidfds;
 use super::stage::{Bell, Child};
 use super::sys::{self, Resume, Tid};
 use super::tracee::{Doing, Space, Stop, Tracee, mask, proc_file};
@@ -40,12 +41,13 @@ pub struct Supervisor {
     pub(super) held: BTreeSet<Tid>,
     /// The host's numbers of process groups and sessions of the lab.
     pub(super) groups: BTreeMap<PidId, Tid>,
+    pub(super) pidfds: Pidfds,
     /// What was refused and told of, by name.
     pub(super) told: BTreeSet<&'static str>,
     effects: Receiver<Vec<Effect>>,
     bell: Tid,
     /// The first program's process, and its status word once it has ended.
-    first: Tid,
+    pub(super) first: Tid,
     status: Option<i32>,
 }
 
@@ -76,6 +78,7 @@ impl Supervisor {
             early: BTreeSet::new(),
             held: BTreeSet::new(),
             groups: BTreeMap::new(),
+            pidfds: Pidfds::default(),
             told: BTreeSet::new(),
             effects,
             bell: bell.tid,
@@ -154,7 +157,8 @@ impl Supervisor {
         while self.status.is_none() {
             self.next()?;
         }
-        let left: Vec<Tid> = self.tracees.values().map(|tracee| tracee.tgid).chain(self.early.iter().copied()).collect();
+        let left: Vec<Tid> =
+            self.tracees.values().map(|tracee| tracee.tgid).chain(self.early.iter().copied()).collect();
         for tid in left {
             // It may have died meanwhile.
             let _ = sys::kill(tid, libc::SIGKILL);

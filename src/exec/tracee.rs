@@ -104,8 +104,10 @@ pub enum Then {
     Always(i64),
     /// A process or group of the host, whose number the program gets.
     Pid,
-    /// A path.
+    /// The path of the working directory.
     Path,
+    /// The text of a link.
+    Link,
     /// `siginfo_t` at this address is made what the lab said.
     Siginfo(u64),
     /// The process, group or session that the call wrote to this address.
