@@ -77,7 +77,7 @@ fn mount(args: &Args, dir: &TempDir) -> Result<fuse::Served, Box<dyn std::error:
         .map(|file| Journal::create(file, Sync::Kernel).map_err(|error| super::mount::no_journal(file, &error)));
     let limits = Limits { tasks: args.max_tasks, memory: None };
     let lab = boot_lab(args.boot.as_deref(), limits, journal.transpose()?)?;
-    let options = fuse::Options::default().booted_with(args.boot.as_deref());
+    let options = fuse::Options::default().in_order().booted_with(args.boot.as_deref());
     let mounted = fuse::mount(lab, dir.path(), &options)?;
     let served = mounted.served();
     watch_panics(mounted.point());

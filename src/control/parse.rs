@@ -8,7 +8,6 @@ use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::{Cap, CapSet};
 use crate::kernel::file::{O_RDONLY, O_RDWR, O_WRONLY, OpenFlags};
-use crate::syscall::program::Program;
 use crate::syscall::{
     AnyCall, CloneArgs, LabCall, PidArg, Prctl, Syscall, WALL, WCLONE, WCONTINUED, WEXITED, WNOTHREAD, WNOWAIT,
     WUNTRACED, WaitidWhich, lab,
@@ -50,23 +49,6 @@ pub(super) fn setns(args: &mut Args<'_>) -> Result<AnyCall> {
         Target::Path(path) => lab::Target::Path(path),
     };
     Ok(LabCall::Setns { target, flags }.into())
-}
-
-pub(super) fn program(args: &mut Args<'_>) -> Result<LabCall> {
-    Ok(LabCall::Program(match args.text("what becomes of the program")? {
-        "runs" => Program::Runs,
-        "ended" => Program::Ended { status: args.number("STATUS")? },
-        "never_ran" => Program::NeverRan,
-        "stopped" => Program::Stopped { signo: args.signal()? },
-        "continued" => Program::Continued,
-        word @ ("pins" | "unpins") => {
-            let Target::Ns { ns_type, inum } = target::parse(args.bytes("type:[inum]")?)? else {
-                bail!(EINVAL, "{} wants type:[inum]", word.to_owned());
-            };
-            if word == "pins" { Program::Pins { ns_type, inum } } else { Program::Unpins { ns_type, inum } }
-        }
-        word => return Err(unexpected("what becomes of the program", word)),
-    }))
 }
 
 pub(super) fn exit_code(args: &mut Args<'_>) -> Result<i32> {

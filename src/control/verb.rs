@@ -1,7 +1,7 @@
 //! [`VERBS`]: THE place where a verb is declared. Control files, `usage`, scripts and the command come from it.
 
 use super::args::Args;
-use super::{ip, ipc, mount, parse};
+use super::{ip, ipc, mount, parse, program};
 use crate::errno::Result;
 use crate::syscall::{AnyCall, LabCall, RebootCommand, Resource, SigAction, Syscall};
 
@@ -268,7 +268,7 @@ pub static VERBS: &[Verb] = &[
         "program",
         "runs|ended STATUS|never_ran|stopped SIG|continued|pins type:[inum]|unpins type:[inum]",
         "runs",
-        parse::program,
+        program::parse,
     )),
     script(lab("read", "PATH", "proc/self/status", |args| Ok(LabCall::Read { path: parse::path(args)? }))),
     script(linux("readlink", "PATH", "proc/self/ns/net", |args| Ok(Syscall::Readlink { path: parse::path(args)? }))),

@@ -64,6 +64,7 @@ impl Supervisor {
             flags: flags.bits(),
             parent_tid: addr(CloneFlags::PARENT_SETTID, birth.parent_tid),
             child_tid: addr(CloneFlags::CHILD_SETTID, birth.child_tid),
+            pidfd: addr(CloneFlags::PIDFD, birth.pidfd),
             number,
         }));
         sys::set_registers(tid, real.0)?;
@@ -142,6 +143,12 @@ impl Supervisor {
         let mut result = regs.result();
         if parent.is_born {
             result = parent.number.into();
+            let mut fd = [0; 4];
+            if let Some(addr) = parent.pidfd
+                && ProgramMemory(tid).read(addr, &mut fd).is_ok()
+            {
+                self.note_pidfd(tid, i32::from_ne_bytes(fd), parent.child);
+            }
         } else {
             self.undo_birth(parent.child);
         }

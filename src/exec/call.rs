@@ -188,7 +188,10 @@ impl Supervisor {
             Then::Always(number) => number,
             _ if result < 0 => result,
             Then::Keep => result,
-            Then::Result(number) => number,
+            Then::Pidfd(task) => {
+                self.note_pidfd(tid, result as i32, task);
+                result
+            }
             Then::Pid => self.own_number(tid, result as Tid).into(),
             Then::Path => self.own_text(tid, detour.regs.args()[0], detour.regs.args()[1], result, true),
             Then::Link => {

@@ -6,7 +6,7 @@ use super::Supervisor;
 use super::regs::Regs;
 use super::sys::{self, Resume, Tid};
 use super::tracee::{ProgramMemory, Then};
-use crate::abi::Memory;
+use crate::abi::{self, Call, Memory};
 use crate::err;
 use crate::kernel::{Kernel, PidId, TaskId};
 use crate::syscall::PidArg;
@@ -45,7 +45,9 @@ impl Supervisor {
                 }
             }
         }
-        self.detour(tid, regs, regs.with(regs.number(), args), Then::Keep)
+        let opens = abi::call(regs.number()) == Some(Call::PidfdOpen);
+        let opened = if opens { self.tracees.get(&(args[0] as Tid)).map(|tracee| tracee.task) } else { None };
+        self.detour(tid, regs, regs.with(regs.number(), args), opened.map_or(Then::Keep, Then::Pidfd))
     }
 
     /// getpriority and its like: the first argument says what the second is.

@@ -144,6 +144,10 @@ impl Supervisor {
 
     /// Makes a call of the lab; when it returns, nobody sees what was before.
     pub(super) fn perform(&mut self, task: TaskId, call: &AnyCall) -> Outcome {
+        // What programs have closed by now pins nothing any more.
+        if self.lab.read(|k| !k.programs.pins.is_empty()).unwrap_or(false) {
+            self.served.catch_up();
+        }
         let outcome = self.served.perform(|_| Ok(task), call, |k, task| super::call::line(k, task, call));
         self.served.settle();
         outcome

@@ -211,23 +211,32 @@ pub fn fork(child: impl FnOnce() -> i32) -> io::Result<Tid> {
     Ok(pid as Tid)
 }
 
-/// Gives up all capabilities, for good, and whatever a program could gain by exec.
+/// Capabilities over files, which programs keep if we have them: CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,
+/// CAP_FSETID. Files are the host's, with the rights of who runs the program.
+const OVER_FILES: u32 = 0b1_1111;
+
+/// Gives up all capabilities but those over files, for good, and whatever a program could gain by exec.
 ///
 /// # Errors
 /// None on any Linux that is.
 pub fn drop_privileges() -> io::Result<()> {
-    let mut capability = 0;
-    // SAFETY: prctl and capset are given numbers, and structs of the sizes they have in version 3.
+    const VERSION_3: u32 = 0x2008_0522;
+    let header = [VERSION_3, 0];
+    // Effective, permitted, inheritable; then the same of higher numbers.
+    let mut sets = [0_u32; 6];
+    // SAFETY: prctl is given numbers; capget and capset are given structs of the sizes they have in version 3.
     unsafe {
-        // EINVAL: past the last one. EPERM: whoever cannot drop them has none that it could use.
-        while libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) == 0 {
-            capability += 1;
+        for capability in OVER_FILES.trailing_ones().. {
+            // EINVAL: past the last one. EPERM: whoever cannot drop them has none to use.
+            if libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 {
+                break;
+            }
         }
         libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-        const VERSION_3: u32 = 0x2008_0522;
-        let header = [VERSION_3, 0];
-        let none = [0_u32; 6];
-        check(libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()))?;
+        check(libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr()))?;
+        let kept = sets[1] & OVER_FILES;
+        sets = [kept, kept, 0, 0, 0, 0];
+        check(libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()))?;
         check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0).into())?;
     }
     Ok(())

@@ -82,6 +82,8 @@ pub struct Parent {
     pub flags: u64,
     pub parent_tid: Option<u64>,
     pub child_tid: Option<u64>,
+    /// Where the real kernel puts a pidfd.
+    pub pidfd: Option<u64>,
     /// The child's number, as the parent sees it.
     pub number: i32,
 }
@@ -98,8 +100,8 @@ pub struct Detour {
 pub enum Then {
     /// It stays.
     Keep,
-    /// It is this, if the call succeeded.
-    Result(i64),
+    /// A pidfd of this task.
+    Pidfd(TaskId),
     /// It is this, whatever the real kernel says.
     Always(i64),
     /// A process or group of the host, whose number the program gets.
