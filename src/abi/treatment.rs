@@ -178,5 +178,4 @@ pub(super) const ROBUST: &str = "the real kernel would compare the host's number
 pub(super) const KEYS: &str = "keyrings are the host's";
 pub(super) const SYSV: &str = "System V IPC of the lab cannot be reached by programs yet";
 pub(super) const MQUEUE: &str = "message queues of the lab cannot be reached by programs yet";
-pub(super) const SIGQUEUE: &str = "a signal of a lab carries no value yet";
 pub(super) const NEVER: &str = "no Linux for this architecture has it any more";

@@ -62,7 +62,9 @@ fn text(result: &Return) -> String {
         Return::Sigaction { action: SigAction::Ignore, .. } => "ignore".to_owned(),
         Return::Sigaction { action: SigAction::Default, .. } => "default".to_owned(),
         Return::Sigaction { action: SigAction::Handler, runs } => format!("handler {runs}"),
-        Return::Siginfo(Siginfo { signo, code, pid, uid, status }) => {
+        Return::Siginfo(Siginfo { signo, code, pid, uid, status, value }) => {
+            // The two lie in the same place.
+            let status = i64::from(*status) | value.cast_signed();
             format!("signo={signo} code={code} pid={} uid={uid} status={status}", pid.initial())
         }
         Return::Time(Time { seconds, nanoseconds }) => format!("{seconds}.{nanoseconds:09}"),

@@ -1,7 +1,7 @@
 //! [`VERBS`]: THE place where a verb is declared. Control files, `usage`, scripts and the command come from it.
 
 use super::args::Args;
-use super::{ip, ipc, mount, parse, program};
+use super::{ip, ipc, mount, parse, program, siginfo};
 use crate::errno::Result;
 use crate::syscall::{AnyCall, LabCall, RebootCommand, Resource, SigAction, Syscall};
 
@@ -95,9 +95,20 @@ pub static VERBS: &[Verb] = &[
     linux("tgkill", "TGID TID SIG", "1 1 SIGTERM", |args| {
         Ok(Syscall::Tgkill { tgid: args.pid("TGID")?, tid: args.pid("TID")?, signo: args.signal()? })
     }),
-    linux("pidfd_send_signal", "FD SIG", "0 SIGTERM", |args| {
-        Ok(Syscall::PidfdSendSignal { fd: args.number("FD")?, signo: args.signal()? })
+    linux("rt_sigqueueinfo", "TGID SIG [INFO]; INFO: code=N pid=N uid=N value=N", "1 SIGUSR1 value=7", |args| {
+        let (tgid, signo) = (args.pid("TGID")?, args.signal()?);
+        Ok(Syscall::RtSigqueueinfo { tgid, signo, info: siginfo::queued(args)? })
     }),
+    linux("rt_tgsigqueueinfo", "TGID TID SIG [INFO]", "1 1 SIGUSR1 value=7", |args| {
+        let (tgid, tid, signo) = (args.pid("TGID")?, args.pid("TID")?, args.signal()?);
+        Ok(Syscall::RtTgsigqueueinfo { tgid, tid, signo, info: siginfo::queued(args)? })
+    }),
+    linux(
+        "pidfd_send_signal",
+        "FD SIG [thread|thread_group|process_group] [INFO]",
+        "0 SIGTERM",
+        siginfo::pidfd_send_signal,
+    ),
     linux("wait", "[PID|-1|0|-PGID] [untraced] [continued] [all] [clone] [nothread]", "-1 all", parse::wait),
     linux(
         "waitid",

@@ -70,12 +70,16 @@ impl Supervisor {
 
     /// The lab answers; the real kernel does its part where there is one.
     fn lab_call(&mut self, tid: Tid, regs: Regs, call: Syscall, answer: Answer, host: Host) -> io::Result<()> {
-        let call = match self.with_descriptors(tid, call) {
+        let task = self.task(tid)?;
+        let (call, opened) = match self.with_descriptors(tid, task, call) {
             Ok(call) => call,
             Err(error) => return self.refuse(tid, regs, &error),
         };
-        let task = self.task(tid)?;
-        match self.perform(task, &call) {
+        let outcome = self.perform(task, &call);
+        if let Some(fd) = opened {
+            self.close(task, fd);
+        }
+        match outcome {
             Ok(given) => self.answered(tid, regs, (&call, &given), answer, host),
             Err(Stop::Blocked { .. }) => self.park(tid, regs, call, answer),
             Err(Stop::Failed(error)) => {

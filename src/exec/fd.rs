@@ -13,7 +13,7 @@ use super::tty::{TIOCGPGRP, TIOCGSID, TIOCSPGRP};
 use crate::abi::Memory;
 use crate::bail;
 use crate::errno::{Error, Result};
-use crate::kernel::file::{FileKind, O_RDONLY};
+use crate::kernel::file::{FileKind, O_RDONLY, OpenFlags};
 use crate::kernel::ns::NsType;
 use crate::kernel::{Kernel, TaskId};
 use crate::syscall::lab::Target;
@@ -69,18 +69,22 @@ impl Supervisor {
         self.pidfds.0.insert(metadata.ino(), task);
     }
 
-    /// A call, its descriptors replaced by what they show.
+    /// # Errors
+    /// EBADF: no pidfd; ESRCH: of no process of the lab that is still there.
+    fn process(&self, tid: Tid, fd: i32) -> Result<PidArg> {
+        match self.shown(tid, fd)? {
+            Shown::Process(number) => Ok(PidArg::Initial(number)),
+            Shown::Stranger => bail!(ESRCH, "the task of the pidfd is gone, or not of this lab"),
+            Shown::Ns(..) | Shown::Other => bail!(EBADF, "descriptor {} is no pidfd", fd),
+        }
+    }
+
+    /// A call, its descriptors replaced by what they show; a descriptor of the lab that is to be closed after it, if it needs
+    /// one.
     ///
     /// # Errors
     /// EBADF; EINVAL, ESRCH: it shows nothing that the call takes.
-    pub(super) fn with_descriptors(&self, tid: Tid, call: Syscall) -> Result<AnyCall> {
-        let process = |fd| -> Result<PidArg> {
-            match self.shown(tid, fd)? {
-                Shown::Process(number) => Ok(PidArg::Initial(number)),
-                Shown::Stranger => bail!(ESRCH, "the task of the pidfd is gone, or not of this lab"),
-                Shown::Ns(..) | Shown::Other => bail!(EBADF, "descriptor {} is no pidfd", fd),
-            }
-        };
+    pub(super) fn with_descriptors(&mut self, tid: Tid, task: TaskId, call: Syscall) -> Result<(AnyCall, Option<i32>)> {
         Ok(match call {
             Syscall::Setns { fd, flags } => {
                 let target = match self.shown(tid, fd)? {
@@ -89,13 +93,17 @@ impl Supervisor {
                     Shown::Stranger => bail!(ESRCH, "the task of the pidfd is gone, or not of this lab"),
                     Shown::Other => bail!(EINVAL, "the descriptor is neither a namespace file of the lab nor a pidfd"),
                 };
-                LabCall::Setns { target, flags }.into()
+                (LabCall::Setns { target, flags }.into(), None)
             }
             Syscall::Waitid { which: WaitidWhich::Pidfd(fd), options } if fd >= 0 => {
-                Syscall::Waitid { which: WaitidWhich::Pid(process(fd)?), options }.into()
+                (Syscall::Waitid { which: WaitidWhich::Pid(self.process(tid, fd)?), options }.into(), None)
             }
-            Syscall::PidfdSendSignal { fd, signo } => Syscall::Kill { pid: process(fd)?, signo }.into(),
-            call => call.into(),
+            Syscall::PidfdSendSignal { fd, signo, info, flags } => {
+                let pid = self.process(tid, fd)?;
+                let fd = self.descriptor(task, &Syscall::PidfdOpen { pid, flags: OpenFlags::empty() }.into())?;
+                (Syscall::PidfdSendSignal { fd, signo, info, flags }.into(), Some(fd))
+            }
+            call => (call.into(), None),
         })
     }
 
@@ -165,7 +173,7 @@ impl Supervisor {
     fn ask(&mut self, task: TaskId, target: &Target, request: u32, arg: i64) -> Result<Answered> {
         let open = match *target {
             Target::Ns { ns_type, inum } => LabCall::OpenNs { ns_type, inum, flags: O_RDONLY }.into(),
-            Target::Pidfd(pid) => Syscall::PidfdOpen { pid, flags: Default::default() }.into(),
+            Target::Pidfd(pid) => Syscall::PidfdOpen { pid, flags: OpenFlags::empty() }.into(),
             Target::Path(_) => bail!(EINVAL, "a descriptor is no path"),
         };
         let fd = self.descriptor(task, &open)?;
@@ -195,7 +203,7 @@ impl Supervisor {
         }
     }
 
-    fn close(&mut self, task: TaskId, fd: i32) {
+    pub(super) fn close(&mut self, task: TaskId, fd: i32) {
         // It was opened a moment ago, by nobody else.
         let _ = self.perform(task, &Syscall::Close { fd }.into());
     }

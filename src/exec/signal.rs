@@ -37,11 +37,19 @@ fn is_stop(signal: i32) -> bool {
     signal == SIGSTOP || is_job_control(signal)
 }
 
+/// The codes of SIGCHLD (`CLD_EXITED` to `CLD_CONTINUED`).
+fn is_of_child(code: i32) -> bool {
+    (1..=6).contains(&code)
+}
+
 /// `siginfo_t` as it is sent.
 fn raw(info: &Siginfo) -> RawSiginfo {
     let mut words = [0; 32];
     [words[0], words[2]] = [info.signo, sent(info.code)];
-    [words[4], words[5], words[6]] = [info.pid.own(), info.uid.cast_signed(), info.status];
+    [words[4], words[5]] = [info.pid.own(), info.uid.cast_signed()];
+    // Of a child a status stands where others have a value.
+    let [low, high] = [info.value as u32, (info.value >> 32) as u32].map(u32::cast_signed);
+    [words[6], words[7]] = if is_of_child(info.code) { [info.status, 0] } else { [low, high] };
     RawSiginfo(words)
 }
 

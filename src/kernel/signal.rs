@@ -74,6 +74,17 @@ pub struct Siginfo {
     pub uid: u32,
     /// Of a child: the exit code or the signal.
     pub status: i32,
+    /// What the sender gave along (`si_value`).
+    pub value: u64,
+}
+
+/// `siginfo_t` as a program gives it along with a signal (sigqueue(3)). Numbers are those of its namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GivenInfo {
+    pub code: i32,
+    pub pid: i32,
+    pub uid: u32,
+    pub value: u64,
 }
 
 /// Who sends a signal.
@@ -93,7 +104,10 @@ pub const CLD_STOPPED: i32 = 5;
 pub const CLD_CONTINUED: i32 = 6;
 const SI_KERNEL: i32 = 0x80;
 const SI_USER: i32 = 0;
+const SI_TIMER: i32 = -2;
 const SI_MESGQ: i32 = -3;
+const SI_SIGIO: i32 = -5;
+pub const SI_TKILL: i32 = -6;
 
 const SIGTSTP: i32 = 20;
 const SIGTTIN: i32 = 21;
@@ -131,6 +145,18 @@ pub struct Sighand {
 impl Counted for Sighand {
     fn count(&mut self) -> &mut u32 {
         &mut self.count
+    }
+}
+
+/// Whether `siginfo_t` of such a signal has the ids of a process (`has_si_pid_and_uid`).
+fn has_pid_and_uid(signo: i32, code: i32) -> bool {
+    /// Codes up to this are those of SIGPOLL (`NSIGPOLL`).
+    const NSIGPOLL: i32 = 6;
+    const HARDWARE: [i32; 7] = [4, 5, 7, 8, 11, 29, 31];
+    match code {
+        SI_TIMER | SI_SIGIO => false,
+        1..SI_KERNEL => signo == SIGCHLD || !HARDWARE.contains(&signo) && code > NSIGPOLL,
+        _ => true,
     }
 }
 
@@ -200,8 +226,9 @@ impl Kernel {
     /// Sends a signal that is allowed: to the process when `to_group`, else to the thread (`send_signal_locked`).
     pub(crate) fn send_signal(&mut self, sender: Sender, target: TaskId, to_group: bool, signo: i32) {
         let info = match sender {
-            Sender::Kernel => Siginfo { signo, code: SI_KERNEL, pid: Numbers::default(), uid: 0, status: 0 },
-            Sender::Task(task) => self.user_siginfo(task, target, signo, SI_USER),
+            Sender::Kernel => Siginfo { signo, code: SI_KERNEL, pid: Numbers::default(), uid: 0, status: 0, value: 0 },
+            Sender::Task(task) if to_group => self.user_siginfo(task, target, signo, SI_USER),
+            Sender::Task(task) => self.user_siginfo(task, target, signo, SI_TKILL),
             Sender::Message(task) => self.user_siginfo(task, target, signo, SI_MESGQ),
         };
         let force = match sender {
@@ -218,7 +245,28 @@ impl Kernel {
             pid: self.visible_tgid(sender, target),
             uid: self.visible_uid(sender, target),
             status: 0,
+            value: 0,
         }
+    }
+
+    /// As [`Kernel::send_signal`] with what the sender gives along: ids are told as the receiver has them, a number of a
+    /// process as it is, but none from a pid namespace above the receiver's (`__send_signal_locked`).
+    pub(crate) fn send_given(&mut self, sender: TaskId, target: TaskId, to_group: bool, signo: i32, given: GivenInfo) {
+        let GivenInfo { code, mut pid, mut uid, value } = given;
+        let mut force = false;
+        if has_pid_and_uid(signo, code) {
+            let (own, other) = (self.cred_of(sender).user_ns.id(), self.cred_of(target).user_ns.id());
+            if own != other {
+                let kuid = self.namespaces[own].make_kuid(uid);
+                uid = kuid.and_then(|kuid| self.namespaces[other].from_kuid(kuid)).unwrap_or(OVERFLOW_ID);
+            }
+            force = code == SI_KERNEL;
+            if self.task_nr_ns(sender, self.task_active_pid_ns(target)) == 0 {
+                (pid, force) = (0, true);
+            }
+        }
+        let info = Siginfo { signo, code, pid: Numbers::given(pid), uid, status: 0, value };
+        self.queue_signal(info, force, target, to_group);
     }
 
     /// The numbers of a process as the receiver sees them.
@@ -254,7 +302,7 @@ impl Kernel {
     fn tell_parent(&mut self, child: TaskId, signo: i32, code: i32, status: i32) {
         let parent = self.tasks[child].real_parent;
         let (pid, uid) = (self.visible_tgid(child, parent), self.visible_uid(child, parent));
-        self.queue_signal(Siginfo { signo, code, pid, uid, status }, false, parent, true);
+        self.queue_signal(Siginfo { signo, code, pid, uid, status, value: 0 }, false, parent, true);
     }
 
     /// The wait status word of a dead process.

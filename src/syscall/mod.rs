@@ -53,8 +53,10 @@ use crate::kernel::file::OpenFlags;
 use crate::kernel::ipc::mqueue::NotifyMethod;
 use crate::kernel::ipc::sem::SemOp;
 use crate::kernel::mount::flags::{MsFlags, UmountFlags};
+use crate::kernel::signal::GivenInfo;
 pub use dispatch::dispatch;
 use ipc::{IpcCtl, IpcFlags, Payload};
+pub use kill::{PIDFD_SIGNAL_PROCESS_GROUP, PIDFD_SIGNAL_THREAD, PIDFD_SIGNAL_THREAD_GROUP};
 pub use lab::LabCall;
 use mount::{MountArgs, MoveMountFlags};
 use mqueue::MqOpen;
@@ -101,7 +103,9 @@ pub enum Syscall {
     Kill { pid: PidArg, signo: i32 },
     Tkill { tid: PidArg, signo: i32 },
     Tgkill { tgid: PidArg, tid: PidArg, signo: i32 },
-    PidfdSendSignal { fd: i32, signo: i32 },
+    RtSigqueueinfo { tgid: PidArg, signo: i32, info: GivenInfo },
+    RtTgsigqueueinfo { tgid: PidArg, tid: PidArg, signo: i32, info: GivenInfo },
+    PidfdSendSignal { fd: i32, signo: i32, info: Option<GivenInfo>, flags: u32 },
     Wait { pid: PidArg, options: u32 },
     Waitid { which: WaitidWhich, options: u32 },
     Sigaction { signo: i32, action: Option<SigAction> },

@@ -86,8 +86,12 @@ calls! {
     "tkill" Syscall::Tkill { tid, signo }, [tid, signo], memory::signal(*signo) => kill::sys_tkill(k, me, *tid, *signo),
     "tgkill" Syscall::Tgkill { tgid, tid, signo }, [tgid, tid, signo], memory::signal(*signo) =>
         kill::sys_tgkill(k, me, *tgid, *tid, *signo),
-    "pidfd_send_signal" Syscall::PidfdSendSignal { fd, signo }, [fd, signo], memory::signal(*signo) =>
-        kill::sys_pidfd_send_signal(k, me, *fd, *signo),
+    "rt_sigqueueinfo" Syscall::RtSigqueueinfo { tgid, signo, info }, [tgid, signo], memory::signal(*signo) =>
+        kill::sys_rt_sigqueueinfo(k, me, *tgid, *signo, *info),
+    "rt_tgsigqueueinfo" Syscall::RtTgsigqueueinfo { tgid, tid, signo, info }, [tgid, tid, signo],
+        memory::signal(*signo) => kill::sys_rt_tgsigqueueinfo(k, me, [*tgid, *tid], *signo, *info),
+    "pidfd_send_signal" Syscall::PidfdSendSignal { fd, signo, info, flags }, [fd, signo], memory::signal(*signo) =>
+        kill::sys_pidfd_send_signal(k, me, *fd, *signo, *info, *flags),
     "wait" Syscall::Wait { pid, options }, [pid], 0 => wait::sys_wait(k, me, *pid, *options),
     "waitid" Syscall::Waitid { which, options }, [which], 0 => wait::sys_waitid(k, me, *which, *options),
     "sigaction" Syscall::Sigaction { signo, action }, [signo], 0 => kill::sys_sigaction(k, me, *signo, *action),

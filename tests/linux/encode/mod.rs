@@ -225,7 +225,13 @@ fn encode_syscall(c: &Context<'_>, syscall: &Syscall) -> Option<Encoded> {
         Syscall::Kill { pid, signo } => signal::encode_kill(c, *pid, *signo),
         Syscall::Tkill { tid, signo } => signal::encode_tkill(c, *tid, *signo),
         Syscall::Tgkill { tgid, tid, signo } => signal::encode_tgkill(c, *tgid, *tid, *signo),
-        Syscall::PidfdSendSignal { fd, signo } => signal::encode_pidfd_send_signal(c, *fd, *signo),
+        Syscall::RtSigqueueinfo { tgid, signo, info } => signal::encode_rt_sigqueueinfo(c, *tgid, *signo, *info),
+        Syscall::RtTgsigqueueinfo { tgid, tid, signo, info } => {
+            signal::encode_rt_tgsigqueueinfo(c, [*tgid, *tid], *signo, *info)
+        }
+        Syscall::PidfdSendSignal { fd, signo, info, flags } => {
+            signal::encode_pidfd_send_signal(c, *fd, *signo, *info, *flags)
+        }
         Syscall::Wait { pid, options } => signal::encode_wait(c, *pid, *options),
         Syscall::Waitid { which, options } => signal::encode_waitid(c, *which, *options),
         Syscall::Sigaction { signo, action } => signal::encode_sigaction(c, *signo, *action),
