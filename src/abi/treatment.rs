@@ -81,8 +81,8 @@ const ALL: u32 = u32::MAX;
 const OWNER: Condition = Condition { arg: 1, any: &[(ALL, 8), (ALL, 9), (ALL, 15), (ALL, 16), (ALL, 5), (ALL, 36)] };
 /// SO_PEERCRED
 const PEER: Condition = Condition { arg: 2, any: &[(ALL, 17)] };
-/// AF_NETLINK
-const NETLINK: Condition = Condition { arg: 0, any: &[(ALL, 16)] };
+/// AF_INET, AF_INET6, AF_NETLINK, AF_PACKET
+const NETWORK: Condition = Condition { arg: 0, any: &[(ALL, 2), (ALL, 10), (ALL, 16), (ALL, 17)] };
 /// FUTEX_LOCK_PI, UNLOCK_PI, TRYLOCK_PI, WAIT_REQUEUE_PI, CMP_REQUEUE_PI, LOCK_PI2; FUTEX_PRIVATE and CLOCK_REALTIME aside.
 const PRIORITY_FUTEX: Condition =
     Condition { arg: 1, any: &[(0x7f, 6), (0x7f, 7), (0x7f, 8), (0x7f, 11), (0x7f, 12), (0x7f, 13)] };
@@ -109,7 +109,7 @@ impl Translate {
         match self {
             Translate::Owner => Some(OWNER),
             Translate::Peer => Some(PEER),
-            Translate::Socket => Some(NETLINK),
+            Translate::Socket => Some(NETWORK),
             Translate::Futex => Some(PRIORITY_FUTEX),
             Translate::Pids(_)
             | Translate::Who

@@ -5,8 +5,7 @@ use libc::{
     SECCOMP_RET_ERRNO, SECCOMP_RET_TRACE, sock_filter,
 };
 
-use super::tty;
-use crate::abi::{Call, Rewrite, Translate, Treatment, calls};
+use crate::abi::{Call, Condition, Translate, Treatment, calls};
 
 /// `AUDIT_ARCH_X86_64`
 const ARCH: u32 = 0xc000_003e;
@@ -23,57 +22,26 @@ const fn arg(index: usize) -> u32 {
 }
 
 /// When a call stops for the supervisor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 enum Stops {
     Never,
     Always,
-    /// If the argument, with this mask, is one of these.
-    If {
-        arg: usize,
-        mask: u32,
-        values: &'static [u32],
-    },
-    /// Unless the argument, with this mask, is one of these.
-    Unless {
-        arg: usize,
-        mask: u32,
-        values: &'static [u32],
-    },
+    /// Where the table says so.
+    If(Condition),
+    /// Unless the argument, a process, is 0: the caller itself.
+    Unless(usize),
     /// It does not stop, and fails: nobody wants to hear of it.
     Errno(i32),
 }
 
-const ALL: u32 = u32::MAX;
-
-/// Commands of fcntl(2) that name a process: F_SETOWN, F_GETOWN, F_SETOWN_EX, F_GETOWN_EX.
-const OWNER_COMMANDS: &[u32] = &[8, 9, 15, 16];
-/// FUTEX_LOCK_PI, UNLOCK_PI, TRYLOCK_PI, WAIT_REQUEUE_PI, CMP_REQUEUE_PI, LOCK_PI2.
-const PI_OPERATIONS: &[u32] = &[6, 7, 8, 11, 12, 13];
-/// FUTEX_CMD_MASK
-const FUTEX_COMMAND: u32 = !(128 | 256);
-/// SO_PEERCRED, SO_PEERPIDFD
-const PEER_OPTIONS: &[u32] = &[17, 77];
-/// AF_UNIX
-const UNIX: &[u32] = &[1];
-
 fn stops(call: Call) -> Stops {
-    let silent = matches!(call, Call::SetRobustList);
     match call.treatment() {
         Treatment::Passed => Stops::Never,
-        Treatment::Refused { errno, .. } if silent => Stops::Errno(errno as i32),
-        Treatment::Refused { .. } | Treatment::Emulated(_) | Treatment::Rewritten(Rewrite::Paths(_)) => Stops::Always,
-        Treatment::Rewritten(Rewrite::Ioctl) => Stops::If { arg: 1, mask: ALL, values: tty::REQUESTS },
-        Treatment::Translated(Translate::Pids([first])) if call != Call::PidfdOpen => {
-            Stops::Unless { arg: *first, mask: ALL, values: &[0] }
-        }
-        Treatment::Translated(Translate::Who) => Stops::Unless { arg: 1, mask: ALL, values: &[0] },
-        Treatment::Translated(Translate::Owner) => Stops::If { arg: 1, mask: ALL, values: OWNER_COMMANDS },
-        Treatment::Translated(Translate::Futex) => Stops::If { arg: 1, mask: FUTEX_COMMAND, values: PI_OPERATIONS },
-        Treatment::Translated(Translate::Peer) => Stops::If { arg: 2, mask: ALL, values: PEER_OPTIONS },
-        Treatment::Translated(Translate::Socket) => Stops::Unless { arg: 0, mask: ALL, values: UNIX },
-        Treatment::Translated(
-            Translate::Pids(_) | Translate::OwnTid | Translate::Directory | Translate::Siginfo | Translate::Sigevent,
-        ) => Stops::Always,
+        // Each program asks for it when it starts.
+        Treatment::Refused { errno, .. } if call == Call::SetRobustList => Stops::Errno(errno as i32),
+        Treatment::Translated(Translate::Pids([first])) if call != Call::PidfdOpen => Stops::Unless(*first),
+        Treatment::Translated(Translate::Who) => Stops::Unless(1),
+        treatment => treatment.condition().map_or(Stops::Always, Stops::If),
     }
 }
 
@@ -102,25 +70,23 @@ pub fn program() -> Vec<sock_filter> {
     program
 }
 
-/// What follows where the number is that of a call: each way ends. The ioctl requests of namespaces and pidfds are a range.
+/// What follows where the number is that of a call: each way ends.
 fn body(stops: Stops) -> Vec<sock_filter> {
-    let among = |arg_index: usize, mask: u32, values: &[u32], found: u32, other: u32| {
-        let mut body = vec![load(arg(arg_index))];
-        if mask != ALL {
-            body.push(statement(BPF_ALU | BPF_AND | BPF_K, mask));
-        }
-        for &value in values {
-            body.extend([jump(BPF_JEQ, value, 0, 1), ret(found)]);
-        }
-        body.push(ret(other));
-        body
-    };
     match stops {
         Stops::Never => Vec::new(),
         Stops::Always => vec![ret(SECCOMP_RET_TRACE)],
         Stops::Errno(number) => vec![ret(errno(number))],
-        Stops::If { arg, mask, values } => among(arg, mask, values, SECCOMP_RET_TRACE, SECCOMP_RET_ALLOW),
-        Stops::Unless { arg, mask, values } => among(arg, mask, values, SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE),
+        Stops::Unless(index) => {
+            vec![load(arg(index)), jump(BPF_JEQ, 0, 0, 1), ret(SECCOMP_RET_ALLOW), ret(SECCOMP_RET_TRACE)]
+        }
+        Stops::If(condition) => {
+            let fits = |(mask, value): &(u32, u32)| {
+                let masked = statement(BPF_ALU | BPF_AND | BPF_K, *mask);
+                [load(arg(condition.arg)), masked, jump(BPF_JEQ, *value, 0, 1), ret(SECCOMP_RET_TRACE)]
+            };
+            let tests = condition.any.iter().flat_map(fits);
+            tests.chain([ret(SECCOMP_RET_ALLOW)]).collect()
+        }
     }
 }
 
@@ -147,6 +113,7 @@ fn jump(test: u32, k: u32, yes: u8, no: u8) -> sock_filter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::abi::Rewrite;
 
     /// What the kernel would make of the program, for a call.
     fn verdict(arch: u32, nr: u32, args: [u32; 6]) -> u32 {
@@ -208,7 +175,7 @@ mod tests {
         let futex = |operation| verdict(ARCH, 202, [0, operation, 0, 0, 0, 0]);
         assert_eq!([futex(128), futex(6 | 128)], [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE]);
         let socket = |family| verdict(ARCH, 41, [family, 0, 0, 0, 0, 0]);
-        assert_eq!([socket(1), socket(16)], [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE]);
+        assert_eq!([socket(1), socket(2), socket(16)], [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE, SECCOMP_RET_TRACE]);
         let affinity = |pid| verdict(ARCH, 204, [pid, 0, 0, 0, 0, 0]);
         assert_eq!([affinity(0), affinity(7)], [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE]);
     }

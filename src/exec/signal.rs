@@ -85,7 +85,9 @@ impl Supervisor {
             sys::set_siginfo(tid, info)?;
         }
         let task = self.task(tid)?;
-        let signal = self.lab.read(|k| delivered(k, task, signal, info.code())).unwrap_or(signal);
+        let ours = nix::unistd::getpgrp().as_raw();
+        let is_of_host = |k: &Kernel| self.groups.get(&k.signal_of(task).pgrp.id()) == Some(&ours);
+        let signal = self.lab.read(|k| delivered(k, task, signal, info.code(), is_of_host(k))).unwrap_or(signal);
         sys::resume(tid, Resume::Cont, signal)
     }
 
@@ -150,8 +152,9 @@ impl Supervisor {
 }
 
 /// What becomes of a signal that the real kernel is about to deliver, 0 for nothing: the init of a pid namespace has no default
-/// actions, and whether a stop of a terminal is one depends on the process group, which is the lab's.
-fn delivered(k: &Kernel, task: TaskId, signal: i32, code: i32) -> i32 {
+/// actions, and whether a stop of a terminal is one depends on the process group, which is the lab's, unless it is the one that we
+/// are in.
+fn delivered(k: &Kernel, task: TaskId, signal: i32, code: i32, is_of_host: bool) -> i32 {
     let Some(found) = k.tasks.get(task) else { return signal };
     let is_default = (k.sighand_of(task).ignored | k.sighand_of(task).handled) & sigmask(signal) == 0;
     let is_fault =
@@ -162,7 +165,7 @@ fn delivered(k: &Kernel, task: TaskId, signal: i32, code: i32) -> i32 {
     if k.signals[found.signal].unkillable && !matches!(signal, SIGKILL | SIGSTOP) {
         return 0;
     }
-    match is_job_control(signal) {
+    match is_job_control(signal) && !is_of_host {
         true if k.is_pgrp_orphaned(k.signals[found.signal].pgrp.id(), None) => 0,
         true => SIGSTOP,
         false => signal,

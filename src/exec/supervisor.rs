@@ -150,6 +150,8 @@ impl Supervisor {
         }
         let outcome = self.served.perform(|_| Ok(task), call, |k, task| super::call::line(k, task, call));
         self.served.settle();
+        // Before the program that made the call goes on: it may be the one that a signal is for.
+        self.take_effects();
         outcome
     }
 

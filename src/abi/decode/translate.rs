@@ -6,13 +6,10 @@ use crate::bail;
 use crate::errno::Result;
 
 /// # Errors
-/// EAFNOSUPPORT: a family of sockets that shows the host; ENOSYS: a futex that knows threads by number.
+/// ENOSYS: a futex that knows threads by number.
 pub(in crate::abi) fn translated(a: &Asked<'_>, translate: Translate) -> Result<Decoded> {
     let is_concerned = translate.condition().is_none_or(|condition| condition.holds(&a.args));
     match translate {
-        Translate::Socket if is_concerned => {
-            bail!(EAFNOSUPPORT, "AF_NETLINK would show the network of the host")
-        }
         Translate::Futex if is_concerned => {
             bail!(ENOSYS, "the real kernel would compare the host's numbers of threads")
         }
