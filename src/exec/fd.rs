@@ -85,26 +85,25 @@ impl Supervisor {
     /// # Errors
     /// EBADF; EINVAL, ESRCH: it shows nothing that the call takes.
     pub(super) fn with_descriptors(&mut self, tid: Tid, task: TaskId, call: Syscall) -> Result<(AnyCall, Option<i32>)> {
-        Ok(match call {
-            Syscall::Setns { fd, flags } => {
-                let target = match self.shown(tid, fd)? {
-                    Shown::Ns(ns_type, inum) => Target::Ns { ns_type, inum },
-                    Shown::Process(number) => Target::Pidfd(PidArg::Initial(number)),
-                    Shown::Stranger => bail!(ESRCH, "the task of the pidfd is gone, or not of this lab"),
-                    Shown::Other => bail!(EINVAL, "the descriptor is neither a namespace file of the lab nor a pidfd"),
-                };
-                (LabCall::Setns { target, flags }.into(), None)
-            }
-            Syscall::Waitid { which: WaitidWhich::Pidfd(fd), options } if fd >= 0 => {
-                (Syscall::Waitid { which: WaitidWhich::Pid(self.process(tid, fd)?), options }.into(), None)
-            }
-            Syscall::PidfdSendSignal { fd, signo, info, flags } => {
-                let pid = self.process(tid, fd)?;
-                let fd = self.descriptor(task, &Syscall::PidfdOpen { pid, flags: OpenFlags::empty() }.into())?;
-                (Syscall::PidfdSendSignal { fd, signo, info, flags }.into(), Some(fd))
-            }
-            call => (call.into(), None),
-        })
+        if let Syscall::Setns { fd, flags } = call {
+            let target = match self.shown(tid, fd)? {
+                Shown::Ns(ns_type, inum) => Target::Ns { ns_type, inum },
+                Shown::Process(number) => Target::Pidfd(PidArg::Initial(number)),
+                Shown::Stranger => bail!(ESRCH, "the task of the pidfd is gone, or not of this lab"),
+                Shown::Other => bail!(EINVAL, "the descriptor is neither a namespace file of the lab nor a pidfd"),
+            };
+            return Ok((LabCall::Setns { target, flags }.into(), None));
+        }
+        if let Syscall::Waitid { which: WaitidWhich::Pidfd(fd @ 0..), options } = call {
+            let which = WaitidWhich::Pid(self.process(tid, fd)?);
+            return Ok((Syscall::Waitid { which, options }.into(), None));
+        }
+        if let Syscall::PidfdSendSignal { fd, signo, info, flags } = call {
+            let pid = self.process(tid, fd)?;
+            let fd = self.descriptor(task, &Syscall::PidfdOpen { pid, flags: OpenFlags::empty() }.into())?;
+            return Ok((Syscall::PidfdSendSignal { fd, signo, info, flags }.into(), Some(fd)));
+        }
+        Ok((call.into(), None))
     }
 
     /// A request to a terminal, a namespace file or a pidfd.
@@ -180,9 +179,11 @@ impl Supervisor {
         let given = self.perform(task, &Syscall::Ioctl { fd, request, arg: Some(arg) }.into());
         let answer = match given {
             Ok(Return::Fd(opened)) => {
-                let ns = self.lab.read(|k| match k.file_at(task, opened).map(|file| &k.open_files[file].kind) {
-                    Some(FileKind::Ns(ns)) => Some((k.namespaces[*ns].ns_type(), k.namespaces[*ns].common.inum)),
-                    _ => None,
+                let ns = self.lab.read(|k| {
+                    let Some(FileKind::Ns(ns)) = k.file_at(task, opened).map(|file| &k.open_files[file].kind) else {
+                        return None;
+                    };
+                    Some((k.namespaces[*ns].ns_type(), k.namespaces[*ns].common.inum))
                 })?;
                 self.close(task, opened);
                 ns.map(|(ns_type, inum)| Answered::Ns(ns_type, inum)).ok_or_else(|| crate::err!(ENOTTY, "no namespace"))

@@ -18,6 +18,7 @@ pub mod exec;
 pub mod exit;
 pub mod file;
 pub mod ipc;
+pub mod kill;
 pub mod memory;
 pub mod mount;
 pub mod net;
