@@ -17,6 +17,7 @@ pub mod abi;
 pub mod cli;
 pub mod control;
 pub mod errno;
+pub mod exec;
 pub mod fuse;
 pub mod host;
 pub mod journal;

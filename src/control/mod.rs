@@ -12,6 +12,7 @@ pub mod lex;
 mod listing;
 mod mount;
 mod parse;
+pub mod program;
 pub mod siginfo;
 mod signal;
 pub mod target;

@@ -1,7 +1,7 @@
 //! [`VERBS`]: THE place where a verb is declared. Control files, `usage`, scripts and the command come from it.
 
 use super::args::Args;
-use super::{ip, ipc, mount, parse, siginfo};
+use super::{ip, ipc, mount, parse, program, siginfo};
 use crate::errno::Result;
 use crate::syscall::{AnyCall, LabCall, RebootCommand, Resource, SigAction, Syscall};
 
@@ -275,6 +275,12 @@ pub static VERBS: &[Verb] = &[
     linux("clock_gettime", "monotonic|boottime|realtime|…|NUMBER", "monotonic", ipc::clock_gettime),
     lab("clock", "+DURATION (ns, us, ms, s, min, h, d; init only)", "+5s", ipc::clock),
     lab("attach", "HOSTPID", "1", |args| Ok(LabCall::Attach { host_pid: args.number("HOSTPID")? })),
+    script(lab(
+        "program",
+        "runs|ended STATUS|never_ran|stopped SIG|continued|pins type:[inum]|unpins type:[inum]",
+        "runs",
+        program::parse,
+    )),
     script(lab("read", "PATH", "proc/self/status", |args| Ok(LabCall::Read { path: parse::path(args)? }))),
     script(linux("readlink", "PATH", "proc/self/ns/net", |args| Ok(Syscall::Readlink { path: parse::path(args)? }))),
     script(linux("stat", "PATH", "proc/self", |args| Ok(Syscall::Stat { path: parse::path(args)? }))),

@@ -159,6 +159,25 @@ impl Connection {
     }
 }
 
+impl Shared {
+    /// Makes a call; the lab itself forgets what it made stale, and the host's kernel has to.
+    pub(super) fn change<T>(&self, call: impl FnOnce(&Lab) -> (T, Vec<Change>)) -> T {
+        let Shared { lab, notices, init, results, .. } = self;
+        let done = notices.change(|| {
+            let (result, changes) = call(lab);
+            for change in &changes {
+                if let Change::Gone(task) = change {
+                    results.forget(*task);
+                    lab.viewers.forget(*task);
+                }
+            }
+            (result, move |inodes: &Inodes| inodes.stale(&changes, *init))
+        });
+        self.wake_pollers();
+        done
+    }
+}
+
 /// Calls on the lab. What they make stale is on its way to the notifier when they return.
 struct Calls<'a> {
     connection: &'a Connection,
@@ -169,7 +188,7 @@ impl Calls<'_> {
     fn by(&mut self, caller: impl FnOnce(&Kernel) -> Result<TaskId>, call: &Call) -> Result<Vec<u8>> {
         match call.syscall.host_pid() {
             Some(host_pid) => self.attach(caller, host_pid),
-            None => control::answer(self.change(|lab| lab.call(caller, call))),
+            None => control::answer(self.connection.shared.change(|lab| lab.call(caller, call))),
         }
     }
 
@@ -179,7 +198,7 @@ impl Calls<'_> {
         call: &AnyCall,
         line: impl FnOnce(&Kernel) -> String,
     ) -> Outcome {
-        self.change(|lab| lab.perform(caller, call, |k, _| line(k)))
+        self.connection.shared.change(|lab| lab.perform(caller, call, |k, _| line(k)))
     }
 
     fn attach(&mut self, task: impl FnOnce(&Kernel) -> Result<TaskId>, host_pid: u32) -> Result<Vec<u8>> {
@@ -225,23 +244,6 @@ impl Calls<'_> {
             };
             (result, stale)
         })
-    }
-
-    /// Makes a call; the lab itself forgets what it made stale, and the host's kernel has to.
-    fn change<T>(&self, call: impl FnOnce(&Lab) -> (T, Vec<Change>)) -> T {
-        let Shared { lab, notices, init, results, .. } = &*self.connection.shared;
-        let done = notices.change(|| {
-            let (result, changes) = call(lab);
-            for change in &changes {
-                if let Change::Gone(task) = change {
-                    results.forget(*task);
-                    lab.viewers.forget(*task);
-                }
-            }
-            (result, move |inodes: &Inodes| inodes.stale(&changes, *init))
-        });
-        self.connection.wake_pollers();
-        done
     }
 
     /// Executes the whole lines of what was written so far. A last line without its end is one too, unless the writer

@@ -26,6 +26,7 @@ pub mod ns;
 pub mod nsproxy;
 pub mod pgrp;
 pub mod pid;
+pub mod program;
 pub mod ptrace;
 pub mod refcount;
 pub mod scan;
@@ -59,6 +60,7 @@ pub use ns::{CgroupNsId, IpcNsId, MntNsId, NetNsId, PidNsId, TimeNsId, UserNsId,
 use ns::{Namespace, UtsEvents};
 use nsproxy::NsProxy;
 use pid::Pid;
+use program::Programs;
 use signal::{Sighand, SignalStruct};
 use table::{Id, LowestFree, Table};
 pub use task::Current;
@@ -127,6 +129,8 @@ pub struct Kernel {
     pub work: VecDeque<work::Work>,
     /// What changed, for caches above that want to know.
     pub changes: Changes,
+    /// Tasks that are real processes, and what has to happen to those.
+    pub programs: Programs,
     /// The steps taken, for those who want to see them.
     pub trace: Trace,
 }

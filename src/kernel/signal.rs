@@ -293,6 +293,7 @@ impl Kernel {
     /// SIGCHLD for a stop or continue (`do_notify_parent_cldstop`).
     fn tell_parent_of_stop(&mut self, child: TaskId, code: i32, status: i32) {
         let parent = self.tasks[child].real_parent;
+        self.wake_waiters(parent);
         if self.sighand_of(parent).ignored & sigmask(SIGCHLD) == 0 {
             self.tell_parent(child, SIGCHLD, code, status);
         }
@@ -311,7 +312,12 @@ impl Kernel {
 
     fn queue_signal(&mut self, info: Siginfo, force: bool, target: TaskId, to_group: bool) {
         let signo = info.signo;
-        if !self.prepare_signal(target, signo, force) {
+        let program = self.is_program(target);
+        let Some(is_ignored) = self.prepare_signal(target, signo, force) else { return };
+        if program {
+            return self.signal_program(info, is_ignored, target, to_group);
+        }
+        if is_ignored {
             return;
         }
         let signal = self.tasks[target].signal;
@@ -323,11 +329,12 @@ impl Kernel {
         }
     }
 
-    /// Effects a signal has before anybody takes it; false if it is dropped (`prepare_signal`).
-    fn prepare_signal(&mut self, target: TaskId, signo: i32, force: bool) -> bool {
+    /// Effects a signal has before anybody takes it, and whether it is ignored; `None`: the process is dying
+    /// (`prepare_signal`).
+    fn prepare_signal(&mut self, target: TaskId, signo: i32, force: bool) -> Option<bool> {
         let signal = self.tasks[target].signal;
         if self.signals[signal].group_exit.is_some() {
-            return false;
+            return None;
         }
         if is_stop(signo) {
             self.flush_pending(signal, |pending| pending == SIGCONT);
@@ -335,7 +342,7 @@ impl Kernel {
             self.flush_pending(signal, is_stop);
             self.continue_group(signal);
         }
-        !self.is_signal_ignored(target, signo, force)
+        Some(self.is_signal_ignored(target, signo, force))
     }
 
     fn flush_pending(&mut self, signal: SignalId, flush: impl Fn(i32) -> bool) {
@@ -357,11 +364,15 @@ impl Kernel {
                 return true;
             }
         }
+        if self.tasks[task].is_program {
+            // Whether anything else is, its process says.
+            return false;
+        }
         sighand.ignored & sigmask(signo) != 0 || sighand.is_default(signo) && is_ignored_by_default(signo)
     }
 
     /// A stopped group runs again, and its parent learns of it.
-    fn continue_group(&mut self, signal: SignalId) {
+    pub(super) fn continue_group(&mut self, signal: SignalId) {
         if self.set_stop_signal(signal, None).is_none() {
             return;
         }
@@ -434,7 +445,7 @@ impl Kernel {
         before
     }
 
-    fn stop_group(&mut self, signal: SignalId, signo: i32) {
+    pub(super) fn stop_group(&mut self, signal: SignalId, signo: i32) {
         self.signals[signal].continued = false;
         if self.set_stop_signal(signal, Some(signo)).is_some() {
             return;

@@ -29,6 +29,7 @@ mod path;
 mod pid_arg;
 mod prctl;
 mod prlimit;
+pub mod program;
 mod ptrace;
 mod reboot;
 pub mod sem;

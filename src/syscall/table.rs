@@ -5,8 +5,8 @@ use super::memory::{self, OBJECT};
 use super::trace::Shown;
 use super::{
     AnyCall, LabCall, Outcome, Syscall, chown, clock, clone, cred, cwd, exec, exit, fd, hostname, ioctl, ip, kill, lab,
-    mount, mqueue, msg, namei, opentree, path, prctl, prlimit, ptrace, reboot, sem, session, setid, setns, shm, socket,
-    umount, unshare, wait, write,
+    mount, mqueue, msg, namei, opentree, path, prctl, prlimit, program, ptrace, reboot, sem, session, setid, setns,
+    shm, socket, umount, unshare, wait, write,
 };
 use crate::bail;
 use crate::errno::Arg;
@@ -192,6 +192,7 @@ calls! {
     "mq_close" LabCall::MqClose { fd }, [fd], 0 => fd::sys_close(k, me, *fd),
     "bind" LabCall::Bind(name), [], 2 * OBJECT => socket::sys_bind(k, me, name),
     "connect" LabCall::Connect(name), [], 2 * OBJECT => socket::sys_connect(k, me, name),
+    "program" LabCall::Program(told), [told], 0 => program::sys_program(k, me, *told),
     "mkdir" LabCall::MkdirAt { dir, name, mode }, [name], OBJECT => lab::sys_mkdir_at(k, me, *dir, name, *mode),
     "rmdir" LabCall::RmdirAt { dir, name }, [name], 0 => lab::sys_rmdir_at(k, me, *dir, name),
     "write" LabCall::WriteAt { file, pos, bytes }, [], memory::write_at(file, bytes) =>

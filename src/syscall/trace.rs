@@ -1,6 +1,7 @@
 //! The first and the last step of each call.
 
 use super::lab::Target;
+use super::program::Program;
 use super::{AnyCall, Outcome, PidArg, WaitidWhich};
 use crate::errno::Arg;
 use crate::kernel::ns::NsType;
@@ -82,6 +83,20 @@ impl Shown for &WaitidWhich {
             WaitidWhich::Pgid(pgid) => Arg::from(format!("pgid {}", pgid.number())),
             WaitidWhich::Pidfd(fd) => Arg::from(format!("pidfd {fd}")),
             WaitidWhich::Unknown(idtype) => Arg::from(*idtype),
+        }
+    }
+}
+
+impl Shown for &Program {
+    fn arg(self) -> Arg {
+        match *self {
+            Program::Runs => Arg::Name("runs"),
+            Program::Ended { status } => Arg::from(format!("ended {status:#x}")),
+            Program::NeverRan => Arg::Name("never_ran"),
+            Program::Stopped { signo } => Arg::from(format!("stopped {signo}")),
+            Program::Continued => Arg::Name("continued"),
+            Program::Pins { ns_type, inum } => Arg::from(format!("pins {}:[{inum}]", ns_type.ops().name)),
+            Program::Unpins { ns_type, inum } => Arg::from(format!("unpins {}:[{inum}]", ns_type.ops().name)),
         }
     }
 }
