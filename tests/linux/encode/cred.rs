@@ -66,17 +66,23 @@ pub(super) fn encode_prlimit(
     if pid.number() == 1 || pid.number() != 0 && hard.is_none() {
         return None;
     }
-    let resource = match resource {
-        Resource::Nproc => libc::RLIMIT_NPROC,
-        Resource::Msgqueue => libc::RLIMIT_MSGQUEUE,
-        Resource::Nofile => libc::RLIMIT_NOFILE,
-    } as i32;
+    let resource = number_of(resource);
     let hard = hard.unwrap_or_else(|| (c.limit)(resource).1);
     let bytes = [soft.to_ne_bytes(), hard.to_ne_bytes()].concat();
     Some((
         Job::Call(with_data(libc::SYS_prlimit64, &[c.number(pid), int(resource), IN_ARG, NULL], bytes)),
         Answer::Number,
     ))
+}
+
+/// The number a resource has.
+pub fn number_of(resource: Resource) -> i32 {
+    let number = match resource {
+        Resource::Nproc => libc::RLIMIT_NPROC,
+        Resource::Msgqueue => libc::RLIMIT_MSGQUEUE,
+        Resource::Nofile => libc::RLIMIT_NOFILE,
+    };
+    number as i32
 }
 
 /// prlimit that only asks, into offset [`OUT`].
