@@ -20,6 +20,6 @@ mod sys;
 mod tracee;
 mod tty;
 
-pub use stage::{Bell, Child, FAILED};
+pub use stage::{Bell, Child, FAILED, try_to_trace};
 pub use supervisor::{Options, Supervisor};
 pub use sys::{kill, set_action};

@@ -11,7 +11,8 @@ use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
 use super::filter;
-use super::sys::{self, Tid};
+use super::sys::{self, Resume, Tid};
+use super::tracee::Stop;
 use crate::errno::describe;
 use crate::fuse::{self, Users};
 
@@ -34,6 +35,7 @@ impl Child {
     /// # Errors
     /// EAGAIN, ENOMEM, EMFILE
     pub fn new(argv: &[OsString]) -> io::Result<Child> {
+        check_architecture()?;
         let argv = argv.iter().map(|word| CString::new(word.clone().into_vec())).collect::<Result<Vec<_>, _>>()?;
         let (wait, go) = pipe2(OFlag::O_CLOEXEC)?;
         let writer = go.as_raw_fd();
@@ -104,4 +106,38 @@ fn clean_up(dir: &Path) {
     // It is gone already where the supervisor ended as it should.
     let _ = fuse::unmount(dir, Users::Leave);
     let _ = fs::remove_dir(dir);
+}
+
+/// Traces a child that does nothing but to set a filter and end, to see whether this host allows that.
+///
+/// # Errors
+/// EPERM, EACCES, EINVAL, ENOSYS: it does not. This process may have one thread only.
+pub fn try_to_trace() -> io::Result<()> {
+    check_architecture()?;
+    let (wait, mut go) = pipe2(OFlag::O_CLOEXEC).map(|(wait, go)| (File::from(wait), File::from(go)))?;
+    let tid = sys::fork(move || {
+        let mut wait = wait;
+        let is_told = wait.read_exact(&mut [0]).is_ok();
+        let is_filtered =
+            is_told && sys::drop_privileges().and_then(|()| sys::install_filter(&filter::program())).is_ok();
+        i32::from(!is_filtered)
+    })?;
+    let seized = sys::seize(tid, true);
+    go.write_all(b"g")?;
+    loop {
+        match sys::wait()? {
+            (found, status) if found == tid => match Stop::of(status) {
+                Stop::Ended(0) => return seized,
+                Stop::Ended(_) => return seized.and(Err(io::Error::from_raw_os_error(libc::EPERM))),
+                _ => sys::resume(tid, Resume::Cont, 0)?,
+            },
+            _ => {}
+        }
+    }
+}
+
+/// # Errors
+/// ENOSYS: the registers of this machine are not known.
+pub fn check_architecture() -> io::Result<()> {
+    if cfg!(target_arch = "x86_64") { Ok(()) } else { Err(io::Error::other("programs run on x86-64 only yet")) }
 }
