@@ -174,7 +174,7 @@ calls! {
     Personality "personality" = Passed,
     Ustat "ustat" = Passed,
     Statfs "statfs" = Rewritten(PATH),
-    Fstatfs "fstatfs" = Passed,
+    Fstatfs "fstatfs" = Translated(Translate::FileSystem),
     Sysfs "sysfs" = Passed,
     Getpriority "getpriority" = Translated(Translate::Who),
     Setpriority "setpriority" = Translated(Translate::Who),

@@ -44,6 +44,8 @@ pub enum Translate {
     Who,
     /// The result is the caller's own.
     OwnTid,
+    /// The result is a `struct statfs`, in the second argument, of the file that the first one is a descriptor of.
+    FileSystem,
     /// The result is a path: that of the working directory.
     Directory,
     /// `siginfo_t`, in the second argument once the call is done.
@@ -115,6 +117,7 @@ impl Translate {
             | Translate::Who
             | Translate::OwnTid
             | Translate::Directory
+            | Translate::FileSystem
             | Translate::Siginfo
             | Translate::Sigevent => None,
         }

@@ -106,6 +106,8 @@ pub enum Then {
     Always(i64),
     /// A process or group of the host, whose number the program gets.
     Pid,
+    /// `struct statfs` at this address is of a file system with this number.
+    FileSystem { addr: u64, magic: u64 },
     /// The path of the working directory.
     Path,
     /// The text of a link.
