@@ -387,7 +387,7 @@ calls! {
     Clone3 "clone3" = Emulated(birth::clone3),
     CloseRange "close_range" = Passed,
     Openat2 "openat2" = Rewritten(AT),
-    PidfdGetfd "pidfd_getfd" = Passed,
+    PidfdGetfd "pidfd_getfd" = Translated(Translate::Pidfd),
     Faccessat2 "faccessat2" = Rewritten(AT),
     ProcessMadvise "process_madvise" = Passed,
     EpollPwait2 "epoll_pwait2" = Passed,

@@ -9,7 +9,7 @@ use crate::abi::{self, Answer, Call, Decoded, Host, Memory, Rewrite, Translate, 
 use crate::errno::{Arg, Error};
 use crate::kernel::task::TaskState;
 use crate::kernel::{Kernel, TaskId};
-use crate::syscall::{AnyCall, Return, Stop, Syscall};
+use crate::syscall::{AnyCall, Return, Stop, Syscall, WNOHANG, WaitidWhich};
 use crate::tree::step_text;
 
 use super::Supervisor;
@@ -69,6 +69,9 @@ impl Supervisor {
     /// The lab answers; the real kernel does its part where there is one.
     fn lab_call(&mut self, tid: Tid, regs: Regs, call: Syscall, answer: Answer, host: Host) -> io::Result<()> {
         let task = self.task(tid)?;
+        // Nobody waits for the process of a pidfd that does not block.
+        let may_wait = !matches!(call, Syscall::Waitid { which: WaitidWhich::Pidfd(fd), options }
+            if options & WNOHANG == 0 && self.is_nonblocking(tid, fd));
         let (call, opened) = match self.with_descriptors(tid, task, call) {
             Ok(call) => call,
             Err(error) => return self.refuse(tid, regs, &error),
@@ -79,8 +82,8 @@ impl Supervisor {
         }
         match outcome {
             Ok(given) => self.answered(tid, regs, (&call, &given), answer, host),
-            Err(Stop::Blocked { .. }) => self.park(tid, regs, call, answer),
-            Err(Stop::Failed(error)) => {
+            Err(Stop::Blocked { .. }) if may_wait => self.park(tid, regs, call, answer),
+            Err(Stop::Blocked { why: error, .. } | Stop::Failed(error)) => {
                 let left = answer.write_failure(&mut ProgramMemory(tid));
                 let error = left.as_ref().err().unwrap_or(&error);
                 if self.options.explain {
@@ -139,6 +142,7 @@ impl Supervisor {
             Translate::Siginfo => self.detour(tid, regs, regs, Then::Siginfo(regs.args()[1])),
             Translate::Owner => self.with_owner(tid, regs),
             Translate::Peer => self.with_peer(tid, regs),
+            Translate::Pidfd => self.getfd(tid, regs),
             Translate::Sigevent => self.with_sigevent(tid, regs),
             Translate::Socket => self.socket(tid, regs),
             Translate::Futex => {
@@ -220,6 +224,14 @@ impl Supervisor {
             }
             Then::PidAt(addr) => {
                 self.own_number_at(tid, addr);
+                result
+            }
+            Then::ProcessAt(addr) => {
+                self.own_process_at(tid, addr);
+                result
+            }
+            Then::OwnerAt(addr) => {
+                self.own_owner_at(tid, addr);
                 result
             }
             Then::Credentials(addr) => {

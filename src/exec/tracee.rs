@@ -116,6 +116,10 @@ pub enum Then {
     Siginfo(u64),
     /// The process, group or session that the call wrote to this address.
     PidAt(u64),
+    /// The process or thread that the call wrote to this address.
+    ProcessAt(u64),
+    /// `struct f_owner_ex` at this address.
+    OwnerAt(u64),
     /// `struct ucred` at this address.
     Credentials(u64),
 }
