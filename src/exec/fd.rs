@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
 use super::Supervisor;
@@ -128,6 +129,18 @@ impl Supervisor {
             Ok(()) => sys::resume(tid, Resume::Cont, 0),
             Err(error) => self.refuse(tid, regs, &error),
         }
+    }
+
+    /// A descriptor of the lab for the cgroup that a real one shows; it is to be closed.
+    ///
+    /// # Errors
+    /// EBADF: it shows none; as open(2).
+    pub(super) fn cgroup_descriptor(&mut self, tid: Tid, task: TaskId, fd: i32) -> Result<i32> {
+        let link = fs::read_link(format!("/proc/{tid}/fd/{fd}")).unwrap_or_default();
+        let Some(path) = self.seen(link.as_os_str().as_bytes()) else {
+            bail!(EBADF, "descriptor {} is no directory of a cgroup of the lab", fd);
+        };
+        self.descriptor(task, &Syscall::Open { path, flags: OpenFlags::DIRECTORY.bits(), mode: 0 }.into())
     }
 
     /// A request to a terminal, a namespace file or a pidfd.

@@ -1,13 +1,11 @@
 //! execve(2) as far as namespaces and credentials go (`fs/exec.c`, `begin_new_exec`).
 
 use super::{Outcome, Return};
-use crate::bail;
 use crate::kernel::change::Change;
 use crate::kernel::exec::ExecCreds;
 use crate::kernel::ipc::shm::Attachments;
 use crate::kernel::signal::{SIGCHLD, Sighand};
 use crate::kernel::task::{Mm, TaskState};
-use crate::kernel::ucounts::UcountRlimit;
 use crate::kernel::{Current, Kernel, TaskId};
 
 /// Becomes another program: `comm` names it, `argv` is what follows it on the command line.
@@ -15,12 +13,7 @@ use crate::kernel::{Current, Kernel, TaskId};
 /// # Errors
 /// EAGAIN: a set*id call went over RLIMIT_NPROC and the user still is.
 pub fn sys_exec(k: &mut Kernel, me: Current, comm: &[u8], argv: &[Vec<u8>]) -> Outcome {
-    let limit = k.signal_of(*me).rlimits.nproc.soft;
-    let cred = k.cred_of(*me);
-    let is_over = k.is_rlimit_overlimit(cred.user_ns.id(), cred.ids.uid, UcountRlimit::Nproc, limit, 0);
-    if k.tasks[*me].nproc_exceeded && is_over {
-        bail!(EAGAIN, "RLIMIT_NPROC is {} and the set*id call before went over it", limit);
-    }
+    k.check_exec(*me)?;
     de_thread(k, me);
     k.unshare_files(me);
     close_on_exec(k, me);
