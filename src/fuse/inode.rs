@@ -276,19 +276,27 @@ impl Inodes {
             texts.keep(ino, text);
         }
         let inode = inodes.entry(ino).or_insert_with(|| Inode::new(identity.clone(), told));
+        let mut is_new = inode.lookups == 0;
         if inode.identity != identity {
             for subject in subjects(&inode.identity.node) {
                 by_subject.remove(&(subject, ino));
             }
             inode.identity = identity;
             inode.generation += 1;
+            is_new = true;
         }
-        by_subject.extend(subjects(&inode.identity.node).map(|subject| (subject, ino)));
+        if is_new {
+            by_subject.extend(subjects(&inode.identity.node).map(|subject| (subject, ino)));
+        }
         inode.lookups += 1;
         inode.told = told;
         let generation = inode.generation;
         match kind {
-            Name::Own | Name::Viewed => inode.name = Some((parent, name.to_owned())),
+            Name::Own | Name::Viewed => {
+                if inode.name.as_ref().is_none_or(|(dir, known)| (*dir, &**known) != (parent, name)) {
+                    inode.name = Some((parent, name.to_owned()));
+                }
+            }
             Name::Linked => {
                 inode.linked_in.insert(parent);
                 linked.insert((parent, ino));
@@ -362,12 +370,11 @@ impl Table {
             // An inum may be used again: then the number gets another generation.
             return file;
         }
-        let is_own = !is_ns && identity.version == 0;
         let mut hasher = DefaultHasher::new();
         identity.hash(&mut hasher);
-        let mut ino = if is_own { file } else { HASHED | hasher.finish() >> 12 };
+        let mut ino = if is_ns { HASHED | hasher.finish() >> 12 } else { file };
         while self.inodes.get(&ino).is_some_and(|other| other.identity != *identity) {
-            ino = HASHED | ino.wrapping_add(1);
+            ino = if ino == file { HASHED | hasher.finish() >> 12 } else { HASHED | ino.wrapping_add(1) };
         }
         ino
     }
