@@ -6,6 +6,7 @@ mod consistency;
 mod content;
 mod death;
 mod door;
+mod fields;
 mod held;
 mod hostile;
 mod journal;
