@@ -25,7 +25,7 @@ LAB=$scratch/lab PROC=$scratch/proc
 mkdir "$LAB" "$PROC"
 ended() {
     status=$?
-    "$NSLAB" umount "$LAB" "$PROC" 2>/dev/null || "$NSLAB" umount --force "$LAB" "$PROC" || :
+    [ ! -e "$LAB/ctl" ] || "$NSLAB" umount "$LAB" || :
     rm -rf --one-file-system "$scratch"
     exit "$status"
 }
@@ -35,7 +35,7 @@ trap 'exit 1' INT TERM
 
 # Runs a shell command with the lab's proc over /proc, for programs that look nowhere else.
 over_proc() {
-    unshare -m sh -c 'mount --bind "$0" /proc && eval "exec timeout 60 $1"' "$LAB/proc" "$1"
+    unshare -m sh -c 'mount --bind "$0" /proc && eval "exec timeout 60 $1"' "$PROC" "$1"
 }
 
 # may_cover: only root, where mount namespaces can be made.
