@@ -302,6 +302,19 @@ mod tests {
     }
 
     #[test]
+    fn a_kernel_thread_takes_no_flags() {
+        let made = |line| match try_call(line) {
+            Ok(AnyCall::Lab(LabCall::Kthread { name, idle, set_tid })) => (name, idle, set_tid),
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(made("clone kthread"), (None, false, None));
+        assert_eq!(made("clone kthread set_tid=9 idle comm=a=b"), (Some(b"a=b".to_vec()), true, Some(9)));
+        for line in ["clone kthread pid", "clone kthread set_tid=1,2", "clone pid kthread", "clone idle", "clone comm=x"] {
+            assert!(try_call(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
     fn unshare_wants_flags_and_setns_does_not() {
         assert_eq!(call("unshare 0"), Syscall::Unshare { flags: 0 });
         assert_eq!(call("unshare ipc|0x80000000 user"), Syscall::Unshare { flags: 0x9800_0000 });
