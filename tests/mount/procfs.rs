@@ -318,3 +318,64 @@ fn users_without_privilege_have_it_too() {
         in_namespace.args(["60", "unshare", "-Urm", "bash", "-c", &script]).uid(65534).gid(65534).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{output:?}");
 }
+
+/// Its directory stands for the lab, where that is mounted too.
+#[test]
+fn pictures_are_those_of_the_lab() {
+    if !has(&["fuse"]) {
+        return;
+    }
+    let (_dir, lab, proc) = directories();
+    succeeds(&["mount", &lab, "--proc", &proc]);
+    for picture in ["ps", "tree", "graph", "trace"] {
+        let [of_lab, of_proc] = [&lab, &proc].map(|dir| nslab(&[picture, dir]));
+        assert!(of_proc.status.success(), "{of_proc:?}");
+        assert_eq!(of_proc.stdout, of_lab.stdout, "{picture}");
+    }
+    succeeds(&["umount", &lab]);
+    succeeds(&["mount", "--proc", &proc]);
+    let output = nslab(&["ps", &proc]);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && message.contains("only proc of this lab is mounted"), "{message}");
+    succeeds(&["umount", &proc]);
+}
+
+/// In namespaces of its own, where there are no labs of others: it takes off and ends all that it finds.
+#[test]
+fn all_are_taken_off_a_busy_one_with_its_lab() {
+    if !has(&["fuse", "root", "unshare"]) {
+        return;
+    }
+    let (dir, lab, proc) = directories();
+    let script = format!(
+        "grep fuse.nslab /proc/self/mountinfo | cut -d' ' -f5 | xargs -r umount -l; {NSLAB} mount {lab} --proc {proc}; \
+         exec 3<{proc}/1/mountinfo; {NSLAB} umount --all; echo $?; cat <&3 | grep -c ' / / '; ls {lab} {proc}; \
+         exec 3<&-; {NSLAB} mount {lab} --proc {proc}; cd {lab}; {NSLAB} umount --all 2>&1; echo $?; cd /; \
+         {NSLAB} umount --all; echo $?"
+    );
+    let mut command = Command::new("timeout");
+    command.args(["60", "unshare", "-m", "-p", "-f", "--mount-proc", "bash", "-c", &script]);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).replace(&dir.path().display().to_string(), "DIR");
+    let busy = "nslab: DIR/lab is in use (a working directory or an open file): close it, or run `nslab umount --lazy \
+                DIR/lab` or `--force`";
+    assert_eq!(said, format!("0\n1\nDIR/lab:\n\nDIR/proc:\n{busy}\n1\n0\n"), "{output:?}");
+}
+
+/// Who cannot see what is mounted says so, and how to see it again.
+#[test]
+fn over_the_hosts_it_is_taken_off_first() {
+    if !has(&["fuse", "root", "unshare"]) {
+        return;
+    }
+    let (_dir, lab, _) = directories();
+    let script = format!(
+        "{NSLAB} mount {lab} --proc /proc -o nonempty; cat /proc/1/comm; {NSLAB} umount {lab} 2>&1; {NSLAB} list 2>&1; \
+         {NSLAB} umount /proc && [ -e /proc/self/mountinfo ] && grep -c {lab} /proc/self/mounts; {NSLAB} umount {lab}; \
+         ls {lab}"
+    );
+    let output = Command::new("timeout").args(["60", "unshare", "-m", "bash", "-c", &script]).output().unwrap();
+    let covered =
+        "nslab: a lab lies over /proc, so what is mounted here is not to be seen: run `nslab umount /proc` first\n";
+    assert_eq!(String::from_utf8_lossy(&output.stdout), format!("init\n{covered}{covered}1\n"), "{output:?}");
+}
