@@ -28,6 +28,7 @@ pub mod pgrp;
 pub mod pid;
 pub mod ptrace;
 pub mod refcount;
+pub mod runs;
 pub mod scan;
 pub mod signal;
 pub mod sigpending;
