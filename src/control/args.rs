@@ -111,7 +111,7 @@ impl<'a> Args<'a> {
     /// The next word as a mode, if there is one.
     ///
     /// # Errors
-    /// EINVAL: it is no octal number up to 7777.
+    /// EINVAL: the word is not an octal number, or it is more than 7777.
     pub fn optional_mode(&mut self) -> Result<Option<u16>> {
         self.optional_text()?.map(mode).transpose()
     }

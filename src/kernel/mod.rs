@@ -29,6 +29,7 @@ pub mod pgrp;
 pub mod pid;
 pub mod ptrace;
 pub mod refcount;
+pub mod runs;
 pub mod scan;
 pub mod signal;
 pub mod sigpending;
