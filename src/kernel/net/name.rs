@@ -175,6 +175,8 @@ impl Kernel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::errno::Errno;
+    use crate::script::Session;
 
     #[test]
     fn names_are_short_words_without_slash_and_colon() {
@@ -223,5 +225,17 @@ mod tests {
                 assert_eq!(Some(names.first_free(before, behind)), searched, "{step}: {names:?}");
             }
         }
+    }
+
+    /// Seen on Linux 6.18: the number is cut off with what is beyond 15 bytes, and then the name is another device's.
+    #[test]
+    fn a_number_that_does_not_fit_is_cut() {
+        let (mut k, line) = (Kernel::boot(), "1 ip link add abcdefghijklm%d type dummy\n");
+        let mut session = Session::default();
+        session.batch(&mut k, line.repeat(100).as_bytes()).1.unwrap();
+        assert_eq!(session.batch(&mut k, line.as_bytes()).1.unwrap_err().errno, Errno::EEXIST);
+        session.batch(&mut k, b"1 ip link del abcdefghijklm10\n").1.unwrap();
+        session.batch(&mut k, line.as_bytes()).1.unwrap();
+        assert!(k.find_dev(k.init_ns(), b"abcdefghijklm10").is_some());
     }
 }
