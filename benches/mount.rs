@@ -107,8 +107,9 @@ fn writes(lab: &Lab, pid: &str) {
 const TASKS: usize = 3_000;
 const FILES: [&str; 10] =
     ["status", "stat", "statm", "comm", "cmdline", "cgroup", "limits", "oom_score_adj", "wchan", "sessionid"];
-/// Calls of a round, fewer than above: each clone makes a task.
-const CHANGES: usize = 300;
+/// Calls of a round, fewer than above: each clone makes a task. Rounds are more instead.
+const CHANGES: usize = 100;
+const ROUNDS_OF_CHANGES: usize = 41;
 
 /// What calls cost in a lab of which the host's kernel has much in its caches, and in the same lab of which it has nothing.
 fn beside_cached() {
@@ -121,7 +122,7 @@ fn beside_cached() {
         }
     }
     let mut rounds: [[Vec<Duration>; 2]; 4] = Default::default();
-    for _ in 0..ROUNDS {
+    for _ in 0..ROUNDS_OF_CHANGES {
         for (which, lab) in labs.iter().enumerate() {
             for (times, spent) in rounds.iter_mut().zip(changes(lab)) {
                 times[which].push(spent);

@@ -309,7 +309,9 @@ mod tests {
         };
         assert_eq!(made("clone kthread"), (None, false, None));
         assert_eq!(made("clone kthread set_tid=9 idle comm=a=b"), (Some(b"a=b".to_vec()), true, Some(9)));
-        for line in ["clone kthread pid", "clone kthread set_tid=1,2", "clone pid kthread", "clone idle", "clone comm=x"] {
+        for line in
+            ["clone kthread pid", "clone kthread set_tid=1,2", "clone pid kthread", "clone idle", "clone comm=x"]
+        {
             assert!(try_call(line).is_err(), "{line}");
         }
     }
