@@ -1,5 +1,6 @@
 //! Reading a mounted lab beside the real procfs and beside a FUSE file system that has nothing to do.
-//! Run with `cargo bench --bench mount`; every figure is the median of interleaved rounds of one run.
+//! Run with `cargo bench --bench mount`, or `taskset -c 0 cargo bench --bench mount`, since the last table compares two labs,
+//! whose threads may get better and worse processors; every figure is the median of interleaved rounds of one run.
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
 
