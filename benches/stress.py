@@ -53,8 +53,8 @@ FILES = [
     ("proc/loadavg", PID, largest(rb" (\d+)\n$"), None),
     ("proc/stat", PID, largest(rb"processes (\d+)\n"), None),
 ]
-# Ways by the pages of a file. Of a live file they are as long as it was at the lookup, and those of a file that is kept open
-# stay what they were at first (SEMANTICS.md).
+# Ways by the pages of a file. Of a live file they are as long as it was at the lookup, and of one that is kept
+# open they may be those of an earlier read (SEMANTICS.md).
 BY_SIZE = {"sendfile", "sendfile to a file", "splice", "copy_file_range", "mmap"}
 # Programs of their own are no ways to read.
 WAYS = {name: way for name, way in CONTENT.items() if name not in ("cp", "busybox cp", "dd O_DIRECT", "shutil.copyfile")}

@@ -79,8 +79,7 @@ const fn script(verb: Verb) -> Verb {
 pub static VERBS: &[Verb] = &[
     either(
         "clone",
-        "[FLAGS] [set_tid=N,N… (innermost first)] [exit_signal=SIG] [into_cgroup cgroup=FD], or kthread [comm=NAME] [idle] \
-         [set_tid=N] (files only)",
+        "[FLAGS] [set_tid=N,N… (innermost first)] [exit_signal=SIG] [into_cgroup cgroup=FD]",
         "newpid newipc",
         parse::clone,
     ),

@@ -79,7 +79,7 @@ fn a_zombie_has_what_it_has_on_linux() {
     for name in names.chain(["".to_owned()]) {
         assert_eq!(told(&zombie, &name), told(&real.dir(), &name));
     }
-    // What a process without a program left to be has: flags, memory, exit code, and 666 of those that live.
+    // Memory, addresses, the way it waits, its signal.
     for number in [23, 24, 26, 27, 28, 35, 38] {
         assert_eq!(field(&zombie, number), field(&real.dir(), number), "{number}");
     }
@@ -97,6 +97,15 @@ fn a_process_with_threads_waits_nowhere() {
     bash(&lab, "echo > ctl/1/clone; echo vm,fs,files,sighand,thread > ctl/2/clone");
     assert_eq!([1, 2].map(|pid| field(&lab.at(format!("proc/{pid}")), 35)), ["1", "0"]);
     assert_eq!([2, 3].map(|tid| field(&lab.at(format!("proc/2/task/{tid}")), 35)), ["1", "1"]);
+}
+
+#[test]
+fn the_oom_score_is_that_of_a_small_process() {
+    let Some(lab) = lab() else { return };
+    bash(&lab, "echo > ctl/1/clone; echo > ctl/1/clone; echo 3 > ctl/3/exit; echo 500 > proc/2/oom_score_adj");
+    let score = |pid: u32| lab.read(format!("proc/{pid}/oom_score")).unwrap();
+    assert_eq!([1, 2, 3].map(score), ["666\n", "1000\n", "0\n"]);
+    assert_eq!(lab.read("proc/2/oom_score_adj").unwrap(), "500\n");
 }
 
 #[test]
