@@ -7,15 +7,17 @@
 //! | L5 | [`cli`] | the command |
 //! | L4 | [`fuse`], [`testing`] | the mount |
 //! | L3 | [`host`], [`lab`], [`script`], [`journal`] | the lab that threads share; the whole file tree; the `.lab` language; what was done |
-//! | L2 | [`control`] | text to [`syscall::AnyCall`] |
+//! | L2 | [`control`], [`abi`] | text, or registers and memory of a program, to [`syscall::AnyCall`] |
 //! | L1c | [`syscall`] | what a task may ask |
 //! | L1b | [`tree`] | the lab's files, read-only over the kernel |
 //! | L1a | [`kernel`] | the simulated kernel's objects |
 //! | L0 | [`errno`] | errors with reasons |
 
+pub mod abi;
 pub mod cli;
 pub mod control;
 pub mod errno;
+pub mod exec;
 pub mod fuse;
 pub mod host;
 pub mod journal;

@@ -2,6 +2,7 @@
 
 mod colour;
 pub mod doctor;
+mod exec;
 mod list;
 mod man;
 pub mod memory;
@@ -48,6 +49,8 @@ enum Command {
     List(list::Args),
     /// Start $SHELL in a private lab, which is gone when the shell ends
     Shell(shell::Args),
+    /// Run a program and all it starts as tasks of a lab
+    Exec(exec::Args),
     /// Run scripts and case files, without a mount
     Run {
         /// Scripts, each run on a lab of its own, or files of cases; /dev/stdin is one
@@ -97,6 +100,7 @@ fn run(command: Command) -> Outcome {
         Command::Umount(args) => umount::run(&args),
         Command::List(args) => list::run(&args),
         Command::Shell(args) => shell::run(&args),
+        Command::Exec(args) => exec::run(args),
         Command::Run { files } => Ok(run::run(&files)),
         Command::Tree(args) => show::tree(&args),
         Command::Graph(args) => show::graph(&args),

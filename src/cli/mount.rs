@@ -295,7 +295,7 @@ fn sync(args: &Args) -> Sync {
 }
 
 /// Why there is no journal, and what to do.
-fn no_journal(file: &Path, error: &io::Error) -> String {
+pub(super) fn no_journal(file: &Path, error: &io::Error) -> String {
     let remedy = match error.kind() {
         io::ErrorKind::AlreadyExists => "go on with it by --resume, or name a new file",
         io::ErrorKind::InvalidData => "name a journal that nslab wrote, or a new file",

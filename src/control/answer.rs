@@ -46,6 +46,7 @@ impl fmt::Display for Stop {
 fn text(result: &Return) -> String {
     match result {
         Return::Num(number) => number.to_string(),
+        Return::Rlimit(_) => "0".to_owned(),
         Return::Fd(fd) => fd.to_string(),
         Return::Pid(numbers) => numbers.initial().to_string(),
         Return::Address(address) => format!("{address:#x}"),
@@ -61,7 +62,9 @@ fn text(result: &Return) -> String {
         Return::Sigaction { action: SigAction::Ignore, .. } => "ignore".to_owned(),
         Return::Sigaction { action: SigAction::Default, .. } => "default".to_owned(),
         Return::Sigaction { action: SigAction::Handler, runs } => format!("handler {runs}"),
-        Return::Siginfo(Siginfo { signo, code, pid, uid, status }) => {
+        Return::Siginfo(Siginfo { signo, code, pid, uid, status, value }) => {
+            // The two lie in the same place.
+            let status = i64::from(*status) | value.cast_signed();
             format!("signo={signo} code={code} pid={} uid={uid} status={status}", pid.initial())
         }
         Return::Time(Time { seconds, nanoseconds }) => format!("{seconds}.{nanoseconds:09}"),

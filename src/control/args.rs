@@ -80,6 +80,17 @@ impl<'a> Args<'a> {
         is_next
     }
 
+    /// The process behind `pid=` in the next word; without that the caller, 0.
+    ///
+    /// # Errors
+    /// As [`Args::number`].
+    pub fn keyed_pid(&mut self) -> Result<PidArg> {
+        let next = self.words.first().and_then(|word| word.bytes.strip_prefix(b"pid="));
+        let Some(digits) = next else { return Ok(PidArg::Initial(0)) };
+        self.optional();
+        number(text(digits)?, "PID").map(PidArg::Initial)
+    }
+
     /// The number behind `key` in the next word, `pos=` for example; `None`, and the word is not taken, if it does not
     /// begin with that.
     ///

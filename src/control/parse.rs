@@ -163,6 +163,7 @@ pub(super) fn setgroups(args: &mut Args<'_>) -> Result<Syscall> {
 }
 
 pub(super) fn capset(args: &mut Args<'_>) -> Result<Syscall> {
+    let pid = args.keyed_pid()?;
     let (mut effective, mut permitted, mut inheritable) = (None, None, None);
     while let Some(word) = args.optional_text()? {
         let (set, value) = match word.split_once('=') {
@@ -173,7 +174,7 @@ pub(super) fn capset(args: &mut Args<'_>) -> Result<Syscall> {
         };
         *set = Some(cap_set(value)?);
     }
-    Ok(Syscall::Capset { effective, permitted, inheritable })
+    Ok(Syscall::Capset { pid, effective, permitted, inheritable })
 }
 
 /// A mask, whose unknown bits the call drops, or names.
@@ -399,7 +400,8 @@ mod tests {
 
     #[test]
     fn capset_takes_masks_names_all_and_none() {
-        let capset = |effective, permitted, inheritable| Syscall::Capset { effective, permitted, inheritable };
+        let pid = PidArg::Initial(0);
+        let capset = |effective, permitted, inheritable| Syscall::Capset { pid, effective, permitted, inheritable };
         assert_eq!(call("capset"), capset(None, None, None));
         assert_eq!(
             call("capset eff=0x8000000000000000 prm=all inh=none"),
@@ -419,8 +421,9 @@ mod tests {
         );
         assert!(try_call("reboot restart magic=1").is_err());
         let resource = crate::syscall::Resource::Nproc;
-        assert_eq!(call("prlimit nproc 1:2"), Syscall::Prlimit { resource, soft: 1, hard: Some(2) });
-        assert_eq!(call("prlimit nproc 0"), Syscall::Prlimit { resource, soft: 0, hard: None });
+        let limit = |pid, soft, hard| Syscall::Prlimit { pid: PidArg::Initial(pid), resource, soft, hard };
+        assert_eq!(call("prlimit nproc 1:2"), limit(0, 1, Some(2)));
+        assert_eq!(call("prlimit pid=7 nproc 0"), limit(7, 0, None));
         assert!(try_call("prlimit nproc 1:").is_err());
     }
 

@@ -1,7 +1,7 @@
 //! [`VERBS`]: THE place where a verb is declared. Control files, `usage`, scripts and the command come from it.
 
 use super::args::Args;
-use super::{ip, ipc, mount, parse};
+use super::{ip, ipc, mount, parse, program, siginfo};
 use crate::errno::Result;
 use crate::syscall::{AnyCall, LabCall, RebootCommand, Resource, SigAction, Syscall};
 
@@ -91,12 +91,24 @@ pub static VERBS: &[Verb] = &[
     linux("exit", "[CODE]", "3", |args| Ok(Syscall::Exit { code: parse::exit_code(args)? })),
     linux("exit_group", "[CODE]", "3", |args| Ok(Syscall::ExitGroup { code: parse::exit_code(args)? })),
     linux("kill", "PID SIG", "1 SIGTERM", |args| Ok(Syscall::Kill { pid: args.pid("PID")?, signo: args.signal()? })),
+    linux("tkill", "TID SIG", "1 SIGTERM", |args| Ok(Syscall::Tkill { tid: args.pid("TID")?, signo: args.signal()? })),
     linux("tgkill", "TGID TID SIG", "1 1 SIGTERM", |args| {
         Ok(Syscall::Tgkill { tgid: args.pid("TGID")?, tid: args.pid("TID")?, signo: args.signal()? })
     }),
-    linux("pidfd_send_signal", "FD SIG", "0 SIGTERM", |args| {
-        Ok(Syscall::PidfdSendSignal { fd: args.number("FD")?, signo: args.signal()? })
+    linux("rt_sigqueueinfo", "TGID SIG [INFO]; INFO: code=N pid=N uid=N value=N", "1 SIGUSR1 value=7", |args| {
+        let (tgid, signo) = (args.pid("TGID")?, args.signal()?);
+        Ok(Syscall::RtSigqueueinfo { tgid, signo, info: siginfo::queued(args)? })
     }),
+    linux("rt_tgsigqueueinfo", "TGID TID SIG [INFO]", "1 1 SIGUSR1 value=7", |args| {
+        let (tgid, tid, signo) = (args.pid("TGID")?, args.pid("TID")?, args.signal()?);
+        Ok(Syscall::RtTgsigqueueinfo { tgid, tid, signo, info: siginfo::queued(args)? })
+    }),
+    linux(
+        "pidfd_send_signal",
+        "FD SIG [thread|thread_group|process_group] [INFO]",
+        "0 SIGTERM",
+        siginfo::pidfd_send_signal,
+    ),
     linux("wait", "[PID|-1|0|-PGID] [untraced] [continued] [all] [clone] [nothread]", "-1 all", parse::wait),
     linux(
         "waitid",
@@ -142,7 +154,7 @@ pub static VERBS: &[Verb] = &[
     linux("setgroups", "[GID…]", "5 1000", parse::setgroups),
     linux(
         "capset",
-        "[eff=SET] [prm=SET] [inh=SET]; SET: 0xMASK|cap_x,cap_y|all|none",
+        "[pid=PID] [eff=SET] [prm=SET] [inh=SET]; SET: 0xMASK|cap_x,cap_y|all|none",
         "eff=none prm=all",
         parse::capset,
     ),
@@ -153,10 +165,11 @@ pub static VERBS: &[Verb] = &[
     linux("reboot", "restart|restart2|halt|power_off|cad_on [magic=M1,M2]", "restart", |args| {
         Ok(Syscall::Reboot { command: args.choice("COMMAND", REBOOT_COMMANDS)?, magic: parse::magic(args)? })
     }),
-    linux("prlimit", "nproc|msgqueue|nofile SOFT[:HARD]", "nproc 10:20", |args| {
+    linux("prlimit", "[pid=PID] nproc|msgqueue|nofile SOFT[:HARD]", "nproc 10:20", |args| {
+        let pid = args.keyed_pid()?;
         let resource = args.choice("RESOURCE", RESOURCES)?;
         let (soft, hard) = parse::limits(args)?;
-        Ok(Syscall::Prlimit { resource, soft, hard })
+        Ok(Syscall::Prlimit { pid, resource, soft, hard })
     }),
     linux("sethostname", "NAME", "blue", |args| Ok(Syscall::Sethostname { name: args.bytes("NAME")?.to_vec() })),
     linux("setdomainname", "NAME", "example", |args| Ok(Syscall::Setdomainname { name: args.bytes("NAME")?.to_vec() })),
@@ -262,6 +275,12 @@ pub static VERBS: &[Verb] = &[
     linux("clock_gettime", "monotonic|boottime|realtime|…|NUMBER", "monotonic", ipc::clock_gettime),
     lab("clock", "+DURATION (ns, us, ms, s, min, h, d; init only)", "+5s", ipc::clock),
     lab("attach", "HOSTPID", "1", |args| Ok(LabCall::Attach { host_pid: args.number("HOSTPID")? })),
+    script(lab(
+        "program",
+        "runs|ended STATUS|never_ran|stopped SIG|continued|pins type:[inum]|unpins type:[inum]",
+        "runs",
+        program::parse,
+    )),
     script(lab("read", "PATH", "proc/self/status", |args| Ok(LabCall::Read { path: parse::path(args)? }))),
     script(linux("readlink", "PATH", "proc/self/ns/net", |args| Ok(Syscall::Readlink { path: parse::path(args)? }))),
     script(linux("stat", "PATH", "proc/self", |args| Ok(Syscall::Stat { path: parse::path(args)? }))),

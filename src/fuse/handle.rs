@@ -15,6 +15,7 @@ use crate::errno::Result;
 use crate::kernel::TaskId;
 use crate::kernel::file::Bound;
 use crate::kernel::node::Place;
+use crate::kernel::ns::NsType;
 use crate::script::Session;
 use crate::tree::DirEntry;
 
@@ -39,6 +40,8 @@ pub(super) struct Handle {
     pub(super) state: State,
     /// What poll(2) compares with.
     pub(super) seen: Seen,
+    /// The namespace that it pins, as a program has opened it.
+    pub(super) pin: Option<(NsType, u32)>,
 }
 
 #[derive(Debug)]
@@ -138,17 +141,16 @@ impl Handles {
         self.open.len()
     }
 
-    /// Closes what was opened through a mount that has ended: of one that was aborted nobody says that it is closed.
-    pub(super) fn remove_of(&self, mount: &Arc<Notifier>) {
+    /// Files that were opened through a mount.
+    pub(super) fn of_mount(&self, mount: &Arc<Notifier>) -> Vec<u64> {
         let of_mount = self.open.iter().filter(|entry| Arc::ptr_eq(&entry.value().mount, mount));
-        let numbers: Vec<u64> = of_mount.map(|entry| *entry.key()).collect();
-        numbers.into_iter().for_each(|number| self.remove(number));
+        of_mount.map(|entry| *entry.key()).collect()
     }
 
-    pub(super) fn remove(&self, number: u64) {
-        if let Some((_, handle)) = self.open.remove(&number) {
-            lock(&self.users).remove(handle.uid, handle.may_write);
-        }
+    pub(super) fn remove(&self, number: u64) -> Option<Arc<Handle>> {
+        let (_, handle) = self.open.remove(&number)?;
+        lock(&self.users).remove(handle.uid, handle.may_write);
+        Some(handle)
     }
 }
 

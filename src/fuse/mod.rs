@@ -118,7 +118,9 @@ impl LabFs {
     /// EROFS, EACCES
     fn may_change_dir(&self, caller: Caller, parent: INodeNo) -> Result<bool> {
         let dir = self.connection.identity(parent.0)?.node;
-        lab::may_change(dir)?;
+        if !self.connection.is_program(caller) {
+            lab::may_change(dir)?;
+        }
         if !FILES.ask(dir.place, |dir| dir.takes_dirs()) {
             return Ok(false);
         }
@@ -164,8 +166,7 @@ impl LabFs {
     fn close(&self, fh: u64) {
         let closed = || {
             self.finish_batch(fh);
-            self.connection.shared.handles.remove(fh);
-            self.connection.shared.pollers.forget(fh);
+            self.connection.shared.close(fh);
             Ok(())
         };
         let _ = caught(closed);

@@ -106,6 +106,19 @@ impl Notices {
         self.push(Box::new(then));
     }
 
+    /// Returns when no reader can get from a cache what the changes up to now made stale.
+    pub(super) fn wait(&self) {
+        if self.waiting.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let (done, waiter) = mpsc::sync_channel(1);
+        // Should the notifier be gone, nobody waits: the sender is dropped with what it should have done.
+        self.push(Box::new(move || {
+            let _ = done.send(());
+        }));
+        let _ = waiter.recv();
+    }
+
     /// Has the kernel made to forget inodes of a mount that nobody uses.
     pub(super) fn shrink(&self, mount: &Arc<Notifier>) {
         self.send(&lock(&self.ways), Notice::Shrink(Arc::clone(mount)));

@@ -4,19 +4,23 @@ use std::sync::{Arc, Mutex};
 
 use fuser::{AccessFlags, FopenFlags};
 
-use super::answer::{Caller, Connection, viewer};
+use super::answer::{Caller, Connection, Shared, viewer};
 use super::handle::{Answer, Handle, State};
 use super::inode::Identity;
 use super::poll::{Seen, polled_at};
 use super::text;
-use crate::bail;
+use crate::control;
 use crate::errno::Result;
 use crate::host::fault::Op;
-use crate::kernel::Kernel;
 use crate::kernel::file::{Bound, OpenFlags};
 use crate::kernel::node::Node;
+use crate::kernel::ns::NsType;
+use crate::kernel::{Kernel, NsId};
 use crate::lab::{self, FILES};
+use crate::syscall::LabCall;
+use crate::syscall::program::Program;
 use crate::tree::{self, Content, Special};
+use crate::{bail, err};
 
 impl Connection {
     /// Opens a file for `caller`, as the viewer; the number is of the lines that the journal had then.
@@ -27,7 +31,14 @@ impl Connection {
         if flags.contains(OpenFlags::WRITE) {
             self.check_writer(caller)?;
         }
-        self.shared.lab.read(|k| Ok((lab::open(k, viewer(k, node)?, node, flags)?, self.shared.lab.noted())))?
+        // A program is a task, which may change the files of its own tree.
+        let open = if self.is_program(caller) { tree::open } else { lab::open };
+        self.shared.lab.read(|k| Ok((open(k, viewer(k, node)?, node, flags)?, self.shared.lab.noted())))?
+    }
+
+    /// Whether who asks is a real process that is a task of the lab.
+    pub(super) fn is_program(&self, caller: Caller) -> bool {
+        self.shared.lab.programs.task(caller.tid).is_some()
     }
 
     /// access(2): what the viewer and the caller may both do.
@@ -80,6 +91,8 @@ impl Connection {
             }
         };
         let appends = flags & libc::O_APPEND != 0;
+        let ns = FILES.ask(node.place, |file| file.ns()).filter(|_| self.is_program(caller));
+        let pin = ns.map(|ns| self.shared.pin(ns)).transpose()?;
         Ok((
             self.shared.handles.insert(Handle {
                 mount: Arc::clone(&self.notifier),
@@ -91,6 +104,7 @@ impl Connection {
                 may_write,
                 state,
                 seen,
+                pin,
             })?,
             how,
         ))
@@ -147,9 +161,37 @@ impl Connection {
                 may_write,
                 state,
                 seen,
+                pin: None,
             })?,
             how,
         ))
+    }
+}
+
+impl Shared {
+    /// A program holds a namespace open from now on.
+    fn pin(&self, ns: NsId) -> Result<(NsType, u32)> {
+        let name = |k: &Kernel| k.namespaces.get(ns).map(|ns| (ns.ns_type(), ns.common.inum));
+        let (ns_type, inum) = self.lab.read(name)?.ok_or_else(|| err!(ESTALE, "the namespace is gone"))?;
+        self.program(Program::Pins { ns_type, inum })?;
+        Ok((ns_type, inum))
+    }
+
+    /// Nobody uses an open file any more.
+    pub(super) fn close(&self, fh: u64) {
+        self.pollers.forget(fh);
+        if let Some((ns_type, inum)) = self.handles.remove(fh).and_then(|handle| handle.pin) {
+            // It was pinned: only a lab that is broken says no.
+            let _ = self.program(Program::Unpins { ns_type, inum });
+        }
+    }
+
+    /// Tells the lab what programs do with its files; its init does so.
+    fn program(&self, told: Program) -> Result<()> {
+        let init = self.init;
+        let line = |k: &Kernel, task| format!("{} program {}", k.task_nr(task), control::program::words(told));
+        let call = LabCall::Program(told).into();
+        self.change(|lab| lab.perform(|_| Ok(init), &call, line)).map(drop).map_err(|stop| stop.error().clone())
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Options {
     pub bounds: Bounds,
     /// What links of tasks to files show.
     pub links: Style,
+    /// One thread takes all requests, in their order, so that what an answer follows is done.
+    pub(super) in_order: bool,
     /// The script that the lab has booted with, for `nslab list`.
     pub(super) boot: Option<PathBuf>,
     pub(super) flags: MsFlags,
@@ -68,11 +70,25 @@ impl Default for Options {
     fn default() -> Options {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         let (links, bounds) = (Style::Mount, Bounds::default());
-        Options { allow_other: false, nonempty: false, realtime: false, links, bounds, boot: None, flags }
+        Options {
+            allow_other: false,
+            nonempty: false,
+            realtime: false,
+            links,
+            bounds,
+            in_order: false,
+            boot: None,
+            flags,
+        }
     }
 }
 
 impl Options {
+    /// One thread takes all requests.
+    pub fn in_order(self) -> Options {
+        Options { in_order: true, ..self }
+    }
+
     /// For a lab that has booted with this script.
     pub fn booted_with(self, file: Option<&Path>) -> Options {
         let boot = file.map(|file| std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));

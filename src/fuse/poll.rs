@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use fuser::{PollEvents, PollNotifier};
 
-use super::answer::{Connection, viewer};
+use super::answer::{Connection, Shared, viewer};
 use super::handle::{Handle, lock};
 use crate::errno::Result;
 use crate::kernel::Kernel;
@@ -86,18 +86,20 @@ impl Connection {
         // Of what is gone there is nothing to wait for.
         Ok(now.map_or(READABLE | CHANGED, |now| handle.seen.poll(now)))
     }
+}
 
+impl Shared {
     /// Wakes those who wait for what has changed. None of this waits for anybody: the host's kernel only marks them.
     pub(super) fn wake_pollers(&self) {
-        let mut pollers = lock(&self.shared.pollers.0);
+        let mut pollers = lock(&self.pollers.0);
         if pollers.is_empty() {
             return;
         }
         let is_new =
             |k: &Kernel, handle: &Handle| polled_at(k, &handle.file).map_or(true, |now| handle.seen.is_new(now));
         pollers.retain(|fh, waiter| {
-            let Some(handle) = self.shared.handles.get(*fh) else { return false };
-            if !self.shared.lab.read(|k| is_new(k, &handle)).unwrap_or(true) {
+            let Some(handle) = self.handles.get(*fh) else { return false };
+            if !self.lab.read(|k| is_new(k, &handle)).unwrap_or(true) {
                 return true;
             }
             // An error says that the lab is unmounted.

@@ -26,8 +26,11 @@ use super::notify::{Notices, Waiting};
 use super::options::Options;
 use super::point::{self, Point, Watch};
 use super::requests::Opcode;
+use crate::errno;
 use crate::host::Lab;
 use crate::kernel::node::Top;
+use crate::kernel::{Kernel, TaskId};
+use crate::syscall::{AnyCall, Outcome};
 use crate::tree::Style;
 
 const DEVICE: &str = "/dev/fuse";
@@ -98,7 +101,7 @@ fn mount_first(lab: Lab, top: Top, dir: &Path, options: &Options) -> Result<Moun
     let (path, _claim) = point::prepare(dir, options.nonempty)?;
     // The lab may cover `/proc`, which nobody answers for until the lab does. Counting the cores looks there, and so
     // do the tables of `Shared`.
-    let config = config();
+    let config = config(options);
     let lab = if options.realtime { lab.in_real_time() } else { lab };
     let (notices, waiting) = Notices::new();
     let (drawers, jobs) = Drawers::new();
@@ -121,7 +124,7 @@ impl Served {
         let device = open_device()?;
         self.point.check_apart(dir)?;
         let (path, _claim) = point::prepare(dir, self.options.nonempty)?;
-        let config = config();
+        let config = config(&self.options);
         let device = attach(device, &path, &self.options)?;
         let part = Part::ProcOf(self.point.path().to_owned());
         let point = Point::of_new_mount(path, self.options.boot.as_deref(), part)?;
@@ -129,6 +132,43 @@ impl Served {
         let mounted = Mounted::of(started, point, &self.options)?;
         self.point.takes_along(mounted.point.clone());
         Ok(Mounted { goes_with: Some(self.point.clone()), ..mounted })
+    }
+}
+
+impl Served {
+    /// The lab itself. What changes it goes through [`Served::perform`], so that no cache shows what was before.
+    pub fn lab(&self) -> &Arc<Lab> {
+        &self.shared.lab
+    }
+
+    /// Where it is.
+    pub fn point(&self) -> &Point {
+        &self.point
+    }
+
+    /// As [`Lab::perform`]; who looks through a mount afterwards may see what was before until [`Served::settle`] returns.
+    ///
+    /// # Errors
+    /// As [`Lab::perform`].
+    pub fn perform(
+        &self,
+        caller: impl FnOnce(&Kernel) -> errno::Result<TaskId>,
+        call: &AnyCall,
+        line: impl FnOnce(&Kernel, TaskId) -> String,
+    ) -> Outcome {
+        self.shared.change(|lab| lab.perform(caller, call, line))
+    }
+
+    /// Returns when what was asked before has been done, of a lab that is served in order: the real kernel tells late that a
+    /// file is closed, but asks for nothing else before.
+    pub fn catch_up(&self) {
+        // An error says that the lab is unmounted.
+        let _ = nix::sys::statfs::statfs(self.point.path());
+    }
+
+    /// Returns when nobody can get from a cache what changes up to now made stale.
+    pub fn settle(&self) {
+        self.shared.notices.wait();
     }
 }
 
@@ -179,7 +219,8 @@ impl Mounted {
         let ended = self.session.run();
         let Connection { shared, notifier, .. } = &*self.connection;
         shared.notices.remove(notifier);
-        shared.handles.remove_of(notifier);
+        // Of a mount that was aborted nobody says that they are closed.
+        shared.handles.of_mount(notifier).into_iter().for_each(|fh| shared.close(fh));
         if let Some(lab) = &self.goes_with {
             lab.leaves(&self.point);
         }
@@ -189,9 +230,9 @@ impl Mounted {
 }
 
 /// How a mount is served.
-fn config() -> Config {
+fn config(options: &Options) -> Config {
     let mut config = Config::default();
-    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let cores = if options.in_order { 1 } else { thread::available_parallelism().map_or(1, usize::from) };
     config.n_threads = Some(cores.clamp(*THREADS.start(), *THREADS.end()));
     config
 }

@@ -159,6 +159,25 @@ impl Connection {
     }
 }
 
+impl Shared {
+    /// Makes a call; the lab itself forgets what it made stale, and the host's kernel has to.
+    pub(super) fn change<T>(&self, call: impl FnOnce(&Lab) -> (T, Vec<Change>)) -> T {
+        let Shared { lab, notices, init, results, .. } = self;
+        let done = notices.change(|| {
+            let (result, changes) = call(lab);
+            for change in &changes {
+                if let Change::Gone(task) = change {
+                    results.forget(*task);
+                    lab.viewers.forget(*task);
+                }
+            }
+            (result, move |inodes: &Inodes| inodes.stale(&changes, *init))
+        });
+        self.wake_pollers();
+        done
+    }
+}
+
 /// Calls on the lab. What they make stale is on its way to the notifier when they return.
 struct Calls<'a> {
     connection: &'a Connection,
@@ -170,9 +189,10 @@ impl Calls<'_> {
         if let AnyCall::Lab(LabCall::Kthread { .. }) = call.syscall {
             bail!(EINVAL, "kthread is for files only: the kernel makes its threads when it boots");
         }
+        let caller = |k: &Kernel| caller(k).and_then(|task| check_hand(k, task, call).map(|()| task));
         match call.syscall.host_pid() {
             Some(host_pid) => self.attach(caller, host_pid),
-            None => control::answer(self.change(|lab| lab.call(caller, call))),
+            None => control::answer(self.connection.shared.change(|lab| lab.call(caller, call))),
         }
     }
 
@@ -182,7 +202,7 @@ impl Calls<'_> {
         call: &AnyCall,
         line: impl FnOnce(&Kernel) -> String,
     ) -> Outcome {
-        self.change(|lab| lab.perform(caller, call, |k, _| line(k)))
+        self.connection.shared.change(|lab| lab.perform(caller, call, |k, _| line(k)))
     }
 
     fn attach(&mut self, task: impl FnOnce(&Kernel) -> Result<TaskId>, host_pid: u32) -> Result<Vec<u8>> {
@@ -230,23 +250,6 @@ impl Calls<'_> {
         })
     }
 
-    /// Makes a call; the lab itself forgets what it made stale, and the host's kernel has to.
-    fn change<T>(&self, call: impl FnOnce(&Lab) -> (T, Vec<Change>)) -> T {
-        let Shared { lab, notices, init, results, .. } = &*self.connection.shared;
-        let done = notices.change(|| {
-            let (result, changes) = call(lab);
-            for change in &changes {
-                if let Change::Gone(task) = change {
-                    results.forget(*task);
-                    lab.viewers.forget(*task);
-                }
-            }
-            (result, move |inodes: &Inodes| inodes.stale(&changes, *init))
-        });
-        self.connection.wake_pollers();
-        done
-    }
-
     /// Executes the whole lines of what was written so far. A last line without its end is one too, unless the writer
     /// seems to have been cut by a full buffer. Of a long text the start is taken, which the writer is told.
     fn lines(&mut self, batch: &mut Batch, bytes: &[u8], may_write: bool) -> Written {
@@ -279,6 +282,20 @@ impl Calls<'_> {
             }
         }
     }
+}
+
+/// What only its own process does, where the task is a real one: it has the descriptors and the memory.
+const OF_PROCESS: [&str; 4] = ["open", "close", "dup", "exec"];
+
+/// Whether somebody else may make a task do this.
+///
+/// # Errors
+/// EBUSY: it is a real process.
+fn check_hand(k: &Kernel, task: TaskId, call: &Call) -> Result<()> {
+    if k.is_program(task) && OF_PROCESS.contains(&call.verb.name) {
+        bail!(EBUSY, "pid {} is a real process: its descriptors and its memory are its own", k.task_nr(task));
+    }
+    Ok(())
 }
 
 /// Whether a file that is opened now would be the same as one that is open. A path has no word for who is attached to a

@@ -15,6 +15,7 @@
 
 mod boot;
 pub mod fault;
+pub mod programs;
 pub mod viewers;
 
 use std::any::Any;
@@ -34,6 +35,7 @@ use crate::script::Setup;
 use crate::syscall::{AnyCall, Outcome, Return, dispatch};
 
 use fault::Faults;
+use programs::Programs;
 use viewers::Viewers;
 
 pub use boot::{Booting, find_caller};
@@ -67,6 +69,7 @@ pub struct Lab {
     panic: OnceLock<String>,
     pub faults: Faults,
     pub viewers: Viewers,
+    pub programs: Programs,
 }
 
 impl Lab {
@@ -82,6 +85,7 @@ impl Lab {
             panic: OnceLock::new(),
             faults: Faults::default(),
             viewers: Viewers::default(),
+            programs: Programs::default(),
         }
     }
 
@@ -205,6 +209,7 @@ impl Lab {
             act(&mut kernel, journal.as_mut())
         }));
         self.noted.store(journal.as_ref().map_or(0, Journal::lines), Ordering::Relaxed);
+        self.programs.hand_over(&mut kernel);
         match done {
             Ok(result) => (result, kernel.changes.take()),
             Err(panic) => (Err(broken(self.panic.get_or_init(|| words_of(&*panic))).into()), Vec::new()),

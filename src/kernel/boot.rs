@@ -18,6 +18,7 @@ use super::net::Net;
 use super::ns::{NS_TABLE, Namespace, NsCommon, NsKind, NsType, SLOTS, UtsEvents};
 use super::nsproxy::NsProxy;
 use super::pid::{Attachments, Pid};
+use super::program::Programs;
 use super::refcount::Held;
 use super::signal::{Oom, Rlimit, Rlimits, SIGCHLD, Sighand, SignalStruct};
 use super::sigpending::SigPending;
@@ -99,6 +100,7 @@ impl Kernel {
             memory: Memory::default(),
             work: VecDeque::new(),
             changes: Changes::default(),
+            programs: Programs::default(),
             trace: Trace::default(),
         }
     }
@@ -178,6 +180,7 @@ impl Kernel {
             forked_no_exec: false,
             nproc_exceeded: false,
             tracer: None,
+            is_program: false,
             start_time: 0,
         };
         self.tasks.insert(task);

@@ -34,6 +34,7 @@ impl Kernel {
     /// One thread dies: what it holds is let go, its children get a new parent, it becomes a zombie or is gone
     /// (`do_exit`).
     pub(super) fn do_exit(&mut self, task: TaskId, code: i32) {
+        self.kill_program(task);
         let signal = self.tasks[task].signal;
         let group = &mut self.signals[signal];
         group.live -= 1;
@@ -55,8 +56,9 @@ impl Kernel {
         self.exit_notify(task);
     }
 
-    /// Ends another thread of a process that calls exec, at once (`de_thread`).
+    /// Ends another thread of a process that calls exec, at once (`de_thread`); a real one is gone by then.
     pub(crate) fn exit_thread(&mut self, thread: TaskId) {
+        self.tasks[thread].is_program = false;
         self.do_exit(thread, SIGKILL);
     }
 
@@ -289,6 +291,7 @@ impl Kernel {
         }
         let sighand = &self.sighands[self.tasks[parent].sighand.id()];
         let ignored = exit_signal == SIGCHLD && sighand.ignored & sigmask(SIGCHLD) != 0;
+        self.wake_waiters(parent);
         if exit_signal > 0 && !ignored {
             self.send_child_signal(leader, exit_signal);
         }

@@ -18,6 +18,7 @@ pub mod exec;
 pub mod exit;
 pub mod file;
 pub mod ipc;
+pub mod kill;
 pub mod kthread;
 pub mod memory;
 pub mod mount;
@@ -27,6 +28,7 @@ pub mod ns;
 pub mod nsproxy;
 pub mod pgrp;
 pub mod pid;
+pub mod program;
 pub mod ptrace;
 pub mod refcount;
 pub mod runs;
@@ -62,6 +64,7 @@ pub use ns::{CgroupNsId, IpcNsId, MntNsId, NetNsId, PidNsId, TimeNsId, UserNsId,
 use ns::{Namespace, UtsEvents};
 use nsproxy::NsProxy;
 use pid::Pid;
+use program::Programs;
 use signal::{Sighand, SignalStruct};
 use table::{Id, LowestFree, Table};
 pub use task::Current;
@@ -133,6 +136,8 @@ pub struct Kernel {
     pub work: VecDeque<work::Work>,
     /// What changed, for caches above that want to know.
     pub changes: Changes,
+    /// Tasks that are real processes, and what has to happen to those.
+    pub programs: Programs,
     /// The steps taken, for those who want to see them.
     pub trace: Trace,
 }

@@ -34,17 +34,41 @@ impl Kernel {
 
     /// The caller's ids are all those of the target, or it has CAP_SYS_PTRACE over it.
     fn check_ptrace_ids(&self, task: TaskId, target: TaskId, mode: PtraceMode) -> Result<()> {
-        let (uid, gid) = caller_ids(self.cred_of(task), mode);
-        let ids = &self.cred_of(target).ids;
-        let same_uid = [ids.euid, ids.suid, ids.uid].iter().all(|&id| id == uid);
-        let same_gid = [ids.egid, ids.sgid, ids.gid].iter().all(|&id| id == gid);
         let ns = self.cred_of(target).user_ns.id();
-        if (same_uid && same_gid) || self.may_ptrace_in(task, ns) {
+        if self.has_only_ids(target, caller_ids(self.cred_of(task), mode)) || self.may_ptrace_in(task, ns) {
             return Ok(());
         }
         bail!(
             EPERM,
             "ids differ from those of pid {} and CAP_SYS_PTRACE missing in {}, its user namespace",
+            self.task_nr(target),
+            self.ns_arg(ns),
+        );
+    }
+
+    /// Whether real, effective and saved ids of a task are all these.
+    fn has_only_ids(&self, task: TaskId, (uid, gid): (Kuid, Kgid)) -> bool {
+        let ids = &self.cred_of(task).ids;
+        [ids.euid, ids.suid, ids.uid].iter().all(|&id| id == uid)
+            && [ids.egid, ids.sgid, ids.gid].iter().all(|&id| id == gid)
+    }
+
+    /// Whether `task` may know and change the limits of `target` (`check_prlimit_permission`).
+    ///
+    /// # Errors
+    /// EPERM
+    pub fn check_prlimit(&self, task: TaskId, target: TaskId) -> Result<()> {
+        let own = &self.cred_of(task).ids;
+        let ns = self.cred_of(target).user_ns.id();
+        if task == target
+            || self.has_only_ids(target, (own.uid, own.gid))
+            || self.ns_capable(task, ns, Cap::SYS_RESOURCE)
+        {
+            return Ok(());
+        }
+        bail!(
+            EPERM,
+            "ids differ from those of pid {} and CAP_SYS_RESOURCE missing in {}, its user namespace",
             self.task_nr(target),
             self.ns_arg(ns),
         );

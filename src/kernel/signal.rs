@@ -9,10 +9,7 @@ use super::refcount::{Counted, Held};
 use super::sigpending::SigPending;
 use super::task::TaskState;
 use super::task_list::TaskList;
-use super::{Kernel, PidId, SignalId, TaskId};
-use crate::bail;
-use crate::errno::Result;
-use crate::kernel::capability::Cap;
+use super::{Kernel, SignalId, TaskId};
 use crate::kernel::cred::OVERFLOW_ID;
 
 pub const SIGHUP: i32 = 1;
@@ -76,6 +73,17 @@ pub struct Siginfo {
     pub uid: u32,
     /// Of a child: the exit code or the signal.
     pub status: i32,
+    /// What the sender gave along (`si_value`).
+    pub value: u64,
+}
+
+/// `siginfo_t` as a program gives it along with a signal (sigqueue(3)). Numbers are those of its namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GivenInfo {
+    pub code: i32,
+    pub pid: i32,
+    pub uid: u32,
+    pub value: u64,
 }
 
 /// Who sends a signal.
@@ -95,7 +103,10 @@ pub const CLD_STOPPED: i32 = 5;
 pub const CLD_CONTINUED: i32 = 6;
 const SI_KERNEL: i32 = 0x80;
 const SI_USER: i32 = 0;
+const SI_TIMER: i32 = -2;
 const SI_MESGQ: i32 = -3;
+const SI_SIGIO: i32 = -5;
+pub const SI_TKILL: i32 = -6;
 
 const SIGTSTP: i32 = 20;
 const SIGTTIN: i32 = 21;
@@ -136,6 +147,18 @@ impl Counted for Sighand {
     }
 }
 
+/// Whether `siginfo_t` of such a signal has the ids of a process (`has_si_pid_and_uid`).
+fn has_pid_and_uid(signo: i32, code: i32) -> bool {
+    /// Codes up to this are those of SIGPOLL (`NSIGPOLL`).
+    const NSIGPOLL: i32 = 6;
+    const HARDWARE: [i32; 7] = [4, 5, 7, 8, 11, 29, 31];
+    match code {
+        SI_TIMER | SI_SIGIO => false,
+        1..SI_KERNEL => signo == SIGCHLD || !HARDWARE.contains(&signo) && code > NSIGPOLL,
+        _ => true,
+    }
+}
+
 /// The bit of a signal in a mask.
 pub fn sigmask(signo: i32) -> u64 {
     1 << (signo - 1)
@@ -170,40 +193,12 @@ impl Kernel {
         &self.sighands[self.tasks[task].sighand.id()]
     }
 
-    /// May `sender` send `signo` (0: just asking) to `target`? (`check_kill_permission`)
-    ///
-    /// # Errors
-    /// EINVAL: no such signal; EPERM.
-    pub fn check_kill(&self, sender: TaskId, target: TaskId, signo: i32) -> Result<()> {
-        if !(0..=SIGNAL_MAX).contains(&signo) {
-            bail!(EINVAL, "{} is no signal: 0 to {}", signo, SIGNAL_MAX);
-        }
-        if self.is_same_thread_group(sender, target) {
-            return Ok(());
-        }
-        let (cred, other) = (self.cred_of(sender).ids, self.cred_of(target));
-        let same_user = [cred.euid, cred.uid].iter().any(|&uid| uid == other.ids.suid || uid == other.ids.uid);
-        let same_session = || self.signal_of(sender).session.id() == self.signal_of(target).session.id();
-        if same_user || self.ns_capable(sender, other.user_ns.id(), Cap::KILL) || signo == SIGCONT && same_session() {
-            return Ok(());
-        }
-        bail!(
-            EPERM,
-            "uid {}, euid {} are not uid {} or saved uid {} of pid {}, and CAP_KILL is missing in {}",
-            cred.uid.0,
-            cred.euid.0,
-            other.ids.uid.0,
-            other.ids.suid.0,
-            self.task_nr(target),
-            self.ns_arg(other.user_ns.id())
-        );
-    }
-
     /// Sends a signal that is allowed: to the process when `to_group`, else to the thread (`send_signal_locked`).
     pub(crate) fn send_signal(&mut self, sender: Sender, target: TaskId, to_group: bool, signo: i32) {
         let info = match sender {
-            Sender::Kernel => Siginfo { signo, code: SI_KERNEL, pid: Numbers::default(), uid: 0, status: 0 },
-            Sender::Task(task) => self.user_siginfo(task, target, signo, SI_USER),
+            Sender::Kernel => Siginfo { signo, code: SI_KERNEL, pid: Numbers::default(), uid: 0, status: 0, value: 0 },
+            Sender::Task(task) if to_group => self.user_siginfo(task, target, signo, SI_USER),
+            Sender::Task(task) => self.user_siginfo(task, target, signo, SI_TKILL),
             Sender::Message(task) => self.user_siginfo(task, target, signo, SI_MESGQ),
         };
         let force = match sender {
@@ -220,7 +215,28 @@ impl Kernel {
             pid: self.visible_tgid(sender, target),
             uid: self.visible_uid(sender, target),
             status: 0,
+            value: 0,
         }
+    }
+
+    /// As [`Kernel::send_signal`] with what the sender gives along: ids are told as the receiver has them, a number of a
+    /// process as it is, but none from a pid namespace above the receiver's (`__send_signal_locked`).
+    pub(crate) fn send_given(&mut self, sender: TaskId, target: TaskId, to_group: bool, signo: i32, given: GivenInfo) {
+        let GivenInfo { code, mut pid, mut uid, value } = given;
+        let mut force = false;
+        if has_pid_and_uid(signo, code) {
+            let (own, other) = (self.cred_of(sender).user_ns.id(), self.cred_of(target).user_ns.id());
+            if own != other {
+                let kuid = self.namespaces[own].make_kuid(uid);
+                uid = kuid.and_then(|kuid| self.namespaces[other].from_kuid(kuid)).unwrap_or(OVERFLOW_ID);
+            }
+            force = code == SI_KERNEL;
+            if self.task_nr_ns(sender, self.task_active_pid_ns(target)) == 0 {
+                (pid, force) = (0, true);
+            }
+        }
+        let info = Siginfo { signo, code, pid: Numbers::given(pid), uid, status: 0, value };
+        self.queue_signal(info, force, target, to_group);
     }
 
     /// The numbers of a process as the receiver sees them.
@@ -247,6 +263,7 @@ impl Kernel {
     /// SIGCHLD for a stop or continue (`do_notify_parent_cldstop`).
     fn tell_parent_of_stop(&mut self, child: TaskId, code: i32, status: i32) {
         let parent = self.tasks[child].real_parent;
+        self.wake_waiters(parent);
         if self.sighand_of(parent).ignored & sigmask(SIGCHLD) == 0 {
             self.tell_parent(child, SIGCHLD, code, status);
         }
@@ -255,7 +272,7 @@ impl Kernel {
     fn tell_parent(&mut self, child: TaskId, signo: i32, code: i32, status: i32) {
         let parent = self.tasks[child].real_parent;
         let (pid, uid) = (self.visible_tgid(child, parent), self.visible_uid(child, parent));
-        self.queue_signal(Siginfo { signo, code, pid, uid, status }, false, parent, true);
+        self.queue_signal(Siginfo { signo, code, pid, uid, status, value: 0 }, false, parent, true);
     }
 
     /// The wait status word of a dead process.
@@ -265,7 +282,12 @@ impl Kernel {
 
     fn queue_signal(&mut self, info: Siginfo, force: bool, target: TaskId, to_group: bool) {
         let signo = info.signo;
-        if !self.prepare_signal(target, signo, force) {
+        let program = self.is_program(target);
+        let Some(is_ignored) = self.prepare_signal(target, signo, force) else { return };
+        if program {
+            return self.signal_program(info, is_ignored, target, to_group);
+        }
+        if is_ignored {
             return;
         }
         let signal = self.tasks[target].signal;
@@ -277,11 +299,12 @@ impl Kernel {
         }
     }
 
-    /// Effects a signal has before anybody takes it; false if it is dropped (`prepare_signal`).
-    fn prepare_signal(&mut self, target: TaskId, signo: i32, force: bool) -> bool {
+    /// Effects a signal has before anybody takes it, and whether it is ignored; `None`: the process is dying
+    /// (`prepare_signal`).
+    fn prepare_signal(&mut self, target: TaskId, signo: i32, force: bool) -> Option<bool> {
         let signal = self.tasks[target].signal;
         if self.signals[signal].group_exit.is_some() {
-            return false;
+            return None;
         }
         if is_stop(signo) {
             self.flush_pending(signal, |pending| pending == SIGCONT);
@@ -289,7 +312,7 @@ impl Kernel {
             self.flush_pending(signal, is_stop);
             self.continue_group(signal);
         }
-        !self.is_signal_ignored(target, signo, force)
+        Some(self.is_signal_ignored(target, signo, force))
     }
 
     fn flush_pending(&mut self, signal: SignalId, flush: impl Fn(i32) -> bool) {
@@ -311,11 +334,15 @@ impl Kernel {
                 return true;
             }
         }
+        if self.tasks[task].is_program {
+            // Whether anything else is, its process says.
+            return false;
+        }
         sighand.ignored & sigmask(signo) != 0 || sighand.is_default(signo) && is_ignored_by_default(signo)
     }
 
     /// A stopped group runs again, and its parent learns of it.
-    fn continue_group(&mut self, signal: SignalId) {
+    pub(super) fn continue_group(&mut self, signal: SignalId) {
         if self.set_stop_signal(signal, None).is_none() {
             return;
         }
@@ -388,7 +415,7 @@ impl Kernel {
         before
     }
 
-    fn stop_group(&mut self, signal: SignalId, signo: i32) {
+    pub(super) fn stop_group(&mut self, signal: SignalId, signo: i32) {
         self.signals[signal].continued = false;
         if self.set_stop_signal(signal, Some(signo)).is_some() {
             return;
@@ -417,37 +444,5 @@ impl Kernel {
         let signal = self.tasks[task].signal;
         let is_it = |number: i32| number == signo;
         self.tasks[task].pending.take(is_it).or_else(|| self.signals[signal].shared_pending.take(is_it))
-    }
-
-    /// Signals every process of a group that lets the sender (`__kill_pgrp_info`).
-    ///
-    /// # Errors
-    /// ESRCH: no such group; else the refusal, if every member refuses.
-    pub(crate) fn kill_pgrp(&mut self, sender: TaskId, pgrp: PidId, signo: i32) -> Result<()> {
-        let mut refusal = None;
-        let mut reached = false;
-        for member in self.pgrp_members(pgrp).collect::<Vec<_>>() {
-            match self.kill_task(sender, member, signo) {
-                Ok(()) => reached = true,
-                Err(error) => refusal = Some(error),
-            }
-        }
-        match refusal {
-            Some(error) if !reached => Err(error),
-            None if !reached => bail!(ESRCH, "the process group has no members"),
-            _ => Ok(()),
-        }
-    }
-
-    /// Checks, then sends to the process of `target` (`group_send_sig_info`).
-    ///
-    /// # Errors
-    /// Those of [`Kernel::check_kill`].
-    pub(crate) fn kill_task(&mut self, sender: TaskId, target: TaskId, signo: i32) -> Result<()> {
-        self.check_kill(sender, target, signo)?;
-        if signo != 0 {
-            self.send_signal(Sender::Task(sender), target, true, signo);
-        }
-        Ok(())
     }
 }

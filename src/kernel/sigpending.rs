@@ -90,7 +90,7 @@ mod tests {
     use crate::kernel::pid::Numbers;
 
     fn signal(signo: i32, status: i32) -> Siginfo {
-        Siginfo { signo, code: 0, pid: Numbers::default(), uid: 0, status }
+        Siginfo { signo, code: 0, pid: Numbers::default(), uid: 0, status, value: 0 }
     }
 
     fn filled() -> SigPending {

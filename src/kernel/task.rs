@@ -93,6 +93,8 @@ pub struct Task {
     /// A set*uid went over RLIMIT_NPROC; the next exec is refused (`PF_NPROC_EXCEEDED`).
     pub nproc_exceeded: bool,
     pub tracer: Option<TaskId>,
+    /// It is a thread of a real process of the host, see [`super::program`].
+    pub is_program: bool,
     /// Kernel clock at creation, nanoseconds since boot.
     pub start_time: u64,
 }

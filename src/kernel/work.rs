@@ -8,6 +8,8 @@ use super::{Kernel, PidNsId, TaskId, TreeId};
 pub enum Work {
     /// The thread dies, with this status word unless its group has one.
     Exit(TaskId, i32),
+    /// The process is taken off the books, if it is dead.
+    Reap(TaskId),
     /// A number was given back in a dead pid namespace: its init may be waiting for that.
     ZapProgress(PidNsId),
     /// The namespace of these mounts is gone.
@@ -22,6 +24,11 @@ impl Kernel {
                 Work::Exit(task, code) => {
                     if self.tasks.get(task).is_some_and(|t| !t.is_dead()) {
                         self.do_exit(task, code);
+                    }
+                }
+                Work::Reap(task) => {
+                    if self.tasks.contains(task) && self.is_reapable(task) {
+                        self.release_task(task);
                     }
                 }
                 Work::ZapProgress(ns) => self.finish_zap_if_done(ns),

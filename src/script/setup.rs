@@ -138,7 +138,8 @@ fn parse(name: &str, args: &mut Args<'_>) -> Result<Setup> {
 /// What the path leads through; those of [`lab::open`].
 pub fn open(k: &Kernel, path: &[u8]) -> Result<Bound> {
     let node = find(k, path)?;
-    lab::open(k, lab::eyes(viewer(k, node)), node, OpenFlags::WRITE)
+    // Programs may have written to files of their trees.
+    tree::open(k, lab::eyes(viewer(k, node)), node, OpenFlags::WRITE)
 }
 
 /// The file at a path of the mount, which leads through no symbolic links.

@@ -280,6 +280,7 @@ fn copy_process(k: &mut Kernel, me: Current, args: &CloneArgs, plan: &ClonePlan)
         forked_no_exec: true,
         nproc_exceeded: false,
         tracer: None,
+        is_program: false,
         start_time: k.clock.now(),
     };
     let child = k.tasks.insert(task);

@@ -4,7 +4,7 @@ use crate::errno::Result;
 use crate::kernel::capability::{Cap, CapSet};
 use crate::kernel::cred::NewCred;
 use crate::kernel::{Current, Kernel};
-use crate::syscall::{Outcome, Return};
+use crate::syscall::{Outcome, PidArg, Return};
 use crate::{bail, err};
 
 /// The most supplementary groups a task may have (`NGROUPS_MAX`).
@@ -42,17 +42,15 @@ pub fn sys_setgroups(k: &mut Kernel, task: Current, groups: &[u32]) -> Outcome {
     Ok(Return::DONE)
 }
 
-/// capset(2) for the caller itself; a missing set stays as it is.
+/// capset(2), sets in the order effective, permitted, inheritable; a missing set stays as it is.
 ///
 /// # Errors
-/// EPERM: a set goes beyond what it may hold.
-pub fn sys_capset(
-    k: &mut Kernel,
-    task: Current,
-    effective: Option<u64>,
-    permitted: Option<u64>,
-    inheritable: Option<u64>,
-) -> Outcome {
+/// EPERM: another task than the caller, or a set that goes beyond what it may hold.
+pub fn sys_capset(k: &mut Kernel, task: Current, pid: PidArg, sets: [Option<u64>; 3]) -> Outcome {
+    if pid.number() != 0 && pid.find_task(k, task) != Some(*task) {
+        bail!(EPERM, "pid {} is not the caller, who alone changes its capabilities", pid.number());
+    }
+    let [effective, permitted, inheritable] = sets;
     let old = k.prepare_creds(*task);
     let given = |bits: Option<u64>, old: CapSet| bits.map_or(old, CapSet::from_bits_truncate);
     let new = NewCred {

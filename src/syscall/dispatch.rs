@@ -57,7 +57,7 @@ fn check_caller(k: &Kernel, task: TaskId, call: &AnyCall) -> Result<Current> {
             None => bail!(ESRCH, "the task is gone"),
         }
     };
-    if matches!(call, AnyCall::Lab(call) if call.frees()) {
+    if matches!(call, AnyCall::Lab(call) if call.needs_no_running()) {
         return Ok(current);
     }
     if state == Some(TaskState::Stopped) {

@@ -92,6 +92,7 @@ fn create(k: &mut Kernel, plan: &PidPlan, name: &[u8], idle: bool) -> TaskId {
         nproc_exceeded: false,
         tracer: None,
         start_time: k.clock.now(),
+        is_program: false,
     };
     k.tasks.insert(task);
     join(k, made);

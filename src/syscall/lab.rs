@@ -2,6 +2,7 @@
 //! the programs of the host do in the mount, where the host's kernel has walked the path.
 
 use super::ip::Ip;
+use super::program::Program;
 use super::socket::SocketName;
 use super::{AnyCall, Outcome, PidArg, Return, namei, write};
 use crate::kernel::cgroup::file::CgroupFile;
@@ -53,6 +54,8 @@ pub enum LabCall {
     Kthread { name: Option<Vec<u8>>, idle: bool, set_tid: Option<i64> },
     /// Lets a process of the host see with the eyes of the task.
     Attach { host_pid: u32 },
+    /// What becomes of the real process that the task is.
+    Program(Program),
     /// mkdir(2) of the host. The mode is that of the directory: a umask has been applied.
     MkdirAt { dir: Node, name: Vec<u8>, mode: u16 },
     /// rmdir(2) of the host.
@@ -81,14 +84,34 @@ impl LabCall {
             | LabCall::OpenNs { .. }
             | LabCall::Reopen { .. }
             | LabCall::MqClose { .. }
-            | LabCall::Kthread { .. } => None,
+            | LabCall::Kthread { .. }
+            | LabCall::Program(_) => None,
         }
     }
 
-    /// Thaws or kills a cgroup by the files of the lab's own tree: the host's user does, whether the task that looks runs
-    /// or not. Nobody in the lab could thaw its init.
-    pub(super) fn frees(&self) -> bool {
-        let LabCall::WriteAt { file, .. } = self else { return false };
+    /// What is done whether the task runs or not: what is told of its process, and what thaws or kills a cgroup by the files
+    /// of the lab's own tree: the host's user does that, and nobody in the lab could thaw its init.
+    pub(super) fn needs_no_running(&self) -> bool {
+        let file = match self {
+            LabCall::Program(_) => return true,
+            LabCall::WriteAt { file, .. } => file,
+            LabCall::Read { .. }
+            | LabCall::Ls { .. }
+            | LabCall::Write { .. }
+            | LabCall::Touch { .. }
+            | LabCall::Ip(_)
+            | LabCall::Bind(_)
+            | LabCall::Connect(_)
+            | LabCall::Clock { .. }
+            | LabCall::Attach { .. }
+            | LabCall::MkdirAt { .. }
+            | LabCall::RmdirAt { .. }
+            | LabCall::Setns { .. }
+            | LabCall::OpenNs { .. }
+            | LabCall::Reopen { .. }
+            | LabCall::MqClose { .. }
+            | LabCall::Kthread { .. } => return false,
+        };
         let is_of_host = file.node.view.viewer().is_none();
         is_of_host && matches!(file.node.place, Place::Cgroup(_, Some(CgroupFile::Freeze | CgroupFile::Kill)))
     }

@@ -30,6 +30,7 @@ mod path;
 mod pid_arg;
 mod prctl;
 mod prlimit;
+pub mod program;
 mod ptrace;
 mod reboot;
 pub mod sem;
@@ -53,6 +54,7 @@ use crate::kernel::file::OpenFlags;
 use crate::kernel::ipc::mqueue::NotifyMethod;
 use crate::kernel::ipc::sem::SemOp;
 use crate::kernel::mount::flags::{MsFlags, UmountFlags};
+use crate::kernel::signal::GivenInfo;
 pub use dispatch::dispatch;
 use ipc::{IpcCtl, IpcFlags, Payload};
 pub use lab::LabCall;
@@ -99,8 +101,11 @@ pub enum Syscall {
     Exit { code: i32 },
     ExitGroup { code: i32 },
     Kill { pid: PidArg, signo: i32 },
+    Tkill { tid: PidArg, signo: i32 },
     Tgkill { tgid: PidArg, tid: PidArg, signo: i32 },
-    PidfdSendSignal { fd: i32, signo: i32 },
+    RtSigqueueinfo { tgid: PidArg, signo: i32, info: GivenInfo },
+    RtTgsigqueueinfo { tgid: PidArg, tid: PidArg, signo: i32, info: GivenInfo },
+    PidfdSendSignal { fd: i32, signo: i32, info: Option<GivenInfo>, flags: u32 },
     Wait { pid: PidArg, options: u32 },
     Waitid { which: WaitidWhich, options: u32 },
     Sigaction { signo: i32, action: Option<SigAction> },
@@ -120,10 +125,10 @@ pub enum Syscall {
     Setfsuid { uid: Option<u32> },
     Setfsgid { gid: Option<u32> },
     Setgroups { groups: Vec<u32> },
-    Capset { effective: Option<u64>, permitted: Option<u64>, inheritable: Option<u64> },
+    Capset { pid: PidArg, effective: Option<u64>, permitted: Option<u64>, inheritable: Option<u64> },
     PtraceSeize { pid: PidArg },
     Reboot { command: RebootCommand, magic: Option<(u32, u32)> },
-    Prlimit { resource: Resource, soft: u64, hard: Option<u64> },
+    Prlimit { pid: PidArg, resource: Resource, soft: u64, hard: Option<u64> },
     Sethostname { name: Vec<u8> },
     Setdomainname { name: Vec<u8> },
     Open { path: Vec<u8>, flags: u32, mode: u16 },
@@ -201,6 +206,11 @@ pub const WNOWAIT: u32 = 0x0100_0000;
 pub const WNOTHREAD: u32 = 0x2000_0000;
 pub const WALL: u32 = 0x4000_0000;
 pub const WCLONE: u32 = 0x8000_0000;
+
+/// Flags of pidfd_send_signal (`include/uapi/linux/pidfd.h`).
+pub const PIDFD_SIGNAL_THREAD: u32 = 1;
+pub const PIDFD_SIGNAL_THREAD_GROUP: u32 = 2;
+pub const PIDFD_SIGNAL_PROCESS_GROUP: u32 = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SigAction {

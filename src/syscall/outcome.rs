@@ -2,7 +2,7 @@
 
 use crate::errno::{Errno, Error};
 pub use crate::kernel::pid::Numbers;
-pub use crate::kernel::signal::Siginfo;
+pub use crate::kernel::signal::{Rlimit, Siginfo};
 use crate::kernel::{IpcNsId, MqueueId};
 use crate::syscall::SigAction;
 use crate::syscall::ip::{AddressInfo, LinkInfo};
@@ -93,6 +93,8 @@ pub enum Return {
     },
     /// The signal that was waited for.
     Siginfo(Siginfo),
+    /// The limit as it was before.
+    Rlimit(Rlimit),
     Time(Time),
     /// A message of a System V queue.
     Message {

@@ -5,8 +5,8 @@ use super::memory::{self, OBJECT};
 use super::trace::Shown;
 use super::{
     AnyCall, LabCall, Outcome, Syscall, chown, clock, clone, cred, cwd, exec, exit, fd, hostname, ioctl, ip, kill,
-    kthread, lab, mount, mqueue, msg, namei, opentree, path, prctl, prlimit, ptrace, reboot, sem, session, setid,
-    setns, shm, socket, umount, unshare, wait, write,
+    kthread, lab, mount, mqueue, msg, namei, opentree, path, prctl, prlimit, program, ptrace, reboot, sem, session,
+    setid, setns, shm, socket, umount, unshare, wait, write,
 };
 use crate::bail;
 use crate::errno::Arg;
@@ -83,10 +83,15 @@ calls! {
     "exit" Syscall::Exit { code }, [code], 0 => exit::sys_exit(k, me, *code),
     "exit_group" Syscall::ExitGroup { code }, [code], 0 => exit::sys_exit_group(k, me, *code),
     "kill" Syscall::Kill { pid, signo }, [pid, signo], memory::signal(*signo) => kill::sys_kill(k, me, *pid, *signo),
+    "tkill" Syscall::Tkill { tid, signo }, [tid, signo], memory::signal(*signo) => kill::sys_tkill(k, me, *tid, *signo),
     "tgkill" Syscall::Tgkill { tgid, tid, signo }, [tgid, tid, signo], memory::signal(*signo) =>
         kill::sys_tgkill(k, me, *tgid, *tid, *signo),
-    "pidfd_send_signal" Syscall::PidfdSendSignal { fd, signo }, [fd, signo], memory::signal(*signo) =>
-        kill::sys_pidfd_send_signal(k, me, *fd, *signo),
+    "rt_sigqueueinfo" Syscall::RtSigqueueinfo { tgid, signo, info }, [tgid, signo], memory::signal(*signo) =>
+        kill::sys_rt_sigqueueinfo(k, me, *tgid, *signo, *info),
+    "rt_tgsigqueueinfo" Syscall::RtTgsigqueueinfo { tgid, tid, signo, info }, [tgid, tid, signo],
+        memory::signal(*signo) => kill::sys_rt_tgsigqueueinfo(k, me, [*tgid, *tid], *signo, *info),
+    "pidfd_send_signal" Syscall::PidfdSendSignal { fd, signo, info, flags }, [fd, signo], memory::signal(*signo) =>
+        kill::sys_pidfd_send_signal(k, me, *fd, *signo, *info, *flags),
     "wait" Syscall::Wait { pid, options }, [pid], 0 => wait::sys_wait(k, me, *pid, *options),
     "waitid" Syscall::Waitid { which, options }, [which], 0 => wait::sys_waitid(k, me, *which, *options),
     "sigaction" Syscall::Sigaction { signo, action }, [signo], 0 => kill::sys_sigaction(k, me, *signo, *action),
@@ -108,11 +113,12 @@ calls! {
     "setfsuid" Syscall::Setfsuid { uid }, [uid], 0 => setid::sys_setfsuid(k, me, *uid),
     "setfsgid" Syscall::Setfsgid { gid }, [gid], 0 => setid::sys_setfsgid(k, me, *gid),
     "setgroups" Syscall::Setgroups { groups }, [], 4 * groups.len() => cred::sys_setgroups(k, me, groups),
-    "capset" Syscall::Capset { effective, permitted, inheritable }, [], 0 =>
-        cred::sys_capset(k, me, *effective, *permitted, *inheritable),
+    "capset" Syscall::Capset { pid, effective, permitted, inheritable }, [], 0 =>
+        cred::sys_capset(k, me, *pid, [*effective, *permitted, *inheritable]),
     "ptrace" Syscall::PtraceSeize { pid }, [pid], 0 => ptrace::sys_ptrace_seize(k, me, *pid),
     "reboot" Syscall::Reboot { command, magic }, [], 0 => reboot::sys_reboot(k, me, *command, *magic),
-    "prlimit" Syscall::Prlimit { resource, soft, hard }, [], 0 => prlimit::sys_prlimit(k, me, *resource, *soft, *hard),
+    "prlimit" Syscall::Prlimit { pid, resource, soft, hard }, [pid], 0 =>
+        prlimit::sys_prlimit(k, me, *pid, *resource, *soft, *hard),
     "sethostname" Syscall::Sethostname { name }, [name], 0 => hostname::sys_sethostname(k, me, name),
     "setdomainname" Syscall::Setdomainname { name }, [name], 0 => hostname::sys_setdomainname(k, me, name),
     "open" Syscall::Open { path, flags, mode }, [path], OBJECT => fd::sys_open(k, me, path, *flags, *mode),
@@ -188,6 +194,7 @@ calls! {
     "mq_close" LabCall::MqClose { fd }, [fd], 0 => fd::sys_close(k, me, *fd),
     "bind" LabCall::Bind(name), [], 2 * OBJECT => socket::sys_bind(k, me, name),
     "connect" LabCall::Connect(name), [], 2 * OBJECT => socket::sys_connect(k, me, name),
+    "program" LabCall::Program(told), [told], 0 => program::sys_program(k, me, *told),
     "mkdir" LabCall::MkdirAt { dir, name, mode }, [name], OBJECT => lab::sys_mkdir_at(k, me, *dir, name, *mode),
     "rmdir" LabCall::RmdirAt { dir, name }, [name], 0 => lab::sys_rmdir_at(k, me, *dir, name),
     "write" LabCall::WriteAt { file, pos, bytes }, [], memory::write_at(file, bytes) =>

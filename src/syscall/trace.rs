@@ -1,6 +1,7 @@
 //! The first and the last step of each call.
 
 use super::lab::Target;
+use super::program::Program;
 use super::{AnyCall, Outcome, PidArg, WaitidWhich};
 use crate::errno::Arg;
 use crate::kernel::ns::NsType;
@@ -11,7 +12,14 @@ use crate::kernel::{Kernel, TaskId};
 const TEXT_MAX: usize = 60;
 
 pub(super) fn enter(k: &mut Kernel, task: TaskId, call: &AnyCall) {
-    k.record_enter(task, || Step::Enter { call: call.name(), args: call.shown(), flags: call.flags() });
+    k.record_enter(task, || call.step());
+}
+
+impl AnyCall {
+    /// The first step of it.
+    pub fn step(&self) -> Step {
+        Step::Enter { call: self.name(), args: self.shown(), flags: self.flags() }
+    }
 }
 
 /// The words for the result are made in [`crate::control`].
@@ -82,6 +90,20 @@ impl Shown for &WaitidWhich {
             WaitidWhich::Pgid(pgid) => Arg::from(format!("pgid {}", pgid.number())),
             WaitidWhich::Pidfd(fd) => Arg::from(format!("pidfd {fd}")),
             WaitidWhich::Unknown(idtype) => Arg::from(*idtype),
+        }
+    }
+}
+
+impl Shown for &Program {
+    fn arg(self) -> Arg {
+        match *self {
+            Program::Runs => Arg::Name("runs"),
+            Program::Ended { status } => Arg::from(format!("ended {status:#x}")),
+            Program::NeverRan => Arg::Name("never_ran"),
+            Program::Stopped { signo } => Arg::from(format!("stopped {signo}")),
+            Program::Continued => Arg::Name("continued"),
+            Program::Pins { ns_type, inum } => Arg::from(format!("pins {}:[{inum}]", ns_type.ops().name)),
+            Program::Unpins { ns_type, inum } => Arg::from(format!("unpins {}:[{inum}]", ns_type.ops().name)),
         }
     }
 }

@@ -97,7 +97,7 @@ pub fn sys_waitid(k: &mut Kernel, me: Current, which: WaitidWhich, options: u32)
             };
             let user = &k.namespaces[k.cred_of(*me).user_ns.id()];
             let uid = user.from_kuid(uid).unwrap_or(OVERFLOW_ID);
-            let siginfo = Siginfo { signo: SIGCHLD, code, pid, uid, status };
+            let siginfo = Siginfo { signo: SIGCHLD, code, pid, uid, status, value: 0 };
             Ok(Return::Waitid(Some(ChildInfo { siginfo, rusage: Rusage::default() })))
         }
     }

@@ -27,12 +27,12 @@ impl Machine for Pair {
         let mut answer = match &call.syscall {
             look if self.is_sandboxed && mnt::look::is_about_files(look) => mnt::look::look(self, task, look),
             look if looks(look) => self.look(task, look),
-            AnyCall::Linux(Syscall::Capset { effective, permitted, inheritable }) => {
+            AnyCall::Linux(Syscall::Capset { pid, effective, permitted, inheritable }) => {
                 // Root of this pair never has it; "all but one" in a case means all but these two.
                 let without = |set: u64| if set.count_ones() > 20 { set & !(1 << SYS_RESOURCE) } else { set };
                 let [effective, permitted, inheritable] =
                     [effective, permitted, inheritable].map(|set| set.map(without));
-                Pair::call(self, task, &Syscall::Capset { effective, permitted, inheritable }.into())
+                Pair::call(self, task, &Syscall::Capset { pid: *pid, effective, permitted, inheritable }.into())
             }
             syscall => Pair::call(self, task, syscall)
                 .and_then(|answer| self.compare_nets(Tcp::Skipped).map(|()| answer).map_err(Trouble::Differs)),

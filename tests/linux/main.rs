@@ -13,6 +13,7 @@
 mod area;
 mod cases;
 mod cgroup;
+mod decode;
 mod draw;
 mod encode;
 #[path = "../common/files.rs"]

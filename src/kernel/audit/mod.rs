@@ -152,6 +152,9 @@ fn audit_namespaces(k: &Kernel, wrong: &mut Vec<String>) {
             *pins.entry(ns).or_default() += 1;
         }
     }
+    for (ns, held) in &k.programs.pins {
+        *pins.entry(*ns).or_default() += held;
+    }
     for (id, nsproxy) in k.nsproxies.iter() {
         for ops in NS_TABLE {
             for slot in [ops.slot, ops.setns_slot].into_iter().flatten() {

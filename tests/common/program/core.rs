@@ -31,6 +31,12 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (task(), signal()).prop_map(|(task, signal)| Op::Named { before: "kill -", task, after: format!(" {signal}") }),
         1 => (task(), task(), signal())
             .prop_map(|(first, second, signal)| Op::Pair { verb: "tgkill", first, second, after: signal.to_owned() }),
+        1 => (task(), signal()).prop_map(|(task, signal)| Op::Named { before: "tkill ", task, after: format!(" {signal}") }),
+        2 => (task(), signal(), select(GIVEN.to_vec()))
+            .prop_map(|(task, signal, given)| Op::Named { before: "rt_sigqueueinfo ", task, after: format!(" {signal} {given}") }),
+        1 => (task(), task(), signal(), select(GIVEN.to_vec())).prop_map(|(first, second, signal, given)| {
+            Op::Pair { verb: "rt_tgsigqueueinfo", first, second, after: format!("{signal} {given}") }
+        }),
         2 => (task(), select(WAIT_OPTIONS.to_vec()))
             .prop_map(|(task, options)| Op::Named { before: "wait ", task, after: format!(" {options}") }),
         1 => (task(), select(WAITID_OPTIONS.to_vec()))
@@ -47,6 +53,20 @@ fn op() -> impl Strategy<Value = Op> {
         34 => plain().prop_map(Op::Plain),
     ]
 }
+
+/// What is given along with a signal. Numbers of processes are not the same on both sides.
+const GIVEN: &[&str] = &[
+    "value=7",
+    "value=4294967296",
+    "uid=41000 value=1",
+    "uid=5",
+    "code=-2 uid=1",
+    "code=-3 uid=41001",
+    "code=-6",
+    "code=0",
+    "code=128",
+    "code=1 uid=5",
+];
 
 fn map_write() -> impl Strategy<Value = Op> {
     (any::<usize>(), select(MAP_FILES.to_vec())).prop_flat_map(|(task, file)| {

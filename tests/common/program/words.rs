@@ -219,6 +219,8 @@ pub(super) fn plain() -> impl Strategy<Value = String> {
         2 => (0..5i32).prop_map(|fd| format!("close {fd}")),
         1 => (-1..5i32).prop_map(|fd| format!("dup {fd}")),
         1 => (0..5i32, signal()).prop_map(|(fd, signal)| format!("pidfd_send_signal {fd} {signal}")),
+        1 => (0..5i32, signal(), select(vec!["thread", "thread_group", "thread process_group", "code=-1 value=7 uid=5"]))
+            .prop_map(|(fd, signal, more)| format!("pidfd_send_signal {fd} {signal} {more}")),
         1 => signal().prop_map(|signal| format!("kill 0 {signal}")),
         1 => signal().prop_map(|signal| format!("kill -1 {signal}")),
         3 => Just("setsid".to_owned()),

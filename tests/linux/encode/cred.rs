@@ -38,10 +38,11 @@ pub fn capget() -> Raw {
 }
 
 /// Sets that are not given stay as they are.
-pub(super) fn encode_capset(c: &Context<'_>, asked: [Option<u64>; 3]) -> Option<Encoded> {
+pub(super) fn encode_capset(c: &Context<'_>, pid: PidArg, asked: [Option<u64>; 3]) -> Option<Encoded> {
     let current = (c.capabilities)();
     let sets: Vec<u64> = asked.iter().zip(current).map(|(asked, current)| asked.unwrap_or(current)).collect();
-    let mut bytes = [CAPABILITY_VERSION_3.to_ne_bytes(), [0; 4]].concat();
+    let Arg::Value(pid) = c.number(pid) else { return None };
+    let mut bytes = [CAPABILITY_VERSION_3.to_ne_bytes(), (pid as u32).to_ne_bytes()].concat();
     for shift in [0, 32] {
         bytes.extend(sets.iter().flat_map(|set| ((set >> shift) as u32).to_ne_bytes()));
     }
@@ -54,15 +55,34 @@ pub(super) fn encode_setgroups(groups: &[u32]) -> Option<Encoded> {
     Some((Job::Call(with_data(libc::SYS_setgroups, &args, bytes)), Answer::Number))
 }
 
-pub(super) fn encode_prlimit(c: &Context<'_>, resource: Resource, soft: u64, hard: Option<u64>) -> Option<Encoded> {
-    let resource = match resource {
+pub(super) fn encode_prlimit(
+    c: &Context<'_>,
+    pid: PidArg,
+    resource: Resource,
+    soft: u64,
+    hard: Option<u64>,
+) -> Option<Encoded> {
+    // The machine's init is not the lab's; another's hard limit is not known here.
+    if pid.number() == 1 || pid.number() != 0 && hard.is_none() {
+        return None;
+    }
+    let resource = number_of(resource);
+    let hard = hard.unwrap_or_else(|| (c.limit)(resource).1);
+    let bytes = [soft.to_ne_bytes(), hard.to_ne_bytes()].concat();
+    Some((
+        Job::Call(with_data(libc::SYS_prlimit64, &[c.number(pid), int(resource), IN_ARG, NULL], bytes)),
+        Answer::Number,
+    ))
+}
+
+/// The number a resource has.
+pub fn number_of(resource: Resource) -> i32 {
+    let number = match resource {
         Resource::Nproc => libc::RLIMIT_NPROC,
         Resource::Msgqueue => libc::RLIMIT_MSGQUEUE,
         Resource::Nofile => libc::RLIMIT_NOFILE,
-    } as i32;
-    let hard = hard.unwrap_or_else(|| (c.limit)(resource).1);
-    let bytes = [soft.to_ne_bytes(), hard.to_ne_bytes()].concat();
-    Some((Job::Call(with_data(libc::SYS_prlimit64, &[NULL, int(resource), IN_ARG, NULL], bytes)), Answer::Number))
+    };
+    number as i32
 }
 
 /// prlimit that only asks, into offset [`OUT`].

@@ -210,6 +210,7 @@ fn encode_lab(c: &Context<'_>, call: &LabCall) -> Option<Encoded> {
         LabCall::Reopen { .. } | LabCall::Kthread { .. } => None,
         LabCall::MqClose { fd } => ipc::encode_mq_close(c, *fd),
         LabCall::Read { .. } | LabCall::Ls { .. } | LabCall::Clock { .. } | LabCall::Attach { .. } => None,
+        LabCall::Program(_) => None,
         LabCall::MkdirAt { .. } | LabCall::RmdirAt { .. } | LabCall::WriteAt { .. } => None,
     }
 }
@@ -222,9 +223,12 @@ fn encode_syscall(c: &Context<'_>, syscall: &Syscall) -> Option<Encoded> {
         Syscall::Exec { comm, .. } => task::encode_exec(c, comm),
         Syscall::Exit { code } => number(libc::SYS_exit, &[int(*code)]),
         Syscall::ExitGroup { code } => number(libc::SYS_exit_group, &[int(*code)]),
-        Syscall::Kill { pid, signo } => signal::encode_kill(c, *pid, *signo),
-        Syscall::Tgkill { tgid, tid, signo } => signal::encode_tgkill(c, *tgid, *tid, *signo),
-        Syscall::PidfdSendSignal { fd, signo } => signal::encode_pidfd_send_signal(c, *fd, *signo),
+        Syscall::Kill { .. }
+        | Syscall::Tkill { .. }
+        | Syscall::Tgkill { .. }
+        | Syscall::RtSigqueueinfo { .. }
+        | Syscall::RtTgsigqueueinfo { .. }
+        | Syscall::PidfdSendSignal { .. } => signal::encode_sending(c, syscall),
         Syscall::Wait { pid, options } => signal::encode_wait(c, *pid, *options),
         Syscall::Waitid { which, options } => signal::encode_waitid(c, *which, *options),
         Syscall::Sigaction { signo, action } => signal::encode_sigaction(c, *signo, *action),
@@ -244,8 +248,10 @@ fn encode_syscall(c: &Context<'_>, syscall: &Syscall) -> Option<Encoded> {
         Syscall::Setfsuid { uid } => number(libc::SYS_setfsuid, &[id(*uid)]),
         Syscall::Setfsgid { gid } => number(libc::SYS_setfsgid, &[id(*gid)]),
         Syscall::Setgroups { groups } => cred::encode_setgroups(groups),
-        Syscall::Capset { effective: e, permitted: p, inheritable: i } => cred::encode_capset(c, [*e, *p, *i]),
-        Syscall::Prlimit { resource, soft, hard } => cred::encode_prlimit(c, *resource, *soft, *hard),
+        Syscall::Capset { pid, effective: e, permitted: p, inheritable: i } => {
+            cred::encode_capset(c, *pid, [*e, *p, *i])
+        }
+        Syscall::Prlimit { pid, resource, soft, hard } => cred::encode_prlimit(c, *pid, *resource, *soft, *hard),
         Syscall::Reboot { command, magic } => task::encode_reboot(c, *command, *magic),
         Syscall::Sethostname { name } => task::encode_name(c, libc::SYS_sethostname, name),
         Syscall::Setdomainname { name } => task::encode_name(c, libc::SYS_setdomainname, name),

@@ -1,6 +1,7 @@
 //! Signals and waiting for children.
 
 use nslab::kernel::file::{FileKind, OpenFlags};
+use nslab::kernel::signal::GivenInfo;
 use nslab::syscall::{PidArg, SigAction, WNOHANG, WaitidWhich};
 
 use super::*;
@@ -29,20 +30,74 @@ fn is_group_one(c: &Context<'_>, pid: PidArg) -> bool {
     pid.number() < -1 && c.number(pid) == int(-1)
 }
 
-pub(super) fn encode_kill(c: &Context<'_>, pid: PidArg, signo: i32) -> Option<Encoded> {
+/// A call that sends a signal.
+pub(super) fn encode_sending(c: &Context<'_>, call: &Syscall) -> Option<Encoded> {
+    match call {
+        Syscall::Kill { pid, signo } => encode_kill(c, *pid, *signo),
+        Syscall::Tkill { tid, signo } => encode_tkill(c, *tid, *signo),
+        Syscall::Tgkill { tgid, tid, signo } => encode_tgkill(c, *tgid, *tid, *signo),
+        Syscall::RtSigqueueinfo { tgid, signo, info } => encode_rt_sigqueueinfo(c, *tgid, *signo, *info),
+        Syscall::RtTgsigqueueinfo { tgid, tid, signo, info } => {
+            encode_rt_tgsigqueueinfo(c, [*tgid, *tid], *signo, *info)
+        }
+        Syscall::PidfdSendSignal { fd, signo, info, flags } => encode_pidfd_send_signal(c, *fd, *signo, *info, *flags),
+        _ => None,
+    }
+}
+
+fn encode_kill(c: &Context<'_>, pid: PidArg, signo: i32) -> Option<Encoded> {
     let may_be_made = !is_group_one(c, pid) && is_kill_safe(c, pid.number(), signo);
     may_be_made.then(|| number(libc::SYS_kill, &[c.number(pid), int(signo)])).flatten()
 }
 
-pub(super) fn encode_tgkill(c: &Context<'_>, tgid: PidArg, tid: PidArg, signo: i32) -> Option<Encoded> {
+fn encode_tkill(c: &Context<'_>, tid: PidArg, signo: i32) -> Option<Encoded> {
+    let is_safe = tid.number() != 1 || signo == 0;
+    is_safe.then(|| number(libc::SYS_tkill, &[c.number(tid), int(signo)])).flatten()
+}
+
+fn encode_tgkill(c: &Context<'_>, tgid: PidArg, tid: PidArg, signo: i32) -> Option<Encoded> {
     let is_safe = tid.number() != 1 || signo == 0;
     is_safe.then(|| number(libc::SYS_tgkill, &[c.number(tgid), c.number(tid), int(signo)])).flatten()
 }
 
-pub(super) fn encode_pidfd_send_signal(c: &Context<'_>, fd: i32, signo: i32) -> Option<Encoded> {
+/// `siginfo_t` at [`IN`].
+fn siginfo(signo: i32, info: GivenInfo) -> Vec<u8> {
+    let words = [signo as u32, 0, info.code as u32, 0, info.pid as u32, info.uid];
+    let mut raw: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    raw.extend(info.value.to_ne_bytes());
+    raw.resize(128, 0);
+    raw
+}
+
+fn encode_rt_sigqueueinfo(c: &Context<'_>, tgid: PidArg, signo: i32, info: GivenInfo) -> Option<Encoded> {
+    let args = [c.number(tgid), int(signo), IN_ARG];
+    let call = with_data(libc::SYS_rt_sigqueueinfo, &args, siginfo(signo, info));
+    (tgid.number() > 1 || signo == 0).then_some((Job::Call(call), Answer::Number))
+}
+
+fn encode_rt_tgsigqueueinfo(c: &Context<'_>, [tgid, tid]: [PidArg; 2], signo: i32, info: GivenInfo) -> Option<Encoded> {
+    let args = [c.number(tgid), c.number(tid), int(signo), IN_ARG];
+    let call = with_data(libc::SYS_rt_tgsigqueueinfo, &args, siginfo(signo, info));
+    (tid.number() != 1 || signo == 0).then_some((Job::Call(call), Answer::Number))
+}
+
+fn encode_pidfd_send_signal(
+    c: &Context<'_>,
+    fd: i32,
+    signo: i32,
+    info: Option<GivenInfo>,
+    flags: u32,
+) -> Option<Encoded> {
     let targets_init = matches!(pidfd_at(c, fd), Some((1, _)));
-    let is_safe = !targets_init || signo == 0;
-    is_safe.then(|| number(libc::SYS_pidfd_send_signal, &[int(fd), int(signo), NULL, NULL])).flatten()
+    if targets_init && signo != 0 {
+        return None;
+    }
+    let args = |info| [int(fd), int(signo), info, Arg::Value(u64::from(flags))];
+    let call = match info {
+        Some(info) => with_data(libc::SYS_pidfd_send_signal, &args(IN_ARG), siginfo(signo, info)),
+        None => call(libc::SYS_pidfd_send_signal, &args(NULL)),
+    };
+    Some((Job::Call(call), Answer::Number))
 }
 
 pub(super) fn encode_wait(c: &Context<'_>, pid: PidArg, options: u32) -> Option<Encoded> {

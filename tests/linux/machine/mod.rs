@@ -163,7 +163,12 @@ impl Machine {
         }
         let nr = k.task_nr(me);
         let slot = self.slot_of(nr)?;
-        let (job, answer) = self.in_context(k, me, |context| encode(context, syscall))?;
+        let (job, answer) = self.in_context(k, me, |context| {
+            let encoded = encode(context, syscall)?;
+            let difference = crate::decode::difference(context, syscall, &encoded.0);
+            assert_eq!(difference, None);
+            Some(encoded)
+        })?;
         if matches!(job, Job::Clone { .. }) && !self.has_room() {
             return None;
         }

@@ -1,0 +1,84 @@
+//! Registers and memory to what the lab is asked, a file per family of calls.
+
+pub(super) mod birth;
+pub(super) mod cred;
+pub(super) mod limit;
+pub(super) mod mount;
+pub(super) mod prctl;
+pub(super) mod signal;
+pub(super) mod task;
+pub(super) mod translate;
+pub(super) mod wait;
+
+pub use birth::Birth;
+
+use super::{Answer, Call, Memory, Question, Rewrite, Translate};
+use crate::errno::Result;
+use crate::syscall::{PidArg, Syscall};
+
+/// What a program's call asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decoded {
+    /// A call of the lab, which may block; where its result goes; what the program's own process does besides.
+    Call { call: Syscall, answer: Answer, host: Host },
+    /// Something that changes nothing, and the addresses where the reply goes; 0 where there is none.
+    Question { question: Question, to: [u64; 3] },
+    /// A new task.
+    Birth(Birth),
+    /// The real kernel answers, with other paths or descriptors.
+    Rewrite(Rewrite),
+    /// The real kernel answers, with other numbers.
+    Translate(Translate),
+    /// The real kernel answers.
+    Pass,
+}
+
+/// What the real kernel is asked besides the lab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// Nothing.
+    Skip,
+    /// The same, once the lab has agreed.
+    Same,
+    /// The same, and the lab only hears of it where the real kernel has agreed. The result is the real kernel's.
+    First,
+    /// This instead, once the lab has agreed.
+    Instead { call: Call, args: [u64; 6] },
+}
+
+impl Decoded {
+    /// A call that gives a number and that the program's own process does not make.
+    fn call(call: Syscall) -> Result<Decoded> {
+        Ok(Decoded::Call { call, answer: Answer::Number, host: Host::Skip })
+    }
+
+    /// A question whose reply is a number.
+    fn question(question: Question) -> Result<Decoded> {
+        Ok(Decoded::Question { question, to: [0; 3] })
+    }
+}
+
+/// The arguments of a call and the memory of who makes it.
+pub struct Asked<'a> {
+    pub args: [u64; 6],
+    pub memory: &'a dyn Memory,
+}
+
+impl Asked<'_> {
+    fn int(&self, index: usize) -> i32 {
+        self.args[index] as i32
+    }
+
+    fn uint(&self, index: usize) -> u32 {
+        self.args[index] as u32
+    }
+
+    fn pid(&self, index: usize) -> PidArg {
+        PidArg::Own(self.int(index))
+    }
+
+    /// A user or group; -1 is none.
+    fn id(&self, index: usize) -> Option<u32> {
+        Some(self.uint(index)).filter(|&id| id != u32::MAX)
+    }
+}

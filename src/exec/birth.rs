@@ -1,0 +1,164 @@
+//! New threads and processes. The lab's clone comes first, and its refusal ends the call. The real one makes every process a
+//! child of the supervisor, and takes no namespaces.
+
+use std::io;
+use std::rc::Rc;
+
+use super::Supervisor;
+use super::regs::{CLONE, CLONE3, Regs};
+use super::sys::{self, Resume, Tid};
+use super::tracee::{Doing, Newborn, Parent, ProgramMemory};
+use crate::abi::{Birth, Memory};
+use crate::kernel::TaskId;
+use crate::kernel::ns::NS_TABLE;
+use crate::syscall::program::Program;
+use crate::syscall::{CloneArgs, CloneFlags, LabCall, Stop};
+
+/// What the real kernel does for a program besides the lab: it has no part in the task that the lab makes.
+const REAL_ONLY: CloneFlags = CloneFlags::PIDFD
+    .union(CloneFlags::VFORK)
+    .union(CloneFlags::PTRACE)
+    .union(CloneFlags::UNTRACED)
+    .union(CloneFlags::SETTLS)
+    .union(CloneFlags::PARENT_SETTID)
+    .union(CloneFlags::CHILD_SETTID)
+    .union(CloneFlags::CHILD_CLEARTID)
+    .union(CloneFlags::IO);
+
+/// What the real kernel is not asked: the lab has done it, we do, or it would take the child away from us.
+const NOT_REAL: CloneFlags = CloneFlags::PTRACE
+    .union(CloneFlags::UNTRACED)
+    .union(CloneFlags::PARENT_SETTID)
+    .union(CloneFlags::CHILD_SETTID)
+    .union(CloneFlags::INTO_CGROUP);
+
+/// Fields of `struct clone_args` by index.
+const STACK: usize = 5;
+const STACK_SIZE: usize = 6;
+const TLS: usize = 7;
+
+fn namespaces() -> CloneFlags {
+    CloneFlags::from_bits_retain(NS_TABLE.iter().fold(0, |flags, ops| flags | ops.clone_flag))
+}
+
+impl Supervisor {
+    /// A thread is at a call that makes another.
+    pub(super) fn birth(&mut self, tid: Tid, regs: Regs, birth: Birth) -> io::Result<()> {
+        let flags = CloneFlags::from_bits_retain(birth.call.flags);
+        if flags.contains(CloneFlags::CLEAR_SIGHAND) && self.tracee(tid)?.scratch.is_none() {
+            return self.map_scratch(tid, regs);
+        }
+        let task = self.task(tid)?;
+        let args = CloneArgs { flags: (flags - REAL_ONLY).bits(), ..birth.call.clone() };
+        let child = match self.make_task(task, args) {
+            Ok(child) => child,
+            Err(Stop::Failed(error) | Stop::Blocked { why: error, .. }) => return self.refuse(tid, regs, &error),
+        };
+        let number = self.lab.read(|k| k.task_nr_ns(child, k.task_active_pid_ns(task))).unwrap_or(0);
+        let real = self.real_call(tid, &regs, &birth, flags)?;
+        let addr = |flag, addr| flags.contains(flag).then_some(addr);
+        self.tracee(tid)?.doing = Doing::Birth(Box::new(Parent {
+            regs,
+            child,
+            is_born: false,
+            flags: flags.bits(),
+            parent_tid: addr(CloneFlags::PARENT_SETTID, birth.parent_tid),
+            child_tid: addr(CloneFlags::CHILD_SETTID, birth.child_tid),
+            pidfd: addr(CloneFlags::PIDFD, birth.pidfd),
+            number,
+        }));
+        sys::set_registers(tid, real.0)?;
+        sys::resume(tid, Resume::ToExit, 0)
+    }
+
+    /// The call of the real kernel: the old clone, unless it cannot say what is wanted.
+    fn real_call(&mut self, tid: Tid, regs: &Regs, birth: &Birth, flags: CloneFlags) -> io::Result<Regs> {
+        let mut real = flags - NOT_REAL - namespaces();
+        if !flags.contains(CloneFlags::THREAD) {
+            real |= CloneFlags::PARENT;
+        }
+        let field = |index: usize| {
+            let bytes = birth.clone3.as_ref().and_then(|raw| raw.get(8 * index..8 * index + 8)?.try_into().ok());
+            bytes.map_or(0, u64::from_ne_bytes)
+        };
+        if real.contains(CloneFlags::CLEAR_SIGHAND) {
+            let words = [real.bits(), birth.pidfd, birth.child_tid, 0, 0, field(STACK), field(STACK_SIZE), field(TLS)];
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            let scratch = self.tracee(tid)?.scratch.unwrap_or_default();
+            sys::write_memory(tid, scratch, &bytes)?;
+            return Ok(regs.with(CLONE3, [scratch, bytes.len() as u64, 0, 0, 0, 0]));
+        }
+        let pidfd = if flags.contains(CloneFlags::PIDFD) { birth.pidfd } else { 0 };
+        let (stack, tls) = match &birth.clone3 {
+            Some(_) => (field(STACK).wrapping_add(field(STACK_SIZE)), field(TLS)),
+            // fork and vfork have no arguments.
+            None if regs.number() == CLONE => (regs.args()[1], regs.args()[4]),
+            None => (0, 0),
+        };
+        Ok(regs.with(CLONE, [real.bits(), stack, pidfd, birth.child_tid, tls, 0]))
+    }
+
+    /// The real kernel has made the child of a thread.
+    pub(super) fn child_is_born(&mut self, tid: Tid) -> io::Result<()> {
+        let child = sys::event_message(tid)? as Tid;
+        let tracee = self.tracee(tid)?;
+        let (tgid, scratch) = (tracee.tgid, tracee.scratch);
+        let Doing::Birth(parent) = &mut tracee.doing else {
+            return sys::resume(tid, Resume::Cont, 0);
+        };
+        parent.is_born = true;
+        let flags = CloneFlags::from_bits_retain(parent.flags);
+        let (regs, task, child_tid, number) = (parent.regs, parent.child, parent.child_tid, parent.number);
+        if let Some(addr) = parent.parent_tid {
+            // Nobody is told of an address that is none.
+            let _ = ProgramMemory(tid).write(addr, &number.to_ne_bytes());
+        }
+        let (is_thread, shares) = (flags.contains(CloneFlags::THREAD), flags.contains(CloneFlags::VM));
+        let space = if shares { Rc::clone(&tracee.space) } else { Rc::new(tracee.space.copy()) };
+        self.bind(child, if is_thread { tgid } else { child }, task, space);
+        let newborn = self.tracee(child)?;
+        newborn.scratch = scratch.filter(|_| !shares);
+        newborn.doing = Doing::Newborn(Box::new(Newborn { regs, child_tid }));
+        if self.early.remove(&child) {
+            self.begins_to_run(child)?;
+        }
+        sys::resume(tid, Resume::ToExit, 0)
+    }
+
+    /// The first stop of a thread.
+    pub(super) fn begins_to_run(&mut self, tid: Tid) -> io::Result<()> {
+        if let Doing::Newborn(newborn) = self.take_doing(tid)? {
+            let regs = Regs(sys::registers(tid)?);
+            sys::set_registers(tid, regs.with_args_of(&newborn.regs).0)?;
+            let task = self.task(tid)?;
+            let number = self.lab.read(|k| k.task_nr_ns(task, k.task_active_pid_ns(task))).unwrap_or(0);
+            if let Some(addr) = newborn.child_tid {
+                let _ = ProgramMemory(tid).write(addr, &number.to_ne_bytes());
+            }
+        }
+        sys::resume(tid, Resume::Cont, 0)
+    }
+
+    pub(super) fn birth_ends(&mut self, tid: Tid, regs: Regs, parent: Parent) -> io::Result<()> {
+        let mut result = regs.result();
+        if parent.is_born {
+            result = parent.number.into();
+            let mut fd = [0; 4];
+            if let Some(addr) = parent.pidfd
+                && ProgramMemory(tid).read(addr, &mut fd).is_ok()
+            {
+                self.note_pidfd(tid, i32::from_ne_bytes(fd), parent.child);
+            }
+        } else {
+            self.undo_birth(parent.child);
+        }
+        sys::set_registers(tid, regs.with_args_of(&parent.regs).with_result(result).0)?;
+        sys::resume(tid, Resume::Cont, 0)
+    }
+
+    /// The real kernel had no room for a child that the lab has made.
+    pub(super) fn undo_birth(&mut self, child: TaskId) {
+        // It may have been killed by now.
+        let _ = self.perform(child, &LabCall::Program(Program::NeverRan).into());
+    }
+}

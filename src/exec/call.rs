@@ -1,0 +1,264 @@
+//! The start and the end of calls that the filter stops.
+
+use std::io;
+
+use super::regs::Regs;
+use super::sys::{self, Resume, Tid};
+use super::tracee::{Detour, Doing, ProgramMemory, Then, refusal};
+use crate::abi::{self, Answer, Call, Decoded, Host, Memory, Rewrite, Translate, Treatment};
+use crate::errno::{Arg, Error};
+use crate::kernel::task::TaskState;
+use crate::kernel::{Kernel, TaskId};
+use crate::syscall::{AnyCall, Return, Stop, Syscall, WNOHANG, WaitidWhich};
+use crate::tree::step_text;
+
+use super::Supervisor;
+
+/// What the journal says of a call.
+pub(super) fn line(k: &Kernel, task: TaskId, call: &AnyCall) -> String {
+    let number = if k.tasks.contains(task) { k.task_nr(task) } else { 0 };
+    format!("# {number} {call:?}")
+}
+
+impl Supervisor {
+    /// A thread is at a call that the filter stops, which nothing has happened of yet.
+    pub(super) fn call_begins(&mut self, tid: Tid) -> io::Result<()> {
+        let regs = Regs(sys::registers(tid)?);
+        let task = self.task(tid)?;
+        if !self.may_run(task) {
+            self.held.insert(tid);
+            return Ok(());
+        }
+        match abi::decode(&regs.call(), &ProgramMemory(tid)) {
+            Ok(Decoded::Question { question, to }) => {
+                let reply = self.lab.read(|k| question.answer(k, task)).and_then(|reply| reply);
+                let written = reply.and_then(|reply| reply.write(to, &mut ProgramMemory(tid)));
+                match written {
+                    Ok(result) => self.skip(tid, regs, result),
+                    Err(error) => self.refuse(tid, regs, &error),
+                }
+            }
+            Ok(Decoded::Call { call, answer, host }) => self.lab_call(tid, regs, call, answer, host),
+            Ok(Decoded::Birth(birth)) => self.birth(tid, regs, birth),
+            Ok(Decoded::Rewrite(Rewrite::Paths(paths))) => self.rewrite_paths(tid, regs, paths),
+            Ok(Decoded::Rewrite(Rewrite::Ioctl)) => self.ioctl(tid, regs),
+            Ok(Decoded::Translate(translate)) => self.translate(tid, regs, translate),
+            Ok(Decoded::Pass) => sys::resume(tid, Resume::Cont, 0),
+            Err(error) => self.refuse_call(tid, regs, &error),
+        }
+    }
+
+    /// Whether a task can make calls now: it is neither stopped nor frozen.
+    fn may_run(&self, task: TaskId) -> bool {
+        let may = |k: &Kernel| {
+            k.tasks
+                .get(task)
+                .is_none_or(|found| found.state != TaskState::Stopped && !k.is_cgroup_frozen(k.cgroup_of(task)))
+        };
+        self.lab.read(may).unwrap_or(true)
+    }
+
+    /// Those that could not make their calls try again.
+    pub(super) fn release_held(&mut self) {
+        for tid in std::mem::take(&mut self.held) {
+            // It may be gone.
+            let _ = self.call_begins(tid);
+        }
+    }
+
+    /// The lab answers; the real kernel does its part where there is one.
+    fn lab_call(&mut self, tid: Tid, regs: Regs, call: Syscall, answer: Answer, host: Host) -> io::Result<()> {
+        let task = self.task(tid)?;
+        // Nobody waits for the process of a pidfd that does not block.
+        let may_wait = !matches!(call, Syscall::Waitid { which: WaitidWhich::Pidfd(fd), options }
+            if options & WNOHANG == 0 && self.is_nonblocking(tid, fd));
+        let (call, opened) = match self.with_descriptors(tid, task, call) {
+            Ok(call) => call,
+            Err(error) => return self.refuse(tid, regs, &error),
+        };
+        let outcome = self.perform(task, &call);
+        if let Some(fd) = opened {
+            self.close(task, fd);
+        }
+        match outcome {
+            Ok(given) => self.answered(tid, regs, (&call, &given), answer, host),
+            Err(Stop::Blocked { .. }) if may_wait => self.park(tid, regs, call, answer),
+            Err(Stop::Blocked { why: error, .. } | Stop::Failed(error)) => {
+                let left = answer.write_failure(&mut ProgramMemory(tid));
+                let error = left.as_ref().err().unwrap_or(&error);
+                if self.options.explain {
+                    self.explain(tid, &step_text(&call.step()), error);
+                }
+                self.skip(tid, regs, refusal(error))
+            }
+        }
+    }
+
+    fn answered(
+        &mut self,
+        tid: Tid,
+        regs: Regs,
+        (call, given): (&AnyCall, &Return),
+        answer: Answer,
+        host: Host,
+    ) -> io::Result<()> {
+        let result = match answer.write(given, &mut ProgramMemory(tid)) {
+            Ok(result) => result,
+            Err(error) => return self.refuse(tid, regs, &error),
+        };
+        if let AnyCall::Linux(Syscall::Setpgid { pid, .. }) = call {
+            return self.move_to_group(tid, regs, *pid);
+        }
+        match host {
+            Host::Skip => self.skip(tid, regs, result),
+            Host::First => sys::resume(tid, Resume::Cont, 0),
+            Host::Same if result == 0 => sys::resume(tid, Resume::Cont, 0),
+            Host::Same => {
+                if *call == Syscall::Setsid.into() {
+                    self.leads_session(tid)?;
+                }
+                self.detour(tid, regs, regs, Then::Always(result))
+            }
+            Host::Instead { call, args } => {
+                let number = abi::calls().find_map(|(number, found)| (found == call).then_some(number));
+                let Some(number) = number else { return self.skip(tid, regs, result) };
+                self.detour(tid, regs, regs.with(number, args), Then::Keep)
+            }
+        }
+    }
+
+    /// The real kernel answers, asked about others.
+    fn translate(&mut self, tid: Tid, regs: Regs, translate: Translate) -> io::Result<()> {
+        match translate {
+            Translate::OwnTid => {
+                let task = self.task(tid)?;
+                let number = self.lab.read(|k| k.task_nr_ns(task, k.task_active_pid_ns(task))).unwrap_or(0);
+                self.detour(tid, regs, regs, Then::Always(number.into()))
+            }
+            Translate::Pids(args) => self.with_pids(tid, regs, args),
+            Translate::Who => self.with_who(tid, regs),
+            Translate::FileSystem => self.statfs(tid, regs),
+            Translate::Directory => self.detour(tid, regs, regs, Then::Path),
+            Translate::Siginfo => self.detour(tid, regs, regs, Then::Siginfo(regs.args()[1])),
+            Translate::Owner => self.with_owner(tid, regs),
+            Translate::Peer => self.with_peer(tid, regs),
+            Translate::Pidfd => self.getfd(tid, regs),
+            Translate::Sigevent => self.with_sigevent(tid, regs),
+            Translate::Socket => self.socket(tid, regs),
+            Translate::Futex => {
+                let error = crate::err!(ENOSYS, "the real kernel would compare the host's numbers of threads");
+                self.refuse(tid, regs, &error)
+            }
+        }
+    }
+
+    /// No real call, and this result.
+    pub(super) fn skip(&mut self, tid: Tid, regs: Regs, result: i64) -> io::Result<()> {
+        sys::set_registers(tid, regs.skipped(result).0)?;
+        sys::resume(tid, Resume::Cont, 0)
+    }
+
+    /// No real call, and this error.
+    pub(super) fn refuse(&mut self, tid: Tid, regs: Regs, error: &Error) -> io::Result<()> {
+        if self.options.explain {
+            let name = abi::call(regs.number()).map_or("syscall", Call::name);
+            let args = regs.args().map(|arg| format!("{arg:#x}")).join(", ");
+            self.explain(tid, &format!("{name}({args})"), error);
+        }
+        self.skip(tid, regs, refusal(error))
+    }
+
+    /// The real call, perhaps with other arguments, to its end.
+    pub(super) fn detour(&mut self, tid: Tid, regs: Regs, other: Regs, then: Then) -> io::Result<()> {
+        self.tracee(tid)?.doing = Doing::Call(Box::new(Detour { regs, then }));
+        if other.call() != regs.call() {
+            sys::set_registers(tid, other.0)?;
+        }
+        sys::resume(tid, Resume::ToExit, 0)
+    }
+
+    /// A thread is at the end of a call whose end we wanted to see.
+    pub(super) fn call_ends(&mut self, tid: Tid) -> io::Result<()> {
+        let regs = Regs(sys::registers(tid)?);
+        match self.take_doing(tid)? {
+            Doing::Birth(parent) => self.birth_ends(tid, regs, *parent),
+            Doing::Call(detour) => {
+                let regs = regs.with_args_of(&detour.regs);
+                let result = self.result(tid, &detour, regs.result());
+                sys::set_registers(tid, regs.with_result(result).0)?;
+                sys::resume(tid, Resume::Cont, 0)
+            }
+            Doing::Mapping(wanted) => self.has_scratch(tid, regs, *wanted),
+            doing @ (Doing::Running | Doing::Newborn(_) | Doing::Waiting(_)) => {
+                self.tracee(tid)?.doing = doing;
+                sys::resume(tid, Resume::Cont, 0)
+            }
+        }
+    }
+
+    fn result(&mut self, tid: Tid, detour: &Detour, result: i64) -> i64 {
+        match detour.then {
+            Then::Always(number) => number,
+            _ if result < 0 => result,
+            Then::Keep => result,
+            Then::Pidfd(task) => {
+                self.note_pidfd(tid, result as i32, task);
+                result
+            }
+            Then::Pid => self.own_number(tid, result as Tid).into(),
+            Then::FileSystem { addr, magic } => {
+                // It could be written a moment ago.
+                let _ = ProgramMemory(tid).write(addr, &magic.to_ne_bytes());
+                result
+            }
+            Then::Path => self.own_text(tid, detour.regs.args()[0], detour.regs.args()[1], result, true),
+            Then::Link => {
+                let [_, second, third, fourth, ..] = detour.regs.args();
+                let is_at = abi::call(detour.regs.number()) == Some(Call::Readlinkat);
+                let (addr, room) = if is_at { (third, fourth) } else { (second, third) };
+                self.own_text(tid, addr, room, result, false)
+            }
+            Then::Siginfo(addr) => {
+                self.own_siginfo(tid, addr);
+                result
+            }
+            Then::PidAt(addr) => {
+                self.own_number_at(tid, addr);
+                result
+            }
+            Then::ProcessAt(addr) => {
+                self.own_process_at(tid, addr);
+                result
+            }
+            Then::OwnerAt(addr) => {
+                self.own_owner_at(tid, addr);
+                result
+            }
+            Then::Credentials(addr) => {
+                self.own_credentials(tid, addr);
+                result
+            }
+        }
+    }
+
+    /// A call that no program of a lab gets: the trace has it, and who runs the program is told once.
+    fn refuse_call(&mut self, tid: Tid, regs: Regs, error: &Error) -> io::Result<()> {
+        let call = abi::call(regs.number());
+        let is_refused = call.is_none_or(|call| matches!(call.treatment(), Treatment::Refused { .. }));
+        let name = call.map_or("syscall", Call::name);
+        let task = self.task(tid)?;
+        let args = regs.args().map(|arg| Arg::from(format!("{arg:#x}"))).to_vec();
+        // Of a lab that is broken everything fails.
+        let _ = self.lab.note_refusal(task, name, args, error);
+        if is_refused && !self.options.explain && self.told.insert(name) {
+            eprintln!("nslab: {name} is refused: {error}");
+        }
+        self.refuse(tid, regs, error)
+    }
+
+    /// `CALL(ARGS) = ERRNO: REASON`, as strace(1) writes calls.
+    fn explain(&self, tid: Tid, call: &str, error: &Error) {
+        let number = self.tracees.get(&tid).and_then(|tracee| self.lab.read(|k| k.task_nr(tracee.task)).ok());
+        eprintln!("nslab: [{}] {call} = {error}", number.unwrap_or(0));
+    }
+}

@@ -1,0 +1,275 @@
+//! Descriptors of programs, which are all real: what those of the lab's files and of processes stand for.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+
+use super::Supervisor;
+use super::regs::{OPENAT, Regs};
+use super::sys::{self, Resume, Tid};
+use super::tracee::{ProgramMemory, Then, field, proc_file};
+use super::tty::{TIOCGPGRP, TIOCGSID, TIOCSPGRP};
+use crate::abi::Memory;
+use crate::bail;
+use crate::errno::{Error, Result};
+use crate::kernel::file::{FileKind, O_RDONLY, OpenFlags};
+use crate::kernel::ns::NsType;
+use crate::kernel::ptrace::PtraceMode;
+use crate::kernel::{Kernel, TaskId};
+use crate::syscall::lab::Target;
+use crate::syscall::{AnyCall, LabCall, PidArg, Return, Stop, Syscall, WaitidWhich, ioctl};
+
+/// What a real descriptor shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    Ns(NsType, u32),
+    /// A process of the lab, by its number in the initial pid namespace.
+    Process(i32),
+    /// A process that is not of the lab, or is gone.
+    Stranger,
+    Other,
+}
+
+/// The processes that pidfds are of, by the number of their inode: a real process is gone as soon as it is dead, and the lab's
+/// is not.
+#[derive(Debug, Default)]
+pub struct Pidfds(BTreeMap<u64, TaskId>);
+
+/// How many are kept before those are dropped whose tasks are gone.
+const PIDFDS_MAX: usize = 1024;
+
+impl Supervisor {
+    /// # Errors
+    /// EBADF
+    fn shown(&self, tid: Tid, fd: i32) -> Result<Shown> {
+        let path = format!("/proc/{tid}/fd/{fd}");
+        let Ok(link) = fs::read_link(&path) else { bail!(EBADF, "descriptor {} is not open", fd) };
+        let name = link.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if link.starts_with(self.served.point().path()) {
+            return Ok(namespace(name).map_or(Shown::Other, |(ns_type, inum)| Shown::Ns(ns_type, inum)));
+        }
+        let info = proc_file(tid, &format!("fdinfo/{fd}")).unwrap_or_default();
+        let Some(pid) = field(&info, "Pid:") else { return Ok(Shown::Other) };
+        let inode = fs::metadata(&path).map_or(0, |metadata| metadata.ino());
+        let known = self.pidfds.0.get(&inode).copied();
+        let task = known.or_else(|| self.tracees.get(&i32::try_from(pid).ok()?).map(|tracee| tracee.task));
+        let number = |k: &Kernel| task.filter(|task| k.tasks.contains(*task)).map(|task| k.task_nr(task));
+        Ok(self.lab.read(number)?.map_or(Shown::Stranger, Shown::Process))
+    }
+
+    /// A pidfd of a task has been made.
+    pub(super) fn note_pidfd(&mut self, tid: Tid, fd: i32, task: TaskId) {
+        let Ok(metadata) = fs::metadata(format!("/proc/{tid}/fd/{fd}")) else { return };
+        if self.pidfds.0.len() >= PIDFDS_MAX {
+            let lives = |k: &Kernel| {
+                self.pidfds.0.iter().filter(|(_, task)| k.tasks.contains(**task)).map(|(i, t)| (*i, *t)).collect()
+            };
+            self.pidfds.0 = self.lab.read(lives).unwrap_or_default();
+        }
+        self.pidfds.0.insert(metadata.ino(), task);
+    }
+
+    /// # Errors
+    /// EBADF: no pidfd; ESRCH: of no process of the lab that is still there.
+    fn process(&self, tid: Tid, fd: i32) -> Result<PidArg> {
+        match self.shown(tid, fd)? {
+            Shown::Process(number) => Ok(PidArg::Initial(number)),
+            Shown::Stranger => bail!(ESRCH, "the task of the pidfd is gone, or not of this lab"),
+            Shown::Ns(..) | Shown::Other => bail!(EBADF, "descriptor {} is no pidfd", fd),
+        }
+    }
+
+    /// A call, its descriptors replaced by what they show; a descriptor of the lab that is to be closed after it, if it needs
+    /// one.
+    ///
+    /// # Errors
+    /// EBADF; EINVAL, ESRCH: it shows nothing that the call takes.
+    pub(super) fn with_descriptors(&mut self, tid: Tid, task: TaskId, call: Syscall) -> Result<(AnyCall, Option<i32>)> {
+        if let Syscall::Setns { fd, flags } = call {
+            let target = match self.shown(tid, fd)? {
+                Shown::Ns(ns_type, inum) => Target::Ns { ns_type, inum },
+                Shown::Process(number) => Target::Pidfd(PidArg::Initial(number)),
+                Shown::Stranger => bail!(ESRCH, "the task of the pidfd is gone, or not of this lab"),
+                Shown::Other => bail!(EINVAL, "the descriptor is neither a namespace file of the lab nor a pidfd"),
+            };
+            return Ok((LabCall::Setns { target, flags }.into(), None));
+        }
+        if let Syscall::Waitid { which: WaitidWhich::Pidfd(fd @ 0..), options } = call {
+            let which = WaitidWhich::Pid(self.process(tid, fd)?);
+            return Ok((Syscall::Waitid { which, options }.into(), None));
+        }
+        if let Syscall::PidfdSendSignal { fd, signo, info, flags } = call {
+            let pid = self.process(tid, fd)?;
+            let fd = self.descriptor(task, &Syscall::PidfdOpen { pid, flags: OpenFlags::empty() }.into())?;
+            return Ok((Syscall::PidfdSendSignal { fd, signo, info, flags }.into(), Some(fd)));
+        }
+        Ok((call.into(), None))
+    }
+
+    /// Whether a descriptor was opened with O_NONBLOCK.
+    pub(super) fn is_nonblocking(&self, tid: Tid, fd: i32) -> bool {
+        let info = proc_file(tid, &format!("fdinfo/{fd}")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&info);
+        let flags = text.lines().find_map(|line| u32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
+        flags.is_some_and(|flags| flags & OpenFlags::NONBLOCK.bits() != 0)
+    }
+
+    /// pidfd_getfd: the lab says whether the caller may look into the other process; the real kernel has the descriptor.
+    pub(super) fn getfd(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
+        let (task, pidfd) = (self.task(tid)?, regs.args()[0] as i32);
+        // What is no pidfd, the real kernel says.
+        let Ok(Shown::Process(number)) = self.shown(tid, pidfd) else { return sys::resume(tid, Resume::Cont, 0) };
+        let allowed = self.lab.read(|k| match k.find_task(number) {
+            Some(target) => k.ptrace_may_access(task, target, PtraceMode::AttachRealCreds),
+            None => bail!(ESRCH, "the task of the pidfd is gone"),
+        });
+        match allowed.and_then(|allowed| allowed) {
+            Ok(()) => sys::resume(tid, Resume::Cont, 0),
+            Err(error) => self.refuse(tid, regs, &error),
+        }
+    }
+
+    /// A request to a terminal, a namespace file or a pidfd.
+    pub(super) fn ioctl(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
+        let [fd, request, arg, ..] = regs.args();
+        let (fd, request) = (fd as i32, request as u32);
+        match request {
+            TIOCGPGRP | TIOCGSID => self.detour(tid, regs, regs, Then::PidAt(arg)),
+            TIOCSPGRP => self.set_foreground(tid, regs, arg),
+            _ => match self.shown(tid, fd) {
+                Ok(Shown::Ns(ns_type, inum)) => self.ns_ioctl(tid, regs, Target::Ns { ns_type, inum }),
+                Ok(Shown::Process(number)) => self.ns_ioctl(tid, regs, Target::Pidfd(PidArg::Initial(number))),
+                Ok(Shown::Stranger | Shown::Other) | Err(_) => sys::resume(tid, Resume::Cont, 0),
+            },
+        }
+    }
+
+    fn set_foreground(&mut self, tid: Tid, regs: Regs, arg: u64) -> io::Result<()> {
+        let task = self.task(tid)?;
+        let mut memory = ProgramMemory(tid);
+        let mut word = [0; 4];
+        if memory.read(arg, &mut word).is_err() {
+            return sys::resume(tid, Resume::Cont, 0);
+        }
+        let number = i32::from_ne_bytes(word);
+        let Some(group) = self.host_group(task, number).filter(|_| number > 0) else {
+            return self.refuse(tid, regs, &crate::err!(ESRCH, "there is no process group {}", number));
+        };
+        let Some(scratch) = self.tracee(tid)?.scratch else { return self.map_scratch(tid, regs) };
+        if let Err(error) = memory.write(scratch, &group.to_ne_bytes()) {
+            return self.refuse(tid, regs, &error);
+        }
+        let mut args = regs.args();
+        args[2] = scratch;
+        self.detour(tid, regs, regs.with(regs.number(), args), Then::Keep)
+    }
+
+    fn ns_ioctl(&mut self, tid: Tid, regs: Regs, target: Target) -> io::Result<()> {
+        let [_, request, arg, ..] = regs.args();
+        let task = self.task(tid)?;
+        let given = match self.ask(task, &target, request as u32, arg.cast_signed()) {
+            Ok(given) => given,
+            Err(error) => return self.refuse(tid, regs, &error),
+        };
+        match given {
+            Answered::Ns(ns_type, inum) => self.open_namespace(tid, regs, ns_type, inum),
+            Answered::Number(number) => {
+                let written = match request as u32 {
+                    ioctl::NS_GET_OWNER_UID => {
+                        ProgramMemory(tid).write(arg, &(number as u32).to_ne_bytes()).map(|()| 0)
+                    }
+                    ioctl::NS_GET_MNTNS_ID | ioctl::NS_GET_ID => {
+                        ProgramMemory(tid).write(arg, &number.to_ne_bytes()).map(|()| 0)
+                    }
+                    _ => Ok(number),
+                };
+                match written {
+                    Ok(result) => self.skip(tid, regs, result),
+                    Err(error) => self.refuse(tid, regs, &error),
+                }
+            }
+        }
+    }
+
+    /// Asks the lab by descriptors of the task's that are closed again.
+    fn ask(&mut self, task: TaskId, target: &Target, request: u32, arg: i64) -> Result<Answered> {
+        let open = match *target {
+            Target::Ns { ns_type, inum } => LabCall::OpenNs { ns_type, inum, flags: O_RDONLY }.into(),
+            Target::Pidfd(pid) => Syscall::PidfdOpen { pid, flags: OpenFlags::empty() }.into(),
+            Target::Path(_) => bail!(EINVAL, "a descriptor is no path"),
+        };
+        let fd = self.descriptor(task, &open)?;
+        let given = self.perform(task, &Syscall::Ioctl { fd, request, arg: Some(arg) }.into());
+        let answer = match given {
+            Ok(Return::Fd(opened)) => {
+                let ns = self.lab.read(|k| {
+                    let Some(FileKind::Ns(ns)) = k.file_at(task, opened).map(|file| &k.open_files[file].kind) else {
+                        return None;
+                    };
+                    Some((k.namespaces[*ns].ns_type(), k.namespaces[*ns].common.inum))
+                })?;
+                self.close(task, opened);
+                ns.map(|(ns_type, inum)| Answered::Ns(ns_type, inum)).ok_or_else(|| crate::err!(ENOTTY, "no namespace"))
+            }
+            Ok(Return::Num(number)) => Ok(Answered::Number(number)),
+            Ok(_) => Err(crate::err!(ENOTTY, "the request gives no number")),
+            Err(Stop::Failed(error) | Stop::Blocked { why: error, .. }) => Err(error),
+        };
+        self.close(task, fd);
+        answer
+    }
+
+    fn descriptor(&mut self, task: TaskId, open: &AnyCall) -> Result<i32> {
+        match self.perform(task, open) {
+            Ok(Return::Fd(fd)) => Ok(fd),
+            Ok(_) => bail!(EBADF, "an open gives a descriptor"),
+            Err(stop) => Err(stop.error().clone()),
+        }
+    }
+
+    pub(super) fn close(&mut self, task: TaskId, fd: i32) {
+        // It was opened a moment ago, by nobody else.
+        let _ = self.perform(task, &Syscall::Close { fd }.into());
+    }
+
+    /// In place of the call, the program opens the file of a namespace of the lab.
+    fn open_namespace(&mut self, tid: Tid, regs: Regs, ns_type: NsType, inum: u32) -> io::Result<()> {
+        let Some(scratch) = self.tracee(tid)?.scratch else { return self.map_scratch(tid, regs) };
+        let path = format!("{}/proc/1/ns/{}:[{inum}]\0", self.served.point().path().display(), ns_type.ops().name);
+        sys::write_memory(tid, scratch, path.as_bytes())?;
+        let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as u64;
+        let args = [libc::AT_FDCWD as u64, scratch, flags, 0, 0, 0];
+        self.detour(tid, regs, regs.with(OPENAT, args), Then::Keep)
+    }
+
+    /// Sockets of the host's network are for those who are in it; nobody gets one that speaks with the host's kernel.
+    pub(super) fn socket(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
+        const AF_NETLINK: u64 = 16;
+        const AF_PACKET: u64 = 17;
+        let (task, family) = (self.task(tid)?, regs.args()[0]);
+        let is_in_host = |k: &Kernel| {
+            k.nsproxy_of(task).map(|own| own.net_ns()) == k.nsproxy_of(k.init.task).map(|own| own.net_ns())
+        };
+        let error: Error = match family {
+            AF_NETLINK | AF_PACKET => {
+                crate::err!(EAFNOSUPPORT, "sockets of family {} speak with the host's kernel", family)
+            }
+            _ if self.lab.read(is_in_host).unwrap_or(false) => return sys::resume(tid, Resume::Cont, 0),
+            _ => crate::err!(EAFNOSUPPORT, "no packets travel in a network namespace of the lab"),
+        };
+        self.refuse(tid, regs, &error)
+    }
+}
+
+/// What a request gives.
+enum Answered {
+    Ns(NsType, u32),
+    Number(i64),
+}
+
+/// The parts of `type:[inum]`.
+fn namespace(name: &str) -> Option<(NsType, u32)> {
+    let (ns_type, inum) = name.strip_suffix(']')?.split_once(":[")?;
+    Some((NsType::from_name(ns_type)?, inum.parse().ok()?))
+}

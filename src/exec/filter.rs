@@ -1,0 +1,182 @@
+//! The seccomp filter of programs: which calls stop for the supervisor, made of the table of calls.
+
+use libc::{
+    BPF_ABS, BPF_ALU, BPF_AND, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, SECCOMP_RET_ALLOW,
+    SECCOMP_RET_ERRNO, SECCOMP_RET_TRACE, sock_filter,
+};
+
+use crate::abi::{Call, Condition, Translate, Treatment, calls};
+
+/// `AUDIT_ARCH_X86_64`
+const ARCH: u32 = 0xc000_003e;
+/// Numbers from here on are those of the x32 interface.
+const X32: u32 = 0x4000_0000;
+
+/// Offsets in `struct seccomp_data`.
+const NR: u32 = 0;
+const ARCH_AT: u32 = 4;
+
+/// The lower half of an argument.
+const fn arg(index: usize) -> u32 {
+    16 + 8 * index as u32
+}
+
+/// When a call stops for the supervisor.
+#[derive(Clone, Copy, Debug)]
+enum Stops {
+    Never,
+    Always,
+    /// Where the table says so.
+    If(Condition),
+    /// Unless the argument, a process, is 0: the caller itself.
+    Unless(usize),
+    /// It does not stop, and fails: nobody wants to hear of it.
+    Errno(i32),
+}
+
+fn stops(call: Call) -> Stops {
+    match call.treatment() {
+        Treatment::Passed => Stops::Never,
+        // Each program asks for it when it starts.
+        Treatment::Refused { errno, .. } if call == Call::SetRobustList => Stops::Errno(errno as i32),
+        Treatment::Translated(Translate::Pids([first])) if call != Call::PidfdOpen => Stops::Unless(*first),
+        Treatment::Translated(Translate::Who) => Stops::Unless(1),
+        treatment => treatment.condition().map_or(Stops::Always, Stops::If),
+    }
+}
+
+/// The program: what is of another architecture or interface, and what is no call, is refused with ENOSYS.
+pub fn program() -> Vec<sock_filter> {
+    let mut program = vec![
+        load(ARCH_AT),
+        jump(BPF_JEQ, ARCH, 1, 0),
+        ret(errno(libc::ENOSYS)),
+        load(NR),
+        jump(BPF_JGE, X32, 0, 1),
+        ret(errno(libc::ENOSYS)),
+    ];
+    let mut last = 0;
+    for (number, call) in calls() {
+        let number = u32::try_from(number).unwrap_or(X32);
+        last = last.max(number);
+        let body = body(stops(call));
+        if !body.is_empty() {
+            program.push(jump(BPF_JEQ, number, 0, u8::try_from(body.len()).unwrap_or(u8::MAX)));
+            program.extend(body);
+        }
+    }
+    // What is newer than the table, and the numbers between its parts, which nobody has had.
+    program.extend([jump(BPF_JGE, last + 1, 0, 1), ret(SECCOMP_RET_TRACE), ret(SECCOMP_RET_ALLOW)]);
+    program
+}
+
+/// What follows where the number is that of a call: each way ends.
+fn body(stops: Stops) -> Vec<sock_filter> {
+    match stops {
+        Stops::Never => Vec::new(),
+        Stops::Always => vec![ret(SECCOMP_RET_TRACE)],
+        Stops::Errno(number) => vec![ret(errno(number))],
+        Stops::Unless(index) => {
+            vec![load(arg(index)), jump(BPF_JEQ, 0, 0, 1), ret(SECCOMP_RET_ALLOW), ret(SECCOMP_RET_TRACE)]
+        }
+        Stops::If(condition) => {
+            let fits = |(mask, value): &(u32, u32)| {
+                let masked = statement(BPF_ALU | BPF_AND | BPF_K, *mask);
+                [load(arg(condition.arg)), masked, jump(BPF_JEQ, *value, 0, 1), ret(SECCOMP_RET_TRACE)]
+            };
+            let tests = condition.any.iter().flat_map(fits);
+            tests.chain([ret(SECCOMP_RET_ALLOW)]).collect()
+        }
+    }
+}
+
+fn errno(number: i32) -> u32 {
+    SECCOMP_RET_ERRNO | number.unsigned_abs()
+}
+
+fn statement(code: u32, k: u32) -> sock_filter {
+    sock_filter { code: code as u16, jt: 0, jf: 0, k }
+}
+
+fn load(offset: u32) -> sock_filter {
+    statement(BPF_LD | BPF_W | BPF_ABS, offset)
+}
+
+fn ret(value: u32) -> sock_filter {
+    statement(BPF_RET | BPF_K, value)
+}
+
+fn jump(test: u32, k: u32, yes: u8, no: u8) -> sock_filter {
+    sock_filter { code: (BPF_JMP | test | BPF_K) as u16, jt: yes, jf: no, k }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::Rewrite;
+
+    /// What the kernel would make of the program, for a call.
+    fn verdict(arch: u32, nr: u32, args: [u32; 6]) -> u32 {
+        let program = program();
+        let (mut at, mut a) = (0, 0);
+        loop {
+            let sock_filter { code, jt, jf, k } = program[at];
+            let code = u32::from(code);
+            at += 1;
+            let mut go = |is: bool| at += usize::from(if is { jt } else { jf });
+            if code == BPF_LD | BPF_W | BPF_ABS {
+                a = match k {
+                    NR => nr,
+                    ARCH_AT => arch,
+                    other => args[(other as usize - 16) / 8],
+                };
+            } else if code == BPF_ALU | BPF_AND | BPF_K {
+                a &= k;
+            } else if code == BPF_JMP | BPF_JEQ | BPF_K {
+                go(a == k);
+            } else if code == BPF_JMP | BPF_JGE | BPF_K {
+                go(a >= k);
+            } else {
+                return k;
+            }
+        }
+    }
+
+    #[test]
+    fn each_call_ends_where_the_table_says() {
+        for (number, call) in calls() {
+            let verdict = verdict(ARCH, number as u32, [1; 6]);
+            match call.treatment() {
+                Treatment::Passed => assert_eq!(verdict, SECCOMP_RET_ALLOW, "{call:?}"),
+                Treatment::Emulated(_) | Treatment::Rewritten(Rewrite::Paths(_)) => {
+                    assert_eq!(verdict, SECCOMP_RET_TRACE, "{call:?}");
+                }
+                Treatment::Refused { .. } => assert_ne!(verdict, SECCOMP_RET_ALLOW, "{call:?}"),
+                Treatment::Rewritten(Rewrite::Ioctl) | Treatment::Translated(_) => {}
+            }
+        }
+    }
+
+    #[test]
+    fn other_interfaces_and_unknown_numbers_never_reach_the_kernel() {
+        const I386: u32 = 0x4000_0003;
+        assert_eq!(verdict(I386, 20, [0; 6]), errno(libc::ENOSYS));
+        assert_eq!(verdict(ARCH, X32 + 39, [0; 6]), errno(libc::ENOSYS));
+        assert_eq!(verdict(ARCH, 470, [0; 6]), SECCOMP_RET_TRACE);
+    }
+
+    #[test]
+    fn arguments_decide_where_the_table_says_so() {
+        let ioctl = |request| verdict(ARCH, 16, [0, request, 0, 0, 0, 0]);
+        assert_eq!(
+            [ioctl(0x5401), ioctl(0xb701), ioctl(0x5410)],
+            [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE, SECCOMP_RET_TRACE]
+        );
+        let futex = |operation| verdict(ARCH, 202, [0, operation, 0, 0, 0, 0]);
+        assert_eq!([futex(128), futex(6 | 128)], [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE]);
+        let socket = |family| verdict(ARCH, 41, [family, 0, 0, 0, 0, 0]);
+        assert_eq!([socket(1), socket(2), socket(16)], [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE, SECCOMP_RET_TRACE]);
+        let affinity = |pid| verdict(ARCH, 204, [pid, 0, 0, 0, 0, 0]);
+        assert_eq!([affinity(0), affinity(7)], [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE]);
+    }
+}

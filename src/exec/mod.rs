@@ -1,0 +1,25 @@
+//! Layer 4: host programs as tasks of the lab. The programs are children of this process, traced by one thread of it, the
+//! [`Supervisor`]. A filter in each program stops the calls that the lab answers; the supervisor makes of the registers what
+//! the lab is asked ([`crate::abi`]), and of the answer registers again.
+//!
+//! Every host process is a child of the supervisor, whoever made it: who waits for whom, who is told, who dies with whom is
+//! decided in the lab. What the lab wants of a process comes as an [`Effect`](crate::kernel::program::Effect).
+
+mod birth;
+mod block;
+mod call;
+mod fd;
+mod filter;
+mod number;
+mod path;
+mod regs;
+mod signal;
+mod stage;
+mod supervisor;
+mod sys;
+mod tracee;
+mod tty;
+
+pub use stage::{Bell, Child, FAILED, try_to_trace};
+pub use supervisor::{Options, Supervisor};
+pub use sys::{kill, set_action};

@@ -1,0 +1,305 @@
+//! Paths of programs. Most files are the host's; `/proc`, `/sys/fs/cgroup`, `/dev/mqueue` and `/run/netns` are those of the
+//! task, whose file tree the lab shows below `as/<pid>/root`. Of its own directory in `/proc` a program sees what is its real
+//! process's: descriptors, memory, the program itself.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use super::Supervisor;
+use super::regs::{MMAP, Regs};
+use super::sys::{self, Resume, Tid};
+use super::tracee::{Doing, ProgramMemory, SCRATCH, Then};
+use crate::abi::{Call, Memory, PathAt, call};
+use crate::kernel::{Kernel, TaskId};
+
+/// Directories of the task's own file tree.
+const OF_TASK: [&[u8]; 5] = [b"/proc", b"/sys/fs/cgroup", b"/dev/mqueue", b"/run/netns", b"/var/run/netns"];
+
+/// Links of the host that lead there.
+const LINKS: [(&[u8], &[u8]); 2] = [(b"/etc/mtab", b"/proc/self/mounts"), (b"/var/run/netns", b"/run/netns")];
+
+/// Entries of a process's own directory that are the real one's.
+const OF_HOST: [&[u8]; 14] = [
+    b"fd",
+    b"fdinfo",
+    b"exe",
+    b"maps",
+    b"mem",
+    b"auxv",
+    b"environ",
+    b"cwd",
+    b"root",
+    b"pagemap",
+    b"smaps",
+    b"map_files",
+    b"cmdline",
+    b"attr",
+];
+
+/// Files of `/proc` that tell of the machine, which nobody can write to, and which the lab does not have.
+const OF_MACHINE: [&[u8]; 4] = [b"config.gz", b"modules", b"kallsyms", b"timer_list"];
+
+/// Bytes of a path, its 0 included, at most (`PATH_MAX`).
+const PATH_MAX: u64 = 4096;
+const AT_FDCWD: i32 = -100;
+
+/// Whether a path is a directory or below it.
+fn is_below(path: &[u8], dir: &[u8]) -> bool {
+    path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+}
+
+/// A path without `.`, `..` and doubled slashes; a slash at the end, which asks for a directory, stays.
+fn plain(path: &[u8]) -> Vec<u8> {
+    let mut names: Vec<&[u8]> = Vec::new();
+    for name in path.split(|&byte| byte == b'/') {
+        match name {
+            b"" | b"." => {}
+            b".." => drop(names.pop()),
+            name => names.push(name),
+        }
+    }
+    let mut plain = names.iter().fold(Vec::new(), |path, name| [&path, &b"/"[..], name].concat());
+    if plain.is_empty() || path.ends_with(b"/") {
+        plain.push(b'/');
+    }
+    plain
+}
+
+impl Supervisor {
+    /// A call that names files by paths.
+    pub(super) fn rewrite_paths(&mut self, tid: Tid, regs: Regs, paths: &[PathAt]) -> io::Result<()> {
+        let mut args = regs.args();
+        let mut texts = Vec::new();
+        for at in paths {
+            let dir = at.dir.map_or(AT_FDCWD, |index| args[index] as i32);
+            // What is no path is refused by the real kernel.
+            let Ok(path) = (&ProgramMemory(tid) as &dyn Memory).path(args[at.path]) else { continue };
+            if let Some(text) = self.rewritten(tid, dir, &path) {
+                texts.push((at.path, text));
+            }
+        }
+        if texts.is_empty() {
+            return match self.reads_own_link(tid, &regs) {
+                true => self.detour(tid, regs, regs, Then::Link),
+                false => sys::resume(tid, Resume::Cont, 0),
+            };
+        }
+        let Some(scratch) = self.tracee(tid)?.scratch else { return self.map_scratch(tid, regs) };
+        let magic = self.seen(&texts[0].1).map_or(0, |seen| magic(&seen));
+        for ((index, text), addr) in texts.into_iter().zip((scratch..).step_by(PATH_MAX as usize)) {
+            args[index] = addr;
+            let text = [&text[..], b"\0"].concat();
+            if text.len() as u64 > PATH_MAX || sys::write_memory(tid, addr, &text).is_err() {
+                let error = crate::err!(ENAMETOOLONG, "the path in the lab has {} bytes", text.len());
+                return self.refuse(tid, regs, &error);
+            }
+        }
+        let then = match call(regs.number()) {
+            Some(Call::Readlink | Call::Readlinkat) => Then::Link,
+            Some(Call::Statfs) => Then::FileSystem { addr: args[1], magic },
+            _ => Then::Keep,
+        };
+        self.detour(tid, regs, regs.with(regs.number(), args), then)
+    }
+
+    /// Where a path leads that starts at a directory of the program; `None`: where it says.
+    fn rewritten(&self, tid: Tid, dir: i32, path: &[u8]) -> Option<Vec<u8>> {
+        if path.is_empty() {
+            return None;
+        }
+        let (whole, base) = if path[0] == b'/' {
+            (path.to_vec(), None)
+        } else {
+            let link = match dir {
+                AT_FDCWD => format!("/proc/{tid}/cwd"),
+                dir => format!("/proc/{tid}/fd/{dir}"),
+            };
+            let base = fs::read_link(link).ok()?.into_os_string().into_vec();
+            let seen = self.seen(&base).unwrap_or_else(|| base.clone());
+            ([&seen[..], b"/", path].concat(), Some(base))
+        };
+        // Most paths are of no interest, and long.
+        if base.is_none() && !whole.contains(&b'.') && !OF_TASK.iter().any(|dir| whole.starts_with(dir)) {
+            return None;
+        }
+        let whole = plain(&whole);
+        let real = self.real(tid, &whole);
+        match (real, base) {
+            (real, None) => real,
+            // The same file without our help, unless it is seen with the eyes of another.
+            (Some(real), Some(base)) => (plain(&[&base[..], b"/", path].concat()) != real).then_some(real),
+            // Out of the lab, by `..`.
+            (None, Some(base)) => self.seen(&base).map(|_| whole),
+        }
+    }
+
+    /// What a program would call a file of its task's tree, by its path on the host.
+    fn seen(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let below = path.strip_prefix(self.dir())?.strip_prefix(b"/as/")?;
+        let number = below.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        below[number..].strip_prefix(b"/root").map(<[u8]>::to_vec)
+    }
+
+    /// The directory of the lab on the host.
+    fn dir(&self) -> &[u8] {
+        self.served.point().path().as_os_str().as_bytes()
+    }
+
+    /// Where the file is that a program means by an absolute path; `None`: it is the host's.
+    fn real(&self, tid: Tid, path: &[u8]) -> Option<Vec<u8>> {
+        let path = LINKS
+            .iter()
+            .find(|(from, _)| is_below(path, from))
+            .map_or_else(|| path.to_vec(), |(from, to)| [to, &path[from.len()..]].concat());
+        if !OF_TASK.iter().any(|dir| is_below(&path, dir)) {
+            return None;
+        }
+        let tracee = self.tracees.get(&tid)?;
+        if let Some(rest) = path.strip_prefix(b"/proc/") {
+            let first = rest.split(|&byte| byte == b'/').next().unwrap_or_default();
+            let below = &rest[first.len()..];
+            let is_own = self.is_own(tracee.task, first);
+            let name = below.strip_prefix(b"/").and_then(|below| below.split(|&byte| byte == b'/').next());
+            if is_own && name.is_some_and(|name| OF_HOST.contains(&name)) {
+                return match first {
+                    // The real kernel finds them itself.
+                    b"self" | b"thread-self" => None,
+                    _ => Some([format!("/proc/{}", tracee.tgid).as_bytes(), below].concat()),
+                };
+            }
+            // What is written to another one would be written to the host's.
+            if OF_MACHINE.contains(&rest) {
+                return None;
+            }
+        }
+        Some(self.in_tree(tracee.task, &path))
+    }
+
+    fn in_tree(&self, task: TaskId, path: &[u8]) -> Vec<u8> {
+        let number = self.lab.read(|k| k.task_nr(k.leader_of(task))).unwrap_or(0);
+        [self.dir(), format!("/as/{number}/root").as_bytes(), path].concat()
+    }
+
+    /// Whether a name in `/proc` is that of the task's own process.
+    fn is_own(&self, task: TaskId, name: &[u8]) -> bool {
+        let number = |k: &Kernel| k.task_tgid_nr_ns(task, k.task_active_pid_ns(task)).to_string();
+        matches!(name, b"self" | b"thread-self") || self.lab.read(number).is_ok_and(|number| number.as_bytes() == name)
+    }
+
+    /// A link of the real process, which may lead into the lab.
+    fn reads_own_link(&self, tid: Tid, regs: &Regs) -> bool {
+        let path = match call(regs.number()) {
+            Some(Call::Readlink) => regs.args()[0],
+            Some(Call::Readlinkat) => regs.args()[1],
+            _ => return false,
+        };
+        let path = (&ProgramMemory(tid) as &dyn Memory).path(path);
+        path.is_ok_and(|path| path.starts_with(b"/proc/"))
+    }
+
+    /// The text of a link or of a working directory that is in the lab, as the program would see it; how long it is.
+    pub(super) fn own_text(&self, tid: Tid, addr: u64, room: u64, length: i64, ends: bool) -> i64 {
+        let mut text = vec![0; usize::try_from(length).unwrap_or(0)];
+        let mut memory = ProgramMemory(tid);
+        if memory.read(addr, &mut text).is_err() {
+            return length;
+        }
+        let text = text.strip_suffix(b"\0").unwrap_or(&text);
+        let name = text.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        let is_ns = text.starts_with(self.dir()) && name.contains(&b'[');
+        let seen = if is_ns { Some(name.to_vec()) } else { self.seen(text) };
+        let Some(mut seen) = seen else { return length };
+        if seen.is_empty() {
+            seen.push(b'/');
+        }
+        if ends {
+            seen.push(0);
+        }
+        seen.truncate(usize::try_from(room).unwrap_or(0));
+        match memory.write(addr, &seen) {
+            Ok(()) => seen.len() as i64,
+            Err(_) => length,
+        }
+    }
+
+    /// fstatfs: what the lab's files are of is no FUSE.
+    pub(super) fn statfs(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
+        let [fd, addr, ..] = regs.args();
+        let link = fs::read_link(format!("/proc/{tid}/fd/{}", fd as i32)).unwrap_or_default();
+        let link = link.as_os_str().as_bytes();
+        if !link.starts_with(self.dir()) {
+            return sys::resume(tid, Resume::Cont, 0);
+        }
+        let magic = magic(&self.seen(link).unwrap_or_else(|| link.to_vec()));
+        self.detour(tid, regs, regs, Then::FileSystem { addr, magic })
+    }
+
+    /// Gets memory of the program for us; the call that it wanted to make begins anew.
+    pub(super) fn map_scratch(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
+        let tracee = self.tracee(tid)?;
+        if let Some(piece) = tracee.space.take() {
+            tracee.scratch = Some(piece);
+            return self.call_begins(tid);
+        }
+        tracee.doing = Doing::Mapping(Box::new(regs));
+        let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let args = [0, SCRATCH, protection as u64, flags as u64, u64::MAX, 0];
+        sys::set_registers(tid, regs.with(MMAP, args).0)?;
+        sys::resume(tid, Resume::ToExit, 0)
+    }
+
+    pub(super) fn has_scratch(&mut self, tid: Tid, regs: Regs, wanted: Regs) -> io::Result<()> {
+        let piece = regs.result();
+        if piece < 0 {
+            let regs = regs.with_args_of(&wanted).with_result(-i64::from(libc::ENOMEM));
+            sys::set_registers(tid, regs.0)?;
+            return sys::resume(tid, Resume::Cont, 0);
+        }
+        self.tracee(tid)?.scratch = Some(piece.cast_unsigned());
+        sys::set_registers(tid, wanted.again().0)?;
+        sys::resume(tid, Resume::Cont, 0)
+    }
+}
+
+/// The number of the file system of a path in the task's tree, as statfs(2) has it.
+fn magic(path: &[u8]) -> u64 {
+    const PROC: u64 = 0x9fa0;
+    const NSFS: u64 = 0x6e73_6673;
+    const CGROUP2: u64 = 0x6367_7270;
+    const MQUEUE: u64 = 0x1980_0202;
+    const TMPFS: u64 = 0x0102_1994;
+    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    let is_ns = path.ends_with(&[b"/ns/", name].concat()) || name.contains(&b'[');
+    match path {
+        _ if is_ns => NSFS,
+        _ if is_below(path, b"/proc") => PROC,
+        _ if is_below(path, b"/sys/fs/cgroup") => CGROUP2,
+        _ if is_below(path, b"/dev/mqueue") => MQUEUE,
+        _ => TMPFS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_made_plain() {
+        for (path, expected) in [
+            ("/proc/../etc//passwd", "/etc/passwd"),
+            ("/a/./b/", "/a/b/"),
+            ("/..", "/"),
+            ("//proc/self", "/proc/self"),
+            ("/", "/"),
+        ] {
+            assert_eq!(plain(path.as_bytes()), expected.as_bytes(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_directory_is_more_than_the_start_of_a_name() {
+        assert!(is_below(b"/proc", b"/proc") && is_below(b"/proc/1", b"/proc"));
+        assert!(!is_below(b"/process", b"/proc"));
+    }
+}

@@ -1,0 +1,186 @@
+//! Signals between the lab and real processes, and their stops.
+//!
+//! The real kernel lets nobody pretend to be another sender of kill(2), but any code below 0 may come with any sender. Codes of
+//! the lab that it would refuse are sent as others, and put right before the program sees them.
+
+use std::io;
+
+use super::Supervisor;
+use super::sys::{self, RawSiginfo, Resume, Tid};
+use super::tracee::{ProgramMemory, mask, proc_file};
+use crate::abi::Memory;
+use crate::kernel::signal::{SIGCONT, SIGKILL, SIGSTOP, Siginfo, sigmask};
+use crate::kernel::{Kernel, TaskId};
+use crate::syscall::LabCall;
+use crate::syscall::program::Program;
+
+/// SI_TKILL, which the real kernel takes for its own.
+const SI_TKILL: i32 = -6;
+/// What is added to a code that it would not let through.
+const MARK: i32 = i32::MIN / 2;
+
+/// The code that is sent for a code of the lab.
+fn sent(code: i32) -> i32 {
+    if code >= 0 || code == SI_TKILL { MARK + code } else { code }
+}
+
+/// The code of the lab that was sent so.
+fn meant(code: i32) -> i32 {
+    if code < MARK / 2 { code - MARK } else { code }
+}
+
+fn is_job_control(signal: i32) -> bool {
+    matches!(signal, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU)
+}
+
+fn is_stop(signal: i32) -> bool {
+    signal == SIGSTOP || is_job_control(signal)
+}
+
+/// The codes of SIGCHLD (`CLD_EXITED` to `CLD_CONTINUED`).
+fn is_of_child(code: i32) -> bool {
+    (1..=6).contains(&code)
+}
+
+/// `siginfo_t` as it is sent.
+fn raw(info: &Siginfo) -> RawSiginfo {
+    let mut words = [0; 32];
+    [words[0], words[2]] = [info.signo, sent(info.code)];
+    [words[4], words[5]] = [info.pid.own(), info.uid.cast_signed()];
+    // Of a child a status stands where others have a value.
+    let [low, high] = [info.value as u32, (info.value >> 32) as u32].map(u32::cast_signed);
+    [words[6], words[7]] = if is_of_child(info.code) { [info.status, 0] } else { [low, high] };
+    RawSiginfo(words)
+}
+
+impl Supervisor {
+    /// Sends a signal of the lab to a real process or thread.
+    pub(super) fn send(&mut self, task: TaskId, to_group: bool, info: &Siginfo, if_blocked: bool) {
+        if info.signo == SIGCONT && !self.held.is_empty() {
+            self.release_held();
+        }
+        let Some(tracee) = self.of_task(task) else { return };
+        let (tid, tgid) = (tracee.tid, tracee.tgid);
+        let is_blocked = || {
+            let set = proc_file(tid, "status").ok().and_then(|status| mask(&status, "SigBlk:"));
+            set.is_some_and(|set| set & sigmask(info.signo) != 0)
+        };
+        if if_blocked && !is_blocked() {
+            return;
+        }
+        // Errors: it is gone, or has as many signals waiting as it may.
+        let _ = match info.signo {
+            SIGKILL | SIGSTOP => sys::kill(tgid, info.signo),
+            signo => sys::queue(tgid, (!to_group).then_some(tid), signo, &raw(info)),
+        };
+    }
+
+    /// A thread is about to get a signal.
+    pub(super) fn signal(&mut self, tid: Tid, signal: i32) -> io::Result<()> {
+        self.wait_ends(tid, true)?;
+        let mut info = sys::siginfo(tid)?;
+        let is_of_lab = meant(info.code()) != info.code();
+        if is_of_lab {
+            info.0[2] = meant(info.code());
+            sys::set_siginfo(tid, info)?;
+        }
+        let task = self.task(tid)?;
+        let ours = nix::unistd::getpgrp().as_raw();
+        let is_of_host = |k: &Kernel| self.groups.get(&k.signal_of(task).pgrp.id()) == Some(&ours);
+        let signal = self.lab.read(|k| delivered(k, task, signal, info.code(), is_of_host(k))).unwrap_or(signal);
+        sys::resume(tid, Resume::Cont, signal)
+    }
+
+    /// A thread has stopped: with its process, as a newborn, or because we asked for it.
+    pub(super) fn event(&mut self, tid: Tid, signal: i32) -> io::Result<()> {
+        if is_stop(signal) {
+            return self.stops(tid, signal);
+        }
+        self.wait_ends(tid, false)?;
+        if std::mem::take(&mut self.tracee(tid)?.is_stopped) {
+            self.goes_on(tid)?;
+        }
+        self.begins_to_run(tid)
+    }
+
+    fn stops(&mut self, tid: Tid, signal: i32) -> io::Result<()> {
+        self.wait_ends(tid, false)?;
+        let tracee = self.tracee(tid)?;
+        tracee.is_stopped = true;
+        let (task, tgid) = (tracee.task, tracee.tgid);
+        // The first of its threads tells of the process.
+        let told = self.lab.read(|k| k.signal_of(task).stop_signal.is_some()).unwrap_or(true);
+        if !told {
+            let _ = self.perform(task, &LabCall::Program(Program::Stopped { signo: signal }).into());
+        }
+        sys::resume(tid, Resume::Listen, 0)?;
+        self.stop_with(tgid, signal);
+        Ok(())
+    }
+
+    /// What was written to a `siginfo_t` by a call, as the lab meant it.
+    pub(super) fn own_siginfo(&self, tid: Tid, addr: u64) {
+        const CODE_AT: u64 = 8;
+        let (mut memory, mut word) = (ProgramMemory(tid), [0; 4]);
+        if addr == 0 || memory.read(addr.wrapping_add(CODE_AT), &mut word).is_err() {
+            return;
+        }
+        let code = meant(i32::from_ne_bytes(word));
+        // It could be written a moment ago.
+        let _ = memory.write(addr.wrapping_add(CODE_AT), &code.to_ne_bytes());
+    }
+
+    /// The terminal has stopped the first program, with which we share a process group: who waits for us waits for that.
+    fn stop_with(&self, tgid: Tid, signal: i32) {
+        let group = |pid| nix::unistd::getpgid(pid).ok();
+        let shares = group(Some(nix::unistd::Pid::from_raw(tgid))) == group(None);
+        if tgid == self.first && shares && signal != SIGCONT {
+            // A signal to ourselves is not lost.
+            let _ = sys::kill(nix::unistd::getpid().as_raw(), SIGSTOP);
+        }
+    }
+
+    /// The process goes on, perhaps because somebody outside the lab wants it.
+    fn goes_on(&mut self, tid: Tid) -> io::Result<()> {
+        let task = self.task(tid)?;
+        if self.lab.read(|k| k.signal_of(task).stop_signal.is_some()).unwrap_or(false) {
+            let _ = self.perform(task, &LabCall::Program(Program::Continued).into());
+        }
+        self.release_held();
+        Ok(())
+    }
+}
+
+/// What becomes of a signal that the real kernel is about to deliver, 0 for nothing: the init of a pid namespace has no default
+/// actions, and whether a stop of a terminal is one depends on the process group, which is the lab's, unless it is the one that we
+/// are in.
+fn delivered(k: &Kernel, task: TaskId, signal: i32, code: i32, is_of_host: bool) -> i32 {
+    let Some(found) = k.tasks.get(task) else { return signal };
+    let is_default = (k.sighand_of(task).ignored | k.sighand_of(task).handled) & sigmask(signal) == 0;
+    let is_fault =
+        matches!(signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGILL | libc::SIGFPE | libc::SIGTRAP | libc::SIGSYS);
+    if !is_default || is_fault && code > 0 {
+        return signal;
+    }
+    if k.signals[found.signal].unkillable && !matches!(signal, SIGKILL | SIGSTOP) {
+        return 0;
+    }
+    match is_job_control(signal) && !is_of_host {
+        true if k.is_pgrp_orphaned(k.signals[found.signal].pgrp.id(), None) => 0,
+        true => SIGSTOP,
+        false => signal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_go_there_and_come_back() {
+        for code in [0, 1, 6, 0x80, SI_TKILL, -1, -3, -100] {
+            assert!(sent(code) < 0 && sent(code) != SI_TKILL, "{code}");
+            assert_eq!(meant(sent(code)), code);
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! [`Supervisor`]: waits for the stops of all threads of all programs, and knows what each is in the midst of.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+
+use super::fd::Pidfds;
+use super::stage::{Bell, Child};
+use super::sys::{self, Resume, Tid};
+use super::tracee::{Doing, Space, Stop, Tracee, mask, proc_file};
+use crate::errno::Result;
+use crate::fuse::Served;
+use crate::host::Lab;
+use crate::kernel::program::Effect;
+use crate::kernel::signal::{SIGNAL_MAX, sigmask};
+use crate::kernel::{Kernel, PidId, TaskId};
+use crate::syscall::program::Program;
+use crate::syscall::{AnyCall, CloneArgs, LabCall, Outcome, Return, SigAction, Syscall};
+
+/// How programs are run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Each call that fails is told on standard error, with the reason.
+    pub explain: bool,
+}
+
+/// Runs programs as tasks of a lab. It belongs to the thread that has made it.
+#[derive(Debug)]
+pub struct Supervisor {
+    pub(super) served: Served,
+    pub(super) lab: Arc<Lab>,
+    pub(super) options: Options,
+    pub(super) tracees: BTreeMap<Tid, Tracee>,
+    pub(super) by_task: BTreeMap<TaskId, Tid>,
+    /// Newborn threads that have stopped before their parents told of them.
+    pub(super) early: BTreeSet<Tid>,
+    /// Threads at a call that their tasks cannot make now, as they are stopped or frozen.
+    pub(super) held: BTreeSet<Tid>,
+    /// The host's numbers of process groups and sessions of the lab.
+    pub(super) groups: BTreeMap<PidId, Tid>,
+    pub(super) pidfds: Pidfds,
+    /// What was refused and told of, by name.
+    pub(super) told: BTreeSet<&'static str>,
+    effects: Receiver<Vec<Effect>>,
+    bell: Tid,
+    /// The first program's process, and its status word once it has ended.
+    pub(super) first: Tid,
+    status: Option<i32>,
+}
+
+impl Supervisor {
+    /// Of the lab that is served.
+    ///
+    /// # Errors
+    /// EIO: the lab is broken; EPERM: this host does not allow to trace.
+    pub fn new(served: Served, bell: &Bell, options: Options) -> io::Result<Supervisor> {
+        sys::seize(bell.tid, false)?;
+        let lab = Arc::clone(served.lab());
+        let (sender, effects) = mpsc::channel();
+        let (own, tid) = (thread::current().id(), bell.tid);
+        lab.serve_programs(Box::new(move |effects| {
+            // Nobody waits for them once the supervisor has ended.
+            let _ = sender.send(effects);
+            if thread::current().id() != own {
+                let _ = sys::kill(tid, libc::SIGUSR1);
+            }
+        }))
+        .map_err(io::Error::other)?;
+        Ok(Supervisor {
+            served,
+            lab,
+            options,
+            tracees: BTreeMap::new(),
+            by_task: BTreeMap::new(),
+            early: BTreeSet::new(),
+            held: BTreeSet::new(),
+            groups: BTreeMap::new(),
+            pidfds: Pidfds::default(),
+            told: BTreeSet::new(),
+            effects,
+            bell: bell.tid,
+            first: 0,
+            status: None,
+        })
+    }
+
+    /// Makes `child` a new child of the task that `parent` finds, and lets it become its program.
+    ///
+    /// # Errors
+    /// What the lab says: no such task, no room for another; EPERM: this host does not allow to trace.
+    pub fn start(&mut self, child: &mut Child, parent: impl FnOnce(&Kernel) -> Result<TaskId>) -> io::Result<()> {
+        sys::seize(child.tid, true)?;
+        let parent = self.lab.read(parent).and_then(|parent| parent).map_err(io::Error::other)?;
+        let task = self.make_task(parent, CloneArgs::default()).map_err(|stop| io::Error::other(stop.to_string()))?;
+        self.first = child.tid;
+        self.bind(child.tid, child.tid, task, Rc::new(Space::default()));
+        self.note_groups(task);
+        self.inherit_actions(task);
+        child.go()
+    }
+
+    /// The actions of signals that the program starts with are those that we were started with.
+    fn inherit_actions(&mut self, task: TaskId) {
+        let Ok(status) = proc_file(self.first, "status") else { return };
+        let ignored = mask(&status, "SigIgn:").unwrap_or(0);
+        for signo in (1..=SIGNAL_MAX).filter(|&signo| ignored & sigmask(signo) != 0 && signo != libc::SIGPIPE) {
+            let call = Syscall::Sigaction { signo, action: Some(SigAction::Ignore) };
+            // The kernel ignores none for which that is an error.
+            let _ = self.perform(task, &call.into());
+        }
+    }
+
+    /// The host's group and session that the first program has begun in are those of its task.
+    fn note_groups(&mut self, task: TaskId) {
+        let own = nix::unistd::getpgrp().as_raw();
+        let session = nix::unistd::getsid(None).map_or(own, nix::unistd::Pid::as_raw);
+        let groups = self.lab.read(|k| (k.signal_of(task).pgrp.id(), k.signal_of(task).session.id()));
+        if let Ok((group, sid)) = groups {
+            self.groups.insert(sid, session);
+            self.groups.insert(group, own);
+        }
+    }
+
+    /// A child or thread of a task, which is to be a real one.
+    pub(super) fn make_task(&mut self, parent: TaskId, args: CloneArgs) -> Outcome<TaskId> {
+        let Return::Pid(numbers) = self.perform(parent, &Syscall::Clone(args).into())? else {
+            unreachable!("clone gives numbers")
+        };
+        let task = self.lab.read(|k| k.find_task(numbers.initial()))?;
+        let Some(task) = task else { unreachable!("nobody else makes calls of a task that was just made") };
+        self.perform(task, &LabCall::Program(Program::Runs).into())?;
+        Ok(task)
+    }
+
+    pub(super) fn bind(&mut self, tid: Tid, tgid: Tid, task: TaskId, space: Rc<Space>) {
+        self.lab.programs.bind(tid.unsigned_abs(), task);
+        self.by_task.insert(task, tid);
+        let doing = Doing::Running;
+        self.tracees.insert(tid, Tracee { tid, tgid, task, space, scratch: None, doing, is_stopped: false });
+    }
+
+    /// Makes a call of the lab; when it returns, nobody sees what was before.
+    pub(super) fn perform(&mut self, task: TaskId, call: &AnyCall) -> Outcome {
+        // What programs have closed by now pins nothing any more.
+        if self.lab.read(|k| !k.programs.pins.is_empty()).unwrap_or(false) {
+            self.served.catch_up();
+        }
+        let outcome = self.served.perform(|_| Ok(task), call, |k, task| super::call::line(k, task, call));
+        self.served.settle();
+        // Before the program that made the call goes on: it may be the one that a signal is for.
+        self.take_effects();
+        outcome
+    }
+
+    /// Runs programs until the first has ended, and then ends the others; its wait status word.
+    ///
+    /// # Errors
+    /// The real kernel does not let us wait: there is no program.
+    pub fn run(&mut self) -> io::Result<i32> {
+        while self.status.is_none() {
+            self.next()?;
+        }
+        let left: Vec<Tid> =
+            self.tracees.values().map(|tracee| tracee.tgid).chain(self.early.iter().copied()).collect();
+        for tid in left {
+            // It may have died meanwhile.
+            let _ = sys::kill(tid, libc::SIGKILL);
+        }
+        while !self.tracees.is_empty() {
+            self.next()?;
+        }
+        self.status.ok_or_else(|| io::Error::other("the program has no status"))
+    }
+
+    fn next(&mut self) -> io::Result<()> {
+        let (tid, status) = sys::wait()?;
+        let stop = Stop::of(status);
+        // A thread that is killed while we look at it answers ESRCH to all; that it has ended comes next.
+        if let Err(error) = self.stopped(tid, stop)
+            && error.raw_os_error() != Some(libc::ESRCH)
+        {
+            return Err(error);
+        }
+        self.take_effects();
+        Ok(())
+    }
+
+    fn stopped(&mut self, tid: Tid, stop: Stop) -> io::Result<()> {
+        if tid == self.bell {
+            return if matches!(stop, Stop::Ended(_)) { Ok(()) } else { sys::resume(tid, Resume::Cont, 0) };
+        }
+        if !self.tracees.contains_key(&tid) {
+            match stop {
+                Stop::Ended(_) => self.early.remove(&tid),
+                _ => self.early.insert(tid),
+            };
+            return Ok(());
+        }
+        match stop {
+            Stop::Ended(status) => {
+                self.ended(tid, status);
+                Ok(())
+            }
+            Stop::Filter => self.call_begins(tid),
+            Stop::Born => self.child_is_born(tid),
+            Stop::Exec => self.has_become_another(tid),
+            Stop::Event(signal) => self.event(tid, signal),
+            Stop::Exit => self.call_ends(tid),
+            Stop::Signal(signal) => self.signal(tid, signal),
+        }
+    }
+
+    fn ended(&mut self, tid: Tid, status: i32) {
+        let Some(tracee) = self.tracees.remove(&tid) else { return };
+        self.held.remove(&tid);
+        self.lab.programs.unbind(tid.unsigned_abs());
+        self.by_task.remove(&tracee.task);
+        if let Some(piece) = tracee.scratch {
+            tracee.space.leave(piece);
+        }
+        if let Doing::Birth(parent) = tracee.doing
+            && !parent.is_born
+        {
+            self.undo_birth(parent.child);
+        }
+        // The lab may have ended the task before, by the hand of another.
+        let _ = self.perform(tracee.task, &LabCall::Program(Program::Ended { status }).into());
+        if tid == self.first {
+            self.status = Some(status);
+        }
+    }
+
+    fn take_effects(&mut self) {
+        while let Ok(effects) = self.effects.try_recv() {
+            for effect in effects {
+                match effect {
+                    Effect::Signal { task, to_group, info, if_blocked } => {
+                        self.send(task, to_group, &info, if_blocked);
+                    }
+                    Effect::Kill(task) => {
+                        if let Some(tracee) = self.of_task(task) {
+                            let _ = sys::kill(tracee.tgid, libc::SIGKILL);
+                        }
+                    }
+                    Effect::Wake(task) => self.wake(task),
+                }
+            }
+        }
+    }
+
+    pub(super) fn of_task(&self, task: TaskId) -> Option<&Tracee> {
+        self.tracees.get(self.by_task.get(&task)?)
+    }
+
+    /// The thread that is stopped.
+    pub(super) fn tracee(&mut self, tid: Tid) -> io::Result<&mut Tracee> {
+        self.tracees.get_mut(&tid).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))
+    }
+
+    pub(super) fn task(&mut self, tid: Tid) -> io::Result<TaskId> {
+        self.tracee(tid).map(|tracee| tracee.task)
+    }
+
+    /// What the thread was doing, which is over.
+    pub(super) fn take_doing(&mut self, tid: Tid) -> io::Result<Doing> {
+        self.tracee(tid).map(|tracee| std::mem::replace(&mut tracee.doing, Doing::Running))
+    }
+
+    /// The process of `tid` has become another program; the call came from a thread that had another number before.
+    fn has_become_another(&mut self, tid: Tid) -> io::Result<()> {
+        let former = sys::event_message(tid)? as Tid;
+        if former != tid {
+            self.take_over(former, tid);
+        }
+        let comm = proc_file(tid, "comm").unwrap_or_default();
+        let comm = comm.strip_suffix(b"\n").unwrap_or(&comm).to_vec();
+        let line = proc_file(tid, "cmdline").unwrap_or_default();
+        let line = line.strip_suffix(b"\0").unwrap_or(&line);
+        let argv = line.split(|&byte| byte == 0).skip(1).map(<[u8]>::to_vec).collect();
+        let task = self.task(tid)?;
+        let tracee = self.tracee(tid)?;
+        tracee.space = Rc::new(Space::default());
+        tracee.scratch = None;
+        tracee.doing = Doing::Running;
+        // What it may be refused for was asked before it became another.
+        let _ = self.perform(task, &Syscall::Exec { comm, argv }.into());
+        sys::resume(tid, Resume::Cont, 0)
+    }
+
+    /// A thread gets the number of its process, whose first thread is gone.
+    fn take_over(&mut self, former: Tid, tid: Tid) {
+        if let Some(leader) = self.tracees.remove(&tid) {
+            self.by_task.remove(&leader.task);
+        }
+        self.lab.programs.unbind(former.unsigned_abs());
+        if let Some(tracee) = self.tracees.remove(&former) {
+            self.lab.programs.bind(tid.unsigned_abs(), tracee.task);
+            self.by_task.insert(tracee.task, tid);
+            self.tracees.insert(tid, Tracee { tid, ..tracee });
+        }
+    }
+}

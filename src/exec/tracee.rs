@@ -1,0 +1,228 @@
+//! A thread of a program, as the supervisor knows it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::regs::Regs;
+use super::sys::{self, RawSiginfo, Tid};
+use crate::abi::{Answer, Memory};
+use crate::errno::{Errno, Error, Result};
+use crate::kernel::TaskId;
+use crate::syscall::AnyCall;
+use crate::{bail, err};
+
+/// A thread of a program.
+#[derive(Debug)]
+pub struct Tracee {
+    pub tid: Tid,
+    /// Its process.
+    pub tgid: Tid,
+    pub task: TaskId,
+    pub space: Rc<Space>,
+    /// Memory of the program that is ours, if it has any yet: [`SCRATCH`] bytes.
+    pub scratch: Option<u64>,
+    pub doing: Doing,
+    /// Its process is stopped, and it with it.
+    pub is_stopped: bool,
+}
+
+/// Bytes of a piece of memory that is ours in a program: room for two paths, and a struct.
+pub const SCRATCH: u64 = 3 * 4096;
+
+/// What is ours in an address space. Threads that end leave their piece to others.
+#[derive(Debug, Default)]
+pub struct Space {
+    free: RefCell<Vec<u64>>,
+}
+
+impl Space {
+    pub fn take(&self) -> Option<u64> {
+        self.free.borrow_mut().pop()
+    }
+
+    pub fn leave(&self, piece: u64) {
+        self.free.borrow_mut().push(piece);
+    }
+
+    /// The same pieces, in a copy of the memory.
+    pub fn copy(&self) -> Space {
+        Space { free: self.free.clone() }
+    }
+}
+
+/// What a thread is in the midst of when it stops next.
+#[derive(Debug)]
+pub enum Doing {
+    /// Its own business.
+    Running,
+    /// Its first stop is yet to come, after which these registers are its arguments again.
+    Newborn(Box<Newborn>),
+    /// It makes a child.
+    Birth(Box<Parent>),
+    /// It makes a call of the real kernel with other arguments, or whose result is not the real kernel's.
+    Call(Box<Detour>),
+    /// It makes a call that gives us memory; the one it wanted to make comes afterwards.
+    Mapping(Box<Regs>),
+    /// It waits for something of the lab, in pause(2).
+    Waiting(Box<Waiting>),
+}
+
+#[derive(Debug)]
+pub struct Newborn {
+    pub regs: Regs,
+    /// Where its number goes in its memory.
+    pub child_tid: Option<u64>,
+}
+
+#[derive(Debug)]
+pub struct Parent {
+    pub regs: Regs,
+    pub child: TaskId,
+    pub is_born: bool,
+    pub flags: u64,
+    pub parent_tid: Option<u64>,
+    pub child_tid: Option<u64>,
+    /// Where the real kernel puts a pidfd.
+    pub pidfd: Option<u64>,
+    /// The child's number, as the parent sees it.
+    pub number: i32,
+}
+
+/// A call whose end is looked at.
+#[derive(Debug)]
+pub struct Detour {
+    pub regs: Regs,
+    pub then: Then,
+}
+
+/// What becomes of the result of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// It stays.
+    Keep,
+    /// A pidfd of this task.
+    Pidfd(TaskId),
+    /// It is this, whatever the real kernel says.
+    Always(i64),
+    /// A process or group of the host, whose number the program gets.
+    Pid,
+    /// `struct statfs` at this address is of a file system with this number.
+    FileSystem { addr: u64, magic: u64 },
+    /// The path of the working directory.
+    Path,
+    /// The text of a link.
+    Link,
+    /// `siginfo_t` at this address is made what the lab said.
+    Siginfo(u64),
+    /// The process, group or session that the call wrote to this address.
+    PidAt(u64),
+    /// The process or thread that the call wrote to this address.
+    ProcessAt(u64),
+    /// `struct f_owner_ex` at this address.
+    OwnerAt(u64),
+    /// `struct ucred` at this address.
+    Credentials(u64),
+}
+
+/// A call that waits for something.
+#[derive(Debug)]
+pub struct Waiting {
+    pub regs: Regs,
+    pub call: AnyCall,
+    pub answer: Answer,
+    /// What came of it, once something did.
+    pub result: Option<i64>,
+}
+
+/// The memory of a thread.
+#[derive(Clone, Copy, Debug)]
+pub struct ProgramMemory(pub Tid);
+
+fn fault(addr: u64) -> Error {
+    err!(EFAULT, "address {} is not in the program's memory", format!("{addr:#x}"))
+}
+
+impl Memory for ProgramMemory {
+    fn read(&self, addr: u64, bytes: &mut [u8]) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        sys::read_memory(self.0, addr, bytes).map_err(|_| fault(addr))
+    }
+
+    fn write(&mut self, addr: u64, bytes: &[u8]) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        sys::write_memory(self.0, addr, bytes).map_err(|_| fault(addr))
+    }
+}
+
+/// The status word of wait4(2), taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It is gone; the word says how.
+    Ended(i32),
+    /// At a call that the filter stops.
+    Filter,
+    /// It has made a child.
+    Born,
+    Exec,
+    /// By its process's stop, by us, or as a newborn.
+    Event(i32),
+    /// At the end of a call.
+    Exit,
+    /// At a signal.
+    Signal(i32),
+}
+
+impl Stop {
+    pub fn of(status: i32) -> Stop {
+        let (low, signal, event) = (status & 0x7f, status >> 8 & 0xff, status >> 16);
+        if low != 0x7f {
+            return Stop::Ended(status);
+        }
+        match event {
+            libc::PTRACE_EVENT_SECCOMP => Stop::Filter,
+            libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => Stop::Born,
+            libc::PTRACE_EVENT_EXEC => Stop::Exec,
+            libc::PTRACE_EVENT_STOP => Stop::Event(signal),
+            _ if signal == libc::SIGTRAP | 0x80 => Stop::Exit,
+            _ => Stop::Signal(signal),
+        }
+    }
+}
+
+/// One thread's file below the host's `/proc`.
+///
+/// # Errors
+/// ESRCH: it is gone.
+pub fn proc_file(tid: Tid, file: &str) -> Result<Vec<u8>> {
+    match std::fs::read(format!("/proc/{tid}/{file}")) {
+        Ok(text) => Ok(text),
+        Err(_) => bail!(ESRCH, "the process is gone"),
+    }
+}
+
+/// The number behind a word at the start of a line, such as `Tgid:`; of the second form in base 16.
+pub fn field(text: &[u8], key: &str) -> Option<i64> {
+    String::from_utf8_lossy(text).lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
+}
+
+pub fn mask(text: &[u8], key: &str) -> Option<u64> {
+    let text = String::from_utf8_lossy(text);
+    let digits = text.lines().find_map(|line| line.strip_prefix(key))?;
+    u64::from_str_radix(digits.trim(), 16).ok()
+}
+
+/// What a call failed with, as a register has it.
+pub fn refusal(error: &Error) -> i64 {
+    let errno = if error.errno == Errno::UnknownErrno { Errno::EIO } else { error.errno };
+    -i64::from(errno as i32)
+}
+
+impl RawSiginfo {
+    pub fn code(&self) -> i32 {
+        self.0[2]
+    }
+}

@@ -1,0 +1,200 @@
+//! What becomes of the real process that a task is, and what it holds: told by whoever runs it.
+
+use super::{Outcome, Return};
+use crate::bail;
+use crate::errno::Result;
+use crate::kernel::ns::NsType;
+use crate::kernel::{Current, Kernel, NsId};
+
+/// What is told of a real process, or of one of its threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// The task is a real thread from now on.
+    Runs,
+    /// The real thread is gone, with this wait status word.
+    Ended { status: i32 },
+    /// There was no room for the real thread: as if the task had never been, but for its number.
+    NeverRan,
+    /// The real process was stopped by a signal.
+    Stopped { signo: i32 },
+    /// The real process goes on.
+    Continued,
+    /// A real descriptor of a namespace file was opened.
+    Pins { ns_type: NsType, inum: u32 },
+    /// The last descriptor of one that was opened is closed.
+    Unpins { ns_type: NsType, inum: u32 },
+}
+
+/// # Errors
+/// EINVAL: the task is no real process, or is one already; ENOENT: no such namespace, or no program holds it open.
+pub(super) fn sys_program(k: &mut Kernel, me: Current, told: Program) -> Outcome {
+    match told {
+        Program::Runs if k.is_program(*me) => bail!(EINVAL, "pid {} is a program already", k.task_nr(*me)),
+        Program::Runs => k.tasks[*me].is_program = true,
+        Program::Pins { ns_type, inum } => {
+            let ns = find_ns(k, ns_type, inum)?;
+            k.pin_ns(ns);
+            *k.programs.pins.entry(ns).or_default() += 1;
+        }
+        Program::Unpins { ns_type, inum } => unpin(k, ns_type, inum)?,
+        Program::Ended { .. } | Program::NeverRan | Program::Stopped { .. } | Program::Continued
+            if !k.is_program(*me) =>
+        {
+            bail!(EINVAL, "pid {} is no program", k.task_nr(*me))
+        }
+        Program::Ended { status } => k.program_ended(*me, status),
+        Program::NeverRan => k.program_never_ran(*me),
+        Program::Stopped { signo } => k.program_stopped(*me, signo),
+        Program::Continued => k.program_continued(*me),
+    }
+    Ok(Return::DONE)
+}
+
+fn find_ns(k: &Kernel, ns_type: NsType, inum: u32) -> Result<NsId> {
+    match k.find_ns(ns_type, inum) {
+        Some(ns) => Ok(ns),
+        None => bail!(ENOENT, "{}:[{}] does not exist", ns_type.ops().name, inum),
+    }
+}
+
+fn unpin(k: &mut Kernel, ns_type: NsType, inum: u32) -> Result<()> {
+    let ns = find_ns(k, ns_type, inum)?;
+    let Some(pins) = k.programs.pins.get_mut(&ns) else {
+        bail!(ENOENT, "no program holds {}:[{}] open", ns_type.ops().name, inum)
+    };
+    *pins -= 1;
+    if *pins == 0 {
+        k.programs.pins.remove(&ns);
+    }
+    k.unpin_ns(ns);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::result::Result;
+
+    use super::*;
+    use crate::errno::Errno;
+    use crate::kernel::program::Effect;
+    use crate::script::Session;
+    use crate::syscall::{AnyCall, LabCall, PidArg, Syscall, WNOHANG, dispatch};
+
+    /// Task 2 is a program, the init of a pid namespace; 3 is a program and its child; 4 is none.
+    fn programs() -> Kernel {
+        let mut k = Kernel::boot();
+        let lines = b"1 clone newpid\n2 program runs\n2 clone\n3 program runs\n1 clone\n";
+        Session::default().batch(&mut k, lines).1.unwrap();
+        k.programs.serve();
+        k
+    }
+
+    fn call(k: &mut Kernel, nr: i32, call: impl Into<AnyCall>) -> Result<Return, Errno> {
+        let task = k.find_task(nr).unwrap();
+        dispatch(k, task, &call.into()).map_err(|stop| stop.errno())
+    }
+
+    fn run(k: &mut Kernel, line: &str) -> Vec<(i32, i32, bool)> {
+        Session::default().batch(k, format!("{line}\n").as_bytes()).1.unwrap();
+        let effects = k.programs.take_effects();
+        let signals = effects.into_iter().filter_map(|effect| match effect {
+            Effect::Signal { task, info, if_blocked, .. } => Some((k.task_nr(task), info.signo, if_blocked)),
+            Effect::Wake(_) | Effect::Kill(_) => None,
+        });
+        signals.collect()
+    }
+
+    #[test]
+    fn a_signal_to_a_program_is_an_effect_and_nothing_else() {
+        let mut k = programs();
+        assert_eq!(run(&mut k, "1 kill 3 SIGTERM"), [(3, 15, false)]);
+        assert_eq!(run(&mut k, "1 kill 3 SIGKILL"), [(3, 9, false)]);
+        assert_eq!(run(&mut k, "1 kill 3 SIGSTOP"), [(3, 19, false)]);
+        // What the process does with it, nobody here knows.
+        assert_eq!(run(&mut k, "1 kill 3 SIGCHLD"), [(3, 17, false)]);
+        assert_eq!(run(&mut k, "1 kill 4 SIGTERM"), []);
+        assert!(k.find_task(4).is_some_and(|task| k.tasks[task].is_dead()));
+    }
+
+    #[test]
+    fn an_init_is_protected_from_its_own() {
+        let mut k = programs();
+        assert_eq!(run(&mut k, "3 kill 2 SIGKILL"), []);
+        // It may wait for a signal that it blocks.
+        assert_eq!(run(&mut k, "3 kill 2 SIGTERM"), [(2, 15, true)]);
+        assert_eq!(run(&mut k, "1 kill 2 SIGKILL"), [(2, 9, false)]);
+        run(&mut k, "2 sigaction SIGTERM handler");
+        assert_eq!(run(&mut k, "3 kill 2 SIGTERM"), [(2, 15, false)]);
+    }
+
+    #[test]
+    fn the_death_of_an_init_kills_and_waits_for_its_programs() {
+        let mut k = programs();
+        assert_eq!(run(&mut k, "2 program ended 256"), [(3, 9, false)]);
+        let wait = || Syscall::Wait { pid: PidArg::Own(2), options: WNOHANG };
+        assert_eq!(call(&mut k, 1, wait()), Ok(Return::Wait(None)));
+        run(&mut k, "3 program ended 9");
+        let waited = call(&mut k, 1, wait());
+        assert!(matches!(waited, Ok(Return::Wait(Some(waited))) if waited.status == 256));
+    }
+
+    #[test]
+    fn stops_are_told_to_the_parent_which_is_woken() {
+        let mut k = programs();
+        k.programs.take_effects();
+        assert_eq!(call(&mut k, 3, LabCall::Program(Program::Stopped { signo: 20 })), Ok(Return::DONE));
+        let effects = k.programs.take_effects();
+        let (parent, child) = (k.find_task(2).unwrap(), k.find_task(3).unwrap());
+        assert!(effects.contains(&Effect::Wake(parent)), "{effects:?}");
+        assert!(!effects.contains(&Effect::Wake(child)));
+        assert_eq!(call(&mut k, 3, Syscall::Setsid), Err(Errno::EAGAIN));
+        assert_eq!(call(&mut k, 3, LabCall::Program(Program::Continued)), Ok(Return::DONE));
+        assert!(call(&mut k, 3, Syscall::Setsid).is_ok());
+    }
+
+    #[test]
+    fn a_program_that_exits_by_the_hand_of_another_is_killed() {
+        let mut k = programs();
+        let child = k.find_task(3).unwrap();
+        assert_eq!(call(&mut k, 3, Syscall::ExitGroup { code: 3 }), Ok(Return::DONE));
+        assert!(k.programs.take_effects().contains(&Effect::Kill(child)));
+    }
+
+    #[test]
+    fn what_never_ran_leaves_nothing() {
+        let mut k = programs();
+        let before = k.tasks.len();
+        run(&mut k, "3 clone\n5 program runs");
+        assert_eq!(run(&mut k, "5 program never_ran"), []);
+        assert_eq!((k.tasks.len(), k.find_task(5)), (before, None));
+        run(&mut k, "T = 3 clone vm,sighand,thread\n$T program runs\n$T program never_ran");
+        assert_eq!(k.tasks.len(), before);
+    }
+
+    #[test]
+    fn an_open_descriptor_of_a_program_pins() {
+        let mut k = programs();
+        let ns_type = NsType::Uts;
+        assert_eq!(call(&mut k, 4, Syscall::Unshare { flags: ns_type.ops().clone_flag }), Ok(Return::DONE));
+        let task = k.find_task(4).unwrap();
+        let ns = k.nsproxy_of(task).unwrap().get(ns_type.ops().slot.unwrap());
+        let inum = k.namespaces[ns].common.inum;
+        for told in
+            [Program::Pins { ns_type, inum }, Program::Pins { ns_type, inum }, Program::Unpins { ns_type, inum }]
+        {
+            assert_eq!(call(&mut k, 1, LabCall::Program(told)), Ok(Return::DONE));
+        }
+        run(&mut k, "4 exit 0");
+        assert!(k.namespaces.contains(ns));
+        assert_eq!(call(&mut k, 1, LabCall::Program(Program::Unpins { ns_type, inum })), Ok(Return::DONE));
+        assert!(!k.namespaces.contains(ns));
+        assert_eq!(call(&mut k, 1, LabCall::Program(Program::Unpins { ns_type, inum })), Err(Errno::ENOENT));
+    }
+
+    #[test]
+    fn only_programs_end_so() {
+        let mut k = programs();
+        assert_eq!(call(&mut k, 4, LabCall::Program(Program::Ended { status: 0 })), Err(Errno::EINVAL));
+        assert_eq!(call(&mut k, 3, LabCall::Program(Program::Runs)), Err(Errno::EINVAL));
+    }
+}

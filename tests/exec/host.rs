@@ -1,0 +1,85 @@
+//! The host before and after: nothing a program does changes it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use super::{has, needs, unprivileged};
+
+/// What a program may not change of the host, as this process sees it.
+fn state() -> String {
+    let links: Vec<_> = fs::read_dir("/proc/self/ns").unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut links: Vec<String> = links.iter().map(|path| fs::read_link(path).unwrap().display().to_string()).collect();
+    links.sort();
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let mounts: Vec<String> =
+        read("/proc/self/mountinfo").lines().filter(|line| !line.contains("fuse")).map(str::to_owned).collect();
+    let status = read("/proc/self/status");
+    let ids = status
+        .lines()
+        .filter(|line| ["Uid", "Gid", "Groups", "Cap", "NoNewPrivs"].iter().any(|key| line.starts_with(key)));
+    let ids: Vec<&str> = ids.collect();
+    let sysctls = ["hostname", "domainname", "pid_max", "threads-max", "ns_last_pid", "shmmax", "msgmax"];
+    let sysctls: Vec<String> = sysctls
+        .iter()
+        .filter(|name| **name != "ns_last_pid")
+        .map(|name| read(&format!("/proc/sys/kernel/{name}")))
+        .collect();
+    format!("{links:?}\n{mounts:?}\n{ids:?}\n{sysctls:?}\n{}", read("/proc/self/limits"))
+}
+
+/// All that is about the machine, as root of the lab tries it.
+const TRIES: &str = "
+hostname changed; domainname changed
+unshare -u hostname changed2
+mount -t tmpfs none /mnt; mount --bind /tmp /mnt; mount --make-rprivate /
+umount /proc; umount -l /tmp
+echo changed > /proc/sys/kernel/hostname; echo 1000 > /proc/sys/kernel/pid_max; echo 5 > /proc/sys/kernel/msgmax
+echo 1 > /proc/sys/user/max_user_namespaces
+mkdir /sys/fs/cgroup/nslab-test; mkdir /dev/mqueue/x
+unshare -Ur true; unshare --pid --fork true; unshare -n true; unshare -m mount -t proc proc /proc
+prlimit --nproc=5 true; ulimit -u 77
+chroot /tmp true; pivot_root /tmp /tmp
+date -s 2000-01-01; swapoff -a; sysctl -w kernel.panic=1
+ip link add x type dummy; modprobe nothing
+kill -STOP $PPID 1
+true";
+
+#[test]
+fn the_host_is_as_before() {
+    if !has(&["fuse"]) {
+        return;
+    }
+    let before = state();
+    let output = super::exec(&["bash", "-c", TRIES]).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(state(), before);
+    assert!(fs::metadata("/sys/fs/cgroup/nslab-test").is_err());
+}
+
+#[test]
+fn a_user_without_any_right_runs_programs_as_root_of_the_lab() {
+    if !has(&["fuse", "root", "fusermount3"]) {
+        return;
+    }
+    let mode = fs::metadata("/dev/fuse").unwrap().permissions().mode();
+    if mode & 0o6 != 0o6 {
+        return needs::skipped("/dev/fuse is for root alone");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("nslab");
+    fs::copy(env!("CARGO_BIN_EXE_nslab"), &copy).unwrap();
+    let open = |path: &std::path::Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    open(dir.path(), 0o777);
+    open(&copy, 0o755);
+    let script = "id -u; unshare -u sh -c 'hostname x; hostname'; unshare -Ur id -u";
+    let mut command = Command::new("timeout");
+    command.args(["60"]).arg(&copy).args(["exec", "--", "sh", "-c", script]);
+    command.env("TMPDIR", dir.path()).current_dir("/");
+    let before = state();
+    let output = unprivileged::nobody(&mut command).output().unwrap();
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"0\nx\n0\n"[..]), "{output:?}");
+    assert_eq!(state(), before);
+}

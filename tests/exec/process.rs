@@ -1,0 +1,155 @@
+//! Births, exec, deaths, waits, numbers and ids.
+
+use super::{bash, exec, has, python, says};
+
+#[test]
+fn the_exit_status_is_the_programs() {
+    for (program, code) in [
+        (&["true"][..], 0),
+        (&["sh", "-c", "exit 7"], 7),
+        (&["sh", "-c", "kill -TERM $$"], 143),
+        (&["sh", "-c", "kill -KILL $$"], 137),
+        (&["no-such-program"], 127),
+        (&["/etc/passwd"], 126),
+    ] {
+        let Some(output) = exec(program) else { return };
+        assert_eq!(output.status.code(), Some(code), "{program:?}: {output:?}");
+    }
+}
+
+#[test]
+fn numbers_and_ids_are_the_labs() {
+    says("true | cat; echo $$ $PPID; id -u; (exit 3); echo $?; hostname", "2 1\n0\n3\nnslab\n");
+    says("sh -c 'echo $$ $PPID; sh -c \"echo \\$PPID; true\"; true'; true", "3 2\n3\n");
+}
+
+#[test]
+fn a_thousand_children_and_many_threads_are_not_lost() {
+    let script = "
+import os, threading
+for i in range(1000):
+    pid = os.fork()
+    if pid == 0:
+        os._exit(i & 127)
+    assert os.waitpid(pid, 0) == (pid, (i & 127) << 8)
+gate = threading.Event()
+threads = [threading.Thread(target=gate.wait) for _ in range(200)]
+for thread in threads: thread.start()
+assert len(os.listdir('/proc/self/task')) == 201
+gate.set()
+for thread in threads: thread.join()
+print(os.getpid(), threading.get_native_id(), os.getppid())
+";
+    if let Some(text) = python(script) {
+        assert_eq!(text, "2 2 1\n");
+    }
+}
+
+#[test]
+fn pools_of_processes_work() {
+    let script = "
+import multiprocessing, subprocess
+def square(x): return x * x
+if __name__ == '__main__':
+    with multiprocessing.Pool(3) as pool: print(pool.map(square, range(5)))
+    print(subprocess.run(['sh', '-c', 'echo out; exit 3'], capture_output=True).returncode)
+";
+    if let Some(text) = python(script) {
+        assert_eq!(text, "[0, 1, 4, 9, 16]\n3\n");
+    }
+}
+
+#[test]
+fn waits_block_are_interrupted_and_begin_anew() {
+    let script = "
+import os, signal, time
+def child(seconds, code):
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(seconds)
+        os._exit(code)
+    return pid
+signal.signal(signal.SIGALRM, lambda *_: print('alarm'))
+signal.siginterrupt(signal.SIGALRM, False)
+pid = child(0.4, 5)
+signal.setitimer(signal.ITIMER_REAL, 0.1)
+print(os.waitpid(pid, 0) == (pid, 5 << 8))
+pid = child(0, 6)
+found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+print(found.si_pid == pid, found.si_status, found.si_code == os.CLD_EXITED)
+print(os.waitpid(-1, 0) == (pid, 6 << 8))
+try: os.wait()
+except ChildProcessError as error: print(error.errno)
+";
+    if let Some(text) = python(script) {
+        assert_eq!(text, "alarm\nTrue\nTrue 6 True\nTrue\n10\n");
+    }
+}
+
+#[test]
+fn a_pidfd_finds_its_process_after_its_death() {
+    let script = "
+import os, signal
+pid = os.fork()
+if pid == 0: signal.pause()
+pidfd = os.pidfd_open(pid)
+signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+found = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+print(found.si_pid == pid, found.si_status)
+";
+    if let Some(text) = python(script) {
+        assert_eq!(text, "True 15\n");
+    }
+}
+
+#[test]
+fn a_thread_that_is_not_the_first_may_exec() {
+    let script = "
+import os, threading
+threading.Thread(target=lambda: os.execv('/bin/sh', ['sh', '-c', 'echo $$; ls /proc/self/task | wc -l; true'])).start()
+threading.Event().wait()
+";
+    if let Some(text) = python(script) {
+        assert_eq!(text, "2\n1\n");
+    }
+}
+
+#[test]
+fn static_and_vforking_programs_run() {
+    if !has(&["gcc"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let source = "
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(void) {
+    int status;
+    if (!vfork()) _exit(8);
+    wait(&status);
+    printf(\"%d %d\\n\", WEXITSTATUS(status), system(\"exit 4\") >> 8);
+    return getpid() != 2;
+}";
+    let (file, program) = (dir.path().join("a.c"), dir.path().join("a"));
+    std::fs::write(&file, source).unwrap();
+    let built = std::process::Command::new("gcc").args(["-static", "-o"]).arg(&program).arg(&file).output().unwrap();
+    assert!(built.status.success(), "{built:?}");
+    if let Some(output) = exec(&[program.to_str().unwrap()]) {
+        assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"8 4\n"[..]), "{output:?}");
+    }
+}
+
+#[test]
+fn make_runs_its_jobs() {
+    if !has(&["make"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("Makefile"), "N = 1 2 3 4 5 6 7 8\nall: $(N)\n$(N):\n\t@echo $@ > out$@\n").unwrap();
+    let script = format!("cd {} && make -s -j3 && cat out* | tr '\\n' ' '", dir.path().display());
+    if let Some(text) = bash(&script) {
+        assert_eq!(text, "1 2 3 4 5 6 7 8 ");
+    }
+}
