@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::thread;
 
 use nix::libc::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU};
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 
 use super::mount::watch_panics;
 use super::{Limits, Outcome, boot_lab};
-use crate::exec::{self, Bell, Child, FAILED, Options, Supervisor};
+use crate::exec::{self, Bell, Child, FAILED, Here, Options, Supervisor};
 use crate::fuse;
 use crate::host::find_caller;
 use crate::journal::{Journal, Sync};
@@ -54,14 +55,15 @@ pub fn run(args: Args) -> Outcome {
 fn supervise(args: &Args) -> Result<i32, Box<dyn std::error::Error>> {
     let dir = tempfile::Builder::new().prefix("nslab-").tempdir()?;
     // As long as this process has one thread.
-    let mut child = Child::new(&args.command)?;
+    let child = Child::new(&args.command)?;
     let bell = Bell::new(dir.path())?;
     survive_terminal(child.tid)?;
     let served = mount(args, &dir)?;
     let point = served.point().clone();
     let run = || -> io::Result<i32> {
-        let mut supervisor = Supervisor::new(served, &bell, Options { explain: args.explain })?;
-        supervisor.start(&mut child, |k| find_caller(k, args.parent))?;
+        let (first, host) = (child.tid, Here::new(child, bell.tid, None));
+        let mut supervisor = Supervisor::new(served, Rc::new(host), Options { explain: args.explain })?;
+        supervisor.start(first, |k| find_caller(k, args.parent))?;
         supervisor.run()
     };
     let status = run();

@@ -3,8 +3,8 @@
 use std::io;
 
 use super::regs::Regs;
-use super::sys::{self, Resume, Tid};
-use super::tracee::{Detour, Doing, ProgramMemory, Then, refusal};
+use super::sys::{Resume, Tid};
+use super::tracee::{Detour, Doing, Then, refusal};
 use crate::abi::{self, Answer, Call, Decoded, Host, Rewrite, Translate, Treatment};
 use crate::errno::{Errno, Error};
 use crate::kernel::task::TaskState;
@@ -22,16 +22,16 @@ pub(super) fn line(k: &Kernel, task: TaskId, call: &AnyCall) -> String {
 impl Supervisor {
     /// A thread is at a call that the filter stops, which nothing has happened of yet.
     pub(super) fn call_begins(&mut self, tid: Tid) -> io::Result<()> {
-        let regs = Regs(sys::registers(tid)?);
+        let regs = Regs(self.host.registers(tid)?);
         let task = self.task(tid)?;
         if !self.may_run(task) {
             self.held.insert(tid);
             return Ok(());
         }
-        match abi::decode(&regs.call(), &ProgramMemory(tid)) {
+        match abi::decode(&regs.call(), &self.memory(tid)) {
             Ok(Decoded::Question { question, to }) => {
                 let reply = self.lab.read(|k| question.answer(k, task)).and_then(|reply| reply);
-                let written = reply.and_then(|reply| reply.write(to, &mut ProgramMemory(tid)));
+                let written = reply.and_then(|reply| reply.write(to, &mut self.memory(tid)));
                 match written {
                     Ok(result) => self.skip(tid, regs, result),
                     Err(error) => self.refuse(tid, regs, &error),
@@ -42,7 +42,7 @@ impl Supervisor {
             Ok(Decoded::Rewrite(Rewrite::Paths(paths))) => self.rewrite_paths(tid, regs, paths),
             Ok(Decoded::Rewrite(Rewrite::Ioctl)) => self.ioctl(tid, regs),
             Ok(Decoded::Translate(translate)) => self.translate(tid, regs, translate),
-            Ok(Decoded::Pass) => sys::resume(tid, Resume::Cont, 0),
+            Ok(Decoded::Pass) => self.host.resume(tid, Resume::Cont, 0),
             Err(error) => {
                 self.tell_refusal(&regs, &error);
                 self.refuse(tid, regs, &error)
@@ -83,7 +83,7 @@ impl Supervisor {
             Ok(given) => self.answered(tid, regs, (&call, &given), answer, host),
             Err(Stop::Blocked { .. }) => self.park(tid, regs, call, answer),
             Err(Stop::Failed(error)) => {
-                let left = answer.write_failure(&mut ProgramMemory(tid));
+                let left = answer.write_failure(&mut self.memory(tid));
                 self.refuse(tid, regs, left.as_ref().err().unwrap_or(&error))
             }
         }
@@ -97,7 +97,7 @@ impl Supervisor {
         answer: Answer,
         host: Host,
     ) -> io::Result<()> {
-        let result = match answer.write(given, &mut ProgramMemory(tid)) {
+        let result = match answer.write(given, &mut self.memory(tid)) {
             Ok(result) => result,
             Err(error) => return self.refuse(tid, regs, &error),
         };
@@ -106,8 +106,8 @@ impl Supervisor {
         }
         match host {
             Host::Skip => self.skip(tid, regs, result),
-            Host::First => sys::resume(tid, Resume::Cont, 0),
-            Host::Same if result == 0 => sys::resume(tid, Resume::Cont, 0),
+            Host::First => self.host.resume(tid, Resume::Cont, 0),
+            Host::Same if result == 0 => self.host.resume(tid, Resume::Cont, 0),
             Host::Same => {
                 if *call == Syscall::Setsid.into() {
                     self.leads_session(tid)?;
@@ -147,8 +147,8 @@ impl Supervisor {
 
     /// No real call, and this result.
     pub(super) fn skip(&mut self, tid: Tid, regs: Regs, result: i64) -> io::Result<()> {
-        sys::set_registers(tid, regs.skipped(result).0)?;
-        sys::resume(tid, Resume::Cont, 0)
+        self.host.set_registers(tid, regs.skipped(result).0)?;
+        self.host.resume(tid, Resume::Cont, 0)
     }
 
     /// No real call, and this error.
@@ -163,26 +163,26 @@ impl Supervisor {
     pub(super) fn detour(&mut self, tid: Tid, regs: Regs, other: Regs, then: Then) -> io::Result<()> {
         self.tracee(tid)?.doing = Doing::Call(Box::new(Detour { regs, then }));
         if other.call() != regs.call() {
-            sys::set_registers(tid, other.0)?;
+            self.host.set_registers(tid, other.0)?;
         }
-        sys::resume(tid, Resume::ToExit, 0)
+        self.host.resume(tid, Resume::ToExit, 0)
     }
 
     /// A thread is at the end of a call whose end we wanted to see.
     pub(super) fn call_ends(&mut self, tid: Tid) -> io::Result<()> {
-        let regs = Regs(sys::registers(tid)?);
+        let regs = Regs(self.host.registers(tid)?);
         match self.take_doing(tid)? {
             Doing::Birth(parent) => self.birth_ends(tid, regs, *parent),
             Doing::Call(detour) => {
                 let regs = regs.with_args_of(&detour.regs);
                 let result = self.result(tid, &detour, regs.result());
-                sys::set_registers(tid, regs.with_result(result).0)?;
-                sys::resume(tid, Resume::Cont, 0)
+                self.host.set_registers(tid, regs.with_result(result).0)?;
+                self.host.resume(tid, Resume::Cont, 0)
             }
             Doing::Mapping(wanted) => self.has_scratch(tid, regs, *wanted),
             doing @ (Doing::Running | Doing::Newborn(_) | Doing::Waiting(_)) => {
                 self.tracee(tid)?.doing = doing;
-                sys::resume(tid, Resume::Cont, 0)
+                self.host.resume(tid, Resume::Cont, 0)
             }
         }
     }
@@ -225,7 +225,7 @@ impl Supervisor {
         let is_refused = call.is_none_or(|call| matches!(call.treatment(), Treatment::Refused { .. }));
         let name = call.map_or("a call that is no call", Call::name);
         if is_refused && !self.options.explain && self.told.insert(name) {
-            eprintln!("nslab: {name} is refused: {error}");
+            self.host.say(&format!("{name} is refused: {error}"));
         }
     }
 
@@ -234,7 +234,7 @@ impl Supervisor {
         let name = abi::call(regs.number()).map_or("syscall", Call::name);
         let args = regs.args().map(|arg| format!("{arg:#x}")).join(", ");
         if error.errno != Errno::ECHILD {
-            eprintln!("nslab: [{tid}] {name}({args}) = {error}");
+            self.host.say(&format!("[{tid}] {name}({args}) = {error}"));
         }
     }
 }

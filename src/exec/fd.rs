@@ -1,14 +1,15 @@
 //! Descriptors of programs, which are all real: what those of the lab's files and of processes stand for.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::ffi::OsString;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 use super::Supervisor;
 use super::regs::{OPENAT, Regs};
-use super::sys::{self, Resume, Tid};
-use super::tracee::{ProgramMemory, Then, field, proc_file};
+use super::sys::{Resume, Tid};
+use super::tracee::{Then, field};
 use super::tty::{TIOCGPGRP, TIOCGSID, TIOCSPGRP};
 use crate::abi::Memory;
 use crate::bail;
@@ -42,31 +43,31 @@ impl Supervisor {
     /// # Errors
     /// EBADF
     fn shown(&self, tid: Tid, fd: i32) -> Result<Shown> {
-        let path = format!("/proc/{tid}/fd/{fd}");
-        let Ok(link) = fs::read_link(&path) else { bail!(EBADF, "descriptor {} is not open", fd) };
+        let Ok(link) = self.host.link(tid, &format!("fd/{fd}")) else { bail!(EBADF, "descriptor {} is not open", fd) };
+        let link = PathBuf::from(OsString::from_vec(link));
         let name = link.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if link.starts_with(self.served.point().path()) {
             return Ok(namespace(name).map_or(Shown::Other, |(ns_type, inum)| Shown::Ns(ns_type, inum)));
         }
-        let info = proc_file(tid, &format!("fdinfo/{fd}")).unwrap_or_default();
+        let info = self.host.proc_file(tid, &format!("fdinfo/{fd}")).unwrap_or_default();
         let Some(pid) = field(&info, "Pid:") else { return Ok(Shown::Other) };
-        let inode = fs::metadata(&path).map_or(0, |metadata| metadata.ino());
+        let inode = self.host.inode(tid, fd).unwrap_or(0);
         let known = self.pidfds.0.get(&inode).copied();
-        let task = known.or_else(|| self.tracees.get(&i32::try_from(pid).ok()?).map(|tracee| tracee.task));
+        let task = known.or_else(|| self.lab.programs.task(u32::try_from(pid).ok()?));
         let number = |k: &Kernel| task.filter(|task| k.tasks.contains(*task)).map(|task| k.task_nr(task));
         Ok(self.lab.read(number)?.map_or(Shown::Stranger, Shown::Process))
     }
 
     /// A pidfd of a task has been made.
     pub(super) fn note_pidfd(&mut self, tid: Tid, fd: i32, task: TaskId) {
-        let Ok(metadata) = fs::metadata(format!("/proc/{tid}/fd/{fd}")) else { return };
+        let Ok(inode) = self.host.inode(tid, fd) else { return };
         if self.pidfds.0.len() >= PIDFDS_MAX {
             let lives = |k: &Kernel| {
                 self.pidfds.0.iter().filter(|(_, task)| k.tasks.contains(**task)).map(|(i, t)| (*i, *t)).collect()
             };
             self.pidfds.0 = self.lab.read(lives).unwrap_or_default();
         }
-        self.pidfds.0.insert(metadata.ino(), task);
+        self.pidfds.0.insert(inode, task);
     }
 
     /// # Errors
@@ -116,17 +117,17 @@ impl Supervisor {
             _ => match self.shown(tid, fd) {
                 Ok(Shown::Ns(ns_type, inum)) => self.ns_ioctl(tid, regs, Target::Ns { ns_type, inum }),
                 Ok(Shown::Process(number)) => self.ns_ioctl(tid, regs, Target::Pidfd(PidArg::Initial(number))),
-                Ok(Shown::Stranger | Shown::Other) | Err(_) => sys::resume(tid, Resume::Cont, 0),
+                Ok(Shown::Stranger | Shown::Other) | Err(_) => self.host.resume(tid, Resume::Cont, 0),
             },
         }
     }
 
     fn set_foreground(&mut self, tid: Tid, regs: Regs, arg: u64) -> io::Result<()> {
         let task = self.task(tid)?;
-        let mut memory = ProgramMemory(tid);
+        let mut memory = self.memory(tid);
         let mut word = [0; 4];
         if memory.read(arg, &mut word).is_err() {
-            return sys::resume(tid, Resume::Cont, 0);
+            return self.host.resume(tid, Resume::Cont, 0);
         }
         let number = i32::from_ne_bytes(word);
         let Some(group) = self.host_group(task, number).filter(|_| number > 0) else {
@@ -152,11 +153,9 @@ impl Supervisor {
             Answered::Ns(ns_type, inum) => self.open_namespace(tid, regs, ns_type, inum),
             Answered::Number(number) => {
                 let written = match request as u32 {
-                    ioctl::NS_GET_OWNER_UID => {
-                        ProgramMemory(tid).write(arg, &(number as u32).to_ne_bytes()).map(|()| 0)
-                    }
+                    ioctl::NS_GET_OWNER_UID => self.memory(tid).write(arg, &(number as u32).to_ne_bytes()).map(|()| 0),
                     ioctl::NS_GET_MNTNS_ID | ioctl::NS_GET_ID => {
-                        ProgramMemory(tid).write(arg, &number.to_ne_bytes()).map(|()| 0)
+                        self.memory(tid).write(arg, &number.to_ne_bytes()).map(|()| 0)
                     }
                     _ => Ok(number),
                 };
@@ -213,7 +212,7 @@ impl Supervisor {
     fn open_namespace(&mut self, tid: Tid, regs: Regs, ns_type: NsType, inum: u32) -> io::Result<()> {
         let Some(scratch) = self.tracee(tid)?.scratch else { return self.map_scratch(tid, regs) };
         let path = format!("{}/proc/1/ns/{}:[{inum}]\0", self.served.point().path().display(), ns_type.ops().name);
-        sys::write_memory(tid, scratch, path.as_bytes())?;
+        self.host.write_memory(tid, scratch, path.as_bytes())?;
         let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as u64;
         let args = [libc::AT_FDCWD as u64, scratch, flags, 0, 0, 0];
         self.detour(tid, regs, regs.with(OPENAT, args), Then::Keep)
@@ -231,7 +230,7 @@ impl Supervisor {
             AF_NETLINK | AF_PACKET => {
                 crate::err!(EAFNOSUPPORT, "sockets of family {} speak with the host's kernel", family)
             }
-            _ if self.lab.read(is_in_host).unwrap_or(false) => return sys::resume(tid, Resume::Cont, 0),
+            _ if self.lab.read(is_in_host).unwrap_or(false) => return self.host.resume(tid, Resume::Cont, 0),
             _ => crate::err!(EAFNOSUPPORT, "no packets travel in a network namespace of the lab"),
         };
         self.refuse(tid, regs, &error)

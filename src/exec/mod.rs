@@ -12,6 +12,7 @@ mod fd;
 mod filter;
 mod number;
 mod path;
+mod processes;
 mod regs;
 mod signal;
 mod stage;
@@ -20,6 +21,7 @@ mod sys;
 mod tracee;
 mod tty;
 
+pub use processes::{Here, Processes};
 pub use stage::{Bell, Child, FAILED};
 pub use supervisor::{Options, Supervisor};
 pub use sys::{kill, set_action};

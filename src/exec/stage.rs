@@ -49,8 +49,8 @@ impl Child {
     ///
     /// # Errors
     /// EPIPE: it is gone.
-    pub fn go(&mut self) -> io::Result<()> {
-        self.go.write_all(b"g")
+    pub fn go(&self) -> io::Result<()> {
+        (&self.go).write_all(b"g")
     }
 }
 
