@@ -44,6 +44,8 @@ pub enum Translate {
     Who,
     /// The result is the caller's own.
     OwnTid,
+    /// The result is a `struct statfs`, in the second argument, of the file that the first one is a descriptor of.
+    FileSystem,
     /// The result is a path: that of the working directory.
     Directory,
     /// `siginfo_t`, in the second argument once the call is done.
@@ -52,6 +54,8 @@ pub enum Translate {
     Owner,
     /// Options of getsockopt(2) that tell of the peer.
     Peer,
+    /// The process of a pidfd, which the lab has to let the caller look into.
+    Pidfd,
     /// A `struct sigevent` that names a thread.
     Sigevent,
     /// Families of socket(2) that show the host's network.
@@ -77,8 +81,8 @@ impl Condition {
 
 const ALL: u32 = u32::MAX;
 
-/// F_SETOWN, F_GETOWN, F_SETOWN_EX, F_GETOWN_EX; F_GETLK and F_OFD_GETLK tell who holds a lock.
-const OWNER: Condition = Condition { arg: 1, any: &[(ALL, 8), (ALL, 9), (ALL, 15), (ALL, 16), (ALL, 5), (ALL, 36)] };
+/// F_SETOWN, F_GETOWN, F_SETOWN_EX, F_GETOWN_EX, and F_GETLK, which tells who holds a lock.
+const OWNER: Condition = Condition { arg: 1, any: &[(ALL, 8), (ALL, 9), (ALL, 15), (ALL, 16), (ALL, 5)] };
 /// SO_PEERCRED
 const PEER: Condition = Condition { arg: 2, any: &[(ALL, 17)] };
 /// AF_INET, AF_INET6, AF_NETLINK, AF_PACKET
@@ -115,7 +119,9 @@ impl Translate {
             | Translate::Who
             | Translate::OwnTid
             | Translate::Directory
+            | Translate::FileSystem
             | Translate::Siginfo
+            | Translate::Pidfd
             | Translate::Sigevent => None,
         }
     }

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use std::thread;
 
 use super::Outcome;
+use crate::errno::describe;
+use crate::exec;
 use crate::fuse::{self, Health, MountError, Options};
 use crate::host::Lab;
 use crate::kernel::Kernel;
@@ -50,7 +52,7 @@ enum State {
 
 /// Prints one line for each check. The exit code is 1 if something is missing.
 pub fn run() -> Outcome {
-    let checks = [device(), privilege(), other_users(), trial()];
+    let checks = [device(), privilege(), other_users(), trial(), programs()];
     for Check { what, state } in &checks {
         match state {
             State::Good(text) => println!("ok       {what}: {text}"),
@@ -111,6 +113,27 @@ fn other_users() -> Check {
         State::Note("-o allow_other needs `echo user_allow_other >> /etc/fuse.conf` as root".to_owned())
     };
     Check { what: "other users", state }
+}
+
+/// Whether programs can run in a lab: a child is traced, and has a filter.
+fn programs() -> Check {
+    let state = match exec::try_to_trace() {
+        Ok(()) => State::Good("a process was traced, and its calls were filtered".to_owned()),
+        Err(error) => State::Note(format!("`nslab exec` does not work: {}: {}", describe(&error), remedy())),
+    };
+    Check { what: "programs", state }
+}
+
+/// What forbids to trace, and what mends that.
+fn remedy() -> &'static str {
+    let yama = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    match yama.trim() {
+        "2" => "Yama lets root alone trace: run `sysctl kernel.yama.ptrace_scope=1` as root",
+        "3" => "Yama lets nobody trace until the next boot: boot with kernel.yama.ptrace_scope=1",
+        _ => {
+            "the container forbids ptrace or seccomp: allow both in its seccomp profile (docker run --security-opt seccomp=unconfined)"
+        }
+    }
 }
 
 /// Mounts a lab for a moment.

@@ -5,11 +5,12 @@ use std::io;
 use super::regs::Regs;
 use super::sys::{Resume, Tid};
 use super::tracee::{Detour, Doing, Then, refusal};
-use crate::abi::{self, Answer, Call, Decoded, Host, Rewrite, Translate, Treatment};
-use crate::errno::{Errno, Error};
+use crate::abi::{self, Answer, Call, Decoded, Host, Memory, Rewrite, Translate, Treatment};
+use crate::errno::{Arg, Error};
 use crate::kernel::task::TaskState;
 use crate::kernel::{Kernel, TaskId};
-use crate::syscall::{AnyCall, Return, Stop, Syscall};
+use crate::syscall::{AnyCall, Return, Stop, Syscall, WNOHANG, WaitidWhich};
+use crate::tree::step_text;
 
 use super::Supervisor;
 
@@ -43,10 +44,7 @@ impl Supervisor {
             Ok(Decoded::Rewrite(Rewrite::Ioctl)) => self.ioctl(tid, regs),
             Ok(Decoded::Translate(translate)) => self.translate(tid, regs, translate),
             Ok(Decoded::Pass) => self.host.resume(tid, Resume::Cont, 0),
-            Err(error) => {
-                self.tell_refusal(&regs, &error);
-                self.refuse(tid, regs, &error)
-            }
+            Err(error) => self.refuse_call(tid, regs, &error),
         }
     }
 
@@ -71,6 +69,9 @@ impl Supervisor {
     /// The lab answers; the real kernel does its part where there is one.
     fn lab_call(&mut self, tid: Tid, regs: Regs, call: Syscall, answer: Answer, host: Host) -> io::Result<()> {
         let task = self.task(tid)?;
+        // Nobody waits for the process of a pidfd that does not block.
+        let may_wait = !matches!(call, Syscall::Waitid { which: WaitidWhich::Pidfd(fd), options }
+            if options & WNOHANG == 0 && self.is_nonblocking(tid, fd));
         let (call, opened) = match self.with_descriptors(tid, task, call) {
             Ok(call) => call,
             Err(error) => return self.refuse(tid, regs, &error),
@@ -81,10 +82,14 @@ impl Supervisor {
         }
         match outcome {
             Ok(given) => self.answered(tid, regs, (&call, &given), answer, host),
-            Err(Stop::Blocked { .. }) => self.park(tid, regs, call, answer),
-            Err(Stop::Failed(error)) => {
+            Err(Stop::Blocked { .. }) if may_wait => self.park(tid, regs, call, answer),
+            Err(Stop::Blocked { why: error, .. } | Stop::Failed(error)) => {
                 let left = answer.write_failure(&mut self.memory(tid));
-                self.refuse(tid, regs, left.as_ref().err().unwrap_or(&error))
+                let error = left.as_ref().err().unwrap_or(&error);
+                if self.options.explain {
+                    self.explain(tid, &step_text(&call.step()), error);
+                }
+                self.skip(tid, regs, refusal(error))
             }
         }
     }
@@ -132,10 +137,12 @@ impl Supervisor {
             }
             Translate::Pids(args) => self.with_pids(tid, regs, args),
             Translate::Who => self.with_who(tid, regs),
+            Translate::FileSystem => self.statfs(tid, regs),
             Translate::Directory => self.detour(tid, regs, regs, Then::Path),
             Translate::Siginfo => self.detour(tid, regs, regs, Then::Siginfo(regs.args()[1])),
             Translate::Owner => self.with_owner(tid, regs),
             Translate::Peer => self.with_peer(tid, regs),
+            Translate::Pidfd => self.getfd(tid, regs),
             Translate::Sigevent => self.with_sigevent(tid, regs),
             Translate::Socket => self.socket(tid, regs),
             Translate::Futex => {
@@ -154,7 +161,9 @@ impl Supervisor {
     /// No real call, and this error.
     pub(super) fn refuse(&mut self, tid: Tid, regs: Regs, error: &Error) -> io::Result<()> {
         if self.options.explain {
-            self.explain(tid, &regs, error);
+            let name = abi::call(regs.number()).map_or("syscall", Call::name);
+            let args = regs.args().map(|arg| format!("{arg:#x}")).join(", ");
+            self.explain(tid, &format!("{name}({args})"), error);
         }
         self.skip(tid, regs, refusal(error))
     }
@@ -197,6 +206,11 @@ impl Supervisor {
                 result
             }
             Then::Pid => self.own_number(tid, result as Tid).into(),
+            Then::FileSystem { addr, magic } => {
+                // It could be written a moment ago.
+                let _ = self.memory(tid).write(addr, &magic.to_ne_bytes());
+                result
+            }
             Then::Path => self.own_text(tid, detour.regs.args()[0], detour.regs.args()[1], result, true),
             Then::Link => {
                 let [_, second, third, fourth, ..] = detour.regs.args();
@@ -212,6 +226,14 @@ impl Supervisor {
                 self.own_number_at(tid, addr);
                 result
             }
+            Then::ProcessAt(addr) => {
+                self.own_process_at(tid, addr);
+                result
+            }
+            Then::OwnerAt(addr) => {
+                self.own_owner_at(tid, addr);
+                result
+            }
             Then::Credentials(addr) => {
                 self.own_credentials(tid, addr);
                 result
@@ -219,22 +241,24 @@ impl Supervisor {
         }
     }
 
-    /// A call that no program of a lab gets is told once, whoever asks for it.
-    fn tell_refusal(&mut self, regs: &Regs, error: &Error) {
+    /// A call that no program of a lab gets: the trace has it, and who runs the program is told once.
+    fn refuse_call(&mut self, tid: Tid, regs: Regs, error: &Error) -> io::Result<()> {
         let call = abi::call(regs.number());
         let is_refused = call.is_none_or(|call| matches!(call.treatment(), Treatment::Refused { .. }));
-        let name = call.map_or("a call that is no call", Call::name);
+        let name = call.map_or("syscall", Call::name);
+        let task = self.task(tid)?;
+        let args = regs.args().map(|arg| Arg::from(format!("{arg:#x}"))).to_vec();
+        // Of a lab that is broken everything fails.
+        let _ = self.lab.note_refusal(task, name, args, error);
         if is_refused && !self.options.explain && self.told.insert(name) {
             self.host.say(&format!("{name} is refused: {error}"));
         }
+        self.refuse(tid, regs, error)
     }
 
     /// `CALL(ARGS) = ERRNO: REASON`, as strace(1) writes calls.
-    fn explain(&self, tid: Tid, regs: &Regs, error: &Error) {
-        let name = abi::call(regs.number()).map_or("syscall", Call::name);
-        let args = regs.args().map(|arg| format!("{arg:#x}")).join(", ");
-        if error.errno != Errno::ECHILD {
-            self.host.say(&format!("[{tid}] {name}({args}) = {error}"));
-        }
+    fn explain(&self, tid: Tid, call: &str, error: &Error) {
+        let number = self.tracees.get(&tid).and_then(|tracee| self.lab.read(|k| k.task_nr(tracee.task)).ok());
+        self.host.say(&format!("[{}] {call} = {error}", number.unwrap_or(0)));
     }
 }

@@ -16,6 +16,7 @@ use crate::bail;
 use crate::errno::{Error, Result};
 use crate::kernel::file::{FileKind, O_RDONLY, OpenFlags};
 use crate::kernel::ns::NsType;
+use crate::kernel::ptrace::PtraceMode;
 use crate::kernel::{Kernel, TaskId};
 use crate::syscall::lab::Target;
 use crate::syscall::{AnyCall, LabCall, PidArg, Return, Stop, Syscall, WaitidWhich, ioctl};
@@ -105,6 +106,29 @@ impl Supervisor {
             return Ok((Syscall::PidfdSendSignal { fd, signo, info, flags }.into(), Some(fd)));
         }
         Ok((call.into(), None))
+    }
+
+    /// Whether a descriptor was opened with O_NONBLOCK.
+    pub(super) fn is_nonblocking(&self, tid: Tid, fd: i32) -> bool {
+        let info = self.host.proc_file(tid, &format!("fdinfo/{fd}")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&info);
+        let flags = text.lines().find_map(|line| u32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
+        flags.is_some_and(|flags| flags & OpenFlags::NONBLOCK.bits() != 0)
+    }
+
+    /// pidfd_getfd: the lab says whether the caller may look into the other process; the real kernel has the descriptor.
+    pub(super) fn getfd(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
+        let (task, pidfd) = (self.task(tid)?, regs.args()[0] as i32);
+        // What is no pidfd, the real kernel says.
+        let Ok(Shown::Process(number)) = self.shown(tid, pidfd) else { return self.host.resume(tid, Resume::Cont, 0) };
+        let allowed = self.lab.read(|k| match k.find_task(number) {
+            Some(target) => k.ptrace_may_access(task, target, PtraceMode::AttachRealCreds),
+            None => bail!(ESRCH, "the task of the pidfd is gone"),
+        });
+        match allowed.and_then(|allowed| allowed) {
+            Ok(()) => self.host.resume(tid, Resume::Cont, 0),
+            Err(error) => self.refuse(tid, regs, &error),
+        }
     }
 
     /// A request to a terminal, a namespace file or a pidfd.

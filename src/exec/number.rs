@@ -15,6 +15,9 @@ use crate::syscall::PidArg;
 const PRIO_PROCESS: u64 = 0;
 const PRIO_PGRP: u64 = 1;
 
+/// What `struct f_owner_ex` calls a process group.
+const F_OWNER_PGRP: u32 = 2;
+
 impl Supervisor {
     /// The host's number of what the program calls so; `None`: nobody it can see is a program.
     fn host_tid(&self, task: TaskId, number: i32) -> Option<Tid> {
@@ -77,10 +80,15 @@ impl Supervisor {
         }
     }
 
-    /// fcntl about who gets SIGIO.
+    /// fcntl about who gets SIGIO, and who holds a lock.
     pub(super) fn with_owner(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
+        const F_GETLK: u64 = 5;
         const F_SETOWN: u64 = 8;
         const F_GETOWN: u64 = 9;
+        const F_SETOWN_EX: u64 = 15;
+        const F_GETOWN_EX: u64 = 16;
+        /// Where `struct flock` has the holder.
+        const L_PID: u64 = 24;
         let (task, args) = (self.task(tid)?, regs.args());
         match args[1] {
             F_SETOWN => {
@@ -98,8 +106,54 @@ impl Supervisor {
                 self.detour(tid, regs, regs.with(regs.number(), other), Then::Keep)
             }
             F_GETOWN => self.detour(tid, regs, regs, Then::Pid),
-            _ => self.refuse(tid, regs, &err!(EINVAL, "F_SETOWN_EX and F_GETOWN_EX are not for programs of a lab yet")),
+            F_GETLK => self.detour(tid, regs, regs, Then::ProcessAt(args[2].wrapping_add(L_PID))),
+            F_SETOWN_EX => self.set_owner(tid, regs),
+            F_GETOWN_EX => self.detour(tid, regs, regs, Then::OwnerAt(args[2])),
+            _ => self.host.resume(tid, Resume::Cont, 0),
         }
+    }
+
+    /// F_SETOWN_EX, with a `struct f_owner_ex` of ours: what kind, and its number.
+    fn set_owner(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
+        let (task, mut args) = (self.task(tid)?, regs.args());
+        let memory: &mut dyn Memory = &mut self.memory(tid);
+        let (Ok(kind), Ok(number)) = (memory.u32(args[2]), memory.u32(args[2].wrapping_add(4))) else {
+            return self.host.resume(tid, Resume::Cont, 0);
+        };
+        let number = number.cast_signed();
+        let host = match kind {
+            _ if number == 0 => Some(0),
+            F_OWNER_PGRP => self.host_group(task, number),
+            _ => self.host_tid(task, number),
+        };
+        let Some(host) = host else {
+            return self.refuse(tid, regs, &err!(ESRCH, "no program has the number {}", number));
+        };
+        let Some(scratch) = self.tracee(tid)?.scratch else { return self.map_scratch(tid, regs) };
+        let owner = [kind.to_ne_bytes(), host.to_ne_bytes()].concat();
+        if let Err(error) = memory.write(scratch, &owner) {
+            return self.refuse(tid, regs, &error);
+        }
+        args[2] = scratch;
+        self.detour(tid, regs, regs.with(regs.number(), args), Then::Keep)
+    }
+
+    /// The `struct f_owner_ex` at an address has the program's number.
+    pub(super) fn own_owner_at(&self, tid: Tid, addr: u64) {
+        let memory: &dyn Memory = &self.memory(tid);
+        match memory.u32(addr) {
+            Ok(F_OWNER_PGRP) => self.own_number_at(tid, addr.wrapping_add(4)),
+            Ok(_) => self.own_process_at(tid, addr.wrapping_add(4)),
+            Err(_) => {}
+        }
+    }
+
+    /// The number of a process or thread at an address becomes the program's.
+    pub(super) fn own_process_at(&self, tid: Tid, addr: u64) {
+        let memory: &mut dyn Memory = &mut self.memory(tid);
+        let Ok(host) = memory.u32(addr) else { return };
+        // It could be written a moment ago.
+        let _ = memory.put_u32(addr, self.own_number(tid, host.cast_signed()).cast_unsigned());
     }
 
     /// Credentials of who is at the other end of a socket.

@@ -85,6 +85,7 @@ impl Supervisor {
             };
         }
         let Some(scratch) = self.tracee(tid)?.scratch else { return self.map_scratch(tid, regs) };
+        let magic = self.seen(&texts[0].1).map_or(0, |seen| magic(&seen));
         for ((index, text), addr) in texts.into_iter().zip((scratch..).step_by(PATH_MAX as usize)) {
             args[index] = addr;
             let text = [&text[..], b"\0"].concat();
@@ -93,7 +94,11 @@ impl Supervisor {
                 return self.refuse(tid, regs, &error);
             }
         }
-        let then = if reads_link(&regs) { Then::Link } else { Then::Keep };
+        let then = match call(regs.number()) {
+            Some(Call::Readlink | Call::Readlinkat) => Then::Link,
+            Some(Call::Statfs) => Then::FileSystem { addr: args[1], magic },
+            _ => Then::Keep,
+        };
         self.detour(tid, regs, regs.with(regs.number(), args), then)
     }
 
@@ -217,6 +222,17 @@ impl Supervisor {
         }
     }
 
+    /// fstatfs: what the lab's files are of is no FUSE.
+    pub(super) fn statfs(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
+        let [fd, addr, ..] = regs.args();
+        let link = self.host.link(tid, &format!("fd/{}", fd as i32)).unwrap_or_default();
+        if !link.starts_with(self.dir()) {
+            return self.host.resume(tid, Resume::Cont, 0);
+        }
+        let magic = magic(&self.seen(&link).unwrap_or(link));
+        self.detour(tid, regs, regs, Then::FileSystem { addr, magic })
+    }
+
     /// Gets memory of the program for us; the call that it wanted to make begins anew.
     pub(super) fn map_scratch(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
         let tracee = self.tracee(tid)?;
@@ -244,8 +260,22 @@ impl Supervisor {
     }
 }
 
-fn reads_link(regs: &Regs) -> bool {
-    matches!(call(regs.number()), Some(Call::Readlink | Call::Readlinkat))
+/// The number of the file system of a path in the task's tree, as statfs(2) has it.
+fn magic(path: &[u8]) -> u64 {
+    const PROC: u64 = 0x9fa0;
+    const NSFS: u64 = 0x6e73_6673;
+    const CGROUP2: u64 = 0x6367_7270;
+    const MQUEUE: u64 = 0x1980_0202;
+    const TMPFS: u64 = 0x0102_1994;
+    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    let is_ns = path.ends_with(&[b"/ns/", name].concat()) || name.contains(&b'[');
+    match path {
+        _ if is_ns => NSFS,
+        _ if is_below(path, b"/proc") => PROC,
+        _ if is_below(path, b"/sys/fs/cgroup") => CGROUP2,
+        _ if is_below(path, b"/dev/mqueue") => MQUEUE,
+        _ => TMPFS,
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use nix::unistd::{Pid, getpgid, getpgrp, getpid, getsid, setpgid};
 
 use super::stage::Child;
 use super::sys::{self, RawRegs, RawSiginfo, Resume, Tid};
+use super::tracee::Stop;
 use crate::kernel::signal::SIGSTOP;
 
 /// Rings the bell, from any thread.
@@ -19,11 +20,11 @@ pub type Ring = Box<dyn Fn() + Send + Sync>;
 /// What is done to real processes, and asked about them. A thread that is gone gives ESRCH, sooner or later: of what has no
 /// result, the error may be lost.
 pub trait Processes: Debug {
-    /// Waits until a thread stops or ends; its number and status word.
+    /// Waits until a thread stops or ends; its number and status word. `None`: somebody has rung.
     ///
     /// # Errors
     /// ECHILD: there is none; who has the processes is gone.
-    fn wait(&self) -> io::Result<(Tid, i32)>;
+    fn wait(&self) -> io::Result<Option<(Tid, i32)>>;
 
     /// How [`Processes::wait`] is made to return.
     ///
@@ -149,8 +150,15 @@ impl Here {
 }
 
 impl Processes for Here {
-    fn wait(&self) -> io::Result<(Tid, i32)> {
-        sys::wait()
+    fn wait(&self) -> io::Result<Option<(Tid, i32)>> {
+        let (tid, status) = sys::wait()?;
+        if tid != self.bell {
+            return Ok(Some((tid, status)));
+        }
+        if !matches!(Stop::of(status), Stop::Ended(_)) {
+            sys::resume(tid, Resume::Cont, 0)?;
+        }
+        Ok(None)
     }
 
     fn ring(&self) -> io::Result<Ring> {

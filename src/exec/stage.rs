@@ -5,13 +5,14 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
 use super::filter;
-use super::sys::{self, Tid};
+use super::sys::{self, Resume, Tid};
+use super::tracee::Stop;
 use crate::errno::describe;
 use crate::fuse::{self, Users};
 
@@ -34,6 +35,7 @@ impl Child {
     /// # Errors
     /// EAGAIN, ENOMEM, EMFILE
     pub fn new(argv: &[OsString]) -> io::Result<Child> {
+        check_architecture()?;
         let argv = argv.iter().map(|word| CString::new(word.clone().into_vec())).collect::<Result<Vec<_>, _>>()?;
         let (wait, go) = pipe2(OFlag::O_CLOEXEC)?;
         let writer = go.as_raw_fd();
@@ -72,7 +74,7 @@ fn become_program(mut wait: File, argv: &[CString]) -> i32 {
 }
 
 /// A child of ours that does nothing. When somebody signals it, the supervisor, which waits for the stops of its children,
-/// learns that there is something else to do. When the supervisor dies, however that is, the bell takes the lab off its
+/// learns that there is something else to do. When the supervisor dies, however that is, the bell takes a private lab off its
 /// directory.
 #[derive(Debug)]
 pub struct Bell {
@@ -81,18 +83,19 @@ pub struct Bell {
 }
 
 impl Bell {
-    /// Makes it. This process may have one thread only. `dir` is the directory of the lab.
+    /// Makes it. This process may have one thread only. `dir` is the directory of the lab, if it
+    /// is to go.
     ///
     /// # Errors
     /// EAGAIN, ENOMEM, EMFILE
-    pub fn new(dir: &Path) -> io::Result<Bell> {
+    pub fn new(dir: Option<&Path>) -> io::Result<Bell> {
         let (end, alive) = pipe2(OFlag::O_CLOEXEC)?;
-        let dir: PathBuf = dir.to_owned();
+        let dir = dir.map(Path::to_owned);
         let tid = sys::fork(move || {
             sys::close_all_but(end.as_raw_fd());
             // The end of the file. Until then each signal is taken from us by who traces us.
             let _ = File::from(end).read_exact(&mut [0]);
-            clean_up(&dir);
+            dir.iter().for_each(|dir| clean_up(dir));
             0
         })?;
         Ok(Bell { tid, _alive: alive })
@@ -104,4 +107,38 @@ fn clean_up(dir: &Path) {
     // It is gone already where the supervisor ended as it should.
     let _ = fuse::unmount(dir, Users::Leave);
     let _ = fs::remove_dir(dir);
+}
+
+/// Traces a child that does nothing but to set a filter and end, to see whether this host allows that.
+///
+/// # Errors
+/// EPERM, EACCES, EINVAL, ENOSYS: it does not. This process may have one thread only.
+pub fn try_to_trace() -> io::Result<()> {
+    check_architecture()?;
+    let (wait, mut go) = pipe2(OFlag::O_CLOEXEC).map(|(wait, go)| (File::from(wait), File::from(go)))?;
+    let tid = sys::fork(move || {
+        let mut wait = wait;
+        let is_told = wait.read_exact(&mut [0]).is_ok();
+        let is_filtered =
+            is_told && sys::drop_privileges().and_then(|()| sys::install_filter(&filter::program())).is_ok();
+        i32::from(!is_filtered)
+    })?;
+    let seized = sys::seize(tid, true);
+    go.write_all(b"g")?;
+    loop {
+        match sys::wait()? {
+            (found, status) if found == tid => match Stop::of(status) {
+                Stop::Ended(0) => return seized,
+                Stop::Ended(_) => return seized.and(Err(io::Error::from_raw_os_error(libc::EPERM))),
+                _ => sys::resume(tid, Resume::Cont, 0)?,
+            },
+            _ => {}
+        }
+    }
+}
+
+/// # Errors
+/// ENOSYS: the registers of this machine are not known.
+pub fn check_architecture() -> io::Result<()> {
+    if cfg!(target_arch = "x86_64") { Ok(()) } else { Err(io::Error::other("programs run on x86-64 only yet")) }
 }

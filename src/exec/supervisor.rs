@@ -182,11 +182,32 @@ impl Supervisor {
         self.status.ok_or_else(|| io::Error::other("the program has no status"))
     }
 
+    /// Runs programs until none is left.
+    ///
+    /// # Errors
+    /// Who has the processes is gone: so are they.
+    pub fn serve(&mut self) -> io::Result<()> {
+        let mut served = Ok(());
+        while served.is_ok() && !(self.tracees.is_empty() && self.early.is_empty()) {
+            served = self.next();
+        }
+        self.gives_up();
+        served
+    }
+
+    /// The programs are gone, or will be at once.
+    pub fn gives_up(&mut self) {
+        for tid in self.tracees.keys().copied().collect::<Vec<_>>() {
+            self.ended(tid, libc::SIGKILL);
+        }
+        self.lab.programs_are_gone(self.server);
+    }
+
     fn next(&mut self) -> io::Result<()> {
-        let (tid, status) = self.host.wait()?;
-        let stop = Stop::of(status);
+        let stopped = self.host.wait()?;
         // A thread that is killed while we look at it answers ESRCH to all; that it has ended comes next.
-        if let Err(error) = self.stopped(tid, stop)
+        if let Some((tid, status)) = stopped
+            && let Err(error) = self.stopped(tid, Stop::of(status))
             && error.raw_os_error() != Some(libc::ESRCH)
         {
             return Err(error);

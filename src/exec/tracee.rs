@@ -107,6 +107,8 @@ pub enum Then {
     Always(i64),
     /// A process or group of the host, whose number the program gets.
     Pid,
+    /// `struct statfs` at this address is of a file system with this number.
+    FileSystem { addr: u64, magic: u64 },
     /// The path of the working directory.
     Path,
     /// The text of a link.
@@ -115,6 +117,10 @@ pub enum Then {
     Siginfo(u64),
     /// The process, group or session that the call wrote to this address.
     PidAt(u64),
+    /// The process or thread that the call wrote to this address.
+    ProcessAt(u64),
+    /// `struct f_owner_ex` at this address.
+    OwnerAt(u64),
     /// `struct ucred` at this address.
     Credentials(u64),
 }

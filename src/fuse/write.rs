@@ -186,6 +186,7 @@ struct Calls<'a> {
 impl Calls<'_> {
     /// A call in words, by the task that `caller` finds.
     fn by(&mut self, caller: impl FnOnce(&Kernel) -> Result<TaskId>, call: &Call) -> Result<Vec<u8>> {
+        let caller = |k: &Kernel| caller(k).and_then(|task| check_hand(k, task, call).map(|()| task));
         match call.syscall.host_pid() {
             Some(host_pid) => self.attach(caller, host_pid),
             None => control::answer(self.connection.shared.change(|lab| lab.call(caller, call))),
@@ -278,6 +279,20 @@ impl Calls<'_> {
             }
         }
     }
+}
+
+/// What only its own process does, where the task is a real one: it has the descriptors and the memory.
+const OF_PROCESS: [&str; 4] = ["open", "close", "dup", "exec"];
+
+/// Whether somebody else may make a task do this.
+///
+/// # Errors
+/// EBUSY: it is a real process.
+fn check_hand(k: &Kernel, task: TaskId, call: &Call) -> Result<()> {
+    if k.is_program(task) && OF_PROCESS.contains(&call.verb.name) {
+        bail!(EBUSY, "pid {} is a real process: its descriptors and its memory are its own", k.task_nr(task));
+    }
+    Ok(())
 }
 
 /// Whether a file that is opened now would be the same as one that is open. A path has no word for who is attached to a

@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::Lab;
-use crate::errno::Result;
+use crate::errno::{Arg, Error, Result};
 use crate::kernel::program::Effect;
+use crate::kernel::trace::Step;
 use crate::kernel::{Kernel, TaskId};
 
 /// Makes happen to real processes what has to.
@@ -102,6 +103,19 @@ impl Programs {
 }
 
 impl Lab {
+    /// Notes in the trace that a real process was refused a call that no task of a lab makes.
+    ///
+    /// # Errors
+    /// EIO once a writer has panicked.
+    pub fn note_refusal(&self, task: TaskId, call: &'static str, args: Vec<Arg>, error: &Error) -> Result<()> {
+        let (noted, _) = self.writer(|kernel, _| -> Result<()> {
+            kernel.record_enter(task, || Step::Enter { call, args, flags: 0 });
+            kernel.record(|_| Step::Exit { call, result: Err(error.clone()) });
+            Ok(())
+        });
+        noted
+    }
+
     /// From now on `act` is told what has to happen to the real processes of a new server. It must not ask the lab: the state
     /// is locked.
     ///

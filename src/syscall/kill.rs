@@ -1,7 +1,10 @@
 //! Sending signals and arranging for them: kill, tgkill, pidfd_send_signal, sigaction, sigprocmask, sigwaitinfo.
 
 use super::fd::{Opened, file_at, opened};
-use super::{Outcome, PidArg, Return, SigAction, Stop, WaitFor};
+use super::{
+    Outcome, PIDFD_SIGNAL_PROCESS_GROUP, PIDFD_SIGNAL_THREAD, PIDFD_SIGNAL_THREAD_GROUP, PidArg, Return, SigAction,
+    Stop, WaitFor,
+};
 use crate::errno::{Error, Result};
 use crate::kernel::signal::{GivenInfo, SI_TKILL, SIGKILL, SIGNAL_MAX, SIGSTOP, Sender, sigmask};
 use crate::kernel::{Current, Kernel, PidId, TaskId};
@@ -143,11 +146,6 @@ fn queue_given(k: &mut Kernel, me: Current, target: TaskId, to_group: bool, sign
     }
     Ok(Return::DONE)
 }
-
-// Flags of pidfd_send_signal (`include/uapi/linux/pidfd.h`).
-pub const PIDFD_SIGNAL_THREAD: u32 = 1;
-pub const PIDFD_SIGNAL_THREAD_GROUP: u32 = 2;
-pub const PIDFD_SIGNAL_PROCESS_GROUP: u32 = 4;
 
 /// pidfd_send_signal(2): to what the flags say; without them to the process, or to the thread of a PIDFD_THREAD descriptor.
 ///

@@ -56,7 +56,6 @@ use crate::kernel::mount::flags::{MsFlags, UmountFlags};
 use crate::kernel::signal::GivenInfo;
 pub use dispatch::dispatch;
 use ipc::{IpcCtl, IpcFlags, Payload};
-pub use kill::{PIDFD_SIGNAL_PROCESS_GROUP, PIDFD_SIGNAL_THREAD, PIDFD_SIGNAL_THREAD_GROUP};
 pub use lab::LabCall;
 use mount::{MountArgs, MoveMountFlags};
 use mqueue::MqOpen;
@@ -206,6 +205,11 @@ pub const WNOWAIT: u32 = 0x0100_0000;
 pub const WNOTHREAD: u32 = 0x2000_0000;
 pub const WALL: u32 = 0x4000_0000;
 pub const WCLONE: u32 = 0x8000_0000;
+
+/// Flags of pidfd_send_signal (`include/uapi/linux/pidfd.h`).
+pub const PIDFD_SIGNAL_THREAD: u32 = 1;
+pub const PIDFD_SIGNAL_THREAD_GROUP: u32 = 2;
+pub const PIDFD_SIGNAL_PROCESS_GROUP: u32 = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SigAction {

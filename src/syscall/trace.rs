@@ -12,7 +12,14 @@ use crate::kernel::{Kernel, TaskId};
 const TEXT_MAX: usize = 60;
 
 pub(super) fn enter(k: &mut Kernel, task: TaskId, call: &AnyCall) {
-    k.record_enter(task, || Step::Enter { call: call.name(), args: call.shown(), flags: call.flags() });
+    k.record_enter(task, || call.step());
+}
+
+impl AnyCall {
+    /// The first step of it.
+    pub fn step(&self) -> Step {
+        Step::Enter { call: self.name(), args: self.shown(), flags: self.flags() }
+    }
 }
 
 /// The words for the result are made in [`crate::control`].

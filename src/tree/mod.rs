@@ -56,7 +56,7 @@ pub use open::{
 pub use read::{polled, read, read_file, read_open};
 pub use resolve::{Last, resolve, resolve_file, resolve_parent};
 pub use root::{getcwd, site};
-pub use trace::lines_after as trace_after;
+pub use trace::{lines_after as trace_after, text as step_text};
 
 /// Who looks: ids and rights are this task's. Numbers are those of the view's pid namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -31,7 +31,8 @@ fn line(Record { number, pid, step }: &Record) -> String {
     format!("{number:>6} {pid:>5}  {indent}{}\n", text(step))
 }
 
-fn text(step: &Step) -> String {
+/// A step in words.
+pub fn text(step: &Step) -> String {
     match step {
         Step::Enter { call, args, flags } => {
             let flags = Some(flag_names(*flags)).filter(|names| !names.is_empty());

@@ -1,6 +1,7 @@
 //! Host programs as tasks of a lab: what they see, and what is left of them.
 
 mod bad;
+mod descriptors;
 mod host;
 mod namespaces;
 #[path = "../common/needs.rs"]

@@ -223,16 +223,12 @@ fn encode_syscall(c: &Context<'_>, syscall: &Syscall) -> Option<Encoded> {
         Syscall::Exec { comm, .. } => task::encode_exec(c, comm),
         Syscall::Exit { code } => number(libc::SYS_exit, &[int(*code)]),
         Syscall::ExitGroup { code } => number(libc::SYS_exit_group, &[int(*code)]),
-        Syscall::Kill { pid, signo } => signal::encode_kill(c, *pid, *signo),
-        Syscall::Tkill { tid, signo } => signal::encode_tkill(c, *tid, *signo),
-        Syscall::Tgkill { tgid, tid, signo } => signal::encode_tgkill(c, *tgid, *tid, *signo),
-        Syscall::RtSigqueueinfo { tgid, signo, info } => signal::encode_rt_sigqueueinfo(c, *tgid, *signo, *info),
-        Syscall::RtTgsigqueueinfo { tgid, tid, signo, info } => {
-            signal::encode_rt_tgsigqueueinfo(c, [*tgid, *tid], *signo, *info)
-        }
-        Syscall::PidfdSendSignal { fd, signo, info, flags } => {
-            signal::encode_pidfd_send_signal(c, *fd, *signo, *info, *flags)
-        }
+        Syscall::Kill { .. }
+        | Syscall::Tkill { .. }
+        | Syscall::Tgkill { .. }
+        | Syscall::RtSigqueueinfo { .. }
+        | Syscall::RtTgsigqueueinfo { .. }
+        | Syscall::PidfdSendSignal { .. } => signal::encode_sending(c, syscall),
         Syscall::Wait { pid, options } => signal::encode_wait(c, *pid, *options),
         Syscall::Waitid { which, options } => signal::encode_waitid(c, *which, *options),
         Syscall::Sigaction { signo, action } => signal::encode_sigaction(c, *signo, *action),

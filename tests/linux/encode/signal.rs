@@ -30,17 +30,32 @@ fn is_group_one(c: &Context<'_>, pid: PidArg) -> bool {
     pid.number() < -1 && c.number(pid) == int(-1)
 }
 
-pub(super) fn encode_kill(c: &Context<'_>, pid: PidArg, signo: i32) -> Option<Encoded> {
+/// A call that sends a signal.
+pub(super) fn encode_sending(c: &Context<'_>, call: &Syscall) -> Option<Encoded> {
+    match call {
+        Syscall::Kill { pid, signo } => encode_kill(c, *pid, *signo),
+        Syscall::Tkill { tid, signo } => encode_tkill(c, *tid, *signo),
+        Syscall::Tgkill { tgid, tid, signo } => encode_tgkill(c, *tgid, *tid, *signo),
+        Syscall::RtSigqueueinfo { tgid, signo, info } => encode_rt_sigqueueinfo(c, *tgid, *signo, *info),
+        Syscall::RtTgsigqueueinfo { tgid, tid, signo, info } => {
+            encode_rt_tgsigqueueinfo(c, [*tgid, *tid], *signo, *info)
+        }
+        Syscall::PidfdSendSignal { fd, signo, info, flags } => encode_pidfd_send_signal(c, *fd, *signo, *info, *flags),
+        _ => None,
+    }
+}
+
+fn encode_kill(c: &Context<'_>, pid: PidArg, signo: i32) -> Option<Encoded> {
     let may_be_made = !is_group_one(c, pid) && is_kill_safe(c, pid.number(), signo);
     may_be_made.then(|| number(libc::SYS_kill, &[c.number(pid), int(signo)])).flatten()
 }
 
-pub(super) fn encode_tkill(c: &Context<'_>, tid: PidArg, signo: i32) -> Option<Encoded> {
+fn encode_tkill(c: &Context<'_>, tid: PidArg, signo: i32) -> Option<Encoded> {
     let is_safe = tid.number() != 1 || signo == 0;
     is_safe.then(|| number(libc::SYS_tkill, &[c.number(tid), int(signo)])).flatten()
 }
 
-pub(super) fn encode_tgkill(c: &Context<'_>, tgid: PidArg, tid: PidArg, signo: i32) -> Option<Encoded> {
+fn encode_tgkill(c: &Context<'_>, tgid: PidArg, tid: PidArg, signo: i32) -> Option<Encoded> {
     let is_safe = tid.number() != 1 || signo == 0;
     is_safe.then(|| number(libc::SYS_tgkill, &[c.number(tgid), c.number(tid), int(signo)])).flatten()
 }
@@ -54,24 +69,19 @@ fn siginfo(signo: i32, info: GivenInfo) -> Vec<u8> {
     raw
 }
 
-pub(super) fn encode_rt_sigqueueinfo(c: &Context<'_>, tgid: PidArg, signo: i32, info: GivenInfo) -> Option<Encoded> {
+fn encode_rt_sigqueueinfo(c: &Context<'_>, tgid: PidArg, signo: i32, info: GivenInfo) -> Option<Encoded> {
     let args = [c.number(tgid), int(signo), IN_ARG];
     let call = with_data(libc::SYS_rt_sigqueueinfo, &args, siginfo(signo, info));
     (tgid.number() > 1 || signo == 0).then_some((Job::Call(call), Answer::Number))
 }
 
-pub(super) fn encode_rt_tgsigqueueinfo(
-    c: &Context<'_>,
-    [tgid, tid]: [PidArg; 2],
-    signo: i32,
-    info: GivenInfo,
-) -> Option<Encoded> {
+fn encode_rt_tgsigqueueinfo(c: &Context<'_>, [tgid, tid]: [PidArg; 2], signo: i32, info: GivenInfo) -> Option<Encoded> {
     let args = [c.number(tgid), c.number(tid), int(signo), IN_ARG];
     let call = with_data(libc::SYS_rt_tgsigqueueinfo, &args, siginfo(signo, info));
     (tid.number() != 1 || signo == 0).then_some((Job::Call(call), Answer::Number))
 }
 
-pub(super) fn encode_pidfd_send_signal(
+fn encode_pidfd_send_signal(
     c: &Context<'_>,
     fd: i32,
     signo: i32,
