@@ -87,7 +87,8 @@ pub struct Found {
     pub part: Part,
     /// The first internal error, with its place.
     pub broken: Option<String>,
-    pub(super) device: u32,
+    /// The number of its device, which no other mount has as long as it is there.
+    pub device: u32,
 }
 
 /// A process that serves a lab.

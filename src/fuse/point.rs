@@ -83,6 +83,11 @@ impl Point {
         Ok(Point { path, mount, card, others: Arc::default() })
     }
 
+    /// The number of its device, which no other mount has as long as it is there.
+    pub fn device(&self) -> u32 {
+        self.mount.device
+    }
+
     /// The absolute path.
     pub fn path(&self) -> &Path {
         &self.path
