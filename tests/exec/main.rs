@@ -3,6 +3,7 @@
 mod bad;
 mod descriptors;
 mod host;
+mod journal;
 mod manpages;
 mod namespaces;
 #[path = "../common/needs.rs"]
