@@ -5,9 +5,11 @@ mod needs;
 #[path = "common/shell.rs"]
 mod shell;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use nslab::abi::{Call, Treatment};
 use nslab::control::VERBS;
 use nslab::kernel::Kernel;
 use nslab::script::Session;
@@ -150,4 +152,27 @@ fn the_readme_has_the_figures_of_the_conformance_page() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(words(&readme).contains(figures), "the README does not say: {figures}");
+}
+
+/// The rows of the table of calls in docs/exec.md: what happens, and to which calls; of those that are refused with what and why.
+fn table_of_calls() -> String {
+    let mut groups: BTreeMap<(usize, String), Vec<&str>> = BTreeMap::new();
+    for call in Call::ALL {
+        let group = match call.treatment() {
+            Treatment::Emulated(_) => (0, "emulated".to_owned()),
+            Treatment::Rewritten(_) => (1, "rewritten".to_owned()),
+            Treatment::Translated(_) => (2, "translated".to_owned()),
+            Treatment::Passed => (3, "passed".to_owned()),
+            Treatment::Refused { errno, why } => (4, format!("refused with {errno:?}: {why}")),
+        };
+        groups.entry(group).or_default().push(call.name());
+    }
+    let row = |((_, what), calls): (&(usize, String), &Vec<&str>)| format!("| {what} | {} |\n", calls.join(", "));
+    format!("| what happens | to |\n|---|---|\n{}", groups.iter().map(row).collect::<String>())
+}
+
+#[test]
+fn the_table_of_calls_is_that_of_the_source() {
+    let page = fs::read_to_string(root().join("docs/exec.md")).unwrap();
+    assert!(page.contains(&table_of_calls()), "docs/exec.md should have\n{}", table_of_calls());
 }

@@ -6,7 +6,8 @@ use clap::{Arg, Command};
 use clap_mangen::Man;
 
 const END: &str = ".SH \"EXIT STATUS\"\n0: done. 1: it failed, one line on standard error says why and what to do. 2: usage. \
-                   nslab shell: that of the shell.\n\
+                   nslab shell: that of the shell. nslab exec: that of the \
+                   program, 128 and the number of the signal that ended it, 127 and 126 as shells have them, 125 if nslab failed.\n\
                    .SH ENVIRONMENT\nLAB: the lab that tree, graph, trace and ps show; nslab shell sets it. SHELL, TMPDIR: for \
                    nslab shell.\n\
                    .SH \"SEE ALSO\"\nThe file ctl/usage of a lab lists the calls, docs/guide.md explains it all.\n";

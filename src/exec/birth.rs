@@ -49,8 +49,16 @@ impl Supervisor {
             return self.map_scratch(tid, regs);
         }
         let task = self.task(tid)?;
-        let args = CloneArgs { flags: (flags - REAL_ONLY).bits(), ..birth.call.clone() };
-        let child = match self.make_task(task, args) {
+        let cgroup = match birth.call.cgroup.map(|fd| self.cgroup_descriptor(tid, task, fd)).transpose() {
+            Ok(cgroup) => cgroup,
+            Err(error) => return self.refuse(tid, regs, &error),
+        };
+        let args = CloneArgs { flags: (flags - REAL_ONLY).bits(), cgroup, ..birth.call.clone() };
+        let made = self.make_task(task, args);
+        if let Some(fd) = cgroup {
+            self.close(task, fd);
+        }
+        let child = match made {
             Ok(child) => child,
             Err(Stop::Failed(error) | Stop::Blocked { why: error, .. }) => return self.refuse(tid, regs, &error),
         };

@@ -131,6 +131,18 @@ impl Supervisor {
         }
     }
 
+    /// A descriptor of the lab for the cgroup that a real one shows; it is to be closed.
+    ///
+    /// # Errors
+    /// EBADF: it shows none; as open(2).
+    pub(super) fn cgroup_descriptor(&mut self, tid: Tid, task: TaskId, fd: i32) -> Result<i32> {
+        let link = self.host.link(tid, &format!("fd/{fd}")).unwrap_or_default();
+        let Some(path) = self.seen(&link) else {
+            bail!(EBADF, "descriptor {} is no directory of a cgroup of the lab", fd);
+        };
+        self.descriptor(task, &Syscall::Open { path, flags: OpenFlags::DIRECTORY.bits(), mode: 0 }.into())
+    }
+
     /// A request to a terminal, a namespace file or a pidfd.
     pub(super) fn ioctl(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
         let [fd, request, arg, ..] = regs.args();

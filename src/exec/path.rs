@@ -68,6 +68,12 @@ fn plain(path: &[u8]) -> Vec<u8> {
 impl Supervisor {
     /// A call that names files by paths.
     pub(super) fn rewrite_paths(&mut self, tid: Tid, regs: Regs, paths: &[PathAt]) -> io::Result<()> {
+        if matches!(call(regs.number()), Some(Call::Execve | Call::Execveat)) {
+            let task = self.task(tid)?;
+            if let Err(error) = self.lab.read(|k| k.check_exec(task)).and_then(|may| may) {
+                return self.refuse(tid, regs, &error);
+            }
+        }
         let mut args = regs.args();
         let mut texts = Vec::new();
         for at in paths {
@@ -134,7 +140,7 @@ impl Supervisor {
     }
 
     /// What a program would call a file of its task's tree, by its path on the host.
-    fn seen(&self, path: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn seen(&self, path: &[u8]) -> Option<Vec<u8>> {
         let below = path.strip_prefix(self.dir())?.strip_prefix(b"/as/")?;
         let number = below.iter().take_while(|byte| byte.is_ascii_digit()).count();
         below[number..].strip_prefix(b"/root").map(<[u8]>::to_vec)

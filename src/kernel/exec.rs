@@ -2,7 +2,10 @@
 
 use super::capability::{Cap, CapSet};
 use super::cred::{Ids, Kuid, NewCred, SECBIT_KEEP_CAPS, SECBIT_NOROOT};
+use super::ucounts::UcountRlimit;
 use super::{Current, Kernel, TaskId};
+use crate::bail;
+use crate::errno::Result;
 
 /// What an exec that would gain privilege may not keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +56,21 @@ impl NewCred {
 }
 
 impl Kernel {
+    /// Whether a task may become another program: a set*id call may have taken its user over RLIMIT_NPROC, and an exec is
+    /// where that is answered for (`do_execveat_common`).
+    ///
+    /// # Errors
+    /// EAGAIN
+    pub fn check_exec(&self, task: TaskId) -> Result<()> {
+        let limit = self.signal_of(task).rlimits.nproc.soft;
+        let cred = self.cred_of(task);
+        let is_over = || self.is_rlimit_overlimit(cred.user_ns.id(), cred.ids.uid, UcountRlimit::Nproc, limit, 0);
+        if self.tasks[task].nproc_exceeded && is_over() {
+            bail!(EAGAIN, "RLIMIT_NPROC is {} and the set*id call before went over it", limit);
+        }
+        Ok(())
+    }
+
     /// What an exec by `task` makes of it. The new mm gets the dumpability before the credentials are committed: the commit
     /// may take it away again (`begin_new_exec`).
     pub fn exec_creds(&self, task: Current) -> ExecCreds {

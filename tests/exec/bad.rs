@@ -8,6 +8,7 @@ use std::thread;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use nslab::errno::Errno;
 
 use super::{exec, exec_with, has, says};
 
@@ -89,6 +90,28 @@ fn a_supervisor_that_is_told_to_end_tells_its_program() {
     kill(Pid::from_raw(supervisor.id().cast_signed()), Signal::SIGTERM).unwrap();
     assert_eq!(supervisor.wait().unwrap().code(), Some(143));
     while !is_gone(&programs, &dir) {
+        thread::yield_now();
+    }
+}
+
+/// By the files of the mount anybody who may makes the task do things: a signal reaches the real process.
+#[test]
+fn control_files_reach_programs() {
+    let Some((mut supervisor, dir)) = running() else { return };
+    let call = |file: &str, words: &str| {
+        let written = fs::write(dir.join("ctl").join(file), words);
+        written.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap()))
+    };
+    for verb in ["open", "close", "dup", "exec"] {
+        assert_eq!(call(&format!("2/{verb}"), "0\n"), Err(Errno::EBUSY), "{verb}");
+    }
+    let reason = fs::read_to_string(dir.join("ctl/2/dup")).unwrap();
+    assert_eq!(reason, "EBUSY: pid 2 is a real process: its descriptors and its memory are its own\n");
+    assert_eq!(call("2/sethostname", "changed\n"), Ok(()));
+    assert_eq!(call("1/kill", "77 SIGTERM\n"), Err(Errno::ESRCH));
+    assert_eq!(call("1/kill", "2 SIGTERM\n"), Ok(()));
+    assert_eq!(supervisor.wait().unwrap().code(), Some(143));
+    while !is_gone(&[], &dir) {
         thread::yield_now();
     }
 }

@@ -3,6 +3,7 @@
 mod bad;
 mod descriptors;
 mod host;
+mod manpages;
 mod mounted;
 mod namespaces;
 #[path = "../common/needs.rs"]
