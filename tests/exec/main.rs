@@ -5,6 +5,7 @@ mod descriptors;
 mod host;
 mod journal;
 mod manpages;
+mod mounted;
 mod namespaces;
 #[path = "../common/needs.rs"]
 mod needs;
