@@ -1,5 +1,6 @@
 //! Reading a mounted lab beside the real procfs and beside a FUSE file system that has nothing to do.
-//! Run with `cargo bench --bench mount`; every figure is the median of interleaved rounds of one run.
+//! Run with `cargo bench --bench mount`, or `taskset -c 0 cargo bench --bench mount`, since the last table compares two labs,
+//! whose threads may get better and worse processors; every figure is the median of interleaved rounds of one run.
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
 
@@ -58,6 +59,8 @@ fn main() {
     std::env::set_current_dir("/").expect("a directory");
     writes(&lab, &pid);
     drop(null);
+    drop(lab);
+    beside_cached();
 }
 
 fn median(mut all: Vec<Duration>) -> Duration {
@@ -99,6 +102,64 @@ fn writes(lab: &Lab, pid: &str) {
     println!();
     println!("{:<26} {:>10}", "unshare, file kept open", kept_open.as_nanos());
     println!("{:<26} {:>10}", "unshare, open+write+close", opened.as_nanos());
+}
+
+/// As many tasks, and as many files of each, are read before: 30,000 files.
+const TASKS: usize = 3_000;
+const FILES: [&str; 10] =
+    ["status", "stat", "statm", "comm", "cmdline", "cgroup", "limits", "oom_score_adj", "wchan", "sessionid"];
+/// Calls of a round, fewer than above: each clone makes a task. Rounds are more instead.
+const CHANGES: usize = 100;
+const ROUNDS_OF_CHANGES: usize = 41;
+
+/// What calls cost in a lab of which the host's kernel has much in its caches, and in the same lab of which it has nothing.
+fn beside_cached() {
+    let script = "1 clone\n".repeat(TASKS);
+    let labs = [(); 2].map(|()| Lab::boot(&script).expect("as before"));
+    let [_, cached] = &labs;
+    for task in 2..TASKS + 2 {
+        for file in FILES {
+            black_box(fs::read(cached.at(format!("proc/{task}/{file}"))).expect("a file of a task"));
+        }
+    }
+    let mut rounds: [[Vec<Duration>; 2]; 4] = Default::default();
+    for _ in 0..ROUNDS_OF_CHANGES {
+        for (which, lab) in labs.iter().enumerate() {
+            for (times, spent) in rounds.iter_mut().zip(changes(lab)) {
+                times[which].push(spent);
+            }
+        }
+    }
+    println!();
+    println!("{:<26} {:>10} {:>10} {:>12}", "files cached", 0, TASKS * FILES.len(), "ratio");
+    for (name, rounds) in ["unshare", "clone", "exit", "wait"].into_iter().zip(rounds) {
+        let [fresh, cached] = rounds.map(median).map(|d| d.as_nanos());
+        println!("{name:<26} {fresh:>10} {cached:>10} {:>12.2}", cached as f64 / fresh as f64);
+    }
+}
+
+/// What a call costs: unshare, clone, the exit of each child, the wait for it. Control files of init stay open.
+fn changes(lab: &Lab) -> [Duration; 4] {
+    let open = |pid: usize, verb: &str| {
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(true).open(lab.at(format!("ctl/{pid}/{verb}"))).expect("a control file")
+    };
+    let [mut unshare, mut clone, mut wait] = ["unshare", "clone", "wait"].map(|verb| open(1, verb));
+    let call = |file: &mut fs::File, words: &str| std::io::Write::write_all(file, words.as_bytes()).expect("init may");
+    let spent = |mut each: Box<dyn FnMut(usize) + '_>| {
+        let start = Instant::now();
+        (0..CHANGES).for_each(&mut each);
+        start.elapsed() / CHANGES as u32
+    };
+    let of_unshare = spent(Box::new(|_| call(&mut unshare, "ipc")));
+    let of_clone = spent(Box::new(|_| call(&mut clone, "\n")));
+    let mut last = String::new();
+    std::io::Read::read_to_string(&mut clone, &mut last).expect("the answer");
+    let first = last.trim_end().parse::<usize>().expect("a pid") + 1 - CHANGES;
+    let mut exits: Vec<_> = (0..CHANGES).map(|child| open(first + child, "exit")).collect();
+    let of_exit = spent(Box::new(|child| call(&mut exits[child], "0")));
+    let of_wait = spent(Box::new(|_| call(&mut wait, "\n")));
+    [of_unshare, of_clone, of_exit, of_wait]
 }
 
 /// The names the benchmark asks for, nothing cached: the price of FUSE itself.

@@ -23,6 +23,10 @@ pub const IPC: &[Row] = &[
     row("msgsnd of a type nobody takes, msgrcv", |n| {
         "1 write proc/sys/kernel/msgmnb 10000000\n1 msgget 1 create\n".to_owned() + &times(n, "1 msgsnd 0 1 x")
     }, |n| times(n, "1 msgsnd 0 2 x\n1 msgrcv 0 2 nowait")),
+    row("msgrcv of one of n types, youngest first", |n| {
+        "1 write proc/sys/kernel/msgmnb 10000000\n1 msgget 1 create\n".to_owned()
+            + &each(n, |i| format!("1 msgsnd 0 {} x", i + 1))
+    }, |n| each(n, |i| format!("1 msgrcv 0 {} nowait", n - i))),
     row("read sysvipc/msg", |n| {
         "1 write proc/sys/kernel/msgmni 32768\n".to_owned() + &each(n, |i| format!("1 msgget {} create", i + 1))
     }, |_| "1 read proc/sysvipc/msg\n".to_owned())
@@ -61,7 +65,7 @@ pub const IPC: &[Row] = &[
 
 pub const NET: &[Row] = &[
     row("ip link add", nothing, |n| each(n, |i| format!("1 ip link add d{i} type dummy"))),
-    row("ip link add d%d", nothing, |n| times(n, "1 ip link add d%d type dummy")),
+    row("ip link add d%d", nothing, |n| times(n, "1 ip link add d%d type dummy")).at_most(30_000),
     row("ip link add of a veth pair", nothing, |n| each(n, |i| format!("1 ip link add a{i} type veth peer name b{i}"))),
     row(
         "ip link del",

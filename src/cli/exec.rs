@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::thread;
 
 use nix::libc::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU};
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 
 use super::mount::watch_panics;
 use super::{Limits, Outcome, boot_lab};
-use crate::exec::{self, Bell, Child, FAILED, Options, Supervisor};
+use crate::exec::{self, Bell, Child, FAILED, Here, Options, Supervisor};
 use crate::fuse;
 use crate::host::find_caller;
 use crate::journal::{Journal, Sync};
@@ -21,7 +22,7 @@ use crate::journal::{Journal, Sync};
 pub struct Args {
     /// The task whose child the program becomes
     #[arg(long = "as", value_name = "PID", default_value_t = 1)]
-    parent: i32,
+    pub(super) parent: i32,
     /// Script that the lab boots with
     #[arg(long, value_name = "FILE")]
     boot: Option<PathBuf>,
@@ -30,18 +31,25 @@ pub struct Args {
     journal: Option<PathBuf>,
     /// Tell on standard error of each call that fails, and why
     #[arg(long)]
-    explain: bool,
+    pub(super) explain: bool,
     /// How many tasks there may be at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_tasks: Option<u32>,
+    /// A mounted lab, in which programs stay until they end; without it the lab ends with the program
+    #[arg(value_name = "LAB", conflicts_with_all = ["boot", "journal", "max_tasks"])]
+    pub(super) lab: Option<PathBuf>,
     /// The program and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
-    command: Vec<OsString>,
+    pub(super) command: Vec<OsString>,
 }
 
 /// The exit code is that of the program, or 128 and the number of the signal that ended it; 125 if we have failed.
 pub fn run(args: Args) -> Outcome {
-    match supervise(&args) {
+    let ran = match &args.lab {
+        Some(lab) => super::exec_lab::supervise(&args, lab),
+        None => supervise(&args),
+    };
+    match ran {
         Ok(status) => Ok(ExitCode::from(exit_code(status))),
         Err(error) => {
             eprintln!("nslab: {error}");
@@ -54,14 +62,15 @@ pub fn run(args: Args) -> Outcome {
 fn supervise(args: &Args) -> Result<i32, Box<dyn std::error::Error>> {
     let dir = tempfile::Builder::new().prefix("nslab-").tempdir()?;
     // As long as this process has one thread.
-    let mut child = Child::new(&args.command)?;
-    let bell = Bell::new(dir.path())?;
+    let child = Child::new(&args.command)?;
+    let bell = Bell::new(Some(dir.path()))?;
     survive_terminal(child.tid)?;
     let served = mount(args, &dir)?;
     let point = served.point().clone();
     let run = || -> io::Result<i32> {
-        let mut supervisor = Supervisor::new(served, &bell, Options { explain: args.explain })?;
-        supervisor.start(&mut child, |k| find_caller(k, args.parent))?;
+        let (first, host) = (child.tid, Here::new(child, bell.tid, None));
+        let mut supervisor = Supervisor::new(served, Rc::new(host), Options { explain: args.explain })?;
+        supervisor.start(first, |k| find_caller(k, args.parent))?;
         supervisor.run()
     };
     let status = run();
@@ -86,7 +95,7 @@ fn mount(args: &Args, dir: &TempDir) -> Result<fuse::Served, Box<dyn std::error:
 }
 
 /// What the terminal wants of the program is none of our business; what somebody wants of us is the program's.
-fn survive_terminal(program: i32) -> io::Result<()> {
+pub(super) fn survive_terminal(program: i32) -> io::Result<()> {
     for signal in [SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU] {
         exec::set_action(signal, true);
     }
@@ -100,7 +109,7 @@ fn survive_terminal(program: i32) -> io::Result<()> {
     Ok(())
 }
 
-fn exit_code(status: i32) -> u8 {
+pub(super) fn exit_code(status: i32) -> u8 {
     let signal = status & 0x7f;
     let code = if signal == 0 { status >> 8 & 0xff } else { 128 + signal };
     code as u8

@@ -18,6 +18,7 @@ use signal_hook::iterator::Signals;
 
 use super::{Cli, Limits, Outcome, boot_lab, memory};
 use crate::errno::describe;
+use crate::exec;
 use crate::fuse::{self, MountError, Mounted, Options, Point};
 use crate::host::{Booting, Lab};
 use crate::journal::{Journal, Sync};
@@ -234,6 +235,7 @@ fn serve(args: &Args, options: &Options) -> Outcome {
     unmount_on_signal(&point)?;
     watch_panics(&point);
     memory::guard(&point);
+    exec::listen(&mounted[0].served())?;
     for mounted in &mounted {
         println!("mounted on {}", mounted.point().path().display());
     }
@@ -325,6 +327,11 @@ fn close_inherited() {
 fn let_go() -> io::Result<()> {
     setsid()?;
     std::env::set_current_dir("/")?;
+    let_go_of_streams()
+}
+
+/// Leaves the caller's input and output.
+pub(super) fn let_go_of_streams() -> io::Result<()> {
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     dup2_stdin(&null)?;
     dup2_stdout(&null)?;

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::colour::paint;
 use super::{Outcome, boot_on, ps as table};
 use crate::errno::describe;
-use crate::fuse::is_lab;
+use crate::fuse::{Part, find_lab, is_lab};
 use crate::kernel::Kernel;
 use crate::kernel::node::View;
 use crate::tree::{self, Viewer};
@@ -97,12 +97,26 @@ fn lab_dir(named: Option<PathBuf>) -> Result<PathBuf, Box<dyn Error>> {
     };
     let dir = named.or(from).unwrap_or_else(|| PathBuf::from("."));
     match fs::canonicalize(&dir) {
-        Ok(dir) if is_lab(&dir) => Ok(dir),
+        Ok(dir) if is_lab(&dir) => whole(dir),
         Err(error) if is_lab(&dir) || is_cut(&error) => Err(unreadable(&dir, &dir, &error).into()),
         Err(error) => {
             Err(format!("{}: {}: `nslab list` shows the labs there are", dir.display(), describe(&error)).into())
         }
         Ok(_) => Err(format!("{}: not a mounted lab: {remedy}", dir.display()).into()),
+    }
+}
+
+/// The lab itself, for the directory of a mount of its `proc`, where its pictures are not.
+fn whole(dir: PathBuf) -> Result<PathBuf, Box<dyn Error>> {
+    match find_lab(&dir).map(|lab| lab.part) {
+        Ok(Part::ProcOf(lab)) => Ok(lab),
+        Ok(Part::Proc) => Err(format!(
+            "{}: only proc of this lab is mounted, and there are no pictures in it: mount the lab as well, with `nslab \
+             mount DIR --proc PDIR`",
+            dir.display()
+        )
+        .into()),
+        Ok(Part::Whole) | Err(_) => Ok(dir),
     }
 }
 

@@ -71,6 +71,15 @@ impl<'a> Args<'a> {
         self.number(what).map(PidArg::Initial)
     }
 
+    /// Whether the next word is `word`, which is taken then.
+    pub fn take(&mut self, word: &str) -> bool {
+        let is_next = self.words.first().is_some_and(|next| next.bytes == word.as_bytes());
+        if is_next {
+            self.optional();
+        }
+        is_next
+    }
+
     /// The process behind `pid=` in the next word; without that the caller, 0.
     ///
     /// # Errors
@@ -113,7 +122,7 @@ impl<'a> Args<'a> {
     /// The next word as a mode, if there is one.
     ///
     /// # Errors
-    /// EINVAL: it is no octal number up to 7777.
+    /// EINVAL: the word is not an octal number, or it is more than 7777.
     pub fn optional_mode(&mut self) -> Result<Option<u16>> {
         self.optional_text()?.map(mode).transpose()
     }

@@ -349,7 +349,7 @@ mod tests {
         assert_eq!(get("msgget 0xffffffff create 0644"), (-1, IpcFlags::CREAT | IpcFlags::from_mode(0o644)));
         assert_eq!(get("msgget -5 600"), (-5, IpcFlags::from_mode(0o600)));
         assert_eq!(get("msgget private"), (0, IpcFlags::empty()));
-        // What is no permission is no flag either.
+        // Of a mode only the nine permission bits count: the sticky bit does not become a flag of msgget.
         assert_eq!(get("msgget 1 1600"), (1, IpcFlags::from_mode(0o600)));
         for line in ["msgget", "msgget 0x100000000", "msgget 1 0x1ff", "msgget 1 8", "msgget 1 17777", "msgget x"] {
             assert!(call(line).is_err(), "{line}");

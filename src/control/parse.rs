@@ -13,7 +13,10 @@ use crate::syscall::{
     WUNTRACED, WaitidWhich, lab,
 };
 
-pub(super) fn clone(args: &mut Args<'_>) -> Result<Syscall> {
+pub(super) fn clone(args: &mut Args<'_>) -> Result<AnyCall> {
+    if args.take("kthread") {
+        return kthread(args).map(AnyCall::Lab);
+    }
     let mut clone = CloneArgs::default();
     while let Some(word) = args.optional_text()? {
         match word.split_once('=') {
@@ -23,7 +26,20 @@ pub(super) fn clone(args: &mut Args<'_>) -> Result<Syscall> {
             _ => clone.flags |= flags::parse(word)?,
         }
     }
-    Ok(Syscall::Clone(clone))
+    Ok(Syscall::Clone(clone).into())
+}
+
+fn kthread(args: &mut Args<'_>) -> Result<LabCall> {
+    let (mut name, mut idle, mut set_tid) = (None, false, None);
+    while let Some(word) = args.optional_text()? {
+        match word.split_once('=') {
+            Some(("comm", comm)) => name = Some(comm.as_bytes().to_vec()),
+            Some(("set_tid", tid)) => set_tid = Some(number(tid, "set_tid")?),
+            _ if word == "idle" => idle = true,
+            _ => return Err(unexpected("kthread", word)),
+        }
+    }
+    Ok(LabCall::Kthread { name, idle, set_tid })
 }
 
 /// A signal name, or any number of clone3's 64-bit field.
@@ -282,6 +298,21 @@ mod tests {
         let args = CloneArgs { flags: 0x11, set_tid: vec![-1], exit_signal: Some(65), ..fork };
         assert_eq!(call("clone 0x11 exit_signal=65 set_tid=-1"), Syscall::Clone(args));
         for line in ["clone frob", "clone set_tid=", "clone set_tid=1,", "clone exit_signal=-1", "clone pid=1"] {
+            assert!(try_call(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_thread_takes_no_flags() {
+        let made = |line| match try_call(line) {
+            Ok(AnyCall::Lab(LabCall::Kthread { name, idle, set_tid })) => (name, idle, set_tid),
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(made("clone kthread"), (None, false, None));
+        assert_eq!(made("clone kthread set_tid=9 idle comm=a=b"), (Some(b"a=b".to_vec()), true, Some(9)));
+        for line in
+            ["clone kthread pid", "clone kthread set_tid=1,2", "clone pid kthread", "clone idle", "clone comm=x"]
+        {
             assert!(try_call(line).is_err(), "{line}");
         }
     }

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use super::Supervisor;
 use super::regs::{CLONE, CLONE3, Regs};
-use super::sys::{self, Resume, Tid};
-use super::tracee::{Doing, Newborn, Parent, ProgramMemory};
+use super::sys::{Resume, Tid};
+use super::tracee::{Doing, Newborn, Parent};
 use crate::abi::{Birth, Memory};
 use crate::kernel::TaskId;
 use crate::kernel::ns::NS_TABLE;
@@ -75,8 +75,8 @@ impl Supervisor {
             pidfd: addr(CloneFlags::PIDFD, birth.pidfd),
             number,
         }));
-        sys::set_registers(tid, real.0)?;
-        sys::resume(tid, Resume::ToExit, 0)
+        self.host.set_registers(tid, real.0)?;
+        self.host.resume(tid, Resume::ToExit, 0)
     }
 
     /// The call of the real kernel: the old clone, unless it cannot say what is wanted.
@@ -93,7 +93,7 @@ impl Supervisor {
             let words = [real.bits(), birth.pidfd, birth.child_tid, 0, 0, field(STACK), field(STACK_SIZE), field(TLS)];
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
             let scratch = self.tracee(tid)?.scratch.unwrap_or_default();
-            sys::write_memory(tid, scratch, &bytes)?;
+            self.host.write_memory(tid, scratch, &bytes)?;
             return Ok(regs.with(CLONE3, [scratch, bytes.len() as u64, 0, 0, 0, 0]));
         }
         let pidfd = if flags.contains(CloneFlags::PIDFD) { birth.pidfd } else { 0 };
@@ -108,18 +108,19 @@ impl Supervisor {
 
     /// The real kernel has made the child of a thread.
     pub(super) fn child_is_born(&mut self, tid: Tid) -> io::Result<()> {
-        let child = sys::event_message(tid)? as Tid;
+        let child = self.host.event_message(tid)? as Tid;
+        let mut memory = self.memory(tid);
         let tracee = self.tracee(tid)?;
         let (tgid, scratch) = (tracee.tgid, tracee.scratch);
         let Doing::Birth(parent) = &mut tracee.doing else {
-            return sys::resume(tid, Resume::Cont, 0);
+            return self.host.resume(tid, Resume::Cont, 0);
         };
         parent.is_born = true;
         let flags = CloneFlags::from_bits_retain(parent.flags);
         let (regs, task, child_tid, number) = (parent.regs, parent.child, parent.child_tid, parent.number);
         if let Some(addr) = parent.parent_tid {
             // Nobody is told of an address that is none.
-            let _ = ProgramMemory(tid).write(addr, &number.to_ne_bytes());
+            let _ = memory.write(addr, &number.to_ne_bytes());
         }
         let (is_thread, shares) = (flags.contains(CloneFlags::THREAD), flags.contains(CloneFlags::VM));
         let space = if shares { Rc::clone(&tracee.space) } else { Rc::new(tracee.space.copy()) };
@@ -130,21 +131,21 @@ impl Supervisor {
         if self.early.remove(&child) {
             self.begins_to_run(child)?;
         }
-        sys::resume(tid, Resume::ToExit, 0)
+        self.host.resume(tid, Resume::ToExit, 0)
     }
 
     /// The first stop of a thread.
     pub(super) fn begins_to_run(&mut self, tid: Tid) -> io::Result<()> {
         if let Doing::Newborn(newborn) = self.take_doing(tid)? {
-            let regs = Regs(sys::registers(tid)?);
-            sys::set_registers(tid, regs.with_args_of(&newborn.regs).0)?;
+            let regs = Regs(self.host.registers(tid)?);
+            self.host.set_registers(tid, regs.with_args_of(&newborn.regs).0)?;
             let task = self.task(tid)?;
             let number = self.lab.read(|k| k.task_nr_ns(task, k.task_active_pid_ns(task))).unwrap_or(0);
             if let Some(addr) = newborn.child_tid {
-                let _ = ProgramMemory(tid).write(addr, &number.to_ne_bytes());
+                let _ = self.memory(tid).write(addr, &number.to_ne_bytes());
             }
         }
-        sys::resume(tid, Resume::Cont, 0)
+        self.host.resume(tid, Resume::Cont, 0)
     }
 
     pub(super) fn birth_ends(&mut self, tid: Tid, regs: Regs, parent: Parent) -> io::Result<()> {
@@ -153,20 +154,21 @@ impl Supervisor {
             result = parent.number.into();
             let mut fd = [0; 4];
             if let Some(addr) = parent.pidfd
-                && ProgramMemory(tid).read(addr, &mut fd).is_ok()
+                && self.memory(tid).read(addr, &mut fd).is_ok()
             {
                 self.note_pidfd(tid, i32::from_ne_bytes(fd), parent.child);
             }
         } else {
             self.undo_birth(parent.child);
         }
-        sys::set_registers(tid, regs.with_args_of(&parent.regs).with_result(result).0)?;
-        sys::resume(tid, Resume::Cont, 0)
+        self.host.set_registers(tid, regs.with_args_of(&parent.regs).with_result(result).0)?;
+        self.host.resume(tid, Resume::Cont, 0)
     }
 
     /// The real kernel had no room for a child that the lab has made.
     pub(super) fn undo_birth(&mut self, child: TaskId) {
         // It may have been killed by now.
         let _ = self.perform(child, &LabCall::Program(Program::NeverRan).into());
+        self.lab.programs.leave(child);
     }
 }

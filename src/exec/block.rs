@@ -5,8 +5,8 @@ use std::io;
 
 use super::Supervisor;
 use super::regs::{ERESTARTSYS, PAUSE, Regs};
-use super::sys::{self, Resume, Tid};
-use super::tracee::{Doing, ProgramMemory, Waiting, refusal};
+use super::sys::{Resume, Tid};
+use super::tracee::{Doing, Waiting, refusal};
 use crate::abi::Answer;
 use crate::kernel::TaskId;
 use crate::syscall::{AnyCall, Stop};
@@ -15,8 +15,8 @@ impl Supervisor {
     /// The thread waits.
     pub(super) fn park(&mut self, tid: Tid, regs: Regs, call: AnyCall, answer: Answer) -> io::Result<()> {
         self.tracee(tid)?.doing = Doing::Waiting(Box::new(Waiting { regs, call, answer, result: None }));
-        sys::set_registers(tid, regs.with(PAUSE, regs.args()).0)?;
-        sys::resume(tid, Resume::Cont, 0)
+        self.host.set_registers(tid, regs.with(PAUSE, regs.args()).0)?;
+        self.host.resume(tid, Resume::Cont, 0)
     }
 
     /// The threads of a task's process that wait ask again.
@@ -37,7 +37,7 @@ impl Supervisor {
         let tracee = self.tracee(tid)?;
         let Doing::Waiting(waiting) = &tracee.doing else { return Ok(()) };
         let (task, call, answer) = (tracee.task, waiting.call.clone(), waiting.answer);
-        let memory = &mut ProgramMemory(tid);
+        let memory = &mut self.memory(tid);
         let result = match self.perform(task, &call) {
             Err(Stop::Blocked { .. }) => return Ok(()),
             Ok(given) => answer.write(&given, memory),
@@ -47,7 +47,7 @@ impl Supervisor {
         if let Doing::Waiting(waiting) = &mut self.tracee(tid)?.doing {
             waiting.result = Some(result);
         }
-        sys::interrupt(tid)
+        self.host.interrupt(tid)
     }
 
     /// A thread that waits has stopped, at a signal if `is_signal`. What it waited for, if it is there, comes before the
@@ -55,7 +55,7 @@ impl Supervisor {
     pub(super) fn wait_ends(&mut self, tid: Tid, is_signal: bool) -> io::Result<()> {
         let Doing::Waiting(waiting) = &self.tracee(tid)?.doing else { return Ok(()) };
         let (result, wanted) = (waiting.result, waiting.regs);
-        let regs = Regs(sys::registers(tid)?);
+        let regs = Regs(self.host.registers(tid)?);
         if regs.number() != PAUSE {
             return Ok(());
         }
@@ -65,6 +65,6 @@ impl Supervisor {
             None => return Ok(()),
         };
         self.tracee(tid)?.doing = Doing::Running;
-        sys::set_registers(tid, regs.0)
+        self.host.set_registers(tid, regs.0)
     }
 }

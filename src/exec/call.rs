@@ -3,8 +3,8 @@
 use std::io;
 
 use super::regs::Regs;
-use super::sys::{self, Resume, Tid};
-use super::tracee::{Detour, Doing, ProgramMemory, Then, refusal};
+use super::sys::{Resume, Tid};
+use super::tracee::{Detour, Doing, Then, refusal};
 use crate::abi::{self, Answer, Call, Decoded, Host, Memory, Rewrite, Translate, Treatment};
 use crate::errno::{Arg, Error};
 use crate::kernel::task::TaskState;
@@ -24,16 +24,16 @@ pub(super) fn line(k: &Kernel, task: TaskId, call: &AnyCall) -> String {
 impl Supervisor {
     /// A thread is at a call that the filter stops, which nothing has happened of yet.
     pub(super) fn call_begins(&mut self, tid: Tid) -> io::Result<()> {
-        let regs = Regs(sys::registers(tid)?);
+        let regs = Regs(self.host.registers(tid)?);
         let task = self.task(tid)?;
         if !self.may_run(task) {
             self.held.insert(tid);
             return Ok(());
         }
-        match abi::decode(&regs.call(), &ProgramMemory(tid)) {
+        match abi::decode(&regs.call(), &self.memory(tid)) {
             Ok(Decoded::Question { question, to }) => {
                 let reply = self.lab.read(|k| question.answer(k, task)).and_then(|reply| reply);
-                let written = reply.and_then(|reply| reply.write(to, &mut ProgramMemory(tid)));
+                let written = reply.and_then(|reply| reply.write(to, &mut self.memory(tid)));
                 match written {
                     Ok(result) => self.skip(tid, regs, result),
                     Err(error) => self.refuse(tid, regs, &error),
@@ -44,7 +44,7 @@ impl Supervisor {
             Ok(Decoded::Rewrite(Rewrite::Paths(paths))) => self.rewrite_paths(tid, regs, paths),
             Ok(Decoded::Rewrite(Rewrite::Ioctl)) => self.ioctl(tid, regs),
             Ok(Decoded::Translate(translate)) => self.translate(tid, regs, translate),
-            Ok(Decoded::Pass) => sys::resume(tid, Resume::Cont, 0),
+            Ok(Decoded::Pass) => self.host.resume(tid, Resume::Cont, 0),
             Err(error) => self.refuse_call(tid, regs, &error),
         }
     }
@@ -85,7 +85,7 @@ impl Supervisor {
             Ok(given) => self.answered(tid, regs, (&call, &given), answer, host),
             Err(Stop::Blocked { .. }) if may_wait => self.park(tid, regs, call, answer),
             Err(Stop::Blocked { why: error, .. } | Stop::Failed(error)) => {
-                let left = answer.write_failure(&mut ProgramMemory(tid));
+                let left = answer.write_failure(&mut self.memory(tid));
                 let error = left.as_ref().err().unwrap_or(&error);
                 if self.options.explain {
                     self.explain(tid, &step_text(&call.step()), error);
@@ -103,7 +103,7 @@ impl Supervisor {
         answer: Answer,
         host: Host,
     ) -> io::Result<()> {
-        let result = match answer.write(given, &mut ProgramMemory(tid)) {
+        let result = match answer.write(given, &mut self.memory(tid)) {
             Ok(result) => result,
             Err(error) => return self.refuse(tid, regs, &error),
         };
@@ -112,8 +112,8 @@ impl Supervisor {
         }
         match host {
             Host::Skip => self.skip(tid, regs, result),
-            Host::First => sys::resume(tid, Resume::Cont, 0),
-            Host::Same if result == 0 => sys::resume(tid, Resume::Cont, 0),
+            Host::First => self.host.resume(tid, Resume::Cont, 0),
+            Host::Same if result == 0 => self.host.resume(tid, Resume::Cont, 0),
             Host::Same => {
                 if *call == Syscall::Setsid.into() {
                     self.leads_session(tid)?;
@@ -163,13 +163,13 @@ impl Supervisor {
             // The lab may have ended the task before, by the hand of another.
             let _ = self.perform(task, &LabCall::Program(Program::Ended { status }).into());
         }
-        sys::resume(tid, Resume::Cont, 0)
+        self.host.resume(tid, Resume::Cont, 0)
     }
 
     /// No real call, and this result.
     pub(super) fn skip(&mut self, tid: Tid, regs: Regs, result: i64) -> io::Result<()> {
-        sys::set_registers(tid, regs.skipped(result).0)?;
-        sys::resume(tid, Resume::Cont, 0)
+        self.host.set_registers(tid, regs.skipped(result).0)?;
+        self.host.resume(tid, Resume::Cont, 0)
     }
 
     /// No real call, and this error.
@@ -186,26 +186,26 @@ impl Supervisor {
     pub(super) fn detour(&mut self, tid: Tid, regs: Regs, other: Regs, then: Then) -> io::Result<()> {
         self.tracee(tid)?.doing = Doing::Call(Box::new(Detour { regs, then }));
         if other.call() != regs.call() {
-            sys::set_registers(tid, other.0)?;
+            self.host.set_registers(tid, other.0)?;
         }
-        sys::resume(tid, Resume::ToExit, 0)
+        self.host.resume(tid, Resume::ToExit, 0)
     }
 
     /// A thread is at the end of a call whose end we wanted to see.
     pub(super) fn call_ends(&mut self, tid: Tid) -> io::Result<()> {
-        let regs = Regs(sys::registers(tid)?);
+        let regs = Regs(self.host.registers(tid)?);
         match self.take_doing(tid)? {
             Doing::Birth(parent) => self.birth_ends(tid, regs, *parent),
             Doing::Call(detour) => {
                 let regs = regs.with_args_of(&detour.regs);
                 let result = self.result(tid, &detour, regs.result());
-                sys::set_registers(tid, regs.with_result(result).0)?;
-                sys::resume(tid, Resume::Cont, 0)
+                self.host.set_registers(tid, regs.with_result(result).0)?;
+                self.host.resume(tid, Resume::Cont, 0)
             }
             Doing::Mapping(wanted) => self.has_scratch(tid, regs, *wanted),
             doing @ (Doing::Running | Doing::Newborn(_) | Doing::Waiting(_)) => {
                 self.tracee(tid)?.doing = doing;
-                sys::resume(tid, Resume::Cont, 0)
+                self.host.resume(tid, Resume::Cont, 0)
             }
         }
     }
@@ -222,7 +222,7 @@ impl Supervisor {
             Then::Pid => self.own_number(tid, result as Tid).into(),
             Then::FileSystem { addr, magic } => {
                 // It could be written a moment ago.
-                let _ = ProgramMemory(tid).write(addr, &magic.to_ne_bytes());
+                let _ = self.memory(tid).write(addr, &magic.to_ne_bytes());
                 result
             }
             Then::Path => self.own_text(tid, detour.regs.args()[0], detour.regs.args()[1], result, true),
@@ -265,7 +265,7 @@ impl Supervisor {
         // Of a lab that is broken everything fails.
         let _ = self.lab.note_refusal(task, name, args, error);
         if is_refused && !self.options.explain && self.told.insert(name) {
-            eprintln!("nslab: {name} is refused: {error}");
+            self.host.say(&format!("{name} is refused: {error}"));
         }
         self.refuse(tid, regs, error)
     }
@@ -273,6 +273,6 @@ impl Supervisor {
     /// `CALL(ARGS) = ERRNO: REASON`, as strace(1) writes calls.
     fn explain(&self, tid: Tid, call: &str, error: &Error) {
         let number = self.tracees.get(&tid).and_then(|tracee| self.lab.read(|k| k.task_nr(tracee.task)).ok());
-        eprintln!("nslab: [{}] {call} = {error}", number.unwrap_or(0));
+        self.host.say(&format!("[{}] {call} = {error}", number.unwrap_or(0)));
     }
 }

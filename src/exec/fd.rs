@@ -1,15 +1,15 @@
 //! Descriptors of programs, which are all real: what those of the lab's files and of processes stand for.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::ffi::OsString;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 use super::Supervisor;
 use super::regs::{OPENAT, Regs};
-use super::sys::{self, Resume, Tid};
-use super::tracee::{ProgramMemory, Then, field, proc_file};
+use super::sys::{Resume, Tid};
+use super::tracee::{Then, field};
 use super::tty::{TIOCGPGRP, TIOCGSID, TIOCSPGRP};
 use crate::abi::Memory;
 use crate::bail;
@@ -44,8 +44,8 @@ impl Supervisor {
     /// # Errors
     /// EBADF
     fn shown(&self, tid: Tid, fd: i32) -> Result<Shown> {
-        let path = format!("/proc/{tid}/fd/{fd}");
-        let Ok(link) = fs::read_link(&path) else { bail!(EBADF, "descriptor {} is not open", fd) };
+        let Ok(link) = self.host.link(tid, &format!("fd/{fd}")) else { bail!(EBADF, "descriptor {} is not open", fd) };
+        let link = PathBuf::from(OsString::from_vec(link));
         let name = link.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if link.starts_with(self.served.point().path()) {
             if self.flags(tid, fd).contains(OpenFlags::PATH) {
@@ -53,25 +53,25 @@ impl Supervisor {
             }
             return Ok(namespace(name).map_or(Shown::Other, |(ns_type, inum)| Shown::Ns(ns_type, inum)));
         }
-        let info = proc_file(tid, &format!("fdinfo/{fd}")).unwrap_or_default();
+        let info = self.host.proc_file(tid, &format!("fdinfo/{fd}")).unwrap_or_default();
         let Some(pid) = field(&info, "Pid:") else { return Ok(Shown::Other) };
-        let inode = fs::metadata(&path).map_or(0, |metadata| metadata.ino());
+        let inode = self.host.inode(tid, fd).unwrap_or(0);
         let known = self.pidfds.0.get(&inode).copied();
-        let task = known.or_else(|| self.tracees.get(&i32::try_from(pid).ok()?).map(|tracee| tracee.task));
+        let task = known.or_else(|| self.lab.programs.task(u32::try_from(pid).ok()?));
         let number = |k: &Kernel| task.filter(|task| k.tasks.contains(*task)).map(|task| k.task_nr(task));
         Ok(self.lab.read(number)?.map_or(Shown::Stranger, Shown::Process))
     }
 
     /// A pidfd of a task has been made.
     pub(super) fn note_pidfd(&mut self, tid: Tid, fd: i32, task: TaskId) {
-        let Ok(metadata) = fs::metadata(format!("/proc/{tid}/fd/{fd}")) else { return };
+        let Ok(inode) = self.host.inode(tid, fd) else { return };
         if self.pidfds.0.len() >= PIDFDS_MAX {
             let lives = |k: &Kernel| {
                 self.pidfds.0.iter().filter(|(_, task)| k.tasks.contains(**task)).map(|(i, t)| (*i, *t)).collect()
             };
             self.pidfds.0 = self.lab.read(lives).unwrap_or_default();
         }
-        self.pidfds.0.insert(metadata.ino(), task);
+        self.pidfds.0.insert(inode, task);
     }
 
     /// # Errors
@@ -123,7 +123,7 @@ impl Supervisor {
 
     /// The flags of an open file, none where the descriptor is not open.
     fn flags(&self, tid: Tid, fd: i32) -> OpenFlags {
-        let info = proc_file(tid, &format!("fdinfo/{fd}")).unwrap_or_default();
+        let info = self.host.proc_file(tid, &format!("fdinfo/{fd}")).unwrap_or_default();
         let text = String::from_utf8_lossy(&info);
         let flags = text.lines().find_map(|line| u32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
         OpenFlags::from_bits_retain(flags.unwrap_or(0))
@@ -138,13 +138,13 @@ impl Supervisor {
     pub(super) fn getfd(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
         let (task, pidfd) = (self.task(tid)?, regs.args()[0] as i32);
         // What is no pidfd, the real kernel says.
-        let Ok(Shown::Process(number)) = self.shown(tid, pidfd) else { return sys::resume(tid, Resume::Cont, 0) };
+        let Ok(Shown::Process(number)) = self.shown(tid, pidfd) else { return self.host.resume(tid, Resume::Cont, 0) };
         let allowed = self.lab.read(|k| match k.find_task(number) {
             Some(target) => k.ptrace_may_access(task, target, PtraceMode::AttachRealCreds),
             None => bail!(ESRCH, "the task of the pidfd is gone"),
         });
         match allowed.and_then(|allowed| allowed) {
-            Ok(()) => sys::resume(tid, Resume::Cont, 0),
+            Ok(()) => self.host.resume(tid, Resume::Cont, 0),
             Err(error) => self.refuse(tid, regs, &error),
         }
     }
@@ -154,8 +154,8 @@ impl Supervisor {
     /// # Errors
     /// EBADF: it shows none; as open(2).
     pub(super) fn cgroup_descriptor(&mut self, tid: Tid, task: TaskId, fd: i32) -> Result<i32> {
-        let link = fs::read_link(format!("/proc/{tid}/fd/{fd}")).unwrap_or_default();
-        let Some(path) = self.seen(link.as_os_str().as_bytes()) else {
+        let link = self.host.link(tid, &format!("fd/{fd}")).unwrap_or_default();
+        let Some(path) = self.seen(&link) else {
             bail!(EBADF, "descriptor {} is no directory of a cgroup of the lab", fd);
         };
         self.descriptor(task, &Syscall::Open { path, flags: OpenFlags::DIRECTORY.bits(), mode: 0 }.into())
@@ -171,17 +171,17 @@ impl Supervisor {
             _ => match self.shown(tid, fd) {
                 Ok(Shown::Ns(ns_type, inum)) => self.ns_ioctl(tid, regs, Target::Ns { ns_type, inum }),
                 Ok(Shown::Process(number)) => self.ns_ioctl(tid, regs, Target::Pidfd(PidArg::Initial(number))),
-                Ok(Shown::Stranger | Shown::Other) | Err(_) => sys::resume(tid, Resume::Cont, 0),
+                Ok(Shown::Stranger | Shown::Other) | Err(_) => self.host.resume(tid, Resume::Cont, 0),
             },
         }
     }
 
     fn set_foreground(&mut self, tid: Tid, regs: Regs, arg: u64) -> io::Result<()> {
         let task = self.task(tid)?;
-        let mut memory = ProgramMemory(tid);
+        let mut memory = self.memory(tid);
         let mut word = [0; 4];
         if memory.read(arg, &mut word).is_err() {
-            return sys::resume(tid, Resume::Cont, 0);
+            return self.host.resume(tid, Resume::Cont, 0);
         }
         let number = i32::from_ne_bytes(word);
         let Some(group) = self.host_group(task, number).filter(|_| number > 0) else {
@@ -207,11 +207,9 @@ impl Supervisor {
             Answered::Ns(ns_type, inum) => self.open_namespace(tid, regs, ns_type, inum),
             Answered::Number(number) => {
                 let written = match request as u32 {
-                    ioctl::NS_GET_OWNER_UID => {
-                        ProgramMemory(tid).write(arg, &(number as u32).to_ne_bytes()).map(|()| 0)
-                    }
+                    ioctl::NS_GET_OWNER_UID => self.memory(tid).write(arg, &(number as u32).to_ne_bytes()).map(|()| 0),
                     ioctl::NS_GET_MNTNS_ID | ioctl::NS_GET_ID => {
-                        ProgramMemory(tid).write(arg, &number.to_ne_bytes()).map(|()| 0)
+                        self.memory(tid).write(arg, &number.to_ne_bytes()).map(|()| 0)
                     }
                     _ => Ok(number),
                 };
@@ -268,7 +266,7 @@ impl Supervisor {
     fn open_namespace(&mut self, tid: Tid, regs: Regs, ns_type: NsType, inum: u32) -> io::Result<()> {
         let Some(scratch) = self.tracee(tid)?.scratch else { return self.map_scratch(tid, regs) };
         let path = format!("{}/proc/1/ns/{}:[{inum}]\0", self.served.point().path().display(), ns_type.ops().name);
-        sys::write_memory(tid, scratch, path.as_bytes())?;
+        self.host.write_memory(tid, scratch, path.as_bytes())?;
         let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as u64;
         let args = [libc::AT_FDCWD as u64, scratch, flags, 0, 0, 0];
         self.detour(tid, regs, regs.with(OPENAT, args), Then::Keep)
@@ -286,7 +284,7 @@ impl Supervisor {
             AF_NETLINK | AF_PACKET => {
                 crate::err!(EAFNOSUPPORT, "sockets of family {} speak with the host's kernel", family)
             }
-            _ if self.lab.read(is_in_host).unwrap_or(false) => return sys::resume(tid, Resume::Cont, 0),
+            _ if self.lab.read(is_in_host).unwrap_or(false) => return self.host.resume(tid, Resume::Cont, 0),
             _ => crate::err!(EAFNOSUPPORT, "no packets travel in a network namespace of the lab"),
         };
         self.refuse(tid, regs, &error)

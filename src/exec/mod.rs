@@ -5,6 +5,7 @@
 //! Every host process is a child of the supervisor, whoever made it: who waits for whom, who is told, who dies with whom is
 //! decided in the lab. What the lab wants of a process comes as an [`Effect`](crate::kernel::program::Effect).
 
+mod agent;
 mod birth;
 mod block;
 mod call;
@@ -12,14 +13,20 @@ mod fd;
 mod filter;
 mod number;
 mod path;
+mod processes;
 mod regs;
 mod signal;
 mod stage;
 mod supervisor;
 mod sys;
+mod there;
 mod tracee;
 mod tty;
+mod wire;
 
-pub use stage::{Bell, Child, FAILED, try_to_trace};
+pub use agent::{Agent, Daemon, Lost};
+pub use processes::{Here, Processes};
+pub use stage::{Bell, Child, FAILED, check_architecture, try_to_trace};
 pub use supervisor::{Options, Supervisor};
-pub use sys::{kill, set_action};
+pub use sys::{fork, kill, set_action};
+pub use there::listen;

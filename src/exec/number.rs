@@ -4,8 +4,8 @@ use std::io;
 
 use super::Supervisor;
 use super::regs::Regs;
-use super::sys::{self, Resume, Tid};
-use super::tracee::{ProgramMemory, Then};
+use super::sys::{Resume, Tid};
+use super::tracee::Then;
 use crate::abi::{self, Call, Memory};
 use crate::err;
 use crate::kernel::{Kernel, PidId, TaskId};
@@ -22,13 +22,20 @@ impl Supervisor {
     /// The host's number of what the program calls so; `None`: nobody it can see is a program.
     fn host_tid(&self, task: TaskId, number: i32) -> Option<Tid> {
         let find = |k: &Kernel| k.find_task_by_pid_ns(number, k.task_active_pid_ns(task));
-        self.of_task(self.lab.read(find).ok()??).map(|tracee| tracee.tid)
+        self.lab.programs.thread(self.lab.read(find).ok()??)?.try_into().ok()
     }
 
     /// The program's number of a process or thread of the host, 0 if it cannot see it.
     pub(super) fn own_number(&self, tid: Tid, host: Tid) -> i32 {
-        let Some((me, other)) = self.tracees.get(&tid).zip(self.tracees.get(&host)) else { return 0 };
-        self.lab.read(|k| k.task_nr_ns(other.task, k.task_active_pid_ns(me.task))).unwrap_or(0)
+        let Some((me, other)) = self.tracees.get(&tid).zip(self.task_of(host)) else { return 0 };
+        self.lab
+            .read(|k| if k.tasks.contains(other) { k.task_nr_ns(other, k.task_active_pid_ns(me.task)) } else { 0 })
+            .unwrap_or(0)
+    }
+
+    /// The task that a thread of the host is, here or of another supervisor.
+    fn task_of(&self, host: Tid) -> Option<TaskId> {
+        self.lab.programs.task(u32::try_from(host).ok()?)
     }
 
     /// Arguments that are numbers of processes, 0 for the caller.
@@ -49,7 +56,7 @@ impl Supervisor {
             }
         }
         let opens = abi::call(regs.number()) == Some(Call::PidfdOpen);
-        let opened = if opens { self.tracees.get(&(args[0] as Tid)).map(|tracee| tracee.task) } else { None };
+        let opened = if opens { self.task_of(args[0] as Tid) } else { None };
         self.detour(tid, regs, regs.with(regs.number(), args), opened.map_or(Then::Keep, Then::Pidfd))
     }
 
@@ -69,7 +76,7 @@ impl Supervisor {
                 args[1] = host as u64;
                 self.detour(tid, regs, regs.with(regs.number(), args), Then::Keep)
             }
-            _ => sys::resume(tid, Resume::Cont, 0),
+            _ => self.host.resume(tid, Resume::Cont, 0),
         }
     }
 
@@ -102,16 +109,16 @@ impl Supervisor {
             F_GETLK => self.detour(tid, regs, regs, Then::ProcessAt(args[2].wrapping_add(L_PID))),
             F_SETOWN_EX => self.set_owner(tid, regs),
             F_GETOWN_EX => self.detour(tid, regs, regs, Then::OwnerAt(args[2])),
-            _ => sys::resume(tid, Resume::Cont, 0),
+            _ => self.host.resume(tid, Resume::Cont, 0),
         }
     }
 
     /// F_SETOWN_EX, with a `struct f_owner_ex` of ours: what kind, and its number.
     fn set_owner(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
         let (task, mut args) = (self.task(tid)?, regs.args());
-        let memory: &mut dyn Memory = &mut ProgramMemory(tid);
+        let memory: &mut dyn Memory = &mut self.memory(tid);
         let (Ok(kind), Ok(number)) = (memory.u32(args[2]), memory.u32(args[2].wrapping_add(4))) else {
-            return sys::resume(tid, Resume::Cont, 0);
+            return self.host.resume(tid, Resume::Cont, 0);
         };
         let number = number.cast_signed();
         let host = match kind {
@@ -133,7 +140,7 @@ impl Supervisor {
 
     /// The `struct f_owner_ex` at an address has the program's number.
     pub(super) fn own_owner_at(&self, tid: Tid, addr: u64) {
-        let memory: &dyn Memory = &ProgramMemory(tid);
+        let memory: &dyn Memory = &self.memory(tid);
         match memory.u32(addr) {
             Ok(F_OWNER_PGRP) => self.own_number_at(tid, addr.wrapping_add(4)),
             Ok(_) => self.own_process_at(tid, addr.wrapping_add(4)),
@@ -143,7 +150,7 @@ impl Supervisor {
 
     /// The number of a process or thread at an address becomes the program's.
     pub(super) fn own_process_at(&self, tid: Tid, addr: u64) {
-        let memory: &mut dyn Memory = &mut ProgramMemory(tid);
+        let memory: &mut dyn Memory = &mut self.memory(tid);
         let Ok(host) = memory.u32(addr) else { return };
         // It could be written a moment ago.
         let _ = memory.put_u32(addr, self.own_number(tid, host.cast_signed()).cast_unsigned());
@@ -155,21 +162,21 @@ impl Supervisor {
         const SO_PEERCRED: u64 = 17;
         match (regs.args()[1], regs.args()[2]) {
             (SOL_SOCKET, SO_PEERCRED) => self.detour(tid, regs, regs, Then::Credentials(regs.args()[3])),
-            _ => sys::resume(tid, Resume::Cont, 0),
+            _ => self.host.resume(tid, Resume::Cont, 0),
         }
     }
 
     /// `struct ucred`: pid, uid, gid. The ids are those of the other end's task, as it has them.
     pub(super) fn own_credentials(&self, tid: Tid, addr: u64) {
-        let mut memory = ProgramMemory(tid);
+        let mut memory = self.memory(tid);
         let mut pid = [0; 4];
         if memory.read(addr, &mut pid).is_err() {
             return;
         }
         let host = i32::from_ne_bytes(pid);
-        let Some(other) = self.tracees.get(&host) else { return };
+        let Some(other) = self.task_of(host) else { return };
         let ids = self.lab.read(|k| {
-            let cred = k.cred_of(other.task);
+            let cred = k.cred_of(other);
             let ns = &k.namespaces[cred.user_ns.id()];
             (ns.from_kuid(cred.ids.euid), ns.from_kgid(cred.ids.egid))
         });
@@ -186,15 +193,15 @@ impl Supervisor {
         const NOTIFY: u64 = 12;
         const THREAD: u64 = 16;
         let event = regs.args()[1];
-        let mut memory = ProgramMemory(tid);
+        let mut memory = self.memory(tid);
         let word = |at: u64| {
             let mut word = [0; 4];
             memory.read(event.wrapping_add(at), &mut word).map(|()| i32::from_ne_bytes(word))
         };
         if event == 0 || !matches!(word(NOTIFY), Ok(SIGEV_THREAD_ID)) {
-            return sys::resume(tid, Resume::Cont, 0);
+            return self.host.resume(tid, Resume::Cont, 0);
         }
-        let Ok(number) = word(THREAD) else { return sys::resume(tid, Resume::Cont, 0) };
+        let Ok(number) = word(THREAD) else { return self.host.resume(tid, Resume::Cont, 0) };
         let Some(host) = self.host_tid(self.tracees[&tid].task, number) else {
             return self.refuse(tid, regs, &err!(EINVAL, "{} is no thread of the caller", number));
         };
@@ -230,7 +237,7 @@ impl Supervisor {
     }
 
     pub(super) fn own_number_at(&self, tid: Tid, addr: u64) {
-        let mut memory = ProgramMemory(tid);
+        let mut memory = self.memory(tid);
         let mut word = [0; 4];
         if memory.read(addr, &mut word).is_err() {
             return;
@@ -256,8 +263,7 @@ impl Supervisor {
             let args = [0, group as u64, 0, 0, 0, 0];
             return self.detour(tid, regs, regs.with(regs.number(), args), Then::Always(0));
         }
-        // Where it is of another session it does so itself, as shells do, or stays where it is.
-        let _ = nix::unistd::setpgid(nix::unistd::Pid::from_raw(tgid), nix::unistd::Pid::from_raw(group));
+        self.host.set_group(tgid, group);
         self.skip(tid, regs, 0)
     }
 

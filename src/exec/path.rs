@@ -2,14 +2,13 @@
 //! task, whose file tree the lab shows below `as/<pid>/root`. Of its own directory in `/proc` a program sees what is its real
 //! process's: descriptors, memory, the program itself.
 
-use std::fs;
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 
 use super::Supervisor;
 use super::regs::{MMAP, Regs};
-use super::sys::{self, Resume, Tid};
-use super::tracee::{Doing, ProgramMemory, SCRATCH, Then};
+use super::sys::{Resume, Tid};
+use super::tracee::{Doing, SCRATCH, Then};
 use crate::abi::{Call, Memory, PathAt, call};
 use crate::kernel::{Kernel, TaskId};
 
@@ -80,7 +79,7 @@ impl Supervisor {
         for at in paths {
             let dir = at.dir.map_or(AT_FDCWD, |index| args[index] as i32);
             // What is no path is refused by the real kernel.
-            let Ok(path) = (&ProgramMemory(tid) as &dyn Memory).path(args[at.path]) else { continue };
+            let Ok(path) = (&self.memory(tid) as &dyn Memory).path(args[at.path]) else { continue };
             if let Some(text) = self.rewritten(tid, dir, &path) {
                 texts.push((at.path, text));
             }
@@ -88,7 +87,7 @@ impl Supervisor {
         if texts.is_empty() {
             return match self.reads_own_link(tid, &regs) {
                 true => self.detour(tid, regs, regs, Then::Link),
-                false => sys::resume(tid, Resume::Cont, 0),
+                false => self.host.resume(tid, Resume::Cont, 0),
             };
         }
         let Some(scratch) = self.tracee(tid)?.scratch else { return self.map_scratch(tid, regs) };
@@ -96,7 +95,7 @@ impl Supervisor {
         for ((index, text), addr) in texts.into_iter().zip((scratch..).step_by(PATH_MAX as usize)) {
             args[index] = addr;
             let text = [&text[..], b"\0"].concat();
-            if text.len() as u64 > PATH_MAX || sys::write_memory(tid, addr, &text).is_err() {
+            if text.len() as u64 > PATH_MAX || self.host.write_memory(tid, addr, &text).is_err() {
                 let error = crate::err!(ENAMETOOLONG, "the path in the lab has {} bytes", text.len());
                 return self.refuse(tid, regs, &error);
             }
@@ -118,10 +117,10 @@ impl Supervisor {
             (path.to_vec(), None)
         } else {
             let link = match dir {
-                AT_FDCWD => format!("/proc/{tid}/cwd"),
-                dir => format!("/proc/{tid}/fd/{dir}"),
+                AT_FDCWD => "cwd".to_owned(),
+                dir => format!("fd/{dir}"),
             };
-            let base = fs::read_link(link).ok()?.into_os_string().into_vec();
+            let base = self.host.link(tid, &link).ok()?;
             let seen = self.seen(&base).unwrap_or_else(|| base.clone());
             ([&seen[..], b"/", path].concat(), Some(base))
         };
@@ -200,14 +199,14 @@ impl Supervisor {
             Some(Call::Readlinkat) => regs.args()[1],
             _ => return false,
         };
-        let path = (&ProgramMemory(tid) as &dyn Memory).path(path);
+        let path = (&self.memory(tid) as &dyn Memory).path(path);
         path.is_ok_and(|path| path.starts_with(b"/proc/"))
     }
 
     /// The text of a link or of a working directory that is in the lab, as the program would see it; how long it is.
     pub(super) fn own_text(&self, tid: Tid, addr: u64, room: u64, length: i64, ends: bool) -> i64 {
         let mut text = vec![0; usize::try_from(length).unwrap_or(0)];
-        let mut memory = ProgramMemory(tid);
+        let mut memory = self.memory(tid);
         if memory.read(addr, &mut text).is_err() {
             return length;
         }
@@ -232,12 +231,11 @@ impl Supervisor {
     /// fstatfs: what the lab's files are of is no FUSE.
     pub(super) fn statfs(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
         let [fd, addr, ..] = regs.args();
-        let link = fs::read_link(format!("/proc/{tid}/fd/{}", fd as i32)).unwrap_or_default();
-        let link = link.as_os_str().as_bytes();
+        let link = self.host.link(tid, &format!("fd/{}", fd as i32)).unwrap_or_default();
         if !link.starts_with(self.dir()) {
-            return sys::resume(tid, Resume::Cont, 0);
+            return self.host.resume(tid, Resume::Cont, 0);
         }
-        let magic = magic(&self.seen(link).unwrap_or_else(|| link.to_vec()));
+        let magic = magic(&self.seen(&link).unwrap_or(link));
         self.detour(tid, regs, regs, Then::FileSystem { addr, magic })
     }
 
@@ -251,20 +249,20 @@ impl Supervisor {
         tracee.doing = Doing::Mapping(Box::new(regs));
         let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         let args = [0, SCRATCH, protection as u64, flags as u64, u64::MAX, 0];
-        sys::set_registers(tid, regs.with(MMAP, args).0)?;
-        sys::resume(tid, Resume::ToExit, 0)
+        self.host.set_registers(tid, regs.with(MMAP, args).0)?;
+        self.host.resume(tid, Resume::ToExit, 0)
     }
 
     pub(super) fn has_scratch(&mut self, tid: Tid, regs: Regs, wanted: Regs) -> io::Result<()> {
         let piece = regs.result();
         if piece < 0 {
             let regs = regs.with_args_of(&wanted).with_result(-i64::from(libc::ENOMEM));
-            sys::set_registers(tid, regs.0)?;
-            return sys::resume(tid, Resume::Cont, 0);
+            self.host.set_registers(tid, regs.0)?;
+            return self.host.resume(tid, Resume::Cont, 0);
         }
         self.tracee(tid)?.scratch = Some(piece.cast_unsigned());
-        sys::set_registers(tid, wanted.again().0)?;
-        sys::resume(tid, Resume::Cont, 0)
+        self.host.set_registers(tid, wanted.again().0)?;
+        self.host.resume(tid, Resume::Cont, 0)
     }
 }
 

@@ -6,8 +6,8 @@
 use std::io;
 
 use super::Supervisor;
-use super::sys::{self, RawSiginfo, Resume, Tid};
-use super::tracee::{ProgramMemory, mask, proc_file};
+use super::sys::{RawSiginfo, Resume, Tid};
+use super::tracee::mask;
 use crate::abi::Memory;
 use crate::kernel::signal::{SIGCONT, SIGKILL, SIGSTOP, Siginfo, sigmask};
 use crate::kernel::{Kernel, TaskId};
@@ -62,7 +62,7 @@ impl Supervisor {
         let Some(tracee) = self.of_task(task) else { return };
         let (tid, tgid) = (tracee.tid, tracee.tgid);
         let is_blocked = || {
-            let set = proc_file(tid, "status").ok().and_then(|status| mask(&status, "SigBlk:"));
+            let set = self.host.proc_file(tid, "status").ok().and_then(|status| mask(&status, "SigBlk:"));
             set.is_some_and(|set| set & sigmask(info.signo) != 0)
         };
         if if_blocked && !is_blocked() {
@@ -70,25 +70,25 @@ impl Supervisor {
         }
         // Errors: it is gone, or has as many signals waiting as it may.
         let _ = match info.signo {
-            SIGKILL | SIGSTOP => sys::kill(tgid, info.signo),
-            signo => sys::queue(tgid, (!to_group).then_some(tid), signo, &raw(info)),
+            SIGKILL | SIGSTOP => self.host.kill(tgid, info.signo),
+            signo => self.host.queue(tgid, (!to_group).then_some(tid), signo, &raw(info)),
         };
     }
 
     /// A thread is about to get a signal.
     pub(super) fn signal(&mut self, tid: Tid, signal: i32) -> io::Result<()> {
         self.wait_ends(tid, true)?;
-        let mut info = sys::siginfo(tid)?;
+        let mut info = self.host.siginfo(tid)?;
         let is_of_lab = meant(info.code()) != info.code();
         if is_of_lab {
             info.0[2] = meant(info.code());
-            sys::set_siginfo(tid, info)?;
+            self.host.set_siginfo(tid, info)?;
         }
         let task = self.task(tid)?;
-        let ours = nix::unistd::getpgrp().as_raw();
+        let ours = self.own_group;
         let is_of_host = |k: &Kernel| self.groups.get(&k.signal_of(task).pgrp.id()) == Some(&ours);
         let signal = self.lab.read(|k| delivered(k, task, signal, info.code(), is_of_host(k))).unwrap_or(signal);
-        sys::resume(tid, Resume::Cont, signal)
+        self.host.resume(tid, Resume::Cont, signal)
     }
 
     /// A thread has stopped: with its process, as a newborn, or because we asked for it.
@@ -113,7 +113,7 @@ impl Supervisor {
         if !told {
             let _ = self.perform(task, &LabCall::Program(Program::Stopped { signo: signal }).into());
         }
-        sys::resume(tid, Resume::Listen, 0)?;
+        self.host.resume(tid, Resume::Listen, 0)?;
         self.stop_with(tgid, signal);
         Ok(())
     }
@@ -121,7 +121,7 @@ impl Supervisor {
     /// What was written to a `siginfo_t` by a call, as the lab meant it.
     pub(super) fn own_siginfo(&self, tid: Tid, addr: u64) {
         const CODE_AT: u64 = 8;
-        let (mut memory, mut word) = (ProgramMemory(tid), [0; 4]);
+        let (mut memory, mut word) = (self.memory(tid), [0; 4]);
         if addr == 0 || memory.read(addr.wrapping_add(CODE_AT), &mut word).is_err() {
             return;
         }
@@ -132,11 +132,8 @@ impl Supervisor {
 
     /// The terminal has stopped the first program, with which we share a process group: who waits for us waits for that.
     fn stop_with(&self, tgid: Tid, signal: i32) {
-        let group = |pid| nix::unistd::getpgid(pid).ok();
-        let shares = group(Some(nix::unistd::Pid::from_raw(tgid))) == group(None);
-        if tgid == self.first && shares && signal != SIGCONT {
-            // A signal to ourselves is not lost.
-            let _ = sys::kill(nix::unistd::getpid().as_raw(), SIGSTOP);
+        if tgid == self.first && signal != SIGCONT {
+            self.host.stop_with(tgid);
         }
     }
 

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
@@ -51,8 +51,8 @@ impl Child {
     ///
     /// # Errors
     /// EPIPE: it is gone.
-    pub fn go(&mut self) -> io::Result<()> {
-        self.go.write_all(b"g")
+    pub fn go(&self) -> io::Result<()> {
+        (&self.go).write_all(b"g")
     }
 }
 
@@ -74,7 +74,7 @@ fn become_program(mut wait: File, argv: &[CString]) -> i32 {
 }
 
 /// A child of ours that does nothing. When somebody signals it, the supervisor, which waits for the stops of its children,
-/// learns that there is something else to do. When the supervisor dies, however that is, the bell takes the lab off its
+/// learns that there is something else to do. When the supervisor dies, however that is, the bell takes a private lab off its
 /// directory.
 #[derive(Debug)]
 pub struct Bell {
@@ -83,18 +83,19 @@ pub struct Bell {
 }
 
 impl Bell {
-    /// Makes it. This process may have one thread only. `dir` is the directory of the lab.
+    /// Makes it. This process may have one thread only. `dir` is the directory of the lab, if it
+    /// is to go.
     ///
     /// # Errors
     /// EAGAIN, ENOMEM, EMFILE
-    pub fn new(dir: &Path) -> io::Result<Bell> {
+    pub fn new(dir: Option<&Path>) -> io::Result<Bell> {
         let (end, alive) = pipe2(OFlag::O_CLOEXEC)?;
-        let dir: PathBuf = dir.to_owned();
+        let dir = dir.map(Path::to_owned);
         let tid = sys::fork(move || {
             sys::close_all_but(end.as_raw_fd());
             // The end of the file. Until then each signal is taken from us by who traces us.
             let _ = File::from(end).read_exact(&mut [0]);
-            clean_up(&dir);
+            dir.iter().for_each(|dir| clean_up(dir));
             0
         })?;
         Ok(Bell { tid, _alive: alive })

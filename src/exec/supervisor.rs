@@ -8,12 +8,14 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
 use super::fd::Pidfds;
-use super::stage::{Bell, Child};
-use super::sys::{self, Resume, Tid};
-use super::tracee::{Doing, Space, Stop, Tracee, mask, proc_file};
+use super::processes::Processes;
+use super::sys::{Resume, Tid};
+use super::tracee::{Doing, ProgramMemory, Space, Stop, Tracee, mask};
+use crate::err;
 use crate::errno::Result;
 use crate::fuse::Served;
 use crate::host::Lab;
+use crate::host::programs::Server;
 use crate::kernel::program::Effect;
 use crate::kernel::signal::{SIGNAL_MAX, sigmask};
 use crate::kernel::{Kernel, PidId, TaskId};
@@ -32,6 +34,11 @@ pub struct Options {
 pub struct Supervisor {
     pub(super) served: Served,
     pub(super) lab: Arc<Lab>,
+    /// What the lab calls us.
+    server: Server,
+    pub(super) host: Rc<dyn Processes>,
+    /// The process group that the first program begins in.
+    pub(super) own_group: Tid,
     pub(super) options: Options,
     pub(super) tracees: BTreeMap<Tid, Tracee>,
     pub(super) by_task: BTreeMap<TaskId, Tid>,
@@ -45,7 +52,6 @@ pub struct Supervisor {
     /// What was refused and told of, by name.
     pub(super) told: BTreeSet<&'static str>,
     effects: Receiver<Vec<Effect>>,
-    bell: Tid,
     /// The first program's process, and its status word once it has ended.
     pub(super) first: Tid,
     status: Option<i32>,
@@ -56,22 +62,23 @@ impl Supervisor {
     ///
     /// # Errors
     /// EIO: the lab is broken; EPERM: this host does not allow to trace.
-    pub fn new(served: Served, bell: &Bell, options: Options) -> io::Result<Supervisor> {
-        sys::seize(bell.tid, false)?;
+    pub fn new(served: Served, host: Rc<dyn Processes>, options: Options) -> io::Result<Supervisor> {
         let lab = Arc::clone(served.lab());
         let (sender, effects) = mpsc::channel();
-        let (own, tid) = (thread::current().id(), bell.tid);
-        lab.serve_programs(Box::new(move |effects| {
+        let (own, ring) = (thread::current().id(), host.ring()?);
+        let server = lab.serve_programs(Box::new(move |effects| {
             // Nobody waits for them once the supervisor has ended.
             let _ = sender.send(effects);
             if thread::current().id() != own {
-                let _ = sys::kill(tid, libc::SIGUSR1);
+                ring();
             }
-        }))
-        .map_err(io::Error::other)?;
+        }));
         Ok(Supervisor {
             served,
+            server: server.map_err(io::Error::other)?,
             lab,
+            own_group: host.own_group().0,
+            host,
             options,
             tracees: BTreeMap::new(),
             by_task: BTreeMap::new(),
@@ -81,7 +88,6 @@ impl Supervisor {
             pidfds: Pidfds::default(),
             told: BTreeSet::new(),
             effects,
-            bell: bell.tid,
             first: 0,
             status: None,
         })
@@ -91,20 +97,20 @@ impl Supervisor {
     ///
     /// # Errors
     /// What the lab says: no such task, no room for another; EPERM: this host does not allow to trace.
-    pub fn start(&mut self, child: &mut Child, parent: impl FnOnce(&Kernel) -> Result<TaskId>) -> io::Result<()> {
-        sys::seize(child.tid, true)?;
+    pub fn start(&mut self, child: Tid, parent: impl FnOnce(&Kernel) -> Result<TaskId>) -> io::Result<()> {
+        self.host.seize(child)?;
         let parent = self.lab.read(parent).and_then(|parent| parent).map_err(io::Error::other)?;
         let task = self.make_task(parent, CloneArgs::default()).map_err(|stop| io::Error::other(stop.to_string()))?;
-        self.first = child.tid;
-        self.bind(child.tid, child.tid, task, Rc::new(Space::default()));
+        self.first = child;
+        self.bind(child, child, task, Rc::new(Space::default()));
         self.note_groups(task);
         self.inherit_actions(task);
-        child.go()
+        self.host.begin()
     }
 
     /// The actions of signals that the program starts with are those that we were started with.
     fn inherit_actions(&mut self, task: TaskId) {
-        let Ok(status) = proc_file(self.first, "status") else { return };
+        let Ok(status) = self.host.proc_file(self.first, "status") else { return };
         let ignored = mask(&status, "SigIgn:").unwrap_or(0);
         for signo in (1..=SIGNAL_MAX).filter(|&signo| ignored & sigmask(signo) != 0 && signo != libc::SIGPIPE) {
             let call = Syscall::Sigaction { signo, action: Some(SigAction::Ignore) };
@@ -115,8 +121,7 @@ impl Supervisor {
 
     /// The host's group and session that the first program has begun in are those of its task.
     fn note_groups(&mut self, task: TaskId) {
-        let own = nix::unistd::getpgrp().as_raw();
-        let session = nix::unistd::getsid(None).map_or(own, nix::unistd::Pid::as_raw);
+        let (own, session) = self.host.own_group();
         let groups = self.lab.read(|k| (k.signal_of(task).pgrp.id(), k.signal_of(task).session.id()));
         if let Ok((group, sid)) = groups {
             self.groups.insert(sid, session);
@@ -130,7 +135,9 @@ impl Supervisor {
             unreachable!("clone gives numbers")
         };
         let task = self.lab.read(|k| k.find_task(numbers.initial()))?;
-        let Some(task) = task else { unreachable!("nobody else makes calls of a task that was just made") };
+        // Somebody else was faster to end it.
+        let task = task.ok_or_else(|| err!(ESRCH, "the new task is gone"))?;
+        self.lab.programs.join(self.server, task);
         self.perform(task, &LabCall::Program(Program::Runs).into())?;
         Ok(task)
     }
@@ -167,7 +174,7 @@ impl Supervisor {
             self.tracees.values().map(|tracee| tracee.tgid).chain(self.early.iter().copied()).collect();
         for tid in left {
             // It may have died meanwhile.
-            let _ = sys::kill(tid, libc::SIGKILL);
+            let _ = self.host.kill(tid, libc::SIGKILL);
         }
         while !self.tracees.is_empty() {
             self.next()?;
@@ -175,11 +182,32 @@ impl Supervisor {
         self.status.ok_or_else(|| io::Error::other("the program has no status"))
     }
 
+    /// Runs programs until none is left.
+    ///
+    /// # Errors
+    /// Who has the processes is gone: so are they.
+    pub fn serve(&mut self) -> io::Result<()> {
+        let mut served = Ok(());
+        while served.is_ok() && !(self.tracees.is_empty() && self.early.is_empty()) {
+            served = self.next();
+        }
+        self.gives_up();
+        served
+    }
+
+    /// The programs are gone, or will be at once.
+    pub fn gives_up(&mut self) {
+        for tid in self.tracees.keys().copied().collect::<Vec<_>>() {
+            self.ended(tid, libc::SIGKILL);
+        }
+        self.lab.programs_are_gone(self.server);
+    }
+
     fn next(&mut self) -> io::Result<()> {
-        let (tid, status) = sys::wait()?;
-        let stop = Stop::of(status);
+        let stopped = self.host.wait()?;
         // A thread that is killed while we look at it answers ESRCH to all; that it has ended comes next.
-        if let Err(error) = self.stopped(tid, stop)
+        if let Some((tid, status)) = stopped
+            && let Err(error) = self.stopped(tid, Stop::of(status))
             && error.raw_os_error() != Some(libc::ESRCH)
         {
             return Err(error);
@@ -189,9 +217,6 @@ impl Supervisor {
     }
 
     fn stopped(&mut self, tid: Tid, stop: Stop) -> io::Result<()> {
-        if tid == self.bell {
-            return if matches!(stop, Stop::Ended(_)) { Ok(()) } else { sys::resume(tid, Resume::Cont, 0) };
-        }
         if !self.tracees.contains_key(&tid) {
             match stop {
                 Stop::Ended(_) => self.early.remove(&tid),
@@ -228,8 +253,10 @@ impl Supervisor {
         }
         // The lab may have ended the task before, by the hand of another.
         let _ = self.perform(tracee.task, &LabCall::Program(Program::Ended { status }).into());
+        self.lab.programs.leave(tracee.task);
         if tid == self.first {
             self.status = Some(status);
+            self.host.has_ended(status);
         }
     }
 
@@ -242,7 +269,7 @@ impl Supervisor {
                     }
                     Effect::Kill(task) => {
                         if let Some(tracee) = self.of_task(task) {
-                            let _ = sys::kill(tracee.tgid, libc::SIGKILL);
+                            let _ = self.host.kill(tracee.tgid, libc::SIGKILL);
                         }
                     }
                     Effect::Wake(task) => self.wake(task),
@@ -253,6 +280,10 @@ impl Supervisor {
 
     pub(super) fn of_task(&self, task: TaskId) -> Option<&Tracee> {
         self.tracees.get(self.by_task.get(&task)?)
+    }
+
+    pub(super) fn memory(&self, tid: Tid) -> ProgramMemory {
+        ProgramMemory { host: Rc::clone(&self.host), tid }
     }
 
     /// The thread that is stopped.
@@ -271,13 +302,13 @@ impl Supervisor {
 
     /// The process of `tid` has become another program; the call came from a thread that had another number before.
     fn has_become_another(&mut self, tid: Tid) -> io::Result<()> {
-        let former = sys::event_message(tid)? as Tid;
+        let former = self.host.event_message(tid)? as Tid;
         if former != tid {
             self.take_over(former, tid);
         }
-        let comm = proc_file(tid, "comm").unwrap_or_default();
+        let comm = self.host.proc_file(tid, "comm").unwrap_or_default();
         let comm = comm.strip_suffix(b"\n").unwrap_or(&comm).to_vec();
-        let line = proc_file(tid, "cmdline").unwrap_or_default();
+        let line = self.host.proc_file(tid, "cmdline").unwrap_or_default();
         let line = line.strip_suffix(b"\0").unwrap_or(&line);
         let argv = line.split(|&byte| byte == 0).skip(1).map(<[u8]>::to_vec).collect();
         let task = self.task(tid)?;
@@ -287,7 +318,7 @@ impl Supervisor {
         tracee.doing = Doing::Running;
         // What it may be refused for was asked before it became another.
         let _ = self.perform(task, &Syscall::Exec { comm, argv }.into());
-        sys::resume(tid, Resume::Cont, 0)
+        self.host.resume(tid, Resume::Cont, 0)
     }
 
     /// A thread gets the number of its process, whose first thread is gone.

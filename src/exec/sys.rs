@@ -37,6 +37,19 @@ const OPTIONS: c_int = libc::PTRACE_O_TRACESYSGOOD
     | libc::PTRACE_O_TRACECLONE
     | libc::PTRACE_O_TRACEEXEC;
 
+/// Registers as numbers, in the order that the kernel has them in.
+pub type RegWords = [u64; 27];
+
+pub fn to_words(regs: RawRegs) -> RegWords {
+    // SAFETY: both are as many numbers of 64 bits, which the compiler checks the sum of.
+    unsafe { mem::transmute::<RawRegs, RegWords>(regs) }
+}
+
+pub fn from_words(words: RegWords) -> RawRegs {
+    // SAFETY: as above; registers may be any numbers.
+    unsafe { mem::transmute::<RegWords, RawRegs>(words) }
+}
+
 fn check(result: c_long) -> io::Result<c_long> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

@@ -3,13 +3,14 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::processes::Processes;
 use super::regs::Regs;
-use super::sys::{self, RawSiginfo, Tid};
+use super::sys::{RawSiginfo, Tid};
 use crate::abi::{Answer, Memory};
+use crate::err;
 use crate::errno::{Errno, Error, Result};
 use crate::kernel::TaskId;
 use crate::syscall::AnyCall;
-use crate::{bail, err};
 
 /// A thread of a program.
 #[derive(Debug)]
@@ -135,8 +136,11 @@ pub struct Waiting {
 }
 
 /// The memory of a thread.
-#[derive(Clone, Copy, Debug)]
-pub struct ProgramMemory(pub Tid);
+#[derive(Clone, Debug)]
+pub struct ProgramMemory {
+    pub host: Rc<dyn Processes>,
+    pub tid: Tid,
+}
 
 fn fault(addr: u64) -> Error {
     err!(EFAULT, "address {} is not in the program's memory", format!("{addr:#x}"))
@@ -147,14 +151,14 @@ impl Memory for ProgramMemory {
         if bytes.is_empty() {
             return Ok(());
         }
-        sys::read_memory(self.0, addr, bytes).map_err(|_| fault(addr))
+        self.host.read_memory(self.tid, addr, bytes).map_err(|_| fault(addr))
     }
 
     fn write(&mut self, addr: u64, bytes: &[u8]) -> Result<()> {
         if bytes.is_empty() {
             return Ok(());
         }
-        sys::write_memory(self.0, addr, bytes).map_err(|_| fault(addr))
+        self.host.write_memory(self.tid, addr, bytes).map_err(|_| fault(addr))
     }
 }
 
@@ -190,17 +194,6 @@ impl Stop {
             _ if signal == libc::SIGTRAP | 0x80 => Stop::Exit,
             _ => Stop::Signal(signal),
         }
-    }
-}
-
-/// One thread's file below the host's `/proc`.
-///
-/// # Errors
-/// ESRCH: it is gone.
-pub fn proc_file(tid: Tid, file: &str) -> Result<Vec<u8>> {
-    match std::fs::read(format!("/proc/{tid}/{file}")) {
-        Ok(text) => Ok(text),
-        Err(_) => bail!(ESRCH, "the process is gone"),
     }
 }
 

@@ -34,7 +34,8 @@ impl Default for Bounds {
 }
 
 impl Bounds {
-    /// Takes a mount option, `max_listing=1000` for example; `None`: it is no bound, or its value is no size above 0.
+    /// Takes a mount option, `max_listing=1000` for example; `None`: no bound has this name, or
+    /// the value is 0 or not a size.
     pub(super) fn add(&mut self, word: &str) -> Option<()> {
         let (name, size) = word.split_once('=')?;
         let value = parse_size(size)?;

@@ -8,6 +8,9 @@ use super::labs::Reach;
 use super::mountinfo::MOUNTINFO;
 use crate::errno::describe;
 
+const COVERED: &str =
+    "a lab lies over /proc, so what is mounted here is not to be seen: run `nslab umount /proc` first";
+
 /// Why a lab cannot be mounted or unmounted: one line that says what to do about it.
 #[derive(Debug)]
 pub enum MountError {
@@ -23,6 +26,8 @@ pub enum MountError {
     /// A lab is mounted there whose process, if it is known, is stopped.
     Stopped(PathBuf, Option<i32>),
     NotMounted(PathBuf),
+    /// What is mounted is not to be seen: a lab lies over `/proc`.
+    Covered,
     /// A directory for `proc`, and the lab that it is of: one is below the other.
     Nested(PathBuf, PathBuf),
     /// A lab with this directory is served by a process, but not mounted in this mount namespace.
@@ -79,6 +84,7 @@ impl fmt::Display for MountError {
                 lab.display()
             ),
             MountError::NotMounted(dir) => write!(f, "no lab is mounted on {}", dir.display()),
+            MountError::Covered => f.write_str(COVERED),
             MountError::Hidden(dir, pid, reach) => hidden(f, dir, *pid, *reach),
             MountError::Busy(dir) => write!(
                 f,

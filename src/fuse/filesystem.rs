@@ -23,7 +23,11 @@ use crate::tree::{DirEntry, FileType};
 /// Capabilities of the FUSE connection that are used where the host's kernel has them.
 ///
 /// Not `FUSE_ATOMIC_O_TRUNC`: it has the host's kernel cut off the pages of a version, which others may have mapped.
-const WANTED: InitFlags = InitFlags::FUSE_CACHE_SYMLINKS.union(InitFlags::FUSE_PARALLEL_DIROPS);
+///
+/// `FUSE_ASYNC_DIO`, although reads have nothing to wait for: without it the host's kernel leaves the position of an io_uring
+/// read where it was, and reads a live file over and over until the buffer is full.
+const WANTED: InitFlags =
+    InitFlags::FUSE_CACHE_SYMLINKS.union(InitFlags::FUSE_PARALLEL_DIROPS).union(InitFlags::FUSE_ASYNC_DIO);
 
 /// The first version of the interface in which names can be dropped without waiting (`FUSE_NOTIFY_PRUNE`).
 const ABI_OF_PRUNE: Version = Version(7, 45);

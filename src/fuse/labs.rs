@@ -17,6 +17,7 @@ use nix::sys::statfs::fstatfs;
 use nix::unistd::{Pid, geteuid};
 
 use super::card::{self, Part, Text};
+use super::error::MountError;
 use super::mountinfo::{self, MOUNTINFO, Mount};
 
 /// More is in no card.
@@ -86,7 +87,8 @@ pub struct Found {
     pub part: Part,
     /// The first internal error, with its place.
     pub broken: Option<String>,
-    pub(super) device: u32,
+    /// The number of its device, which no other mount has as long as it is there.
+    pub device: u32,
 }
 
 /// A process that serves a lab.
@@ -102,8 +104,11 @@ pub(super) struct Daemon {
 /// anybody sees.
 ///
 /// # Errors
-/// There is no `/proc`.
+/// There is no `/proc`, or a lab lies over it.
 pub fn labs() -> io::Result<Vec<Found>> {
+    if mountinfo::is_proc_covered() {
+        return Err(io::Error::other(MountError::Covered));
+    }
     let mut daemons = daemons()?;
     let mut found = Vec::new();
     let mut mounts = mountinfo::read(Path::new(MOUNTINFO))?;
@@ -153,6 +158,11 @@ impl Found {
 /// The process that serves this mount, as far as the caller may know.
 pub(super) fn daemon_of(mount: &Mount) -> Option<Daemon> {
     daemons().ok()?.into_iter().find(|daemon| daemon.serves(mount))
+}
+
+/// Whether the mount is of the `proc` of a lab that is mounted itself.
+pub(super) fn goes_with_another(mount: &Mount) -> bool {
+    daemon_of(mount).is_some_and(|daemon| matches!(daemon.card.part, Part::ProcOf(_)))
 }
 
 /// Places and devices of the mounts of `proc` that go with the lab of this process on that directory.

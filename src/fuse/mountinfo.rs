@@ -6,10 +6,33 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use nix::sys::statfs::{FUSE_SUPER_MAGIC, statfs};
+
+use super::error::MountError;
+
 /// What mountinfo calls the file system.
 pub(super) const FS_TYPE: &str = "fuse.nslab";
 /// The table of this process.
 pub(super) const MOUNTINFO: &str = "/proc/self/mountinfo";
+
+/// Where the host's procfs is.
+pub(super) const PROC: &str = "/proc";
+
+/// All that is mounted here.
+///
+/// # Errors
+/// There is no `/proc`, or a lab lies over it.
+pub(super) fn mounts() -> Result<Vec<Mount>, MountError> {
+    if is_proc_covered() {
+        return Err(MountError::Covered);
+    }
+    read(Path::new(MOUNTINFO)).map_err(|error| MountError::Io(MOUNTINFO.into(), error))
+}
+
+/// Whether what is on `/proc` is a lab, by the type of file system, which only FUSE could have there.
+pub(super) fn is_proc_covered() -> bool {
+    statfs(PROC).is_ok_and(|found| found.filesystem_type() == FUSE_SUPER_MAGIC)
+}
 
 /// A line: something that is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use super::connection;
 use super::error::MountError;
 use super::handle::lock;
 use super::labs::{self, Daemon, Found, Health, Reach};
-use super::mountinfo::{self, MOUNTINFO, Mount};
+use super::mountinfo::{self, MOUNTINFO, Mount, PROC, is_proc_covered, mounts};
 use crate::errno::Errno;
 
 /// Asks statx(2) for a number of the mount that no other mount ever gets: `STATX_MNT_ID_UNIQUE`, since Linux 6.8.
@@ -81,6 +81,11 @@ impl Point {
         let (_, mount) = Identity::of_top(&path).map_err(failed)?;
         let card = Arc::new(Card::new(&path, mount.device, boot, part).map_err(failed)?);
         Ok(Point { path, mount, card, others: Arc::default() })
+    }
+
+    /// The number of its device, which no other mount has as long as it is there.
+    pub fn device(&self) -> u32 {
+        self.mount.device
     }
 
     /// The absolute path.
@@ -268,6 +273,9 @@ pub type Remark = Option<String>;
 /// # Errors
 /// Nothing of ours is mounted there, it is in use, or the caller may not.
 pub fn unmount(dir: &Path, users: Users) -> Result<Remark, MountError> {
+    if dir == Path::new(PROC) && is_proc_covered() {
+        return uncover_proc(users).map(|()| None);
+    }
     let mounts = mounts()?;
     let point = locate(dir, &mounts)?;
     if let Some(mount) = top_lab(&mounts, &point) {
@@ -294,6 +302,12 @@ pub fn unmount(dir: &Path, users: Users) -> Result<Remark, MountError> {
     }
 }
 
+/// Takes off the lab that lies over `/proc`. Nobody can tell who serves it.
+fn uncover_proc(users: Users) -> Result<(), MountError> {
+    let flags = if users == Users::Keep { MntFlags::empty() } else { MntFlags::MNT_DETACH };
+    detach(Path::new(PROC), flags)
+}
+
 /// The lab on `dir`, or else one that says that it is there.
 ///
 /// # Errors
@@ -317,10 +331,13 @@ fn all_labs() -> Result<Vec<Found>, MountError> {
 /// There is no `/proc`.
 pub fn unmount_all(users: Users) -> Result<Vec<Result<Remark, MountError>>, MountError> {
     let mut done = Vec::new();
-    for mount in mounts()?.iter().rev().filter(|mount| mount.is_lab()) {
+    let mut found: Vec<Mount> = mounts()?.into_iter().rev().filter(Mount::is_lab).collect();
+    // A `proc` goes with its lab, whoever uses it.
+    found.sort_by_key(labs::goes_with_another);
+    for mount in &found {
         // Taking off one may have taken off others.
         if mounts()?.contains(mount) {
-            done.push(unmount_one(mount, users));
+            done.push(unmount(&mount.place, users));
         }
     }
     let unreachable = all_labs()?.into_iter().filter(|lab| lab.reach == Reach::Nowhere);
@@ -463,10 +480,6 @@ pub fn is_lab(point: &Path) -> bool {
 
 fn top_lab<'a>(mounts: &'a [Mount], point: &Path) -> Option<&'a Mount> {
     mountinfo::top(mounts, point).filter(|mount| mount.is_lab())
-}
-
-fn mounts() -> Result<Vec<Mount>, MountError> {
-    mountinfo::read(Path::new(MOUNTINFO)).map_err(|error| MountError::Io(MOUNTINFO.into(), error))
 }
 
 #[cfg(test)]

@@ -29,9 +29,11 @@ impl Texts {
         self.by_ino.get(&ino).map(|(_, text)| Arc::clone(text))
     }
 
-    /// Keeps a text, and no longer the oldest ones where there is no room.
+    /// Keeps the text of an inode, and no longer the oldest ones where there is no room. An inode has one text.
     pub(super) fn keep(&mut self, ino: u64, text: Arc<[u8]>) {
-        self.drop(ino);
+        if self.by_ino.contains_key(&ino) {
+            return;
+        }
         self.count += 1;
         self.bytes += text.len();
         self.by_ino.insert(ino, (self.count, text));
@@ -62,8 +64,8 @@ mod tests {
             texts.keep(ino, Arc::clone(&text));
         }
         assert_eq!([1, 2, 3].map(|ino| texts.get(ino).is_some()), [false, true, true]);
-        texts.keep(2, Arc::from(&b"b"[..]));
-        assert_eq!((texts.get(2).as_deref(), texts.bytes), (Some(&b"b"[..]), BYTES_MAX / 2 + 1));
+        texts.keep(2, Arc::clone(&text));
+        assert_eq!(texts.bytes, BYTES_MAX);
         texts.drop(3);
         texts.drop(2);
         assert_eq!((texts.bytes, texts.by_age.len()), (0, 0));

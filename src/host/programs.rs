@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{OnceLock, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::Lab;
 use crate::errno::{Arg, Error, Result};
@@ -10,43 +10,94 @@ use crate::kernel::program::Effect;
 use crate::kernel::trace::Step;
 use crate::kernel::{Kernel, TaskId};
 
-/// Who makes happen to real processes what has to.
-type Server = Box<dyn Fn(Vec<Effect>) + Send + Sync>;
+/// Makes happen to real processes what has to.
+type Act = Box<dyn Fn(Vec<Effect>) + Send + Sync>;
+
+/// Who serves programs of a lab, as [`Lab::serve_programs`] numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Server(u64);
 
 /// The threads of real processes that are tasks of a lab.
+#[derive(Debug, Default)]
+pub struct Programs(RwLock<Table>);
+
 #[derive(Default)]
-pub struct Programs {
-    server: OnceLock<Server>,
-    tasks: RwLock<BTreeMap<u32, TaskId>>,
+struct Table {
+    last: u64,
+    servers: BTreeMap<Server, Act>,
+    /// Who serves a task.
+    of_task: BTreeMap<TaskId, Server>,
+    tasks: BTreeMap<u32, TaskId>,
+    threads: BTreeMap<TaskId, u32>,
 }
 
-impl fmt::Debug for Programs {
+impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Programs").field("tasks", &self.tasks).finish_non_exhaustive()
+        f.debug_struct("Table").field("tasks", &self.tasks).field("of_task", &self.of_task).finish_non_exhaustive()
     }
 }
 
 impl Programs {
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A task that is to be a real thread: what has to happen to it, this server is told.
+    pub fn join(&self, server: Server, task: TaskId) {
+        self.write().of_task.insert(task, server);
+    }
+
+    /// Nothing has to happen to a task any more.
+    pub fn leave(&self, task: TaskId) {
+        self.write().of_task.remove(&task);
+    }
+
     /// The host's thread `tid` is a task from now on.
     pub fn bind(&self, tid: u32, task: TaskId) {
-        self.tasks.write().unwrap_or_else(PoisonError::into_inner).insert(tid, task);
+        let mut table = self.write();
+        table.tasks.insert(tid, task);
+        table.threads.insert(task, tid);
     }
 
     /// The host's thread is gone.
     pub fn unbind(&self, tid: u32) {
-        self.tasks.write().unwrap_or_else(PoisonError::into_inner).remove(&tid);
+        let mut table = self.write();
+        if let Some(task) = table.tasks.remove(&tid) {
+            table.threads.remove(&task);
+        }
     }
 
     /// The task that the host's thread `tid` is.
     pub fn task(&self, tid: u32) -> Option<TaskId> {
-        self.tasks.read().unwrap_or_else(PoisonError::into_inner).get(&tid).copied()
+        self.read().tasks.get(&tid).copied()
     }
 
-    /// Tells the server what has to happen, in the order in which it was decided: the state is still locked.
+    /// The host's thread that a task is.
+    pub fn thread(&self, task: TaskId) -> Option<u32> {
+        self.read().threads.get(&task).copied()
+    }
+
+    /// Tells the servers what has to happen, in the order in which it was decided: the state is still locked.
     pub(super) fn hand_over(&self, kernel: &mut Kernel) {
         let effects = kernel.programs.take_effects();
-        if let (Some(server), false) = (self.server.get(), effects.is_empty()) {
-            server(effects);
+        if effects.is_empty() {
+            return;
+        }
+        let table = self.read();
+        let mut of_server = BTreeMap::<Server, Vec<Effect>>::new();
+        for effect in effects {
+            if let Some(server) = table.of_task.get(&effect.task()) {
+                of_server.entry(*server).or_default().push(effect);
+            }
+        }
+        for (server, effects) in of_server {
+            if let Some(act) = table.servers.get(&server) {
+                act(effects);
+            }
         }
     }
 }
@@ -65,18 +116,27 @@ impl Lab {
         noted
     }
 
-    /// From now on `server` is told what has to happen to real processes. It must not ask the lab: the state is locked. There
-    /// is one for the life of a lab.
+    /// From now on `act` is told what has to happen to the real processes of a new server. It must not ask the lab: the state
+    /// is locked.
     ///
     /// # Errors
     /// EIO once a writer has panicked.
-    pub fn serve_programs(&self, server: Server) -> Result<()> {
-        let (served, _) = self.writer(|kernel, _| -> Result<()> {
-            if self.programs.server.set(server).is_ok() {
-                kernel.programs.serve();
-            }
-            Ok(())
+    pub fn serve_programs(&self, act: Act) -> Result<Server> {
+        let (served, _) = self.writer(|kernel, _| -> Result<Server> {
+            kernel.programs.serve();
+            let mut table = self.programs.write();
+            table.last += 1;
+            let server = Server(table.last);
+            table.servers.insert(server, act);
+            Ok(server)
         });
         served
+    }
+
+    /// A server is gone, and with it its processes.
+    pub fn programs_are_gone(&self, server: Server) {
+        let mut table = self.programs.write();
+        table.servers.remove(&server);
+        table.of_task.retain(|_, other| *other != server);
     }
 }

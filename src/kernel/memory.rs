@@ -137,7 +137,7 @@ fn ns_bytes(ns: &Namespace) -> usize {
 
 pub(in crate::kernel) fn ipc_bytes(ipc: &IpcNamespace) -> usize {
     let queues = ipc.msg_ids.objects.values().map(|queue| {
-        let texts: usize = queue.messages().iter().map(|message| ENTRY + message.text.len()).sum();
+        let texts: usize = queue.messages().iter().map(|message| 2 * ENTRY + message.text.len()).sum();
         size_of_val(queue) + 2 * ENTRY + texts
     });
     let sets = ipc.sem_ids.objects.values().map(|set| size_of_val(set) + 2 * ENTRY + size_of_val(&set.sems[..]));

@@ -19,6 +19,7 @@ pub mod exit;
 pub mod file;
 pub mod ipc;
 pub mod kill;
+pub mod kthread;
 pub mod memory;
 pub mod mount;
 pub mod net;
@@ -30,6 +31,7 @@ pub mod pid;
 pub mod program;
 pub mod ptrace;
 pub mod refcount;
+pub mod runs;
 pub mod scan;
 pub mod signal;
 pub mod sigpending;
@@ -51,6 +53,7 @@ use file::{File, FilesStruct, FsStruct};
 use ipc::mqueue::{Mqueue, MqueueFs};
 use ipc::sem::UndoList;
 use ipc::shm::ShmFile;
+use kthread::Kthreads;
 use memory::Memory;
 use mount::Vfs;
 use mount::dentry::Dentry;
@@ -93,6 +96,9 @@ pub struct Kernel {
     pub signals: Table<SignalStruct>,
     /// Who traces whom; a task that traces nobody is not in it.
     pub ptraced: BTreeMap<TaskId, BTreeSet<TaskId>>,
+    pub kthreads: Kthreads,
+    /// The number of the next autogroup (`autogroup_seq_nr`).
+    pub next_autogroup: u32,
     pub sighands: Table<Sighand>,
     pub mms: Table<Mm>,
     pub fs: Table<FsStruct>,

@@ -25,6 +25,15 @@ pub enum Effect {
     Kill(TaskId),
 }
 
+impl Effect {
+    /// Whom it is about.
+    pub fn task(&self) -> TaskId {
+        match *self {
+            Effect::Signal { task, .. } | Effect::Wake(task) | Effect::Kill(task) => task,
+        }
+    }
+}
+
 /// What is known of the programs of a lab.
 #[derive(Debug, Default)]
 pub struct Programs {

@@ -7,6 +7,8 @@ use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::ops::{Index, IndexMut};
 
+use super::runs::Runs;
+
 /// A name for one `T` of a [`Table`]: copying it counts nothing, and it never names another object, even when the
 /// slot is used again.
 pub struct Id<T> {
@@ -208,15 +210,15 @@ impl LowestFree {
 #[derive(Clone, Debug)]
 pub struct Cyclic<V> {
     used: BTreeMap<i32, V>,
-    /// The numbers in use as runs without a gap: where each starts, and the first number behind it.
-    runs: BTreeMap<i32, i32>,
+    /// The numbers in use.
+    runs: Runs,
     /// Where the next search starts; one more than the last automatic number.
     pub cursor: i32,
 }
 
 impl<V> Default for Cyclic<V> {
     fn default() -> Self {
-        Cyclic { used: BTreeMap::new(), runs: BTreeMap::new(), cursor: 0 }
+        Cyclic { used: BTreeMap::new(), runs: Runs::default(), cursor: 0 }
     }
 }
 
@@ -230,34 +232,21 @@ impl<V> Cyclic<V> {
 
     /// The lowest free number in `[from, to)`.
     pub fn first_free(&self, from: i32, to: i32) -> Option<i32> {
-        let run = self.runs.range(..=from).next_back().map(|(_, &end)| end).filter(|&end| end > from);
-        Some(run.unwrap_or(from)).filter(|&free| free < to)
+        Some(self.runs.first_free(from)).filter(|&free| free < to)
     }
 
     /// Gives a number a value; the one it had before is returned.
     pub fn insert(&mut self, number: i32, value: V) -> Option<V> {
         let old = self.used.insert(number, value);
         if old.is_none() {
-            let behind = self.runs.remove(&(number + 1)).unwrap_or(number + 1);
-            match self.runs.range_mut(..number).next_back().filter(|(_, end)| **end == number) {
-                Some((_, end)) => *end = behind,
-                None => drop(self.runs.insert(number, behind)),
-            }
+            self.runs.insert(number);
         }
         old
     }
 
     pub fn remove(&mut self, number: i32) -> Option<V> {
         let old = self.used.remove(&number)?;
-        if let Some((&start, end)) = self.runs.range_mut(..=number).next_back() {
-            let behind = std::mem::replace(end, number);
-            if start == number {
-                self.runs.remove(&start);
-            }
-            if behind > number + 1 {
-                self.runs.insert(number + 1, behind);
-            }
-        }
+        self.runs.remove(number);
         Some(old)
     }
 

@@ -1,5 +1,6 @@
 //! execve(2) as far as namespaces and credentials go (`fs/exec.c`, `begin_new_exec`).
 
+use super::kthread::check_has_mm;
 use super::{Outcome, Return};
 use crate::kernel::change::Change;
 use crate::kernel::exec::ExecCreds;
@@ -11,8 +12,9 @@ use crate::kernel::{Current, Kernel, TaskId};
 /// Becomes another program: `comm` names it, `argv` is what follows it on the command line.
 ///
 /// # Errors
-/// EAGAIN: a set*id call went over RLIMIT_NPROC and the user still is.
+/// EAGAIN: a set*id call went over RLIMIT_NPROC and the user still is. EINVAL: a kernel thread (`kernel_execve`).
 pub fn sys_exec(k: &mut Kernel, me: Current, comm: &[u8], argv: &[Vec<u8>]) -> Outcome {
+    check_has_mm(k, me)?;
     k.check_exec(*me)?;
     de_thread(k, me);
     k.unshare_files(me);
@@ -70,8 +72,9 @@ fn close_on_exec(k: &mut Kernel, me: Current) {
 fn new_mm(k: &mut Kernel, me: Current) {
     let user_ns = k.get_ns(k.cred_of(*me).user_ns.id());
     let mm = k.mms.insert_held(Mm { users: 0, dumpable: true, user_ns, attachments: Attachments::new() });
-    let old = std::mem::replace(&mut k.live_mut(me).mm, mm);
-    k.put_mm(*me, old);
+    if let Some(old) = k.live_mut(me).mm.replace(mm) {
+        k.put_mm(*me, old);
+    }
 }
 
 /// Handlers go back to the default, ignored signals stay ignored; the table is no longer shared.

@@ -50,6 +50,8 @@ pub enum LabCall {
     Connect(SocketName),
     /// Moves the clock of the lab on, in nanoseconds.
     Clock { advance: u64 },
+    /// What the kernel does of its own accord (`kthread_create`).
+    Kthread { name: Option<Vec<u8>>, idle: bool, set_tid: Option<i64> },
     /// Lets a process of the host see with the eyes of the task.
     Attach { host_pid: u32 },
     /// What becomes of the real process that the task is.
@@ -82,6 +84,7 @@ impl LabCall {
             | LabCall::OpenNs { .. }
             | LabCall::Reopen { .. }
             | LabCall::MqClose { .. }
+            | LabCall::Kthread { .. }
             | LabCall::Program(_) => None,
         }
     }
@@ -106,7 +109,8 @@ impl LabCall {
             | LabCall::Setns { .. }
             | LabCall::OpenNs { .. }
             | LabCall::Reopen { .. }
-            | LabCall::MqClose { .. } => return false,
+            | LabCall::MqClose { .. }
+            | LabCall::Kthread { .. } => return false,
         };
         let is_of_host = file.node.view.viewer().is_none();
         is_of_host && matches!(file.node.place, Place::Cgroup(_, Some(CgroupFile::Freeze | CgroupFile::Kill)))

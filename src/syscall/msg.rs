@@ -110,14 +110,14 @@ pub(super) fn sys_msgrcv(k: &mut Kernel, me: Current, id: i32, mtype: i64, size:
     let ns = k.ipc_ns_of(me);
     let queue: &MsgQueue = k.ipc_object(ns, id)?;
     k.check_ipc_access(*me, ns, &queue.perm, ACCESS_READ)?;
-    let Some(at) = queue.find(search(mtype, flags)) else {
+    let found = queue.messages().find(search(mtype, flags));
+    let Some((slot, message)) = found.and_then(|slot| Some((slot, queue.messages().get(slot)?))) else {
         if flags.contains(MsgFlags::NOWAIT) {
             bail!(ENOMSG, "none of {} messages is wanted", queue.messages().len());
         }
         let why = err!(EAGAIN, "none of {} messages is wanted: the call would block", queue.messages().len());
         return Err(Stop::Blocked { on: WaitFor::Message { ns, id }, why });
     };
-    let message = &queue.messages()[at];
     if message.text.len() > size && !flags.contains(MsgFlags::NOERROR) {
         bail!(E2BIG, "the message has {} bytes, the buffer {}", message.text.len(), size);
     }
@@ -126,7 +126,7 @@ pub(super) fn sys_msgrcv(k: &mut Kernel, me: Current, id: i32, mtype: i64, size:
     }
     let (now, receiver) = (k.real_seconds(), k.hold_tgid(*me));
     let queue: &mut MsgQueue = k.ipc_found(ns, id);
-    let message = queue.remove(at);
+    let message = queue.remove(slot);
     queue.rtime = now;
     let old = queue.lrpid.replace(receiver);
     k.put_pids([old]);

@@ -360,4 +360,19 @@ mod tests {
         assert_eq!(call(&mut k, "msgrcv 0 0").unwrap(), Return::Message { mtype: 7, text: b"x".to_vec() });
         assert_eq!(call(&mut k, "mq_receive 0").unwrap(), Return::MqMessage { prio: 5, text: b"y".to_vec() });
     }
+
+    #[test]
+    fn a_picture_shows_the_moment_of_its_read_whenever_it_is_drawn() {
+        let mut k = Kernel::boot();
+        call(&mut k, "open kernel/tree").unwrap();
+        for path in ["kernel/tree", "fd:0"] {
+            let now = control::answer(call(&mut k, "read kernel/tree")).unwrap();
+            let read = call(&mut k, &format!("read {path}"));
+            assert!(matches!(read, Ok(Return::Picture(_))), "{path}: {read:?}");
+            call(&mut k, "clone newnet").unwrap();
+            assert_eq!(control::answer(read).unwrap(), now, "{path}");
+            assert_ne!(control::answer(call(&mut k, "read kernel/tree")).unwrap(), now, "{path}");
+        }
+        assert_eq!(call(&mut k, "read fd:0").unwrap(), Return::Bytes(Vec::new()), "it has been read to its end");
+    }
 }

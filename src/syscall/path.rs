@@ -164,32 +164,3 @@ fn listable(k: &Kernel, file: FileId) -> Result<Node> {
         None => bail!(ENOTDIR, "the descriptor is no directory"),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::control;
-    use crate::syscall::dispatch;
-
-    fn call(k: &mut Kernel, line: &str) -> Outcome {
-        let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
-        let call = control::parse_write(control::verb(name).unwrap(), rest.as_bytes()).unwrap();
-        let init = k.init.task;
-        dispatch(k, init, &call)
-    }
-
-    #[test]
-    fn a_picture_shows_the_moment_of_its_read_whenever_it_is_drawn() {
-        let mut k = Kernel::boot();
-        call(&mut k, "open kernel/tree").unwrap();
-        for path in ["kernel/tree", "fd:0"] {
-            let now = control::answer(call(&mut k, "read kernel/tree")).unwrap();
-            let read = call(&mut k, &format!("read {path}"));
-            assert!(matches!(read, Ok(Return::Picture(_))), "{path}: {read:?}");
-            call(&mut k, "clone newnet").unwrap();
-            assert_eq!(control::answer(read).unwrap(), now, "{path}");
-            assert_ne!(control::answer(call(&mut k, "read kernel/tree")).unwrap(), now, "{path}");
-        }
-        assert_eq!(call(&mut k, "read fd:0").unwrap(), Return::Bytes(Vec::new()), "it has been read to its end");
-    }
-}

@@ -8,6 +8,7 @@ mod needs;
 mod processes;
 mod procfs_crate;
 mod psutil;
+mod scripts;
 mod traced;
 
 use std::process::{Command, Output};

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use nslab::testing::Lab;
 use procfs::net::InterfaceDeviceStatus;
-use procfs::process::{LimitValue, ProcState, Process, all_processes_with_root};
+use procfs::process::{FDTarget, LimitValue, ProcState, Process, StatFlags, all_processes_with_root};
 use procfs::{
     CGroupControllers, CpuInfo, ExplicitSystemInfo, FromRead, FromReadSI, KernelStats, LoadAverage, Meminfo, Uptime,
     VmStat,
 };
 
-use super::lab;
 use super::traced::of_the_hosts_proc;
+use super::{lab, lab_of};
 
 /// The crate's processes of the lab, by their numbers.
 fn processes(lab: &Lab) -> Vec<Process> {
@@ -76,6 +77,26 @@ fn the_procfs_crate_knows_the_namespaces() {
     let in_box = vec![4_026_532_247, 4_026_532_251, 4_026_532_249, 4_026_532_246];
     let in_blue = vec![4_026_532_390, 4_026_532_321, 4_026_531_836, 4_026_531_837];
     assert_eq!(found, [(1, host.clone()), (2, host), (5, in_box.clone()), (6, in_box), (9, in_blue)]);
+}
+
+#[test]
+fn the_procfs_crate_knows_descriptors_programs_and_kernel_threads() {
+    let Some(lab) = lab_of(include_str!("../scripts/machine.lab"), &[]) else { return };
+    let found = processes(&lab);
+    let process = |pid: i32| found.iter().find(|process| process.pid() == pid).unwrap();
+    let sshd = process(5);
+    assert_eq!((sshd.fd_count().unwrap(), sshd.fd().unwrap().count()), (4, 4));
+    assert_eq!(sshd.exe().unwrap(), Path::new("/bin/sshd"));
+    let inodes = sshd.fd().unwrap().filter_map(|fd| match fd.unwrap().target {
+        FDTarget::Socket(inode) => Some(inode),
+        _ => None,
+    });
+    assert_eq!(inodes.collect::<Vec<_>>(), [10_001, 10_002]);
+    let kthread = process(3);
+    let stat = kthread.stat().unwrap();
+    assert_eq!((&*stat.comm, stat.ppid, stat.vsize), ("pool_workqueue_release", 2, 0));
+    assert!(stat.flags().unwrap().contains(StatFlags::PF_KTHREAD) && kthread.cmdline().unwrap().is_empty());
+    assert_eq!(process(4).stat().unwrap().state().unwrap(), ProcState::Idle);
 }
 
 const LAB_TO_READ: &str = "NSLAB_TEST_LAB_TO_READ";

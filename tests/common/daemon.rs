@@ -1,7 +1,8 @@
 //! A lab that a process of its own serves.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -22,15 +23,19 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    /// Starts one that says to `log` what it has to say.
+    ///
     /// # Errors
     /// Nothing can be mounted here.
-    pub fn start() -> io::Result<Daemon> {
+    pub fn start(log: Stdio) -> io::Result<Daemon> {
         let dir = tempfile::Builder::new().prefix("nslab-hostile-").tempdir()?;
         let [lab, procfs] = ["lab", "procfs"].map(|name| dir.path().join(name));
         [&lab, &procfs].into_iter().try_for_each(fs::create_dir)?;
+        // Other users reach the lab, whatever the umask.
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_nslab"));
         command.args(["mount", "--foreground", "-o", "allow_other"]).arg(&lab).arg("--proc").arg(&procfs);
-        let mut process = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+        let mut process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
         while !is_lab(&procfs) || !lab.join("ctl").exists() {
             if let Some(status) = process.try_wait()? {
                 return Err(io::Error::other(format!("nslab mount: {status}")));

@@ -7,6 +7,8 @@
 mod daemon;
 #[path = "slow_memory.rs"]
 mod slow_memory;
+#[path = "stacks.rs"]
+mod stacks;
 
 use std::collections::BTreeSet;
 use std::ffi::{CString, OsStr};
@@ -25,6 +27,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, setfsuid};
 use nslab::fuse::open_device;
 use slow_memory::{PAGE, SlowMemory};
+use stacks::stacks;
 
 /// A user to whom the lab belongs nothing of.
 const NOBODY: u32 = 65534;
@@ -89,7 +92,7 @@ pub struct Outcome {
 /// Nothing can be mounted here.
 pub fn provoke(provocation: &Provocation, time: Duration) -> io::Result<Outcome> {
     open_device().map_err(io::Error::other)?;
-    let daemon = Daemon::start()?;
+    let daemon = Daemon::start(Stdio::inherit())?;
     let names = ["exec", "dumpable", "clone and exit", "unshare", "cgroup"];
     let writers = names.map(|name| Writer { name, ..Writer::default() });
     let field = Field { daemon, over: AtomicBool::new(false), writers, stale: AtomicU64::new(0) };
@@ -185,18 +188,6 @@ impl Field {
         }
         None
     }
-}
-
-/// Where in the kernel the threads of a process are.
-fn stacks(pid: u32) -> String {
-    let mut text = String::new();
-    for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-        let read = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
-        let stack = read("stack");
-        let calls: Vec<_> = stack.lines().filter_map(|line| line.split(' ').nth(1)).take(9).collect();
-        text += &format!("{} {}: {}\n", task.file_name().display(), read("comm").trim(), calls.join(" < "));
-    }
-    text
 }
 
 fn count(writer: &Writer) {

@@ -3,6 +3,7 @@
 mod bad;
 mod descriptors;
 mod host;
+mod manpages;
 mod namespaces;
 #[path = "../common/needs.rs"]
 mod needs;

@@ -1,6 +1,6 @@
 //! What files read as, by every way to read, and what is told of their changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::AsFd;
@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nslab::testing::Lab;
 
 use super::needs::has;
@@ -15,6 +16,12 @@ use super::{bash, lab};
 
 /// What FUSE cannot do as procfs does (SEMANTICS.md): the way, what a lab gives, why.
 const OTHERWISE: &[(&str, &str, &str)] = &[
+    ("seek end", "size", "the host's kernel seeks by the size, which files of procfs have none of"),
+    ("seek hole", "size", "as above"),
+    ("seek data", "0", "as above"),
+    ("name_to_handle_at", "a handle", "the host's kernel makes handles for any FUSE file system"),
+    ("io_uring", "empty", "a namespace file has size 0, and no page is asked for"),
+    ("preadv2 NOWAIT", "ESPIPE", "a file that cannot be seeked in cannot be read at a position either"),
     ("epoll", "1", "every FUSE file can be polled"),
     ("openat2 CACHED", "EAGAIN", "names of content are asked for anew each time"),
     ("openat2 NO_MAGICLINKS", "opened", "links of a FUSE file system are texts"),
@@ -177,6 +184,30 @@ fn poll_wakes_at_each_change() {
             // A cgroup's file is as it was seen once it is read.
             reread(&mut file);
             assert_eq!(polled(&file, PollTimeout::ZERO), PollFlags::empty(), "{path} after {call}");
+        }
+    }
+}
+
+#[test]
+fn epoll_wakes_at_each_change() {
+    let Some(lab) = lab() else { return };
+    let both = ["proc/1/mountinfo", "proc/1/mounts"].map(|path| kept(&lab, path));
+    let waiting = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
+    for (data, file) in (0..).zip(&both) {
+        waiting.add(file, EpollEvent::new(EpollFlags::EPOLLPRI | EpollFlags::EPOLLET, data)).unwrap();
+    }
+    let mut events = [EpollEvent::empty(); 4];
+    assert_eq!(waiting.wait(&mut events, EpollTimeout::ZERO).unwrap(), 0);
+    for call in ["echo tmpfs t /w > ctl/1/mount", "echo /w > ctl/1/umount"] {
+        bash(&lab, call);
+        let mut woken = BTreeSet::new();
+        while woken.len() < both.len() {
+            let count = waiting.wait(&mut events, EpollTimeout::from(10_000_u16)).unwrap();
+            assert!(count > 0, "{call}: {woken:?}");
+            for event in &events[..count] {
+                assert_eq!(event.events(), EpollFlags::EPOLLERR | EpollFlags::EPOLLPRI);
+                woken.insert(event.data());
+            }
         }
     }
 }

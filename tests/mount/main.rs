@@ -6,9 +6,11 @@ mod consistency;
 mod content;
 mod death;
 mod door;
+mod fields;
 mod held;
 mod hostile;
 mod journal;
+mod kthreads;
 #[path = "../common/needs.rs"]
 mod needs;
 mod panics;

@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -19,7 +18,6 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::needs::has;
-use super::unprivileged::nobody;
 use super::{bash, lab};
 
 const NSLAB: &str = env!("CARGO_BIN_EXE_nslab");
@@ -178,7 +176,11 @@ fn it_goes_with_the_lab_and_the_lab_stays_without_it() {
     let again = nslab(&["mount", "--proc", &proc]);
     assert!(!again.status.success(), "{again:?}");
     succeeds(&["umount", &proc]);
-    assert_eq!((is_lab(Path::new(&proc)), is_lab(Path::new(&lab)), remark(&proc)), (false, true, None));
+    assert_eq!((is_lab(Path::new(&proc)), is_lab(Path::new(&lab))), (false, true));
+    // Its process lets go of it when the host's kernel has told it that the mount is gone.
+    while remark(&proc).is_some() {
+        thread::yield_now();
+    }
     assert_eq!(fs::read_to_string(format!("{lab}/proc/1/comm")).unwrap(), "init\n");
     succeeds(&["umount", &lab]);
     assert!(daemon.wait().unwrap().success());
@@ -285,9 +287,19 @@ fn it_is_not_mounted_inside_its_lab() {
     assert_eq!(nslab(&["mount"]).status.code(), Some(2));
 }
 
+/// A script run by nobody, after `command`; the device is a copy of the machine's, which everybody may open, as distributions
+/// have it.
+fn by_nobody(command: &str, script: &str) -> Output {
+    let private = format!(
+        "mount -t tmpfs dev /dev && mknod -m 666 /dev/fuse c 10 229 && mknod -m 666 /dev/null c 1 3 || exit; \
+         exec setpriv --reuid=65534 --regid=65534 --clear-groups {command} bash -c \"$0\""
+    );
+    Command::new("timeout").args(["60", "unshare", "-m", "sh", "-c", &private, script]).output().unwrap()
+}
+
 #[test]
 fn users_without_privilege_have_it_too() {
-    if !has(&["fuse", "root", "fusermount3", "unshare"]) {
+    if !has(&["fuse", "root", "fusermount3", "unshare", "setpriv"]) {
         return;
     }
     let (dir, lab, proc) = directories();
@@ -298,23 +310,81 @@ fn users_without_privilege_have_it_too() {
     }
     let script = format!(
         "set -e; cd {0}; ./nslab mount lab --proc proc; cat proc/1/comm; echo web > ctl 2>/dev/null || :; \
-         echo newuts > lab/ctl/1/clone; echo web > proc/2/comm; cat lab/proc/2/comm; ./nslab umount lab; ls lab proc; \
+         echo newuts > lab/ctl/1/clone; printf web > proc/1/comm; cat lab/proc/1/comm; ./nslab umount lab; ls lab proc; \
          ./nslab mount --proc proc; cat proc/1/comm; ./nslab umount proc; ls proc",
         dir.path().display()
     );
     let expected = "init\nweb\nlab:\n\nproc:\ninit\n";
-    let mut by_helper = Command::new("timeout");
-    let output = nobody(by_helper.args(["60", "bash", "-c", &script])).output().unwrap();
+    let output = by_nobody("", &script);
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{output:?}");
     // There it may cover /proc, by which a daemon takes off what it has mounted.
     let script = format!(
         "{script}; ./nslab mount lab --proc /proc -o nonempty; cat /proc/1/comm; umount /proc; ./nslab umount lab; \
          ./nslab mount -f lab --proc /proc -o nonempty & until [ -e lab/ctl ]; do :; done; kill $!; wait $!; ls lab; \
-         grep -c nslab /proc/self/mounts || :"
+         grep -c -e {lab} -e '/proc fuse.nslab' /proc/self/mounts || :"
     );
     let expected = format!("{expected}init\nmounted on {lab}\nmounted on /proc\n0\n");
-    let mut in_namespace = Command::new("timeout");
-    let output =
-        in_namespace.args(["60", "unshare", "-Urm", "bash", "-c", &script]).uid(65534).gid(65534).output().unwrap();
+    let output = by_nobody("unshare -Urm", &script);
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{output:?}");
+}
+
+/// Its directory stands for the lab, where that is mounted too.
+#[test]
+fn pictures_are_those_of_the_lab() {
+    if !has(&["fuse"]) {
+        return;
+    }
+    let (_dir, lab, proc) = directories();
+    succeeds(&["mount", &lab, "--proc", &proc]);
+    for picture in ["ps", "tree", "graph", "trace"] {
+        let [of_lab, of_proc] = [&lab, &proc].map(|dir| nslab(&[picture, dir]));
+        assert!(of_proc.status.success(), "{of_proc:?}");
+        assert_eq!(of_proc.stdout, of_lab.stdout, "{picture}");
+    }
+    succeeds(&["umount", &lab]);
+    succeeds(&["mount", "--proc", &proc]);
+    let output = nslab(&["ps", &proc]);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && message.contains("only proc of this lab is mounted"), "{message}");
+    succeeds(&["umount", &proc]);
+}
+
+/// In namespaces of its own, where there are no labs of others: it takes off and ends all that it finds.
+#[test]
+fn all_are_taken_off_a_busy_one_with_its_lab() {
+    if !has(&["fuse", "root", "unshare"]) {
+        return;
+    }
+    let (dir, lab, proc) = directories();
+    let script = format!(
+        "grep fuse.nslab /proc/self/mountinfo | cut -d' ' -f5 | xargs -r umount -l; {NSLAB} mount {lab} --proc {proc}; \
+         exec 3<{proc}/1/mountinfo; {NSLAB} umount --all; echo $?; cat <&3 | grep -c ' / / '; ls {lab} {proc}; \
+         exec 3<&-; {NSLAB} mount {lab} --proc {proc}; cd {lab}; {NSLAB} umount --all 2>&1; echo $?; cd /; \
+         {NSLAB} umount --all; echo $?"
+    );
+    let mut command = Command::new("timeout");
+    command.args(["60", "unshare", "-m", "-p", "-f", "--mount-proc", "bash", "-c", &script]);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).replace(&dir.path().display().to_string(), "DIR");
+    let busy = "nslab: DIR/lab is in use (a working directory or an open file): close it, or run `nslab umount --lazy \
+                DIR/lab` or `--force`";
+    assert_eq!(said, format!("0\n1\nDIR/lab:\n\nDIR/proc:\n{busy}\n1\n0\n"), "{output:?}");
+}
+
+/// Who cannot see what is mounted says so, and how to see it again.
+#[test]
+fn over_the_hosts_it_is_taken_off_first() {
+    if !has(&["fuse", "root", "unshare"]) {
+        return;
+    }
+    let (_dir, lab, _) = directories();
+    let script = format!(
+        "{NSLAB} mount {lab} --proc /proc -o nonempty; cat /proc/1/comm; {NSLAB} umount {lab} 2>&1; {NSLAB} list 2>&1; \
+         {NSLAB} umount /proc && [ -e /proc/self/mountinfo ] && grep -c {lab} /proc/self/mounts; {NSLAB} umount {lab}; \
+         ls {lab}"
+    );
+    let output = Command::new("timeout").args(["60", "unshare", "-m", "bash", "-c", &script]).output().unwrap();
+    let covered =
+        "nslab: a lab lies over /proc, so what is mounted here is not to be seen: run `nslab umount /proc` first\n";
+    assert_eq!(String::from_utf8_lossy(&output.stdout), format!("init\n{covered}{covered}1\n"), "{output:?}");
 }

@@ -77,6 +77,11 @@ pub(super) fn audit(k: &Kernel, wrong: &mut Vec<String>) {
             let is_listed = segment.creator.is_none_or(|creator| created.remove(&(id, shmid, creator)));
             differ(wrong, (id, shmid, "creator"), true, is_listed);
         }
+        for queue in ipc.msg_ids.objects.values() {
+            differ(wrong, (id, queue.perm.id, "messages are found"), queue.messages().is_sound(), true);
+            let bytes = queue.messages().iter().map(|message| message.text.len() as u64).sum();
+            differ(wrong, (id, queue.perm.id, "q_cbytes"), queue.cbytes(), bytes);
+        }
         let pages = ipc.shm_ids.objects.values().map(|segment| pages(segment.segsz)).sum();
         differ(wrong, (id, "shm_tot"), ipc.shm_tot, pages);
         let sems = ipc.sem_ids.objects.values().map(|set| set.sems.len()).sum();

@@ -1,6 +1,7 @@
 //! What IPC namespaces hold: the tables of System V objects with their identifiers, keys and permissions
 //! (`ipc/util.c`); the three families and the POSIX message queues are in the modules below.
 
+pub mod message_list;
 pub mod mqueue;
 pub mod msg;
 pub mod sem;

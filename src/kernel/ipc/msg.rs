@@ -1,7 +1,7 @@
 //! System V message queues (`ipc/msg.c`, `ipc/msgutil.c`).
 
-use std::collections::VecDeque;
-
+use super::message_list::MessageList;
+pub use super::message_list::{Message, Search};
 use super::{IpcIds, IpcObject, Perm};
 use crate::kernel::ns::IpcNamespace;
 use crate::kernel::pid::Pid;
@@ -19,27 +19,9 @@ pub struct MsgQueue {
     pub qbytes: u64,
     pub lspid: Option<Held<Pid>>,
     pub lrpid: Option<Held<Pid>>,
-    messages: VecDeque<Message>,
+    messages: MessageList,
     /// Bytes in the queue (`q_cbytes`).
     cbytes: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    pub mtype: i64,
-    pub text: Vec<u8>,
-}
-
-/// Which message a receiver wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Search {
-    Any,
-    Equal(i64),
-    NotEqual(i64),
-    /// The first of the lowest type up to this one.
-    UpTo(i64),
-    /// By position, from 0.
-    Nth(i64),
 }
 
 impl IpcObject for MsgQueue {
@@ -61,7 +43,7 @@ impl IpcObject for MsgQueue {
 impl MsgQueue {
     /// An empty queue in which nothing has happened yet.
     pub fn new(perm: Perm, ctime: u64, qbytes: u64) -> MsgQueue {
-        let messages = VecDeque::new();
+        let messages = MessageList::default();
         MsgQueue { perm, stime: 0, rtime: 0, ctime, qbytes, lspid: None, lrpid: None, messages, cbytes: 0 }
     }
 
@@ -70,19 +52,18 @@ impl MsgQueue {
         self.cbytes
     }
 
-    /// The oldest first.
-    pub fn messages(&self) -> &VecDeque<Message> {
+    pub fn messages(&self) -> &MessageList {
         &self.messages
     }
 
     pub(crate) fn push(&mut self, message: Message) {
         self.cbytes += message.text.len() as u64;
-        self.messages.push_back(message);
+        self.messages.push(message);
     }
 
-    /// Takes out the message at a position.
-    pub(crate) fn remove(&mut self, at: usize) -> Option<Message> {
-        let message = self.messages.remove(at)?;
+    /// Takes out the message in a slot.
+    pub(crate) fn remove(&mut self, slot: usize) -> Option<Message> {
+        let message = self.messages.take(slot)?;
         self.cbytes -= message.text.len() as u64;
         Some(message)
     }
@@ -90,21 +71,6 @@ impl MsgQueue {
     /// Whether a message of `size` bytes fits: the limit is one of bytes and of messages (`msg_fits_inqueue`).
     pub fn fits(&self, size: usize) -> bool {
         self.cbytes + size as u64 <= self.qbytes && (self.messages.len() as u64) < self.qbytes
-    }
-
-    /// The position of the message a receiver gets (`find_msg`).
-    pub fn find(&self, search: Search) -> Option<usize> {
-        let first = |wanted: &dyn Fn(i64) -> bool| self.messages.iter().position(|message| wanted(message.mtype));
-        match search {
-            Search::Any => first(&|_| true),
-            Search::Equal(mtype) => first(&|other| other == mtype),
-            Search::NotEqual(mtype) => first(&|other| other != mtype),
-            Search::UpTo(max) => {
-                let lowest = self.messages.iter().map(|message| message.mtype).filter(|&mtype| mtype <= max).min()?;
-                first(&|other| other == lowest)
-            }
-            Search::Nth(position) => usize::try_from(position).ok().filter(|&at| at < self.messages.len()),
-        }
     }
 }
 
@@ -146,18 +112,8 @@ mod tests {
     fn the_bytes_in_a_queue_are_those_of_its_messages() {
         let mut queue = queue(&[1, 2, 3]);
         assert_eq!(queue.cbytes(), 6);
-        assert!(queue.remove(1).is_some() && queue.remove(2).is_none());
+        assert!(queue.remove(1).is_some() && queue.remove(1).is_none());
         assert_eq!((queue.cbytes(), queue.fits(6), queue.fits(7)), (4, true, false));
-    }
-
-    #[test]
-    fn a_negative_type_takes_the_first_of_the_lowest() {
-        let queue = queue(&[3, 2, 5, 2]);
-        assert_eq!(queue.find(Search::UpTo(4)), Some(1));
-        assert_eq!(queue.find(Search::UpTo(1)), None);
-        assert_eq!(queue.find(Search::NotEqual(3)), Some(1));
-        assert_eq!(queue.find(Search::Equal(5)), Some(2));
-        assert_eq!(queue.find(Search::Nth(4)), None);
     }
 
     #[test]

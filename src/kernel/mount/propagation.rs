@@ -293,16 +293,29 @@ impl Kernel {
         self.vfs.mounts[mount].flags -= MountFlags::UNBINDABLE;
     }
 
-    /// Changes how a mount propagates; `is_going` tells the mounts that are on their way out and no use as a source
-    /// (`change_mnt_propagation`).
-    pub(crate) fn set_propagation(&mut self, mount: MountId, new: PropagationType, is_going: impl Fn(MountId) -> bool) {
+    /// Changes how a mount propagates (`change_mnt_propagation`).
+    pub(crate) fn set_propagation(&mut self, mount: MountId, new: PropagationType) {
+        let heir = self.heirs(&[mount], |other| other == mount).remove(&mount).flatten();
+        self.set_propagation_with(mount, new, heir);
+    }
+
+    /// Makes mounts private that are on their way out (`bulk_make_private`).
+    pub(super) fn make_private(&mut self, mounts: &[MountId], is_going: impl Fn(MountId) -> bool) {
+        let heirs = self.heirs(mounts, is_going);
+        for &mount in mounts {
+            self.set_propagation_with(mount, PropagationType::Private, heirs.get(&mount).copied().flatten());
+        }
+    }
+
+    /// As [`Kernel::set_propagation`]; `heir` takes over from a mount that is shared now.
+    fn set_propagation_with(&mut self, mount: MountId, new: PropagationType, heir: Option<MountId>) {
         if new == PropagationType::Shared {
             self.set_shared(mount);
             return;
         }
         let mut master = self.vfs.mounts[mount].master;
         if self.vfs.mounts[mount].is_shared() {
-            master = self.propagation_source(mount, is_going);
+            master = heir;
             self.leave_group(mount);
             self.hand_over_slaves(mount, master);
         }
@@ -317,18 +330,33 @@ impl Kernel {
         }
     }
 
-    /// Who takes the place of a mount that is no longer shared: its next peer that stays, else its master's.
-    fn propagation_source(&self, mount: MountId, is_going: impl Fn(MountId) -> bool) -> Option<MountId> {
-        let mut at = mount;
-        loop {
-            if let Some(peer) = self.peers(at).skip(1).find(|&peer| !is_going(peer)) {
-                return Some(peer);
-            }
-            at = self.vfs.mounts[at].master?;
-            if !is_going(at) {
-                return Some(at);
-            }
+    /// Who takes the place of each of these mounts, once it is not shared any more: its next peer that stays, else its
+    /// master, else who takes the master's place. It is the same whichever of them has left its group before, since
+    /// only mounts that stay inherit. The way to an heir is walked once for all mounts on it (`trace_transfers`).
+    fn heirs(&self, mounts: &[MountId], is_going: impl Fn(MountId) -> bool) -> BTreeMap<MountId, Option<MountId>> {
+        let mut heirs: BTreeMap<MountId, Option<MountId>> = BTreeMap::new();
+        for &mount in mounts {
+            let mut way = Vec::new();
+            let (mut at, mut first) = (mount, mount);
+            let heir = loop {
+                if let Some(&known) = heirs.get(&at) {
+                    break known;
+                }
+                way.push(at);
+                let mut next = Some(self.vfs.mounts[at].next_peer);
+                if next == Some(first) {
+                    // Peers have one master, so that it does not matter with which of them the ring began.
+                    next = self.vfs.mounts[first].master;
+                    first = next.unwrap_or(first);
+                }
+                match next {
+                    Some(going) if is_going(going) => at = going,
+                    _ => break next,
+                }
+            };
+            heirs.extend(way.into_iter().map(|mount| (mount, heir)));
         }
+        heirs
     }
 
     fn leave_group(&mut self, mount: MountId) {

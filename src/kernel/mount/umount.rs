@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::flags::MountFlags;
-use super::propagation::PropagationType;
 use super::tree::Mount;
 use crate::kernel::node::Place;
 use crate::kernel::refcount::Held;
@@ -55,9 +54,7 @@ impl Kernel {
             }
             self.save_overmounts(&going);
         }
-        for &mount in &going.order {
-            self.set_propagation(mount, PropagationType::Private, |other| going.set.contains(&other));
-        }
+        self.make_private(&going.order, |mount| going.set.contains(&mount));
         let mut dropped = Vec::new();
         for &mount in &going.order {
             let Some(held) = self.leave_tree(mount) else { continue };

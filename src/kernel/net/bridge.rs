@@ -1,16 +1,80 @@
 //! Bridges and their ports (`net/bridge/br_if.c`, `net/bridge/br_stp_if.c`).
 
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::DevId;
 use super::dev::DevKind;
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::Kernel;
 
+/// The ports of a bridge.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct BridgePorts {
+    /// By ifindex.
+    by_index: BTreeMap<i32, DevId>,
+    /// The hardware address of each, with its ifindex.
+    addresses: BTreeSet<([u8; 6], i32)>,
+    /// Those that are up and have a carrier.
+    forwarding: BTreeSet<DevId>,
+}
+
 impl Kernel {
+    /// The ports of all bridges, from what the devices say.
+    pub(in crate::kernel) fn recount_ports(&self) -> BTreeMap<DevId, BridgePorts> {
+        let mut bridges: BTreeMap<DevId, BridgePorts> = BTreeMap::new();
+        for (id, dev) in self.net.devices.iter() {
+            if let Some(bridge) = dev.master {
+                let ports = bridges.entry(bridge).or_default();
+                ports.by_index.insert(dev.ifindex, id);
+                ports.addresses.insert((dev.mac, dev.ifindex));
+                ports.forwarding.extend(self.forwards(id).then_some(id));
+            }
+        }
+        bridges
+    }
+
     /// The ports of a bridge, by ifindex.
-    pub fn ports_of(&self, bridge: DevId) -> Vec<DevId> {
-        let ports = self.devices_of(self.net.devices[bridge].net);
-        ports.filter(|(_, dev)| dev.master == Some(bridge)).map(|(id, _)| id).collect()
+    pub fn ports_of(&self, bridge: DevId) -> impl Iterator<Item = DevId> {
+        self.net.ports.get(&bridge).into_iter().flat_map(|ports| ports.by_index.values().copied())
+    }
+
+    fn forwards(&self, port: DevId) -> bool {
+        self.net.devices[port].is_up && self.has_carrier(port)
+    }
+
+    fn list_port(&mut self, port: DevId, bridge: DevId) {
+        self.net.devices[port].master = Some(bridge);
+        let (ifindex, mac) = (self.net.devices[port].ifindex, self.net.devices[port].mac);
+        let ports = self.net.ports.entry(bridge).or_default();
+        ports.by_index.insert(ifindex, port);
+        ports.addresses.insert((mac, ifindex));
+        self.note_port(port);
+    }
+
+    /// Takes a device out of the list of its bridge, which it gives.
+    pub(super) fn unlist_port(&mut self, port: DevId) -> Option<DevId> {
+        let dev = &mut self.net.devices[port];
+        let (bridge, ifindex, mac) = (dev.master.take()?, dev.ifindex, dev.mac);
+        if let Entry::Occupied(mut ports) = self.net.ports.entry(bridge) {
+            ports.get_mut().by_index.remove(&ifindex);
+            ports.get_mut().addresses.remove(&(mac, ifindex));
+            ports.get_mut().forwarding.remove(&port);
+            if ports.get().by_index.is_empty() {
+                ports.remove();
+            }
+        }
+        Some(bridge)
+    }
+
+    /// Notes whether a device forwards for its bridge, after its state or that of its peer has changed.
+    pub(super) fn note_port(&mut self, port: DevId) {
+        let forwards = self.forwards(port);
+        let bridge = self.net.devices[port].master;
+        if let Some(ports) = bridge.and_then(|bridge| self.net.ports.get_mut(&bridge)) {
+            let _ = if forwards { ports.forwarding.insert(port) } else { ports.forwarding.remove(&port) };
+        }
     }
 
     /// Makes a device a port of the one with index `master`, 0: of none; it leaves the bridge it was in before
@@ -42,7 +106,7 @@ impl Kernel {
             DevKind::Bridge { .. } => bail!(ELOOP, "a bridge cannot be a port of a bridge"),
             DevKind::Physical | DevKind::Dummy | DevKind::Veth { .. } => {}
         }
-        self.net.devices[id].master = Some(master);
+        self.list_port(id, master);
         self.rtmsg_ifinfo(id);
         self.recalculate_bridge_address(master);
         self.update_bridge(master, Ports::Other);
@@ -59,7 +123,7 @@ impl Kernel {
             leaving.extend(self.ports_of(id));
         }
         for port in leaving {
-            let Some(bridge) = self.net.devices[port].master.take() else { continue };
+            let Some(bridge) = self.unlist_port(port) else { continue };
             self.rtmsg_ifinfo(port);
             self.recalculate_bridge_address(bridge);
             self.update_bridge(bridge, Ports::Other);
@@ -68,16 +132,15 @@ impl Kernel {
 
     /// The lowest hardware address of the ports (`br_stp_recalculate_bridge_id`).
     fn recalculate_bridge_address(&mut self, bridge: DevId) {
-        let lowest = self.ports_of(bridge).into_iter().map(|port| self.net.devices[port].mac).min();
-        self.net.devices[bridge].mac = lowest.unwrap_or_default();
+        let lowest = self.net.ports.get(&bridge).and_then(|ports| ports.addresses.first());
+        self.net.devices[bridge].mac = lowest.map(|(mac, _)| *mac).unwrap_or_default();
     }
 
     /// A bridge has a carrier while a port forwards; one that never had any port has one too
     /// (`br_port_state_selection`).
     pub(crate) fn update_bridge(&mut self, bridge: DevId, ports: Ports) {
-        let is_up = self.net.devices[bridge].is_up;
-        let forwards = |&port: &DevId| is_up && self.net.devices[port].is_up && self.has_carrier(port);
-        let live = self.ports_of(bridge).iter().any(forwards);
+        let forwards = self.net.ports.get(&bridge).is_some_and(|ports| !ports.forwarding.is_empty());
+        let live = self.net.devices[bridge].is_up && forwards;
         if let DevKind::Bridge { carrier } = &mut self.net.devices[bridge].kind
             && (live || carrier.is_some() || ports == Ports::Other)
             && carrier.replace(live).unwrap_or(true) != live

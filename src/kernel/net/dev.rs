@@ -99,7 +99,7 @@ impl Kernel {
 
     /// The device with this name or altname.
     pub fn find_dev(&self, net: NetNsId, name: &[u8]) -> Option<DevId> {
-        self.namespaces.state(net)?.names.get(name).copied()
+        self.namespaces.state(net)?.names.get(name)
     }
 
     /// Takes the next free index of a namespace (0: any, from the last one given out on) or a certain one
@@ -169,7 +169,7 @@ impl Kernel {
         let dev = &self.net.devices[id];
         let net = &mut self.namespaces[net];
         net.devices.insert(dev.ifindex, id);
-        net.names.extend(dev.names().map(|name| (name.clone(), id)));
+        dev.names().for_each(|name| net.names.insert(name, id));
         net.bump_dev_base_seq();
     }
 
@@ -197,6 +197,7 @@ impl Kernel {
         let ends: Vec<DevId> = std::iter::once(id).chain(self.net.devices[id].peer()).collect();
         for &end in ends.iter().filter(|_| ends.len() > 1) {
             self.net.devices[end].kind = DevKind::Veth { peer: None };
+            self.note_port(end);
         }
         for id in ends {
             self.dev_close(id);

@@ -110,6 +110,7 @@ impl Kernel {
         }
         for end in std::iter::once(id).chain(self.net.devices[id].peer()) {
             self.addrconf_link_ready(end);
+            self.note_port(end);
             if let Some(bridge) = self.net.devices[end].master {
                 self.update_bridge(bridge, Ports::Same);
             }

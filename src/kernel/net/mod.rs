@@ -2,6 +2,7 @@
 //! observed of isolation follows from which objects are in which namespace.
 
 pub mod addr;
+pub mod bound;
 pub mod bridge;
 pub mod conf;
 pub mod dev;
@@ -11,7 +12,10 @@ pub mod netns;
 pub mod reach;
 pub mod socket;
 
+use std::collections::BTreeMap;
+
 use super::table::{Id, Table};
+use bridge::BridgePorts;
 use dev::NetDevice;
 use socket::Socket;
 
@@ -23,6 +27,8 @@ pub type SocketId = Id<Socket>;
 pub struct Net {
     pub devices: Table<NetDevice>,
     pub sockets: Table<Socket>,
+    /// The ports of each bridge that has any.
+    pub(super) ports: BTreeMap<DevId, BridgePorts>,
     /// Devices whose carrier has changed.
     pub linkwatch: Vec<DevId>,
     /// Devices made so far: their hardware addresses count up.

@@ -61,7 +61,7 @@ impl Kernel {
     /// end wherever that is; ids for the namespace are free (`cleanup_net`).
     pub(crate) fn cleanup_net(&mut self, ns: NetNsId, state: NetNamespace) {
         for &id in state.devices.values() {
-            self.net.devices[id].master = None;
+            self.unlist_port(id);
         }
         for &id in state.devices.values() {
             match self.net.devices.get(id).map(|dev| dev.kind) {

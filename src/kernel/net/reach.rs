@@ -1,6 +1,7 @@
 //! Who hears a frame: the far end of a veth pair, through bridges too. Which namespace answers for an address.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::DevId;
@@ -15,23 +16,33 @@ impl Kernel {
 
     /// The namespace that has `addr` among those that hear what `from` sends.
     pub fn neighbour(&self, from: DevId, addr: IpAddr) -> Option<NetNsId> {
-        let mut heard = BTreeSet::new();
+        let (mut heard, mut asked) = (BTreeSet::new(), BTreeSet::new());
+        // The bridges that have sent it on, each with the port that it came in by and was not sent out by yet.
+        let mut flooded: BTreeMap<DevId, Option<DevId>> = BTreeMap::new();
         let mut sending = vec![from];
         while let Some(dev) = sending.pop() {
             match self.net.devices[dev].kind {
                 DevKind::Veth { peer: Some(peer) } if self.has_carrier(dev) && heard.insert(peer) => {
-                    match self.forwarding_bridge(peer) {
-                        None if self.local_source(self.net.devices[peer].net, addr).is_some() => {
-                            return Some(self.net.devices[peer].net);
+                    let bridge = self.forwarding_bridge(peer);
+                    let net = self.net.devices[bridge.unwrap_or(peer)].net;
+                    if asked.insert(net) && self.local_source(net, addr).is_some() {
+                        return Some(net);
+                    }
+                    let Some(bridge) = bridge else { continue };
+                    match flooded.entry(bridge) {
+                        Entry::Vacant(first) => {
+                            first.insert(Some(peer));
+                            sending.extend(self.ports_of(bridge).filter(|&port| port != peer));
                         }
-                        None => {}
-                        Some(bridge) if self.local_source(self.net.devices[bridge].net, addr).is_some() => {
-                            return Some(self.net.devices[bridge].net);
+                        Entry::Occupied(mut again) => {
+                            sending.extend(again.get_mut().take_if(|port| *port != peer));
                         }
-                        Some(bridge) => sending.extend(self.ports_of(bridge).into_iter().filter(|&port| port != peer)),
                     }
                 }
-                DevKind::Bridge { .. } => sending.extend(self.ports_of(dev)),
+                DevKind::Bridge { .. } => {
+                    flooded.insert(dev, None);
+                    sending.extend(self.ports_of(dev));
+                }
                 _ => {}
             }
         }

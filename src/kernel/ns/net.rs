@@ -6,9 +6,10 @@ use std::net::Ipv4Addr;
 use super::{NetNsId, NsKind, Owned, Slot};
 use crate::kernel::memory::ENTRY;
 use crate::kernel::net::addr::{Inet4, Scope};
+use crate::kernel::net::bound::Bound;
 use crate::kernel::net::conf::NetConf;
 use crate::kernel::net::dev::DevKind;
-use crate::kernel::net::socket::{Family, Taken};
+use crate::kernel::net::name::DevNames;
 use crate::kernel::net::{DevId, SocketId};
 use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::table::Cyclic;
@@ -20,7 +21,7 @@ pub struct NetNamespace {
     /// `dev_base_head` by ifindex.
     pub devices: BTreeMap<i32, DevId>,
     /// The devices by name, and by each altname.
-    pub names: BTreeMap<Vec<u8>, DevId>,
+    pub names: DevNames,
     /// Where the search for the next ifindex starts.
     pub ifindex: i32,
     /// Counts changes of the list of devices; never 0.
@@ -31,8 +32,8 @@ pub struct NetNamespace {
     pub known_as: BTreeMap<NetNsId, i32>,
     /// The sockets that belong here.
     pub sockets: BTreeSet<SocketId>,
-    /// Those of them that have a local address, by what they take.
-    pub bound: BTreeMap<(Family, Taken), BTreeSet<SocketId>>,
+    /// What those of them that have a local address have taken.
+    pub bound: Bound,
     /// An IPv4 address was configured once: there is a local routing table.
     pub has_local_table: bool,
     pub conf: NetConf,
@@ -47,13 +48,13 @@ impl Default for NetNamespace {
     fn default() -> NetNamespace {
         NetNamespace {
             devices: BTreeMap::new(),
-            names: BTreeMap::new(),
+            names: DevNames::default(),
             ifindex: 1,
             dev_base_seq: 1,
             netns_ids: Cyclic::default(),
             known_as: BTreeMap::new(),
             sockets: BTreeSet::new(),
-            bound: BTreeMap::new(),
+            bound: Bound::default(),
             has_local_table: false,
             conf: NetConf::default(),
             somaxconn: 4096,
@@ -81,7 +82,7 @@ impl NsKind for NetNamespace {
 
     fn bytes(&self) -> usize {
         let ids = self.known_as.len() + self.netns_ids.len();
-        ENTRY * (2 * self.devices.len() + 2 * self.sockets.len() + ids)
+        ENTRY * (3 * self.devices.len() + 3 * self.sockets.len() + ids)
     }
 
     fn initial() -> NetNamespace {

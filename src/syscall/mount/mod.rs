@@ -186,7 +186,7 @@ fn change_type(k: &mut Kernel, me: Current, target: Path, flags: MsFlags) -> Res
 pub(super) fn set_type(k: &mut Kernel, top: MountId, new: PropagationType, recursive: bool) {
     let mounts = if recursive { k.subtree(top) } else { vec![top] };
     for mount in mounts {
-        k.set_propagation(mount, new, |_| false);
+        k.set_propagation(mount, new);
         if let Some(tree) = k.vfs.mounts[mount].tree {
             k.vfs.trees[tree].event += 1;
         }

@@ -36,7 +36,7 @@ static FIELDS: &[Field<DevId>] = &[
     list(
         "ports",
         |k, id| {
-            let ports = k.ports_of(id).into_iter();
+            let ports = k.ports_of(id);
             ports.map(|port| (k.net.devices[port].ifindex.unsigned_abs(), Item::Pointer(Object::Dev(port)))).collect()
         },
         |k, id, ifindex| {

@@ -210,8 +210,8 @@ static MSG: &[Field<IpcId>] = &[
     value("q_lrpid", |k, id| show(nr(k, id.msg(k)?.lrpid.as_ref()))),
     list(
         "q_messages",
-        |k, id| (0..).zip(id.msg(k).into_iter().flat_map(|queue| queue.messages()).map(message)).collect(),
-        |k, id, place| id.msg(k)?.messages().get(place as usize).map(message),
+        |k, id| (0..).zip(id.msg(k).into_iter().flat_map(|queue| queue.messages().iter()).map(message)).collect(),
+        |k, id, place| id.msg(k)?.messages().nth(place as usize).map(message),
     ),
 ];
 

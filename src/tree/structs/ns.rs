@@ -254,11 +254,10 @@ struct Users {
 impl Users {
     fn collect(k: &Kernel) -> Users {
         let mut users = Users::default();
-        for (nr, task) in super::tasks(k) {
-            let task = &k.tasks[task];
-            users.creds.entry(task.cred.id()).or_default().push(nr.to_string());
-            if let Some(live) = &task.live {
-                users.mms.entry(live.mm.id()).or_default().push(nr.to_string());
+        for (nr, id) in super::tasks(k) {
+            users.creds.entry(k.tasks[id].cred.id()).or_default().push(nr.to_string());
+            if let Some(mm) = k.mm_id_of(id) {
+                users.mms.entry(mm).or_default().push(nr.to_string());
             }
         }
         users

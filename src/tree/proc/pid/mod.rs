@@ -165,6 +165,7 @@ static ROWS: &[Row] = &[
     file("auxv", 0o400, text::auxv).opens_with(OpenCheck::Mm).empty_when_gone(),
     file("status", 0o444, status::render),
     file("limits", 0o444, limits::render),
+    file("autogroup", 0o644, text::autogroup).only(Scope::Process),
     file("timens_offsets", 0o644, text::timens_offsets).only(Scope::Process).writes(WriteTarget::TimensOffsets),
     file("comm", 0o644, text::comm).writes(WriteTarget::Comm),
     file("cmdline", 0o444, text::cmdline),
@@ -192,7 +193,7 @@ static ROWS: &[Row] = &[
     file("oom_score_adj", 0o644, text::oom_score_adj).writes(WriteTarget::OomScoreAdj),
     file("loginuid", 0o644, text::unset_id),
     file("sessionid", 0o444, text::unset_id),
-    file("coredump_filter", 0o444, text::coredump_filter).only(Scope::Process),
+    file("coredump_filter", 0o644, text::coredump_filter).only(Scope::Process),
     file("io", 0o400, text::io),
     file("uid_map", 0o644, |look, task| id_map::render(look, task, MapKind::Uid))
         .writes(|_| WriteTarget::Map(MapKind::Uid))

@@ -1,0 +1,260 @@
+//! The real processes, as the supervisor has them: [`Processes`]. They are children of this process ([`Here`]), or of another one,
+//! which is asked over a socket ([`There`](super::there::There)).
+
+use std::fmt::Debug;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+
+use nix::unistd::{Pid, getpgid, getpgrp, getpid, getsid, setpgid};
+
+use super::stage::Child;
+use super::sys::{self, RawRegs, RawSiginfo, Resume, Tid};
+use super::tracee::Stop;
+use crate::kernel::signal::SIGSTOP;
+
+/// Rings the bell, from any thread.
+pub type Ring = Box<dyn Fn() + Send + Sync>;
+
+/// What is done to real processes, and asked about them. A thread that is gone gives ESRCH, sooner or later: of what has no
+/// result, the error may be lost.
+pub trait Processes: Debug {
+    /// Waits until a thread stops or ends; its number and status word. `None`: somebody has rung.
+    ///
+    /// # Errors
+    /// ECHILD: there is none; who has the processes is gone.
+    fn wait(&self) -> io::Result<Option<(Tid, i32)>>;
+
+    /// How [`Processes::wait`] is made to return.
+    ///
+    /// # Errors
+    /// None that a machine with memory gives.
+    fn ring(&self) -> io::Result<Ring>;
+
+    /// Traces a child from now on, which is killed when we end.
+    ///
+    /// # Errors
+    /// EPERM: the host does not allow it.
+    fn seize(&self, tid: Tid) -> io::Result<()>;
+
+    /// Lets the first child become its program.
+    ///
+    /// # Errors
+    /// EPIPE: it is gone.
+    fn begin(&self) -> io::Result<()>;
+
+    /// The first program has ended, with this status word.
+    fn has_ended(&self, status: i32);
+
+    /// Lets a stopped thread go on, with a signal or 0.
+    ///
+    /// # Errors
+    /// ESRCH
+    fn resume(&self, tid: Tid, how: Resume, signal: i32) -> io::Result<()>;
+
+    /// Makes a running thread stop.
+    ///
+    /// # Errors
+    /// ESRCH
+    fn interrupt(&self, tid: Tid) -> io::Result<()>;
+
+    /// What belongs to the event that a thread is stopped at.
+    ///
+    /// # Errors
+    /// ESRCH
+    fn event_message(&self, tid: Tid) -> io::Result<u64>;
+
+    /// # Errors
+    /// ESRCH
+    fn registers(&self, tid: Tid) -> io::Result<RawRegs>;
+
+    /// # Errors
+    /// ESRCH
+    fn set_registers(&self, tid: Tid, regs: RawRegs) -> io::Result<()>;
+
+    /// What belongs to the signal that a thread is about to get.
+    ///
+    /// # Errors
+    /// ESRCH
+    fn siginfo(&self, tid: Tid) -> io::Result<RawSiginfo>;
+
+    /// # Errors
+    /// ESRCH
+    fn set_siginfo(&self, tid: Tid, info: RawSiginfo) -> io::Result<()>;
+
+    /// # Errors
+    /// EFAULT: not all of it can be read; ESRCH.
+    fn read_memory(&self, tid: Tid, addr: u64, bytes: &mut [u8]) -> io::Result<()>;
+
+    /// # Errors
+    /// EFAULT: not all of it can be written; ESRCH.
+    fn write_memory(&self, tid: Tid, addr: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Sends a signal to a process.
+    ///
+    /// # Errors
+    /// ESRCH
+    fn kill(&self, pid: Tid, signal: i32) -> io::Result<()>;
+
+    /// Sends a signal with what belongs to it: to the process `tgid`, or to its thread `tid`.
+    ///
+    /// # Errors
+    /// ESRCH; EAGAIN: too many signals are queued.
+    fn queue(&self, tgid: Tid, tid: Option<Tid>, signal: i32, info: &RawSiginfo) -> io::Result<()>;
+
+    /// A thread's file below the host's `/proc`.
+    ///
+    /// # Errors
+    /// It is gone.
+    fn proc_file(&self, tid: Tid, file: &str) -> io::Result<Vec<u8>>;
+
+    /// A thread's link below the host's `/proc`, such as `cwd` and `fd/0`.
+    ///
+    /// # Errors
+    /// There is none.
+    fn link(&self, tid: Tid, name: &str) -> io::Result<Vec<u8>>;
+
+    /// The number of the inode of what a descriptor shows.
+    ///
+    /// # Errors
+    /// EBADF
+    fn inode(&self, tid: Tid, fd: i32) -> io::Result<u64>;
+
+    /// The process group and session that the first program begins in: those of who has the processes.
+    fn own_group(&self) -> (Tid, Tid);
+
+    /// Moves a process to a group.
+    fn set_group(&self, tgid: Tid, group: Tid);
+
+    /// The first program was stopped by its terminal: who shares its process group `tgid` is, and waits for it, stops too.
+    fn stop_with(&self, tgid: Tid);
+
+    /// Says a line to who has started the first program.
+    fn say(&self, line: &str);
+}
+
+/// Children of this process, traced by this thread.
+#[derive(Debug)]
+pub struct Here {
+    child: Child,
+    bell: Tid,
+    /// Who waits for the first program: this process, or the one that has made it.
+    waits: Tid,
+}
+
+impl Here {
+    pub fn new(child: Child, bell: Tid, waits: Option<Tid>) -> Here {
+        Here { child, bell, waits: waits.unwrap_or_else(|| getpid().as_raw()) }
+    }
+}
+
+impl Processes for Here {
+    fn wait(&self) -> io::Result<Option<(Tid, i32)>> {
+        let (tid, status) = sys::wait()?;
+        if tid != self.bell {
+            return Ok(Some((tid, status)));
+        }
+        if !matches!(Stop::of(status), Stop::Ended(_)) {
+            sys::resume(tid, Resume::Cont, 0)?;
+        }
+        Ok(None)
+    }
+
+    fn ring(&self) -> io::Result<Ring> {
+        sys::seize(self.bell, false)?;
+        let bell = self.bell;
+        Ok(Box::new(move || {
+            // It is there as long as we are.
+            let _ = sys::kill(bell, libc::SIGUSR1);
+        }))
+    }
+
+    fn seize(&self, tid: Tid) -> io::Result<()> {
+        sys::seize(tid, true)
+    }
+
+    fn begin(&self) -> io::Result<()> {
+        self.child.go()
+    }
+
+    fn has_ended(&self, _: i32) {}
+
+    fn resume(&self, tid: Tid, how: Resume, signal: i32) -> io::Result<()> {
+        sys::resume(tid, how, signal)
+    }
+
+    fn interrupt(&self, tid: Tid) -> io::Result<()> {
+        sys::interrupt(tid)
+    }
+
+    fn event_message(&self, tid: Tid) -> io::Result<u64> {
+        sys::event_message(tid)
+    }
+
+    fn registers(&self, tid: Tid) -> io::Result<RawRegs> {
+        sys::registers(tid)
+    }
+
+    fn set_registers(&self, tid: Tid, regs: RawRegs) -> io::Result<()> {
+        sys::set_registers(tid, regs)
+    }
+
+    fn siginfo(&self, tid: Tid) -> io::Result<RawSiginfo> {
+        sys::siginfo(tid)
+    }
+
+    fn set_siginfo(&self, tid: Tid, info: RawSiginfo) -> io::Result<()> {
+        sys::set_siginfo(tid, info)
+    }
+
+    fn read_memory(&self, tid: Tid, addr: u64, bytes: &mut [u8]) -> io::Result<()> {
+        sys::read_memory(tid, addr, bytes)
+    }
+
+    fn write_memory(&self, tid: Tid, addr: u64, bytes: &[u8]) -> io::Result<()> {
+        sys::write_memory(tid, addr, bytes)
+    }
+
+    fn kill(&self, pid: Tid, signal: i32) -> io::Result<()> {
+        sys::kill(pid, signal)
+    }
+
+    fn queue(&self, tgid: Tid, tid: Option<Tid>, signal: i32, info: &RawSiginfo) -> io::Result<()> {
+        sys::queue(tgid, tid, signal, info)
+    }
+
+    fn proc_file(&self, tid: Tid, file: &str) -> io::Result<Vec<u8>> {
+        fs::read(format!("/proc/{tid}/{file}"))
+    }
+
+    fn link(&self, tid: Tid, name: &str) -> io::Result<Vec<u8>> {
+        fs::read_link(format!("/proc/{tid}/{name}")).map(|link| link.into_os_string().into_vec())
+    }
+
+    fn inode(&self, tid: Tid, fd: i32) -> io::Result<u64> {
+        fs::metadata(format!("/proc/{tid}/fd/{fd}")).map(|metadata| metadata.ino())
+    }
+
+    fn own_group(&self) -> (Tid, Tid) {
+        let group = getpgrp().as_raw();
+        (group, getsid(None).map_or(group, Pid::as_raw))
+    }
+
+    fn set_group(&self, tgid: Tid, group: Tid) {
+        // Where it is of another session it does so itself, as shells do, or stays where it is.
+        let _ = setpgid(Pid::from_raw(tgid), Pid::from_raw(group));
+    }
+
+    fn stop_with(&self, tgid: Tid) {
+        let group = |pid| getpgid(Some(Pid::from_raw(pid))).ok();
+        if group(tgid) == group(self.waits) {
+            // It is gone already, then nobody waits.
+            let _ = sys::kill(self.waits, SIGSTOP);
+        }
+    }
+
+    fn say(&self, line: &str) {
+        eprintln!("nslab: {line}");
+    }
+}
