@@ -20,7 +20,7 @@ fn jobs_are_stopped_continued_and_interrupted_by_keys() {
 #[test]
 fn who_waits_for_nslab_sees_it_stop() {
     let script = "
-import os, pty, signal, sys
+import os, pty, re, signal, sys
 pid, terminal = pty.fork()
 if pid == 0:
     # A shell: its job has a group of its own.
@@ -38,7 +38,7 @@ if pid == 0:
     os._exit(0)
 screen = b''
 pressed = False
-while b'ended' not in screen:
+while not re.search(rb'ended [0-9]+\\s', screen):
     screen += os.read(terminal, 4096)
     if b'ready' in screen and not pressed:
         os.write(terminal, b'\\x1a')
