@@ -20,7 +20,7 @@ use super::Supervisor;
 /// What the journal says of a call. Its numbers are those of the initial pid namespace; one that names nobody is one that
 /// nobody can have.
 pub(super) fn line(k: &Kernel, task: TaskId, call: &AnyCall) -> String {
-    let own = k.tasks.contains(task).then(|| k.task_nr(task)).unwrap_or(0);
+    let own = if k.tasks.contains(task) { k.task_nr(task) } else { 0 };
     let number = |pid: PidArg| match pid {
         PidArg::Own(number) if k.tasks.contains(task) && !matches!(number, 0 | -1 | i32::MIN) => {
             let found = k.find_pid_ns(number.abs(), k.task_active_pid_ns(task));
