@@ -96,7 +96,7 @@ calls! {
     Fork "fork" = Emulated(birth::fork),
     Vfork "vfork" = Emulated(birth::vfork),
     Execve "execve" = Rewritten(PATH),
-    Exit "exit" = Passed,
+    Exit "exit" = Translated(Translate::Exit),
     Wait4 "wait4" = Emulated(wait::wait4),
     Kill "kill" = Emulated(signal::kill),
     Uname "uname" = Emulated(task::uname),

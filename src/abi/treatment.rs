@@ -56,6 +56,9 @@ pub enum Translate {
     Peer,
     /// The process of a pidfd, which the lab has to let the caller look into.
     Pidfd,
+    /// The end of a thread: the first thread of a process is a zombie from then on, which the real kernel tells nobody while
+    /// there are others.
+    Exit,
     /// A `struct sigevent` that names a thread.
     Sigevent,
     /// Families of socket(2) that show the host's network.
@@ -122,6 +125,7 @@ impl Translate {
             | Translate::FileSystem
             | Translate::Siginfo
             | Translate::Pidfd
+            | Translate::Exit
             | Translate::Sigevent => None,
         }
     }

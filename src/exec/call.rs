@@ -11,7 +11,8 @@ use crate::errno::{Arg, Error};
 use crate::kernel::pid::PID_MAX_LIMIT;
 use crate::kernel::task::TaskState;
 use crate::kernel::{Kernel, TaskId};
-use crate::syscall::{AnyCall, PidArg, Return, Stop, Syscall, WNOHANG, WaitidWhich};
+use crate::syscall::program::Program;
+use crate::syscall::{AnyCall, LabCall, PidArg, Return, Stop, Syscall, WNOHANG, WaitidWhich};
 use crate::tree::step_text;
 
 use super::Supervisor;
@@ -156,6 +157,7 @@ impl Supervisor {
             Translate::Siginfo => self.detour(tid, regs, regs, Then::Siginfo(regs.args()[1])),
             Translate::Owner => self.with_owner(tid, regs),
             Translate::Peer => self.with_peer(tid, regs),
+            Translate::Exit => self.exit(tid, regs),
             Translate::Pidfd => self.getfd(tid, regs),
             Translate::Sigevent => self.with_sigevent(tid, regs),
             Translate::Socket => self.socket(tid, regs),
@@ -164,6 +166,18 @@ impl Supervisor {
                 self.refuse(tid, regs, &error)
             }
         }
+    }
+
+    /// exit of a thread. The real kernel tells of the end of a process's first thread once that of the last has come.
+    fn exit(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
+        let (task, tgid) = (self.task(tid)?, self.tracee(tid)?.tgid);
+        let is_first_of_many = tid == tgid && self.tracees.values().filter(|tracee| tracee.tgid == tgid).count() > 1;
+        if is_first_of_many {
+            let status = (regs.args()[0] as i32 & 0xff) << 8;
+            // The lab may have ended the task before, by the hand of another.
+            let _ = self.perform(task, &LabCall::Program(Program::Ended { status }).into());
+        }
+        self.host.resume(tid, Resume::Cont, 0)
     }
 
     /// No real call, and this result.

@@ -13,7 +13,7 @@ use super::tracee::{Then, field};
 use super::tty::{TIOCGPGRP, TIOCGSID, TIOCSPGRP};
 use crate::abi::Memory;
 use crate::bail;
-use crate::errno::{Error, Result};
+use crate::errno::{Errno, Error, Result};
 use crate::kernel::file::{FileKind, O_RDONLY, OpenFlags};
 use crate::kernel::ns::NsType;
 use crate::kernel::ptrace::PtraceMode;
@@ -48,6 +48,9 @@ impl Supervisor {
         let link = PathBuf::from(OsString::from_vec(link));
         let name = link.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if link.starts_with(self.served.point().path()) {
+            if self.flags(tid, fd).contains(OpenFlags::PATH) {
+                bail!(EBADF, "descriptor {} was opened with O_PATH", fd);
+            }
             return Ok(namespace(name).map_or(Shown::Other, |(ns_type, inum)| Shown::Ns(ns_type, inum)));
         }
         let info = self.host.proc_file(tid, &format!("fdinfo/{fd}")).unwrap_or_default();
@@ -97,23 +100,38 @@ impl Supervisor {
             return Ok((LabCall::Setns { target, flags }.into(), None));
         }
         if let Syscall::Waitid { which: WaitidWhich::Pidfd(fd @ 0..), options } = call {
-            let which = WaitidWhich::Pid(self.process(tid, fd)?);
+            // Of the program's own descriptors the lab has none: what it says first it says before EBADF.
+            let which = match self.process(tid, fd) {
+                Ok(pid) => WaitidWhich::Pid(pid),
+                // Who is gone is nobody's child.
+                Err(error) if error.errno == Errno::ESRCH => WaitidWhich::Pid(PidArg::Initial(i32::MAX)),
+                Err(_) => WaitidWhich::Pidfd(fd),
+            };
             return Ok((Syscall::Waitid { which, options }.into(), None));
         }
         if let Syscall::PidfdSendSignal { fd, signo, info, flags } = call {
-            let pid = self.process(tid, fd)?;
+            let pid = match self.process(tid, fd) {
+                Ok(pid) => pid,
+                Err(error) if error.errno != Errno::EBADF => return Err(error),
+                Err(_) => return Ok((Syscall::PidfdSendSignal { fd, signo, info, flags }.into(), None)),
+            };
             let fd = self.descriptor(task, &Syscall::PidfdOpen { pid, flags: OpenFlags::empty() }.into())?;
             return Ok((Syscall::PidfdSendSignal { fd, signo, info, flags }.into(), Some(fd)));
         }
         Ok((call.into(), None))
     }
 
-    /// Whether a descriptor was opened with O_NONBLOCK.
-    pub(super) fn is_nonblocking(&self, tid: Tid, fd: i32) -> bool {
+    /// The flags of an open file, none where the descriptor is not open.
+    fn flags(&self, tid: Tid, fd: i32) -> OpenFlags {
         let info = self.host.proc_file(tid, &format!("fdinfo/{fd}")).unwrap_or_default();
         let text = String::from_utf8_lossy(&info);
         let flags = text.lines().find_map(|line| u32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
-        flags.is_some_and(|flags| flags & OpenFlags::NONBLOCK.bits() != 0)
+        OpenFlags::from_bits_retain(flags.unwrap_or(0))
+    }
+
+    /// Whether a descriptor was opened with O_NONBLOCK.
+    pub(super) fn is_nonblocking(&self, tid: Tid, fd: i32) -> bool {
+        self.flags(tid, fd).contains(OpenFlags::NONBLOCK)
     }
 
     /// pidfd_getfd: the lab says whether the caller may look into the other process; the real kernel has the descriptor.

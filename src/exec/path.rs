@@ -182,7 +182,7 @@ impl Supervisor {
     }
 
     fn in_tree(&self, task: TaskId, path: &[u8]) -> Vec<u8> {
-        let number = self.lab.read(|k| k.task_nr(k.leader_of(task))).unwrap_or(0);
+        let number = self.lab.read(|k| k.task_nr(task)).unwrap_or(0);
         [self.dir(), format!("/as/{number}/root").as_bytes(), path].concat()
     }
 

@@ -37,6 +37,7 @@ mod report;
 mod run;
 #[path = "../common/sites.rs"]
 mod sites;
+mod third;
 mod verbs;
 
 use std::collections::BTreeMap;
@@ -101,6 +102,7 @@ fn all_checks() -> Result<(), String> {
     let socket = raw::descriptor_channel().map_err(|error| format!("socket pair: {error}"))?;
     let mut pair = Pair::new(socket)?;
     let options = Options::of_environment();
+    pair.is_in_lab = options.is_in_lab;
     if let Some(directory) = &options.record {
         return record_into(&mut pair, directory, &options);
     }
@@ -110,6 +112,10 @@ fn all_checks() -> Result<(), String> {
     }
     let is_root = raw::call(libc::SYS_geteuid, [0; 6]) == 0;
     planted::check(&mut pair)?;
+    if options.is_in_lab {
+        let counts = check_programs(&mut pair, &area::AREAS[0], &options)?;
+        return if counts.differ == 0 { Ok(()) } else { Err(format!("linux: {} programs differ", counts.differ)) };
+    }
     if is_root {
         ipc::planted::check(&mut pair)?;
     } else {

@@ -9,6 +9,7 @@
 //! | `NSLAB_LINUX_SHRINK` | most runs to make a program that differs shorter, 250 without it |
 //! | `NSLAB_LINUX_REPORT` | the file to write the report to |
 //! | `NSLAB_LINUX_LOGS` | logs of other runs that count in the report, separated by `:` |
+//! | `NSLAB_LINUX_IN_LAB` | random programs of `core` alone; for a run as a program of a lab, see `third.rs` |
 //! | `NSLAB_LINUX_RECORD` | the directory to record programs into |
 
 use std::env;
@@ -26,6 +27,7 @@ pub struct Options {
     pub report: Option<PathBuf>,
     pub logs: String,
     pub record: Option<PathBuf>,
+    pub is_in_lab: bool,
 }
 
 impl Options {
@@ -40,6 +42,7 @@ impl Options {
             report: text("REPORT").map(PathBuf::from),
             logs: text("LOGS").unwrap_or_default(),
             record: text("RECORD").map(PathBuf::from),
+            is_in_lab: text("IN_LAB").is_some(),
         }
     }
 

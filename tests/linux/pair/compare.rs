@@ -12,6 +12,7 @@ use crate::observe::{
     real_status, real_text,
 };
 use crate::patience::Wait;
+use crate::third::is_of_process;
 
 impl Pair {
     /// Compares tasks until they agree or patience ends: deaths and signals take their time on the machine.
@@ -64,7 +65,8 @@ impl Pair {
         };
         // Signals that nobody will take any more are not part of the lab.
         let is_dead = self.k.tasks[task].is_dead();
-        for (name, value) in status.iter().filter(|(name, _)| !is_dead || !name.ends_with("Pnd")) {
+        let is_skipped = |name: &str| is_dead && name.ends_with("Pnd") || self.is_in_lab && is_of_process(name);
+        for (name, value) in status.iter().filter(|(name, _)| !is_skipped(name)) {
             let other = there.iter().find(|(known, _)| known == name).map(|(_, value)| value);
             if other != Some(value) {
                 return Some(format!("task {nr}: {name}: lab {value:?}, machine {other:?}"));

@@ -25,6 +25,7 @@ use crate::patience::{PATIENCE, Wait};
 use crate::program::plain_line;
 use crate::program::sandbox::SANDBOX;
 use crate::run::text_of as text_of_line;
+use crate::third;
 
 /// Why a call ended a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +70,8 @@ pub struct Pair {
     pub mounts: Known,
     /// The verbs whose calls were compared.
     pub compared: BTreeSet<&'static str>,
+    /// The machine is a lab too.
+    pub is_in_lab: bool,
 }
 
 /// What stays of the machine outside the program while this runs.
@@ -98,6 +101,7 @@ impl Pair {
             is_sandboxed: false,
             mounts: Known::default(),
             compared: BTreeSet::new(),
+            is_in_lab: false,
         };
         pair.reset_lab()?;
         Ok(pair)
@@ -212,7 +216,8 @@ impl Pair {
     /// # Errors
     /// It is for the lab only (and then made on neither side), or the two differ.
     pub fn call(&mut self, task: TaskId, syscall: &AnyCall) -> Result<LabResult, Trouble> {
-        if self.k.tasks[task].state != TaskState::Running {
+        let is_impossible = self.is_in_lab && third::is_impossible(&self.k, task, syscall);
+        if is_impossible || self.k.tasks[task].state != TaskState::Running {
             return Err(Trouble::LabOnly);
         }
         let prepared = self.machine.prepare(&self.k, task, syscall).ok_or(Trouble::LabOnly)?;

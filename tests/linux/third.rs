@@ -1,0 +1,35 @@
+//! The third way: the same random programs once more, but the machine is a lab. All of this runs as a program of one, under
+//! `nslab exec`: the workers' calls go through registers and memory to the lab, and what they and the controller look at are
+//! the lab's files. What a program asks is then compared with what the language asks, and that with Linux.
+
+use nslab::kernel::file::FileKind;
+use nslab::kernel::{Kernel, TaskId};
+use nslab::syscall::lab::Target;
+use nslab::syscall::{AnyCall, LabCall, PidArg, Syscall};
+
+/// Lines of `status` that are those of the real process, which the lab does not know.
+const OF_PROCESS: [&str; 3] = ["SigBlk", "SigPnd", "ShdPnd"];
+
+pub fn is_of_process(line: &str) -> bool {
+    OF_PROCESS.contains(&line)
+}
+
+/// Calls that a program of a lab cannot make as Linux has them: a pidfd of a zombie, whose real process is gone, or of a
+/// process out of sight; a write of nothing, which the real kernel does not pass on to a file system; a restart.
+pub fn is_impossible(k: &Kernel, me: TaskId, call: &AnyCall) -> bool {
+    let is_zombie = |pid: PidArg| k.find_task(pid.number()).is_some_and(|task| k.tasks[task].is_dead());
+    let is_hidden = |fd: i32| {
+        let file = k.file_at(me, fd).map(|file| &k.open_files[file].kind);
+        matches!(file, Some(FileKind::Pidfd { pid, .. }) if k.pids[pid.id()].nr_in(k.task_active_pid_ns(me)).is_none())
+    };
+    match call {
+        AnyCall::Linux(Syscall::PidfdOpen { pid, .. }) => is_zombie(*pid),
+        AnyCall::Lab(LabCall::Setns { target: Target::Pidfd(pid), .. }) => is_zombie(*pid),
+        AnyCall::Lab(LabCall::Write { bytes, .. }) => bytes.is_empty(),
+        AnyCall::Linux(Syscall::Setns { fd, .. } | Syscall::Ioctl { fd, .. } | Syscall::PidfdSendSignal { fd, .. }) => {
+            is_hidden(*fd)
+        }
+        AnyCall::Linux(Syscall::Reboot { .. }) => true,
+        _ => false,
+    }
+}
