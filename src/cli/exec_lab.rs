@@ -9,7 +9,7 @@ use std::path::Path;
 use nix::fcntl::OFlag;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, geteuid, getpid, getppid, pipe2};
 
 use super::exec::{Args, survive_terminal};
@@ -40,9 +40,11 @@ pub fn supervise(args: &Args, lab: &Path) -> Result<i32, Box<dyn Error>> {
     if told.read_exact(&mut status).is_ok() {
         return Ok(i32::from_ne_bytes(status));
     }
-    // It has said why.
-    waitpid(Pid::from_raw(supervisor), None)?;
-    Ok(FAILED << 8)
+    match waitpid(Pid::from_raw(supervisor), None)? {
+        // It has said why.
+        WaitStatus::Exited(..) => Ok(FAILED << 8),
+        _ => Err("the process that had the program was killed".into()),
+    }
 }
 
 /// Who serves a lab on a directory.

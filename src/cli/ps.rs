@@ -7,6 +7,9 @@ use serde_json::{Deserializer, Result, Value};
 const HEAD: [&str; 7] = ["PID", "PPID", "USER", "S", "COMM", "NSPID", "NOT AS INIT"];
 const KEYS: [&str; HEAD.len()] = ["pid", "ppid", "uid", "state", "comm", "nspid", "not_as_init"];
 
+/// Stands behind the state of a task that is a real process.
+const PROGRAM: &str = "*";
+
 /// The tasks in the text of `kernel/tree.json`, one at a time: a million at once would take gigabytes.
 ///
 /// # Errors
@@ -53,6 +56,8 @@ pub fn table(tasks: impl Iterator<Item = Result<Value>>) -> Result<String> {
         for (key, width) in KEYS.iter().zip(&mut widths) {
             let start = rows.len();
             write_cell(&mut rows, &task[key]);
+            // It is a real process.
+            rows.push_str(if *key == "state" && task["program"] == true { PROGRAM } else { "" });
             *width = (*width).max(rows[start..].chars().count());
             rows.push('\t');
         }
@@ -112,7 +117,7 @@ mod tests {
     fn text() -> String {
         let task = json!({"pid": 2, "ppid": 1, "uid": 0, "state": "S", "comm": "sh", "nspid": [2, 1],
             "not_as_init": ["net:[7]"]});
-        let wide = json!({"pid": 30_000, "ppid": 1, "uid": 0, "state": "Z", "comm": "a\t]\n", "nspid": [3],
+        let wide = json!({"pid": 30_000, "program": true, "ppid": 1, "uid": 0, "state": "Z", "comm": "a\t]\n", "nspid": [3],
             "not_as_init": []});
         format!("{:#}\n", json!({"namespaces": [{"tasks": [1, 2]}], "tasks": [task, wide]}))
     }
@@ -121,9 +126,9 @@ mod tests {
     fn a_task_is_a_row_and_columns_are_as_wide_as_what_they_have() {
         let table = table(tasks(&text()).unwrap()).unwrap();
         let expected = [
-            " PID    PPID  USER  S  COMM  NSPID  NOT AS INIT",
-            " 2      1     0     S  sh    2 1    net:[7]",
-            " 30000  1     0     Z  a?]?  3",
+            " PID    PPID  USER  S   COMM  NSPID  NOT AS INIT",
+            " 2      1     0     S   sh    2 1    net:[7]",
+            " 30000  1     0     Z*  a?]?  3",
         ];
         assert_eq!(table.lines().collect::<Vec<_>>(), expected);
     }

@@ -18,6 +18,7 @@ mod signal;
 pub mod target;
 mod verb;
 mod word;
+mod words;
 
 use args::Args;
 use lex::Word;
@@ -28,6 +29,7 @@ use crate::{bail, err};
 
 pub use answer::answer;
 pub use verb::{Parse, VERBS, Verb};
+pub use words::words;
 
 /// What may be written to a control file at once, in bytes, the final newline included.
 pub const WRITE_MAX: usize = 4096;

@@ -1,6 +1,7 @@
 //! Arguments of the mount calls: the words of mount(8) become the flags and the data of mount(2).
 
 use super::args::Args;
+use super::lex::quote;
 use super::word::{choose, unexpected};
 use crate::errno::Result;
 use crate::kernel::mount::flags::{MsFlags, UmountFlags};
@@ -60,6 +61,14 @@ static OPTION_WORDS: &[(&str, OptionWord)] = &[
     ("rprivate", Set(MsFlags::PRIVATE.union(REC))),
     ("unbindable", Set(MsFlags::UNBINDABLE)),
     ("runbindable", Set(MsFlags::UNBINDABLE.union(REC))),
+];
+
+/// The words of umount that are flags.
+const UMOUNT_FLAGS: &[(&str, UmountFlags)] = &[
+    ("-l", UmountFlags::DETACH),
+    ("-f", UmountFlags::FORCE),
+    ("--expire", UmountFlags::EXPIRE),
+    ("--nofollow", UmountFlags::NOFOLLOW),
 ];
 
 /// Flags, and the other words as data.
@@ -123,20 +132,52 @@ fn flagged(args: &mut Args<'_>) -> Result<Syscall> {
 }
 
 pub(super) fn umount(args: &mut Args<'_>) -> Result<Syscall> {
-    const FLAGS: &[(&str, UmountFlags)] = &[
-        ("-l", UmountFlags::DETACH),
-        ("-f", UmountFlags::FORCE),
-        ("--expire", UmountFlags::EXPIRE),
-        ("--nofollow", UmountFlags::NOFOLLOW),
-    ];
     let mut flags = UmountFlags::empty();
     loop {
         let word = args.bytes("PATH")?;
-        match std::str::from_utf8(word).ok().and_then(|word| choose(word, FLAGS)) {
+        match std::str::from_utf8(word).ok().and_then(|word| choose(word, UMOUNT_FLAGS)) {
             Some(flag) => flags |= flag,
             None => return Ok(Syscall::Umount { path: word.to_vec(), flags }),
         }
     }
+}
+
+/// The words for a mount; `None`: some of its flags have none.
+pub(super) fn words(MountArgs { source, target, fs_type, flags, data }: &MountArgs) -> Option<String> {
+    let changes = MsFlags::BIND | MsFlags::MOVE | MsFlags::REMOUNT | MsFlags::TYPES;
+    let mut left = *flags;
+    let mut options = Vec::new();
+    for (word, set) in OPTION_WORDS {
+        let Set(set) = set else { continue };
+        if set.bits().count_ones() == 1 && left.contains(*set) {
+            left -= *set;
+            options.push((*word).to_owned());
+        }
+    }
+    if !left.is_empty() {
+        return None;
+    }
+    let target = quote(target);
+    match fs_type {
+        Some(fs_type) if !flags.intersects(changes) => {
+            let source = source.as_deref().unwrap_or(b"none");
+            options.extend(Some(String::from_utf8(data.clone()).ok()?).filter(|data| !data.is_empty()));
+            let options =
+                if options.is_empty() { String::new() } else { format!(" -o {}", quote(options.join(",").as_bytes())) };
+            Some(format!("mount {} {} {target}{options}", quote(fs_type), quote(source)))
+        }
+        _ => {
+            let options = if options.is_empty() { "defaults".to_owned() } else { options.join(",") };
+            let source = source.as_ref().map_or(String::new(), |source| format!("{} ", quote(source)));
+            Some(format!("mount -o {options} {source}{target}"))
+        }
+    }
+}
+
+/// The words for an umount.
+pub(super) fn umount_words(path: &[u8], flags: UmountFlags) -> String {
+    let set = UMOUNT_FLAGS.iter().filter(|(_, flag)| flags.contains(*flag));
+    format!("umount {}{}", set.map(|(word, _)| format!("{word} ")).collect::<String>(), quote(path))
 }
 
 pub(super) fn move_mount(args: &mut Args<'_>) -> Result<Syscall> {

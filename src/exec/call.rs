@@ -6,19 +6,33 @@ use super::regs::Regs;
 use super::sys::{Resume, Tid};
 use super::tracee::{Detour, Doing, Then, refusal};
 use crate::abi::{self, Answer, Call, Decoded, Host, Memory, Rewrite, Translate, Treatment};
+use crate::control;
 use crate::errno::{Arg, Error};
+use crate::kernel::pid::PID_MAX_LIMIT;
 use crate::kernel::task::TaskState;
 use crate::kernel::{Kernel, TaskId};
 use crate::syscall::program::Program;
-use crate::syscall::{AnyCall, LabCall, Return, Stop, Syscall, WNOHANG, WaitidWhich};
+use crate::syscall::{AnyCall, LabCall, PidArg, Return, Stop, Syscall, WNOHANG, WaitidWhich};
 use crate::tree::step_text;
 
 use super::Supervisor;
 
-/// What the journal says of a call.
+/// What the journal says of a call. Its numbers are those of the initial pid namespace; one that names nobody is one that
+/// nobody can have.
 pub(super) fn line(k: &Kernel, task: TaskId, call: &AnyCall) -> String {
-    let number = if k.tasks.contains(task) { k.task_nr(task) } else { 0 };
-    format!("# {number} {call:?}")
+    let own = k.tasks.contains(task).then(|| k.task_nr(task)).unwrap_or(0);
+    let number = |pid: PidArg| match pid {
+        PidArg::Own(number) if k.tasks.contains(task) && !matches!(number, 0 | -1 | i32::MIN) => {
+            let found = k.find_pid_ns(number.abs(), k.task_active_pid_ns(task));
+            number.signum() * found.map_or(PID_MAX_LIMIT, |pid| k.pids[pid].nr())
+        }
+        PidArg::Own(number) | PidArg::Initial(number) => number,
+    };
+    match control::words(call, &number) {
+        Some(words) => format!("{own} {words}"),
+        // No program makes it.
+        None => format!("# {own} {call:?}"),
+    }
 }
 
 impl Supervisor {

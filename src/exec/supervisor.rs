@@ -20,7 +20,7 @@ use crate::kernel::program::Effect;
 use crate::kernel::signal::{SIGNAL_MAX, sigmask};
 use crate::kernel::{Kernel, PidId, TaskId};
 use crate::syscall::program::Program;
-use crate::syscall::{AnyCall, CloneArgs, LabCall, Outcome, Return, SigAction, Syscall};
+use crate::syscall::{AnyCall, CloneArgs, LabCall, Outcome, PidArg, Return, SigAction, Syscall, WNOHANG};
 
 /// How programs are run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -251,12 +251,28 @@ impl Supervisor {
         {
             self.undo_birth(parent.child);
         }
+        let dead = self.lab.read(|k| dead_in(k, tracee.task)).unwrap_or_default();
         // The lab may have ended the task before, by the hand of another.
         let _ = self.perform(tracee.task, &LabCall::Program(Program::Ended { status }).into());
         self.lab.programs.leave(tracee.task);
+        dead.into_iter().for_each(|task| self.reap(task));
         if tid == self.first {
             self.status = Some(status);
             self.host.has_ended(status);
+        }
+    }
+
+    /// Waits for a dead process in place of its parent, where that is no program and nobody else would: the lab's init as it
+    /// boots, and the task that the first program is a child of.
+    fn reap(&mut self, task: TaskId) {
+        let parent = |k: &Kernel| {
+            let parent = k.tasks.get(task).map(|_| k.real_parent_of(task)).filter(|parent| !k.is_program(*parent))?;
+            Some((parent, k.task_nr_ns(task, k.task_active_pid_ns(parent))))
+        };
+        if let Ok(Some((parent, number))) = self.lab.read(parent) {
+            let call = Syscall::Wait { pid: PidArg::Own(number), options: WNOHANG };
+            // It may not be dead yet, as another of its threads is not; then that is the last.
+            let _ = self.perform(parent, &call.into());
         }
     }
 
@@ -333,4 +349,14 @@ impl Supervisor {
             self.tracees.insert(tid, Tracee { tid, ..tracee });
         }
     }
+}
+
+/// The process of a thread that ends, and those of its children that are dead and that nobody has waited for: they get another
+/// parent now.
+fn dead_in(k: &Kernel, task: TaskId) -> Vec<TaskId> {
+    if !k.tasks.contains(task) {
+        return Vec::new();
+    }
+    let children = k.children_of(task).filter(|child| k.tasks[*child].is_dead());
+    children.chain([k.leader_of(task)]).collect()
 }

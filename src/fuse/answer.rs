@@ -9,6 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use fuser::{FileAttr, INodeNo};
 
+use super::barrier::Barrier;
 use super::bounds::{Bounds, Purse};
 use super::drawer::Drawers;
 use super::handle::{Handle, Handles, Results, lock};
@@ -63,6 +64,7 @@ pub(super) struct Shared {
 pub(super) struct Connection {
     pub(super) shared: Arc<Shared>,
     pub(super) inodes: Arc<Inodes>,
+    pub(super) barrier: Arc<Barrier>,
     /// The way to its caches.
     pub(super) notifier: Arc<Notifier>,
     pub(super) requests: Requests,
@@ -121,14 +123,15 @@ impl Shared {
 
 impl Connection {
     /// A mount of which the host's kernel is asked through `device`. What changes from now on, it is told.
-    pub(super) fn new(shared: Arc<Shared>, top: Top, links: Style, device: File) -> Connection {
+    pub(super) fn new(shared: Arc<Shared>, (top, links): (Top, Style), device: File, threads: usize) -> Connection {
         let inodes = Arc::new(Inodes::new(shared.bounds.inodes, top));
         let notifier = Arc::new(Notifier::new(device, Arc::clone(&inodes)));
         shared.notices.add(Arc::clone(&notifier));
         let (requests, salts) = (Requests::default(), AtomicU64::default());
         // Where the rest of the lab is not, nothing leads to it.
         let links = if top == Top::Proc { Style::Linux } else { links };
-        Connection { shared, inodes, notifier, requests, links, salts }
+        let barrier = Arc::new(Barrier::new(threads));
+        Connection { shared, inodes, barrier, notifier, requests, links, salts }
     }
 
     /// Whether the host lets this user change the lab.

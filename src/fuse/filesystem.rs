@@ -242,8 +242,9 @@ impl Filesystem for LabFs {
         reply.ok();
     }
 
-    fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+    fn statfs(&self, req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
         self.count(Opcode::Statfs);
+        self.connection.barrier.meet(req.pid());
         reply.statfs(0, 0, 0, 0, 0, 4096, 255, 4096);
     }
 

@@ -178,7 +178,7 @@ fn any_requests_are_answered() {
         let shared = Arc::new(shared.expect("a kernel nobody has touched"));
         let top = if seed % 4 == 0 { Top::Proc } else { Top::Lab };
         let device = File::open("/dev/null").expect("every host has it");
-        let connection = Connection::new(shared, top, Style::Mount, device);
+        let connection = Connection::new(shared, (top, Style::Mount), device, 1);
         let (names, random) = (NAMES.iter().map(|name| name.as_bytes().to_vec()).collect(), Random::new(seed));
         let inodes = vec![crate::tree::ROOT_INO];
         let (texts, batches) = (texts.clone(), batches.clone());

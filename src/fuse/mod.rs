@@ -5,6 +5,7 @@
 //! (`notify`): a read that starts after a write has returned shows it, and nothing ever waits for itself.
 
 mod answer;
+mod barrier;
 mod bounds;
 mod card;
 mod connection;

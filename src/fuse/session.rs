@@ -18,6 +18,7 @@ use nix::unistd::{getegid, geteuid};
 
 use super::LabFs;
 use super::answer::{Connection, Shared};
+use super::barrier::Barrier;
 use super::card::Part;
 use super::drawer::{self, Drawers, Jobs};
 use super::error::MountError;
@@ -77,6 +78,7 @@ impl Gauge {
 pub struct Served {
     point: Point,
     shared: Arc<Shared>,
+    barrier: Arc<Barrier>,
     options: Options,
 }
 
@@ -159,11 +161,10 @@ impl Served {
         self.shared.change(|lab| lab.perform(caller, call, line))
     }
 
-    /// Returns when what was asked before has been done, of a lab that is served in order: the real kernel tells late that a
-    /// file is closed, but asks for nothing else before.
+    /// Returns when what was asked through this mount before has been done: the real kernel tells late that a file is closed,
+    /// but asks for nothing else before.
     pub fn catch_up(&self) {
-        // An error says that the lab is unmounted.
-        let _ = nix::sys::statfs::statfs(self.point.path());
+        self.barrier.pass(self.point.path());
     }
 
     /// Returns when nobody can get from a cache what changes up to now made stale.
@@ -208,7 +209,8 @@ impl Mounted {
     /// The lab, for more mounts of it.
     pub fn served(&self) -> Served {
         let (point, options) = (self.point.clone(), self.options.clone());
-        Served { point, shared: Arc::clone(&self.connection.shared), options }
+        let Connection { shared, barrier, .. } = &*self.connection;
+        Served { point, shared: Arc::clone(shared), barrier: Arc::clone(barrier), options }
     }
 
     /// Answers requests until this is unmounted and nobody uses it any more.
@@ -314,11 +316,11 @@ fn receive_device(socket: &UnixStream) -> io::Result<Option<File>> {
 /// Shakes hands with the host's kernel.
 fn start(
     shared: Arc<Shared>,
-    (top, links): (Top, Style),
+    shown: (Top, Style),
     device: File,
     config: Config,
 ) -> io::Result<(Arc<Connection>, Session<LabFs>)> {
-    let connection = Arc::new(Connection::new(shared, top, links, device.try_clone()?));
+    let connection = Arc::new(Connection::new(shared, shown, device.try_clone()?, config.n_threads.unwrap_or(1)));
     let lab_fs = LabFs { connection: Arc::clone(&connection) };
     // Who may use the mount at all is checked by the host's kernel.
     let session = Session::from_fd(lab_fs, device.into(), SessionACL::All, config)?;

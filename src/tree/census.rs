@@ -137,6 +137,8 @@ pub(super) struct TaskRow {
     pub nsproxy: Option<Row>,
     comm: [u8; COMM_MAX],
     comm_len: u8,
+    /// It is a real thread.
+    pub is_program: bool,
     /// How many numbers it has in nested pid namespaces, and where they stand.
     nested: u8,
     numbers_at: u32,
@@ -228,6 +230,7 @@ impl Census {
                 nsproxy: task.live.as_ref().map(|live| nsproxies.row(live.nsproxy.id())),
                 comm,
                 comm_len: task.comm.len() as u8,
+                is_program: task.is_program,
                 nested: struct_pid.level() as u8,
                 numbers_at,
             });

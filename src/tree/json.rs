@@ -56,6 +56,9 @@ fn task(out: &mut Json, census: &Census, task: &TaskRow, entries: &[&NsEntry]) {
         out.optional("nsproxy", task.nsproxy.map(|row| census.nsproxies[row as usize].index));
         out.number("pid", task.pid);
         out.number("ppid", census.ppid(task));
+        if task.is_program {
+            out.number("program", true);
+        }
         out.text_value("state", task.state());
         out.number("tgid", census.tgid(task));
         out.number("uid", task.uid);

@@ -55,7 +55,11 @@ scripts! {
 }
 
 /// Not tests, each for a reason.
-const BY_HAND: [(&str, &str); 1] = [("sysinfo", "it builds a crate and what that depends on")];
+const BY_HAND: [(&str, &str); 3] = [
+    ("sysinfo", "it builds a crate and what that depends on"),
+    ("kselftest", "it builds parts of the kernel's source, in a step of .ci/run"),
+    ("ltp", "it runs a tree that whoever runs it has built"),
+];
 
 #[test]
 fn each_script_is_a_test_and_told_of() {

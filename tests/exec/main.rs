@@ -3,7 +3,9 @@
 mod bad;
 mod descriptors;
 mod host;
+mod journal;
 mod manpages;
+mod mounted;
 mod namespaces;
 #[path = "../common/needs.rs"]
 mod needs;
