@@ -113,7 +113,7 @@ fn all_checks() -> Result<(), String> {
     let is_root = raw::call(libc::SYS_geteuid, [0; 6]) == 0;
     planted::check(&mut pair)?;
     if options.is_in_lab {
-        let counts = check_programs(&mut pair, &area::AREAS[0], &options)?;
+        let counts = check_programs(&mut pair, &area::AREAS[0], "core in a lab", &options)?;
         return if counts.differ == 0 { Ok(()) } else { Err(format!("linux: {} programs differ", counts.differ)) };
     }
     if is_root {
@@ -132,7 +132,7 @@ fn all_checks() -> Result<(), String> {
             println!("linux: {}: skipped: {obstacle}", area.name);
             continue;
         }
-        counts.insert(area.name.to_owned(), check_programs(&mut pair, area, &options)?);
+        counts.insert(area.name.to_owned(), check_programs(&mut pair, area, area.name, &options)?);
     }
     let failed: usize = cases.values().map(|family| family.failed).sum();
     let differ: u64 = counts.values().map(|area| area.differ).sum();
@@ -143,17 +143,18 @@ fn all_checks() -> Result<(), String> {
     if failed as u64 + differ > 0 {
         return Err(format!("linux: {failed} cases failed, {differ} programs differ"));
     }
+    third::run(&options)?;
     // A run of one area, or of one that is not root, does not come to all verbs.
     if has_cases && counts.len() == area::AREAS.len() { verbs::check(&pair.compared) } else { Ok(()) }
 }
 
-fn check_programs(pair: &mut Pair, area: &Area, options: &Options) -> Result<Counts, String> {
+fn check_programs(pair: &mut Pair, area: &Area, name: &str, options: &Options) -> Result<Counts, String> {
     let mut tally = Tally::default();
     run::run_programs(pair, area, options, &mut tally)?;
     let counts = Counts::of(&tally);
-    println!("{}", counts.line(area.name));
+    println!("{}", counts.line(name));
     for difference in &tally.unsteady {
-        println!("linux: {}: once only: {difference}", area.name);
+        println!("linux: {name}: once only: {difference}");
     }
     Ok(counts)
 }

@@ -9,7 +9,8 @@
 //! | `NSLAB_LINUX_SHRINK` | most runs to make a program that differs shorter, 250 without it |
 //! | `NSLAB_LINUX_REPORT` | the file to write the report to |
 //! | `NSLAB_LINUX_LOGS` | logs of other runs that count in the report, separated by `:` |
-//! | `NSLAB_LINUX_IN_LAB` | random programs of `core` alone; for a run as a program of a lab, see `third.rs` |
+//! | `NSLAB_LINUX_LAB_RUNS` | as `NSLAB_LINUX_RUNS`, of the programs that run in a lab too, see `third.rs`; 20 without it |
+//! | `NSLAB_LINUX_IN_LAB` | this is a run in a lab |
 //! | `NSLAB_LINUX_RECORD` | the directory to record programs into |
 
 use std::env;
@@ -28,6 +29,7 @@ pub struct Options {
     pub logs: String,
     pub record: Option<PathBuf>,
     pub is_in_lab: bool,
+    pub lab_runs: String,
 }
 
 impl Options {
@@ -43,6 +45,7 @@ impl Options {
             logs: text("LOGS").unwrap_or_default(),
             record: text("RECORD").map(PathBuf::from),
             is_in_lab: text("IN_LAB").is_some(),
+            lab_runs: text("LAB_RUNS").unwrap_or_else(|| "20".to_owned()),
         }
     }
 

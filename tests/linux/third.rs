@@ -2,10 +2,15 @@
 //! `nslab exec`: the workers' calls go through registers and memory to the lab, and what they and the controller look at are
 //! the lab's files. What a program asks is then compared with what the language asks, and that with Linux.
 
+use std::process::Command;
+
+use nslab::fuse::open_device;
 use nslab::kernel::file::FileKind;
 use nslab::kernel::{Kernel, TaskId};
 use nslab::syscall::lab::Target;
 use nslab::syscall::{AnyCall, LabCall, PidArg, Syscall};
+
+use crate::options::Options;
 
 /// Lines of `status` that are those of the real process, which the lab does not know.
 const OF_PROCESS: [&str; 3] = ["SigBlk", "SigPnd", "ShdPnd"];
@@ -32,4 +37,20 @@ pub fn is_impossible(k: &Kernel, me: TaskId, call: &AnyCall) -> bool {
         AnyCall::Linux(Syscall::Reboot { .. }) => true,
         _ => false,
     }
+}
+
+/// Runs programs of `core` once more as programs of a lab.
+///
+/// # Errors
+/// Programs differ there, or cannot be run.
+pub fn run(options: &Options) -> Result<(), String> {
+    if let Err(error) = open_device() {
+        println!("linux: in a lab: skipped: {error}");
+        return Ok(());
+    }
+    let own = std::env::current_exe().map_err(|error| format!("own program: {error}"))?;
+    let mut nslab = Command::new(env!("CARGO_BIN_EXE_nslab"));
+    nslab.args(["exec", "--"]).arg(own).env("NSLAB_LINUX_IN_LAB", "1").env("NSLAB_LINUX_RUNS", &options.lab_runs);
+    let status = nslab.status().map_err(|error| format!("nslab exec: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("linux: in a lab: {status}")) }
 }
