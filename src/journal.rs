@@ -5,11 +5,13 @@
 //! or changed, are recognised. What follows the last whole line is torn: the daemon or the machine died while it
 //! was written, before the call it notes was acknowledged.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno as HostErrno;
 use nix::fcntl::{FallocateFlags, fallocate};
@@ -26,7 +28,13 @@ const OUTCOME_MAX: usize = 400;
 /// Room is reserved in pieces of this size, in bytes.
 const PIECE: u64 = 1 << 16;
 
-/// A journal being written.
+/// How long somebody else may still hold a journal: a lab that was unmounted lets go of it a moment later.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is asked for meanwhile.
+const POLL: Duration = Duration::from_millis(5);
+
+/// A journal being written. Its file is locked for as long as this value lives: two labs that write one journal would
+/// write over each other's lines.
 #[derive(Debug)]
 pub struct Journal {
     file: Arc<File>,
@@ -68,19 +76,31 @@ impl Journal {
     /// # Errors
     /// The file exists already, or cannot be made.
     pub fn create(path: &Path, sync: Sync) -> io::Result<Journal> {
-        let file = Arc::new(File::create_new(path)?);
+        let file = File::create_new(path)?;
+        lock(&file)?;
+        let file = Arc::new(file);
         let mut journal = Journal { file, end: 0, room: 0, lines: 0, sync, is_broken: false };
         journal.reserve(HEADER).and_then(|()| journal.note(HEADER, "")).map_err(io::Error::other)?;
         Ok(journal)
     }
 
-    /// Continues a journal: what is torn at its end is cut off.
+    /// Makes a journal that exists the caller's alone, who boots from it and then goes on with it.
+    ///
+    /// # Errors
+    /// It cannot be read and written. [`ErrorKind::ResourceBusy`]: another lab writes it.
+    pub fn claim(path: &Path) -> io::Result<File> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        lock(&file)?;
+        Ok(file)
+    }
+
+    /// Continues a journal that was claimed: what is torn at its end is cut off.
     ///
     /// # Errors
     /// It cannot be read and written, or is none, or is damaged.
-    pub fn resume(path: &Path, sync: Sync) -> io::Result<Journal> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        let text = std::fs::read(path)?;
+    pub fn resume(mut file: File, sync: Sync) -> io::Result<Journal> {
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)?;
         let invalid = |reason: String| io::Error::new(ErrorKind::InvalidData, reason);
         if !is_journal(&text) {
             return Err(invalid("this is no journal".to_owned()));
@@ -170,6 +190,18 @@ impl Drop for Journal {
     fn drop(&mut self) {
         if !self.is_broken {
             let _ = self.file.set_len(self.end);
+        }
+    }
+}
+
+/// Locks a journal for as long as the file is open. A file system without locks does without.
+fn lock(file: &File) -> io::Result<()> {
+    let start = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => thread::sleep(POLL),
+            Err(TryLockError::WouldBlock) => return Err(io::Error::new(ErrorKind::ResourceBusy, "in use")),
+            Err(TryLockError::Error(_)) | Ok(()) => return Ok(()),
         }
     }
 }
@@ -284,19 +316,32 @@ mod tests {
         let (_dir, path) = written(&["1 setsid", "1 clone"]);
         let text = std::fs::read(&path).unwrap();
         std::fs::write(&path, &text[..text.len() - 3]).unwrap();
-        let mut journal = Journal::resume(&path, Sync::Kernel).unwrap();
+        let mut journal = Journal::resume(Journal::claim(&path).unwrap(), Sync::Kernel).unwrap();
         journal.reserve("1 clone").unwrap();
         journal.note("1 clone", "= 0 ").unwrap();
         drop(journal);
         assert_eq!(std::fs::read(&path).unwrap(), text);
         std::fs::write(&path, "1 setsid\n").unwrap();
-        assert!(Journal::resume(&path, Sync::Kernel).is_err() && Journal::create(&path, Sync::Kernel).is_err());
+        let resumed = Journal::claim(&path).and_then(|file| Journal::resume(file, Sync::Kernel));
+        assert!(resumed.is_err() && Journal::create(&path, Sync::Kernel).is_err());
+    }
+
+    #[test]
+    fn a_journal_has_one_writer() {
+        let (_dir, path) = written(&["1 setsid"]);
+        let first = Journal::claim(&path).unwrap();
+        assert_eq!(Journal::claim(&path).unwrap_err().kind(), ErrorKind::ResourceBusy);
+        drop(first);
+        let written = Journal::resume(Journal::claim(&path).unwrap(), Sync::Kernel).unwrap();
+        assert_eq!(Journal::claim(&path).unwrap_err().kind(), ErrorKind::ResourceBusy);
+        drop(written);
+        Journal::claim(&path).unwrap();
     }
 
     #[test]
     fn a_full_journal_and_a_full_disk_let_no_call_through() {
         let (_dir, path) = written(&[]);
-        let mut journal = Journal::resume(&path, Sync::Kernel).unwrap();
+        let mut journal = Journal::resume(Journal::claim(&path).unwrap(), Sync::Kernel).unwrap();
         journal.end = SIZE_MAX;
         assert_eq!(journal.reserve("1 setsid").unwrap_err().errno, Errno::ENOSPC);
         journal.file = Arc::new(OpenOptions::new().write(true).open("/dev/full").unwrap());

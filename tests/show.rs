@@ -120,6 +120,29 @@ fn completions_and_the_manual_come_from_the_arguments() {
 }
 
 #[test]
+fn output_that_nobody_takes_is_no_panic() {
+    // A user without rights is told so by the doctor: then the exit code is 1, too.
+    for (args, codes) in [
+        (&["completions", "bash"] as &[&str], &[0] as &[i32]),
+        (&["man"], &[0]),
+        (&["list"], &[0]),
+        (&["doctor"], &[0, 1]),
+    ] {
+        for sink in [closed_pipe(), File::options().write(true).open("/dev/full").unwrap().into()] {
+            let output = Command::new(env!("CARGO_BIN_EXE_nslab")).args(args).stdout(sink).output().unwrap();
+            let (code, message) = (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap());
+            let is_full = code == 1 && message == "nslab: No space left on device\n";
+            assert!(is_full || codes.contains(&code) && message.is_empty(), "{args:?}: {code}: {message}");
+        }
+    }
+}
+
+/// The end of a pipe that nobody reads.
+fn closed_pipe() -> Stdio {
+    std::io::pipe().unwrap().1.into()
+}
+
+#[test]
 fn mount_helpers_mount() {
     if !has(&["fuse"]) {
         return;

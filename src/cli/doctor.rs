@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 
-use super::Outcome;
+use super::{Outcome, print};
 use crate::errno::describe;
 use crate::exec;
 use crate::fuse::{self, Health, MountError, Options};
@@ -32,7 +32,7 @@ pub fn of_lab(dir: &Path) -> Outcome {
         ),
         Health::Unknown => format!("unknown  {place}: its process is another user's: only they and root see more"),
     };
-    println!("{text}");
+    print(&format!("{text}\n"))?;
     Ok(if lab.health == Health::Serving { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -53,13 +53,12 @@ enum State {
 /// Prints one line for each check. The exit code is 1 if something is missing.
 pub fn run() -> Outcome {
     let checks = [device(), privilege(), other_users(), trial(), programs()];
-    for Check { what, state } in &checks {
-        match state {
-            State::Good(text) => println!("ok       {what}: {text}"),
-            State::Note(text) => println!("note     {what}: {text}"),
-            State::Missing(remedy) => println!("missing  {what}: {remedy}"),
-        }
-    }
+    let line = |Check { what, state }: &Check| match state {
+        State::Good(text) => format!("ok       {what}: {text}\n"),
+        State::Note(text) => format!("note     {what}: {text}\n"),
+        State::Missing(remedy) => format!("missing  {what}: {remedy}\n"),
+    };
+    print(&checks.iter().map(line).collect::<String>())?;
     let is_missing = |check: &Check| matches!(check.state, State::Missing(_));
     Ok(if checks.iter().any(is_missing) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

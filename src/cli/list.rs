@@ -1,14 +1,12 @@
 //! `nslab list`: the labs of this machine, as far as the caller may see them.
 
-use std::io::{self, Write};
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
-use super::Outcome;
+use super::{Outcome, print};
 use crate::fuse::{self, Found, Health, Part, Reach};
 
 const HEAD: [&str; 7] = ["DIRECTORY", "PID", "UID", "BOOT", "AGE", "STATE", "REMARK"];
@@ -29,10 +27,7 @@ pub fn run(args: &Args) -> Outcome {
     } else {
         table(&labs)
     };
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    print(&text)
 }
 
 fn object(lab: &Found) -> Value {

@@ -16,7 +16,7 @@ mod show;
 mod umount;
 
 use std::error::Error;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -102,20 +102,31 @@ fn run(command: Command) -> Outcome {
         Command::List(args) => list::run(&args),
         Command::Shell(args) => shell::run(&args),
         Command::Exec(args) => exec::run(args),
-        Command::Run { files } => Ok(run::run(&files)),
+        Command::Run { files } => run::run(&files),
         Command::Tree(args) => show::tree(&args),
         Command::Graph(args) => show::graph(&args),
         Command::Trace(args) => show::trace(&args),
         Command::Ps(args) => show::ps(&args),
         Command::Doctor { dir } => dir.map_or_else(doctor::run, |dir| doctor::of_lab(&dir)),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "nslab", &mut io::stdout());
-            Ok(ExitCode::SUCCESS)
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "nslab", &mut text);
+            print(&String::from_utf8(text)?)
         }
         Command::Man => {
-            man::render(Cli::command(), &mut io::stdout())?;
-            Ok(ExitCode::SUCCESS)
+            let mut page = Vec::new();
+            man::render(Cli::command(), &mut page)?;
+            print(&String::from_utf8(page)?)
         }
+    }
+}
+
+/// Writes `text`; that nobody reads it to the end is no failure.
+fn print(text: &str) -> Outcome {
+    let mut out = anstream::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
     }
 }
 

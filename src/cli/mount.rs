@@ -282,8 +282,9 @@ fn serve_all(mounted: Vec<Mounted>) -> io::Result<()> {
 
 /// A lab in the state that its journal has come to, which goes on. Its own lines are not noted again.
 fn resumed(args: &Args, file: &Path) -> Result<Lab, Box<dyn std::error::Error>> {
+    let claimed = Journal::claim(file).map_err(|error| no_journal(file, &error))?;
     let lab = boot_lab(Some(file), Limits::default(), None)?;
-    let journal = Journal::resume(file, sync(args)).map_err(|error| no_journal(file, &error))?;
+    let journal = Journal::resume(claimed, sync(args)).map_err(|error| no_journal(file, &error))?;
     let lab = lab.with_journal(Some(journal));
     let (tasks, memory) = (args.max_tasks, args.max_memory);
     if tasks.is_some() || memory.is_some() {
@@ -300,6 +301,8 @@ fn sync(args: &Args) -> Sync {
 pub(super) fn no_journal(file: &Path, error: &io::Error) -> String {
     let remedy = match error.kind() {
         io::ErrorKind::AlreadyExists => "go on with it by --resume, or name a new file",
+        io::ErrorKind::ResourceBusy => "another lab writes it: unmount that one, or name a new file",
+        io::ErrorKind::IsADirectory => "name a file",
         io::ErrorKind::InvalidData => "name a journal that nslab wrote, or a new file",
         _ => "name a new file in a directory that exists",
     };

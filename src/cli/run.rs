@@ -12,15 +12,9 @@ use crate::script::run::{Outcome, Summary, run_case};
 /// Runs the cases of all files, each on a kernel of its own; tells of those that failed or wait for something to be
 /// built, and ends with one line of counts. The exit code is 1 if a case failed, or if a file is not a script; then
 /// nothing runs at all.
-pub fn run(files: &[PathBuf]) -> ExitCode {
-    match report(&mut io::stdout().lock(), files) {
-        Ok(Summary { failed: 0, .. }) => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("nslab: {error}");
-            ExitCode::FAILURE
-        }
-    }
+pub fn run(files: &[PathBuf]) -> super::Outcome {
+    let summary = report(&mut io::stdout().lock(), files)?;
+    Ok(if summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn report(out: &mut impl Write, files: &[PathBuf]) -> Result<Summary, Box<dyn Error>> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::colour::paint;
-use super::{Outcome, boot_on, ps as table};
+use super::{Outcome, boot_on, print, ps as table};
 use crate::errno::describe;
 use crate::fuse::{Part, find_lab, is_lab};
 use crate::kernel::Kernel;
@@ -138,14 +138,6 @@ fn unreadable(dir: &Path, file: &Path, error: &io::Error) -> String {
         _ => format!("`nslab doctor {dir}` says how the lab is"),
     };
     format!("{}: {}: {remedy}", file.display(), describe(error))
-}
-
-/// Writes `text`; that nobody reads it to the end is no failure.
-fn print(text: &str) -> Outcome {
-    match anstream::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(ExitCode::SUCCESS),
-    }
 }
 
 pub fn tree(args: &Args) -> Outcome {

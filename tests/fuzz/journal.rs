@@ -79,7 +79,7 @@ fn a_journal_of_anything_boots_or_is_refused() {
         }
         std::fs::write(&path, &mixed).unwrap();
         let booted = run_boot_file(&mut Booting(&Lab::new(Kernel::boot())), &path);
-        let resumed = Journal::resume(&path, Sync::Kernel);
+        let resumed = Journal::claim(&path).and_then(|file| Journal::resume(file, Sync::Kernel));
         assert_eq!(booted.is_ok(), resumed.is_ok(), "seed {seed}: {booted:?}, {resumed:?}");
     });
 }

@@ -60,6 +60,11 @@ impl Noted {
         self.journal().lines().skip(1).map(|line| line.rsplit_once(" #").unwrap().0.to_owned()).collect()
     }
 
+    /// The directory, in which nobody writes a journal any more.
+    fn unmount(mut self) -> TempDir {
+        mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
+    }
+
     /// Compares the lab with one that boots with its journal.
     fn assert_repeats(&self) {
         let lab = Lab::new(Kernel::boot());
@@ -197,6 +202,11 @@ fn a_torn_journal_boots_without_its_end_and_is_resumed() {
     let nslab = |args: &[&str]| Command::new(env!("CARGO_BIN_EXE_nslab")).args(args).output().unwrap();
     let (dir, journal) = (tempfile::tempdir().unwrap(), lab.file());
     let (at, journal) = (dir.path().to_str().unwrap(), journal.to_str().unwrap());
+    let refused = nslab(&["mount", "--journal", journal, "--resume", at]);
+    let message = String::from_utf8(refused.stderr).unwrap();
+    let expected = format!("nslab: {journal}: in use: another lab writes it: unmount that one, or name a new file\n");
+    assert_eq!((refused.status.code(), message), (Some(1), expected));
+    let _dir = lab.unmount();
     let refused = nslab(&["mount", "--journal", journal, at]);
     let message = String::from_utf8(refused.stderr).unwrap();
     assert!(message.ends_with("File exists: go on with it by --resume, or name a new file\n"), "{message}");
@@ -342,9 +352,9 @@ fn faults_go_on_counting_where_they_were() {
     for rest in [[false, true], [true, true]] {
         let again = Lab::new(Kernel::boot());
         run_boot_file(&mut Booting(&again), &lab.file()).unwrap();
-        let journal = Journal::resume(&lab.file(), Sync::Kernel).unwrap();
-        lab.point.detach().unwrap();
-        let dir = mem::replace(&mut lab.dir, tempfile::tempdir().unwrap());
+        let file = lab.file();
+        let dir = lab.unmount();
+        let journal = Journal::resume(Journal::claim(&file).unwrap(), Sync::Kernel).unwrap();
         lab = Noted::mount(dir, again.with_journal(Some(journal)), "");
         assert_eq!([read(&lab), read(&lab)], rest);
     }
