@@ -71,6 +71,15 @@ impl<'a> Args<'a> {
         self.number(what).map(PidArg::Initial)
     }
 
+    /// Whether the next word is `word`, which is taken then.
+    pub fn take(&mut self, word: &str) -> bool {
+        let is_next = self.words.first().is_some_and(|next| next.bytes == word.as_bytes());
+        if is_next {
+            self.optional();
+        }
+        is_next
+    }
+
     /// The number behind `key` in the next word, `pos=` for example; `None`, and the word is not taken, if it does not
     /// begin with that.
     ///

@@ -13,7 +13,10 @@ use crate::syscall::{
     WUNTRACED, WaitidWhich, lab,
 };
 
-pub(super) fn clone(args: &mut Args<'_>) -> Result<Syscall> {
+pub(super) fn clone(args: &mut Args<'_>) -> Result<AnyCall> {
+    if args.take("kthread") {
+        return kthread(args).map(AnyCall::Lab);
+    }
     let mut clone = CloneArgs::default();
     while let Some(word) = args.optional_text()? {
         match word.split_once('=') {
@@ -23,7 +26,20 @@ pub(super) fn clone(args: &mut Args<'_>) -> Result<Syscall> {
             _ => clone.flags |= flags::parse(word)?,
         }
     }
-    Ok(Syscall::Clone(clone))
+    Ok(Syscall::Clone(clone).into())
+}
+
+fn kthread(args: &mut Args<'_>) -> Result<LabCall> {
+    let (mut name, mut idle, mut set_tid) = (None, false, None);
+    while let Some(word) = args.optional_text()? {
+        match word.split_once('=') {
+            Some(("comm", comm)) => name = Some(comm.as_bytes().to_vec()),
+            Some(("set_tid", tid)) => set_tid = Some(number(tid, "set_tid")?),
+            _ if word == "idle" => idle = true,
+            _ => return Err(unexpected("kthread", word)),
+        }
+    }
+    Ok(LabCall::Kthread { name, idle, set_tid })
 }
 
 /// A signal name, or any number of clone3's 64-bit field.

@@ -77,9 +77,10 @@ const fn script(verb: Verb) -> Verb {
 /// All verbs, in the order in which `usage` shows them. A row takes its arguments itself if they are a few words in their
 /// order; otherwise a function of the verb's family does.
 pub static VERBS: &[Verb] = &[
-    linux(
+    either(
         "clone",
-        "[FLAGS] [set_tid=N,N… (innermost first)] [exit_signal=SIG] [into_cgroup cgroup=FD]",
+        "[FLAGS] [set_tid=N,N… (innermost first)] [exit_signal=SIG] [into_cgroup cgroup=FD], or kthread [comm=NAME] [idle] \
+         [set_tid=N] (files only)",
         "newpid newipc",
         parse::clone,
     ),

@@ -10,6 +10,7 @@ use super::clock::Clock;
 use super::cred::{Cred, GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Ids, Kgid, NewCred};
 use super::file::{FilesStruct, FsStruct};
 use super::ipc::shm;
+use super::kthread::Kthreads;
 use super::memory::Memory;
 use super::mount::Vfs;
 use super::mount::site::Path;
@@ -32,6 +33,8 @@ use super::{InitObjects, Kernel, NsId, UserNsId};
 const PROC_DYNAMIC_FIRST: u32 = 0xf000_0000;
 /// Numbers boot-time procfs entries hold on the reference machine.
 const BOOT_PROC_ENTRIES: u32 = 337;
+/// The autogroup of init, which leads the first session.
+const BOOT_AUTOGROUP: u32 = 1;
 /// `threads-max` of a lab; Linux derives it from the size of memory.
 pub const THREADS_MAX: u32 = 4_194_304;
 
@@ -62,6 +65,8 @@ impl Kernel {
             tasks: Table::default(),
             signals: Table::default(),
             ptraced: BTreeMap::new(),
+            kthreads: Kthreads::default(),
+            next_autogroup: BOOT_AUTOGROUP + 1,
             sighands: Table::default(),
             mms: Table::default(),
             fs: Table::default(),
@@ -108,7 +113,8 @@ impl Kernel {
         self.initial(S::TYPE).cast()
     }
 
-    fn boot_nsproxy(&mut self) -> Held<NsProxy> {
+    /// The initial namespaces of all kinds.
+    pub(crate) fn boot_nsproxy(&mut self) -> Held<NsProxy> {
         let mut ids = [self.init.user_ns.any(); SLOTS];
         for ops in NS_TABLE {
             for slot in [ops.slot, ops.setns_slot].into_iter().flatten() {
@@ -122,7 +128,7 @@ impl Kernel {
     fn boot_init(&mut self, nsproxy: Held<NsProxy>, root: Path) {
         let init = self.tasks.next_id();
         let signal = self.signals.next_id();
-        let cred = self.boot_cred();
+        let cred = self.init_cred();
         let fs = FsStruct { users: 0, umask: 0o022, root: self.hold_path(root), pwd: self.hold_path(root) };
         let mm_ns = self.namespaces.hold_typed(self.init.user_ns);
         let thread_pid = self.boot_pid();
@@ -147,7 +153,7 @@ impl Kernel {
             cred,
             was_dumpable: false,
             live: Some(Live {
-                mm: self.mms.insert_held(mm),
+                mm: Some(self.mms.insert_held(mm)),
                 fs: self.fs.insert_held(fs),
                 files: self.files.insert_held(FilesStruct::default()),
                 nsproxy,
@@ -162,6 +168,7 @@ impl Kernel {
             thread_node: Links::default(),
             exit_signal: SIGCHLD,
             exit_code: 0,
+            signaled: false,
             pdeath_signal: 0,
             blocked: 0,
             pending: SigPending::default(),
@@ -180,7 +187,8 @@ impl Kernel {
         self.init.task = init;
     }
 
-    fn boot_cred(&mut self) -> Held<Cred> {
+    /// Those of init and of kernel threads: root with all capabilities (`init_cred`).
+    pub(crate) fn init_cred(&mut self) -> Held<Cred> {
         let (uid, gid) = (GLOBAL_ROOT_UID, GLOBAL_ROOT_GID);
         let new = NewCred {
             ids: Ids { uid, gid, suid: uid, sgid: gid, euid: uid, egid: gid, fsuid: uid, fsgid: gid },
@@ -233,6 +241,7 @@ fn boot_signal(init: super::TaskId, pgrp: Held<Pid>, session: Held<Pid>) -> Sign
         continued: false,
         shared_pending: SigPending::default(),
         oom: Oom::default(),
+        autogroup: BOOT_AUTOGROUP,
         rlimits: Arc::new(Rlimits {
             nproc: Rlimit { soft: half, hard: half },
             nofile: Rlimit { soft: 1024, hard: 4096 },

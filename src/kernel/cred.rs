@@ -282,7 +282,7 @@ impl Kernel {
 
     /// Sets the dumpability of the task's mm; files of all that use it may change owner (`set_dumpable`).
     pub(crate) fn set_dumpable(&mut self, task: TaskId, dumpable: bool) {
-        let Some(mm) = self.tasks[task].live.as_ref().map(|live| live.mm.id()) else { return };
+        let Some(mm) = self.mm_id_of(task) else { return };
         if std::mem::replace(&mut self.mms[mm].dumpable, dumpable) == dumpable {
             return;
         }

@@ -13,9 +13,9 @@ use super::work::Work;
 use super::{Kernel, PidId, PidNsId, SignalId, TaskId};
 
 impl Kernel {
-    /// Makes the whole group die with a status word, unless it is dying already (`do_group_exit`,
-    /// `zap_other_threads`).
-    pub(crate) fn group_exit(&mut self, signal: SignalId, status: i32) {
+    /// Makes the whole group die with a status word, unless it is dying already (`do_group_exit`, `zap_other_threads`).
+    /// All but `caller`, who asked for it, die by a signal.
+    pub(crate) fn group_exit(&mut self, signal: SignalId, status: i32, caller: Option<TaskId>) {
         let group = &mut self.signals[signal];
         if group.group_exit.is_some() {
             return;
@@ -25,6 +25,8 @@ impl Kernel {
         group.stop_unreported = false;
         self.set_stop_signal(signal, None);
         for thread in self.threads_of(signal).collect::<Vec<_>>() {
+            let dying = &mut self.tasks[thread];
+            dying.signaled |= !dying.is_dead() && Some(thread) != caller;
             self.work.push_back(Work::Exit(thread, status));
         }
     }
@@ -89,7 +91,9 @@ impl Kernel {
     fn exit_resources(&mut self, task: TaskId) {
         self.tasks[task].was_dumpable = self.is_dumpable(task);
         if let Some(Live { mm, fs, files, nsproxy }) = self.tasks[task].live.take() {
-            self.put_mm(task, mm);
+            if let Some(mm) = mm {
+                self.put_mm(task, mm);
+            }
             self.exit_sem(task);
             self.exit_shm(task);
             self.put_files(task, files);
@@ -305,6 +309,7 @@ impl Kernel {
         }
         self.unlink_thread(task);
         let gone = self.tasks.remove(task).expect("a task is released once");
+        self.kthreads.table.remove(&task);
         self.detach_mounts_of_task(task);
         self.changes.note(Change::Gone(task));
         if let Some(tracer) = gone.tracer

@@ -18,6 +18,7 @@ pub mod exec;
 pub mod exit;
 pub mod file;
 pub mod ipc;
+pub mod kthread;
 pub mod memory;
 pub mod mount;
 pub mod net;
@@ -49,6 +50,7 @@ use file::{File, FilesStruct, FsStruct};
 use ipc::mqueue::{Mqueue, MqueueFs};
 use ipc::sem::UndoList;
 use ipc::shm::ShmFile;
+use kthread::Kthreads;
 use memory::Memory;
 use mount::Vfs;
 use mount::dentry::Dentry;
@@ -90,6 +92,9 @@ pub struct Kernel {
     pub signals: Table<SignalStruct>,
     /// Who traces whom; a task that traces nobody is not in it.
     pub ptraced: BTreeMap<TaskId, BTreeSet<TaskId>>,
+    pub kthreads: Kthreads,
+    /// The number of the next autogroup (`autogroup_seq_nr`).
+    pub next_autogroup: u32,
     pub sighands: Table<Sighand>,
     pub mms: Table<Mm>,
     pub fs: Table<FsStruct>,

@@ -114,7 +114,7 @@ impl Kernel {
 
     /// The number of the real parent's process as seen from `ns`, 0 when it is outside or there is none.
     pub fn task_ppid_nr_ns(&self, task: TaskId, ns: PidNsId) -> i32 {
-        if task == self.init.task { 0 } else { self.task_tgid_nr_ns(self.real_parent_of(task), ns) }
+        if self.is_of_idle_task(task) { 0 } else { self.task_tgid_nr_ns(self.real_parent_of(task), ns) }
     }
 }
 

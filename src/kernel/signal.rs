@@ -52,6 +52,8 @@ pub struct SignalStruct {
     /// Processes share them until one changes its own.
     pub rlimits: Arc<Rlimits>,
     pub oom: Oom,
+    /// The number of its autogroup, which each session has one of; 0: none (`autogroup_default`).
+    pub autogroup: u32,
 }
 
 /// How likely a process is chosen when there is no memory.
@@ -373,7 +375,7 @@ impl Kernel {
             }
             return;
         }
-        self.group_exit(signal, signo);
+        self.group_exit(signal, signo, None);
     }
 
     /// Notes by which signal a process is stopped, and counts it in its process group. What was noted before is returned.

@@ -18,7 +18,7 @@ use super::signal::Sighand;
 use super::sigpending::SigPending;
 use super::table::Table;
 use super::task_list::{Links, TaskList};
-use super::{IpcNsId, Kernel, NsProxyId, PidId, PidNsId, SignalId, TaskId};
+use super::{IpcNsId, Kernel, MmId, NsProxyId, PidId, PidNsId, SignalId, TaskId};
 
 /// The name of a task: at most 15 bytes (`TASK_COMM_LEN` less the NUL).
 pub const COMM_MAX: usize = 15;
@@ -77,6 +77,8 @@ pub struct Task {
     pub exit_signal: i32,
     /// The wait status word once dead.
     pub exit_code: i32,
+    /// It died by a signal, or because its process was told to die (`PF_SIGNALED`).
+    pub signaled: bool,
     pub pdeath_signal: i32,
     /// Bit n-1 set: signal n is blocked.
     pub blocked: u64,
@@ -129,7 +131,8 @@ impl fmt::Debug for Comm {
 /// What a task has until it exits.
 #[derive(Debug)]
 pub struct Live {
-    pub mm: Held<Mm>,
+    /// `None`: a kernel thread.
+    pub mm: Option<Held<Mm>>,
     pub fs: Held<FsStruct>,
     pub files: Held<FilesStruct>,
     pub nsproxy: Held<NsProxy>,
@@ -194,9 +197,19 @@ impl Kernel {
         self.tasks[*current].live.as_mut().expect("the task that makes a call is alive")
     }
 
-    /// The memory of a task; `None` for a zombie.
+    /// The memory of a task, by name; `None` for a zombie and a kernel thread.
+    pub fn mm_id_of(&self, task: TaskId) -> Option<MmId> {
+        self.tasks[task].live.as_ref()?.mm.as_ref().map(Held::id)
+    }
+
+    /// The memory of a task; `None` for a zombie and a kernel thread.
     pub fn mm_of(&self, task: TaskId) -> Option<&Mm> {
-        self.tasks[task].live.as_ref().map(|live| &self.mms[live.mm.id()])
+        self.mm_id_of(task).map(|mm| &self.mms[mm])
+    }
+
+    /// The memory of the task that makes a call about it, which no kernel thread does.
+    pub fn own_mm(&self, current: Current) -> MmId {
+        self.mm_id_of(*current).expect("calls about memory are refused to kernel threads")
     }
 
     /// The descriptor table of a task; `None` for a zombie.

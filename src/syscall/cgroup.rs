@@ -162,12 +162,15 @@ pub(super) fn write(k: &mut Kernel, id: CgroupId, file: CgroupFile, ns: CgroupNs
 /// `cgroup.procs` and `cgroup.threads`: moves what a number of the writer's pid namespace names; 0 is the writer.
 ///
 /// # Errors
-/// EINVAL: no number. ESRCH: no task has it; then those of [`check_attach`].
+/// EINVAL: no number, or kthreadd. ESRCH: no task has it; then those of [`check_attach`].
 fn attach(k: &mut Kernel, to: CgroupId, moved: Moved, text: &[u8], ns: CgroupNsId, w: &Writing) -> Result<()> {
     let Some(nr) = kstrtoint(text).filter(|&nr| nr >= 0) else { bail!(EINVAL, "not a pid") };
     let named = if nr == 0 { Some(w.task) } else { k.find_task_by_pid_ns(nr, k.task_active_pid_ns(w.task)) };
     let Some(task) = named else { bail!(ESRCH, "no task {} in the writer's pid namespace", nr) };
     let task = if moved == Moved::Process { k.leader_of(task) } else { task };
+    if k.kthreads.kthreadd == Some(task) {
+        bail!(EINVAL, "kthreadd stays where it is");
+    }
     check_attach(k, k.cgroup_of(task), to, Mover { cred: w.opener.rights(), ns }, moved)?;
     match moved {
         Moved::Thread => k.move_to_cgroup(task, to),

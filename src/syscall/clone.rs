@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::cgroup::{Moved, check_clone_into, kill_if_stale};
 use super::fd::{free_fd, install_pidfd};
+use super::kthread::check_has_mm;
 use super::{CloneArgs, CloneFlags, Numbers, Outcome, Return};
 use crate::bail;
 use crate::errno::Result;
@@ -33,9 +34,11 @@ const SET_TID_MAX: usize = 32;
 ///
 /// # Errors
 /// EINVAL, EPERM, ENOSPC, EAGAIN, EEXIST, ENOMEM, EMFILE as clone(2) has them; EBADF for a cgroup descriptor that is none.
+/// EINVAL too: the caller is a kernel thread.
 pub fn sys_clone(k: &mut Kernel, me: Current, args: &CloneArgs) -> Outcome {
     let flags = CloneFlags::from_bits_retain(args.flags);
     check_arguments(args, flags)?;
+    check_has_mm(k, me)?;
     check_combinations(k, me, flags)?;
     let new_user = flags.contains(CloneFlags::NEWUSER);
     if new_user {
@@ -250,7 +253,7 @@ fn copy_process(k: &mut Kernel, me: Current, args: &CloneArgs, plan: &ClonePlan)
         sighand: copy_sighand(k, me, flags),
         cred,
         live: Some(Live {
-            mm: copy_mm(k, me, flags),
+            mm: Some(copy_mm(k, me, flags)),
             fs: copy_fs(k, me, flags, &nsproxy),
             files: copy_files(k, me, flags),
             nsproxy,
@@ -267,6 +270,7 @@ fn copy_process(k: &mut Kernel, me: Current, args: &CloneArgs, plan: &ClonePlan)
         thread_node: Links::default(),
         exit_signal: exit_signal(k, me, args, flags),
         exit_code: 0,
+        signaled: false,
         pdeath_signal: 0,
         blocked: k.tasks[*me].blocked,
         pending: SigPending::default(),
@@ -344,7 +348,7 @@ fn copy_sighand(k: &mut Kernel, me: Current, flags: CloneFlags) -> Held<Sighand>
 }
 
 fn copy_mm(k: &mut Kernel, me: Current, flags: CloneFlags) -> Held<Mm> {
-    let current = k.live(me).mm.id();
+    let current = k.own_mm(me);
     if flags.contains(CloneFlags::VM) {
         return k.mms.hold(current);
     }
@@ -430,7 +434,7 @@ fn new_signal(k: &mut Kernel, me: Current, child: TaskId) -> SignalId {
     let parent = k.signal_of(*me);
     let (pgrp, session) = (parent.pgrp.id(), parent.session.id());
     let has_child_subreaper = parent.has_child_subreaper || parent.is_child_subreaper;
-    let (rlimits, oom) = (Arc::clone(&parent.rlimits), parent.oom);
+    let (rlimits, oom, autogroup) = (Arc::clone(&parent.rlimits), parent.oom, parent.autogroup);
     let (pgrp_held, session_held) = (k.pids.hold(pgrp), k.pids.hold(session));
     let signal = k.signals.insert(SignalStruct {
         leader: child,
@@ -449,6 +453,7 @@ fn new_signal(k: &mut Kernel, me: Current, child: TaskId) -> SignalId {
         shared_pending: SigPending::default(),
         rlimits,
         oom,
+        autogroup,
     });
     k.pids[pgrp].attached.group.insert(signal);
     k.pids[session].attached.session += 1;

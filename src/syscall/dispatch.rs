@@ -63,7 +63,7 @@ fn check_caller(k: &Kernel, task: TaskId, call: &AnyCall) -> Result<Current> {
     if state == Some(TaskState::Stopped) {
         bail!(EAGAIN, "pid {} is stopped: it runs again after SIGCONT", k.task_nr(task));
     }
-    if k.is_cgroup_frozen(k.cgroup_of(task)) {
+    if k.is_cgroup_frozen(k.cgroup_of(task)) && !k.is_kthread(task) {
         bail!(EAGAIN, "pid {} is frozen: it runs again when cgroup.freeze is 0", k.task_nr(task));
     }
     Ok(current)

@@ -1,5 +1,6 @@
 //! execve(2) as far as namespaces and credentials go (`fs/exec.c`, `begin_new_exec`).
 
+use super::kthread::check_has_mm;
 use super::{Outcome, Return};
 use crate::bail;
 use crate::kernel::change::Change;
@@ -13,8 +14,9 @@ use crate::kernel::{Current, Kernel, TaskId};
 /// Becomes another program: `comm` names it, `argv` is what follows it on the command line.
 ///
 /// # Errors
-/// EAGAIN: a set*id call went over RLIMIT_NPROC and the user still is.
+/// EAGAIN: a set*id call went over RLIMIT_NPROC and the user still is. EINVAL: a kernel thread (`kernel_execve`).
 pub fn sys_exec(k: &mut Kernel, me: Current, comm: &[u8], argv: &[Vec<u8>]) -> Outcome {
+    check_has_mm(k, me)?;
     let limit = k.signal_of(*me).rlimits.nproc.soft;
     let cred = k.cred_of(*me);
     let is_over = k.is_rlimit_overlimit(cred.user_ns.id(), cred.ids.uid, UcountRlimit::Nproc, limit, 0);
@@ -77,8 +79,9 @@ fn close_on_exec(k: &mut Kernel, me: Current) {
 fn new_mm(k: &mut Kernel, me: Current) {
     let user_ns = k.get_ns(k.cred_of(*me).user_ns.id());
     let mm = k.mms.insert_held(Mm { users: 0, dumpable: true, user_ns, attachments: Attachments::new() });
-    let old = std::mem::replace(&mut k.live_mut(me).mm, mm);
-    k.put_mm(*me, old);
+    if let Some(old) = k.live_mut(me).mm.replace(mm) {
+        k.put_mm(*me, old);
+    }
 }
 
 /// Handlers go back to the default, ignored signals stay ignored; the table is no longer shared.

@@ -9,7 +9,7 @@ use crate::kernel::{Current, Kernel};
 /// Ends the calling thread; with the last one the process.
 ///
 /// # Errors
-/// EPERM for the init of the lab, whose end would be a kernel panic.
+/// EPERM for the init of the lab, whose end would be a kernel panic, and for kthreadd.
 pub fn sys_exit(k: &mut Kernel, me: Current, code: i32) -> Outcome {
     refuse_panic(k, me)?;
     k.work.push_back(Work::Exit(*me, status_word(code)));
@@ -22,7 +22,7 @@ pub fn sys_exit(k: &mut Kernel, me: Current, code: i32) -> Outcome {
 /// As [`sys_exit`].
 pub fn sys_exit_group(k: &mut Kernel, me: Current, code: i32) -> Outcome {
     refuse_panic(k, me)?;
-    k.group_exit(k.tasks[*me].signal, status_word(code));
+    k.group_exit(k.tasks[*me].signal, status_word(code), Some(*me));
     Ok(Return::DONE)
 }
 
@@ -34,6 +34,9 @@ fn status_word(code: i32) -> i32 {
 fn refuse_panic(k: &Kernel, me: Current) -> Result<()> {
     if k.is_same_thread_group(*me, k.init.task) {
         bail!(EPERM, "pid 1 is the init of the lab: Linux panics when it exits");
+    }
+    if k.kthreads.kthreadd == Some(*me) {
+        bail!(EPERM, "kthreadd never ends");
     }
     Ok(())
 }

@@ -49,6 +49,8 @@ pub enum LabCall {
     Connect(SocketName),
     /// Moves the clock of the lab on, in nanoseconds.
     Clock { advance: u64 },
+    /// What the kernel does of its own accord (`kthread_create`).
+    Kthread { name: Option<Vec<u8>>, idle: bool, set_tid: Option<i64> },
     /// Lets a process of the host see with the eyes of the task.
     Attach { host_pid: u32 },
     /// mkdir(2) of the host. The mode is that of the directory: a umask has been applied.
@@ -78,7 +80,8 @@ impl LabCall {
             | LabCall::Setns { .. }
             | LabCall::OpenNs { .. }
             | LabCall::Reopen { .. }
-            | LabCall::MqClose { .. } => None,
+            | LabCall::MqClose { .. }
+            | LabCall::Kthread { .. } => None,
         }
     }
 

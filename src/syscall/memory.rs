@@ -83,6 +83,10 @@ pub(super) fn task(k: &Kernel, me: Current) -> usize {
     size_of::<Task>() + 3 * OBJECT + argv + OBJECT / 8 * attached + descriptors(k, me)
 }
 
+pub(super) fn kthread() -> usize {
+    size_of::<Task>() + 3 * OBJECT
+}
+
 pub(super) fn descriptors(k: &Kernel, me: Current) -> usize {
     OBJECT / 8 * k.files_of(*me).map_or(0, |files| files.fds.len())
 }

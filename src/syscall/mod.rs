@@ -16,6 +16,7 @@ pub mod ioctl;
 pub mod ip;
 pub mod ipc;
 mod kill;
+mod kthread;
 pub mod lab;
 mod memory;
 pub mod mount;

@@ -50,7 +50,7 @@ pub(super) fn write_score_adj(k: &mut Kernel, process: TaskId, w: &Writing) -> R
 
 /// A process and all others but init that have its memory.
 fn sharers(k: &Kernel, signal: SignalId) -> Vec<SignalId> {
-    let mm_of = |signal| k.threads_of(signal).find_map(|task| k.tasks[task].live.as_ref()).map(|live| live.mm.id());
+    let mm_of = |signal| k.threads_of(signal).find_map(|task| k.mm_id_of(task));
     let Some(mm) = mm_of(signal).filter(|mm| k.mms[*mm].users > 1) else { return vec![signal] };
     let init = k.tasks[k.init.task].signal;
     let others = k.signals.iter().map(|(other, _)| other).filter(|&other| other != signal && other != init);

@@ -9,13 +9,16 @@ use crate::syscall::{Outcome, PidArg, Return};
 /// PTRACE_SEIZE of a thread.
 ///
 /// # Errors
-/// ESRCH: no such task in the caller's pid namespace; EPERM: a thread of the caller's own process, no access, dead, or
-/// traced already.
+/// ESRCH: no such task in the caller's pid namespace; EPERM: a kernel thread, a thread of the caller's own process, no
+/// access, dead, or traced already.
 pub fn sys_ptrace_seize(k: &mut Kernel, task: Current, pid: PidArg) -> Outcome {
     let number = pid.number();
     let Some(target) = pid.find_task(k, task) else {
         bail!(ESRCH, "no task {} in {}", number, k.ns_arg(k.task_active_pid_ns(*task)));
     };
+    if k.is_kthread(target) {
+        bail!(EPERM, "task {} is a kernel thread", number);
+    }
     if k.is_same_thread_group(*task, target) {
         bail!(EPERM, "task {} is of the caller's own process", number);
     }

@@ -21,6 +21,8 @@ pub fn sys_setsid(k: &mut Kernel, me: Current) -> Outcome {
     let signal = k.tasks[*me].signal;
     k.change_session(signal, own);
     k.change_pgrp(signal, own);
+    k.signals[signal].autogroup = k.next_autogroup;
+    k.next_autogroup += 1;
     Ok(Return::Pid(Numbers::of(k, *me, own)))
 }
 

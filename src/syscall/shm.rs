@@ -1,6 +1,7 @@
 //! shmget(2), shmat(2), shmdt(2), shmctl(2) (`ipc/shm.c`).
 
 use super::ipc::{self, IpcCtl, IpcFlags, numbers};
+use super::kthread::check_has_mm;
 use super::outcome::{ShmInfo, ShmUsage, ShmidDs};
 use super::{Outcome, Return};
 use crate::bail;
@@ -115,8 +116,9 @@ fn check_place(id: i32, addr: u64, remap: bool) -> Result<Place> {
 /// Maps a segment; the result is its address (`do_shmat`).
 ///
 /// # Errors
-/// EINVAL: identifier, address, something else mapped there; EACCES; ENOMEM: no room.
+/// EINVAL: identifier, address, something else mapped there, a kernel thread; EACCES; ENOMEM: no room.
 pub(super) fn sys_shmat(k: &mut Kernel, me: Current, id: i32, addr: u64, flags: ShmFlags) -> Outcome {
+    check_has_mm(k, me)?;
     let place = check_place(id, addr, flags.contains(ShmFlags::REMAP))?;
     let readonly = flags.contains(ShmFlags::RDONLY);
     let ns = k.ipc_ns_of(me);
@@ -124,7 +126,7 @@ pub(super) fn sys_shmat(k: &mut Kernel, me: Current, id: i32, addr: u64, flags: 
     let asked = if readonly { ACCESS_READ } else { ACCESS_READ | ACCESS_WRITE };
     k.check_ipc_access(*me, ns, &segment.perm, asked)?;
     let size = pages(segment.segsz) * PAGE_SIZE;
-    let mm = k.live(me).mm.id();
+    let mm = k.own_mm(me);
     let addr = match place {
         Place::Anywhere => k.free_range(mm, size),
         Place::At(addr) | Place::Over(addr) => Some(addr).filter(|addr| addr.saturating_add(size) <= TASK_SIZE),
@@ -151,9 +153,10 @@ fn check_room(k: &Kernel, mm: MmId, addr: Option<u64>, size: u64, place: Place) 
 }
 
 /// # Errors
-/// EINVAL: nothing is attached there.
+/// EINVAL: nothing is attached there, or a kernel thread.
 pub(super) fn sys_shmdt(k: &mut Kernel, me: Current, addr: u64) -> Outcome {
-    let attached = k.attached_at(k.live(me).mm.id(), addr);
+    check_has_mm(k, me)?;
+    let attached = k.attached_at(k.own_mm(me), addr);
     if attached.is_empty() {
         bail!(EINVAL, "no attachment starts at {}", format!("{addr:#x}"));
     }

@@ -4,9 +4,9 @@ use super::ip::Ip;
 use super::memory::{self, OBJECT};
 use super::trace::Shown;
 use super::{
-    AnyCall, LabCall, Outcome, Syscall, chown, clock, clone, cred, cwd, exec, exit, fd, hostname, ioctl, ip, kill, lab,
-    mount, mqueue, msg, namei, opentree, path, prctl, prlimit, ptrace, reboot, sem, session, setid, setns, shm, socket,
-    umount, unshare, wait, write,
+    AnyCall, LabCall, Outcome, Syscall, chown, clock, clone, cred, cwd, exec, exit, fd, hostname, ioctl, ip, kill,
+    kthread, lab, mount, mqueue, msg, namei, opentree, path, prctl, prlimit, ptrace, reboot, sem, session, setid,
+    setns, shm, socket, umount, unshare, wait, write,
 };
 use crate::bail;
 use crate::errno::Arg;
@@ -183,6 +183,8 @@ calls! {
     "open" LabCall::OpenNs { ns_type, inum, flags }, [(*ns_type, *inum)], OBJECT =>
         fd::sys_open_ns(k, me, *ns_type, *inum, *flags),
     "open" LabCall::Reopen { fd, flags }, [fd], OBJECT => fd::sys_reopen(k, me, *fd, *flags),
+    "clone" LabCall::Kthread { name, idle, set_tid }, [], memory::kthread() =>
+        kthread::sys_kthread(k, me, name.as_deref(), *idle, *set_tid),
     "mq_close" LabCall::MqClose { fd }, [fd], 0 => fd::sys_close(k, me, *fd),
     "bind" LabCall::Bind(name), [], 2 * OBJECT => socket::sys_bind(k, me, name),
     "connect" LabCall::Connect(name), [], 2 * OBJECT => socket::sys_connect(k, me, name),

@@ -161,7 +161,7 @@ fn do_wait(k: &mut Kernel, me: Current, which: Which, options: u32) -> Result<Op
 /// The process with this struct pid, if it is a child of the thread.
 fn child_with(k: &Kernel, thread: TaskId, pid: PidId) -> Option<TaskId> {
     let child = k.pids[pid].attached.task?;
-    (k.is_leader(child) && child != k.init.task && k.tasks[child].real_parent == thread).then_some(child)
+    (k.is_leader(child) && !k.is_of_idle_task(child) && k.tasks[child].real_parent == thread).then_some(child)
 }
 
 fn is_eligible(k: &Kernel, child: TaskId, which: Which, options: u32) -> bool {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::proc::pid::status;
 use super::{Eyes, TREE};
 use crate::errno::Result;
 use crate::kernel::Kernel;
@@ -120,13 +121,15 @@ pub(super) struct NsProxyRow {
 pub(super) struct TaskRow {
     pub pid: i32,
     pub state: TaskState,
+    /// An idle kernel thread.
+    is_idle: bool,
     pub uid: u32,
     pub euid: u32,
     pub egid: u32,
     /// The effective capabilities.
     pub capabilities: u64,
     pub leader: Row,
-    /// The task that made it or has taken it over; of init itself.
+    /// The task that made it or has taken it over; of init and kthreadd themselves.
     pub parent: Row,
     pub user_ns: Row,
     pub pid_ns: Row,
@@ -212,6 +215,7 @@ impl Census {
             self.tasks.push(TaskRow {
                 pid,
                 state: task.state,
+                is_idle: k.kthreads.table.get(&id).is_some_and(|kthread| kthread.idle),
                 uid: cred.ids.uid.0,
                 euid: cred.ids.euid.0,
                 egid: cred.ids.egid.0,
@@ -269,9 +273,10 @@ impl Census {
         self.task(task.leader).pid
     }
 
-    /// The number of the parent's process; 0 of init.
+    /// The number of the parent's process; 0 of init and kthreadd.
     pub(super) fn ppid(&self, task: &TaskRow) -> i32 {
-        if task.pid == 1 { 0 } else { self.tgid(self.task(task.parent)) }
+        let parent = self.tgid(self.task(task.parent));
+        if parent == self.tgid(task) { 0 } else { parent }
     }
 
     /// What a task is drawn below: a process below its parent, a thread below its leader, as far as those are in the same
@@ -348,7 +353,7 @@ impl TaskRow {
 
     /// The letter of its state.
     pub(super) fn state(&self) -> &'static str {
-        &super::proc::pid::status::state(self.state)[..1]
+        if self.is_idle { "I" } else { &status::state(self.state)[..1] }
     }
 }
 

@@ -9,6 +9,7 @@ mod door;
 mod held;
 mod hostile;
 mod journal;
+mod kthreads;
 #[path = "../common/needs.rs"]
 mod needs;
 mod panics;

@@ -186,7 +186,9 @@ fn audit_counts(k: &Kernel, wrong: &mut Vec<String>) {
         named.pid(task.thread_pid.id());
         named.bump((Kind::Sighand, task.sighand.id().serial()));
         if let Some(Live { mm, fs, files, nsproxy }) = &task.live {
-            named.bump((Kind::Mm, mm.id().serial()));
+            if let Some(mm) = mm {
+                named.bump((Kind::Mm, mm.id().serial()));
+            }
             named.bump((Kind::Fs, fs.id().serial()));
             named.bump((Kind::Files, files.id().serial()));
             named.bump((Kind::NsProxy, nsproxy.id().serial()));
@@ -279,6 +281,7 @@ fn audit_tasks(k: &Kernel, wrong: &mut Vec<String>) {
     let mut threads = audit_threads(k, wrong);
     for (id, task) in k.tasks.iter() {
         differ(wrong, (id, task.state, "live"), task.live.is_some(), !task.is_dead());
+        differ(wrong, (id, "kthread"), k.is_kthread(id), task.live.as_ref().is_some_and(|live| live.mm.is_none()));
         if !threads.remove(&(task.signal, id)) {
             wrong.push(format!("task {id:?} is missing among its threads"));
         }
@@ -341,7 +344,7 @@ fn audit_children(k: &Kernel, wrong: &mut Vec<String>) {
         }
     }
     for (id, _) in k.tasks.iter() {
-        let listed = k.is_leader(id) && id != k.init.task;
+        let listed = k.is_leader(id) && !k.is_of_idle_task(id);
         differ(wrong, (id, "in a list of children"), seen.contains(&id), listed);
     }
 }
@@ -357,7 +360,9 @@ fn audit_pids(k: &Kernel, wrong: &mut Vec<String>) {
         *sessions.entry(signal.session.id()).or_default() += 1;
     }
     for (id, pid) in k.pids.iter() {
-        differ(wrong, (id, "hashed"), pid.hashed, !pid.attached.is_empty());
+        // Nobody finds the idle task by its number.
+        let is_idle = pid.own_nr == 0;
+        differ(wrong, (id, "hashed"), pid.hashed, !pid.attached.is_empty() && !is_idle);
         for (ns, nr) in pid.numbers().filter(|_| pid.hashed) {
             *numbers.entry(ns).or_default() += 1;
             differ(wrong, (id, "number", nr), k.namespaces[ns].idr.get(nr), Some(id));

@@ -176,7 +176,7 @@ impl Kernel {
 
     /// Maps a segment at `addr` in the memory of `task`, over what is there.
     pub(crate) fn attach_shm(&mut self, task: Current, file: ShmFile, addr: u64) {
-        let (mm, size) = (self.live(task).mm.id(), file.size);
+        let (mm, size) = (self.own_mm(task), file.size);
         let file = self.shm_files.insert_held(file);
         // First counted, so that the segment survives the loss of an attachment in the way.
         self.shm_open(*task, file.id());
@@ -187,7 +187,7 @@ impl Kernel {
     /// Takes what is attached within `size` bytes from `addr` out of the memory of `task`; what sticks out stays, each end
     /// a mapping of its own (`vms_gather_munmap_vmas`).
     fn unmap_shm(&mut self, task: Current, addr: u64, size: u64) {
-        let (mm, end) = (self.live(task).mm.id(), addr + size);
+        let (mm, end) = (self.own_mm(task), addr + size);
         for start in self.overlaps_of(mm, addr, size) {
             let Some(old) = self.mms[mm].attachments.remove(&start) else { continue };
             let before = (start, old.offset, addr.saturating_sub(start));
@@ -232,7 +232,7 @@ impl Kernel {
 
     /// Takes one mapping out of an address space.
     pub(crate) fn detach_shm(&mut self, task: Current, start: u64) {
-        let mm = self.live(task).mm.id();
+        let mm = self.own_mm(task);
         if let Some(old) = self.mms[mm].attachments.remove(&start) {
             self.shm_close(*task, old.file);
         }
@@ -240,7 +240,7 @@ impl Kernel {
 
     /// Copies of all attachments for the memory of a child (`dup_mmap`).
     pub(crate) fn copy_attachments(&mut self, task: Current) -> Attachments {
-        let attachments = self.mms[self.live(task).mm.id()].attachments.iter();
+        let attachments = self.mms[self.own_mm(task)].attachments.iter();
         let originals: Vec<_> = attachments.map(|(&start, old)| (start, old.file.id(), old.size, old.offset)).collect();
         let mut copies = Attachments::new();
         for (start, file, size, offset) in originals {

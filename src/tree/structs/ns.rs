@@ -258,7 +258,9 @@ impl Users {
             let task = &k.tasks[task];
             users.creds.entry(task.cred.id()).or_default().push(nr.to_string());
             if let Some(live) = &task.live {
-                users.mms.entry(live.mm.id()).or_default().push(nr.to_string());
+                if let Some(mm) = &live.mm {
+                    users.mms.entry(mm.id()).or_default().push(nr.to_string());
+                }
             }
         }
         users

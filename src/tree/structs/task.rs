@@ -42,7 +42,7 @@ static FIELDS: &[Field<TaskId>] = &[
         "children",
         |k, id| task_items(k, k.children_of(id)),
         |k, id, nr| {
-            task_item(k, nr, |task| task != k.init.task && k.is_leader(task) && k.tasks[task].real_parent == id)
+            task_item(k, nr, |task| !k.is_of_idle_task(task) && k.is_leader(task) && k.tasks[task].real_parent == id)
         },
     ),
     dir("thread_pid"),
@@ -154,9 +154,9 @@ fn state(task_state: TaskState) -> &'static str {
     }
 }
 
-/// The first task has none: its parent in Linux is the idle task, which has no number.
+/// init and kthreadd have none: their parent in Linux is the idle task, which has no number.
 fn real_parent(k: &Kernel, id: TaskId) -> Option<Object> {
-    if id == k.init.task { None } else { live_task(k, k.real_parent_of(id)) }
+    if k.is_of_idle_task(id) { None } else { live_task(k, k.real_parent_of(id)) }
 }
 
 /// A number of a struct pid and the namespace it holds in.

@@ -207,7 +207,7 @@ fn encode_lab(c: &Context<'_>, call: &LabCall) -> Option<Encoded> {
         LabCall::OpenNs { ns_type, inum, .. } => {
             file::encode_open_ns(c, *ns_type, *inum).map(|job| (job, Answer::Number))
         }
-        LabCall::Reopen { .. } => None,
+        LabCall::Reopen { .. } | LabCall::Kthread { .. } => None,
         LabCall::MqClose { fd } => ipc::encode_mq_close(c, *fd),
         LabCall::Read { .. } | LabCall::Ls { .. } | LabCall::Clock { .. } | LabCall::Attach { .. } => None,
         LabCall::MkdirAt { .. } | LabCall::RmdirAt { .. } | LabCall::WriteAt { .. } => None,

@@ -233,7 +233,7 @@ fn shm(c: &Context<'_>, op: &Syscall) -> Option<(Raw, Shape)> {
                 // Where the lab would put it: the machine has no reason to choose the same.
                 0 => match c.k.ipc_object::<ShmSegment>(own_ns(c)?, *id) {
                     Ok(segment) => {
-                        let mm = c.k.tasks[c.me].live.as_ref()?.mm.id();
+                        let mm = c.k.mm_id_of(c.me)?;
                         c.k.free_range(mm, pages(segment.segsz) * PAGE_SIZE)?
                     }
                     Err(_) => 0,

@@ -194,9 +194,9 @@ impl Family for TaskFile {
         let (k, task) = (look.k, self.dir.task);
         match self.entry().open {
             OpenCheck::Nothing => Ok(()),
-            OpenCheck::MmIfAny if k.tasks[task].live.is_none() => Ok(()),
-            OpenCheck::Mm if k.tasks[task].live.is_none() => {
-                bail!(ESRCH, "pid {} has no memory any more", k.task_nr(task))
+            OpenCheck::MmIfAny if k.mm_of(task).is_none() => Ok(()),
+            OpenCheck::Mm if k.mm_of(task).is_none() => {
+                bail!(ESRCH, "pid {} has no memory", k.task_nr(task))
             }
             OpenCheck::Mm | OpenCheck::MmIfAny => look.check_ptrace(task),
             OpenCheck::Mounts(_) if k.tasks[task].live.is_none() => {

@@ -22,7 +22,7 @@ pub(super) fn cwd(k: &Kernel, task: TaskId) -> Option<Target> {
 
 /// The program of the last exec (`proc_exe_link`); `None` without memory.
 pub(super) fn exe(k: &Kernel, task: TaskId) -> Option<Target> {
-    k.tasks[task].live.as_ref()?;
+    k.mm_of(task)?;
     Some(Target::Program(program(k, task)))
 }
 

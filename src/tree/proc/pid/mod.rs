@@ -165,6 +165,7 @@ static ROWS: &[Row] = &[
     file("auxv", 0o400, text::auxv).opens_with(OpenCheck::Mm).empty_when_gone(),
     file("status", 0o444, status::render),
     file("limits", 0o444, limits::render),
+    file("autogroup", 0o644, text::autogroup).only(Scope::Process),
     file("timens_offsets", 0o644, text::timens_offsets).only(Scope::Process).writes(WriteTarget::TimensOffsets),
     file("comm", 0o644, text::comm).writes(WriteTarget::Comm),
     file("cmdline", 0o444, text::cmdline),

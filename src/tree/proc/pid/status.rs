@@ -14,12 +14,12 @@ use crate::tree::proc::pid::{image, limits};
 
 pub(super) fn render(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
     let mut out = Vec::new();
-    write_name(&mut out, &look.k.tasks[task].comm);
+    write_name(&mut out, look.k.name_of(task));
     let mut text = String::new();
     write_identity(&mut text, look, task);
     write_ids(&mut text, look, task);
     write_levels(&mut text, look, task);
-    if look.k.tasks[task].live.is_some() {
+    if look.k.mm_of(task).is_some() {
         write_memory(&mut text);
     }
     write_signals(&mut text, look.k, task);
@@ -48,7 +48,7 @@ fn write_identity(text: &mut String, look: &Look<'_>, id: TaskId) {
     if let Some(fs) = k.fs_of(id) {
         let _ = writeln!(text, "Umask:\t{:04o}", fs.umask);
     }
-    let _ = writeln!(text, "State:\t{}", state(task.state));
+    let _ = writeln!(text, "State:\t{}", state_of(k, id));
     let _ = writeln!(text, "Tgid:\t{}\nNgid:\t0\nPid:\t{}", look.tgid(id), look.nr(id));
     let tracer = task.tracer.map_or(0, |tracer| look.nr(tracer));
     let _ = writeln!(text, "PPid:\t{}\nTracerPid:\t{tracer}", k.task_ppid_nr_ns(id, look.pid_ns));
@@ -63,9 +63,10 @@ pub(in crate::tree) fn state(state: TaskState) -> &'static str {
     }
 }
 
-/// The letter alone, for `stat`.
-pub(super) fn state_letter(task_state: TaskState) -> &'static str {
-    &state(task_state)[..1]
+/// As [`state`]; of kernel threads some are idle.
+pub(super) fn state_of(k: &Kernel, task: TaskId) -> &'static str {
+    let is_idle = k.kthreads.table.get(&task).is_some_and(|kthread| kthread.idle);
+    if is_idle { "I (idle)" } else { state(k.tasks[task].state) }
 }
 
 fn write_ids(text: &mut String, look: &Look<'_>, task: TaskId) {
@@ -100,7 +101,7 @@ fn write_levels(text: &mut String, look: &Look<'_>, task: TaskId) {
     for (name, pid) in ["NStgid", "NSpid", "NSpgid", "NSsid"].into_iter().zip(pids) {
         let _ = writeln!(text, "{name}:{}", levels(&k.pids[pid], own, look));
     }
-    text.push_str("Kthread:\t0\n");
+    let _ = writeln!(text, "Kthread:\t{}", u8::from(k.is_kthread(task)));
 }
 
 fn levels(pid: &Pid, own: &Pid, look: &Look<'_>) -> String {

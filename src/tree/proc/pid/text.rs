@@ -55,13 +55,12 @@ pub(super) fn coredump_filter(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> 
 
 /// The name as it is, whatever its bytes.
 pub(super) fn comm(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
-    Ok([&look.k.tasks[task].comm[..], b"\n"].concat())
+    Ok([look.k.name_of(task), b"\n"].concat())
 }
 
 /// The arguments, each with a NUL behind it; nothing of a task without memory.
 pub(super) fn cmdline(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
-    let task = &look.k.tasks[task];
-    let argv = if task.live.is_some() { &task.argv[..] } else { &[] };
+    let argv = if look.k.mm_of(task).is_some() { &look.k.tasks[task].argv[..] } else { &[] };
     Ok(argv.iter().flat_map(|arg| [&arg[..], b"\0"].concat()).collect())
 }
 
@@ -93,6 +92,14 @@ pub(in crate::tree) fn offset_line(clock: &str, offset: Offset) -> String {
 /// No task waits at an address worth a name.
 pub(super) fn wchan(_: &Look<'_>, _: TaskId) -> Result<Vec<u8>> {
     Ok(b"0".to_vec())
+}
+
+/// The autogroup of a process and its nice value; nothing of a kernel thread (`proc_sched_autogroup_show_task`).
+pub(super) fn autogroup(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
+    Ok(match look.k.signal_of(task).autogroup {
+        0 => Vec::new(),
+        number => format!("/autogroup-{number} nice 0\n").into_bytes(),
+    })
 }
 
 /// Time on a processor, time waiting for one, times it got one.
