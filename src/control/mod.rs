@@ -26,6 +26,7 @@ use crate::{bail, err};
 
 pub use answer::answer;
 pub use verb::{Parse, VERBS, Verb};
+pub use word::seconds;
 
 /// What may be written to a control file at once, in bytes, the final newline included.
 pub const WRITE_MAX: usize = 4096;

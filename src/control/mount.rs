@@ -1,11 +1,12 @@
 //! Arguments of the mount calls: the words of mount(8) become the flags and the data of mount(2).
 
 use super::args::Args;
-use super::word::{choose, unexpected};
+use super::word::{self, choose, unexpected};
 use crate::errno::Result;
 use crate::kernel::mount::flags::{MsFlags, UmountFlags};
-use crate::syscall::Syscall;
+use crate::kernel::mount::recorded::RecordedSb;
 use crate::syscall::mount::{MountArgs, MoveMountFlags};
+use crate::syscall::{AnyCall, LabCall, Syscall};
 
 /// A word of `-o`: the flags it sets or clears.
 enum OptionWord {
@@ -75,16 +76,16 @@ fn options(text: &str) -> (MsFlags, Vec<u8>) {
     (flags, data.join(",").into_bytes())
 }
 
-pub(super) fn mount(args: &mut Args<'_>) -> Result<Syscall> {
+pub(super) fn mount(args: &mut Args<'_>) -> Result<AnyCall> {
     let first = args.bytes("TYPE or -o")?;
     let operation = first.strip_prefix(b"--").and_then(|word| std::str::from_utf8(word).ok());
     match (first, operation) {
-        (b"-o", _) => flagged(args),
+        (b"-o", _) => flagged(args).map(AnyCall::Linux),
         (_, Some(word)) => {
             let flags = operation_flags(word)?;
             let source = if flags.intersects(MsFlags::TYPES) { None } else { Some(args.bytes("SRC")?.to_vec()) };
             let target = args.bytes("DST")?.to_vec();
-            Ok(Syscall::Mount(MountArgs { source, target, fs_type: None, flags, data: Vec::new() }))
+            Ok(Syscall::Mount(MountArgs { source, target, fs_type: None, flags, data: Vec::new() }).into())
         }
         _ => {
             let source = Some(args.bytes("SOURCE")?.to_vec());
@@ -94,9 +95,31 @@ pub(super) fn mount(args: &mut Args<'_>) -> Result<Syscall> {
                 text = args.text("OPTS")?;
             }
             let (flags, data) = options(text);
-            Ok(Syscall::Mount(MountArgs { source, target, fs_type: Some(first.to_vec()), flags, data }))
+            let mount = MountArgs { source, target, fs_type: Some(first.to_vec()), flags, data };
+            match seen(args, first)? {
+                Some(_) if !mount.data.is_empty() => Err(unexpected("a flag of the mount", text)),
+                Some(seen) => Ok(LabCall::MountAs { args: mount, seen }.into()),
+                None => Ok(Syscall::Mount(mount).into()),
+            }
         }
     }
+}
+
+/// `dev=MAJOR:MINOR [root=PATH] [super=OPTS]`: what was seen of a superblock.
+fn seen(args: &mut Args<'_>, fs: &[u8]) -> Result<Option<RecordedSb>> {
+    let Some(device) = args.keyed("dev=") else { return Ok(None) };
+    let device = word::text(device)?;
+    let Some((major, minor)) = device.split_once(':') else { return Err(unexpected("dev=MAJOR:MINOR", device)) };
+    let device = (word::number(major, "MAJOR")?, word::number(minor, "MINOR")?);
+    let root = args.keyed("root=").unwrap_or(b"/").to_vec();
+    let mut words = word::text(args.keyed("super=").unwrap_or(b"rw"))?.split(',');
+    let read_only = match words.next() {
+        Some("ro") => true,
+        Some("rw") => false,
+        first => return Err(unexpected("super=ro or super=rw", first.unwrap_or_default())),
+    };
+    let words = words.map(str::to_owned).collect();
+    Ok(Some(RecordedSb { fs: word::text(fs)?.to_owned(), device, root, read_only, words }))
 }
 
 /// `--bind` and its like; `--make-rshared` and its like.
@@ -166,7 +189,6 @@ pub(super) fn mount_setattr(args: &mut Args<'_>) -> Result<Syscall> {
 mod tests {
     use super::super::{parse_write, verb};
     use super::*;
-    use crate::syscall::AnyCall;
 
     fn call(line: &str) -> Result<Syscall> {
         let (name, rest) = line.split_once(' ').unwrap_or((line, ""));

@@ -2,6 +2,7 @@
 //! line on a [`Machine`], keeping names; [`mod@file`] reads whole files, [`run`] runs their cases.
 
 pub mod file;
+mod profile;
 pub mod run;
 mod session;
 pub mod setup;
@@ -100,6 +101,7 @@ impl Machine for Kernel {
                 self.threads_max = tasks.unwrap_or(self.threads_max);
                 self.memory.max = memory.unwrap_or(self.memory.max);
             }
+            Setup::Boot(profile) => self.boot_as(profile)?,
             Setup::Faults { .. } | Setup::Attach { .. } => {}
             Setup::Mkdir { .. } | Setup::Rmdir { .. } | Setup::Write { .. } | Setup::Tick { .. } => {
                 let (task, call) = setup.host_call(self)?;

@@ -3,11 +3,13 @@
 
 use std::fmt;
 
+use super::profile;
 use crate::control::args::Args;
 use crate::control::lex::{Word, quote};
 use crate::errno::Result;
 use crate::kernel::file::{Bound, OpenFlags};
 use crate::kernel::node::Node;
+use crate::kernel::profile::Profile;
 use crate::kernel::{Kernel, TaskId};
 use crate::lab;
 use crate::syscall::{AnyCall, LabCall};
@@ -29,6 +31,8 @@ pub enum Setup {
     Faults { text: Vec<u8> },
     /// `limits [tasks=N] [memory=BYTES]`: what the lab may use up; `None`: as before.
     Limits { tasks: Option<u32>, memory: Option<u64> },
+    /// `boot KEY=VALUE…`: the machine that the lab is; the first statement of a file.
+    Boot(Profile),
     /// `attach PID HOSTPID [start=TICKS]`: only a process that started then.
     Attach { pid: i32, host_pid: u32, start: Option<u64> },
 }
@@ -43,13 +47,14 @@ pub struct Opened {
 }
 
 /// The first words of such lines, and what follows.
-const USAGES: [(&str, &str); 7] = [
+const USAGES: [(&str, &str); 8] = [
     ("mkdir", "PATH [MODE]"),
     ("rmdir", "PATH"),
     ("write", "PATH [opened=N] [pos=N] TEXT…"),
     ("tick", "NANOSECONDS"),
     ("faults", "TEXT…"),
     ("limits", "[tasks=N] [memory=BYTES]"),
+    ("boot", profile::USAGE),
     ("attach", "PID HOSTPID [start=TICKS]"),
 ];
 
@@ -96,7 +101,9 @@ impl Setup {
                 Ok((viewer(k, file.node), LabCall::WriteAt { file, pos: *pos, bytes: bytes.clone() }.into()))
             }
             Setup::Tick { nanos } => Ok((k.init.task, AnyCall::Tick { nanos: *nanos })),
-            Setup::Faults { .. } | Setup::Limits { .. } | Setup::Attach { .. } => bail!(EINVAL, "this is no call"),
+            Setup::Faults { .. } | Setup::Limits { .. } | Setup::Boot(_) | Setup::Attach { .. } => {
+                bail!(EINVAL, "this is no call")
+            }
         }
     }
 }
@@ -125,6 +132,7 @@ fn parse(name: &str, args: &mut Args<'_>) -> Result<Setup> {
             let tasks = tasks.map(u32::try_from).transpose();
             Setup::Limits { tasks: tasks.map_err(|_| err!(EINVAL, "that many tasks are not possible"))?, memory }
         }
+        "boot" => Setup::Boot(profile::parse(args)?),
         _ => {
             let (pid, host_pid) = (args.number("PID")?, args.number("HOSTPID")?);
             Setup::Attach { pid, host_pid, start: args.keyed_number("start=")? }
@@ -183,6 +191,7 @@ impl fmt::Display for Setup {
                 tasks.map_or(Ok(()), |tasks| write!(f, " tasks={tasks}"))?;
                 memory.map_or(Ok(()), |memory| write!(f, " memory={memory}"))
             }
+            Setup::Boot(profile) => f.write_str(profile::line(profile).trim_end()),
             Setup::Attach { pid, host_pid, start } => {
                 write!(f, "attach {pid} {host_pid}")?;
                 start.map_or(Ok(()), |start| write!(f, " start={start}"))

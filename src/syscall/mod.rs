@@ -32,6 +32,7 @@ mod prctl;
 mod prlimit;
 mod ptrace;
 mod reboot;
+mod recorded;
 pub mod sem;
 mod session;
 mod setid;

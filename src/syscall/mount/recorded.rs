@@ -1,0 +1,72 @@
+//! A mount that a file of lines describes: of any type, as it was seen on another machine.
+
+use super::{MountArgs, check_may_mount, check_own, lock_mount, site_of};
+use crate::bail;
+use crate::errno::{Errno, Result};
+use crate::kernel::mount::flags::MsFlags;
+use crate::kernel::mount::propagation::Attaching;
+use crate::kernel::mount::recorded::RecordedSb;
+use crate::kernel::mount::site::{Path, Site};
+use crate::kernel::node::Place;
+use crate::kernel::{Current, Kernel};
+use crate::syscall::{Outcome, Return, namei};
+
+/// Mounts what was seen. Directories of the target that are missing are made.
+///
+/// # Errors
+/// EPERM: CAP_SYS_ADMIN missing over the owner of the caller's mount namespace; EINVAL: a target that is no whole path, or is
+/// in another namespace, a type that is no name; ENOENT: a target in a file system that makes its own files; ENOSPC:
+/// mount-max.
+pub(in crate::syscall) fn sys_mount_as(k: &mut Kernel, me: Current, args: &MountArgs, seen: &RecordedSb) -> Outcome {
+    if !RecordedSb::is_type(&seen.fs) {
+        bail!(EINVAL, "{} is no name of a type", seen.fs.clone());
+    }
+    check_may_mount(k, me)?;
+    let (dir, missing) = deepest(k, me, &args.target)?;
+    let dir = lock_mount(k, dir)?;
+    check_own(k, me, dir.mount, "the target")?;
+    let place = site_of(k, me, dir)?;
+    let attaching = Attaching { new: 1, copied: 1, is_mnt_ns_file: false, top: dir.place };
+    k.check_attach(dir.mount, &place, attaching)?;
+    let (sb, root) = k.get_recorded_sb(me, seen)?;
+    let site = match dir.place {
+        Place::Dentry(top) if !missing.is_empty() => {
+            Site::of(Place::Dentry(missing.iter().fold(top, |dir, name| k.directory_in(dir, name))))
+        }
+        _ => place,
+    };
+    // What was seen without a word about times of access has none.
+    let atime = if args.flags.intersects(MsFlags::NOATIME | MsFlags::RELATIME) {
+        MsFlags::empty()
+    } else {
+        MsFlags::STRICTATIME
+    };
+    let flags = (args.flags | atime).mount_flags();
+    let mount = k.new_mount(sb, &root, args.source.as_deref().map(Into::into), flags);
+    k.attach_tree(mount.id(), vec![mount], dir.mount, &site);
+    Ok(Return::DONE)
+}
+
+/// The deepest directory of a path that is there, and the names below it that are missing.
+fn deepest(k: &mut Kernel, me: Current, path: &[u8]) -> Result<(Path, Vec<Vec<u8>>)> {
+    if !path.starts_with(b"/") {
+        bail!(EINVAL, "the target of a mount that was recorded is a whole path");
+    }
+    let names: Vec<&[u8]> = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).collect();
+    for there in (0..=names.len()).rev() {
+        let above = [b"/", &names[..there].join(&b'/')[..]].concat();
+        match namei::find(k, me, &above, true) {
+            Err(error) if error.errno == Errno::ENOENT && there > 0 => {}
+            Err(error) => return Err(error),
+            Ok(found) if there == names.len() || matches!(found.place, Place::Dentry(_)) => {
+                return Ok((found, names[there..].iter().map(|name| name.to_vec()).collect()));
+            }
+            Ok(_) => bail!(ENOENT, "{} is in a file system that makes its own files", lossy(path)),
+        }
+    }
+    bail!(ENOENT, "{} has no root", lossy(path))
+}
+
+fn lossy(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}

@@ -1,0 +1,7 @@
+//! Recordings: the words of the language that are for them, and what `nslab record` writes.
+
+#[path = "../common/cases.rs"]
+mod cases;
+mod language;
+#[path = "../common/needs.rs"]
+mod needs;
