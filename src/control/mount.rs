@@ -4,7 +4,7 @@ use super::args::Args;
 use super::word::{self, choose, unexpected};
 use crate::errno::Result;
 use crate::kernel::mount::flags::{MsFlags, UmountFlags};
-use crate::kernel::mount::recorded::RecordedSb;
+use crate::kernel::mount::recorded::RecordedMount;
 use crate::syscall::mount::{MountArgs, MoveMountFlags};
 use crate::syscall::{AnyCall, LabCall, Syscall};
 
@@ -105,13 +105,16 @@ pub(super) fn mount(args: &mut Args<'_>) -> Result<AnyCall> {
     }
 }
 
-/// `dev=MAJOR:MINOR [root=PATH] [super=OPTS]`: what was seen of a superblock.
-fn seen(args: &mut Args<'_>, fs: &[u8]) -> Result<Option<RecordedSb>> {
+/// `dev=MAJOR:MINOR [root=PATH] [shared=GROUP] [master=GROUP] [unbindable] [super=OPTS]`: what was seen of a superblock.
+fn seen(args: &mut Args<'_>, fs: &[u8]) -> Result<Option<RecordedMount>> {
     let Some(device) = args.keyed("dev=") else { return Ok(None) };
     let device = word::text(device)?;
     let Some((major, minor)) = device.split_once(':') else { return Err(unexpected("dev=MAJOR:MINOR", device)) };
     let device = (word::number(major, "MAJOR")?, word::number(minor, "MINOR")?);
     let root = args.keyed("root=").unwrap_or(b"/").to_vec();
+    let mut number = |key| args.keyed_number(key)?.map(|group| word::number(&group.to_string(), key)).transpose();
+    let (shared, master) = (number("shared=")?, number("master=")?);
+    let is_unbindable = args.take("unbindable");
     let mut words = word::text(args.keyed("super=").unwrap_or(b"rw"))?.split(',');
     let read_only = match words.next() {
         Some("ro") => true,
@@ -119,7 +122,8 @@ fn seen(args: &mut Args<'_>, fs: &[u8]) -> Result<Option<RecordedSb>> {
         first => return Err(unexpected("super=ro or super=rw", first.unwrap_or_default())),
     };
     let words = words.map(str::to_owned).collect();
-    Ok(Some(RecordedSb { fs: word::text(fs)?.to_owned(), device, root, read_only, words }))
+    let fs = word::text(fs)?.to_owned();
+    Ok(Some(RecordedMount { fs, device, root, shared, master, is_unbindable, read_only, words }))
 }
 
 /// `--bind` and its like; `--make-rshared` and its like.

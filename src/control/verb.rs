@@ -186,7 +186,7 @@ pub static VERBS: &[Verb] = &[
     lab("connect", "tcp|udp|unix IP:PORT|@name|/path", "unix @x", |args| Ok(LabCall::Connect(ip::socket_name(args)?))),
     either(
         "mount",
-        "TYPE SOURCE TARGET [-o OPTS] (in files dev=MAJOR:MINOR [root=PATH] [super=OPTS] too)|--bind SRC DST|--rbind SRC DST|--move SRC DST|\
+        "TYPE SOURCE TARGET [-o OPTS] (in files dev=MAJOR:MINOR [root=PATH] [shared=GROUP] [master=GROUP] [unbindable] [super=OPTS] too)|--bind SRC DST|--rbind SRC DST|--move SRC DST|\
          --make-[r]{shared,slave,private,unbindable} PATH|-o FLAGS [SRC] DST",
         "tmpfs none /tmp -o ro,size=1m",
         mount::mount,

@@ -74,7 +74,7 @@ fn number<T: std::str::FromStr>(key: &[u8], value: &[u8]) -> Result<T> {
 }
 
 /// The line that says this.
-pub(super) fn line(profile: &Profile) -> String {
+pub fn line(profile: &Profile) -> String {
     let Profile { release, version, machine, pid_max, cap_last_cap, uptime, btime, inums, first_inum } = profile;
     let mut line = String::from("boot");
     for (key, value) in [("release", release), ("version", version), ("machine", machine)] {

@@ -131,7 +131,10 @@ impl Session {
             return wanted.check(Err(err!(EINVAL, "boot is the first statement of a file")));
         }
         let words: Result<Vec<_>> = line.args.iter().map(|word| self.expand(word)).collect();
-        let mut setup = words.and_then(|words| Setup::new(line.name, &words)).map_err(Failure::unexpected)?;
+        let mut setup = match words.and_then(|words| Setup::new(line.name, &words)) {
+            Ok(setup) => setup,
+            Err(error) => return wanted.check(Err(error)),
+        };
         if let Setup::Write { path, opened: Some(opened), .. } = &mut setup
             && let Some(found) = self.opened.get(&(opened.line, path.clone()))
         {

@@ -3,12 +3,13 @@
 
 use super::ip::Ip;
 use super::mount::MountArgs;
+use super::recorded::Become;
 use super::socket::SocketName;
 use super::{AnyCall, CloneArgs, Outcome, PidArg, Return, namei, write};
 use crate::kernel::cgroup::file::CgroupFile;
 use crate::kernel::clock::CLOCK_MAX;
 use crate::kernel::file::Bound;
-use crate::kernel::mount::recorded::RecordedSb;
+use crate::kernel::mount::recorded::RecordedMount;
 use crate::kernel::node::{Node, Place};
 use crate::kernel::ns::NsType;
 use crate::kernel::{Current, Kernel};
@@ -57,8 +58,10 @@ pub enum LabCall {
     CloneAs { args: CloneArgs, inums: Vec<(NsType, u32)>, start: Option<u64> },
     /// unshare(2), the numbers of the new namespaces given.
     UnshareAs { flags: u64, inums: Vec<(NsType, u32)> },
+    /// The task is as one that was seen on another machine.
+    Become(Box<Become>),
     /// mount(2) of what was seen on another machine.
-    MountAs { args: MountArgs, seen: RecordedSb },
+    MountAs { args: MountArgs, seen: RecordedMount },
     /// Lets a process of the host see with the eyes of the task.
     Attach { host_pid: u32 },
     /// mkdir(2) of the host. The mode is that of the directory: a umask has been applied.
@@ -92,6 +95,7 @@ impl LabCall {
             | LabCall::CloneAs { .. }
             | LabCall::UnshareAs { .. }
             | LabCall::MountAs { .. }
+            | LabCall::Become(_)
             | LabCall::Kthread { .. } => None,
         }
     }
@@ -103,6 +107,7 @@ impl LabCall {
             LabCall::CloneAs { .. } => Some("inum= and start= are for files only: the kernel chooses them"),
             LabCall::UnshareAs { .. } => Some("inum= is for files only: the kernel chooses the numbers of namespaces"),
             LabCall::MountAs { .. } => Some("dev= is for files only: a mount of this type was seen on another machine"),
+            LabCall::Become(_) => Some("become is for files only: a task was seen so on another machine"),
             LabCall::Read { .. }
             | LabCall::Ls { .. }
             | LabCall::Write { .. }

@@ -9,7 +9,7 @@ use crate::errno::Result;
 use crate::kernel::file::Bound;
 use crate::kernel::ipc::sem::{Sem, SemOp};
 use crate::kernel::memory::MOUNT;
-use crate::kernel::mount::recorded::RecordedSb;
+use crate::kernel::mount::recorded::RecordedMount;
 use crate::kernel::node::Place;
 use crate::kernel::ns::{NS_TABLE, Namespace};
 use crate::kernel::signal::SIGKILL;
@@ -41,7 +41,7 @@ pub(super) fn mount(args: &MountArgs) -> usize {
 }
 
 /// The directories of its root and target may be new.
-pub(super) fn mount_as(args: &MountArgs, seen: &RecordedSb) -> usize {
+pub(super) fn mount_as(args: &MountArgs, seen: &RecordedMount) -> usize {
     let dirs = args.target.iter().chain(&seen.root).filter(|byte| **byte == b'/').count();
     mount(args) + OBJECT * dirs + seen.words.iter().map(String::len).sum::<usize>()
 }

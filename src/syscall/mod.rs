@@ -62,6 +62,7 @@ use mqueue::MqOpen;
 use msg::MsgFlags;
 pub use outcome::{Numbers, Outcome, Return, Stop, WaitFor};
 pub use pid_arg::PidArg;
+pub use recorded::Become;
 use sem::SemCtl;
 use shm::{ShmCtl, ShmFlags};
 

@@ -5,25 +5,33 @@
 use std::sync::Arc;
 
 use super::dentry::NewDentry;
-use super::flags::MsFlags;
+use super::flags::{MountFlags, MsFlags};
 use super::options::SbOptions;
 use super::sb::{RECORDED, SbPlan, SuperBlock, fs_type};
 use super::site::Site;
+use super::tree::Mount;
+use super::umount::Umounting;
 use crate::errno::Result;
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID};
 use crate::kernel::node::Place;
 use crate::kernel::refcount::Held;
-use crate::kernel::{Current, DentryId, Kernel, SbId};
+use crate::kernel::task::Task;
+use crate::kernel::{Current, DentryId, Kernel, MntNsId, MountId, SbId, TaskId};
 
-/// What was seen of a superblock, and the directory in it that a mount shows.
+/// What was seen of a mount and its superblock.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordedSb {
+pub struct RecordedMount {
     /// The type's name.
     pub fs: String,
     /// `major:minor`
     pub device: (u32, u32),
+    /// The directory of the superblock that it shows.
     pub root: Vec<u8>,
+    /// The numbers of its peer group and of the one it receives from.
+    pub shared: Option<u32>,
+    pub master: Option<u32>,
+    pub is_unbindable: bool,
     pub read_only: bool,
     /// Behind `ro` or `rw`, as shown.
     pub words: Vec<String>,
@@ -37,7 +45,7 @@ impl Kernel {
     ///
     /// # Errors
     /// EINVAL: the type does not take what it is mounted with here.
-    pub(crate) fn get_recorded_sb(&mut self, task: Current, seen: &RecordedSb) -> Result<(Held<SuperBlock>, Site)> {
+    pub(crate) fn get_recorded_sb(&mut self, task: Current, seen: &RecordedMount) -> Result<(Held<SuperBlock>, Site)> {
         if let Some(cgroup) = self.recorded_cgroup(seen) {
             let sb = self.live_sb(task, seen)?;
             return Ok((sb, self.cgroup_site(cgroup)));
@@ -54,8 +62,50 @@ impl Kernel {
         Ok((sb, Site::of(Place::Dentry(root))))
     }
 
+    /// A mount of the group with this number; `None`: there is no such group.
+    pub(crate) fn find_peer(&self, group: u32) -> Option<MountId> {
+        self.vfs.mounts.iter().find(|(_, mount)| mount.group == group && group != 0).map(|(id, _)| id)
+    }
+
+    /// Gives a new mount the relations that were seen. The group it receives from is there.
+    pub(crate) fn relate_recorded(&mut self, mount: MountId, seen: &RecordedMount) {
+        if let Some(master) = seen.master.and_then(|group| self.find_peer(group)) {
+            self.become_slave(mount, master);
+        }
+        match seen.shared.map(|group| (group, self.find_peer(group))) {
+            Some((_, Some(peer))) => self.join_peers(mount, peer),
+            Some((group, None)) => {
+                self.vfs.group_ids.take(group);
+                self.vfs.mounts[mount].group = group;
+            }
+            None => self.vfs.mounts[mount].flags.set(MountFlags::UNBINDABLE, seen.is_unbindable),
+        }
+    }
+
+    /// Puts a mount in the place of all mounts of a namespace. Whoever is in it has its top as root and working directory.
+    pub(crate) fn replace_root(&mut self, ns: MntNsId, mount: Held<Mount>) {
+        let tree = self.tree_of(ns);
+        let hidden = self.vfs.trees[tree].root;
+        let old: Vec<MountId> = self.vfs.mounts[hidden].at.values().copied().collect();
+        for old in old {
+            self.umount_tree(old, Umounting::Namespace);
+        }
+        let site = self.vfs.mounts[hidden].root.site();
+        self.attach(mount.id(), hidden, &site);
+        self.join_tree(tree, vec![mount]);
+        let fs_of = |(id, task): (TaskId, &Task)| {
+            task.live.as_ref().filter(|_| self.mnt_ns_of(id) == Some(ns)).map(|live| live.fs.id())
+        };
+        let inside: Vec<_> = self.tasks.iter().filter_map(fs_of).collect();
+        let top = self.topmost_root(ns);
+        for fs in inside {
+            self.set_fs_root(fs, top);
+            self.set_fs_pwd(fs, top);
+        }
+    }
+
     /// The cgroup that a mount of the hierarchy shows; `None`: it is no such mount, or there is no such cgroup.
-    fn recorded_cgroup(&self, seen: &RecordedSb) -> Option<CgroupId> {
+    fn recorded_cgroup(&self, seen: &RecordedMount) -> Option<CgroupId> {
         let mut names = seen.root.split(|&byte| byte == b'/').filter(|name| !name.is_empty());
         let child = |dir: CgroupId, name: &[u8]| self.cgroup.table[dir].children.get(name).map(Held::id);
         (seen.fs == "cgroup2").then(|| names.try_fold(self.cgroup.root(), child)).flatten()
@@ -66,7 +116,7 @@ impl Kernel {
         self.child_dentry(dir, name).unwrap_or_else(|| self.create_dentry(dir, name, NewDentry::directory(0o755)))
     }
 
-    fn live_sb(&mut self, task: Current, seen: &RecordedSb) -> Result<Held<SuperBlock>> {
+    fn live_sb(&mut self, task: Current, seen: &RecordedMount) -> Result<Held<SuperBlock>> {
         let same = |sb: &SuperBlock| sb.fs.name == seen.fs && sb.device == seen.device;
         if let Some(found) = self.find_sb(same) {
             return Ok(self.vfs.sbs.hold(found));
@@ -80,7 +130,7 @@ impl Kernel {
         Ok(sb)
     }
 
-    fn dead_sb(&mut self, task: Current, seen: &RecordedSb) -> Held<SuperBlock> {
+    fn dead_sb(&mut self, task: Current, seen: &RecordedMount) -> Held<SuperBlock> {
         let same = |sb: &SuperBlock| sb.recorded.as_deref() == Some(&*seen.fs) && sb.device == seen.device;
         if let Some(found) = self.find_sb(same) {
             return self.vfs.sbs.hold(found);
@@ -104,7 +154,7 @@ impl Kernel {
         self.vfs.sbs.iter().find(|(_, sb)| is_it(sb)).map(|(id, _)| id)
     }
 
-    fn describe_sb(&mut self, id: SbId, seen: &RecordedSb) {
+    fn describe_sb(&mut self, id: SbId, seen: &RecordedMount) {
         let vfs = &mut self.vfs;
         let sb = &mut vfs.sbs[id];
         sb.read_only = seen.read_only;
@@ -130,7 +180,7 @@ impl SuperBlock {
     }
 }
 
-impl RecordedSb {
+impl RecordedMount {
     /// Whether this can be the name of a type.
     pub fn is_type(name: &str) -> bool {
         const NAME_MAX: usize = 64;

@@ -12,11 +12,13 @@ pub struct Inums {
     /// Namespaces and entries of `/proc` share them.
     pub pool: LowestFree,
     asked: Vec<(NsType, u32)>,
+    /// The running call makes what was seen on another machine.
+    describes: bool,
 }
 
 impl Inums {
     pub(in crate::kernel) fn starting_at(first: u32) -> Inums {
-        Inums { pool: LowestFree::starting_at(first), asked: Vec::new() }
+        Inums { pool: LowestFree::starting_at(first), asked: Vec::new(), describes: false }
     }
 
     /// The number of a new namespace, and the further ones that its kind takes. One whose number was asked for takes no
@@ -56,8 +58,15 @@ impl Kernel {
     /// Makes the call that runs give its new namespaces these numbers, and forgets them after it, whatever comes of it.
     pub(crate) fn with_inums<T>(&mut self, asked: &[(NsType, u32)], call: impl FnOnce(&mut Kernel) -> T) -> T {
         self.inums.asked = asked.to_vec();
+        self.inums.describes = true;
         let result = call(self);
         self.inums.asked.clear();
+        self.inums.describes = false;
         result
+    }
+
+    /// Whether the running call makes what was seen on another machine: it takes no capability to choose numbers.
+    pub(crate) fn is_described(&self) -> bool {
+        self.inums.describes
     }
 }

@@ -1,28 +1,33 @@
 //! A mount that a file of lines describes: of any type, as it was seen on another machine.
 
-use super::{MountArgs, check_may_mount, check_own, lock_mount, site_of};
+use super::{MountArgs, check_own, lock_mount, site_of};
 use crate::bail;
 use crate::errno::{Errno, Result};
 use crate::kernel::mount::flags::MsFlags;
 use crate::kernel::mount::propagation::Attaching;
-use crate::kernel::mount::recorded::RecordedSb;
+use crate::kernel::mount::recorded::RecordedMount;
 use crate::kernel::mount::site::{Path, Site};
 use crate::kernel::node::Place;
 use crate::kernel::{Current, Kernel};
 use crate::syscall::{Outcome, Return, namei};
 
-/// Mounts what was seen. Directories of the target that are missing are made.
+/// Mounts what was seen, whatever that takes: on `/` in place of all that the namespace has, elsewhere on what is there.
+/// Directories of the target that are missing are made.
 ///
 /// # Errors
-/// EPERM: CAP_SYS_ADMIN missing over the owner of the caller's mount namespace; EINVAL: a target that is no whole path, or is
-/// in another namespace, a type that is no name; ENOENT: a target in a file system that makes its own files; ENOSPC:
-/// mount-max.
-pub(in crate::syscall) fn sys_mount_as(k: &mut Kernel, me: Current, args: &MountArgs, seen: &RecordedSb) -> Outcome {
-    if !RecordedSb::is_type(&seen.fs) {
+/// EINVAL: a target that is no whole path, or is in another namespace, a type that is no name; ENOENT: a target in a file
+/// system that makes its own files, no group to receive from; ENOSPC: mount-max.
+pub(in crate::syscall) fn sys_mount_as(k: &mut Kernel, me: Current, args: &MountArgs, seen: &RecordedMount) -> Outcome {
+    if !RecordedMount::is_type(&seen.fs) {
         bail!(EINVAL, "{} is no name of a type", seen.fs.clone());
     }
-    check_may_mount(k, me)?;
+    if let Some(group) = seen.master.filter(|&group| k.find_peer(group).is_none()) {
+        bail!(ENOENT, "no mount is in the group {} that it receives from", group);
+    }
     let (dir, missing) = deepest(k, me, &args.target)?;
+    let ns = k.current_nsproxy(me).mnt_ns();
+    let top = k.topmost_root(ns);
+    let top = if args.target == b"/" { Some(top) } else { None };
     let dir = lock_mount(k, dir)?;
     check_own(k, me, dir.mount, "the target")?;
     let place = site_of(k, me, dir)?;
@@ -43,7 +48,16 @@ pub(in crate::syscall) fn sys_mount_as(k: &mut Kernel, me: Current, args: &Mount
     };
     let flags = (args.flags | atime).mount_flags();
     let mount = k.new_mount(sb, &root, args.source.as_deref().map(Into::into), flags);
-    k.attach_tree(mount.id(), vec![mount], dir.mount, &site);
+    k.relate_recorded(mount.id(), seen);
+    if Some(dir) == top {
+        k.replace_root(ns, mount);
+        return Ok(Return::DONE);
+    }
+    // Each mount that was seen has a line of its own: nothing propagates.
+    k.attach_under(mount.id(), dir.mount, &site);
+    if let Some(tree) = k.vfs.mounts[dir.mount].tree {
+        k.join_tree(tree, vec![mount]);
+    }
     Ok(Return::DONE)
 }
 
