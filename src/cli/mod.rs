@@ -8,6 +8,7 @@ pub mod memory;
 pub mod mount;
 mod progress;
 mod ps;
+mod record;
 pub mod run;
 pub mod shell;
 mod show;
@@ -54,6 +55,8 @@ enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Write a script that boots into a lab with the processes and namespaces of this machine
+    Record(record::Args),
     /// Show namespaces below their owners and tasks in their pid namespaces
     Tree(show::Args),
     /// Draw the kernel's objects as SVG
@@ -98,6 +101,7 @@ fn run(command: Command) -> Outcome {
         Command::List(args) => list::run(&args),
         Command::Shell(args) => shell::run(&args),
         Command::Run { files } => Ok(run::run(&files)),
+        Command::Record(args) => record::run(&args),
         Command::Tree(args) => show::tree(&args),
         Command::Graph(args) => show::graph(&args),
         Command::Trace(args) => show::trace(&args),

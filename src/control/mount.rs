@@ -1,6 +1,7 @@
 //! Arguments of the mount calls: the words of mount(8) become the flags and the data of mount(2).
 
 use super::args::Args;
+use super::target::{self, Target};
 use super::word::{self, choose, unexpected};
 use crate::errno::Result;
 use crate::kernel::mount::flags::{MsFlags, UmountFlags};
@@ -123,7 +124,11 @@ fn seen(args: &mut Args<'_>, fs: &[u8]) -> Result<Option<RecordedMount>> {
     };
     let words = words.map(str::to_owned).collect();
     let fs = word::text(fs)?.to_owned();
-    Ok(Some(RecordedMount { fs, device, root, shared, master, is_unbindable, read_only, words }))
+    let ns = match (&*fs, target::parse(&root)) {
+        ("nsfs", Ok(Target::Ns { ns_type, inum })) => Some((ns_type, inum)),
+        _ => None,
+    };
+    Ok(Some(RecordedMount { fs, device, root, ns, shared, master, is_unbindable, read_only, words }))
 }
 
 /// `--bind` and its like; `--make-rshared` and its like.

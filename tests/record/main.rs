@@ -2,6 +2,9 @@
 
 #[path = "../common/cases.rs"]
 mod cases;
+#[path = "../common/files.rs"]
+mod files;
+mod lab;
 mod language;
 #[path = "../common/needs.rs"]
 mod needs;

@@ -4,17 +4,19 @@
 
 use std::sync::Arc;
 
-use super::dentry::NewDentry;
+use super::dentry::{Content, NewDentry};
 use super::flags::{MountFlags, MsFlags};
 use super::options::SbOptions;
 use super::sb::{RECORDED, SbPlan, SuperBlock, fs_type};
 use super::site::Site;
 use super::tree::Mount;
 use super::umount::Umounting;
+use crate::bail;
 use crate::errno::Result;
 use crate::kernel::cgroup::CgroupId;
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID};
 use crate::kernel::node::Place;
+use crate::kernel::ns::NsType;
 use crate::kernel::refcount::Held;
 use crate::kernel::task::Task;
 use crate::kernel::{Current, DentryId, Kernel, MntNsId, MountId, SbId, TaskId};
@@ -28,6 +30,8 @@ pub struct RecordedMount {
     pub device: (u32, u32),
     /// The directory of the superblock that it shows.
     pub root: Vec<u8>,
+    /// The namespace whose file it shows, of a mount of nsfs.
+    pub ns: Option<(NsType, u32)>,
     /// The numbers of its peer group and of the one it receives from.
     pub shared: Option<u32>,
     pub master: Option<u32>,
@@ -44,8 +48,16 @@ impl Kernel {
     /// The superblock of a mount that was seen, which is made for the first of them, and the directory that the mount shows.
     ///
     /// # Errors
-    /// EINVAL: the type does not take what it is mounted with here.
+    /// EINVAL: the type does not take what it is mounted with here; ENOENT: the namespace whose file it shows is not there.
     pub(crate) fn get_recorded_sb(&mut self, task: Current, seen: &RecordedMount) -> Result<(Held<SuperBlock>, Site)> {
+        if let Some((ns_type, inum)) = seen.ns {
+            let Some(ns) = self.find_ns(ns_type, inum) else {
+                bail!(ENOENT, "there is no {}:[{}]", ns_type.ops().name, inum);
+            };
+            let nsfs = self.vfs.sb_of(self.vfs.nsfs.id());
+            self.describe_sb(nsfs, seen);
+            return Ok((self.vfs.sbs.hold(nsfs), Site::of(Place::NsFile(ns))));
+        }
         if let Some(cgroup) = self.recorded_cgroup(seen) {
             let sb = self.live_sb(task, seen)?;
             return Ok((sb, self.cgroup_site(cgroup)));
@@ -109,6 +121,15 @@ impl Kernel {
         let mut names = seen.root.split(|&byte| byte == b'/').filter(|name| !name.is_empty());
         let child = |dir: CgroupId, name: &[u8]| self.cgroup.table[dir].children.get(name).map(Held::id);
         (seen.fs == "cgroup2").then(|| names.try_fold(self.cgroup.root(), child)).flatten()
+    }
+
+    /// A file or directory called `name` in a directory, made where it is missing.
+    pub(crate) fn mountpoint_in(&mut self, dir: DentryId, name: &[u8], is_file: bool) -> DentryId {
+        if !is_file {
+            return self.directory_in(dir, name);
+        }
+        let file = NewDentry { content: Content::File(Vec::new()), ..NewDentry::directory(0o444) };
+        self.child_dentry(dir, name).unwrap_or_else(|| self.create_dentry(dir, name, file))
     }
 
     /// The directory called `name` in another, made where it is missing.

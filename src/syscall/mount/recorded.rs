@@ -36,7 +36,9 @@ pub(in crate::syscall) fn sys_mount_as(k: &mut Kernel, me: Current, args: &Mount
     let (sb, root) = k.get_recorded_sb(me, seen)?;
     let site = match dir.place {
         Place::Dentry(top) if !missing.is_empty() => {
-            Site::of(Place::Dentry(missing.iter().fold(top, |dir, name| k.directory_in(dir, name))))
+            let last = missing.len() - 1;
+            let make = |dir, (at, name): (usize, &Vec<u8>)| k.mountpoint_in(dir, name, at == last && seen.ns.is_some());
+            Site::of(Place::Dentry(missing.iter().enumerate().fold(top, make)))
         }
         _ => place,
     };
