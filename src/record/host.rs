@@ -13,7 +13,7 @@ use rustix::fs::fstat;
 
 use super::files::{Disk, Files};
 use super::lab::offsets;
-use super::topology::{Extent, Missing, Mount, Namespace, Own, User};
+use super::topology::{Extent, Missing, Mount, Namespace, Own, Task, User};
 use super::{Facts, Seen, mountinfo, nsfs, read};
 use crate::kernel::ns::{ENTRIES, NsType};
 
@@ -65,8 +65,10 @@ impl HostFacts {
     fn user(&self, seen: &Seen, missing: &mut Missing) -> User {
         let owner = self.open(seen).and_then(nsfs::owner_uid).unwrap_or(0);
         let Some((tid, _)) = seen.at else {
-            missing.note("the maps of a user namespace that no task is in");
-            return User { owner, ..User::default() };
+            // All that may be inside is: else nothing nested in it could be made.
+            missing.note("the maps of a user namespace that no task is in: the whole is mapped");
+            let whole = vec![Extent { first: 0, lower: 0, count: u32::MAX }];
+            return User { owner, uid_map: whole.clone(), gid_map: whole, ..User::default() };
         };
         let map = |file: &str| {
             let line = |line: &str| {
@@ -182,12 +184,6 @@ impl Facts for HostFacts {
         found
     }
 
-    /// Linux shows them to nobody else.
-    fn securebits(&self, _: i32) -> Option<u32> {
-        None
-    }
-
-    fn for_children(&self, _: i32) -> Option<u32> {
-        None
-    }
+    /// Linux shows no more to anybody else.
+    fn complete(&self, _: &mut Task) {}
 }

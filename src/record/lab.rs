@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::topology::{Extent, Missing, Mount, Namespace, Offset, Own, User};
+use super::topology::{Extent, Missing, Mount, Namespace, Offset, Own, Task, User};
 use super::{Facts, Files, Seen, mountinfo, read};
 use crate::kernel::ns::{NS_TABLE, NsType};
 
@@ -121,13 +121,24 @@ impl Facts for LabFacts<'_> {
         Vec::new()
     }
 
-    fn for_children(&self, tid: i32) -> Option<u32> {
-        let nsproxy = self.0.link(&format!("kernel/task/{tid}/nsproxy")).ok()?;
-        let index = String::from_utf8_lossy(&nsproxy).rsplit('/').next()?.to_owned();
-        self.pointer(&format!("kernel/nsproxy/{index}/pid_ns_for_children"))
-    }
-
-    fn securebits(&self, tid: i32) -> Option<u32> {
-        u32::from_str_radix(self.text(&format!("kernel/task/{tid}/cred/securebits")).strip_prefix("0x")?, 16).ok()
+    /// What the kernel itself has: init, who reads, may be in another user namespace and be told other ids.
+    fn complete(&self, task: &mut Task) {
+        let field = |name: &str| format!("kernel/task/{}/{name}", task.tid);
+        let ids = |names: [&str; 4]| names.map(|name| self.number(&field(&format!("cred/{name}"))));
+        let (uids, gids) = (ids(["uid", "euid", "suid", "fsuid"]), ids(["gid", "egid", "sgid", "fsgid"]));
+        let groups = self.text(&field("cred/group_info"));
+        let securebits = self.text(&field("cred/securebits"));
+        let dumpable = self.text(&field("mm/dumpable"));
+        let for_children = self.0.link(&field("nsproxy")).ok().and_then(|nsproxy| {
+            let index = String::from_utf8_lossy(&nsproxy).rsplit('/').next()?.to_owned();
+            self.pointer(&format!("kernel/nsproxy/{index}/pid_ns_for_children"))
+        });
+        (task.uids, task.gids) = (uids, gids);
+        task.groups = groups.split_whitespace().filter_map(|gid| gid.parse().ok()).collect();
+        task.securebits = securebits.strip_prefix("0x").and_then(|bits| u32::from_str_radix(bits, 16).ok());
+        task.is_dumpable = dumpable != "0";
+        if let Some(inum) = for_children {
+            task.namespaces.insert("pid_for_children", inum);
+        }
     }
 }

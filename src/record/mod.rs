@@ -59,9 +59,6 @@ pub trait Facts {
     /// The namespace that owns another one or that it is nested in, where no task is in it.
     fn above(&self, seen: &Seen) -> Vec<Seen>;
 
-    /// The pid namespace for children of a task, where no link shows it.
-    fn for_children(&self, tid: i32) -> Option<u32>;
-
-    /// The secure bits of a task, where they can be seen.
-    fn securebits(&self, tid: i32) -> Option<u32>;
+    /// Puts into a task what its files do not show, or show otherwise to who reads them.
+    fn complete(&self, task: &mut topology::Task);
 }

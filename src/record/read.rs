@@ -49,6 +49,7 @@ pub fn record(
         }
         say(topology.tasks.len());
     }
+    assume(&mut topology);
     choose(&mut topology, wanted);
     // A thread whose leader has gone in between has no process.
     let leaders: Vec<i32> = topology.tasks.keys().copied().collect();
@@ -97,6 +98,26 @@ fn numbers(names: Vec<Vec<u8>>) -> Vec<i32> {
     all
 }
 
+/// A task whose namespaces are hidden is taken to be in those of its parent; process 1 in the initial ones.
+fn assume(topology: &mut Topology) {
+    let initial: BTreeMap<&'static str, u32> =
+        ENTRIES.iter().filter_map(|entry| Some((entry.name, topology.initial(entry.ns_type)?))).collect();
+    let mut hidden: Vec<(u64, i32)> =
+        topology.tasks.values().filter(|task| is_hidden(task)).map(|task| (task.start, task.tid)).collect();
+    hidden.sort_unstable();
+    for (_, tid) in hidden {
+        let above = topology.tasks.get(&tid).map_or(0, |task| if task.is_leader() { task.ppid } else { task.tgid });
+        let namespaces = topology.tasks.get(&above).map_or(&initial, |task| &task.namespaces).clone();
+        if let Some(task) = topology.tasks.get_mut(&tid) {
+            task.namespaces = namespaces;
+        }
+    }
+}
+
+fn is_hidden(task: &Task) -> bool {
+    task.namespaces.is_empty() && !task.is_zombie()
+}
+
 /// Leaves the processes that are wanted, what is above them and what is below them.
 fn choose(topology: &mut Topology, wanted: &Wanted) {
     if wanted.pids.is_empty() {
@@ -141,16 +162,14 @@ fn task(files: &dyn Files, facts: &dyn Facts, tgid: i32, tid: i32, missing: &mut
         groups: status.groups.clone(),
         caps: caps(&status),
         no_new_privs: status.nonewprivs == Some(1),
-        securebits: facts.securebits(tid),
+        securebits: None,
         is_dumpable: files.owner(&dir).is_ok_and(|owner| owner == status.euid),
         namespaces: BTreeMap::new(),
         open: if tid == tgid { open(files, &dir) } else { Vec::new() },
         cgroup: files.read(&format!("{dir}/cgroup")).ok().and_then(|text| cgroup(&text)),
     };
     links(files, &dir, &mut task, missing);
-    if let Some(inum) = facts.for_children(tid) {
-        task.namespaces.insert("pid_for_children", inum);
-    }
+    facts.complete(&mut task);
     let after = stat()?;
     if (after.starttime, after.ppid) != (before.starttime, before.ppid) {
         return Err(ErrorKind::NotFound.into());
@@ -167,6 +186,9 @@ fn parsed<T: FromRead>(text: &[u8]) -> io::Result<T> {
 fn state(stat: &Stat) -> State {
     match stat.state {
         'Z' | 'X' => State::Zombie(stat.exit_code.unwrap_or(0)),
+        _ if StatFlags::from_bits_truncate(stat.flags).contains(StatFlags::PF_EXITING) => {
+            State::Exiting(stat.exit_code.unwrap_or(0))
+        }
         'T' => State::Stopped,
         'I' => State::Idle,
         _ => State::Alive,
@@ -199,7 +221,8 @@ fn links(files: &dyn Files, dir: &str, task: &mut Task, missing: &mut Missing) {
         match files.link(&format!("{dir}/ns/{}", entry.name)) {
             Ok(text) => drop(inum(&text).map(|inum| task.namespaces.insert(entry.name, inum))),
             Err(error) if error.kind() == ErrorKind::PermissionDenied && !task.is_zombie() => {
-                missing.note("the namespaces of a task: CAP_SYS_PTRACE would show them");
+                missing
+                    .note("the namespaces of a task, taken to be those of its parent: CAP_SYS_PTRACE would show them");
                 return;
             }
             Err(_) => {}

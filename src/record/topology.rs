@@ -147,6 +147,8 @@ pub enum State {
     /// A kernel thread that waits without counting for the load.
     Idle,
     Stopped,
+    /// The init of a pid namespace that waits for the last others, with the same.
+    Exiting(i32),
     /// Dead, with the status that its parent will get.
     Zombie(i32),
 }
@@ -156,8 +158,9 @@ impl Task {
         self.tid == self.tgid
     }
 
+    /// It has no memory and no namespaces of its own any more.
     pub fn is_zombie(&self) -> bool {
-        matches!(self.state, State::Zombie(_))
+        matches!(self.state, State::Zombie(_) | State::Exiting(_))
     }
 }
 

@@ -4,7 +4,10 @@
 mod cases;
 #[path = "../common/files.rs"]
 mod files;
+mod host;
 mod lab;
 mod language;
 #[path = "../common/needs.rs"]
 mod needs;
+#[path = "../common/recording.rs"]
+mod recording;

@@ -26,7 +26,11 @@ impl Writer<'_> {
             }
         }
         for mount in parents_first(wanted) {
-            self.line(&mount_line(task, mount));
+            // On `/` a line takes the place of all that is there; `/.` is what is on top of it.
+            let is_over =
+                mount.point == b"/" && wanted.iter().any(|other| other.id == mount.parent && other.id != mount.id);
+            let point = if is_over { b"/." } else { &mount.point[..] };
+            self.line(&mount_line(task, mount, point));
         }
     }
 
@@ -47,15 +51,11 @@ impl Writer<'_> {
     }
 }
 
-fn mount_line(task: &str, mount: &Mount) -> String {
+fn mount_line(task: &str, mount: &Mount, point: &[u8]) -> String {
     let options: Vec<&str> = mount.options.split(',').filter(|option| OPTIONS.contains(option)).collect();
     let options = if options.is_empty() { "rw".to_owned() } else { options.join(",") };
-    let mut line = format!(
-        "{task} mount {} {} {} -o {options}",
-        quote(mount.fs.as_bytes()),
-        quote(&mount.source),
-        quote(&mount.point)
-    );
+    let mut line =
+        format!("{task} mount {} {} {} -o {options}", quote(mount.fs.as_bytes()), quote(&mount.source), quote(point));
     line += &format!(" dev={}:{}", mount.device.0, mount.device.1);
     if mount.root != b"/" {
         line += &format!(" {}", quote(&[b"root=", &mount.root[..]].concat()));

@@ -85,8 +85,13 @@ impl Writer<'_> {
     fn lead_to(&mut self, parent: i32, child: &Task) {
         let Some(&wanted) = child.namespaces.get("pid") else { return };
         self.nested_pid_namespace(wanted);
-        let for_children =
-            self.found(parent).and_then(|task| self.k.nsproxy_of(task)).map(|nsproxy| nsproxy.pid_ns_for_children());
+        self.lead(parent, wanted);
+    }
+
+    /// The same, by the number of the namespace.
+    fn lead(&mut self, parent: i32, wanted: u32) {
+        let nsproxy = self.found(parent).and_then(|task| self.k.nsproxy_of(task));
+        let for_children = nsproxy.map(|nsproxy| nsproxy.pid_ns_for_children());
         if for_children.is_some_and(|ns| self.k.namespaces[ns.any()].common.inum != wanted) {
             let name = self.names[&parent].clone();
             self.line(&format!("become {name} pid_for_children={wanted}"));
@@ -104,6 +109,10 @@ impl Writer<'_> {
         if let Some((first, rest)) = task.argv.split_first().filter(|_| is_other || has_run) {
             let words: Vec<String> = rest.iter().map(|word| quote(word)).collect();
             self.line(format!("{name} exec {} {}", quote(first), words.join(" ")).trim_end());
+        }
+        if task.is_zombie() && has_run {
+            // Its arguments are gone with its memory.
+            self.line(&format!("{name} exec {}", quote(&task.comm)));
         }
         if self.k.tasks[id].comm[..] != task.comm[..] {
             self.line(&format!("{name} prctl name {}", quote(&task.comm)));
@@ -158,15 +167,11 @@ impl Writer<'_> {
         let levels = if levels.first() == Some(&number) { levels } else { vec![number] };
         let of_member = member.namespaces.get("pid").copied().filter(|_| levels.len() == member.numbers.len());
         let initial = self.topology.initial(NsType::Pid);
-        let born_in = of_member.filter(|inum| Some(*inum) != initial && levels.len() > 1);
-        if let Some(inum) = born_in {
-            self.line(&format!("become 1 pid_for_children={inum}"));
+        if let Some(inum) = of_member.or(initial) {
+            self.lead(1, inum);
         }
         let name = self.name(b"leader", number.unsigned_abs());
         let made = self.line(&format!("{name} = 1 clone set_tid={} start=0", numbers(&levels)));
-        if let (Some(_), Some(initial)) = (born_in, initial) {
-            self.line(&format!("become 1 pid_for_children={initial}"));
-        }
         if !made {
             return None;
         }
@@ -228,22 +233,29 @@ impl Writer<'_> {
 
     /// Who is dead, and who is stopped.
     pub(super) fn ends(&mut self) {
-        let mut has_title = false;
-        for task in self.topology.tasks.values() {
-            let Some(name) = self.names.get(&task.tid).cloned() else { continue };
-            let line = match task.state {
-                State::Alive | State::Idle => continue,
-                State::Stopped if task.is_leader() => format!("1 kill {name} SIGSTOP"),
-                State::Stopped => continue,
-                State::Zombie(status) if status & 0x7f != 0 && task.is_leader() => {
-                    format!("1 kill {name} {}", status & 0x7f)
-                }
-                State::Zombie(status) => format!("{name} exit {}", (status >> 8) & 0xff),
-            };
-            if !std::mem::replace(&mut has_title, true) {
-                self.section("Who is dead, and who is stopped.");
-            }
+        let tasks: Vec<&Task> = self.topology.tasks.values().collect();
+        let ended: Vec<(&Task, String)> = tasks.into_iter().filter_map(|task| Some((task, self.end(task)?))).collect();
+        if ended.is_empty() {
+            return;
+        }
+        self.section("Who is dead, and who is stopped.");
+        // Who waits for others comes after them.
+        let (waiting, others): (Vec<_>, Vec<_>) =
+            ended.into_iter().partition(|(task, _)| matches!(task.state, State::Exiting(_)));
+        for (_, line) in others.into_iter().chain(waiting) {
             self.line(&line);
+        }
+    }
+
+    fn end(&self, task: &Task) -> Option<String> {
+        let name = self.names.get(&task.tid)?;
+        match task.state {
+            State::Alive | State::Idle => None,
+            State::Stopped => task.is_leader().then(|| format!("1 kill {name} SIGSTOP")),
+            State::Zombie(status) | State::Exiting(status) if status & 0x7f != 0 && task.is_leader() => {
+                Some(format!("1 kill {name} {}", status & 0x7f))
+            }
+            State::Zombie(status) | State::Exiting(status) => Some(format!("{name} exit {}", (status >> 8) & 0xff)),
         }
     }
 }
