@@ -171,7 +171,9 @@ fn task(files: &dyn Files, facts: &dyn Facts, tgid: i32, tid: i32, missing: &mut
     links(files, &dir, &mut task, missing);
     facts.complete(&mut task);
     let after = stat()?;
-    if (after.starttime, after.ppid) != (before.starttime, before.ppid) {
+    // A thread that has ended is gone at once; only a process waits for its parent.
+    let has_ended = !task.is_leader() && task.is_zombie();
+    if has_ended || (after.starttime, after.ppid) != (before.starttime, before.ppid) {
         return Err(ErrorKind::NotFound.into());
     }
     Ok(task)

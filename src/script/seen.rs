@@ -124,7 +124,6 @@ pub fn line(seen: &Become) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::control::lex::{Dialect, split};
     use crate::script::Setup;
 

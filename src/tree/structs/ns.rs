@@ -257,10 +257,8 @@ impl Users {
         for (nr, task) in super::tasks(k) {
             let task = &k.tasks[task];
             users.creds.entry(task.cred.id()).or_default().push(nr.to_string());
-            if let Some(live) = &task.live {
-                if let Some(mm) = &live.mm {
-                    users.mms.entry(mm.id()).or_default().push(nr.to_string());
-                }
+            if let Some(mm) = task.live.as_ref().and_then(|live| live.mm.as_ref()) {
+                users.mms.entry(mm.id()).or_default().push(nr.to_string());
             }
         }
         users
