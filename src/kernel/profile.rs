@@ -9,14 +9,14 @@ use super::ns::time::BOOT_TIME;
 use super::ns::{NS_TABLE, NsType};
 use super::pid::{PID_MAX_LIMIT, PID_MAX_MIN};
 use super::table::LowestFree;
-use super::{Kernel, NsId, UtsNsId};
+use super::{Kernel, NsId};
 use crate::bail;
 use crate::errno::Result;
 
 /// What a file of lines says of the machine it describes; `None`: as ever.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Profile {
-    /// What uname(2) gives, in all UTS namespaces.
+    /// What uname(2) gives, to all tasks.
     pub release: Option<Vec<u8>>,
     pub version: Option<Vec<u8>>,
     pub machine: Option<Vec<u8>>,
@@ -107,14 +107,7 @@ impl Kernel {
         for &inum in self.ns_by_inum.keys() {
             self.inums.pool.take(inum);
         }
-        let uts_ns: UtsNsId = self.init_ns();
-        let uts = &mut self.namespaces[uts_ns];
-        let names = [&mut uts.release, &mut uts.version, &mut uts.machine];
-        for (name, new) in names.into_iter().zip([&profile.release, &profile.version, &profile.machine]) {
-            if let Some(new) = new {
-                name.clone_from(new);
-            }
-        }
+        self.name_machine([&profile.release, &profile.version, &profile.machine]);
         if let Some(pid_max) = profile.pid_max {
             self.namespaces[self.init.pid_ns].pid_max = pid_max;
         }

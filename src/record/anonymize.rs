@@ -59,7 +59,7 @@ pub fn anonymize(topology: &mut Topology) {
     }
     for ns in topology.namespaces.values_mut() {
         match &mut ns.own {
-            Own::Uts { node, domain } => {
+            Own::Names { node, domain } => {
                 *node = names.of("host", node);
                 if domain != b"(none)" {
                     *domain = names.of("domain", domain);

@@ -13,7 +13,7 @@ use rustix::fs::fstat;
 
 use super::files::{Disk, Files};
 use super::lab::offsets;
-use super::topology::{Extent, Missing, Mount, Namespace, Own, Task, User};
+use super::topology::{Extent, Has, Missing, Mount, Namespace, Own, Task, User};
 use super::{Facts, Seen, mountinfo, nsfs, read};
 use crate::kernel::ns::{ENTRIES, NsType};
 
@@ -92,7 +92,7 @@ impl HostFacts {
         table.unwrap_or_default().split(|&byte| byte == b'\n').filter_map(mountinfo::parse).collect()
     }
 
-    fn uts(&self, seen: &Seen, missing: &mut Missing) -> Own {
+    fn names(&self, seen: &Seen, missing: &mut Missing) -> Own {
         let names = || {
             let read = |name: &str| {
                 let text = std::fs::read(format!("/proc/sys/kernel/{name}"))?;
@@ -100,13 +100,17 @@ impl HostFacts {
             };
             Ok((read("hostname")?, read("domainname")?))
         };
-        let own = self.files.link("proc/self/ns/uts").ok().and_then(|text| read::inum(&text));
+        let own = self
+            .files
+            .link(&format!("proc/self/ns/{}", seen.ns_type.ops().name))
+            .ok()
+            .and_then(|text| read::inum(&text));
         let names = if own == Some(seen.inum) { names() } else { self.inside(seen, names) };
         if names.is_err() {
-            missing.note("the host name of a UTS namespace: CAP_SYS_ADMIN would show it");
+            missing.note("the host name of a namespace: CAP_SYS_ADMIN would show it");
         }
         let (node, domain) = names.unwrap_or_else(|_| (b"(none)".to_vec(), b"(none)".to_vec()));
-        Own::Uts { node, domain }
+        Own::Names { node, domain }
     }
 
     /// The cgroup that is the root of a namespace: what the path of a member has in front of what the namespace shows.
@@ -149,15 +153,16 @@ impl Facts for HostFacts {
     }
 
     fn describe(&self, seen: &Seen, missing: &mut Missing) -> Namespace {
-        let own = match seen.ns_type {
-            NsType::User => Own::User(self.user(seen, missing)),
-            NsType::Uts => self.uts(seen, missing),
-            NsType::Mnt => Own::Mnt(self.mounts(seen, missing)),
-            NsType::Time => Own::Time(
-                seen.at.map_or(Vec::new(), |(tid, _)| offsets(&self.text(&format!("proc/{tid}/timens_offsets")))),
-            ),
-            NsType::Cgroup => Own::Cgroup { root: self.cgroup_root(seen) },
-            NsType::Ipc | NsType::Pid | NsType::Net => read::plain(seen.ns_type),
+        let own = match Has::of(seen.ns_type) {
+            Has::User => Own::User(self.user(seen, missing)),
+            Has::Names => self.names(seen, missing),
+            Has::Mounts => Own::Mnt(self.mounts(seen, missing)),
+            Has::Offsets => {
+                let text = seen.at.map(|(tid, _)| self.text(&format!("proc/{tid}/timens_offsets")));
+                Own::Time(offsets(&text.unwrap_or_default()))
+            }
+            Has::CgroupRoot => Own::Cgroup { root: self.cgroup_root(seen) },
+            Has::Nothing => Own::Plain,
         };
         let fd = self.open(seen);
         let of = |related: fn(OwnedFd) -> io::Result<OwnedFd>| inum(related(fd.as_ref().ok()?.try_clone().ok()?).ok()?);

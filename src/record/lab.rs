@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use super::topology::{Extent, Missing, Mount, Namespace, Offset, Own, Task, User};
-use super::{Facts, Files, Seen, mountinfo, read};
+use super::topology::{Extent, Has, Missing, Mount, Namespace, Offset, Own, Task, User};
+use super::{Facts, Files, Seen, mountinfo};
 use crate::kernel::ns::{NS_TABLE, NsType};
 
 /// Reads `kernel/` of a lab.
@@ -100,13 +100,13 @@ impl Facts for LabFacts<'_> {
             let text = self.0.read(&field(name)).unwrap_or_default();
             text.strip_suffix(b"\n").unwrap_or(&text).to_vec()
         };
-        let own = match seen.ns_type {
-            NsType::User => Own::User(self.user(seen)),
-            NsType::Uts => Own::Uts { node: bytes("name/nodename"), domain: bytes("name/domainname") },
-            NsType::Mnt => Own::Mnt(self.mounts(seen, missing)),
-            NsType::Time => Own::Time(offsets(&self.text(&field("offsets")))),
-            NsType::Cgroup => Own::Cgroup { root: Some(bytes("root_cset")).filter(|root| !root.is_empty()) },
-            NsType::Ipc | NsType::Pid | NsType::Net => read::plain(seen.ns_type),
+        let own = match Has::of(seen.ns_type) {
+            Has::User => Own::User(self.user(seen)),
+            Has::Names => Own::Names { node: bytes("name/nodename"), domain: bytes("name/domainname") },
+            Has::Mounts => Own::Mnt(self.mounts(seen, missing)),
+            Has::Offsets => Own::Time(offsets(&self.text(&field("offsets")))),
+            Has::CgroupRoot => Own::Cgroup { root: Some(bytes("root_cset")).filter(|root| !root.is_empty()) },
+            Has::Nothing => Own::Plain,
         };
         Namespace {
             ns_type: seen.ns_type,

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use procfs_core::FromRead;
 use procfs_core::process::{Stat, StatFlags, Status};
 
-use super::topology::{Caps, Missing, Own, State, Task, Topology};
+use super::topology::{Caps, Missing, State, Task, Topology};
 use super::{Facts, Files, Seen, Wanted};
 use crate::kernel::ns::{ENTRIES, NsType};
 use crate::kernel::profile::Profile;
@@ -243,7 +243,7 @@ fn open(files: &dyn Files, dir: &str) -> Vec<(NsType, u32)> {
     fds.into_iter().filter_map(shown).collect()
 }
 
-/// The number in `uts:[4026531838]`.
+/// The number in `net:[4026531833]`.
 pub(super) fn inum(link: &[u8]) -> Option<u32> {
     let text = std::str::from_utf8(link).ok()?;
     text.split_once(":[")?.1.strip_suffix(']')?.parse().ok()
@@ -272,17 +272,5 @@ fn namespaces(topology: &mut Topology, facts: &dyn Facts, missing: &mut Missing)
         }
         topology.namespaces.insert(seen.inum, facts.describe(&seen, missing));
         queue.extend(facts.above(&seen));
-    }
-}
-
-/// A namespace without anything of its own that is worth knowing.
-pub(super) fn plain(ns_type: NsType) -> Own {
-    match ns_type {
-        NsType::User => Own::User(Default::default()),
-        NsType::Uts => Own::Uts { node: Vec::new(), domain: Vec::new() },
-        NsType::Mnt => Own::Mnt(Vec::new()),
-        NsType::Time => Own::Time(Vec::new()),
-        NsType::Cgroup => Own::Cgroup { root: None },
-        NsType::Ipc | NsType::Pid | NsType::Net => Own::Plain,
     }
 }

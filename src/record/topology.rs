@@ -42,11 +42,36 @@ pub struct Namespace {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Own {
     User(User),
-    Uts { node: Vec<u8>, domain: Vec<u8> },
+    Names { node: Vec<u8>, domain: Vec<u8> },
     Mnt(Vec<Mount>),
     Time(Vec<Offset>),
     Cgroup { root: Option<Vec<u8>> },
     Plain,
+}
+
+/// What to look for in a namespace: what its kind has of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Has {
+    User,
+    Names,
+    Mounts,
+    Offsets,
+    CgroupRoot,
+    Nothing,
+}
+
+impl Has {
+    /// The one place of recordings that tells kinds apart.
+    pub fn of(ns_type: NsType) -> Has {
+        match ns_type {
+            NsType::User => Has::User,
+            NsType::Uts => Has::Names,
+            NsType::Mnt => Has::Mounts,
+            NsType::Time => Has::Offsets,
+            NsType::Cgroup => Has::CgroupRoot,
+            NsType::Ipc | NsType::Pid | NsType::Net => Has::Nothing,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -199,7 +224,7 @@ impl Topology {
         let of_tasks = self.tasks.values().filter_map(|task| task.cgroup.as_ref());
         let of_roots = self.namespaces.values().filter_map(|ns| match &ns.own {
             Own::Cgroup { root } => root.as_ref(),
-            Own::User(_) | Own::Uts { .. } | Own::Mnt(_) | Own::Time(_) | Own::Plain => None,
+            Own::User(_) | Own::Names { .. } | Own::Mnt(_) | Own::Time(_) | Own::Plain => None,
         });
         let mut all = BTreeSet::new();
         for path in of_tasks.chain(of_roots) {

@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use crate::control::args::Args;
 use crate::control::lex::quote;
 use crate::errno::Result;
-use crate::kernel::ns::uts::UTS_LEN;
-use crate::kernel::ns::{NS_TABLE, NsType};
+use crate::kernel::ns::{NS_TABLE, NsType, UTS_LEN};
 use crate::kernel::profile::Profile;
 use crate::{bail, err};
 

@@ -5,25 +5,21 @@ use std::fmt::Write as _;
 use crate::control::args::Args;
 use crate::control::lex::quote;
 use crate::errno::Result;
-use crate::kernel::ns::{NsType, Slot};
+use crate::kernel::ns::{ENTRIES, NsType, Slot, Source};
 use crate::syscall::Become;
 use crate::{bail, err};
 
-pub(super) const USAGE: &str = "PID [user|mnt|uts|ipc|net|cgroup|time|time_for_children|pid_for_children=INUM]… \
+pub(super) const USAGE: &str = "PID [LINK=INUM]… (LINK as in proc/PID/ns, but pid) \
                                 [uid|gid=ID or REAL,EFFECTIVE,SAVED,FS] [groups=GID,…|none] [inh|prm|eff|bnd|amb=MASK] \
                                 [securebits=N] [no_new_privs|dumpable=0|1] [session|pgrp=PID]";
 
-/// The slots by their keys, in the order written.
-const SLOTS: [(&str, Slot, NsType); 8] = [
-    ("mnt", Slot::Mnt, NsType::Mnt),
-    ("uts", Slot::Uts, NsType::Uts),
-    ("ipc", Slot::Ipc, NsType::Ipc),
-    ("net", Slot::Net, NsType::Net),
-    ("cgroup", Slot::Cgroup, NsType::Cgroup),
-    ("time", Slot::Time, NsType::Time),
-    ("time_for_children", Slot::TimeForChildren, NsType::Time),
-    ("pid_for_children", Slot::PidForChildren, NsType::Pid),
-];
+/// The slots by their keys, which are the names of links, in the order written.
+pub fn slots() -> impl Iterator<Item = (&'static str, Slot, NsType)> {
+    ENTRIES.iter().filter_map(|entry| match entry.source {
+        Source::Slot(slot) => Some((entry.name, slot, entry.ns_type)),
+        Source::ThreadPid | Source::Cred => None,
+    })
+}
 
 /// # Errors
 /// EINVAL: a key that is none, or is there twice; a value that does not belong to it.
@@ -41,7 +37,7 @@ pub(super) fn parse(args: &mut Args<'_>) -> Result<Become> {
 
 /// Whether nothing was there.
 fn set(seen: &mut Become, key: &str, value: &str) -> Result<bool> {
-    if let Some(&(_, slot, ns_type)) = SLOTS.iter().find(|(name, ..)| *name == key) {
+    if let Some((_, slot, ns_type)) = slots().find(|(name, ..)| *name == key) {
         let is_new = !seen.slots.iter().any(|(other, ..)| *other == slot);
         seen.slots.push((slot, ns_type, number(value)?));
         return Ok(is_new);
@@ -97,7 +93,7 @@ pub fn line(seen: &Become) -> String {
     let mask = |mask: u64| format!("{mask:#x}");
     let bit = |bit: bool| u8::from(bit).to_string();
     word("user", seen.user_ns.as_ref().map(decimal));
-    for (key, slot, _) in SLOTS {
+    for (key, slot, _) in slots() {
         word(key, seen.slots.iter().find(|(other, ..)| *other == slot).map(|(.., inum)| inum.to_string()));
     }
     let ids =
@@ -129,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_line_reads_back() {
-        let text = "become 7 user=4026532300 mnt=1 pid_for_children=2 uid=1 gid=1,2,3,4 groups=none inh=0x0 prm=0x1f eff=0x1 \
+        let text = "become 7 user=4026532300 pid_for_children=2 mnt=1 uid=1 gid=1,2,3,4 groups=none inh=0x0 prm=0x1f eff=0x1 \
                     bnd=0x1ffffffffff amb=0x0 securebits=0x1 no_new_privs=1 dumpable=0 session=7 pgrp=1";
         let words = split(text, Dialect::Script).unwrap();
         let words: Vec<_> = words.iter().skip(1).map(|word| word.expand(|_| None).unwrap()).collect();

@@ -33,7 +33,7 @@ pub use net::NetNamespace;
 pub use pid::PidNamespace;
 pub use time::TimeNamespace;
 pub use user::UserNamespace;
-pub use uts::{UtsEvents, UtsName, UtsNamespace};
+pub use uts::{UTS_LEN, UtsEvents, UtsName, UtsNamespace};
 
 /// A pointer of an nsproxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -54,20 +54,21 @@ impl Writer<'_> {
         ns.owner.filter(|owner| self.topology.namespaces.contains_key(owner)).unwrap_or(initial)
     }
 
-    /// The names of the initial UTS namespace.
+    /// The names that hosts have in the initial namespaces.
     fn names_of_host(&mut self) {
-        let initial = self.topology.initial(NsType::Uts);
-        let Some(ns) = initial.and_then(|inum| self.topology.namespaces.get(&inum)) else { return };
-        if let Own::Uts { node, domain } = &ns.own {
-            self.uts_names("1", node, domain);
+        let initial = self.topology.profile.inums.values();
+        for ns in initial.filter_map(|inum| self.topology.namespaces.get(inum)) {
+            if let Own::Names { node, domain } = &ns.own {
+                self.host_names("1", node, domain);
+            }
         }
     }
 
-    fn uts_names(&mut self, task: &str, node: &[u8], domain: &[u8]) {
+    fn host_names(&mut self, task: &str, node: &[u8], domain: &[u8]) {
         let who = if task == "1" { Some(self.k.init.task) } else { self.keeper_task(task) };
         let names = who.and_then(|who| self.k.nsproxy_of(who)).map(|nsproxy| {
-            let uts = &self.k.namespaces[nsproxy.uts_ns()];
-            (uts.nodename.clone(), uts.domainname.clone())
+            let names = &self.k.namespaces[nsproxy.uts_ns()];
+            (names.nodename.clone(), names.domainname.clone())
         });
         let Some((old_node, old_domain)) = names else { return };
         if old_node != node {
@@ -119,7 +120,7 @@ impl Writer<'_> {
         }
         let above = self.topology.namespaces.get(&parent).and_then(|ns| match &ns.own {
             Own::User(user) => Some(user),
-            Own::Uts { .. } | Own::Mnt(_) | Own::Time(_) | Own::Cgroup { .. } | Own::Plain => None,
+            Own::Names { .. } | Own::Mnt(_) | Own::Time(_) | Own::Cgroup { .. } | Own::Plain => None,
         });
         let maps = [
             ("uid_map", &user.uid_map, above.map(|user| &user.uid_map)),
@@ -169,7 +170,7 @@ impl Writer<'_> {
     /// What a namespace gets besides its number.
     fn finish(&mut self, keeper: &str, kind: NsType, inum: u32) {
         match &self.topology.namespaces[&inum].own {
-            Own::Uts { node, domain } => self.uts_names(keeper, node, domain),
+            Own::Names { node, domain } => self.host_names(keeper, node, domain),
             Own::Time(offsets) => {
                 self.line(&format!("{keeper} unshare time inum=time:{inum}"));
                 let text: String = offsets
@@ -232,7 +233,7 @@ impl Writer<'_> {
     }
 }
 
-/// `uts,net inum=uts:4026532300,net:4026532301`
+/// `ipc,net inum=ipc:4026532300,net:4026532301`
 fn asked(namespaces: &[(NsType, u32)]) -> String {
     if namespaces.is_empty() {
         return String::new();

@@ -4,22 +4,11 @@ use std::collections::BTreeSet;
 
 use super::Writer;
 use crate::control::lex::quote;
-use crate::kernel::ns::{NsType, Slot};
+use crate::kernel::ns::NsType;
 use crate::kernel::{Kernel, TaskId};
 use crate::record::topology::{State, Task};
 use crate::script::seen;
 use crate::syscall::Become;
-
-/// Links by the slots they show.
-const SLOTS: [(&str, Slot, NsType); 7] = [
-    ("mnt", Slot::Mnt, NsType::Mnt),
-    ("uts", Slot::Uts, NsType::Uts),
-    ("ipc", Slot::Ipc, NsType::Ipc),
-    ("net", Slot::Net, NsType::Net),
-    ("cgroup", Slot::Cgroup, NsType::Cgroup),
-    ("time", Slot::Time, NsType::Time),
-    ("time_for_children", Slot::TimeForChildren, NsType::Time),
-];
 
 impl Writer<'_> {
     /// All processes, each after its parent and after the leaders of its session and group, by age.
@@ -277,7 +266,7 @@ fn seconds(hundredths: u64) -> String {
 fn difference(k: &Kernel, id: TaskId, task: &Task) -> Become {
     let mut becomes = Become::default();
     let Some(nsproxy) = k.nsproxy_of(id) else { return becomes };
-    for (entry, slot, ns_type) in SLOTS {
+    for (entry, slot, ns_type) in seen::slots().filter(|(entry, ..)| *entry != "pid_for_children") {
         if let Some(&inum) =
             task.namespaces.get(entry).filter(|inum| k.namespaces[nsproxy.get(slot)].common.inum != **inum)
         {

@@ -34,14 +34,11 @@ pub(in crate::syscall) fn sys_mount_as(k: &mut Kernel, me: Current, args: &Mount
     let attaching = Attaching { new: 1, copied: 1, is_mnt_ns_file: false, top: dir.place };
     k.check_attach(dir.mount, &place, attaching)?;
     let (sb, root) = k.get_recorded_sb(me, seen)?;
-    let site = match dir.place {
-        Place::Dentry(top) if !missing.is_empty() => {
-            let last = missing.len() - 1;
-            let make = |dir, (at, name): (usize, &Vec<u8>)| k.mountpoint_in(dir, name, at == last && seen.ns.is_some());
-            Site::of(Place::Dentry(missing.iter().enumerate().fold(top, make)))
-        }
-        _ => place,
-    };
+    let mut site = place;
+    if let (Place::Dentry(top), Some(last)) = (dir.place, missing.len().checked_sub(1)) {
+        let make = |dir, (at, name): (usize, &Vec<u8>)| k.mountpoint_in(dir, name, at == last && seen.ns.is_some());
+        site = Site::of(Place::Dentry(missing.iter().enumerate().fold(top, make)));
+    }
     // What was seen without a word about times of access has none.
     let atime = if args.flags.intersects(MsFlags::NOATIME | MsFlags::RELATIME) {
         MsFlags::empty()
