@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | L5 | [`cli`] | the command |
 //! | L4 | [`fuse`], [`testing`] | the mount |
-//! | L3 | [`host`], [`lab`], [`script`], [`journal`] | the lab that threads share; the whole file tree; the `.lab` language; what was done |
+//! | L3 | [`host`], [`lab`], [`script`], [`journal`], [`record`] | the lab that threads share; the whole file tree; the `.lab` language; what was done; recordings |
 //! | L2 | [`control`], [`abi`] | text, or registers and memory of a program, to [`syscall::AnyCall`] |
 //! | L1c | [`syscall`] | what a task may ask |
 //! | L1b | [`tree`] | the lab's files, read-only over the kernel |
@@ -23,6 +23,7 @@ pub mod host;
 pub mod journal;
 pub mod kernel;
 pub mod lab;
+pub mod record;
 pub mod script;
 pub mod syscall;
 pub mod testing;

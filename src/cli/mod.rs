@@ -10,6 +10,7 @@ pub mod memory;
 pub mod mount;
 mod progress;
 mod ps;
+mod record;
 pub mod run;
 pub mod shell;
 mod show;
@@ -58,6 +59,8 @@ enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Write a script that boots into a lab with the processes and namespaces of this machine
+    Record(record::Args),
     /// Show namespaces below their owners and tasks in their pid namespaces
     Tree(show::Args),
     /// Draw the kernel's objects as SVG
@@ -103,6 +106,7 @@ fn run(command: Command) -> Outcome {
         Command::Shell(args) => shell::run(&args),
         Command::Exec(args) => exec::run(args),
         Command::Run { files } => run::run(&files),
+        Command::Record(args) => record::run(&args),
         Command::Tree(args) => show::tree(&args),
         Command::Graph(args) => show::graph(&args),
         Command::Trace(args) => show::trace(&args),

@@ -91,6 +91,14 @@ impl<'a> Args<'a> {
         number(text(digits)?, "PID").map(PidArg::Initial)
     }
 
+    /// What is behind `key` in the next word, `root=` for example; `None`, and the word is not taken, if it does not begin with
+    /// that.
+    pub fn keyed(&mut self, key: &str) -> Option<&'a [u8]> {
+        let value = self.words.first()?.bytes.strip_prefix(key.as_bytes())?;
+        self.optional();
+        Some(value)
+    }
+
     /// The number behind `key` in the next word, `pos=` for example; `None`, and the word is not taken, if it does not
     /// begin with that.
     ///

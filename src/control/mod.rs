@@ -29,6 +29,7 @@ use crate::{bail, err};
 
 pub use answer::answer;
 pub use verb::{Parse, VERBS, Verb};
+pub use word::seconds;
 pub use words::words;
 
 /// What may be written to a control file at once, in bytes, the final newline included.

@@ -2,11 +2,13 @@
 
 use super::args::Args;
 use super::lex::quote;
-use super::word::{choose, unexpected};
+use super::target::{self, Target};
+use super::word::{self, choose, unexpected};
 use crate::errno::Result;
 use crate::kernel::mount::flags::{MsFlags, UmountFlags};
-use crate::syscall::Syscall;
+use crate::kernel::mount::recorded::RecordedMount;
 use crate::syscall::mount::{MountArgs, MoveMountFlags};
+use crate::syscall::{AnyCall, LabCall, Syscall};
 
 /// A word of `-o`: the flags it sets or clears.
 enum OptionWord {
@@ -84,16 +86,16 @@ fn options(text: &str) -> (MsFlags, Vec<u8>) {
     (flags, data.join(",").into_bytes())
 }
 
-pub(super) fn mount(args: &mut Args<'_>) -> Result<Syscall> {
+pub(super) fn mount(args: &mut Args<'_>) -> Result<AnyCall> {
     let first = args.bytes("TYPE or -o")?;
     let operation = first.strip_prefix(b"--").and_then(|word| std::str::from_utf8(word).ok());
     match (first, operation) {
-        (b"-o", _) => flagged(args),
+        (b"-o", _) => flagged(args).map(AnyCall::Linux),
         (_, Some(word)) => {
             let flags = operation_flags(word)?;
             let source = if flags.intersects(MsFlags::TYPES) { None } else { Some(args.bytes("SRC")?.to_vec()) };
             let target = args.bytes("DST")?.to_vec();
-            Ok(Syscall::Mount(MountArgs { source, target, fs_type: None, flags, data: Vec::new() }))
+            Ok(Syscall::Mount(MountArgs { source, target, fs_type: None, flags, data: Vec::new() }).into())
         }
         _ => {
             let source = Some(args.bytes("SOURCE")?.to_vec());
@@ -103,9 +105,39 @@ pub(super) fn mount(args: &mut Args<'_>) -> Result<Syscall> {
                 text = args.text("OPTS")?;
             }
             let (flags, data) = options(text);
-            Ok(Syscall::Mount(MountArgs { source, target, fs_type: Some(first.to_vec()), flags, data }))
+            let mount = MountArgs { source, target, fs_type: Some(first.to_vec()), flags, data };
+            match seen(args, first)? {
+                Some(_) if !mount.data.is_empty() => Err(unexpected("a flag of the mount", text)),
+                Some(seen) => Ok(LabCall::MountAs { args: mount, seen }.into()),
+                None => Ok(Syscall::Mount(mount).into()),
+            }
         }
     }
+}
+
+/// `dev=MAJOR:MINOR [root=PATH] [shared=GROUP] [master=GROUP] [unbindable] [super=OPTS]`: what was seen of a superblock.
+fn seen(args: &mut Args<'_>, fs: &[u8]) -> Result<Option<RecordedMount>> {
+    let Some(device) = args.keyed("dev=") else { return Ok(None) };
+    let device = word::text(device)?;
+    let Some((major, minor)) = device.split_once(':') else { return Err(unexpected("dev=MAJOR:MINOR", device)) };
+    let device = (word::number(major, "MAJOR")?, word::number(minor, "MINOR")?);
+    let root = args.keyed("root=").unwrap_or(b"/").to_vec();
+    let mut number = |key| args.keyed_number(key)?.map(|group| word::number(&group.to_string(), key)).transpose();
+    let (shared, master) = (number("shared=")?, number("master=")?);
+    let is_unbindable = args.take("unbindable");
+    let mut words = word::text(args.keyed("super=").unwrap_or(b"rw"))?.split(',');
+    let read_only = match words.next() {
+        Some("ro") => true,
+        Some("rw") => false,
+        first => return Err(unexpected("super=ro or super=rw", first.unwrap_or_default())),
+    };
+    let words = words.map(str::to_owned).collect();
+    let fs = word::text(fs)?.to_owned();
+    let ns = match (&*fs, target::parse(&root)) {
+        ("nsfs", Ok(Target::Ns { ns_type, inum })) => Some((ns_type, inum)),
+        _ => None,
+    };
+    Ok(Some(RecordedMount { fs, device, root, ns, shared, master, is_unbindable, read_only, words }))
 }
 
 /// `--bind` and its like; `--make-rshared` and its like.
@@ -207,7 +239,6 @@ pub(super) fn mount_setattr(args: &mut Args<'_>) -> Result<Syscall> {
 mod tests {
     use super::super::{parse_write, verb};
     use super::*;
-    use crate::syscall::AnyCall;
 
     fn call(line: &str) -> Result<Syscall> {
         let (name, rest) = line.split_once(' ').unwrap_or((line, ""));

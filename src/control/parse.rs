@@ -2,12 +2,13 @@
 
 use super::args::Args;
 use super::target::{self, Target};
-use super::word::{choose, id, number, unexpected};
+use super::word::{choose, id, number, seconds, unexpected};
 use super::{flags, ioctl as request, signal};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::{Cap, CapSet};
 use crate::kernel::file::{O_RDONLY, O_RDWR, O_WRONLY, OpenFlags};
+use crate::kernel::ns::NsType;
 use crate::syscall::{
     AnyCall, CloneArgs, LabCall, PidArg, Prctl, Syscall, WALL, WCLONE, WCONTINUED, WEXITED, WNOTHREAD, WNOWAIT,
     WUNTRACED, WaitidWhich, lab,
@@ -17,29 +18,42 @@ pub(super) fn clone(args: &mut Args<'_>) -> Result<AnyCall> {
     if args.take("kthread") {
         return kthread(args).map(AnyCall::Lab);
     }
-    let mut clone = CloneArgs::default();
+    let (mut clone, mut inums, mut start) = (CloneArgs::default(), None, None);
     while let Some(word) = args.optional_text()? {
         match word.split_once('=') {
+            Some(("inum", numbers)) => inums = Some(list(numbers, inum)?),
+            Some(("start", since)) => start = Some(seconds(since, "start")?),
             Some(("set_tid", tids)) => clone.set_tid = list(tids, |tid| number(tid, "set_tid"))?,
             Some(("exit_signal", signal)) => clone.exit_signal = Some(exit_signal(signal)?),
             Some(("cgroup", fd)) => clone.cgroup = Some(number(fd, "cgroup")?),
             _ => clone.flags |= flags::parse(word)?,
         }
     }
-    Ok(Syscall::Clone(clone).into())
+    if inums.is_none() && start.is_none() {
+        return Ok(Syscall::Clone(clone).into());
+    }
+    Ok(LabCall::CloneAs { args: clone, inums: inums.unwrap_or_default(), start }.into())
+}
+
+/// `TYPE:N`: the number of a new namespace.
+fn inum(word: &str) -> Result<(NsType, u32)> {
+    let named = word.split_once(':').and_then(|(kind, inum)| Some((NsType::from_name(kind)?, inum)));
+    let Some((ns_type, inum)) = named else { return Err(unexpected("inum=TYPE:N", word)) };
+    Ok((ns_type, number(inum, "inum")?))
 }
 
 fn kthread(args: &mut Args<'_>) -> Result<LabCall> {
-    let (mut name, mut idle, mut set_tid) = (None, false, None);
+    let (mut name, mut idle, mut set_tid, mut start) = (None, false, None, None);
     while let Some(word) = args.optional_text()? {
         match word.split_once('=') {
             Some(("comm", comm)) => name = Some(comm.as_bytes().to_vec()),
             Some(("set_tid", tid)) => set_tid = Some(number(tid, "set_tid")?),
+            Some(("start", since)) => start = Some(seconds(since, "start")?),
             _ if word == "idle" => idle = true,
             _ => return Err(unexpected("kthread", word)),
         }
     }
-    Ok(LabCall::Kthread { name, idle, set_tid })
+    Ok(LabCall::Kthread { name, idle, set_tid, start })
 }
 
 /// A signal name, or any number of clone3's 64-bit field.
@@ -50,9 +64,18 @@ fn exit_signal(word: &str) -> Result<u64> {
     u64::try_from(signal::parse(word)?).map_err(|_| unexpected("exit_signal", word))
 }
 
-pub(super) fn unshare(args: &mut Args<'_>) -> Result<Syscall> {
-    let first = flags::parse(args.text("FLAGS")?)?;
-    Ok(Syscall::Unshare { flags: first | args.clone_flags()? })
+pub(super) fn unshare(args: &mut Args<'_>) -> Result<AnyCall> {
+    let (mut flags, mut inums) = (flags::parse(args.text("FLAGS")?)?, None);
+    while let Some(word) = args.optional_text()? {
+        match word.strip_prefix("inum=") {
+            Some(numbers) => inums = Some(list(numbers, inum)?),
+            None => flags |= flags::parse(word)?,
+        }
+    }
+    Ok(match inums {
+        Some(inums) => LabCall::UnshareAs { flags, inums }.into(),
+        None => Syscall::Unshare { flags }.into(),
+    })
 }
 
 pub(super) fn setns(args: &mut Args<'_>) -> Result<AnyCall> {
@@ -305,7 +328,7 @@ mod tests {
     #[test]
     fn a_kernel_thread_takes_no_flags() {
         let made = |line| match try_call(line) {
-            Ok(AnyCall::Lab(LabCall::Kthread { name, idle, set_tid })) => (name, idle, set_tid),
+            Ok(AnyCall::Lab(LabCall::Kthread { name, idle, set_tid, .. })) => (name, idle, set_tid),
             other => panic!("{line}: {other:?}"),
         };
         assert_eq!(made("clone kthread"), (None, false, None));

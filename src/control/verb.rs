@@ -83,7 +83,7 @@ pub static VERBS: &[Verb] = &[
         "newpid newipc",
         parse::clone,
     ),
-    linux("unshare", "FLAGS", "newuser newnet", parse::unshare),
+    either("unshare", "FLAGS, in files [inum=TYPE:N,…] too", "newuser newnet", parse::unshare),
     either("setns", "type:[inum]|fd:N|pidfd:PID|PATH [FLAGS]", "net:[4026531833] newnet", parse::setns),
     linux("exec", "COMM [ARG…]", "sleep 1", |args| {
         Ok(Syscall::Exec { comm: args.bytes("COMM")?.to_vec(), argv: args.rest() })
@@ -196,9 +196,9 @@ pub static VERBS: &[Verb] = &[
         Ok(LabCall::Bind(ip::socket_name(args)?))
     }),
     lab("connect", "tcp|udp|unix IP:PORT|@name|/path", "unix @x", |args| Ok(LabCall::Connect(ip::socket_name(args)?))),
-    linux(
+    either(
         "mount",
-        "TYPE SOURCE TARGET [-o OPTS]|--bind SRC DST|--rbind SRC DST|--move SRC DST|\
+        "TYPE SOURCE TARGET [-o OPTS] (in files dev=MAJOR:MINOR [root=PATH] [shared=GROUP] [master=GROUP] [unbindable] [super=OPTS] too)|--bind SRC DST|--rbind SRC DST|--move SRC DST|\
          --make-[r]{shared,slave,private,unbindable} PATH|-o FLAGS [SRC] DST",
         "tmpfs none /tmp -o ro,size=1m",
         mount::mount,

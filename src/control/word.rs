@@ -18,6 +18,19 @@ pub(super) fn number<T: TryFrom<i128>>(word: &str, what: &'static str) -> Result
     T::try_from(value).map_err(|_| err!(EINVAL, "{} is out of range for {}", value.to_string(), what))
 }
 
+/// Seconds with up to nine digits behind the point, as nanoseconds.
+///
+/// # Errors
+/// EINVAL: it is none, or too large.
+pub fn seconds(word: &str, what: &'static str) -> Result<u64> {
+    let (whole, part) = word.split_once('.').unwrap_or((word, "0"));
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+    let nanos = (is_number(whole) && is_number(part) && part.len() <= 9).then(|| {
+        format!("{part:0<9}").parse::<u64>().ok()?.checked_add(whole.parse::<u64>().ok()?.checked_mul(1_000_000_000)?)
+    });
+    nanos.flatten().ok_or_else(|| unexpected(what, word))
+}
+
 /// A user or group id, -1 being 4294967295.
 ///
 /// # Errors
@@ -80,6 +93,16 @@ mod tests {
         assert_eq!(number::<i32>("0x10", "N").unwrap(), 16);
         for word in ["", "-", "0x", "+1", "-+1", "1 ", "0b1", "x"] {
             assert!(number::<i64>(word, "N").is_err(), "{word}");
+        }
+    }
+
+    #[test]
+    fn seconds_have_a_point_and_up_to_nine_digits() {
+        for (word, nanos) in [("0", 0), ("12", 12_000_000_000), ("1.5", 1_500_000_000), ("0.000000001", 1)] {
+            assert_eq!(seconds(word, "start").unwrap(), nanos);
+        }
+        for word in ["", ".", "1.", ".5", "-1", "1.0000000001", "99999999999", "1e3", "+1"] {
+            assert!(seconds(word, "start").is_err(), "{word}");
         }
     }
 

@@ -136,6 +136,10 @@ fn lab(call: &LabCall, n: Number<'_>) -> Option<String> {
         | LabCall::Connect(_)
         | LabCall::Clock { .. }
         | LabCall::Kthread { .. }
+        | LabCall::CloneAs { .. }
+        | LabCall::UnshareAs { .. }
+        | LabCall::MountAs { .. }
+        | LabCall::Become(_)
         | LabCall::Attach { .. }
         | LabCall::MkdirAt { .. }
         | LabCall::RmdirAt { .. }

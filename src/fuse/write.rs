@@ -186,8 +186,10 @@ struct Calls<'a> {
 impl Calls<'_> {
     /// A call in words, by the task that `caller` finds.
     fn by(&mut self, caller: impl FnOnce(&Kernel) -> Result<TaskId>, call: &Call) -> Result<Vec<u8>> {
-        if let AnyCall::Lab(LabCall::Kthread { .. }) = call.syscall {
-            bail!(EINVAL, "kthread is for files only: the kernel makes its threads when it boots");
+        if let AnyCall::Lab(lab) = &call.syscall
+            && let Some(reason) = lab.for_files()
+        {
+            bail!(EINVAL, "{}", reason);
         }
         let caller = |k: &Kernel| caller(k).and_then(|task| check_hand(k, task, call).map(|()| task));
         match call.syscall.host_pid() {

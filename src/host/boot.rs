@@ -31,9 +31,13 @@ impl Machine for Booting<'_> {
         let Booting(lab) = self;
         match setup {
             Setup::Faults { text } => lab.set_faults(text).map(drop)?,
-            Setup::Limits { .. } => lab.set(setup, |k| k.set(setup)).map(drop)?,
+            Setup::Limits { .. } | Setup::Boot(_) => lab.set(setup, |k| k.set(setup)).map(drop)?,
             Setup::Attach { pid, host_pid, start } => lab.attach(|k| find_caller(k, *pid), *host_pid, *start)?,
-            Setup::Mkdir { .. } | Setup::Rmdir { .. } | Setup::Write { .. } | Setup::Tick { .. } => {
+            Setup::Mkdir { .. }
+            | Setup::Rmdir { .. }
+            | Setup::Write { .. }
+            | Setup::Tick { .. }
+            | Setup::Become { .. } => {
                 let (task, call) = lab.read(|k| setup.host_call(k))??;
                 return control::answer(lab.perform(|_| Ok(task), &call, |_, _| setup.to_string()).0);
             }

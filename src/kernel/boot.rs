@@ -15,15 +15,16 @@ use super::memory::Memory;
 use super::mount::Vfs;
 use super::mount::site::Path;
 use super::net::Net;
-use super::ns::{NS_TABLE, Namespace, NsCommon, NsKind, NsType, SLOTS, UtsEvents};
+use super::ns::{Inums, NS_TABLE, Namespace, NsCommon, NsKind, NsType, SLOTS, UtsEvents};
 use super::nsproxy::NsProxy;
 use super::pid::{Attachments, Pid};
+use super::profile::Machine;
 use super::program::Programs;
 use super::refcount::Held;
 use super::signal::{Oom, Rlimit, Rlimits, SIGCHLD, Sighand, SignalStruct};
 use super::sigpending::SigPending;
 use super::table::Id;
-use super::table::{LowestFree, Table};
+use super::table::Table;
 use super::task::{Comm, Live, Mm, Task, TaskState};
 use super::task_list::{Links, TaskList};
 use super::trace::Trace;
@@ -42,9 +43,9 @@ pub const THREADS_MAX: u32 = 4_194_304;
 impl Kernel {
     /// A freshly booted kernel: pid 1, all initial namespaces with Linux's inums.
     pub fn boot() -> Kernel {
-        let (user_ns, mut namespaces) = initial_namespaces();
+        let (initial, user_ns, mut namespaces) = initial_namespaces();
         let vfs = Vfs::boot(&mut namespaces, user_ns);
-        let mut k = Kernel::empty(namespaces, user_ns, vfs);
+        let mut k = Kernel::empty(namespaces, initial, user_ns, vfs);
         let pid_ns = k.init_ns();
         let nsproxy = k.boot_nsproxy();
         k.init.nsproxy = nsproxy.id();
@@ -61,7 +62,7 @@ impl Kernel {
         k
     }
 
-    fn empty(namespaces: Table<Namespace>, user_ns: UserNsId, vfs: Vfs) -> Kernel {
+    fn empty(namespaces: Table<Namespace>, initial: [NsId; NS_TABLE.len()], user_ns: UserNsId, vfs: Vfs) -> Kernel {
         Kernel {
             tasks: Table::default(),
             signals: Table::default(),
@@ -83,6 +84,7 @@ impl Kernel {
             nsproxies: Table::default(),
             init: InitObjects {
                 task: Table::default().next_id(),
+                namespaces: initial,
                 user_ns,
                 pid_ns: Table::default().next_id(),
                 nsproxy: Table::default().next_id(),
@@ -93,9 +95,10 @@ impl Kernel {
             cgroup: CgroupRoot::default(),
             net: Net::default(),
             vfs,
-            inums: LowestFree::starting_at(PROC_DYNAMIC_FIRST + BOOT_PROC_ENTRIES),
+            inums: Inums::starting_at(PROC_DYNAMIC_FIRST + BOOT_PROC_ENTRIES),
             next_ns_id: NS_TABLE.len() as u64 + 1,
             clock: Clock::default(),
+            machine: Machine::default(),
             threads_max: THREADS_MAX,
             memory: Memory::default(),
             work: VecDeque::new(),
@@ -107,7 +110,7 @@ impl Kernel {
 
     /// The initial namespace of a kind.
     pub fn initial(&self, ns_type: NsType) -> NsId {
-        self.find_ns(ns_type, ns_type.ops().init_inum).expect("boot made all initial namespaces")
+        self.init.namespaces[ns_type as usize]
     }
 
     /// The initial namespace of a kind, as one of it.
@@ -254,11 +257,11 @@ fn boot_signal(init: super::TaskId, pgrp: Held<Pid>, session: Held<Pid>) -> Sign
 }
 
 /// The eight initial namespaces, each with the static reference that keeps it for ever, owned by the initial user
-/// namespace, whose id is returned too.
-fn initial_namespaces() -> (UserNsId, Table<Namespace>) {
+/// namespace; the ids of all, that one's once more, and the table.
+fn initial_namespaces() -> ([NsId; NS_TABLE.len()], UserNsId, Table<Namespace>) {
     let mut table = Table::default();
     let mut user_ns = None;
-    for ops in NS_TABLE {
+    let ids = NS_TABLE.map(|ops| {
         let state = (ops.initial)();
         let owner = user_ns.map(|owner| table.hold_typed(owner));
         let common = NsCommon {
@@ -275,6 +278,7 @@ fn initial_namespaces() -> (UserNsId, Table<Namespace>) {
         };
         let id = table.insert(Namespace { common, state });
         user_ns = user_ns.or_else(|| table.typed(id));
-    }
-    (user_ns.expect("the table begins with the user namespace"), table)
+        id
+    });
+    (ids, user_ns.expect("the table begins with the user namespace"), table)
 }

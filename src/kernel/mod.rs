@@ -28,6 +28,7 @@ pub mod ns;
 pub mod nsproxy;
 pub mod pgrp;
 pub mod pid;
+pub mod profile;
 pub mod program;
 pub mod ptrace;
 pub mod refcount;
@@ -61,12 +62,13 @@ use mount::sb::SuperBlock;
 use mount::tree::{Mount, MountTree};
 use net::Net;
 pub use ns::{CgroupNsId, IpcNsId, MntNsId, NetNsId, PidNsId, TimeNsId, UserNsId, UtsNsId};
-use ns::{Namespace, UtsEvents};
+use ns::{Inums, Namespace, UtsEvents};
 use nsproxy::NsProxy;
 use pid::Pid;
+use profile::Machine;
 use program::Programs;
 use signal::{Sighand, SignalStruct};
-use table::{Id, LowestFree, Table};
+use table::{Id, Table};
 pub use task::Current;
 use task::{Mm, Task};
 use trace::Trace;
@@ -123,11 +125,12 @@ pub struct Kernel {
     pub cgroup: CgroupRoot,
     pub net: Net,
     /// Inums: one lowest-free pool for namespaces and procfs entries (`proc_alloc_inum`).
-    pub inums: LowestFree,
+    pub inums: Inums,
     /// The next `ns_id`: never reused, one space for all kinds.
     pub next_ns_id: u64,
     /// Moves only when told to.
     pub clock: Clock,
+    pub machine: Machine,
     /// `/proc/sys/kernel/threads-max`.
     pub threads_max: u32,
     /// How much memory the lab may take.
@@ -146,6 +149,8 @@ pub struct Kernel {
 #[derive(Clone, Copy, Debug)]
 pub struct InitObjects {
     pub task: TaskId,
+    /// The initial namespaces in the order of the table of kinds.
+    pub namespaces: [NsId; ns::NS_TABLE.len()],
     pub user_ns: UserNsId,
     pub pid_ns: PidNsId,
     pub nsproxy: NsProxyId,

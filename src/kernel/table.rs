@@ -180,24 +180,46 @@ impl<T> IndexMut<Id<T>> for Table<T> {
 /// Gives out the lowest free number, as Linux's ida does for inums (`proc_alloc_inum`).
 #[derive(Clone, Debug)]
 pub struct LowestFree {
-    /// All numbers from here on are free.
+    /// All numbers from here on are free, but for those ahead.
     next: u32,
     holes: BTreeSet<u32>,
+    /// Numbers from `next` on that were asked for.
+    ahead: BTreeSet<u32>,
 }
 
 impl LowestFree {
     pub fn starting_at(first: u32) -> LowestFree {
-        LowestFree { next: first, holes: BTreeSet::new() }
+        LowestFree { next: first, holes: BTreeSet::new(), ahead: BTreeSet::new() }
     }
 
     pub fn alloc(&mut self) -> u32 {
         self.holes.pop_first().unwrap_or_else(|| {
+            while self.ahead.remove(&self.next) {
+                self.next += 1;
+            }
             self.next += 1;
             self.next - 1
         })
     }
 
+    /// Whether a number could be taken.
+    pub fn is_free(&self, number: u32) -> bool {
+        if number < self.next { self.holes.contains(&number) } else { !self.ahead.contains(&number) }
+    }
+
+    /// Takes this number, if it is free.
+    pub fn take(&mut self, number: u32) {
+        if number < self.next {
+            self.holes.remove(&number);
+        } else {
+            self.ahead.insert(number);
+        }
+    }
+
     pub fn free(&mut self, number: u32) {
+        if self.ahead.remove(&number) {
+            return;
+        }
         self.holes.insert(number);
         while self.next > 0 && self.holes.remove(&(self.next - 1)) {
             self.next -= 1;
@@ -322,6 +344,21 @@ mod tests {
         ida.free(11);
         ida.free(13);
         assert_eq!((ida.alloc(), ida.alloc(), ida.alloc()), (11, 13, 16));
+    }
+
+    #[test]
+    fn a_number_asked_for_is_not_given_out_again() {
+        let mut ida = LowestFree::starting_at(10);
+        ida.take(11);
+        ida.take(u32::MAX);
+        assert!(!ida.is_free(11) && ida.is_free(12) && !ida.is_free(9), "below the first all numbers are taken");
+        assert_eq!((ida.alloc(), ida.alloc()), (10, 12));
+        ida.free(11);
+        assert!(ida.is_free(11));
+        assert_eq!((ida.alloc(), ida.alloc()), (11, 13));
+        ida.take(15);
+        ida.free(15);
+        assert_eq!((ida.alloc(), ida.alloc()), (14, 15));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //! line on a [`Machine`], keeping names; [`mod@file`] reads whole files, [`run`] runs their cases.
 
 pub mod file;
+pub mod profile;
 pub mod run;
+pub mod seen;
 mod session;
 pub mod setup;
 pub mod statement;
@@ -100,8 +102,13 @@ impl Machine for Kernel {
                 self.threads_max = tasks.unwrap_or(self.threads_max);
                 self.memory.max = memory.unwrap_or(self.memory.max);
             }
+            Setup::Boot(profile) => self.boot_as(profile)?,
             Setup::Faults { .. } | Setup::Attach { .. } => {}
-            Setup::Mkdir { .. } | Setup::Rmdir { .. } | Setup::Write { .. } | Setup::Tick { .. } => {
+            Setup::Mkdir { .. }
+            | Setup::Rmdir { .. }
+            | Setup::Write { .. }
+            | Setup::Tick { .. }
+            | Setup::Become { .. } => {
                 let (task, call) = setup.host_call(self)?;
                 return control::answer(dispatch(self, task, &call));
             }

@@ -16,6 +16,8 @@ use crate::{bail, err};
 #[derive(Debug, Default)]
 pub struct Session {
     values: BTreeMap<String, Vec<u8>>,
+    /// Something has been said of the lab or asked of it, besides how large it may become.
+    has_begun: bool,
     /// Bytes of the names and their values.
     kept: usize,
     /// Files that later lines of a journal write to, by the line they were opened after and by path.
@@ -89,9 +91,11 @@ impl Session {
     /// # Errors
     /// Something else came than was expected.
     pub fn execute(&mut self, lab: &mut impl Machine, statement: &Statement) -> std::result::Result<Vec<u8>, Failure> {
+        let is_first = !self.has_begun;
+        self.has_begun |= begins(statement);
         match statement {
             Statement::Call(line) => self.call(lab, line),
-            Statement::Setup(line) => self.set(lab, line),
+            Statement::Setup(line) => self.set(lab, line, is_first),
             Statement::Compare(relation, values) => self.compare(*relation, values).map(|()| Vec::new()),
             Statement::Case(_) | Statement::Include(_) => {
                 Err(Failure::unexpected(err!(EINVAL, "case and include are for files only")))
@@ -121,10 +125,16 @@ impl Session {
         Ok(())
     }
 
-    fn set(&self, lab: &mut impl Machine, line: &SetupLine) -> std::result::Result<Vec<u8>, Failure> {
+    fn set(&self, lab: &mut impl Machine, line: &SetupLine, is_first: bool) -> std::result::Result<Vec<u8>, Failure> {
         let wanted = self.wanted(&line.expect).map_err(Failure::unexpected)?;
+        if line.name == "boot" && !is_first {
+            return wanted.check(Err(err!(EINVAL, "boot is the first statement of a file")));
+        }
         let words: Result<Vec<_>> = line.args.iter().map(|word| self.expand(word)).collect();
-        let mut setup = words.and_then(|words| Setup::new(line.name, &words)).map_err(Failure::unexpected)?;
+        let mut setup = match words.and_then(|words| Setup::new(line.name, &words)) {
+            Ok(setup) => setup,
+            Err(error) => return wanted.check(Err(error)),
+        };
         if let Setup::Write { path, opened: Some(opened), .. } = &mut setup
             && let Some(found) = self.opened.get(&(opened.line, path.clone()))
         {
@@ -185,6 +195,11 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// Whether nothing after this statement is the first of a file: a journal may say how large the lab may become before.
+fn begins(statement: &Statement) -> bool {
+    !matches!(statement, Statement::Setup(SetupLine { name: "limits", .. }))
 }
 
 /// An [`Expect`] with values in place of names.

@@ -3,14 +3,16 @@
 
 use std::fmt;
 
+use super::{profile, seen};
 use crate::control::args::Args;
 use crate::control::lex::{Word, quote};
 use crate::errno::Result;
 use crate::kernel::file::{Bound, OpenFlags};
 use crate::kernel::node::Node;
+use crate::kernel::profile::Profile;
 use crate::kernel::{Kernel, TaskId};
 use crate::lab;
-use crate::syscall::{AnyCall, LabCall};
+use crate::syscall::{AnyCall, Become, LabCall};
 use crate::tree::{self, ROOT};
 use crate::{bail, err};
 
@@ -29,6 +31,10 @@ pub enum Setup {
     Faults { text: Vec<u8> },
     /// `limits [tasks=N] [memory=BYTES]`: what the lab may use up; `None`: as before.
     Limits { tasks: Option<u32>, memory: Option<u64> },
+    /// `become PID KEY=VALUE…`: a task is as it was seen on another machine.
+    Become { pid: i32, seen: Box<Become> },
+    /// `boot KEY=VALUE…`: the machine that the lab is; the first statement of a file.
+    Boot(Profile),
     /// `attach PID HOSTPID [start=TICKS]`: only a process that started then.
     Attach { pid: i32, host_pid: u32, start: Option<u64> },
 }
@@ -43,13 +49,15 @@ pub struct Opened {
 }
 
 /// The first words of such lines, and what follows.
-const USAGES: [(&str, &str); 7] = [
+const USAGES: [(&str, &str); 9] = [
     ("mkdir", "PATH [MODE]"),
     ("rmdir", "PATH"),
     ("write", "PATH [opened=N] [pos=N] TEXT…"),
     ("tick", "NANOSECONDS"),
     ("faults", "TEXT…"),
     ("limits", "[tasks=N] [memory=BYTES]"),
+    ("boot", profile::USAGE),
+    ("become", seen::USAGE),
     ("attach", "PID HOSTPID [start=TICKS]"),
 ];
 
@@ -95,8 +103,14 @@ impl Setup {
                 };
                 Ok((viewer(k, file.node), LabCall::WriteAt { file, pos: *pos, bytes: bytes.clone() }.into()))
             }
+            Setup::Become { pid, seen } => match k.find_task(*pid) {
+                Some(task) => Ok((task, LabCall::Become(seen.clone()).into())),
+                None => bail!(ESRCH, "no task has the number {}", *pid),
+            },
             Setup::Tick { nanos } => Ok((k.init.task, AnyCall::Tick { nanos: *nanos })),
-            Setup::Faults { .. } | Setup::Limits { .. } | Setup::Attach { .. } => bail!(EINVAL, "this is no call"),
+            Setup::Faults { .. } | Setup::Limits { .. } | Setup::Boot(_) | Setup::Attach { .. } => {
+                bail!(EINVAL, "this is no call")
+            }
         }
     }
 }
@@ -125,6 +139,8 @@ fn parse(name: &str, args: &mut Args<'_>) -> Result<Setup> {
             let tasks = tasks.map(u32::try_from).transpose();
             Setup::Limits { tasks: tasks.map_err(|_| err!(EINVAL, "that many tasks are not possible"))?, memory }
         }
+        "boot" => Setup::Boot(profile::parse(args)?),
+        "become" => Setup::Become { pid: args.number("PID")?, seen: Box::new(seen::parse(args)?) },
         _ => {
             let (pid, host_pid) = (args.number("PID")?, args.number("HOSTPID")?);
             Setup::Attach { pid, host_pid, start: args.keyed_number("start=")? }
@@ -184,6 +200,8 @@ impl fmt::Display for Setup {
                 tasks.map_or(Ok(()), |tasks| write!(f, " tasks={tasks}"))?;
                 memory.map_or(Ok(()), |memory| write!(f, " memory={memory}"))
             }
+            Setup::Become { pid, seen } => write!(f, "become {pid}{}", seen::line(seen)),
+            Setup::Boot(profile) => f.write_str(profile::line(profile).trim_end()),
             Setup::Attach { pid, host_pid, start } => {
                 write!(f, "attach {pid} {host_pid}")?;
                 start.map_or(Ok(()), |start| write!(f, " start={start}"))

@@ -30,7 +30,7 @@ pub struct CallLine {
     pub args: Vec<Template>,
 }
 
-/// `[EXPECT] mkdir|rmdir|write|tick|faults|limits|attach ARGS`
+/// `[EXPECT] mkdir|rmdir|write|tick|faults|limits|boot|become|attach ARGS`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetupLine {
     pub expect: Expect,

@@ -5,7 +5,7 @@ use super::outcome::Time;
 use super::{Outcome, Return};
 use crate::bail;
 use crate::kernel::clock::CLOCK_MAX;
-use crate::kernel::ns::time::{BOOT_TIME, NSEC_PER_SEC};
+use crate::kernel::ns::time::NSEC_PER_SEC;
 use crate::kernel::{Current, Kernel};
 
 /// Clock ids (`include/uapi/linux/time.h`).
@@ -32,7 +32,7 @@ pub(super) fn sys_clock_gettime(k: &Kernel, me: Current, clock: i32) -> Outcome 
     let ns = k.current_nsproxy(me).time_ns();
     let offsets = &k.namespaces[ns];
     let nanos = match clock {
-        0 | 5 | 8 | 11 => BOOT_TIME * NSEC_PER_SEC + k.clock.now(),
+        0 | 5 | 8 | 11 => k.machine.boot_time * NSEC_PER_SEC + k.clock.now(),
         1 | 4 | 6 => offsets.monotonic.add_to(k.clock.now()),
         7 | 9 => offsets.boottime.add_to(k.clock.now()),
         2 | 3 => 0,

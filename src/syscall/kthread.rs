@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::recorded::{check_start, set_start};
 use super::{Numbers, Outcome, Return};
 use crate::bail;
 use crate::errno::Result;
@@ -24,14 +25,17 @@ const NAME: &[u8] = b"kthread";
 /// Makes a kernel thread, called `name`. The first is kthreadd; the others are its children.
 ///
 /// # Errors
-/// EAGAIN: `threads-max`, or no number is free; EINVAL, EEXIST, EPERM: `set_tid`, as clone(2) has them.
+/// EAGAIN: `threads-max`, or no number is free; EINVAL, EEXIST, EPERM: `set_tid`, as clone(2) has them;
+/// EINVAL: it would start later than now.
 pub(super) fn sys_kthread(
     k: &mut Kernel,
     me: Current,
     name: Option<&[u8]>,
     idle: bool,
     set_tid: Option<i64>,
+    start: Option<u64>,
 ) -> Outcome {
+    check_start(k, start)?;
     if k.tasks.len() >= k.threads_max as usize {
         bail!(EAGAIN, "threads-max is {}", k.threads_max);
     }
@@ -43,6 +47,7 @@ pub(super) fn sys_kthread(
     }
     let first: &[u8] = if k.kthreads.kthreadd.is_some() { NAME } else { b"kthreadd" };
     let made = create(k, &plan, name.unwrap_or(first), idle);
+    set_start(k, made, start.unwrap_or(k.clock.now()));
     Ok(Return::Pid(Numbers::of(k, *me, k.pid_of(made))))
 }
 

@@ -2,12 +2,15 @@
 //! the programs of the host do in the mount, where the host's kernel has walked the path.
 
 use super::ip::Ip;
+use super::mount::MountArgs;
 use super::program::Program;
+use super::recorded::Become;
 use super::socket::SocketName;
-use super::{AnyCall, Outcome, PidArg, Return, namei, write};
+use super::{AnyCall, CloneArgs, Outcome, PidArg, Return, namei, write};
 use crate::kernel::cgroup::file::CgroupFile;
 use crate::kernel::clock::CLOCK_MAX;
 use crate::kernel::file::Bound;
+use crate::kernel::mount::recorded::RecordedMount;
 use crate::kernel::node::{Node, Place};
 use crate::kernel::ns::NsType;
 use crate::kernel::{Current, Kernel};
@@ -51,7 +54,15 @@ pub enum LabCall {
     /// Moves the clock of the lab on, in nanoseconds.
     Clock { advance: u64 },
     /// What the kernel does of its own accord (`kthread_create`).
-    Kthread { name: Option<Vec<u8>>, idle: bool, set_tid: Option<i64> },
+    Kthread { name: Option<Vec<u8>>, idle: bool, set_tid: Option<i64>, start: Option<u64> },
+    /// clone3(2), the numbers of the new namespaces and the birth, nanoseconds since boot, given.
+    CloneAs { args: CloneArgs, inums: Vec<(NsType, u32)>, start: Option<u64> },
+    /// unshare(2), the numbers of the new namespaces given.
+    UnshareAs { flags: u64, inums: Vec<(NsType, u32)> },
+    /// The task is as one that was seen on another machine.
+    Become(Box<Become>),
+    /// mount(2) of what was seen on another machine.
+    MountAs { args: MountArgs, seen: RecordedMount },
     /// Lets a process of the host see with the eyes of the task.
     Attach { host_pid: u32 },
     /// What becomes of the real process that the task is.
@@ -84,7 +95,39 @@ impl LabCall {
             | LabCall::OpenNs { .. }
             | LabCall::Reopen { .. }
             | LabCall::MqClose { .. }
+            | LabCall::CloneAs { .. }
+            | LabCall::UnshareAs { .. }
+            | LabCall::MountAs { .. }
+            | LabCall::Become(_)
             | LabCall::Kthread { .. }
+            | LabCall::Program(_) => None,
+        }
+    }
+
+    /// Why a mounted lab refuses it, if it describes a machine rather than asks for something: it is for files.
+    pub fn for_files(&self) -> Option<&'static str> {
+        match self {
+            LabCall::Kthread { .. } => Some("kthread is for files only: the kernel makes its threads when it boots"),
+            LabCall::CloneAs { .. } => Some("inum= and start= are for files only: the kernel chooses them"),
+            LabCall::UnshareAs { .. } => Some("inum= is for files only: the kernel chooses the numbers of namespaces"),
+            LabCall::MountAs { .. } => Some("dev= is for files only: a mount of this type was seen on another machine"),
+            LabCall::Become(_) => Some("become is for files only: a task was seen so on another machine"),
+            LabCall::Read { .. }
+            | LabCall::Ls { .. }
+            | LabCall::Write { .. }
+            | LabCall::Touch { .. }
+            | LabCall::Ip(_)
+            | LabCall::Bind(_)
+            | LabCall::Connect(_)
+            | LabCall::Clock { .. }
+            | LabCall::MkdirAt { .. }
+            | LabCall::RmdirAt { .. }
+            | LabCall::WriteAt { .. }
+            | LabCall::Setns { .. }
+            | LabCall::OpenNs { .. }
+            | LabCall::Reopen { .. }
+            | LabCall::MqClose { .. }
+            | LabCall::Attach { .. }
             | LabCall::Program(_) => None,
         }
     }
@@ -110,6 +153,10 @@ impl LabCall {
             | LabCall::OpenNs { .. }
             | LabCall::Reopen { .. }
             | LabCall::MqClose { .. }
+            | LabCall::CloneAs { .. }
+            | LabCall::UnshareAs { .. }
+            | LabCall::MountAs { .. }
+            | LabCall::Become(_)
             | LabCall::Kthread { .. } => return false,
         };
         let is_of_host = file.node.view.viewer().is_none();

@@ -9,6 +9,7 @@ use crate::errno::Result;
 use crate::kernel::file::Bound;
 use crate::kernel::ipc::sem::{Sem, SemOp};
 use crate::kernel::memory::MOUNT;
+use crate::kernel::mount::recorded::RecordedMount;
 use crate::kernel::node::Place;
 use crate::kernel::ns::{NS_TABLE, Namespace};
 use crate::kernel::signal::SIGKILL;
@@ -37,6 +38,12 @@ pub(super) fn signal(signo: i32) -> usize {
 /// Mounts that are attached are counted where it is known how many they are (`Kernel::check_attach`).
 pub(super) fn mount(args: &MountArgs) -> usize {
     2 * OBJECT + args.source.as_ref().map_or(0, Vec::len)
+}
+
+/// The directories of its root and target may be new.
+pub(super) fn mount_as(args: &MountArgs, seen: &RecordedMount) -> usize {
+    let dirs = args.target.iter().chain(&seen.root).filter(|byte| **byte == b'/').count();
+    mount(args) + OBJECT * dirs + seen.words.iter().map(String::len).sum::<usize>()
 }
 
 /// The words of a command.

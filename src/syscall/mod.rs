@@ -33,6 +33,7 @@ mod prlimit;
 pub mod program;
 mod ptrace;
 mod reboot;
+mod recorded;
 pub mod sem;
 mod session;
 mod setid;
@@ -63,6 +64,7 @@ use mqueue::MqOpen;
 use msg::MsgFlags;
 pub use outcome::{Numbers, Outcome, Return, Stop, WaitFor};
 pub use pid_arg::PidArg;
+pub use recorded::Become;
 use sem::SemCtl;
 use shm::{ShmCtl, ShmFlags};
 

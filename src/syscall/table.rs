@@ -5,8 +5,8 @@ use super::memory::{self, OBJECT};
 use super::trace::Shown;
 use super::{
     AnyCall, LabCall, Outcome, Syscall, chown, clock, clone, cred, cwd, exec, exit, fd, hostname, ioctl, ip, kill,
-    kthread, lab, mount, mqueue, msg, namei, opentree, path, prctl, prlimit, program, ptrace, reboot, sem, session,
-    setid, setns, shm, socket, umount, unshare, wait, write,
+    kthread, lab, mount, mqueue, msg, namei, opentree, path, prctl, prlimit, program, ptrace, reboot, recorded, sem,
+    session, setid, setns, shm, socket, umount, unshare, wait, write,
 };
 use crate::bail;
 use crate::errno::Arg;
@@ -189,8 +189,17 @@ calls! {
     "open" LabCall::OpenNs { ns_type, inum, flags }, [(*ns_type, *inum)], OBJECT =>
         fd::sys_open_ns(k, me, *ns_type, *inum, *flags),
     "open" LabCall::Reopen { fd, flags }, [fd], OBJECT => fd::sys_reopen(k, me, *fd, *flags),
-    "clone" LabCall::Kthread { name, idle, set_tid }, [], memory::kthread() =>
-        kthread::sys_kthread(k, me, name.as_deref(), *idle, *set_tid),
+    "clone" LabCall::Kthread { name, idle, set_tid, start }, [], memory::kthread() =>
+        kthread::sys_kthread(k, me, name.as_deref(), *idle, *set_tid, *start),
+    "clone" LabCall::CloneAs { args, inums, start }, [; args.flags],
+        memory::task(k, me) + memory::namespaces(k, me, args.flags) =>
+        recorded::sys_clone_as(k, me, args, inums, *start),
+    "become" LabCall::Become(seen), [], OBJECT => recorded::sys_become(k, me, seen),
+    "mount" LabCall::MountAs { args, seen }, [&args.target], memory::mount_as(args, seen) =>
+        mount::sys_mount_as(k, me, args, seen),
+    "unshare" LabCall::UnshareAs { flags, inums }, [; *flags],
+        memory::namespaces(k, me, *flags) + memory::descriptors(k, me) =>
+        recorded::sys_unshare_as(k, me, *flags, inums),
     "mq_close" LabCall::MqClose { fd }, [fd], 0 => fd::sys_close(k, me, *fd),
     "bind" LabCall::Bind(name), [], 2 * OBJECT => socket::sys_bind(k, me, name),
     "connect" LabCall::Connect(name), [], 2 * OBJECT => socket::sys_connect(k, me, name),

@@ -10,7 +10,7 @@ use crate::kernel::Kernel;
 use crate::kernel::cred::Cred;
 use crate::kernel::file::Bound;
 use crate::kernel::node::Place;
-use crate::kernel::ns::{ENTRIES, NsEntry, NsState, NsType, SLOTS, Slot, Source};
+use crate::kernel::ns::{ENTRIES, NS_TABLE, NsEntry, NsState, NsType, SLOTS, Slot, Source};
 use crate::kernel::table::Id;
 use crate::kernel::task::{COMM_MAX, TaskState};
 
@@ -19,6 +19,8 @@ use crate::kernel::task::{COMM_MAX, TaskState};
 pub struct Census {
     /// By inum.
     pub(super) namespaces: Vec<NsRow>,
+    /// The initial ones, in the order of the table of kinds.
+    initial: [Row; NS_TABLE.len()],
     pub(super) nsproxies: Vec<NsProxyRow>,
     /// By number in the initial pid namespace; the first is init.
     pub(super) tasks: Vec<TaskRow>,
@@ -78,7 +80,7 @@ impl Picture {
 
     /// What it takes until it is drawn, in bytes.
     pub fn bytes(&self) -> usize {
-        let Census { namespaces, nsproxies, tasks, numbers } = &*self.census;
+        let Census { namespaces, initial: _, nsproxies, tasks, numbers } = &*self.census;
         size_of_val(&namespaces[..]) + size_of_val(&nsproxies[..]) + size_of_val(&tasks[..]) + size_of_val(&numbers[..])
     }
 }
@@ -196,7 +198,9 @@ impl Census {
             count: nsproxy.count,
             slots: nsproxy.ids().map(|ns| places.row(ns)),
         });
-        let mut census = Census { namespaces, nsproxies: nsproxies.collect(), tasks: Vec::new(), numbers: Vec::new() };
+        let initial = k.init.namespaces.map(|ns| places.row(ns));
+        let nsproxies = nsproxies.collect();
+        let mut census = Census { namespaces, initial, nsproxies, tasks: Vec::new(), numbers: Vec::new() };
         census.take_tasks(k, &places);
         census
     }
@@ -266,9 +270,7 @@ impl Census {
 
     /// The initial namespace of a kind.
     pub(super) fn initial(&self, ns_type: NsType) -> Row {
-        let inum = ns_type.ops().init_inum;
-        let found = self.namespaces.binary_search_by_key(&inum, |ns| ns.inum);
-        found.map_or(0, |row| row as Row)
+        self.initial[ns_type as usize]
     }
 
     /// The number of a task's process in the initial pid namespace.

@@ -147,7 +147,7 @@ fn check_sb_writable(k: &Kernel, node: Node) -> Result<()> {
     let Some(path) = node.path() else { return Ok(()) };
     let sb = &k.vfs.sbs[k.vfs.sb_of(path.mount)];
     if sb.read_only {
-        bail!(EROFS, "the {} file system {}:{} is read-only", sb.fs.name, sb.device.0, sb.device.1);
+        bail!(EROFS, "the {} file system {}:{} is read-only", sb.fs_name().to_owned(), sb.device.0, sb.device.1);
     }
     Ok(())
 }

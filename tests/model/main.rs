@@ -4,6 +4,9 @@
 mod digest;
 #[path = "../common/program/mod.rs"]
 mod program;
+mod recorded;
+#[path = "../common/recording.rs"]
+mod recording;
 
 use std::collections::BTreeMap;
 

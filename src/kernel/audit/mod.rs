@@ -110,9 +110,7 @@ pub fn holders(k: &Kernel) -> BTreeMap<NsId, Vec<Holder>> {
         }
     }
     for ops in NS_TABLE {
-        if let Some(id) = k.find_ns(ops.ns_type, ops.init_inum) {
-            all.entry(id).or_default().push(Holder::Static);
-        }
+        all.entry(k.initial(ops.ns_type)).or_default().push(Holder::Static);
     }
     all
 }

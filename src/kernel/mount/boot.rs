@@ -61,6 +61,8 @@ impl Vfs {
             count: 0,
             fs: &NSFS,
             device: (0, devices.alloc()),
+            has_own_minor: true,
+            recorded: None,
             read_only: false,
             options: SbOptions::default(),
             keeps: Keeps::UserNs(namespaces.hold_typed(user_ns)),
@@ -116,6 +118,7 @@ impl Kernel {
         let disk = self.boot_mount(ext4, b"/dev/vda", b"", MountFlags::RELATIME);
         let sb = self.vfs.sb_of(disk.id());
         let minor = std::mem::replace(&mut self.vfs.sbs[sb].device, (VIRTIO_MAJOR, 0)).1;
+        self.vfs.sbs[sb].has_own_minor = false;
         self.vfs.devices.free(minor);
         self.boot_attach(disk, Path { mount: root, place: self.vfs.mounts[root].root.place() });
         let top = self.topmost_root(ns);

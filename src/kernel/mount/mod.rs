@@ -10,6 +10,7 @@ pub mod flags;
 pub mod mountpoints;
 pub mod options;
 pub mod propagation;
+pub mod recorded;
 pub mod sb;
 pub mod site;
 pub mod tree;

@@ -158,7 +158,7 @@ impl Kernel {
     }
 
     /// Attaches a mount; what is mounted at the place already comes to lie on top of it.
-    fn attach_under(&mut self, top: MountId, dest: MountId, site: &Site) {
+    pub(crate) fn attach_under(&mut self, top: MountId, dest: MountId, site: &Site) {
         let over = self.vfs.mounts[dest].at.get(&site.place).copied();
         if let Some(over) = over {
             self.unhook(over);
@@ -244,7 +244,7 @@ impl Kernel {
     }
 
     /// Enters the ring right behind a peer.
-    fn join_peers(&mut self, mount: MountId, peer: MountId) {
+    pub(super) fn join_peers(&mut self, mount: MountId, peer: MountId) {
         let (group, next) = (self.vfs.mounts[peer].group, self.vfs.mounts[peer].next_peer);
         let new = &mut self.vfs.mounts[mount];
         (new.group, new.previous_peer, new.next_peer) = (group, peer, next);
@@ -253,7 +253,7 @@ impl Kernel {
     }
 
     /// Enters the list of `master`'s slaves as the first.
-    fn become_slave(&mut self, mount: MountId, master: MountId) {
+    pub(super) fn become_slave(&mut self, mount: MountId, master: MountId) {
         let first = self.vfs.mounts[master].first_slave.replace(mount);
         let slave = &mut self.vfs.mounts[mount];
         (slave.master, slave.previous_slave, slave.next_slave) = (Some(master), None, first);

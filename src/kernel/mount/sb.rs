@@ -1,6 +1,7 @@
 //! File system types and superblocks (`struct file_system_type`, `struct super_block`).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::dentry::{Dentry, NewDentry};
 use super::flags::MsFlags;
@@ -79,6 +80,8 @@ pub static FS_TYPES: [FsType; 12] = [
 
 /// The hidden file system at the bottom of every mount namespace.
 pub(super) static ROOTFS: FsType = fs("rootfs", Sharing::Never, Asks::Kernel);
+/// What was seen on another machine. Its name is that of a superblock.
+pub(super) static RECORDED: FsType = fs("", Sharing::Never, Asks::Init);
 /// The one namespace files are of.
 pub(super) static NSFS: FsType = fs("nsfs", Sharing::Never, Asks::Kernel);
 
@@ -95,6 +98,10 @@ pub struct SuperBlock {
     pub fs: &'static FsType,
     /// `major:minor`
     pub device: (u32, u32),
+    /// The minor number is one of the pool for file systems without a device.
+    pub has_own_minor: bool,
+    /// The name of the type, of one that a file of lines describes.
+    pub recorded: Option<Arc<str>>,
     pub read_only: bool,
     pub options: SbOptions,
     pub keeps: Keeps,
@@ -206,6 +213,8 @@ impl Kernel {
             count: 0,
             fs: plan.fs,
             device: (0, self.vfs.devices.alloc()),
+            has_own_minor: true,
+            recorded: None,
             read_only: plan.read_only,
             options: plan.options,
             keeps,
@@ -228,7 +237,7 @@ impl Kernel {
         }
     }
 
-    fn cgroup_site(&self, cgroup: CgroupId) -> Site {
+    pub(super) fn cgroup_site(&self, cgroup: CgroupId) -> Site {
         let place = |id| Place::Cgroup(id, None);
         let above = self.cgroup_ancestors(cgroup).skip(1).map(place).collect();
         Site { place: place(cgroup), above }
@@ -306,7 +315,7 @@ impl Kernel {
     pub(crate) fn put_sb(&mut self, held: Held<SuperBlock>) {
         let id = held.id();
         let Some(freed) = self.vfs.sbs.release(held) else { return };
-        if freed.device.0 == 0 {
+        if freed.has_own_minor {
             self.vfs.devices.free(freed.device.1);
         }
         let key = (freed.fs.name, freed.shared_in);

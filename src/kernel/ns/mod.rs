@@ -2,6 +2,7 @@
 //! `/proc/<pid>/ns`, limits, teardown, the listing and the help all walk this table.
 
 pub mod cgroup;
+mod inum;
 pub mod ipc;
 pub mod kind;
 pub mod mnt;
@@ -22,6 +23,7 @@ use crate::bail;
 use crate::errno::{Arg, Result};
 
 pub use cgroup::CgroupNamespace;
+pub use inum::Inums;
 pub use ipc::IpcNamespace;
 pub use kind::{
     CgroupNsId, IpcNsId, MntNsId, NetNsId, NsKind, NsState, NsType, Owned, PidNsId, TimeNsId, UserNsId, UtsNsId,
@@ -31,7 +33,7 @@ pub use net::NetNamespace;
 pub use pid::PidNamespace;
 pub use time::TimeNamespace;
 pub use user::UserNamespace;
-pub use uts::{UtsEvents, UtsName, UtsNamespace};
+pub use uts::{UTS_LEN, UtsEvents, UtsName, UtsNamespace};
 
 /// A pointer of an nsproxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -289,8 +291,7 @@ impl Kernel {
 
     /// Numbers for a new namespace: its inum and what else its kind takes, the lowest free ones; the next ns_id.
     pub(crate) fn new_ns_common(&mut self, ops: &NsOps, parent: Option<NsId>) -> NsCommon {
-        let inum = self.inums.alloc();
-        let extra_inums = (0..ops.extra_inums).map(|_| self.inums.alloc()).collect();
+        let (inum, extra_inums) = self.inums.alloc(ops);
         let ns_id = self.next_ns_id;
         self.next_ns_id += 1;
         NsCommon {
@@ -354,9 +355,8 @@ impl Kernel {
         self.changes.note(Change::NsGone(id));
         (ops.teardown)(self, id, state);
         self.ns_by_inum.remove(&common.inum);
-        self.inums.free(common.inum);
-        for number in common.extra_inums {
-            self.inums.free(number);
+        for number in common.extra_inums.into_iter().chain([common.inum]) {
+            self.inums.pool.free(number);
         }
         if let Some(ucounts) = common.ucounts {
             self.uncharge_ucount(ucounts, ops);

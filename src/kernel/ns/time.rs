@@ -6,7 +6,7 @@ use crate::errno::Result;
 use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::{Current, Kernel};
 
-/// Boot time of every lab, seconds since the epoch: 2026-01-01 00:00:00 UTC.
+/// Boot time of a lab that is not told otherwise, seconds since the epoch: 2026-01-01 00:00:00 UTC.
 pub const BOOT_TIME: u64 = 1_767_225_600;
 pub const NSEC_PER_SEC: u64 = 1_000_000_000;
 
@@ -28,7 +28,7 @@ impl Offset {
 impl Kernel {
     /// Wall clock time, seconds since the epoch (`ktime_get_real_seconds`).
     pub fn real_seconds(&self) -> u64 {
-        BOOT_TIME + self.clock.now() / NSEC_PER_SEC
+        self.machine.boot_time + self.clock.now() / NSEC_PER_SEC
     }
 }
 

@@ -56,6 +56,19 @@ impl UtsEvents {
     }
 }
 
+impl Kernel {
+    /// Gives the initial namespace, of which all others are copies, another release, version and machine.
+    pub(in crate::kernel) fn name_machine(&mut self, new: [&Option<Vec<u8>>; 3]) {
+        let ns: UtsNsId = self.init_ns();
+        let uts = &mut self.namespaces[ns];
+        for (name, new) in [&mut uts.release, &mut uts.version, &mut uts.machine].into_iter().zip(new) {
+            if let Some(new) = new {
+                name.clone_from(new);
+            }
+        }
+    }
+}
+
 impl NsKind for UtsNamespace {
     const NAME: &'static str = "uts";
     const CLONE_FLAG: u64 = 0x0400_0000;

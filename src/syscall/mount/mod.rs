@@ -2,6 +2,7 @@
 
 mod bind;
 mod new;
+mod recorded;
 mod remount;
 
 use super::{Outcome, Return, namei};
@@ -15,6 +16,7 @@ use crate::kernel::{Current, Kernel, MountId};
 use crate::tree::{self, Viewer};
 
 pub(super) use bind::{copy_for_open_tree, move_tree};
+pub(super) use recorded::sys_mount_as;
 
 bitflags::bitflags! {
     /// Flags of move_mount(2) (`include/uapi/linux/mount.h`).

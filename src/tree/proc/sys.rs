@@ -2,7 +2,7 @@
 
 use crate::bail;
 use crate::errno::Result;
-use crate::kernel::capability::{CAP_LAST_CAP, Cap};
+use crate::kernel::capability::Cap;
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid, OVERFLOW_ID};
 use crate::kernel::net::conf::FORWARDING;
 use crate::kernel::ns::ipc::{IpcSysctl, SysctlPlace};
@@ -71,8 +71,8 @@ pub(in crate::tree) fn cad_pid(look: &Look<'_>) -> Result<Vec<u8>> {
     number(look.k.task_tgid_nr_ns(look.k.init.task, look.k.task_active_pid_ns(look.reader)))
 }
 
-pub(in crate::tree) fn cap_last_cap(_: &Look<'_>) -> Result<Vec<u8>> {
-    number(CAP_LAST_CAP)
+pub(in crate::tree) fn cap_last_cap(look: &Look<'_>) -> Result<Vec<u8>> {
+    number(look.k.machine.cap_last_cap)
 }
 
 /// Of the reader's own pid namespace, whatever the view (`pid_ns_ctl_handler`).

@@ -7,7 +7,7 @@ use crate::errno::Result;
 use crate::kernel::Kernel;
 use crate::kernel::TaskId;
 use crate::kernel::mount::sb::{FS_TYPES, FsType};
-use crate::kernel::ns::time::{BOOT_TIME, NSEC_PER_SEC, Offset};
+use crate::kernel::ns::time::{NSEC_PER_SEC, Offset};
 use crate::kernel::nsproxy::NsProxy;
 use crate::tree::look::Look;
 
@@ -201,7 +201,7 @@ pub(in crate::tree) fn stat(look: &Look<'_>) -> Result<Vec<u8>> {
         let _ = writeln!(text, "cpu{cpu} 0 0 0 {idle} 0 0 0 0 0 0");
     }
     let offset = boottime_offset(look.k, look.reader);
-    let btime = BOOT_TIME.cast_signed() - offset.sec - i64::from(offset.nsec > 0);
+    let btime = look.k.machine.boot_time.cast_signed() - offset.sec - i64::from(offset.nsec > 0);
     let init_pid_ns = &look.k.namespaces[look.k.init.pid_ns];
     let _ = write!(
         text,

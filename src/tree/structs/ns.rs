@@ -283,7 +283,7 @@ impl Users {
             Holder::Socket(socket) => format!("socket {}", k.net.sockets[socket].ino),
             Holder::SuperBlock(sb) => {
                 let sb = &k.vfs.sbs[sb];
-                format!("superblock {} {}:{}", sb.fs.name, sb.device.0, sb.device.1)
+                format!("superblock {} {}:{}", sb.fs_name(), sb.device.0, sb.device.1)
             }
             Holder::ShmFile(file) => format!("shm attachment of segment {}", k.shm_files[file].shmid),
             Holder::MqueueFs(fs) => match k.mqueue_fs[fs].ns {

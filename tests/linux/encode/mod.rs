@@ -208,6 +208,7 @@ fn encode_lab(c: &Context<'_>, call: &LabCall) -> Option<Encoded> {
             file::encode_open_ns(c, *ns_type, *inum).map(|job| (job, Answer::Number))
         }
         LabCall::Reopen { .. } | LabCall::Kthread { .. } => None,
+        LabCall::CloneAs { .. } | LabCall::UnshareAs { .. } | LabCall::MountAs { .. } | LabCall::Become(_) => None,
         LabCall::MqClose { fd } => ipc::encode_mq_close(c, *fd),
         LabCall::Read { .. } | LabCall::Ls { .. } | LabCall::Clock { .. } | LabCall::Attach { .. } => None,
         LabCall::Program(_) => None,

@@ -78,12 +78,12 @@ pub(in crate::tree) fn line(look: &Look<'_>, id: MountId, root: Path, format: Fo
             let is_ro = mount.flags.contains(MountFlags::READONLY) || sb.read_only;
             let flags = flag_names(mount.flags);
             let options = format!("{}{}{flags}{}", ro(is_ro), sb_flags(sb), sb.options.shown());
-            [&source[..], b" ", &point, format!(" {} {options} 0 0\n", sb.fs.name).as_bytes()].concat()
+            [&source[..], b" ", &point, format!(" {} {options} 0 0\n", sb.fs_name()).as_bytes()].concat()
         }
         Format::Stats => {
             let device =
                 if mount.source.is_some() { [b"device ", &source[..]].concat() } else { b"no device".to_vec() };
-            [&device[..], b" mounted on ", &point, format!(" with fstype {}\n", sb.fs.name).as_bytes()].concat()
+            [&device[..], b" mounted on ", &point, format!(" with fstype {}\n", sb.fs_name()).as_bytes()].concat()
         }
     })
 }
@@ -98,7 +98,7 @@ fn info_line(look: &Look<'_>, id: MountId, root: Path, point: &[u8]) -> Vec<u8> 
     let own = format!(" {}{}", ro(mount.flags.contains(MountFlags::READONLY)), flag_names(mount.flags));
     let propagation = propagation(k, id, root);
     let options = format!("{}{}{}", ro(sb.read_only), sb_flags(sb), sb.options.shown());
-    let end = format!("{own}{propagation} - {} ", sb.fs.name);
+    let end = format!("{own}{propagation} - {} ", sb.fs_name());
     let line = [ids.as_bytes(), &shown_root, b" ", point, end.as_bytes(), &source(mount), b" ", options.as_bytes()];
     [&line.concat()[..], b"\n"].concat()
 }

@@ -1,0 +1,122 @@
+//! `nslab record`: a machine, or a lab, as a script that boots into it.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args as ClapArgs;
+use tempfile::NamedTempFile;
+
+use super::Outcome;
+use crate::record::files::Disk;
+use crate::record::host::HostFacts;
+use crate::record::lab::LabFacts;
+use crate::record::topology::Missing;
+use crate::record::{Topology, Wanted, anonymize, read, write};
+
+/// What to record, and where to.
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    /// Write to this file, which is there whole or not at all; otherwise to standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Only this process, those above it and those below it; may be given again
+    #[arg(long, value_name = "PID")]
+    pid: Vec<i32>,
+    /// Leave out threads but the first of each process
+    #[arg(long)]
+    no_threads: bool,
+    /// Leave out kernel threads
+    #[arg(long)]
+    no_kernel_threads: bool,
+    /// Put stand-ins in the place of names of hosts, programs, directories and cgroups, and of command lines
+    #[arg(long)]
+    anonymize: bool,
+    /// Record the lab that is mounted there, not this machine
+    #[arg(long, value_name = "LAB")]
+    from: Option<PathBuf>,
+}
+
+/// Records, and says on standard error what is missing.
+///
+/// # Errors
+/// There is nothing to read, or the file cannot be written.
+pub fn run(args: &Args) -> Outcome {
+    let mut topology = topology(args)?;
+    if topology.tasks.is_empty() {
+        return Err("there are no processes to record: is /proc mounted?".into());
+    }
+    if let Some(pid) = args.pid.iter().find(|pid| !topology.tasks.contains_key(pid)) {
+        return Err(format!("there is no process {pid}").into());
+    }
+    if args.anonymize {
+        anonymize::anonymize(&mut topology);
+    }
+    let (script, unsaid) = write(&topology);
+    match &args.output {
+        Some(file) => {
+            put(file, &script).map_err(|error| format!("{}: {}", file.display(), crate::errno::describe(&error)))?
+        }
+        None => io::stdout().lock().write_all(script.as_bytes())?,
+    }
+    for missing in [&topology.missing, &unsaid] {
+        io::stderr().lock().write_all(said(missing).as_bytes())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn topology(args: &Args) -> io::Result<Topology> {
+    let recorder = i32::try_from(std::process::id()).ok().filter(|_| args.from.is_none());
+    let wanted =
+        Wanted { pids: args.pid.clone(), threads: !args.no_threads, kernel_threads: !args.no_kernel_threads, recorder };
+    let is_terminal = io::stderr().is_terminal();
+    let mut spoken = false;
+    let say = |tasks: usize| {
+        if is_terminal && tasks.is_multiple_of(256) {
+            spoken = true;
+            let _ = write!(io::stderr(), "\r{tasks} tasks");
+        }
+    };
+    let topology = match &args.from {
+        Some(lab) => {
+            if !lab.join("kernel/task").is_dir() {
+                return Err(io::Error::other(format!("{}: no lab is mounted there", lab.display())));
+            }
+            let files = Disk(lab.clone());
+            read::record(&files, &LabFacts(&files), &wanted, say)?
+        }
+        None => {
+            let root = PathBuf::from("/");
+            read::record(&Disk(root.clone()), &HostFacts::new(root), &wanted, say)?
+        }
+    };
+    if spoken {
+        let _ = writeln!(io::stderr());
+    }
+    Ok(topology)
+}
+
+/// Writes the whole file, and only then gives it its name.
+fn put(file: &Path, script: &str) -> io::Result<()> {
+    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let is_special = file.metadata().is_ok_and(|there| !there.is_file());
+    if is_special {
+        return std::fs::write(file, script);
+    }
+    let mut new = NamedTempFile::new_in(dir)?;
+    new.write_all(script.as_bytes())?;
+    new.as_file().sync_all()?;
+    new.persist(file).map(drop).map_err(|error| error.error)
+}
+
+fn said(missing: &Missing) -> String {
+    missing.0.iter().fold(String::new(), |mut text, (what, count)| {
+        let _ = writeln!(
+            text,
+            "nslab: not recorded: {what}{}",
+            if *count > 1 { format!(" ({count} times)") } else { String::new() }
+        );
+        text
+    })
+}

@@ -1,0 +1,194 @@
+//! What the machine itself tells of its namespaces: by ioctl(2) on their files, and by threads that enter them for a look.
+//! Nothing on the machine changes.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use nix::sched::{CloneFlags, setns, unshare};
+use rustix::fs::fstat;
+
+use super::files::{Disk, Files};
+use super::lab::offsets;
+use super::topology::{Extent, Has, Missing, Mount, Namespace, Own, Task, User};
+use super::{Facts, Seen, mountinfo, nsfs, read};
+use crate::kernel::ns::{ENTRIES, NsType};
+
+/// The machine, or a tree of files that looks like one.
+#[derive(Debug)]
+pub struct HostFacts {
+    files: Disk,
+    /// Namespaces that no task is in, which related ones have led to.
+    opened: RefCell<BTreeMap<u32, OwnedFd>>,
+}
+
+impl HostFacts {
+    /// `root` has the `proc` to look at: `/`.
+    pub fn new(root: PathBuf) -> HostFacts {
+        HostFacts { files: Disk(root), opened: RefCell::default() }
+    }
+
+    fn dir(tid: i32) -> String {
+        format!("proc/{tid}")
+    }
+
+    fn open(&self, seen: &Seen) -> io::Result<OwnedFd> {
+        if let Some(fd) = self.opened.borrow().get(&seen.inum) {
+            return fd.try_clone();
+        }
+        let (tid, entry) = seen.at.ok_or(io::ErrorKind::NotFound)?;
+        Ok(File::open(self.files.0.join(format!("proc/{tid}/ns/{entry}")))?.into())
+    }
+
+    /// What a thread in the namespace gives.
+    fn inside<T: Send>(&self, seen: &Seen, look: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        let fd = self.open(seen)?;
+        std::thread::scope(|scope| {
+            let look = || -> io::Result<T> {
+                if seen.ns_type == NsType::Mnt {
+                    unshare(CloneFlags::CLONE_FS)?;
+                }
+                setns(fd, CloneFlags::empty())?;
+                look()
+            };
+            scope.spawn(look).join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
+        })
+    }
+
+    fn text(&self, path: &str) -> String {
+        String::from_utf8_lossy(&self.files.read(path).unwrap_or_default()).into_owned()
+    }
+
+    fn user(&self, seen: &Seen, missing: &mut Missing) -> User {
+        let owner = self.open(seen).and_then(nsfs::owner_uid).unwrap_or(0);
+        let Some((tid, _)) = seen.at else {
+            // All that may be inside is: else nothing nested in it could be made.
+            missing.note("the maps of a user namespace that no task is in: the whole is mapped");
+            let whole = vec![Extent { first: 0, lower: 0, count: u32::MAX }];
+            return User { owner, uid_map: whole.clone(), gid_map: whole, ..User::default() };
+        };
+        let map = |file: &str| {
+            let line = |line: &str| {
+                let mut numbers = line.split_whitespace().map(|word| word.parse().ok());
+                Some(Extent { first: numbers.next()??, lower: numbers.next()??, count: numbers.next()?? })
+            };
+            self.text(&format!("{}/{file}", Self::dir(tid))).lines().filter_map(line).collect()
+        };
+        let denies_setgroups = self.text(&format!("{}/setgroups", Self::dir(tid))).starts_with("deny");
+        User { owner, group: 0, uid_map: map("uid_map"), gid_map: map("gid_map"), denies_setgroups }
+    }
+
+    fn mounts(&self, seen: &Seen, missing: &mut Missing) -> Vec<Mount> {
+        let table = match seen.at {
+            Some((tid, _)) => self.files.read(&format!("{}/mountinfo", Self::dir(tid))),
+            None => self.inside(seen, || std::fs::read("/proc/thread-self/mountinfo")),
+        };
+        if table.is_err() {
+            missing.note("the mounts of a mount namespace: CAP_SYS_PTRACE would show them");
+        }
+        table.unwrap_or_default().split(|&byte| byte == b'\n').filter_map(mountinfo::parse).collect()
+    }
+
+    fn names(&self, seen: &Seen, missing: &mut Missing) -> Own {
+        let names = || {
+            let read = |name: &str| {
+                let text = std::fs::read(format!("/proc/sys/kernel/{name}"))?;
+                io::Result::Ok(text.strip_suffix(b"\n").unwrap_or(&text).to_vec())
+            };
+            Ok((read("hostname")?, read("domainname")?))
+        };
+        let own = self
+            .files
+            .link(&format!("proc/self/ns/{}", seen.ns_type.ops().name))
+            .ok()
+            .and_then(|text| read::inum(&text));
+        let names = if own == Some(seen.inum) { names() } else { self.inside(seen, names) };
+        if names.is_err() {
+            missing.note("the host name of a namespace: CAP_SYS_ADMIN would show it");
+        }
+        let (node, domain) = names.unwrap_or_else(|_| (b"(none)".to_vec(), b"(none)".to_vec()));
+        Own::Names { node, domain }
+    }
+
+    /// The cgroup that is the root of a namespace: what the path of a member has in front of what the namespace shows.
+    fn cgroup_root(&self, seen: &Seen) -> Option<Vec<u8>> {
+        let (tid, _) = seen.at?;
+        let path = |text: Vec<u8>| {
+            let line = text.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"0::"))?;
+            Some(line.to_vec())
+        };
+        let file = self.files.0.join(format!("proc/{tid}/cgroup"));
+        let whole = path(std::fs::read(&file).ok()?)?;
+        let inner = path(self.inside(seen, || std::fs::read(&file)).ok()?)?;
+        let inner = inner.strip_suffix(b"/").unwrap_or(&inner);
+        let root = whole.strip_suffix(inner)?.to_vec();
+        Some(if root.is_empty() { b"/".to_vec() } else { root })
+    }
+}
+
+/// The inum of an open namespace file.
+fn inum(fd: impl AsFd) -> Option<u32> {
+    fstat(fd).ok().and_then(|stat| u32::try_from(stat.st_ino).ok())
+}
+
+impl Facts for HostFacts {
+    /// Those of files that are mounted, and of descriptors, are found with the tasks.
+    fn others(&self) -> Vec<Seen> {
+        Vec::new()
+    }
+
+    /// Those of kthreadd; where it is hidden or not there, those of process 1, or the recorder's own.
+    fn initial(&self) -> Vec<(NsType, u32)> {
+        let of = |dir: &str| -> Vec<(NsType, u32)> {
+            let entries = ENTRIES.iter().filter(|entry| !entry.name.ends_with("_for_children"));
+            let link = |name: &str| read::inum(&self.files.link(&format!("proc/{dir}/ns/{name}")).ok()?);
+            entries.filter_map(|entry| Some((entry.ns_type, link(entry.name)?))).collect()
+        };
+        let is_kthreadd = self.text("proc/2/comm").trim() == "kthreadd";
+        let dirs = if is_kthreadd { &["2", "1", "self"][..] } else { &["1", "self"][..] };
+        dirs.iter().map(|dir| of(dir)).find(|all| !all.is_empty()).unwrap_or_default()
+    }
+
+    fn describe(&self, seen: &Seen, missing: &mut Missing) -> Namespace {
+        let own = match Has::of(seen.ns_type) {
+            Has::User => Own::User(self.user(seen, missing)),
+            Has::Names => self.names(seen, missing),
+            Has::Mounts => Own::Mnt(self.mounts(seen, missing)),
+            Has::Offsets => {
+                let text = seen.at.map(|(tid, _)| self.text(&format!("proc/{tid}/timens_offsets")));
+                Own::Time(offsets(&text.unwrap_or_default()))
+            }
+            Has::CgroupRoot => Own::Cgroup { root: self.cgroup_root(seen) },
+            Has::Nothing => Own::Plain,
+        };
+        let fd = self.open(seen);
+        let of = |related: fn(OwnedFd) -> io::Result<OwnedFd>| inum(related(fd.as_ref().ok()?.try_clone().ok()?).ok()?);
+        Namespace {
+            ns_type: seen.ns_type,
+            owner: of(nsfs::user_ns),
+            parent: of(nsfs::parent).filter(|_| seen.ns_type == NsType::Pid),
+            own,
+        }
+    }
+
+    fn above(&self, seen: &Seen) -> Vec<Seen> {
+        let Ok(fd) = self.open(seen) else { return Vec::new() };
+        let mut found = Vec::new();
+        let mut keep = |ns_type, related: io::Result<OwnedFd>| {
+            let Some((inum, fd)) = related.ok().and_then(|fd| Some((inum(&fd)?, fd))) else { return };
+            self.opened.borrow_mut().entry(inum).or_insert(fd);
+            found.push(Seen { ns_type, inum, at: None });
+        };
+        keep(NsType::User, nsfs::user_ns(&fd));
+        if seen.ns_type == NsType::Pid {
+            keep(NsType::Pid, nsfs::parent(&fd));
+        }
+        found
+    }
+
+    /// Linux shows no more to anybody else.
+    fn complete(&self, _: &mut Task) {}
+}

@@ -1,0 +1,144 @@
+//! What `kernel/` of a lab tells of its namespaces.
+
+use std::str::FromStr;
+
+use super::topology::{Extent, Has, Missing, Mount, Namespace, Offset, Own, Task, User};
+use super::{Facts, Files, Seen, mountinfo};
+use crate::kernel::ns::{NS_TABLE, NsType};
+
+/// Reads `kernel/` of a lab.
+pub struct LabFacts<'a>(pub &'a dyn Files);
+
+impl LabFacts<'_> {
+    fn text(&self, path: &str) -> String {
+        let text = self.0.read(path).unwrap_or_default();
+        String::from_utf8_lossy(text.strip_suffix(b"\n").unwrap_or(&text)).into_owned()
+    }
+
+    fn number<T: FromStr + Default>(&self, path: &str) -> T {
+        self.text(path).parse().unwrap_or_default()
+    }
+
+    /// The number of the namespace that a link leads to.
+    fn pointer(&self, path: &str) -> Option<u32> {
+        let text = self.0.link(path).ok()?;
+        String::from_utf8_lossy(&text).rsplit('/').next()?.parse().ok()
+    }
+
+    fn field(seen: &Seen, name: &str) -> String {
+        format!("kernel/ns/{}/{}/{name}", seen.ns_type.ops().name, seen.inum)
+    }
+
+    fn map(&self, path: &str) -> Vec<Extent> {
+        let text = self.text(path);
+        let line = |line: &str| {
+            let mut numbers = line.split_whitespace().map(|word| word.parse().ok());
+            Some(Extent { first: numbers.next()??, lower: numbers.next()??, count: numbers.next()?? })
+        };
+        text.lines().filter_map(line).collect()
+    }
+
+    fn user(&self, seen: &Seen) -> User {
+        let field = |name| Self::field(seen, name);
+        User {
+            owner: self.number(&field("owner")),
+            group: self.number(&field("group")),
+            uid_map: self.map(&field("uid_map")),
+            gid_map: self.map(&field("gid_map")),
+            denies_setgroups: !self.text(&field("flags")).contains("USERNS_SETGROUPS_ALLOWED"),
+        }
+    }
+
+    /// As the task sees them whose root directory shows most.
+    fn mounts(&self, seen: &Seen, missing: &mut Missing) -> Vec<Mount> {
+        let tasks = self.0.names(&Self::field(seen, "tasks")).unwrap_or_default();
+        let tables = tasks
+            .iter()
+            .filter_map(|task| self.0.read(&format!("proc/{}/mountinfo", String::from_utf8_lossy(task))).ok());
+        let Some(table) = tables.max_by_key(Vec::len) else {
+            missing.note("the mounts of a mount namespace that no task is in");
+            return Vec::new();
+        };
+        table.split(|&byte| byte == b'\n').filter_map(mountinfo::parse).collect()
+    }
+}
+
+/// `monotonic 5 0`, a clock a line.
+pub(super) fn offsets(text: &str) -> Vec<Offset> {
+    let line = |line: &str| {
+        let mut words = line.split_whitespace();
+        let (clock, seconds, nanos) =
+            (words.next()?.to_owned(), words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        Some(Offset { clock, seconds, nanos })
+    };
+    text.lines().filter_map(line).collect()
+}
+
+impl Facts for LabFacts<'_> {
+    fn others(&self) -> Vec<Seen> {
+        let of = |ns_type: NsType| {
+            let names = self.0.names(&format!("kernel/ns/{}", ns_type.ops().name)).unwrap_or_default();
+            names.into_iter().filter_map(move |name| {
+                let inum = String::from_utf8(name).ok()?.parse().ok()?;
+                Some(Seen { ns_type, inum, at: None })
+            })
+        };
+        let mut all: Vec<Seen> = NS_TABLE.iter().flat_map(|ops| of(ops.ns_type)).collect();
+        all.sort_by_key(|seen| seen.inum);
+        all
+    }
+
+    fn initial(&self) -> Vec<(NsType, u32)> {
+        let is_initial =
+            |seen: &Seen| self.text(&Self::field(seen, "ns_id")) == seen.ns_type.ops().init_ns_id.to_string();
+        self.others().into_iter().filter(is_initial).map(|seen| (seen.ns_type, seen.inum)).collect()
+    }
+
+    fn describe(&self, seen: &Seen, missing: &mut Missing) -> Namespace {
+        let field = |name| Self::field(seen, name);
+        let bytes = |name| {
+            let text = self.0.read(&field(name)).unwrap_or_default();
+            text.strip_suffix(b"\n").unwrap_or(&text).to_vec()
+        };
+        let own = match Has::of(seen.ns_type) {
+            Has::User => Own::User(self.user(seen)),
+            Has::Names => Own::Names { node: bytes("name/nodename"), domain: bytes("name/domainname") },
+            Has::Mounts => Own::Mnt(self.mounts(seen, missing)),
+            Has::Offsets => Own::Time(offsets(&self.text(&field("offsets")))),
+            Has::CgroupRoot => Own::Cgroup { root: Some(bytes("root_cset")).filter(|root| !root.is_empty()) },
+            Has::Nothing => Own::Plain,
+        };
+        Namespace {
+            ns_type: seen.ns_type,
+            owner: self.pointer(&field("user_ns")),
+            parent: self.pointer(&field("parent")).filter(|_| seen.ns_type == NsType::Pid),
+            own,
+        }
+    }
+
+    /// All namespaces of a lab are listed.
+    fn above(&self, _: &Seen) -> Vec<Seen> {
+        Vec::new()
+    }
+
+    /// What the kernel itself has: init, who reads, may be in another user namespace and be told other ids.
+    fn complete(&self, task: &mut Task) {
+        let field = |name: &str| format!("kernel/task/{}/{name}", task.tid);
+        let ids = |names: [&str; 4]| names.map(|name| self.number(&field(&format!("cred/{name}"))));
+        let (uids, gids) = (ids(["uid", "euid", "suid", "fsuid"]), ids(["gid", "egid", "sgid", "fsgid"]));
+        let groups = self.text(&field("cred/group_info"));
+        let securebits = self.text(&field("cred/securebits"));
+        let dumpable = self.text(&field("mm/dumpable"));
+        let for_children = self.0.link(&field("nsproxy")).ok().and_then(|nsproxy| {
+            let index = String::from_utf8_lossy(&nsproxy).rsplit('/').next()?.to_owned();
+            self.pointer(&format!("kernel/nsproxy/{index}/pid_ns_for_children"))
+        });
+        (task.uids, task.gids) = (uids, gids);
+        task.groups = groups.split_whitespace().filter_map(|gid| gid.parse().ok()).collect();
+        task.securebits = securebits.strip_prefix("0x").and_then(|bits| u32::from_str_radix(bits, 16).ok());
+        task.is_dumpable = dumpable != "0";
+        if let Some(inum) = for_children {
+            task.namespaces.insert("pid_for_children", inum);
+        }
+    }
+}

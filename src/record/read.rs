@@ -1,0 +1,276 @@
+//! Reads what `/proc` of a machine and `proc` of a lab show in the same way: tasks and their links.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, ErrorKind};
+
+use procfs_core::FromRead;
+use procfs_core::process::{Stat, StatFlags, Status};
+
+use super::topology::{Caps, Missing, State, Task, Topology};
+use super::{Facts, Files, Seen, Wanted};
+use crate::kernel::ns::{ENTRIES, NsType};
+use crate::kernel::profile::Profile;
+
+/// Nanoseconds in a hundredth of a second.
+pub(super) const TICK: u64 = 10_000_000;
+
+/// Records what there is. `say` hears now and then how many tasks have been read.
+///
+/// # Errors
+/// There is no `proc`, or it cannot be read at all.
+pub fn record(
+    files: &dyn Files,
+    facts: &dyn Facts,
+    wanted: &Wanted,
+    mut say: impl FnMut(usize),
+) -> io::Result<Topology> {
+    let mut topology = Topology { profile: profile(files), ..Topology::default() };
+    topology.profile.inums = facts.initial().into_iter().collect();
+    topology.last_pid = number(files, "proc/sys/kernel/ns_last_pid");
+    let mut missing = Missing::default();
+    for tgid in numbers(files.names("proc")?) {
+        if wanted.recorder == Some(tgid) {
+            continue;
+        }
+        let threads = if wanted.threads {
+            numbers(files.names(&format!("proc/{tgid}/task")).unwrap_or_default())
+        } else {
+            vec![tgid]
+        };
+        for tid in threads {
+            match task(files, facts, tgid, tid, &mut missing) {
+                Ok(task) if task.is_kthread && !wanted.kernel_threads => {}
+                Ok(task) => drop(topology.tasks.insert(tid, task)),
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                    missing.note(format!("a task is hidden: {error}"))
+                }
+                Err(_) => missing.note("a task ended while it was read"),
+            }
+        }
+        say(topology.tasks.len());
+    }
+    assume(&mut topology);
+    choose(&mut topology, wanted);
+    // A thread whose leader has gone in between has no process.
+    let leaders: Vec<i32> = topology.tasks.keys().copied().collect();
+    topology.tasks.retain(|_, task| leaders.binary_search(&task.tgid).is_ok());
+    namespaces(&mut topology, facts, &mut missing);
+    topology.missing = missing;
+    topology.prune();
+    // Read last: no task is younger.
+    topology.profile.uptime = uptime(files);
+    Ok(topology)
+}
+
+fn profile(files: &dyn Files) -> Profile {
+    let sysctl = |name: &str| {
+        let text = files.read(&format!("proc/sys/kernel/{name}")).ok()?;
+        Some(text.strip_suffix(b"\n").unwrap_or(&text).to_vec())
+    };
+    let stat = files.read("proc/stat").unwrap_or_default();
+    let stat = String::from_utf8_lossy(&stat);
+    Profile {
+        release: sysctl("osrelease"),
+        version: sysctl("version"),
+        machine: sysctl("arch"),
+        pid_max: number(files, "proc/sys/kernel/pid_max"),
+        cap_last_cap: number(files, "proc/sys/kernel/cap_last_cap"),
+        btime: stat.lines().find_map(|line| line.strip_prefix("btime ")?.parse().ok()),
+        ..Profile::default()
+    }
+}
+
+/// Nanoseconds, in whole hundredths of a second.
+fn uptime(files: &dyn Files) -> Option<u64> {
+    let text = files.read("proc/uptime").ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let (seconds, hundredths) = text.split_whitespace().next()?.split_once('.')?;
+    Some((seconds.parse::<u64>().ok()? * 100 + hundredths.parse::<u64>().ok()?) * TICK)
+}
+
+fn number<T: std::str::FromStr>(files: &dyn Files, path: &str) -> Option<T> {
+    String::from_utf8_lossy(&files.read(path).ok()?).trim().parse().ok()
+}
+
+fn numbers(names: Vec<Vec<u8>>) -> Vec<i32> {
+    let mut all: Vec<i32> = names.iter().filter_map(|name| std::str::from_utf8(name).ok()?.parse().ok()).collect();
+    all.sort_unstable();
+    all
+}
+
+/// A task whose namespaces are hidden is taken to be in those of its parent; process 1 in the initial ones.
+fn assume(topology: &mut Topology) {
+    let initial: BTreeMap<&'static str, u32> =
+        ENTRIES.iter().filter_map(|entry| Some((entry.name, topology.initial(entry.ns_type)?))).collect();
+    let mut hidden: Vec<(u64, i32)> =
+        topology.tasks.values().filter(|task| is_hidden(task)).map(|task| (task.start, task.tid)).collect();
+    hidden.sort_unstable();
+    for (_, tid) in hidden {
+        let above = topology.tasks.get(&tid).map_or(0, |task| if task.is_leader() { task.ppid } else { task.tgid });
+        let namespaces = topology.tasks.get(&above).map_or(&initial, |task| &task.namespaces).clone();
+        if let Some(task) = topology.tasks.get_mut(&tid) {
+            task.namespaces = namespaces;
+        }
+    }
+}
+
+fn is_hidden(task: &Task) -> bool {
+    task.namespaces.is_empty() && !task.is_zombie()
+}
+
+/// Leaves the processes that are wanted, what is above them and what is below them.
+fn choose(topology: &mut Topology, wanted: &Wanted) {
+    if wanted.pids.is_empty() {
+        return;
+    }
+    let parent = |pid: i32| topology.tasks.get(&pid).map(|task| task.ppid);
+    let line = |pid: i32| std::iter::successors(Some(pid), |pid| parent(*pid)).collect::<Vec<_>>();
+    let above: Vec<i32> = wanted.pids.iter().flat_map(|&pid| line(pid)).collect();
+    let is_kept =
+        |task: &Task| above.contains(&task.tgid) || line(task.tgid).iter().any(|pid| wanted.pids.contains(pid));
+    let kept: Vec<i32> =
+        topology.tasks.values().filter(|task| task.tgid == 1 || is_kept(task)).map(|task| task.tid).collect();
+    topology.tasks.retain(|tid, _| kept.binary_search(tid).is_ok());
+}
+
+/// Reads a task; what it was at the end it was at the beginning.
+fn task(files: &dyn Files, facts: &dyn Facts, tgid: i32, tid: i32, missing: &mut Missing) -> io::Result<Task> {
+    let dir = format!("proc/{tgid}/task/{tid}");
+    let stat = || -> io::Result<Stat> { parsed(&files.read(&format!("{dir}/stat"))?) };
+    let before = stat()?;
+    let status: Status = parsed(&files.read(&format!("{dir}/status"))?)?;
+    let comm = files.read(&format!("{dir}/comm"))?;
+    let argv = files.read(&format!("proc/{tgid}/cmdline")).unwrap_or_default();
+    let flags = StatFlags::from_bits_truncate(before.flags);
+    let mut task = Task {
+        tid,
+        tgid,
+        ppid: before.ppid,
+        numbers: status.nspid.clone().unwrap_or_else(|| vec![tid]),
+        comm: comm.strip_suffix(b"\n").unwrap_or(&comm).to_vec(),
+        argv: arguments(&argv),
+        state: state(&before),
+        is_kthread: flags.contains(StatFlags::PF_KTHREAD),
+        forked_no_exec: flags.contains(StatFlags::PF_FORKNOEXEC),
+        start: if tid == 1 { 0 } else { before.starttime },
+        pgrp: before.pgrp,
+        session: before.session,
+        group_numbers: status.nspgid.clone().unwrap_or_default(),
+        session_numbers: status.nssid.clone().unwrap_or_default(),
+        uids: [status.ruid, status.euid, status.suid, status.fuid],
+        gids: [status.rgid, status.egid, status.sgid, status.fgid],
+        groups: status.groups.clone(),
+        caps: caps(&status),
+        no_new_privs: status.nonewprivs == Some(1),
+        securebits: None,
+        is_dumpable: files.owner(&dir).is_ok_and(|owner| owner == status.euid),
+        namespaces: BTreeMap::new(),
+        open: if tid == tgid { open(files, &dir) } else { Vec::new() },
+        cgroup: files.read(&format!("{dir}/cgroup")).ok().and_then(|text| cgroup(&text)),
+    };
+    links(files, &dir, &mut task, missing);
+    facts.complete(&mut task);
+    let after = stat()?;
+    // A thread that has ended is gone at once; only a process waits for its parent.
+    let has_ended = !task.is_leader() && task.is_zombie();
+    if has_ended || (after.starttime, after.ppid) != (before.starttime, before.ppid) {
+        return Err(ErrorKind::NotFound.into());
+    }
+    Ok(task)
+}
+
+fn parsed<T: FromRead>(text: &[u8]) -> io::Result<T> {
+    // Names may be any bytes; these files are text otherwise.
+    let text = String::from_utf8_lossy(text);
+    T::from_read(text.as_bytes()).map_err(|error| io::Error::new(ErrorKind::InvalidData, error.to_string()))
+}
+
+fn state(stat: &Stat) -> State {
+    match stat.state {
+        'Z' | 'X' => State::Zombie(stat.exit_code.unwrap_or(0)),
+        _ if StatFlags::from_bits_truncate(stat.flags).contains(StatFlags::PF_EXITING) => {
+            State::Exiting(stat.exit_code.unwrap_or(0))
+        }
+        'T' => State::Stopped,
+        'I' => State::Idle,
+        _ => State::Alive,
+    }
+}
+
+fn caps(status: &Status) -> Caps {
+    Caps {
+        inheritable: status.capinh,
+        permitted: status.capprm,
+        effective: status.capeff,
+        bounding: status.capbnd.unwrap_or(0),
+        ambient: status.capamb.unwrap_or(0),
+    }
+}
+
+fn arguments(text: &[u8]) -> Vec<Vec<u8>> {
+    let Some(text) = text.strip_suffix(b"\0").or((!text.is_empty()).then_some(text)) else { return Vec::new() };
+    text.split(|&byte| byte == 0).map(<[u8]>::to_vec).collect()
+}
+
+/// The path in the one hierarchy of cgroup2.
+fn cgroup(text: &[u8]) -> Option<Vec<u8>> {
+    let path = text.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"0::"))?;
+    path.starts_with(b"/").then(|| path.strip_suffix(b" (deleted)").unwrap_or(path).to_vec())
+}
+
+fn links(files: &dyn Files, dir: &str, task: &mut Task, missing: &mut Missing) {
+    for entry in &ENTRIES {
+        match files.link(&format!("{dir}/ns/{}", entry.name)) {
+            Ok(text) => drop(inum(&text).map(|inum| task.namespaces.insert(entry.name, inum))),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied && !task.is_zombie() => {
+                missing
+                    .note("the namespaces of a task, taken to be those of its parent: CAP_SYS_PTRACE would show them");
+                return;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// The namespaces that descriptors show, in the order of their numbers.
+fn open(files: &dyn Files, dir: &str) -> Vec<(NsType, u32)> {
+    let fds = numbers(files.names(&format!("{dir}/fd")).unwrap_or_default());
+    let shown = |fd: i32| {
+        let text = files.link(&format!("{dir}/fd/{fd}")).ok()?;
+        let kind = std::str::from_utf8(&text).ok()?.split_once(":[")?.0.to_owned();
+        Some((NsType::from_name(&kind)?, inum(&text)?))
+    };
+    fds.into_iter().filter_map(shown).collect()
+}
+
+/// The number in `net:[4026531833]`.
+pub(super) fn inum(link: &[u8]) -> Option<u32> {
+    let text = std::str::from_utf8(link).ok()?;
+    text.split_once(":[")?.1.strip_suffix(']')?.parse().ok()
+}
+
+/// Describes the namespaces that tasks are in, and those that own them or that they are nested in.
+fn namespaces(topology: &mut Topology, facts: &dyn Facts, missing: &mut Missing) {
+    let mut queue: Vec<Seen> = Vec::new();
+    for task in topology.tasks.values() {
+        for (name, inum) in &task.namespaces {
+            let Some(entry) = ENTRIES.iter().find(|entry| entry.name == *name) else { continue };
+            queue.push(Seen { ns_type: entry.ns_type, inum: *inum, at: Some((task.tid, entry.name)) });
+        }
+    }
+    for task in topology.tasks.values() {
+        let shown = task.open.iter().filter(|(_, inum)| !queue.iter().any(|seen| seen.inum == *inum));
+        let shown: Vec<Seen> = shown.map(|&(ns_type, inum)| Seen { ns_type, inum, at: None }).collect();
+        queue.extend(shown);
+    }
+    queue.extend(facts.others());
+    // Those that tasks are in come first: the tasks tell more of them.
+    let mut queue = VecDeque::from(queue);
+    while let Some(seen) = queue.pop_front() {
+        if topology.namespaces.contains_key(&seen.inum) {
+            continue;
+        }
+        topology.namespaces.insert(seen.inum, facts.describe(&seen, missing));
+        queue.extend(facts.above(&seen));
+    }
+}

@@ -1,0 +1,13 @@
+//! Recordings: the words of the language that are for them, and what `nslab record` writes.
+
+#[path = "../common/cases.rs"]
+mod cases;
+#[path = "../common/files.rs"]
+mod files;
+mod host;
+mod lab;
+mod language;
+#[path = "../common/needs.rs"]
+mod needs;
+#[path = "../common/recording.rs"]
+mod recording;
