@@ -13,13 +13,14 @@ use std::thread;
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
+use super::path::is_of_host;
 use super::processes::{Here, Processes};
 use super::regs::Regs;
 use super::sys::{self, Resume, Tid};
 use super::there::{RINGS, RUNS, address};
 use super::tracee::{ProgramMemory, Stop};
 use super::wire::{self, Event, GREETING, Order, Reader, What, Wire, Writer};
-use crate::abi::{self, Memory, Rewrite, Treatment};
+use crate::abi::{self, Call, Memory, PathAt, Rewrite, Treatment};
 use crate::errno::Result;
 
 /// Whom to ask for a lab.
@@ -183,52 +184,68 @@ impl Agent {
 
     /// Tells of the next stop.
     fn wait(&self) -> std::result::Result<(), Lost> {
-        let event = match self.here.wait()? {
-            Some((tid, status)) => self.event(tid, status),
-            None if self.is_lost.load(Ordering::SeqCst) => return Err(Lost::Gone),
-            None => Event::default(),
+        let event = loop {
+            break match self.here.wait()? {
+                Some((tid, status)) => match self.event(tid, status) {
+                    Some(event) => event,
+                    None => continue,
+                },
+                None if self.is_lost.load(Ordering::SeqCst) => return Err(Lost::Gone),
+                None => Event::default(),
+            };
         };
         let mut message = Writer::default();
         message.event(&event);
         Ok(self.wire.send(&message)?)
     }
 
-    /// A stop, and what the supervisor will ask about it. What cannot be told is asked for in vain, then.
-    fn event(&self, tid: Tid, status: i32) -> Event {
+    /// A stop, and what the supervisor will ask about it; `None`: nobody wants to hear of it, and the thread goes on. What cannot
+    /// be told is asked for in vain, then.
+    fn event(&self, tid: Tid, status: i32) -> Option<Event> {
         let mut event = Event { tid, status, ..Event::default() };
         match Stop::of(status) {
             Stop::Ended(_) => {
                 self.known.borrow_mut().remove(&tid);
-                return event;
+                return Some(event);
             }
             Stop::Filter => {
                 event.regs = sys::registers(tid).ok();
-                event.memory = event.regs.map(|regs| self.memory_of(tid, Regs(regs))).unwrap_or_default();
+                let noted = event.regs.map(|regs| self.memory_of(tid, Regs(regs)));
+                if noted.as_ref().is_some_and(|(_, is_of_host)| *is_of_host)
+                    && self.here.resume(tid, Resume::Cont, 0).is_ok()
+                {
+                    return None;
+                }
+                event.memory = noted.map(|(memory, _)| memory).unwrap_or_default();
             }
             Stop::Exit | Stop::Event(_) => event.regs = sys::registers(tid).ok(),
             Stop::Born | Stop::Exec => event.message = sys::event_message(tid).ok(),
             Stop::Signal(_) => event.info = sys::siginfo(tid).ok(),
         }
         self.known.borrow_mut().insert(tid);
-        event
+        Some(event)
     }
 
-    /// The memory that is read for the arguments of a call.
-    fn memory_of(&self, tid: Tid, regs: Regs) -> Vec<(u64, Vec<u8>)> {
+    /// The memory that is read for the arguments of a call, and whether all of that is paths of the host.
+    fn memory_of(&self, tid: Tid, regs: Regs) -> (Vec<(u64, Vec<u8>)>, bool) {
         let host = Rc::clone(&self.here) as Rc<dyn Processes>;
         let noted = Noted { memory: ProgramMemory { host, tid }, pieces: RefCell::default() };
         let call = regs.call();
-        match abi::call(call.number).map(abi::Call::treatment) {
+        match abi::call(call.number).map(Call::treatment) {
             Some(Treatment::Rewritten(Rewrite::Paths(paths))) => {
-                for at in paths {
-                    // Only what is read is of interest.
-                    let _ = (&noted as &dyn Memory).path(call.args[at.path]);
-                }
+                let read = |at: &PathAt| (&noted as &dyn Memory).path(call.args[at.path]);
+                let of_host = paths.iter().filter(|at| read(at).is_ok_and(|path| is_of_host(&path))).count();
+                // Whether a task may become another program the lab is asked, whichever file that is in.
+                let is_exec = matches!(abi::call(call.number), Some(Call::Execve | Call::Execveat));
+                (noted.pieces.take(), of_host == paths.len() && !is_exec)
             }
-            Some(Treatment::Emulated(_)) => drop(abi::decode(&call, &noted)),
-            _ => {}
+            Some(Treatment::Emulated(_)) => {
+                // What it reads is asked for again.
+                let _ = abi::decode(&call, &noted);
+                (noted.pieces.take(), false)
+            }
+            _ => (Vec::new(), false),
         }
-        noted.pieces.take()
     }
 
     fn act(&self, order: &Order) -> io::Result<Vec<u8>> {

@@ -48,6 +48,14 @@ fn is_below(path: &[u8], dir: &[u8]) -> bool {
     path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
+/// Whether a path, as it is written, leads to a file of the host and to none of the task's: most do.
+pub(super) fn is_of_host(path: &[u8]) -> bool {
+    let links = LINKS.iter().map(|(from, _)| *from);
+    path.starts_with(b"/")
+        && !path.windows(2).any(|pair| matches!(pair, b"//" | b"/."))
+        && !OF_TASK.into_iter().chain(links).any(|dir| is_below(path, dir))
+}
+
 /// A path without `.`, `..` and doubled slashes; a slash at the end, which asks for a directory, stays.
 fn plain(path: &[u8]) -> Vec<u8> {
     let mut names: Vec<&[u8]> = Vec::new();
@@ -124,8 +132,7 @@ impl Supervisor {
             let seen = self.seen(&base).unwrap_or_else(|| base.clone());
             ([&seen[..], b"/", path].concat(), Some(base))
         };
-        // Most paths are of no interest, and long.
-        if base.is_none() && !whole.contains(&b'.') && !OF_TASK.iter().any(|dir| whole.starts_with(dir)) {
+        if base.is_none() && is_of_host(&whole) {
             return None;
         }
         let whole = plain(&whole);
@@ -298,6 +305,17 @@ mod tests {
             ("/", "/"),
         ] {
             assert_eq!(plain(path.as_bytes()), expected.as_bytes(), "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_of_the_host_are_told_as_they_are_written() {
+        for path in ["/", "/usr/lib/libc.so.6", "/process", "/etc/mtab.old", "/sys/fs"] {
+            assert!(is_of_host(path.as_bytes()), "{path}");
+        }
+        let others = ["", "a", "/proc", "/proc/self", "/usr/../proc", "//proc", "/./proc", "/etc/mtab", "/run/netns/a"];
+        for path in others {
+            assert!(!is_of_host(path.as_bytes()), "{path}");
         }
     }
 
