@@ -9,6 +9,7 @@ pub const NOT_COMPARED: &[(&str, &str)] = &[
     ("ptrace", "a tracer would have to answer for every signal of its tracee"),
     ("clock", "the machine's clocks are everybody's"),
     ("attach", "it names a process of a host that has the lab mounted"),
+    ("program", "it tells of a process that is a task of the lab"),
 ];
 
 /// Of what was compared, the verbs: all but those that are not to be.
