@@ -61,13 +61,13 @@ fn is_whole(k: &Kernel) -> bool {
     init_sees_all && !k.tasks.iter().any(|task| k.is_chrooted(task.0) || is_deep(task))
 }
 
-/// Checks the recording of one lab; gives what is wrong with it.
-pub fn check(name: &str, k: &Kernel) -> Result<(), String> {
+/// Checks the recording of one lab; gives whether all of it is recorded and was compared, or what is wrong.
+pub fn check(name: &str, k: &Kernel) -> Result<bool, String> {
     let (seen, script) = record(k);
     let again = boot(&script);
     let (seen_again, second) = record(&again);
     if !is_whole(k) {
-        return Ok(());
+        return Ok(false);
     }
     let (seen, seen_again) = (comparable(seen), comparable(seen_again));
     for (tid, task) in &seen.tasks {
@@ -86,7 +86,7 @@ pub fn check(name: &str, k: &Kernel) -> Result<(), String> {
     let is_said = |line: &&str| !line.starts_with("# Missing: ") && !line.starts_with("# not here: ");
     let lines = |text: &str| text.lines().filter(is_said).map(str::to_owned).collect::<Vec<_>>();
     if lines(&script) == lines(&second) {
-        return Ok(());
+        return Ok(true);
     }
     let (first, second) = (lines(&script), lines(&second));
     let lost: Vec<_> = first.iter().filter(|line| !second.contains(line)).take(6).cloned().collect();
