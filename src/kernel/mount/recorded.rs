@@ -140,6 +140,8 @@ impl Kernel {
     fn live_sb(&mut self, task: Current, seen: &RecordedMount) -> Result<Held<SuperBlock>> {
         let same = |sb: &SuperBlock| sb.fs.name == seen.fs && sb.device == seen.device;
         if let Some(found) = self.find_sb(same) {
+            // It may be that of boot, which has the same number by chance.
+            self.describe_sb(found, seen);
             return Ok(self.vfs.sbs.hold(found));
         }
         let fs = fs_type(seen.fs.as_bytes()).unwrap_or(&RECORDED);
