@@ -154,5 +154,6 @@ fn programs_print_the_same_on_the_machine_and_in_its_recording() {
 fn differ(left: &[String], right: &[String], what: &str) {
     let lost: Vec<_> = left.iter().filter(|line| !right.contains(line)).collect();
     let new: Vec<_> = right.iter().filter(|line| !left.contains(line)).collect();
-    assert!(left == right, "{what}: on the machine {lost:#?}, in the lab {new:#?}");
+    let first = left.iter().zip(right).find(|(left, right)| left != right);
+    assert!(left == right, "{what}: on the machine {lost:#?}, in the lab {new:#?}, first {first:#?}");
 }
