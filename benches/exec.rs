@@ -4,7 +4,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::hint::black_box;
 use std::io::{self, Write};
@@ -17,8 +17,11 @@ use nix::unistd::{Pid, getppid};
 
 const NSLAB: &str = env!("CARGO_BIN_EXE_nslab");
 const ROUNDS: usize = 5;
-/// Processes that `make` starts.
+/// Shells that `make` starts.
 const TARGETS: usize = 300;
+/// Files that it has compiled, three processes for each.
+const FILES: usize = 60;
+const SOURCE: &str = "#include <stdio.h>\n#include <stdlib.h>\nint f(int n) { printf(\"%d\", n); return abs(n); }\n";
 
 /// What is measured, and how often it is done in one go.
 const LOOPS: [(&str, u32); 4] = [("getppid", 20_000), ("passed", 50_000), ("fork", 500), ("true", 100)];
@@ -114,21 +117,36 @@ fn rows(point: &Path, dir: &Path) -> io::Result<()> {
         print(name, times);
     }
     sched_setaffinity(Pid::from_raw(0), &all)?;
-    let makefile = dir.join("Makefile");
-    let mut text = format!("all: {}\n", (0..TARGETS).map(|n| format!("t{n} ")).collect::<String>());
-    for n in 0..TARGETS {
-        text += &format!("t{n}:\n\t@sh -c 'exit 0'; true\n");
+    let shells: String = (0..TARGETS).map(|n| format!("t{n}:\n\t@sh -c 'exit 0'; true\n")).collect();
+    make(&ways, dir, &format!("make -j2, {TARGETS} shells"), &names("t", TARGETS, ""), &shells)?;
+    for n in 0..FILES {
+        fs::write(dir.join(format!("f{n}.c")), SOURCE)?;
     }
-    fs::write(&makefile, text)?;
+    make(
+        &ways,
+        dir,
+        &format!("make -j2, {FILES} files of C"),
+        &names("f", FILES, ".o"),
+        "%.o: %.c\n\t@cc -O2 -c -o $@ $<\n",
+    )
+}
+
+fn names(letter: &str, count: usize, end: &str) -> String {
+    (0..count).map(|n| format!("{letter}{n}{end} ")).collect()
+}
+
+/// Makes all of `targets` anew in each round.
+fn make(ways: &[&[OsString]; 3], dir: &Path, name: &str, targets: &str, rules: &str) -> io::Result<()> {
+    fs::write(dir.join("Makefile"), format!("all: {targets}\n{rules}"))?;
     let mut times: [Vec<Duration>; 3] = Default::default();
     for _ in 0..ROUNDS {
         for (way, times) in ways.iter().zip(&mut times) {
             let start = Instant::now();
-            run(command(way, "make").args(["-s", "-j2", "-f"]).arg(&makefile).stdout(Stdio::null()))?;
+            run(command(way, "make").arg("-C").arg(dir).args(["-B", "-s", "-j2"]).stdout(Stdio::null()))?;
             times.push(start.elapsed());
         }
     }
-    print(&format!("make -j2, {TARGETS} targets"), times);
+    print(name, times);
     Ok(())
 }
 
@@ -153,11 +171,12 @@ fn print(name: &str, times: [Vec<Duration>; 3]) {
 /// A program, or the same one as a task of a lab.
 fn command(way: &[OsString], program: impl Into<OsString>) -> Command {
     let program = program.into();
-    if way.is_empty() {
-        return Command::new(program);
+    let mut command = Command::new(if way.is_empty() { &program } else { OsStr::new(NSLAB) });
+    if !way.is_empty() {
+        command.args(way).arg(&program);
     }
-    let mut command = Command::new(NSLAB);
-    command.args(way).arg(program);
+    // cargo sets it, and each program would look for its libraries there first.
+    command.env_remove("LD_LIBRARY_PATH");
     command
 }
 

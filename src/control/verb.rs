@@ -83,7 +83,7 @@ pub static VERBS: &[Verb] = &[
         "newpid newipc",
         parse::clone,
     ),
-    either("unshare", "FLAGS, in files [inum=TYPE:N,…] too", "newuser newnet", parse::unshare),
+    either("unshare", "FLAGS", "newuser newnet", parse::unshare),
     either("setns", "type:[inum]|fd:N|pidfd:PID|PATH [FLAGS]", "net:[4026531833] newnet", parse::setns),
     linux("exec", "COMM [ARG…]", "sleep 1", |args| {
         Ok(Syscall::Exec { comm: args.bytes("COMM")?.to_vec(), argv: args.rest() })

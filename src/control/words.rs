@@ -52,64 +52,28 @@ fn linux(call: &Syscall, n: Number<'_>) -> Option<String> {
         }
         Syscall::Mount(args) => mount::words(args)?,
         Syscall::Umount { path, flags } => mount::umount_words(path, *flags),
-        Syscall::Kill { .. }
-        | Syscall::Tkill { .. }
-        | Syscall::Tgkill { .. }
-        | Syscall::RtSigqueueinfo { .. }
-        | Syscall::RtTgsigqueueinfo { .. }
-        | Syscall::PidfdSendSignal { .. }
-        | Syscall::Sigaction { .. } => signal(call, n)?,
-        Syscall::Setuid { .. }
-        | Syscall::Setgid { .. }
-        | Syscall::Setreuid { .. }
-        | Syscall::Setregid { .. }
-        | Syscall::Setresuid { .. }
-        | Syscall::Setresgid { .. }
-        | Syscall::Setfsuid { .. }
-        | Syscall::Setfsgid { .. }
-        | Syscall::Setgroups { .. }
-        | Syscall::Capset { .. } => credentials(call, n)?,
-        Syscall::Sigprocmask { .. }
-        | Syscall::Sigwaitinfo { .. }
-        | Syscall::PtraceSeize { .. }
-        | Syscall::Reboot { .. }
-        | Syscall::Dup { .. }
-        | Syscall::PidfdGetfd { .. }
-        | Syscall::PivotRoot { .. }
-        | Syscall::Chroot { .. }
-        | Syscall::Chdir { .. }
-        | Syscall::Fchdir { .. }
-        | Syscall::Getcwd
-        | Syscall::OpenTree { .. }
-        | Syscall::MoveMount { .. }
-        | Syscall::MountSetattr { .. }
-        | Syscall::Mkdir { .. }
-        | Syscall::Rmdir { .. }
-        | Syscall::Unlink { .. }
-        | Syscall::Rename { .. }
-        | Syscall::Symlink { .. }
-        | Syscall::Chown { .. }
-        | Syscall::Readlink { .. }
-        | Syscall::Stat { .. }
-        | Syscall::Lstat { .. } => return None,
-        Syscall::Msgget { .. }
-        | Syscall::Msgsnd { .. }
-        | Syscall::Msgrcv { .. }
-        | Syscall::Msgctl { .. }
-        | Syscall::Semget { .. }
-        | Syscall::Semop { .. }
-        | Syscall::Semctl { .. }
-        | Syscall::Shmget { .. }
-        | Syscall::Shmat { .. }
-        | Syscall::Shmdt { .. }
-        | Syscall::Shmctl { .. }
-        | Syscall::MqOpen(_)
-        | Syscall::MqUnlink { .. }
-        | Syscall::MqSend { .. }
-        | Syscall::MqReceive { .. }
-        | Syscall::MqNotify { .. }
-        | Syscall::MqGetsetattr { .. }
-        | Syscall::ClockGettime { .. } => return None,
+        Syscall::Kill { .. } | Syscall::Tkill { .. } | Syscall::Tgkill { .. } => signal(call, n)?,
+        Syscall::RtSigqueueinfo { .. } | Syscall::RtTgsigqueueinfo { .. } => signal(call, n)?,
+        Syscall::PidfdSendSignal { .. } | Syscall::Sigaction { .. } => signal(call, n)?,
+        Syscall::Setuid { .. } | Syscall::Setgid { .. } | Syscall::Setreuid { .. } => credentials(call, n)?,
+        Syscall::Setregid { .. } | Syscall::Setresuid { .. } | Syscall::Setresgid { .. } => credentials(call, n)?,
+        Syscall::Setfsuid { .. } | Syscall::Setfsgid { .. } | Syscall::Setgroups { .. } => credentials(call, n)?,
+        Syscall::Capset { .. } => credentials(call, n)?,
+        Syscall::Sigprocmask { .. } | Syscall::Sigwaitinfo { .. } | Syscall::PtraceSeize { .. } => return None,
+        Syscall::Reboot { .. } | Syscall::Dup { .. } | Syscall::PidfdGetfd { .. } => return None,
+        Syscall::PivotRoot { .. } | Syscall::Chroot { .. } | Syscall::Chdir { .. } => return None,
+        Syscall::Fchdir { .. } | Syscall::Getcwd | Syscall::OpenTree { .. } | Syscall::MoveMount { .. } => return None,
+        Syscall::MountSetattr { .. } | Syscall::Mkdir { .. } | Syscall::Rmdir { .. } => return None,
+        Syscall::Unlink { .. } | Syscall::Rename { .. } | Syscall::Symlink { .. } => return None,
+        Syscall::Chown { .. } | Syscall::Readlink { .. } | Syscall::Stat { .. } | Syscall::Lstat { .. } => return None,
+        Syscall::Msgget { .. } | Syscall::Msgsnd { .. } | Syscall::Msgrcv { .. } => return None,
+        Syscall::Msgctl { .. } | Syscall::Semget { .. } | Syscall::Semop { .. } | Syscall::Semctl { .. } => {
+            return None;
+        }
+        Syscall::Shmget { .. } | Syscall::Shmat { .. } | Syscall::Shmdt { .. } | Syscall::Shmctl { .. } => return None,
+        Syscall::MqOpen(_) | Syscall::MqUnlink { .. } | Syscall::MqSend { .. } => return None,
+        Syscall::MqReceive { .. } | Syscall::MqNotify { .. } | Syscall::MqGetsetattr { .. } => return None,
+        Syscall::ClockGettime { .. } => return None,
     })
 }
 
