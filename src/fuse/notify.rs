@@ -23,7 +23,7 @@ const ATTRIBUTES: i64 = -1;
 /// Attributes and all content are dropped.
 const CONTENT: i64 = 0;
 /// How often, and how long each time, an answer on its way is waited for.
-const TRIES: usize = 20;
+const TRIES: usize = 200;
 const PAUSE: Duration = Duration::from_millis(1);
 /// Before the fields of a message: its length, its code, and the request it answers.
 const HEADER_LEN: usize = 16;
