@@ -10,6 +10,7 @@ use std::fs;
 use std::path::Path;
 
 use files::files;
+use nslab::abi::{Call, Treatment};
 use nslab::errno::Error;
 use sites::{error_sites, reached_by_cases, reason};
 
@@ -59,10 +60,10 @@ fn each_place_that_makes_an_error_gives_a_reason() {
     let mut places = 0;
     for path in files("src", "rs").iter().filter(|path| !path.ends_with("src/errno.rs")) {
         let code = code(path);
-        // A fault has the errno it was told to have, a call that programs do not get that of its row in the table.
-        let is_given = path.ends_with("host/fault.rs") || path.ends_with("abi/mod.rs");
+        // A fault has the errno it was told to have, a refused call of a program what the table of calls gives it.
+        let is_told = path.ends_with("host/fault.rs") || path.ends_with("abi/mod.rs");
         let makes_error = code.replace("io::Error::new(", "").contains("Error::new(");
-        assert!(is_given || !makes_error, "{}: errors are made by err! and bail!", path.display());
+        assert!(is_told || !makes_error, "{}: errors are made by err! and bail!", path.display());
         for (at, name) in code.match_indices("bail!(").chain(code.match_indices("err!(")) {
             let call = arguments(&code[at + name.len()..]);
             let place = format!("{}: {call:?}", path.display());
@@ -77,6 +78,20 @@ fn each_place_that_makes_an_error_gives_a_reason() {
         }
     }
     assert!(places > 300, "only {places} places were found");
+}
+
+#[test]
+fn each_refused_call_of_a_program_gives_a_reason() {
+    let refused = Call::ALL.iter().filter_map(|call| match call.treatment() {
+        Treatment::Refused { why, .. } => Some((call.name(), why)),
+        Treatment::Emulated(_) | Treatment::Rewritten(_) | Treatment::Translated(_) | Treatment::Passed => None,
+    });
+    let refused: Vec<_> = refused.collect();
+    assert!(refused.len() > 30, "only {} calls are refused", refused.len());
+    for (call, why) in refused {
+        let has_words = why.split_whitespace().count() >= 2;
+        assert!(has_words && !why.contains("{}") && !why.contains('\n'), "{call}: {why:?}");
+    }
 }
 
 fn check(error: &Error) {

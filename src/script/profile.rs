@@ -96,6 +96,7 @@ pub fn line(profile: &Profile) -> String {
 mod tests {
     use super::*;
     use crate::control::lex::{Dialect, split};
+    use crate::errno::Errno;
     use crate::kernel::Kernel;
     use crate::script::{Machine, Setup};
 
@@ -133,5 +134,13 @@ mod tests {
             assert!(k.set(&boot(line).unwrap()).is_err(), "{line}");
             assert_eq!(format!("{k:?}"), before, "{line}");
         }
+    }
+
+    #[test]
+    fn a_lab_in_use_does_not_become_another_machine() {
+        let mut k = Kernel::boot();
+        k.set(&Setup::Tick { nanos: 1 }).unwrap();
+        let refusal = k.set(&boot(LINE).unwrap()).unwrap_err();
+        assert_eq!(refusal.errno, Errno::EBUSY);
     }
 }

@@ -8,7 +8,7 @@ use nslab::errno::{Error, Result};
 use nslab::kernel::Kernel;
 use nslab::script::file::load;
 use nslab::script::run::run_case;
-use nslab::script::{Call, Machine};
+use nslab::script::{Call, Machine, Opened, Setup};
 
 use crate::files::files;
 
@@ -75,6 +75,12 @@ pub const REASONS: &[(&str, &str, &str)] = &[
         "the file system is on a device, and no source is given",
         "the language always gives a source",
     ),
+    ("kernel/net/name.rs", "each number below {} is taken in {}", "takes 32768 devices"),
+    (
+        "kernel/profile.rs",
+        "the lab is in use already: boot comes before all else",
+        "a script refuses such a line before the kernel does",
+    ),
 ];
 
 /// The reason of a place as [`error_sites`] gives it.
@@ -115,6 +121,14 @@ struct Watched<'a> {
 impl Machine for Watched<'_> {
     fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
         self.kernel.call(pid, call).inspect_err(|error| (self.look)(error))
+    }
+
+    fn open(&mut self, path: &[u8]) -> Result<Opened> {
+        self.kernel.open(path).inspect_err(|error| (self.look)(error))
+    }
+
+    fn set(&mut self, setup: &Setup) -> Result<Vec<u8>> {
+        self.kernel.set(setup).inspect_err(|error| (self.look)(error))
     }
 }
 

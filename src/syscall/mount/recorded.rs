@@ -66,10 +66,11 @@ fn deepest(k: &mut Kernel, me: Current, path: &[u8]) -> Result<(Path, Vec<Vec<u8
         bail!(EINVAL, "the target of a mount that was recorded is a whole path");
     }
     let names: Vec<&[u8]> = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).collect();
-    for there in (0..=names.len()).rev() {
+    let mut there = names.len();
+    loop {
         let above = [b"/", &names[..there].join(&b'/')[..]].concat();
         match namei::find(k, me, &above, true) {
-            Err(error) if error.errno == Errno::ENOENT && there > 0 => {}
+            Err(error) if error.errno == Errno::ENOENT && there > 0 => there -= 1,
             Err(error) => return Err(error),
             Ok(found) if there == names.len() || matches!(found.place, Place::Dentry(_)) => {
                 return Ok((found, names[there..].iter().map(|name| name.to_vec()).collect()));
@@ -77,7 +78,6 @@ fn deepest(k: &mut Kernel, me: Current, path: &[u8]) -> Result<(Path, Vec<Vec<u8
             Ok(_) => bail!(ENOENT, "{} is in a file system that makes its own files", lossy(path)),
         }
     }
-    bail!(ENOENT, "{} has no root", lossy(path))
 }
 
 fn lossy(path: &[u8]) -> String {
