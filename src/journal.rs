@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno as HostErrno;
 use nix::fcntl::{FallocateFlags, fallocate};
@@ -28,10 +28,10 @@ const OUTCOME_MAX: usize = 400;
 /// Room is reserved in pieces of this size, in bytes.
 const PIECE: u64 = 1 << 16;
 
-/// How long somebody else may still hold a journal: a lab that was unmounted lets go of it a moment later.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How often it is asked for meanwhile.
-const POLL: Duration = Duration::from_millis(5);
+/// How often a journal that somebody else holds is asked for again: a lab that was unmounted lets go of it a moment later.
+const LOCK_TRIES: usize = 200;
+/// The pause between.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// A journal being written. Its file is locked for as long as this value lives: two labs that write one journal would
 /// write over each other's lines.
@@ -196,14 +196,13 @@ impl Drop for Journal {
 
 /// Locks a journal for as long as the file is open. A file system without locks does without.
 fn lock(file: &File) -> io::Result<()> {
-    let start = Instant::now();
-    loop {
+    for _ in 0..LOCK_TRIES {
         match file.try_lock() {
-            Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => thread::sleep(POLL),
-            Err(TryLockError::WouldBlock) => return Err(io::Error::new(ErrorKind::ResourceBusy, "in use")),
+            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
             Err(TryLockError::Error(_)) | Ok(()) => return Ok(()),
         }
     }
+    Err(io::Error::new(ErrorKind::ResourceBusy, "in use"))
 }
 
 /// Whether a file begins as journals do.
