@@ -28,10 +28,10 @@ const OUTCOME_MAX: usize = 400;
 /// Room is reserved in pieces of this size, in bytes.
 const PIECE: u64 = 1 << 16;
 
-/// How often a journal that somebody else holds is asked for, two seconds in all: a lab that was unmounted lets go of it a
-/// moment later.
-const TRIES: u32 = 400;
-const POLL: Duration = Duration::from_millis(5);
+/// How often a journal that somebody else holds is asked for again: a lab that was unmounted lets go of it a moment later.
+const LOCK_TRIES: usize = 200;
+/// The pause between.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// A journal being written. Its file is locked for as long as this value lives: two labs that write one journal would
 /// write over each other's lines.
@@ -196,9 +196,9 @@ impl Drop for Journal {
 
 /// Locks a journal for as long as the file is open. A file system without locks does without.
 fn lock(file: &File) -> io::Result<()> {
-    for _ in 0..TRIES {
+    for _ in 0..LOCK_TRIES {
         match file.try_lock() {
-            Err(TryLockError::WouldBlock) => thread::sleep(POLL),
+            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
             Err(TryLockError::Error(_)) | Ok(()) => return Ok(()),
         }
     }

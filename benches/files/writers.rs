@@ -7,6 +7,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use nix::unistd::gettid;
+
 use crate::acknowledged::{Acknowledged, Write};
 
 /// What is there besides tasks, so that there are files of all sorts.
@@ -125,7 +127,7 @@ impl<'a> Writers<'a> {
         self.call(1, "1", &format!("wait {task}"))?;
         self.acknowledged.set(Write::Dead, task.parse().unwrap_or_default());
         // Under its own number a program finds what `self` leads to.
-        let is_own = task == std::process::id().to_string();
+        let is_own = task == gettid().to_string();
         if let Some(left) = names.iter().find(|name| !is_own && fs::symlink_metadata(name).is_ok()) {
             return Err(format!("stale: {} is there after wait", left.display()));
         }
