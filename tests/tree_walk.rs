@@ -169,7 +169,9 @@ impl Looks<'_> {
 }
 
 /// Files whose mode allows writing though nothing can be changed by it here.
-const UNWRITTEN: [&str; 10] = [
+const UNWRITTEN: [&str; 12] = [
+    "autogroup",
+    "coredump_filter",
     "cad_pid",
     "file-max",
     "overflowgid",
