@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::statfs::{FUSE_SUPER_MAGIC, statfs};
 
 use super::error::MountError;
+use crate::tree::unescape;
 
 /// What mountinfo calls the file system.
 pub(super) const FS_TYPE: &str = "fuse.nslab";
@@ -92,26 +93,6 @@ pub(super) fn top<'a>(mounts: &'a [Mount], place: &Path) -> Option<&'a Mount> {
     mounts.iter().rfind(|mount| mount.place == place)
 }
 
-/// Replaces `\040` and its like, three octal digits of a byte.
-fn unescape(text: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [byte, after @ ..] = rest {
-        let code = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(escaped) if *byte == b'\\' => {
-                plain.push(escaped);
-                rest = &after[3..];
-            }
-            _ => {
-                plain.push(*byte);
-                rest = after;
-            }
-        }
-    }
-    plain
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,10 +114,5 @@ mod tests {
         let mounts = [line(5), line(6)];
         assert_eq!(top(&mounts, Path::new("/m")), Some(&mounts[1]));
         assert_eq!(top(&mounts, Path::new("/n")), None);
-    }
-
-    #[test]
-    fn a_backslash_that_escapes_nothing_stays() {
-        assert_eq!(unescape(b"a\\9\\134"), b"a\\9\\");
     }
 }

@@ -1,6 +1,7 @@
 //! Lines of mountinfo (proc_pid_mountinfo(5)). The order of options counts, which the parser of `procfs-core` does not keep.
 
 use super::topology::Mount;
+use crate::tree::unescape;
 
 /// Reads `id parent major:minor root point options field… - type source options`.
 pub(super) fn parse(line: &[u8]) -> Option<Mount> {
@@ -27,26 +28,6 @@ pub(super) fn parse(line: &[u8]) -> Option<Mount> {
     let source = unescape(text()?.as_bytes());
     let super_options = text()?;
     Some(Mount { id, parent, device, root, point, options, shared, master, is_unbindable, fs, source, super_options })
-}
-
-/// Replaces `\040` and its like, three octal digits of a byte.
-fn unescape(text: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [byte, after @ ..] = rest {
-        let code = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(escaped) if *byte == b'\\' => {
-                plain.push(escaped);
-                rest = &after[3..];
-            }
-            _ => {
-                plain.push(*byte);
-                rest = after;
-            }
-        }
-    }
-    plain
 }
 
 #[cfg(test)]

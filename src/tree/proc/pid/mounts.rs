@@ -165,6 +165,26 @@ fn escape(text: &[u8], others: &[u8]) -> Vec<u8> {
     escaped
 }
 
+/// Replaces `\040` and its like, three octal digits of a byte.
+pub(crate) fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [byte, after @ ..] = rest {
+        let code = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(escaped) if *byte == b'\\' => {
+                plain.push(escaped);
+                rest = &after[3..];
+            }
+            _ => {
+                plain.push(*byte);
+                rest = after;
+            }
+        }
+    }
+    plain
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,5 +193,10 @@ mod tests {
     fn blanks_and_backslashes_are_octal_and_hashes_only_in_sources() {
         assert_eq!(escape(b"a b\\#", b""), b"a\\040b\\134#");
         assert_eq!(escape(b"a#b\tc\n", b"#"), b"a\\043b\\011c\\012");
+    }
+
+    #[test]
+    fn a_backslash_that_escapes_nothing_stays() {
+        assert_eq!(unescape(b"a\\9\\134"), b"a\\9\\");
     }
 }
