@@ -19,7 +19,7 @@ use crate::kernel::file::Bound;
 use crate::kernel::node::{Node, View};
 use crate::kernel::{Kernel, TaskId};
 use crate::script::{Call, Machine, Opened, Setup, setup};
-use crate::syscall::{AnyCall, LabCall, Outcome, Return};
+use crate::syscall::{AnyCall, LabCall, Maker, Outcome, Return};
 use crate::{bail, err};
 
 /// The longest line of `ctl/batch`, in bytes.
@@ -186,15 +186,11 @@ struct Calls<'a> {
 impl Calls<'_> {
     /// A call in words, by the task that `caller` finds.
     fn by(&mut self, caller: impl FnOnce(&Kernel) -> Result<TaskId>, call: &Call) -> Result<Vec<u8>> {
-        if let AnyCall::Lab(lab) = &call.syscall
-            && let Some(reason) = lab.for_files()
-        {
-            bail!(EINVAL, "{}", reason);
-        }
         let caller = |k: &Kernel| caller(k).and_then(|task| check_hand(k, task, call).map(|()| task));
-        match call.syscall.host_pid() {
-            Some(host_pid) => self.attach(caller, host_pid),
-            None => control::answer(self.connection.shared.change(|lab| lab.call(caller, call))),
+        match call.syscall.maker() {
+            Maker::File(reason) => bail!(EINVAL, "{}", reason),
+            Maker::Server(host_pid) => self.attach(caller, host_pid),
+            Maker::Anyone => control::answer(self.connection.shared.change(|lab| lab.call(caller, call))),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::errno::Result;
 use crate::kernel::change::Change;
 use crate::kernel::{Kernel, TaskId};
 use crate::script::{Call, Machine, Opened, Setup, setup};
-use crate::syscall::Outcome;
+use crate::syscall::{Maker, Outcome};
 use crate::{control, err};
 
 /// A lab at which nobody looks yet, as what scripts are run on.
@@ -17,9 +17,9 @@ pub struct Booting<'a>(pub &'a Lab);
 impl Machine for Booting<'_> {
     fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
         let Booting(lab) = self;
-        match call.syscall.host_pid() {
-            Some(host_pid) => lab.attach(|k| find_caller(k, pid), host_pid, None).map(|()| b"0".to_vec()),
-            None => control::answer(lab.call(|k| find_caller(k, pid), call).0),
+        match call.syscall.maker() {
+            Maker::Server(host_pid) => lab.attach(|k| find_caller(k, pid), host_pid, None).map(|()| b"0".to_vec()),
+            Maker::Anyone | Maker::File(_) => control::answer(lab.call(|k| find_caller(k, pid), call).0),
         }
     }
 

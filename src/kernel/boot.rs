@@ -21,12 +21,10 @@ use super::pid::{Attachments, Pid};
 use super::profile::Machine;
 use super::program::Programs;
 use super::refcount::Held;
-use super::signal::{Oom, Rlimit, Rlimits, SIGCHLD, Sighand, SignalStruct};
-use super::sigpending::SigPending;
+use super::signal::{Rlimit, Rlimits, SIGCHLD, Sighand, SignalStruct};
 use super::table::Id;
 use super::table::Table;
-use super::task::{Comm, Live, Mm, Task, TaskState};
-use super::task_list::{Links, TaskList};
+use super::task::{Comm, Live, Mm, NewTask, Task};
 use super::trace::Trace;
 use super::ucounts::UcountsTable;
 use super::{InitObjects, Kernel, NsId, UserNsId};
@@ -148,45 +146,25 @@ impl Kernel {
         let pid_ns = &mut self.namespaces[self.init.pid_ns];
         pid_ns.child_reaper = Some(init);
         let mm = Mm { users: 0, dumpable: true, user_ns: mm_ns, attachments: shm::Attachments::new() };
-        let task = Task {
+        let new = NewTask {
             comm: Comm::new(b"init"),
             argv: Arc::from([b"init".to_vec()]),
-            state: TaskState::Running,
             thread_pid,
             signal,
             sighand: self.sighands.insert_held(Sighand::default()),
             cred,
-            was_dumpable: false,
-            live: Some(Live {
+            live: Live {
                 mm: Some(self.mms.insert_held(mm)),
                 fs: self.fs.insert_held(fs),
                 files: self.files.insert_held(FilesStruct::default()),
                 nsproxy,
-            }),
+            },
             cgroup: self.cgroup.table.hold(self.cgroup.root()),
-            cg_list: Links::default(),
-            undo_list: None,
-            shm_created: Vec::new(),
             real_parent: init,
-            children: TaskList::default(),
-            sibling: Links::default(),
-            thread_node: Links::default(),
             exit_signal: SIGCHLD,
-            exit_code: 0,
-            signaled: false,
-            pdeath_signal: 0,
-            blocked: 0,
-            pending: SigPending::default(),
-            no_new_privs: false,
-            self_exec_id: 0,
-            parent_exec_id: 0,
-            forked_no_exec: false,
-            nproc_exceeded: false,
-            tracer: None,
-            is_program: false,
             start_time: 0,
         };
-        self.tasks.insert(task);
+        self.tasks.insert(Task { forked_no_exec: false, ..Task::new(new) });
         self.cgroup_post_fork(init);
         self.signals.insert(boot_signal(init, pgrp, session));
         self.link_thread(init);
@@ -231,29 +209,12 @@ impl Kernel {
 
 fn boot_signal(init: super::TaskId, pgrp: Held<Pid>, session: Held<Pid>) -> SignalStruct {
     let half = u64::from(THREADS_MAX / 2);
-    SignalStruct {
-        leader: init,
-        threads: TaskList::default(),
-        nr_threads: 0,
-        live: 1,
-        pgrp,
-        session,
-        is_child_subreaper: false,
-        has_child_subreaper: false,
-        unkillable: true,
-        group_exit: None,
-        stop_signal: None,
-        stop_unreported: false,
-        continued: false,
-        shared_pending: SigPending::default(),
-        oom: Oom::default(),
-        autogroup: BOOT_AUTOGROUP,
-        rlimits: Arc::new(Rlimits {
-            nproc: Rlimit { soft: half, hard: half },
-            nofile: Rlimit { soft: 1024, hard: 4096 },
-            msgqueue: Rlimit { soft: 819_200, hard: 819_200 },
-        }),
-    }
+    let rlimits = Arc::new(Rlimits {
+        nproc: Rlimit { soft: half, hard: half },
+        nofile: Rlimit { soft: 1024, hard: 4096 },
+        msgqueue: Rlimit { soft: 819_200, hard: 819_200 },
+    });
+    SignalStruct { unkillable: true, autogroup: BOOT_AUTOGROUP, ..SignalStruct::new(init, pgrp, session, rlimits) }
 }
 
 /// The eight initial namespaces, each with the static reference that keeps it for ever, owned by the initial user

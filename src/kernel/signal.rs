@@ -53,6 +53,31 @@ pub struct SignalStruct {
     pub autogroup: u32,
 }
 
+impl SignalStruct {
+    /// Of a process of one thread that nobody has sent a signal yet.
+    pub(crate) fn new(leader: TaskId, pgrp: Held<Pid>, session: Held<Pid>, rlimits: Arc<Rlimits>) -> SignalStruct {
+        SignalStruct {
+            leader,
+            threads: TaskList::default(),
+            nr_threads: 0,
+            live: 1,
+            pgrp,
+            session,
+            is_child_subreaper: false,
+            has_child_subreaper: false,
+            unkillable: false,
+            group_exit: None,
+            stop_signal: None,
+            stop_unreported: false,
+            continued: false,
+            shared_pending: SigPending::default(),
+            rlimits,
+            oom: Oom::default(),
+            autogroup: 0,
+        }
+    }
+}
+
 /// How likely a process is chosen when there is no memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Oom {

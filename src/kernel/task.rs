@@ -99,6 +99,73 @@ pub struct Task {
     pub start_time: u64,
 }
 
+/// What whoever makes a task gives it.
+pub(crate) struct NewTask {
+    pub comm: Comm,
+    pub argv: Arc<[Vec<u8>]>,
+    pub thread_pid: Held<Pid>,
+    pub signal: SignalId,
+    pub sighand: Held<Sighand>,
+    pub cred: Held<Cred>,
+    pub live: Live,
+    pub cgroup: Held<Cgroup>,
+    pub real_parent: TaskId,
+    pub exit_signal: i32,
+    pub start_time: u64,
+}
+
+impl Task {
+    /// A task that has made no call yet.
+    pub(crate) fn new(new: NewTask) -> Task {
+        let NewTask {
+            comm,
+            argv,
+            thread_pid,
+            signal,
+            sighand,
+            cred,
+            live,
+            cgroup,
+            real_parent,
+            exit_signal,
+            start_time,
+        } = new;
+        Task {
+            comm,
+            argv,
+            state: TaskState::Running,
+            thread_pid,
+            signal,
+            sighand,
+            cred,
+            live: Some(live),
+            was_dumpable: false,
+            cgroup,
+            cg_list: Links::default(),
+            undo_list: None,
+            shm_created: Vec::new(),
+            real_parent,
+            children: TaskList::default(),
+            sibling: Links::default(),
+            thread_node: Links::default(),
+            exit_signal,
+            exit_code: 0,
+            signaled: false,
+            pdeath_signal: 0,
+            blocked: 0,
+            pending: SigPending::default(),
+            no_new_privs: false,
+            self_exec_id: 0,
+            parent_exec_id: 0,
+            forked_no_exec: true,
+            nproc_exceeded: false,
+            tracer: None,
+            is_program: false,
+            start_time,
+        }
+    }
+}
+
 /// A name of a task, kept in place.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Comm {

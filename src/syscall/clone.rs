@@ -19,10 +19,8 @@ use crate::kernel::nsproxy::{NSPROXY_FLAGS, NsProxy};
 use crate::kernel::pid::{Pid, PidPlan};
 use crate::kernel::refcount::Held;
 use crate::kernel::signal::{SIGCHLD, SIGNAL_MAX, Sighand, SignalStruct};
-use crate::kernel::sigpending::SigPending;
 use crate::kernel::table::Cyclic;
-use crate::kernel::task::{Live, Mm, Task, TaskState};
-use crate::kernel::task_list::{Links, TaskList};
+use crate::kernel::task::{Live, Mm, NewTask, Task};
 use crate::kernel::trace::Step;
 use crate::kernel::ucounts::UcountRlimit;
 use crate::kernel::{Current, Kernel, PidNsId, SignalId, TaskId, UserNsId};
@@ -245,43 +243,31 @@ fn copy_process(k: &mut Kernel, me: Current, args: &CloneArgs, plan: &ClonePlan)
     }
     let new_pid_ns = pid.in_new_ns.then(|| k.nsproxies[nsproxy.id()].pid_ns_for_children());
     let thread_pid = k.alloc_pid(pid, new_pid_ns);
-    let task = Task {
+    let new = NewTask {
         comm: k.tasks[*me].comm,
         argv: Arc::clone(&k.tasks[*me].argv),
-        state: TaskState::Running,
+        thread_pid,
         signal: k.tasks[*me].signal,
         sighand: copy_sighand(k, me, flags),
         cred,
-        live: Some(Live {
+        live: Live {
             mm: Some(copy_mm(k, me, flags)),
             fs: copy_fs(k, me, flags, &nsproxy),
             files: copy_files(k, me, flags),
             nsproxy,
-        }),
-        was_dumpable: false,
+        },
         cgroup: k.cgroup.table.hold(cgroup),
-        cg_list: Links::default(),
-        undo_list: flags.contains(CloneFlags::SYSVSEM).then(|| k.share_undo_list(me)),
-        shm_created: Vec::new(),
-        thread_pid,
         real_parent: *me,
-        children: TaskList::default(),
-        sibling: Links::default(),
-        thread_node: Links::default(),
         exit_signal: exit_signal(k, me, args, flags),
-        exit_code: 0,
-        signaled: false,
-        pdeath_signal: 0,
+        start_time: k.clock.now(),
+    };
+    let task = Task {
+        undo_list: flags.contains(CloneFlags::SYSVSEM).then(|| k.share_undo_list(me)),
         blocked: k.tasks[*me].blocked,
-        pending: SigPending::default(),
         no_new_privs: k.tasks[*me].no_new_privs,
         self_exec_id: k.tasks[*me].self_exec_id,
         parent_exec_id: parent_exec_id(k, me, flags),
-        forked_no_exec: true,
-        nproc_exceeded: false,
-        tracer: None,
-        is_program: false,
-        start_time: k.clock.now(),
+        ..Task::new(new)
     };
     let child = k.tasks.insert(task);
     join_group(k, me, child, flags);
@@ -438,23 +424,10 @@ fn new_signal(k: &mut Kernel, me: Current, child: TaskId) -> SignalId {
     let (rlimits, oom, autogroup) = (Arc::clone(&parent.rlimits), parent.oom, parent.autogroup);
     let (pgrp_held, session_held) = (k.pids.hold(pgrp), k.pids.hold(session));
     let signal = k.signals.insert(SignalStruct {
-        leader: child,
-        threads: TaskList::default(),
-        nr_threads: 0,
-        live: 1,
-        pgrp: pgrp_held,
-        session: session_held,
-        is_child_subreaper: false,
         has_child_subreaper,
-        unkillable: false,
-        group_exit: None,
-        stop_signal: None,
-        stop_unreported: false,
-        continued: false,
-        shared_pending: SigPending::default(),
-        rlimits,
         oom,
         autogroup,
+        ..SignalStruct::new(child, pgrp_held, session_held, rlimits)
     });
     k.pids[pgrp].attached.group.insert(signal);
     k.pids[session].attached.session += 1;

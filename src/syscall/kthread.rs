@@ -13,10 +13,8 @@ use crate::kernel::kthread::Kthread;
 use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::pid::PidPlan;
 use crate::kernel::refcount::Held;
-use crate::kernel::signal::{Oom, SIGCHLD, Sighand, SignalStruct};
-use crate::kernel::sigpending::SigPending;
-use crate::kernel::task::{Comm, Live, Task, TaskState};
-use crate::kernel::task_list::{Links, TaskList};
+use crate::kernel::signal::{SIGCHLD, Sighand, SignalStruct};
+use crate::kernel::task::{Comm, Live, NewTask, Task};
 use crate::kernel::{Current, Kernel, TaskId};
 
 /// The name of one that is given none.
@@ -65,41 +63,21 @@ fn create(k: &mut Kernel, plan: &PidPlan, name: &[u8], idle: bool) -> TaskId {
     let thread_pid = k.alloc_pid(plan, None);
     let live = Live { mm: None, fs: fs(k), files: files(k), nsproxy: nsproxy(k) };
     let (made, parent) = (k.tasks.next_id(), k.kthreads.kthreadd);
-    let task = Task {
+    let new = NewTask {
         comm: Comm::new(name),
         argv: Arc::from([]),
-        state: TaskState::Running,
+        thread_pid,
         signal: k.signals.next_id(),
         // They ignore all signals, SIGKILL too (`ignore_signals`).
         sighand: k.sighands.insert_held(Sighand { ignored: u64::MAX, ..Sighand::default() }),
         cred: k.init_cred(),
-        live: Some(live),
-        was_dumpable: false,
+        live,
         cgroup: k.cgroup.table.hold(k.cgroup.root()),
-        cg_list: Links::default(),
-        undo_list: None,
-        shm_created: Vec::new(),
-        thread_pid,
         real_parent: parent.unwrap_or(made),
-        children: TaskList::default(),
-        sibling: Links::default(),
-        thread_node: Links::default(),
         exit_signal: if parent.is_some() { SIGCHLD } else { 0 },
-        exit_code: 0,
-        signaled: false,
-        pdeath_signal: 0,
-        blocked: 0,
-        pending: SigPending::default(),
-        no_new_privs: false,
-        self_exec_id: 0,
-        parent_exec_id: 0,
-        forked_no_exec: true,
-        nproc_exceeded: false,
-        tracer: None,
         start_time: k.clock.now(),
-        is_program: false,
     };
-    k.tasks.insert(task);
+    k.tasks.insert(Task::new(new));
     join(k, made);
     k.kthreads.table.insert(made, Kthread::new(name, idle));
     match parent {
@@ -115,25 +93,8 @@ fn create(k: &mut Kernel, plan: &PidPlan, name: &[u8], idle: bool) -> TaskId {
 fn join(k: &mut Kernel, made: TaskId) {
     let (pgrp, thread_pid) = (k.idle_pid(), k.pid_of(made));
     let (idle, session) = (pgrp.id(), k.pids.hold(pgrp.id()));
-    let signal = k.signals.insert(SignalStruct {
-        leader: made,
-        threads: TaskList::default(),
-        nr_threads: 0,
-        live: 1,
-        pgrp,
-        session,
-        is_child_subreaper: false,
-        has_child_subreaper: false,
-        unkillable: false,
-        group_exit: None,
-        stop_signal: None,
-        stop_unreported: false,
-        continued: false,
-        shared_pending: SigPending::default(),
-        rlimits: Arc::clone(&k.signal_of(k.init.task).rlimits),
-        oom: Oom::default(),
-        autogroup: 0,
-    });
+    let rlimits = Arc::clone(&k.signal_of(k.init.task).rlimits);
+    let signal = k.signals.insert(SignalStruct::new(made, pgrp, session, rlimits));
     k.pids[idle].attached.group.insert(signal);
     k.pids[idle].attached.session += 1;
     k.pids[thread_pid].attached.task = Some(made);

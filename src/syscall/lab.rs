@@ -75,43 +75,31 @@ pub enum LabCall {
     WriteAt { file: Bound, pos: u64, bytes: Vec<u8> },
 }
 
-impl LabCall {
-    /// The process of the host that it is about, which no kernel knows: whoever serves the lab to it makes this call.
-    pub fn host_pid(&self) -> Option<u32> {
-        match *self {
-            LabCall::Attach { host_pid } => Some(host_pid),
-            LabCall::Read { .. }
-            | LabCall::Ls { .. }
-            | LabCall::Write { .. }
-            | LabCall::Touch { .. }
-            | LabCall::Ip(_)
-            | LabCall::Bind(_)
-            | LabCall::Connect(_)
-            | LabCall::Clock { .. }
-            | LabCall::MkdirAt { .. }
-            | LabCall::RmdirAt { .. }
-            | LabCall::WriteAt { .. }
-            | LabCall::Setns { .. }
-            | LabCall::OpenNs { .. }
-            | LabCall::Reopen { .. }
-            | LabCall::MqClose { .. }
-            | LabCall::CloneAs { .. }
-            | LabCall::UnshareAs { .. }
-            | LabCall::MountAs { .. }
-            | LabCall::Become(_)
-            | LabCall::Kthread { .. }
-            | LabCall::Program(_) => None,
-        }
-    }
+/// Who can make a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Maker {
+    Anyone,
+    /// Whoever serves the lab to the host: it is about a process of the host, by its number, which no kernel knows.
+    Server(u32),
+    /// A file of the language alone: the call describes a machine rather than asks for something. Why others are refused.
+    File(&'static str),
+}
 
-    /// Why a mounted lab refuses it, if it describes a machine rather than asks for something: it is for files.
-    pub fn for_files(&self) -> Option<&'static str> {
-        match self {
-            LabCall::Kthread { .. } => Some("kthread is for files only: the kernel makes its threads when it boots"),
-            LabCall::CloneAs { .. } => Some("inum= and start= are for files only: the kernel chooses them"),
-            LabCall::UnshareAs { .. } => Some("inum= is for files only: the kernel chooses the numbers of namespaces"),
-            LabCall::MountAs { .. } => Some("dev= is for files only: a mount of this type was seen on another machine"),
-            LabCall::Become(_) => Some("become is for files only: a task was seen so on another machine"),
+impl LabCall {
+    pub fn maker(&self) -> Maker {
+        match *self {
+            LabCall::Attach { host_pid } => Maker::Server(host_pid),
+            LabCall::Kthread { .. } => {
+                Maker::File("kthread is for files only: the kernel makes its threads when it boots")
+            }
+            LabCall::CloneAs { .. } => Maker::File("inum= and start= are for files only: the kernel chooses them"),
+            LabCall::UnshareAs { .. } => {
+                Maker::File("inum= is for files only: the kernel chooses the numbers of namespaces")
+            }
+            LabCall::MountAs { .. } => {
+                Maker::File("dev= is for files only: a mount of this type was seen on another machine")
+            }
+            LabCall::Become(_) => Maker::File("become is for files only: a task was seen so on another machine"),
             LabCall::Read { .. }
             | LabCall::Ls { .. }
             | LabCall::Write { .. }
@@ -127,49 +115,24 @@ impl LabCall {
             | LabCall::OpenNs { .. }
             | LabCall::Reopen { .. }
             | LabCall::MqClose { .. }
-            | LabCall::Attach { .. }
-            | LabCall::Program(_) => None,
+            | LabCall::Program(_) => Maker::Anyone,
         }
     }
 
     /// What is done whether the task runs or not: what is told of its process, and what thaws or kills a cgroup by the files
     /// of the lab's own tree: the host's user does that, and nobody in the lab could thaw its init.
     pub(super) fn needs_no_running(&self) -> bool {
-        let file = match self {
-            LabCall::Program(_) => return true,
-            LabCall::WriteAt { file, .. } => file,
-            LabCall::Read { .. }
-            | LabCall::Ls { .. }
-            | LabCall::Write { .. }
-            | LabCall::Touch { .. }
-            | LabCall::Ip(_)
-            | LabCall::Bind(_)
-            | LabCall::Connect(_)
-            | LabCall::Clock { .. }
-            | LabCall::Attach { .. }
-            | LabCall::MkdirAt { .. }
-            | LabCall::RmdirAt { .. }
-            | LabCall::Setns { .. }
-            | LabCall::OpenNs { .. }
-            | LabCall::Reopen { .. }
-            | LabCall::MqClose { .. }
-            | LabCall::CloneAs { .. }
-            | LabCall::UnshareAs { .. }
-            | LabCall::MountAs { .. }
-            | LabCall::Become(_)
-            | LabCall::Kthread { .. } => return false,
-        };
+        let LabCall::WriteAt { file, .. } = self else { return matches!(self, LabCall::Program(_)) };
         let is_of_host = file.node.view.viewer().is_none();
         is_of_host && matches!(file.node.place, Place::Cgroup(_, Some(CgroupFile::Freeze | CgroupFile::Kill)))
     }
 }
 
 impl AnyCall {
-    /// As [`LabCall::host_pid`].
-    pub fn host_pid(&self) -> Option<u32> {
+    pub fn maker(&self) -> Maker {
         match self {
-            AnyCall::Lab(call) => call.host_pid(),
-            AnyCall::Linux(_) | AnyCall::Tick { .. } => None,
+            AnyCall::Lab(call) => call.maker(),
+            AnyCall::Linux(_) | AnyCall::Tick { .. } => Maker::Anyone,
         }
     }
 }

@@ -58,7 +58,7 @@ use crate::kernel::mount::flags::{MsFlags, UmountFlags};
 use crate::kernel::signal::GivenInfo;
 pub use dispatch::dispatch;
 use ipc::{IpcCtl, IpcFlags, Payload};
-pub use lab::LabCall;
+pub use lab::{LabCall, Maker};
 use mount::{MountArgs, MoveMountFlags};
 use mqueue::MqOpen;
 use msg::MsgFlags;
