@@ -113,6 +113,9 @@ impl fmt::Display for MountError {
             MountError::Io(path, error) if path == Path::new(MOUNTINFO) => {
                 write!(f, "{MOUNTINFO}: {}: mount proc on /proc", describe(error))
             }
+            MountError::Io(path, error) if error.kind() == io::ErrorKind::InvalidFilename => {
+                write!(f, "{}: {}: take a directory with a shorter path", path.display(), describe(error))
+            }
             MountError::Io(path, error) => {
                 write!(f, "{}: {}: `nslab doctor` looks for the cause", path.display(), describe(error))
             }
