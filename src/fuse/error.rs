@@ -110,14 +110,13 @@ impl fmt::Display for MountError {
                  `unshare -Urm` before the command",
             ),
             MountError::Fusermount(message) => write!(f, "{message}: `nslab doctor` says what is missing"),
-            MountError::Io(path, error) if path == Path::new(MOUNTINFO) => {
-                write!(f, "{MOUNTINFO}: {}: mount proc on /proc", describe(error))
-            }
-            MountError::Io(path, error) if error.kind() == io::ErrorKind::InvalidFilename => {
-                write!(f, "{}: {}: take a directory with a shorter path", path.display(), describe(error))
-            }
             MountError::Io(path, error) => {
-                write!(f, "{}: {}: `nslab doctor` looks for the cause", path.display(), describe(error))
+                let remedy = match error.kind() {
+                    _ if path == Path::new(MOUNTINFO) => "mount proc on /proc",
+                    io::ErrorKind::InvalidFilename => "take a directory with a shorter path",
+                    _ => "`nslab doctor` looks for the cause",
+                };
+                write!(f, "{}: {}: {remedy}", path.display(), describe(error))
             }
         }
     }
