@@ -209,15 +209,6 @@ impl Connection {
         number.is_some_and(|number| number == caller.tid || Some(number) == self.shared.lab.viewers.tgid(caller.tid))
     }
 
-    /// Whether there is a file called `name` in directory `parent`.
-    ///
-    /// # Errors
-    /// ENOENT, and what the tree says.
-    pub(super) fn find(&self, parent: u64, name: &OsStr) -> Result<Node> {
-        let dir = self.node(parent)?;
-        self.shared.lab.read(|k| find(k, viewer(k, dir)?, dir, name.as_bytes()).map(|(node, _)| node))?
-    }
-
     /// Describes `node` by its attributes and writes down that the kernel now knows it.
     fn entry(&self, k: &Kernel, node: Node, attr: &Attr, name: (u64, &OsStr, Name)) -> Result<Entry> {
         let node = shared(node);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::process::Command;
 
 use nslab::fuse::{Gauge, Opcode, Options};
@@ -111,4 +111,35 @@ fn with_other_users_names_of_tasks_are_asked_for_and_all_others_stay() {
     assert_eq!(cost(gauge, || link(2)), counts([(Opcode::Lookup, 1)]));
     assert_eq!(cost(gauge, control), counts([(Opcode::Open, 1)]));
     drop(held);
+}
+
+/// What is refused says nothing of the name, which the host's kernel would otherwise drop and look up anew under the lock of
+/// its directory.
+#[test]
+fn attempts_to_change_a_name_leave_it_in_the_cache() {
+    let Some(lab) = lab() else { return };
+    let gauge = lab.gauge();
+    let control = || drop(OpenOptions::new().write(true).open(lab.at("ctl/batch")).unwrap());
+    let link = || drop(fs::read_link(lab.at("proc/1/ns/net")).unwrap());
+    let uses = || [cost(gauge, control), cost(gauge, link)];
+    uses();
+    let warm = uses();
+    if warm != [counts([(Opcode::Open, 1)]), counts([])] {
+        return super::needs::skipped("before Linux 6.18 each name is asked for at each use");
+    }
+    let other = lab.at("ctl/other");
+    for name in ["ctl/batch", "ctl", "proc/1", "proc/1/ns", "proc/1/ns/net"].map(|name| lab.at(name)) {
+        let attempts: [(&str, &dyn Fn() -> io::Result<()>); 6] = [
+            ("rename", &|| fs::rename(&name, name.with_file_name("other"))),
+            ("rename into another directory", &|| fs::rename(&name, &other)),
+            ("link", &|| fs::hard_link(&name, &other)),
+            ("unlink", &|| fs::remove_file(&name)),
+            ("rmdir", &|| fs::remove_dir(&name)),
+            ("mkdir", &|| fs::create_dir(&name)),
+        ];
+        for (what, attempt) in attempts {
+            attempt().unwrap_err();
+            assert_eq!(uses(), warm, "{what} {}", name.display());
+        }
+    }
 }
