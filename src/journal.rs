@@ -5,9 +5,9 @@
 //! or changed, are recognised. What follows the last whole line is torn: the daemon or the machine died while it
 //! was written, before the call it notes was acknowledged.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -46,8 +46,8 @@ pub struct Journal {
     lines: u64,
     /// Whether a call waits for the disk before it is acknowledged.
     sync: Sync,
-    /// What follows would be another story: a line could not be written.
-    is_broken: bool,
+    /// What became of it, if what follows would be another story.
+    broken: Option<String>,
 }
 
 /// What a line in a journal has to have reached before its call is acknowledged.
@@ -74,14 +74,18 @@ impl Journal {
     /// A journal in a new file.
     ///
     /// # Errors
-    /// The file exists already, or cannot be made.
+    /// The file exists already, or cannot be made: there is none then.
     pub fn create(path: &Path, sync: Sync) -> io::Result<Journal> {
         let file = File::create_new(path)?;
         lock(&file)?;
         let file = Arc::new(file);
-        let mut journal = Journal { file, end: 0, room: 0, lines: 0, sync, is_broken: false };
-        journal.reserve(HEADER).and_then(|()| journal.note(HEADER, "")).map_err(io::Error::other)?;
-        Ok(journal)
+        let mut journal = Journal { file, end: 0, room: 0, lines: 0, sync, broken: None };
+        let begun = journal.reserve(HEADER).and_then(|()| journal.note(HEADER, ""));
+        begun.map(|()| journal).map_err(|error| {
+            // What is wrong with the file is told already.
+            let _ = fs::remove_file(path);
+            io::Error::from_raw_os_error(error.errno as i32)
+        })
     }
 
     /// Makes a journal that exists the caller's alone, who boots from it and then goes on with it.
@@ -109,30 +113,47 @@ impl Journal {
         let end = whole.len as u64;
         file.set_len(end)?;
         let (file, lines) = (Arc::new(file), whole.lines);
-        Ok(Journal { file, end, room: end, lines, sync, is_broken: false })
+        Ok(Journal { file, end, room: end, lines, sync, broken: None })
     }
 
     /// Makes sure that `line` can be noted, whatever comes of it.
     ///
     /// # Errors
-    /// ENOSPC: the disk or the journal is full. EIO: an earlier line could not be written, or there is no room for
-    /// another reason.
+    /// ENOSPC: the disk or the journal is full. EIO: the file cannot be written now; as [`Journal::check`].
     pub fn reserve(&mut self, line: &str) -> Result<()> {
-        if self.is_broken {
-            bail!(EIO, "the journal could not be written: mount a new lab");
-        }
+        self.check()?;
         let end = self.end + (line.len() + OUTCOME_MAX) as u64;
         if end > SIZE_MAX {
             bail!(ENOSPC, "the journal has reached {} bytes: mount a new lab", SIZE_MAX);
         }
-        if end <= self.room {
-            return Ok(());
-        }
-        match self.grow(end + PIECE).or_else(|_| self.grow(end)) {
+        let has_room = end <= self.room;
+        let grown = if has_room { Ok(()) } else { self.grow(end + PIECE).or_else(|_| self.grow(end)) };
+        match grown.and_then(|()| self.write(b"\n", self.end)) {
             Ok(()) => Ok(()),
             Err(HostErrno::ENOSPC | HostErrno::EDQUOT) => bail!(ENOSPC, "there is no room for the journal on its disk"),
             Err(error) => bail!(EIO, "the journal cannot be written: {}", error.desc()),
         }
+    }
+
+    /// Whether all that was noted is still there.
+    ///
+    /// # Errors
+    /// EIO: a line could not be written, or somebody has cut off or removed the file.
+    fn check(&mut self) -> Result<()> {
+        if self.broken.is_none() {
+            self.broken = match self.file.metadata() {
+                Ok(found) if found.nlink() == 0 => Some("was removed".to_owned()),
+                Ok(found) if found.len() < self.end => Some("was cut off by somebody else".to_owned()),
+                Ok(_) => None,
+                Err(error) => Some(format!("is out of reach: {}", describe(&error))),
+            };
+        }
+        self.broken.as_ref().map_or(Ok(()), |what| Err(lost(what)))
+    }
+
+    fn write(&self, text: &[u8], at: u64) -> std::result::Result<(), HostErrno> {
+        let written = self.file.write_all_at(text, at);
+        written.map_err(|error| error.raw_os_error().map_or(HostErrno::EIO, HostErrno::from_raw))
     }
 
     /// Reserves room on the disk up to `end`. A file system that cannot gets blank lines to be written over, which say
@@ -142,9 +163,7 @@ impl Journal {
         let length = number(end - self.room)?;
         match fallocate(&*self.file, FallocateFlags::FALLOC_FL_KEEP_SIZE, number(self.room)?, length) {
             Err(HostErrno::EOPNOTSUPP) => {
-                let blank = vec![b'\n'; usize::try_from(length).unwrap_or_default()];
-                let written = self.file.write_all_at(&blank, self.room);
-                written.map_err(|error| error.raw_os_error().map_or(HostErrno::EIO, HostErrno::from_raw))?;
+                self.write(&vec![b'\n'; usize::try_from(length).unwrap_or_default()], self.room)?;
             }
             done => done?,
         }
@@ -180,18 +199,22 @@ impl Journal {
 
     /// Nothing is noted any more: a line may be missing.
     pub fn fail(&mut self, error: &io::Error) -> Error {
-        self.is_broken = true;
-        err!(EIO, "the journal could not be written: {}: mount a new lab", describe(error))
+        let what = format!("could not be written: {}", describe(error));
+        lost(self.broken.insert(what))
     }
 }
 
 impl Drop for Journal {
     /// Gives back the room that was not needed.
     fn drop(&mut self) {
-        if !self.is_broken {
+        if self.check().is_ok() {
             let _ = self.file.set_len(self.end);
         }
     }
+}
+
+fn lost(what: &str) -> Error {
+    err!(EIO, "the journal {}: mount a new lab", what.to_owned())
 }
 
 /// Locks a journal for as long as the file is open. A file system without locks does without.
@@ -274,7 +297,7 @@ mod tests {
     #[test]
     fn what_is_noted_is_there_at_once_and_whole() {
         let (_dir, path) = written(&["1 setsid", "1 setsid"]);
-        let text = std::fs::read_to_string(&path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
         let lines: Vec<_> = text.lines().map(|line| line.split(" #").next().unwrap()).collect();
         assert_eq!(lines[1..], ["= 0 1 setsid"; 2]);
         let sums: Vec<_> = text.lines().map(|line| &line[line.len() - 8..]).collect();
@@ -285,7 +308,7 @@ mod tests {
     #[test]
     fn a_journal_torn_anywhere_keeps_its_whole_lines() {
         let (_dir, path) = written(&["1 sethostname core", "1 setsid"]);
-        let text = std::fs::read(&path).unwrap();
+        let text = fs::read(&path).unwrap();
         for cut in HEADER.len()..text.len() {
             let kept = text[..cut].iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
             let found = whole(&text[..cut]).unwrap();
@@ -301,7 +324,7 @@ mod tests {
     #[test]
     fn a_changed_or_missing_line_is_no_torn_end() {
         let (_dir, path) = written(&["1 setsid", "1 clone", "1 clone"]);
-        let text = std::fs::read_to_string(&path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
         assert_eq!(whole(text.replace("setsid", "setsix").as_bytes()), Err(2));
         let without: String = text.split_inclusive('\n').enumerate().filter(|(n, _)| *n != 1).map(|(_, l)| l).collect();
         assert_eq!(whole(without.as_bytes()), Err(2));
@@ -313,14 +336,14 @@ mod tests {
     #[test]
     fn a_resumed_journal_goes_on_after_its_last_whole_line() {
         let (_dir, path) = written(&["1 setsid", "1 clone"]);
-        let text = std::fs::read(&path).unwrap();
-        std::fs::write(&path, &text[..text.len() - 3]).unwrap();
+        let text = fs::read(&path).unwrap();
+        fs::write(&path, &text[..text.len() - 3]).unwrap();
         let mut journal = Journal::resume(Journal::claim(&path).unwrap(), Sync::Kernel).unwrap();
         journal.reserve("1 clone").unwrap();
         journal.note("1 clone", "= 0 ").unwrap();
         drop(journal);
-        assert_eq!(std::fs::read(&path).unwrap(), text);
-        std::fs::write(&path, "1 setsid\n").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), text);
+        fs::write(&path, "1 setsid\n").unwrap();
         let resumed = Journal::claim(&path).and_then(|file| Journal::resume(file, Sync::Kernel));
         assert!(resumed.is_err() && Journal::create(&path, Sync::Kernel).is_err());
     }
@@ -337,11 +360,35 @@ mod tests {
         Journal::claim(&path).unwrap();
     }
 
+    /// What was noted is lost then: nothing more is done that would be acknowledged and lost as well.
+    #[test]
+    fn a_journal_that_somebody_cuts_off_or_removes_lets_no_call_through() {
+        for (cut, what) in [(true, "was cut off by somebody else"), (false, "was removed")] {
+            let (_dir, path) = written(&[]);
+            let mut journal = Journal::resume(Journal::claim(&path).unwrap(), Sync::Kernel).unwrap();
+            journal.reserve("1 setsid").unwrap();
+            journal.note("1 setsid", "= 0 ").unwrap();
+            let end = fs::metadata(&path).unwrap().len();
+            if cut {
+                OpenOptions::new().write(true).open(&path).unwrap().set_len(end - 3).unwrap();
+            } else {
+                fs::remove_file(&path).unwrap();
+            }
+            for _ in 0..2 {
+                let error = journal.reserve("1 clone").unwrap_err();
+                assert_eq!((error.errno, error.reason()), (Errno::EIO, format!("the journal {what}: mount a new lab")));
+            }
+            drop(journal);
+            assert_eq!(fs::metadata(&path).map(|file| file.len()).ok(), cut.then_some(end - 3));
+        }
+    }
+
     #[test]
     fn a_full_journal_and_a_full_disk_let_no_call_through() {
         let (_dir, path) = written(&[]);
         let mut journal = Journal::resume(Journal::claim(&path).unwrap(), Sync::Kernel).unwrap();
         journal.end = SIZE_MAX;
+        journal.file.set_len(SIZE_MAX).unwrap();
         assert_eq!(journal.reserve("1 setsid").unwrap_err().errno, Errno::ENOSPC);
         journal.file = Arc::new(OpenOptions::new().write(true).open("/dev/full").unwrap());
         (journal.end, journal.room) = (0, 0);

@@ -19,7 +19,7 @@ use signal_hook::iterator::Signals;
 use super::{Cli, Limits, Outcome, boot_lab, memory};
 use crate::errno::describe;
 use crate::exec;
-use crate::fuse::{self, MountError, Mounted, Options, Point};
+use crate::fuse::{self, Bounds, MountError, Mounted, Options, Point};
 use crate::host::{Booting, Lab};
 use crate::journal::{Journal, Sync};
 use crate::script::{Machine, Setup};
@@ -93,7 +93,7 @@ pub struct Helper {
 }
 
 pub fn run(args: Args) -> Outcome {
-    let args = args.with_words();
+    let args = args.with_words().unwrap_or_else(|message| misused(message));
     let options = options(&args.options);
     if args.foreground || args.detached { serve(&args, &options) } else { daemonize(&args) }
 }
@@ -106,7 +106,7 @@ fn bytes(word: &str) -> Result<u64, String> {
 
 /// What mount(8) asks for. What is mounted has no source: that field says nothing.
 pub fn run_helper(helper: &Helper) -> Outcome {
-    let args = helper.args();
+    let args = helper.args().unwrap_or_else(|message| misused(message));
     if helper.fake { Ok(ExitCode::SUCCESS) } else { run(args) }
 }
 
@@ -117,7 +117,9 @@ pub fn is_from_mount_fuse(args: &[OsString]) -> bool {
 }
 
 impl Helper {
-    fn args(&self) -> Args {
+    /// # Errors
+    /// As [`Args::with_words`].
+    fn args(&self) -> Result<Args, String> {
         let args = Args { dir: Some(self.dir.clone()), options: self.options.clone(), ..Args::default() };
         args.with_words()
     }
@@ -125,19 +127,35 @@ impl Helper {
 
 impl Args {
     /// Takes out of the mount options what this command has options of its own for: fstab has no other place.
-    fn with_words(self) -> Args {
+    ///
+    /// # Errors
+    /// Two different files are named for one thing.
+    fn with_words(self) -> Result<Args, String> {
         let mut args = Args { options: Vec::new(), ..self };
         for word in self.options.iter().flat_map(|words| words.split(',')) {
             match (word, word.split_once('=')) {
                 ("resume", _) => args.resume = true,
                 ("journal_sync", _) => args.journal_sync = true,
-                (_, Some(("proc", dir))) => args.proc = Some(PathBuf::from(dir)),
-                (_, Some(("boot", file))) => args.boot = Some(PathBuf::from(file)),
-                (_, Some(("journal", file))) => args.journal = Some(PathBuf::from(file)),
+                (_, Some(("proc", dir))) => name(&mut args.proc, "proc", dir)?,
+                (_, Some(("boot", file))) => name(&mut args.boot, "boot", file)?,
+                (_, Some(("journal", file))) => name(&mut args.journal, "journal", file)?,
                 _ => args.options.push(word.to_owned()),
             }
         }
-        args
+        Ok(args)
+    }
+}
+
+/// Notes what `option` names.
+///
+/// # Errors
+/// It names something else already.
+fn name(named: &mut Option<PathBuf>, option: &str, path: &str) -> Result<(), String> {
+    match named.replace(PathBuf::from(path)) {
+        Some(other) if other != Path::new(path) => {
+            Err(format!("{option} is given twice, as {} and as {path}: give it once", other.display()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -148,14 +166,21 @@ fn options(all: &[String]) -> Options {
         if let Err(word) = options.add(words) {
             let known = "allow_other, links=linux, nonempty, realtime, ro, a bound with a size (max_open_files=N, \
                          max_renderings=SIZE, max_listing=N, max_batch=SIZE, max_inodes=N), or one that mount(8) passes on";
-            let message = format!("there is no mount option {word}: take {known}");
-            let mut command = Cli::command().bin_name("nslab");
-            command.build();
-            let mount = command.find_subcommand_mut("mount").cloned().unwrap_or(command);
-            mount.clone().error(ErrorKind::InvalidValue, message).exit();
+            misused(match Bounds::named(word) {
+                Some(bound) => format!("{bound} is a number above 0, or one with K, M, G or T behind it, not {word}"),
+                None => format!("there is no mount option {word}: take {known}"),
+            });
         }
     }
     options
+}
+
+/// Ends the command with an error of usage.
+fn misused(message: String) -> ! {
+    let mut command = Cli::command().bin_name("nslab");
+    command.build();
+    let mount = command.find_subcommand_mut("mount").cloned().unwrap_or(command);
+    mount.clone().error(ErrorKind::InvalidValue, message).exit()
 }
 
 /// Starts this program again as the daemon and waits until the lab is mounted. A fresh process has no threads and no
@@ -304,6 +329,9 @@ pub(super) fn no_journal(file: &Path, error: &io::Error) -> String {
         io::ErrorKind::ResourceBusy => "another lab writes it: unmount that one, or name a new file",
         io::ErrorKind::IsADirectory => "name a file",
         io::ErrorKind::InvalidData => "name a journal that nslab wrote, or a new file",
+        io::ErrorKind::InvalidFilename => "name a file with a shorter path",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "name a file that you may write",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room, or name a new file on another disk",
         _ => "name a new file in a directory that exists",
     };
     format!("{}: {}: {remedy}", file.display(), describe(error))
@@ -391,10 +419,24 @@ mod tests {
     #[test]
     fn fstab_names_files_among_the_options() {
         let helper = Helper::parse_from(["nslab", "none", "/mnt", "-o", "rw,boot=/a.lab,proc=/p,allow_other"]);
-        let args = helper.args();
+        let args = helper.args().unwrap();
         assert_eq!((args.dir, args.boot), (Some("/mnt".into()), Some("/a.lab".into())));
         assert_eq!(args.proc, Some("/p".into()));
         assert_eq!(args.options, ["rw", "allow_other"]);
+    }
+
+    #[test]
+    fn what_an_option_names_is_named_once() {
+        let named = |proc: Option<&str>, options: &str| {
+            let args = Args { proc: proc.map(PathBuf::from), options: vec![options.to_owned()], ..Args::default() };
+            args.with_words().map(|args| args.proc)
+        };
+        assert_eq!(named(Some("/a"), "proc=/a,ro"), Ok(Some("/a".into())));
+        let twice = Err("proc is given twice, as /a and as /b: give it once".to_owned());
+        assert_eq!([named(Some("/a"), "proc=/b"), named(None, "proc=/a,proc=/b")], [twice.clone(), twice]);
+        for option in ["boot", "journal"] {
+            assert!(named(None, &format!("{option}=/a,{option}=/b")).is_err(), "{option}");
+        }
     }
 
     #[test]

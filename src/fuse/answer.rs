@@ -157,7 +157,8 @@ impl Connection {
             let dir = seen_by(k, attached, dir);
             let viewer = viewer(k, dir).map_err(|_| err!(ENOENT, "the task is gone"))?;
             let (node, attr) = find(k, viewer, dir, name.as_bytes())?;
-            let kind = if is_viewed && self.shared.lab.viewers.is_any() { Name::Viewed } else { name_kind(dir, node) };
+            let is_viewed = is_viewed && self.shared.lab.viewers.is_any();
+            let kind = if is_viewed { Name::Viewed } else { self.name_kind(dir, node) };
             self.entry(k, node, &attr, (parent, name, kind))
         })?;
         match found {
@@ -167,6 +168,19 @@ impl Connection {
                 self.entry(k, node, &attr, (parent, name, Name::Passing))
             })?,
             found => found,
+        }
+    }
+
+    /// What a name that leads from `dir` to `node` is for it.
+    fn name_kind(&self, dir: Node, node: Node) -> Name {
+        let about = |node: Node| [node.task(), node.view.viewer()];
+        // Init is never reaped.
+        let is_mortal = |task: &TaskId| *task != self.shared.init && !about(dir).contains(&Some(*task));
+        match FILES.ask(node.place, |file| file.ns()) {
+            Some(_) if dir.task().is_some() => Name::Linked,
+            Some(_) => Name::Passing,
+            None if about(node).iter().flatten().any(is_mortal) => Name::OfTask,
+            None => Name::Own,
         }
     }
 
@@ -195,15 +209,6 @@ impl Connection {
         number.is_some_and(|number| number == caller.tid || Some(number) == self.shared.lab.viewers.tgid(caller.tid))
     }
 
-    /// Whether there is a file called `name` in directory `parent`.
-    ///
-    /// # Errors
-    /// ENOENT, and what the tree says.
-    pub(super) fn find(&self, parent: u64, name: &OsStr) -> Result<Node> {
-        let dir = self.node(parent)?;
-        self.shared.lab.read(|k| find(k, viewer(k, dir)?, dir, name.as_bytes()).map(|(node, _)| node))?
-    }
-
     /// Describes `node` by its attributes and writes down that the kernel now knows it.
     fn entry(&self, k: &Kernel, node: Node, attr: &Attr, name: (u64, &OsStr, Name)) -> Result<Entry> {
         let node = shared(node);
@@ -222,6 +227,7 @@ impl Connection {
         let keeps_name = match name.2 {
             // A name of a version leads to the next one when the text changes.
             Name::Own => cacheable.name && !floating && text.is_none(),
+            Name::OfTask => cacheable.name && !floating && text.is_none() && self.inodes.keeps_task_names(),
             Name::Linked => true,
             Name::Viewed | Name::Passing => false,
         } && self.inodes.keeps_names();
@@ -390,15 +396,6 @@ pub(super) fn viewer(k: &Kernel, node: Node) -> Result<Eyes> {
 fn shared(node: Node) -> Node {
     let is_one = node.view.viewer().is_none() && FILES.ask(node.place, |file| file.ns()).is_some();
     if is_one { Node { view: View::Caller, ..node } } else { node }
-}
-
-/// What a name that leads from `dir` to `node` is for it.
-fn name_kind(dir: Node, node: Node) -> Name {
-    match FILES.ask(node.place, |file| file.ns()) {
-        Some(_) if dir.task().is_some() => Name::Linked,
-        Some(_) => Name::Passing,
-        None => Name::Own,
-    }
 }
 
 fn ttl(keep: bool) -> Duration {

@@ -38,17 +38,28 @@ impl Bounds {
     /// the value is 0 or not a size.
     pub(super) fn add(&mut self, word: &str) -> Option<()> {
         let (name, size) = word.split_once('=')?;
-        let value = parse_size(size)?;
-        match name {
-            "max_open_files" => self.open_files = value,
-            "max_renderings" => self.renderings = value,
-            "max_inodes" => self.inodes = value,
-            "max_listing" => self.listing = value,
-            // Only whole buffers: a line that a writer's buffer has cut is known by their length.
-            "max_batch" => self.batch = value.next_multiple_of(BUFFER),
-            _ => return None,
-        }
+        let bound = self.bound(name)?;
+        *bound = parse_size(size)?;
+        // Only whole buffers: a line that a writer's buffer has cut is known by their length.
+        self.batch = self.batch.next_multiple_of(BUFFER);
         Some(())
+    }
+
+    fn bound(&mut self, name: &str) -> Option<&mut u64> {
+        match name {
+            "max_open_files" => Some(&mut self.open_files),
+            "max_renderings" => Some(&mut self.renderings),
+            "max_inodes" => Some(&mut self.inodes),
+            "max_listing" => Some(&mut self.listing),
+            "max_batch" => Some(&mut self.batch),
+            _ => None,
+        }
+    }
+
+    /// The name of the bound that a mount option is about, whatever value it gives.
+    pub fn named(word: &str) -> Option<&str> {
+        let name = word.split('=').next()?;
+        Bounds::default().bound(name).map(|_| name)
     }
 }
 

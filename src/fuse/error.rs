@@ -110,17 +110,23 @@ impl fmt::Display for MountError {
                  `unshare -Urm` before the command",
             ),
             MountError::Fusermount(message) => write!(f, "{message}: `nslab doctor` says what is missing"),
-            MountError::Io(path, error) if path == Path::new(MOUNTINFO) => {
-                write!(f, "{MOUNTINFO}: {}: mount proc on /proc", describe(error))
-            }
             MountError::Io(path, error) => {
-                write!(f, "{}: {}: `nslab doctor` looks for the cause", path.display(), describe(error))
+                write!(f, "{}: {}: {}", path.display(), describe(error), remedy(path, error))
             }
         }
     }
 }
 
 impl std::error::Error for MountError {}
+
+/// What to do about an error of the host.
+fn remedy(path: &Path, error: &io::Error) -> &'static str {
+    match error.kind() {
+        _ if path == Path::new(MOUNTINFO) => "mount proc on /proc",
+        io::ErrorKind::InvalidFilename => "take a directory with a shorter path",
+        _ => "`nslab doctor` looks for the cause",
+    }
+}
 
 /// A lab that is not mounted here is still somewhere.
 fn hidden(f: &mut fmt::Formatter<'_>, dir: &Path, pid: Option<i32>, reach: Reach) -> fmt::Result {

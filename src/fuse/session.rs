@@ -32,7 +32,6 @@ use crate::host::Lab;
 use crate::kernel::node::Top;
 use crate::kernel::{Kernel, TaskId};
 use crate::syscall::{AnyCall, Outcome};
-use crate::tree::Style;
 
 const DEVICE: &str = "/dev/fuse";
 /// What mountinfo shows as the source.
@@ -112,7 +111,7 @@ fn mount_first(lab: Lab, top: Top, dir: &Path, options: &Options) -> Result<Moun
     let device = attach(device, &path, options)?;
     let part = if top == Top::Proc { Part::Proc } else { Part::Whole };
     let point = Point::of_new_mount(path, options.boot.as_deref(), part)?;
-    let started = start(Arc::clone(&shared), (top, options.links), device, config)
+    let started = start(Arc::clone(&shared), (top, options), device, config)
         .and_then(|started| start_threads((waiting, jobs), &point).map(|()| started));
     Mounted::of(started, point, options)
 }
@@ -130,7 +129,7 @@ impl Served {
         let device = attach(device, &path, &self.options)?;
         let part = Part::ProcOf(self.point.path().to_owned());
         let point = Point::of_new_mount(path, self.options.boot.as_deref(), part)?;
-        let started = start(Arc::clone(&self.shared), (Top::Proc, self.options.links), device, config);
+        let started = start(Arc::clone(&self.shared), (Top::Proc, &self.options), device, config);
         let mounted = Mounted::of(started, point, &self.options)?;
         self.point.takes_along(mounted.point.clone());
         Ok(Mounted { goes_with: Some(self.point.clone()), ..mounted })
@@ -316,11 +315,15 @@ fn receive_device(socket: &UnixStream) -> io::Result<Option<File>> {
 /// Shakes hands with the host's kernel.
 fn start(
     shared: Arc<Shared>,
-    shown: (Top, Style),
+    (top, options): (Top, &Options),
     device: File,
     config: Config,
 ) -> io::Result<(Arc<Connection>, Session<LabFs>)> {
-    let connection = Arc::new(Connection::new(shared, shown, device.try_clone()?, config.n_threads.unwrap_or(1)));
+    let threads = config.n_threads.unwrap_or(1);
+    let connection = Arc::new(Connection::new(shared, (top, options.links), device.try_clone()?, threads));
+    if options.allow_other {
+        connection.inodes.keep_no_task_names();
+    }
     let lab_fs = LabFs { connection: Arc::clone(&connection) };
     // Who may use the mount at all is checked by the host's kernel.
     let session = Session::from_fd(lab_fs, device.into(), SessionACL::All, config)?;

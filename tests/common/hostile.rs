@@ -10,7 +10,7 @@ mod slow_memory;
 #[path = "stacks.rs"]
 mod stacks;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::ffi::{CString, OsStr};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -42,12 +42,13 @@ pub struct Provocation {
 }
 
 /// In the order in which they run.
-pub const PROVOCATIONS: [Provocation; 8] = [
+pub const PROVOCATIONS: [Provocation; 9] = [
     Provocation { name: "change the name that is written to", clients: change_written_name },
     Provocation { name: "change names in every directory", clients: change_names },
     Provocation { name: "change files", clients: change_files },
     Provocation { name: "list into memory that does not come", clients: list_into_slow_memory },
     Provocation { name: "write from memory that does not come", clients: write_from_slow_memory },
+    Provocation { name: "use names of tasks that die", clients: use_dying_names },
     Provocation { name: "be stopped in the middle", clients: be_stopped },
     Provocation { name: "lock, map, splice", clients: lock_and_map },
     Provocation { name: "make and remove cgroups", clients: make_cgroups },
@@ -86,7 +87,7 @@ pub struct Outcome {
     pub hang: Option<String>,
 }
 
-/// Runs a provocation for a time, and until each writer has written.
+/// Runs a provocation for a time, and until each writer has written after it.
 ///
 /// # Errors
 /// Nothing can be mounted here.
@@ -167,12 +168,13 @@ impl Field {
         }
     }
 
-    /// Waits for the time to pass and each writer to get on, or one to hang.
+    /// Waits for the time to pass and each writer to get on after it, or one to hang.
     fn watch(&self, time: Duration) -> Option<String> {
         let end = Instant::now() + time;
         let counts = || self.writers.each_ref().map(|writer| writer.writes.load(Ordering::SeqCst));
         let mut last = counts().map(|count| (count, Instant::now()));
-        while Instant::now() < end || counts().contains(&0) {
+        let has_got_on = |(_, since): &(u64, Instant)| *since >= end;
+        while !last.iter().all(has_got_on) {
             thread::sleep(Duration::from_millis(20));
             for (seen, now) in last.iter_mut().zip(counts()) {
                 if seen.0 != now {
@@ -354,13 +356,7 @@ fn list_into_slow_memory(field: &Field, client: &Client) {
             let Some(memory) = SlowMemory::new() else { return eprintln!("no userfaultfd here") };
             scope.spawn(move || {
                 let Ok(open) = File::open(field.at(dir)) else { return };
-                memory.hold(
-                    || field.is_over(),
-                    |start| {
-                        // SAFETY: the mapping is a page and stays until this is over.
-                        unsafe { libc::syscall(libc::SYS_getdents64, open.as_raw_fd(), start, PAGE) };
-                    },
-                );
+                memory.hold(|| field.is_over(), |start| list(&open, start));
             });
         }
     });
@@ -385,6 +381,42 @@ fn write_from_slow_memory(field: &Field, client: &Client) {
             let _ = fs::remove_file(&file);
         }
     });
+}
+
+/// Names of tasks that die are in use, and stay in the cache for it. Meanwhile directories are held in which the writers
+/// have names: those must stay in the cache too.
+fn use_dying_names(field: &Field, client: &Client) {
+    const HELD: [&str; CLIENTS / 2] = ["ctl/3", "proc/3"];
+    if let Some(dir) = HELD.get(client.number) {
+        return hold_dir(field, &field.at(dir));
+    }
+    let mut used = VecDeque::new();
+    while !field.is_over() {
+        let tasks = fs::read_dir(field.at("ctl")).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        for task in tasks.filter(|name| name.to_str().is_some_and(|name| name.parse().is_ok_and(|pid: i32| pid > 3))) {
+            for dir in ["proc", "ctl", "as", "../procfs"].map(|dir| field.at(dir).join(&task)) {
+                let _ = fs::symlink_metadata(dir.join("no such name"));
+                used.extend(OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(dir));
+            }
+        }
+        used.drain(..used.len().saturating_sub(100));
+    }
+}
+
+/// Holds a directory's lock: who lists it shares it, who would remove a name waits for it alone, and all others behind.
+fn hold_dir(field: &Field, dir: &Path) {
+    let (Ok(open), Some(memory)) = (File::open(dir), SlowMemory::new()) else { return };
+    thread::scope(|scope| {
+        scope.spawn(|| memory.hold(|| field.is_over(), |start| list(&open, start)));
+        while !field.is_over() {
+            let _ = fs::remove_file(dir.join("no such name"));
+        }
+    });
+}
+
+fn list(dir: &File, start: *mut libc::c_void) {
+    // SAFETY: the mapping is a page and stays until this is over.
+    unsafe { libc::syscall(libc::SYS_getdents64, dir.as_raw_fd(), start, PAGE) };
 }
 
 /// A process that looks at everything and is stopped and continued all the time.

@@ -31,7 +31,7 @@ const NSLAB: &str = env!("CARGO_BIN_EXE_nslab");
 /// As much time as a command may take, in seconds. Machines that run tests are busy.
 const MOMENT: &str = "30";
 const ROUNDS: u64 = 10;
-const WRITERS: i32 = 4;
+const WRITERS: i32 = 10;
 /// The longest that writers go on, in microseconds.
 const LIFE: u64 = 300_000;
 

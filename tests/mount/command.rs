@@ -185,7 +185,38 @@ fn each_bad_mountpoint_is_one_clear_line() {
                    mount(8) passes on";
     assert!(code == Some(2) && usage.contains(options) && usage.contains("nslab mount"), "{usage}");
     assert_eq!(refused(dir.path(), &["mount"]).0, Some(2));
+    let (code, usage) = refused(dir.path(), &["mount", "-o", "max_open_files=0", &path]);
+    let bound = "max_open_files is a number above 0, or one with K, M, G or T behind it, not max_open_files=0";
+    assert!(code == Some(2) && usage.contains(bound), "{usage}");
+    let (code, usage) = refused(dir.path(), &["mount", &path, "--proc", "/a", "-o", "proc=/b"]);
+    assert!(code == Some(2) && usage.contains("proc is given twice, as /a and as /b: give it once"), "{usage}");
     assert!(!is_lab(dir.path()));
+}
+
+#[test]
+fn a_path_that_is_too_long_is_one_clear_line() {
+    if !has(&["fuse"]) {
+        return;
+    }
+    let (dir, path) = temporary();
+    for long in [format!("{path}/{}", "d/".repeat(2500)), format!("{path}/{}", "n".repeat(300))] {
+        let at = |message: &str| {
+            (Some(1), format!("nslab: {}{message}\n", long.replace(&path, "DIR").trim_end_matches('/')))
+        };
+        let too_long = at(": File name too long: take a directory with a shorter path");
+        assert_eq!(refused(dir.path(), &["mount", &long]), too_long);
+        assert_eq!(refused(dir.path(), &["mount", "--proc", &long]), too_long);
+        let file = long.trim_end_matches('/');
+        assert_eq!(
+            refused(dir.path(), &["mount", "--journal", file, &path]),
+            at(": File name too long: name a file with a shorter path")
+        );
+        for command in ["umount", "doctor"] {
+            let (code, message) = refused(dir.path(), &[command, &long]);
+            assert!(code == Some(1) && message.starts_with("nslab: no lab is mounted on DIR/"), "{message}");
+            assert_eq!(message.lines().count(), 1);
+        }
+    }
 }
 
 #[test]

@@ -2,13 +2,16 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use nix::mount::{MntFlags, umount2};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use nslab::errno::Errno;
@@ -154,6 +157,56 @@ fn a_daemon_killed_at_work_leaves_a_mount_that_can_be_removed() {
             reader.wait_with_output().unwrap();
         }
     }
+}
+
+/// Whatever clients are in the midst of: an open file, a map that was not read yet, a poll without an end, a write.
+#[test]
+fn those_who_use_a_lab_whose_daemon_is_killed_get_errors() {
+    if !has(&["fuse", "python3"]) {
+        return;
+    }
+    let (dir, path) = temporary();
+    let mut daemon = Daemon::mount(&path);
+    let at = |name: &str| dir.path().join(name);
+    let map = "import mmap, sys; f = open(sys.argv[1]); m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)
+print('mapped', flush=True); sys.stdin.read(); print(m[0])";
+    let mut map = Command::new("python3")
+        .args(["-c", map])
+        .arg(at("proc/1/status"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(map.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "mapped\n");
+    let [mut held, polled] = ["proc/1/comm", "proc/1/mountinfo"].map(|name| fs::File::open(at(name)).unwrap());
+    let listed = fs::read_dir(at("ctl")).unwrap();
+    let mut written = OpenOptions::new().write(true).open(at("ctl/1/getsid")).unwrap();
+    let poll = thread::spawn(move || {
+        let mut polled = [PollFd::new(polled.as_fd(), PollFlags::POLLPRI)];
+        poll(&mut polled, PollTimeout::NONE).map(|_| polled[0].revents())
+    });
+    let (began, begun) = mpsc::channel();
+    let write = thread::spawn(move || {
+        loop {
+            written.write_all(b"1\n")?;
+            let _ = began.send(());
+        }
+    });
+    begun.recv().unwrap();
+    daemon.child.kill().unwrap();
+    daemon.child.wait().unwrap();
+    let unmounted = nslab(&["umount", &path]);
+    assert!(unmounted.status.success() && !is_lab(dir.path()), "{unmounted:?}");
+    let error: io::Result<()> = write.join().unwrap();
+    assert!(error.is_err());
+    assert_eq!(poll.join().unwrap(), Ok(Some(PollFlags::POLLERR)));
+    let mut text = String::new();
+    assert_eq!(held.read_to_string(&mut text).unwrap_err().raw_os_error(), Some(Errno::ENOTCONN as i32));
+    assert!(listed.last().unwrap().is_err());
+    drop(map.stdin.take());
+    assert_eq!(map.wait().unwrap().signal(), Some(Signal::SIGBUS as i32));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::mem;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -190,6 +191,82 @@ fn a_full_disk_refuses_the_call_and_changes_nothing() {
     drop(full);
     assert!(Command::new("umount").arg("-l").arg(&disk).status().unwrap().success());
     drop(lab);
+}
+
+/// Calls are refused by what is wrong with the journal, and change nothing.
+fn assert_refused(lab: &Noted, reason: &str) {
+    let before = state(&lab.lab);
+    let output = lab.bash(
+        "exec 2>&1; echo one > proc/sys/kernel/hostname; mkdir cgroup/a
+        exec 3<>ctl/1/clone; echo >&3; cat <&3",
+    );
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(said.matches("Input/output error").count(), 3, "{said}");
+    assert!(said.ends_with(&format!("EIO: the journal {reason}\n")), "{said}");
+    assert_same(&before, &state(&lab.lab), "");
+}
+
+#[test]
+fn a_journal_that_somebody_cuts_off_or_removes_refuses_the_call_and_changes_nothing() {
+    let Some(lab) = Noted::new("") else { return };
+    lab.bash("echo > ctl/1/clone; echo > ctl/1/clone");
+    let text = lab.journal();
+    let kept = text.len() - text.lines().last().unwrap().len() - 1;
+    fs::OpenOptions::new().write(true).open(lab.file()).unwrap().set_len(kept as u64).unwrap();
+    assert_refused(&lab, "was cut off by somebody else: mount a new lab");
+    let file = lab.file();
+    let dir = lab.unmount();
+    assert_eq!(fs::read_to_string(&file).unwrap(), text[..kept], "nothing is added to what is left");
+
+    let journal = Journal::resume(Journal::claim(&file).unwrap(), Sync::Kernel).unwrap();
+    let lab = Noted::mount(dir, Lab::new(Kernel::boot()).with_journal(Some(journal)), "");
+    fs::remove_file(&file).unwrap();
+    assert_refused(&lab, "was removed: mount a new lab");
+}
+
+#[test]
+fn a_journal_that_may_not_be_written_refuses_the_call_until_it_may() {
+    let Some(lab) = Noted::new("").filter(|_| has(&["root"])) else { return };
+    let immutable = |path: &Path, flag: &str| Command::new("chattr").arg(flag).arg(path).status();
+    let open = fs::OpenOptions::new().write(true).open(lab.file()).unwrap();
+    if !immutable(&lab.file(), "+i").is_ok_and(|status| status.success()) || open.write_at(b"#", 0).is_ok() {
+        return super::needs::skipped("no file here can be made immutable");
+    }
+    assert_refused(&lab, "cannot be written: Operation not permitted");
+    assert!(immutable(&lab.file(), "-i").unwrap().success());
+    assert!(lab.bash("echo > ctl/1/clone && echo one > proc/sys/kernel/hostname").status.success());
+    lab.assert_repeats();
+
+    let dir = tempfile::tempdir().unwrap();
+    assert!(immutable(dir.path(), "+i").unwrap().success());
+    let (at, journal) = (lab.dir.path().join("other"), dir.path().join("journal.lab"));
+    fs::create_dir(&at).unwrap();
+    let mount = Command::new(env!("CARGO_BIN_EXE_nslab")).arg("mount").arg("--journal").arg(&journal).arg(&at).output();
+    assert!(immutable(dir.path(), "-i").unwrap().success());
+    let expected = format!("nslab: {}: Operation not permitted: name a file that you may write\n", journal.display());
+    assert_eq!(String::from_utf8(mount.unwrap().stderr).unwrap(), expected);
+}
+
+#[test]
+fn a_journal_without_room_leaves_no_file() {
+    if !has(&["fuse", "root"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let [disk, at] = ["disk", "m"].map(|name| dir.path().join(name));
+    [&disk, &at].into_iter().try_for_each(fs::create_dir).unwrap();
+    let small = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4k", "none"]).arg(&disk).status().unwrap();
+    if !small.success() {
+        return super::needs::skipped("no tmpfs here");
+    }
+    fs::write(disk.join("rest"), [0; 4096]).unwrap();
+    let journal = disk.join("journal.lab");
+    let mount = Command::new(env!("CARGO_BIN_EXE_nslab")).arg("mount").arg("--journal").arg(&journal).arg(&at).output();
+    let is_there = journal.exists();
+    assert!(Command::new("umount").arg(&disk).status().unwrap().success());
+    let expected = "No space left on device: make room, or name a new file on another disk\n";
+    assert_eq!(String::from_utf8(mount.unwrap().stderr).unwrap(), format!("nslab: {}: {expected}", journal.display()));
+    assert!(!is_there);
 }
 
 #[test]

@@ -3,12 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::process::Command;
 
-use nslab::fuse::{Gauge, Opcode};
+use nslab::fuse::{Gauge, Opcode, Options};
+use nslab::kernel::Kernel;
+use nslab::testing::Lab;
 
 use super::lab;
+use super::needs::has;
 
 /// The requests that an operation waits for.
 fn cost(gauge: &Gauge, operation: impl FnOnce()) -> BTreeMap<Opcode, u64> {
@@ -67,4 +70,76 @@ fn operations_cost_few_requests() {
     let link = || drop(fs::read_link(lab.at("proc/1/ns/net")).unwrap());
     link();
     assert_eq!(cost(gauge, link), counts([]));
+
+    // Nobody but the user who mounted is there to hold a name that leads nowhere later.
+    lab.call(1, "clone").unwrap();
+    let link = || drop(fs::read_link(lab.at("proc/2/ns/net")).unwrap());
+    link();
+    assert_eq!(cost(gauge, link), counts([]));
+}
+
+/// Where other users look, a name that leads nowhere later is asked for, and no use of it makes others ask for theirs.
+#[test]
+fn with_other_users_names_of_tasks_are_asked_for_and_all_others_stay() {
+    if !has(&["fuse", "root"]) {
+        return;
+    }
+    let mut options = Options::default();
+    options.add("allow_other").unwrap();
+    let lab = Lab::mount_with(Kernel::boot(), &options).unwrap();
+    for _ in 0..2 {
+        lab.call(1, "clone").unwrap();
+    }
+    let gauge = lab.gauge();
+    let link = |pid: i32| drop(fs::read_link(lab.at(format!("proc/{pid}/ns/net"))).unwrap());
+    let control = || drop(OpenOptions::new().write(true).open(lab.at("ctl/batch")).unwrap());
+    (1..=2).for_each(link);
+    control();
+    if !cost(gauge, || link(1)).is_empty() {
+        return super::needs::skipped("before Linux 6.18 each name is asked for at each use");
+    }
+    assert_eq!(cost(gauge, || link(2)), counts([(Opcode::Lookup, 1)]));
+    let held = ["proc", "ctl", "as"].map(|dir| {
+        let dir = lab.at(format!("{dir}/3"));
+        fs::symlink_metadata(dir.join("no such name")).unwrap_err();
+        File::open(dir).unwrap()
+    });
+    lab.call(3, "exit 0").unwrap();
+    lab.call(1, "wait 3").unwrap();
+    assert!(["proc", "ctl", "as"].iter().all(|dir| !lab.at(format!("{dir}/3")).exists()));
+    assert_eq!(cost(gauge, || link(1)), counts([]));
+    assert_eq!(cost(gauge, || link(2)), counts([(Opcode::Lookup, 1)]));
+    assert_eq!(cost(gauge, control), counts([(Opcode::Open, 1)]));
+    drop(held);
+}
+
+/// What is refused says nothing of the name, which the host's kernel would otherwise drop and look up anew under the lock of
+/// its directory.
+#[test]
+fn attempts_to_change_a_name_leave_it_in_the_cache() {
+    let Some(lab) = lab() else { return };
+    let gauge = lab.gauge();
+    let control = || drop(OpenOptions::new().write(true).open(lab.at("ctl/batch")).unwrap());
+    let link = || drop(fs::read_link(lab.at("proc/1/ns/net")).unwrap());
+    let uses = || [cost(gauge, control), cost(gauge, link)];
+    uses();
+    let warm = uses();
+    if warm != [counts([(Opcode::Open, 1)]), counts([])] {
+        return super::needs::skipped("before Linux 6.18 each name is asked for at each use");
+    }
+    let other = lab.at("ctl/other");
+    for name in ["ctl/batch", "ctl", "proc/1", "proc/1/ns", "proc/1/ns/net"].map(|name| lab.at(name)) {
+        let attempts: [(&str, &dyn Fn() -> io::Result<()>); 6] = [
+            ("rename", &|| fs::rename(&name, name.with_file_name("other"))),
+            ("rename into another directory", &|| fs::rename(&name, &other)),
+            ("link", &|| fs::hard_link(&name, &other)),
+            ("unlink", &|| fs::remove_file(&name)),
+            ("rmdir", &|| fs::remove_dir(&name)),
+            ("mkdir", &|| fs::create_dir(&name)),
+        ];
+        for (what, attempt) in attempts {
+            attempt().unwrap_err();
+            assert_eq!(uses(), warm, "{what} {}", name.display());
+        }
+    }
 }

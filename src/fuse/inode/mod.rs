@@ -35,6 +35,8 @@ pub(super) struct Identity {
 pub(super) enum Name {
     /// The file's one name.
     Own,
+    /// The same, but it leads nowhere once a task is reaped that its directory is not about: `proc/7`.
+    OfTask,
     /// The same, but it leads elsewhere for those who see the lab with other eyes: it is asked for anew each time.
     Viewed,
     /// `type:[inum]`, one of many that lead to a namespace file.
@@ -68,6 +70,8 @@ pub(super) struct Inodes {
     is_shrinking: AtomicBool,
     /// The kernel may keep names: it can be made to drop them without waiting (Linux 6.18).
     keeps_names: AtomicBool,
+    /// And those that lead nowhere when a task is reaped.
+    keeps_task_names: AtomicBool,
     /// What the top directory is.
     top: Top,
 }
@@ -81,9 +85,17 @@ impl Inodes {
         let identity = Identity { node: tree::top(top), version: 0 };
         let told = Told { file_type: FileType::Directory, mode: 0o555, uid: 0, gid: 0, ino: ROOT_INO, size: 0 };
         table.inodes.insert(ROOT_INO, Inode::new(identity, told));
-        let [is_shrinking, keeps_names] = [false; 2].map(AtomicBool::new);
+        let [is_shrinking, keeps_names, keeps_task_names] = [false, false, true].map(AtomicBool::new);
         let max = usize::try_from(max).unwrap_or(usize::MAX);
-        Inodes { table: Mutex::new(table), forgotten: Condvar::new(), max, is_shrinking, keeps_names, top }
+        Inodes {
+            table: Mutex::new(table),
+            forgotten: Condvar::new(),
+            max,
+            is_shrinking,
+            keeps_names,
+            keeps_task_names,
+            top,
+        }
     }
 
     /// What the top directory is.
@@ -98,6 +110,16 @@ impl Inodes {
     /// From now on the kernel may keep names.
     pub(super) fn keep_names(&self) {
         self.keeps_names.store(true, Ordering::Relaxed);
+    }
+
+    /// Names of kind [`Name::OfTask`] are asked for at each use. One that somebody uses could only be dropped together with
+    /// all others, and a name that is dropped is looked up under the lock of its directory, which any client can hold.
+    pub(super) fn keep_no_task_names(&self) {
+        self.keeps_task_names.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn keeps_task_names(&self) -> bool {
+        self.keeps_names() && self.keeps_task_names.load(Ordering::Relaxed)
     }
 
     /// As on kernels before Linux 6.18.
@@ -225,7 +247,7 @@ impl Inodes {
         inode.told = told;
         let generation = inode.generation;
         match kind {
-            Name::Own | Name::Viewed => {
+            Name::Own | Name::OfTask | Name::Viewed => {
                 if inode.name.as_ref().is_none_or(|(dir, known)| (*dir, &**known) != (parent, name)) {
                     inode.name = Some((parent, name.to_owned()));
                 }
