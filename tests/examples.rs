@@ -95,7 +95,8 @@ fn the_python_example_passes() {
         return;
     }
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/test_namespaces.py");
-    let run = format!("python3 -B '{}' 2>&1 && echo passed", example.display());
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/src");
+    let run = format!("PYTHONPATH='{}' python3 -B '{}' 2>&1 && echo passed", package.display(), example.display());
     let Some(printed) = shell::in_a_lab(None, &run) else { return };
     assert!(printed.ends_with("passed\n"), "{printed}");
 }

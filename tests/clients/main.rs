@@ -1,15 +1,20 @@
 //! Real programs, unmodified, on a lab whose `proc` lies over their `/proc`, and what they must print of the machine in
 //! `fixtures/host.lab`. What this machine lacks is skipped, aloud.
 
+mod ci;
 mod exporter;
 mod namespaces;
 #[path = "../common/needs.rs"]
 mod needs;
+mod package;
 mod processes;
 mod procfs_crate;
 mod psutil;
+mod python;
 mod scripts;
 mod traced;
+#[path = "../common/unprivileged.rs"]
+mod unprivileged;
 
 use std::process::{Command, Output};
 

@@ -2,40 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
 use super::lab;
-use super::needs::skipped;
+use super::python::python_with;
 use super::traced::of_the_hosts_proc;
-
-/// The Python of an environment with psutil, made on first use.
-fn python_with_psutil() -> Option<&'static Path> {
-    static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let find = || {
-        let imports = |python: &Path| {
-            let import = Command::new(python).args(["-c", "import psutil"]).output();
-            import.is_ok_and(|output| output.status.success())
-        };
-        let python = PathBuf::from("python3");
-        if imports(&python) {
-            return Some(python);
-        }
-        let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("psutil");
-        let python = venv.join("bin/python");
-        if !imports(&python) {
-            Command::new("python3").args(["-m", "venv"]).arg(&venv).output().ok()?;
-            Command::new(&python).args(["-m", "pip", "install", "--quiet", "psutil"]).output().ok()?;
-        }
-        imports(&python).then_some(python)
-    };
-    let found = PYTHON.get_or_init(find).as_deref();
-    if found.is_none() {
-        skipped("no psutil, and none to be had from pip");
-    }
-    found
-}
 
 /// Reads all it can of the lab whose `proc` is the argument.
 const PSUTIL: &str = "
@@ -60,11 +31,12 @@ print([p.pid for p in psutil.Process(1).children(recursive=True)])
 #[test]
 fn psutil_reads_every_process() {
     let Some(lab) = lab(&[]) else { return };
-    let Some(python) = python_with_psutil() else { return };
+    let Some(python) = python_with(&["psutil"]) else { return };
     let procfs = lab.procfs().unwrap();
     for proc in [&lab.at("proc"), procfs.path()] {
         let mut command = Command::new("timeout");
-        let output = command.arg("30").arg(python).args(["-c", PSUTIL]).arg(proc).output().unwrap();
+        command.args(["30", "python3", "-c", PSUTIL]).arg(proc).env("PYTHONPATH", python.path());
+        let output = command.output().unwrap();
         assert!(output.status.success(), "{output:?}");
         assert_eq!(String::from_utf8_lossy(&output.stdout), SAID);
     }
@@ -93,14 +65,15 @@ fn psutil_reads_nothing_of_the_hosts_proc_once_it_knows_the_labs() {
     const ON_IMPORT: [&str; 4] = ["/proc/PID/io", "/proc/PID/smaps", "/proc/PID/smaps_rollup", "/proc/stat"];
     const KNOWS: &str = "/the/lab/is/known/from/here";
     let Some(lab) = lab(&["strace"]) else { return };
-    let Some(python) = python_with_psutil() else { return };
+    let Some(python) = python_with(&["psutil"]) else { return };
     let dir = tempfile::tempdir().unwrap();
     let trace = dir.path().join("trace");
     let told = "psutil.PROCFS_PATH = sys.argv[1]\n";
     let script = PSUTIL.replace(told, &format!("{told}import os; os.path.exists('{KNOWS}')\n"));
     let mut command = Command::new("timeout");
-    command.args(["60", "strace", "-f", "-e", "trace=%file", "-o"]).arg(&trace).arg(python);
-    let output = command.args(["-c", &script]).arg(lab.at("proc")).output().unwrap();
+    command.args(["60", "strace", "-f", "-e", "trace=%file", "-o"]).arg(&trace);
+    command.args(["python3", "-c", &script]).arg(lab.at("proc")).env("PYTHONPATH", python.path());
+    let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let trace = fs::read_to_string(trace).unwrap();
     let (before, after) = trace.split_once(KNOWS).unwrap();

@@ -1,0 +1,170 @@
+//! The recipes of `docs/ci.md`: its commands, on its project, on the machines that it speaks of.
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use nix::unistd::geteuid;
+use tempfile::TempDir;
+
+use super::needs::{has, skipped};
+use super::package::installed;
+use super::python::Python;
+use super::unprivileged::nobody;
+
+const PAGE: &str = include_str!("../../docs/ci.md");
+const AS_ROOT: &str = "As root";
+const AS_USER: &str = "Without root";
+const BY_UNSHARE: &str = "Without root and fusermount3";
+const WITHOUT_DEVICE: &str = "Without /dev/fuse";
+
+/// The blocks of code in `language` below a heading of the page.
+fn blocks(heading: &str, language: &str) -> Vec<&'static str> {
+    let section = PAGE.split("\n## ").find_map(|section| section.strip_prefix(&format!("{heading}\n")));
+    let section = section.unwrap_or_else(|| panic!("the page has no heading {heading}"));
+    let parts = section.split("```").skip(1).step_by(2);
+    parts.filter_map(|block| block.strip_prefix(&format!("{language}\n"))).collect()
+}
+
+/// The project of the page, with what its users have installed.
+struct Project {
+    dir: TempDir,
+    python: Python,
+    _packages: TempDir,
+}
+
+impl Project {
+    fn new() -> Option<Project> {
+        let (python, packages) = has(&["python3"]).then(installed)??;
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        for (file, language) in [("topologies/web.lab", "lab"), ("tests/test_networks.py", "python")] {
+            let file = dir.path().join(file);
+            fs::create_dir(file.parent().unwrap()).unwrap();
+            fs::write(file, blocks("The project", language)[0]).unwrap();
+        }
+        Some(Project { dir, python, _packages: packages })
+    }
+
+    /// A command in the project.
+    fn command(&self, program: &str) -> Command {
+        let folder = Path::new(env!("CARGO_BIN_EXE_nslab")).parent().unwrap();
+        let path = env::var_os("PATH").unwrap_or_default();
+        let path = [folder.to_owned()].into_iter().chain(env::split_paths(&path));
+        let mut command = Command::new(program);
+        command
+            .current_dir(self.dir.path())
+            .env("PATH", env::join_paths(path).unwrap())
+            .env("PYTHONPATH", self.python.path())
+            .envs([("SHELL", "/bin/sh"), ("PYTHONDONTWRITEBYTECODE", "1"), ("PYTEST_ADDOPTS", "-p no:cacheprovider")]);
+        command
+    }
+
+    /// A command in the project by a user who is not root.
+    fn command_of_user(&self, program: &str) -> Command {
+        let mut command = self.command(program);
+        if geteuid().is_root() {
+            nobody(&mut command);
+        }
+        command
+    }
+
+    /// Whether that user has the programs of the project, said aloud if not: they may lie where root alone gets.
+    fn is_there_for_user(&self) -> bool {
+        let look = "nslab --version && python3 -c 'import pytest, nslab'";
+        let is_there = self.command_of_user("sh").args(["-c", look]).output().unwrap().status.success();
+        if !is_there {
+            skipped("the user nobody cannot run nslab, or python3 with pytest");
+        }
+        is_there
+    }
+}
+
+/// What the commands below a heading print, each block by a shell that `start` makes and that stops at the first failure.
+fn run(heading: &str, start: impl Fn() -> Command) -> String {
+    let blocks = blocks(heading, "sh");
+    assert!(!blocks.is_empty(), "{heading} has no commands");
+    let said = |block: &&str| {
+        let output = start().args(["-e", "-c", block]).output().unwrap();
+        assert!(output.status.success(), "{heading}: {block}{}", text(&output));
+        text(&output)
+    };
+    blocks.iter().map(said).collect()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
+}
+
+#[test]
+fn root_tests_a_project_with_labs() {
+    let Some(project) = has(&["root", "fuse"]).then(Project::new).flatten() else { return };
+    let said = run(AS_ROOT, || project.command("sh"));
+    for part in ["2 passed", "/proc/2/comm\n", "pid_for_children\n"] {
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[test]
+fn a_user_tests_a_project_with_labs() {
+    let Some(project) = has(&["fuse", "fusermount3"]).then(Project::new).flatten() else { return };
+    if project.is_there_for_user() {
+        let said = run(AS_USER, || project.command_of_user("sh"));
+        assert!(said.contains("2 passed") && said.contains("/proc/2/comm\n"), "{said}");
+    }
+}
+
+#[test]
+fn a_user_tests_a_project_in_namespaces_of_his_own() {
+    let Some(project) = has(&["fuse", "unshare"]).then(Project::new).flatten() else { return };
+    let unshare = project.command_of_user("unshare").args(["-Urm", "true"]).output().unwrap();
+    if !unshare.status.success() {
+        skipped(&text(&unshare));
+    } else if project.is_there_for_user() {
+        let said = run(BY_UNSHARE, || project.command_of_user("sh"));
+        assert!(said.contains("2 passed"), "{said}");
+    }
+}
+
+/// The arguments of `unshare` for a shell on a machine without /dev/fuse.
+const HIDE: [&str; 5] =
+    ["-m", "sh", "-c", "mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && exec \"$0\" \"$@\"", "sh"];
+
+#[test]
+fn without_a_device_scenarios_run_and_tests_are_skipped() {
+    let Some(project) = has(&["root", "unshare"]).then(Project::new).flatten() else { return };
+    let shell = || {
+        let mut command = project.command("unshare");
+        command.args(HIDE);
+        command
+    };
+    let said = run(WITHOUT_DEVICE, shell);
+    for part in ["1 passed, 0 failed", "nginx", "1 passed, 1 skipped", "/dev/fuse is missing"] {
+        assert!(said.contains(part), "{said}");
+    }
+    let output = |line: &str| shell().args(["-c", line]).output().unwrap();
+    for works in ["graph --boot topologies/web.lab", "trace --boot topologies/web.lab", "record"] {
+        let output = output(&format!("nslab {works}"));
+        assert!(output.status.success() && !output.stdout.is_empty(), "{works}: {output:?}");
+    }
+    for fails in ["mount tests", "shell -c true", "exec -- true"] {
+        let output = output(&format!("nslab {fails}"));
+        let is_said = text(&output).contains("/dev/fuse is missing");
+        assert!(!output.status.success() && is_said, "{fails}: {output:?}");
+    }
+}
+
+#[test]
+fn every_command_of_the_page_is_executed() {
+    let executed: Vec<_> = [AS_ROOT, AS_USER, BY_UNSHARE, WITHOUT_DEVICE].map(|heading| blocks(heading, "sh")).concat();
+    assert_eq!(PAGE.matches("```sh\n").count(), executed.len());
+    let workflow = blocks("GitHub Actions", "yaml")[0];
+    let commands: Vec<_> = workflow.lines().filter_map(|line| line.trim().strip_prefix("- run: ")).collect();
+    let (installs, others): (Vec<&str>, Vec<&str>) =
+        commands.iter().copied().partition(|command| command.contains(" install "));
+    assert_eq!((installs.len(), others.len()), (3, 2), "{commands:?}");
+    let as_user = blocks(AS_USER, "sh").concat();
+    assert!(others.iter().all(|command| as_user.lines().any(|line| line == *command)), "{others:?}");
+}

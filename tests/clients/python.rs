@@ -1,0 +1,58 @@
+//! Packages for the `python3` of this machine.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use super::needs::skipped;
+
+/// `python3`, with directories of packages besides its own.
+#[derive(Clone, Debug, Default)]
+pub struct Python {
+    dirs: Vec<PathBuf>,
+}
+
+impl Python {
+    /// The same with the packages in `dir`.
+    pub fn with(&self, dir: &Path) -> Python {
+        Python { dirs: [&self.dirs[..], &[dir.to_owned()]].concat() }
+    }
+
+    /// What PYTHONPATH has to be.
+    pub fn path(&self) -> OsString {
+        env::join_paths(&self.dirs).unwrap()
+    }
+
+    pub fn run(&self, args: &[&str]) -> Output {
+        Command::new("python3").arg("-B").args(args).env("PYTHONPATH", self.path()).output().unwrap()
+    }
+
+    fn imports(&self, modules: &[&str]) -> bool {
+        self.run(&["-c", &format!("import {}", modules.join(", "))]).status.success()
+    }
+}
+
+/// A Python that can import `modules`: as it is, or with the packages of these names that pip gets from PyPI on first use.
+/// `None`, said aloud, where neither can be.
+pub fn python_with(modules: &[&str]) -> Option<Python> {
+    let bare = Python::default();
+    if Command::new("python3").arg("--version").output().is_ok() && bare.imports(modules) {
+        return Some(bare);
+    }
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(modules.join("-"));
+    let python = bare.with(&dir);
+    // Other tests may want the same, in this process or another.
+    let lock = File::create(dir.with_extension("lock")).unwrap();
+    lock.lock().unwrap();
+    let pip = ["-m", "pip", "install", "--quiet", "--upgrade", "--target", dir.to_str().unwrap()];
+    let is_there = python.imports(modules) || {
+        bare.run(&[&pip[..], modules].concat());
+        python.imports(modules)
+    };
+    if !is_there {
+        skipped(&format!("python3 has no {}, and pip gets none", modules.join(", ")));
+    }
+    is_there.then_some(python)
+}
