@@ -1,7 +1,7 @@
 //! Calls that Linux does not have: words of the control language that stand for several calls or for a program, and what
 //! the programs of the host do in the mount, where the host's kernel has walked the path.
 
-use super::ip::Ip;
+use super::ip::{Ip, PHYSICAL};
 use super::mount::MountArgs;
 use super::program::Program;
 use super::recorded::Become;
@@ -111,6 +111,9 @@ impl LabCall {
             LabCall::CloneAs { .. } => Some("inum= and start= are for files only: the kernel chooses them"),
             LabCall::UnshareAs { .. } => Some("inum= is for files only: the kernel chooses the numbers of namespaces"),
             LabCall::MountAs { .. } => Some("dev= is for files only: a mount of this type was seen on another machine"),
+            LabCall::Ip(Ip::LinkAdd(add)) if add.kind == PHYSICAL => {
+                Some("type physical is for files only: hardware is found, not made")
+            }
             LabCall::Become(_) => Some("become is for files only: a task was seen so on another machine"),
             LabCall::Read { .. }
             | LabCall::Ls { .. }

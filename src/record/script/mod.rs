@@ -2,6 +2,7 @@
 
 mod keepers;
 mod mounts;
+mod nets;
 mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ pub fn write(topology: &Topology) -> (String, Missing) {
     writer.boot();
     writer.cgroups();
     writer.namespaces();
+    writer.nets();
     writer.tasks();
     writer.ends();
     writer.end_keepers();
@@ -66,6 +68,8 @@ struct Writer<'a> {
     /// Tasks that only keep namespaces until others are in them, in the order of their birth.
     keepers: Vec<String>,
     keeper_numbers: BTreeMap<String, i32>,
+    /// A task in each network namespace.
+    net_keepers: BTreeMap<u32, String>,
     /// A task in each user namespace that may do anything there.
     rulers: BTreeMap<u32, String>,
     /// The first number that no task of the recording has, from above.
@@ -86,6 +90,7 @@ impl<'a> Writer<'a> {
             taken: BTreeSet::new(),
             keepers: Vec::new(),
             keeper_numbers: BTreeMap::new(),
+            net_keepers: BTreeMap::new(),
             rulers: BTreeMap::new(),
             next_spare: topology.profile.pid_max.unwrap_or(crate::kernel::pid::PID_MAX_LIMIT) - 1,
             mounted: BTreeSet::new(),
@@ -164,6 +169,7 @@ impl<'a> Writer<'a> {
             self.topology.namespaces.keys().copied().filter(|inum| !initial.contains(inum) && *inum >= 0xf000_0000);
         // Boot's own first number, where nothing that was seen is below it.
         profile.first_inum = dynamic.min().filter(|first| !self.k.inums.pool.is_free(*first));
+        profile.has_no_card = self.has_no_card();
         let fresh = &self.k.namespaces;
         profile.inums.retain(|ns_type, inum| fresh[self.k.initial(*ns_type)].common.inum != *inum);
         self.section("The machine.");

@@ -6,7 +6,7 @@ use super::Writer;
 use crate::control::lex::quote;
 use crate::kernel::ns::NsType;
 use crate::kernel::{Kernel, TaskId};
-use crate::record::topology::{State, Task};
+use crate::record::topology::{Open, State, Task};
 use crate::script::seen;
 use crate::syscall::Become;
 
@@ -176,7 +176,7 @@ impl Writer<'_> {
     }
 
     /// Namespaces, credentials and the cgroup, as far as they are not those of the parent.
-    fn becomes(&mut self, task: &Task, name: &str) {
+    pub(super) fn becomes(&mut self, task: &Task, name: &str) {
         let Some(id) = self.found(task.tid) else { return };
         if let Some(cgroup) = &task.cgroup
             && self.k.cgroup_path(self.k.cgroup_of(id), self.k.cgroup.root()) != *cgroup
@@ -195,13 +195,19 @@ impl Writer<'_> {
         }
     }
 
-    /// Namespaces that descriptors keep.
+    /// Namespaces and sockets that descriptors keep.
     fn open_files(&mut self) {
         for task in self.topology.tasks.values() {
             let Some(name) = self.names.get(&task.tid).cloned() else { continue };
-            for (ns_type, inum) in &task.open {
-                self.nested_pid_namespace(*inum);
-                self.line(&format!("{name} open {}:[{inum}]", ns_type.ops().name));
+            for open in task.open.values() {
+                match open {
+                    Open::Ns(ns_type, inum) => {
+                        self.nested_pid_namespace(*inum);
+                        self.line(&format!("{name} open {}:[{inum}]", ns_type.ops().name));
+                    }
+                    Open::Listening(socket) => self.listening(task, &name, socket),
+                    Open::Socket(_) => {}
+                }
             }
         }
     }
