@@ -107,13 +107,14 @@ fn plain_options(options: &str) -> String {
 
 /// Which word stands for which.
 #[derive(Default)]
-struct StandIns(BTreeMap<(&'static str, Vec<u8>), usize>);
+struct StandIns(BTreeMap<&'static str, BTreeMap<Vec<u8>, usize>>);
 
 impl StandIns {
     /// The stand-in for a word of a kind: the kind and a number.
     fn of(&mut self, kind: &'static str, word: &[u8]) -> Vec<u8> {
-        let next = self.0.keys().filter(|(of, _)| *of == kind).count() + 1;
-        let number = *self.0.entry((kind, word.to_vec())).or_insert(next);
+        let of_kind = self.0.entry(kind).or_default();
+        let next = of_kind.len() + 1;
+        let number = *of_kind.entry(word.to_vec()).or_insert(next);
         format!("{kind}{number}").into_bytes()
     }
 

@@ -46,7 +46,12 @@ impl HostFacts {
             return fd.try_clone();
         }
         let path = seen.at.as_ref().ok_or(io::ErrorKind::NotFound)?;
-        let fd = OwnedFd::from(File::open(self.files.0.join(OsStr::from_bytes(path)))?);
+        let open = |path: &[u8]| File::open(self.files.0.join(OsStr::from_bytes(path)));
+        let fd = open(path).or_else(|error| match below_root(path) {
+            Some(below) => open(below),
+            None => Err(error),
+        });
+        let fd = OwnedFd::from(fd?);
         // Another task may have the number by now, another file be at the path.
         if inum(&fd) == Some(seen.inum) { Ok(fd) } else { Err(io::ErrorKind::NotFound.into()) }
     }
@@ -170,6 +175,12 @@ impl HostFacts {
         let root = whole.strip_suffix(inner)?.to_vec();
         Some(if root.is_empty() { b"/".to_vec() } else { root })
     }
+}
+
+/// The rest of `proc/7/root/…`: the root of a task may be hidden, and be the own one.
+fn below_root(path: &[u8]) -> Option<&[u8]> {
+    let rest = path.strip_prefix(b"proc/")?;
+    rest[rest.iter().position(|&byte| byte == b'/')?..].strip_prefix(b"/root/")
 }
 
 /// The inum of an open namespace file.

@@ -249,8 +249,8 @@ impl Topology {
     /// Leaves out namespaces that nothing would keep: no task is in them or has them open, no mount shows them, and nothing
     /// that stays is owned by them or nested in them.
     pub fn prune(&mut self) {
-        let mut kept: BTreeSet<u32> = self.profile.inums.values().copied().collect();
-        let mut queue: Vec<u32> = Vec::new();
+        let mut kept: BTreeSet<u32> = BTreeSet::new();
+        let mut queue: Vec<u32> = self.profile.inums.values().copied().collect();
         for task in self.tasks.values() {
             queue.extend(task.namespaces.values().copied().chain(task.open.values().filter_map(Open::ns)));
         }

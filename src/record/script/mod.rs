@@ -8,7 +8,7 @@ mod tasks;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::topology::{Missing, Topology};
+use super::topology::{Missing, Task, Topology};
 use crate::control::lex::quote;
 use crate::kernel::{Kernel, TaskId};
 use crate::script::{Session, profile, statement};
@@ -74,13 +74,19 @@ struct Writer<'a> {
     rulers: BTreeMap<u32, String>,
     /// The first number that no task of the recording has, from above.
     next_spare: i32,
+    /// The numbers of tasks, groups and sessions, at any level.
+    used: BTreeSet<i32>,
     /// Mount namespaces whose mounts have been made.
     mounted: BTreeSet<u32>,
 }
 
 impl<'a> Writer<'a> {
     fn new(topology: &'a Topology) -> Writer<'a> {
+        let numbers = |task: &Task| {
+            [&task.numbers, &task.session_numbers, &task.group_numbers].into_iter().flatten().copied().collect::<Vec<_>>()
+        };
         Writer {
+            used: topology.tasks.values().flat_map(numbers).collect(),
             topology,
             k: Kernel::boot(),
             session: Session::default(),
@@ -142,15 +148,8 @@ impl<'a> Writer<'a> {
 
     /// A number that no task of the recording has, at any level.
     fn spare(&mut self) -> i32 {
-        let is_used = |number: i32| {
-            self.topology.tasks.values().any(|task| {
-                task.numbers.contains(&number)
-                    || task.session_numbers.contains(&number)
-                    || task.group_numbers.contains(&number)
-            })
-        };
         let mut number = self.next_spare;
-        while is_used(number) && number > 2 {
+        while self.used.contains(&number) && number > 2 {
             number -= 1;
         }
         self.next_spare = number - 1;
