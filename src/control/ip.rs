@@ -10,8 +10,8 @@ use crate::syscall::ip::{DevAddress, Ip, LinkAdd, LinkEnd, LinkSet, Netns};
 use crate::syscall::socket::SocketName;
 use crate::syscall::{LabCall, PidArg};
 
-pub(super) const USAGE: &str = "link add [NAME] [index N] [netns PID] type dummy|bridge|veth [peer name P [index N] \
-    [netns PID]]|link set D [up|down] [name N] [index N] [netns PID|fd:FD] [master BR|nomaster]|link property add dev D \
+pub(super) const USAGE: &str = "link add [NAME] [index N] [address MAC] [netns PID] type dummy|bridge|veth [peer name P [index N] \
+    [address MAC] [netns PID]]|link set D [up|down] [name N] [index N] [netns PID|fd:FD] [master BR|nomaster]|link property add dev D \
     altname N|link del D|link [show [D]]|addr add|del A/P dev D|addr [show [D]]|netns set PID N|auto|netns get PID|\
     netns list-id";
 
@@ -58,6 +58,7 @@ fn link_add(args: &mut Args<'_>) -> Result<LinkAdd> {
         match args.bytes("type")? {
             b"type" => break,
             b"index" => add.end.index = index(args)?,
+            b"address" => add.end.address = Some(mac(args)?),
             b"netns" => add.end.netns = Some(netns(args)?),
             b"name" => add.end.name = args.bytes("NAME")?.to_vec(),
             name if add.end.name.is_empty() => add.end.name = name.to_vec(),
@@ -75,8 +76,9 @@ fn link_add(args: &mut Args<'_>) -> Result<LinkAdd> {
         match word {
             "name" => add.peer.name = args.bytes("P")?.to_vec(),
             "index" => add.peer.index = index(args)?,
+            "address" => add.peer.address = Some(mac(args)?),
             "netns" => add.peer.netns = Some(netns(args)?),
-            _ => return Err(unexpected("name, index or netns", word)),
+            _ => return Err(unexpected("name, index, address or netns", word)),
         }
     }
     Ok(add)
@@ -105,6 +107,13 @@ fn index(args: &mut Args<'_>) -> Result<i32> {
         index @ 1.. => Ok(index),
         index => bail!(EINVAL, "{} is no index", index),
     }
+}
+
+/// A hardware address, as `02:00:00:00:00:01`.
+fn mac(args: &mut Args<'_>) -> Result<[u8; 6]> {
+    let word = args.text("MAC")?;
+    let bytes = word.split(':').map(|byte| u8::from_str_radix(byte, 16).ok()).collect::<Option<Vec<u8>>>();
+    bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| unexpected("MAC", word))
 }
 
 fn netns(args: &mut Args<'_>) -> Result<Netns> {
@@ -185,9 +194,10 @@ mod tests {
 
     #[test]
     fn a_veth_has_two_ends() {
-        let line = "link add v0 index 5 netns 2 type veth peer name v1 index 6 netns fd:3";
-        let end = LinkEnd { name: b"v0".to_vec(), index: 5, netns: Some(Netns::Pid(PidArg::Initial(2))) };
-        let peer = LinkEnd { name: b"v1".to_vec(), index: 6, netns: Some(Netns::Fd(3)) };
+        let line = "link add v0 index 5 netns 2 type veth peer name v1 index 6 address 2:0:0:0:a:FF netns fd:3";
+        let end = LinkEnd { name: b"v0".to_vec(), index: 5, address: None, netns: Some(Netns::Pid(PidArg::Initial(2))) };
+        let address = Some([2, 0, 0, 0, 10, 255]);
+        let peer = LinkEnd { name: b"v1".to_vec(), index: 6, address, netns: Some(Netns::Fd(3)) };
         assert_eq!(ip(line).unwrap(), Ip::LinkAdd(LinkAdd { end, kind: "veth".to_owned(), peer }));
         assert!(ip("link add type veth").is_ok() && ip("link add d0 type dummy").is_ok());
         for line in [
@@ -195,6 +205,8 @@ mod tests {
             "link add a b type dummy",
             "link add a type dummy peer name b",
             "link add a index 0 type dummy",
+            "link add a address 2:0:0:0:0 type dummy",
+            "link add a address 2:0:0:0:0:100 type dummy",
         ] {
             assert!(ip(line).is_err(), "{line}");
         }

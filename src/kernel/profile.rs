@@ -28,6 +28,8 @@ pub struct Profile {
     pub btime: Option<u64>,
     /// The numbers of initial namespaces.
     pub inums: BTreeMap<NsType, u32>,
+    /// The initial network namespace is without the card that a lab has.
+    pub has_no_card: bool,
     /// The first number that a namespace which is made later may have.
     pub first_inum: Option<u32>,
 }
@@ -114,6 +116,10 @@ impl Kernel {
         self.machine.cap_last_cap = profile.cap_last_cap.unwrap_or(self.machine.cap_last_cap);
         self.machine.boot_time = profile.btime.unwrap_or(self.machine.boot_time);
         self.clock.advance(profile.uptime.unwrap_or(0));
+        let card = self.find_dev(self.init_ns(), b"eth0").filter(|_| profile.has_no_card);
+        if let Some(card) = card {
+            self.unregister_netdevice(card);
+        }
     }
 }
 

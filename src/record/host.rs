@@ -3,9 +3,11 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use nix::sched::{CloneFlags, setns, unshare};
@@ -14,6 +16,8 @@ use rustix::fs::fstat;
 use super::files::{Disk, Files};
 use super::lab::offsets;
 use super::topology::{Extent, Has, Missing, Mount, Namespace, Own, Task, User};
+use super::net::{Net, VETH};
+use super::netlink::{Link, Rtnetlink};
 use super::{Facts, Seen, mountinfo, nsfs, read};
 use crate::kernel::ns::{ENTRIES, NsType};
 
@@ -23,12 +27,14 @@ pub struct HostFacts {
     files: Disk,
     /// Namespaces that no task is in, which related ones have led to.
     opened: RefCell<BTreeMap<u32, OwnedFd>>,
+    /// Network namespaces that could be looked into, by inum, with where the other ends of their devices are.
+    nets: RefCell<BTreeMap<u32, (Seen, BTreeMap<i32, Link>)>>,
 }
 
 impl HostFacts {
     /// `root` has the `proc` to look at: `/`.
     pub fn new(root: PathBuf) -> HostFacts {
-        HostFacts { files: Disk(root), opened: RefCell::default() }
+        HostFacts { files: Disk(root), opened: RefCell::default(), nets: RefCell::default() }
     }
 
     fn dir(tid: i32) -> String {
@@ -39,12 +45,26 @@ impl HostFacts {
         if let Some(fd) = self.opened.borrow().get(&seen.inum) {
             return fd.try_clone();
         }
-        let (tid, entry) = seen.at.ok_or(io::ErrorKind::NotFound)?;
-        Ok(File::open(self.files.0.join(format!("proc/{tid}/ns/{entry}")))?.into())
+        let path = seen.at.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        let open = |path: &[u8]| File::open(self.files.0.join(OsStr::from_bytes(path)));
+        let fd = open(path).or_else(|error| match below_root(path) {
+            Some(below) => open(below),
+            None => Err(error),
+        });
+        let fd = OwnedFd::from(fd?);
+        // Another task may have the number by now, another file be at the path.
+        if inum(&fd) == Some(seen.inum) { Ok(fd) } else { Err(io::ErrorKind::NotFound.into()) }
     }
 
     /// What a thread in the namespace gives.
+    ///
+    /// # Errors
+    /// EPERM: it takes CAP_SYS_ADMIN to enter; ENOENT: it is gone; what the look gives.
     fn inside<T: Send>(&self, seen: &Seen, look: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        let own = self.files.link(&format!("proc/self/ns/{}", seen.ns_type.ops().name));
+        if own.is_ok_and(|own| read::inum(&own) == Some(seen.inum)) {
+            return look();
+        }
         let fd = self.open(seen)?;
         std::thread::scope(|scope| {
             let look = || -> io::Result<T> {
@@ -64,7 +84,7 @@ impl HostFacts {
 
     fn user(&self, seen: &Seen, missing: &mut Missing) -> User {
         let owner = self.open(seen).and_then(nsfs::owner_uid).unwrap_or(0);
-        let Some((tid, _)) = seen.at else {
+        let Some(tid) = seen.member else {
             // All that may be inside is: else nothing nested in it could be made.
             missing.note("the maps of a user namespace that no task is in: the whole is mapped");
             let whole = vec![Extent { first: 0, lower: 0, count: u32::MAX }];
@@ -82,8 +102,8 @@ impl HostFacts {
     }
 
     fn mounts(&self, seen: &Seen, missing: &mut Missing) -> Vec<Mount> {
-        let table = match seen.at {
-            Some((tid, _)) => self.files.read(&format!("{}/mountinfo", Self::dir(tid))),
+        let table = match seen.member {
+            Some(tid) => self.files.read(&format!("{}/mountinfo", Self::dir(tid))),
             None => self.inside(seen, || std::fs::read("/proc/thread-self/mountinfo")),
         };
         if table.is_err() {
@@ -100,12 +120,7 @@ impl HostFacts {
             };
             Ok((read("hostname")?, read("domainname")?))
         };
-        let own = self
-            .files
-            .link(&format!("proc/self/ns/{}", seen.ns_type.ops().name))
-            .ok()
-            .and_then(|text| read::inum(&text));
-        let names = if own == Some(seen.inum) { names() } else { self.inside(seen, names) };
+        let names = self.inside(seen, names);
         if names.is_err() {
             missing.note("the host name of a namespace: CAP_SYS_ADMIN would show it");
         }
@@ -113,9 +128,42 @@ impl HostFacts {
         Own::Names { node, domain }
     }
 
+    fn net(&self, seen: &Seen, missing: &mut Missing) -> Net {
+        let look = || {
+            let socket = Rtnetlink::open()?;
+            io::Result::Ok((socket.devices()?, socket.further_routes()?))
+        };
+        match self.inside(seen, look) {
+            Ok(((devices, links), routes)) => {
+                for _ in 0..routes {
+                    missing.note("a route that does not follow from addresses: the language has none");
+                }
+                self.nets.borrow_mut().insert(seen.inum, (seen.clone(), links));
+                Net { devices, ids: BTreeMap::new() }
+            }
+            Err(error) => {
+                missing.note(format!("the devices of a network namespace: {error}; CAP_SYS_ADMIN would show them"));
+                Net::default()
+            }
+        }
+    }
+
+    /// The namespaces that have ids in one.
+    fn ids(&self, seen: &Seen) -> BTreeMap<i32, u32> {
+        let look = || {
+            let socket = Rtnetlink::open()?;
+            Ok((socket.ids()?.len(), socket))
+        };
+        let Ok((count, socket)) = self.inside(seen, look) else { return BTreeMap::new() };
+        let nets = self.nets.borrow();
+        let others = nets.values().filter(|(other, _)| other.inum != seen.inum);
+        let known = others.filter_map(|(other, _)| Some((socket.id_of(self.open(other).ok()?)?, other.inum)));
+        known.take(count).collect()
+    }
+
     /// The cgroup that is the root of a namespace: what the path of a member has in front of what the namespace shows.
     fn cgroup_root(&self, seen: &Seen) -> Option<Vec<u8>> {
-        let (tid, _) = seen.at?;
+        let tid = seen.member?;
         let path = |text: Vec<u8>| {
             let line = text.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"0::"))?;
             Some(line.to_vec())
@@ -127,6 +175,12 @@ impl HostFacts {
         let root = whole.strip_suffix(inner)?.to_vec();
         Some(if root.is_empty() { b"/".to_vec() } else { root })
     }
+}
+
+/// The rest of `proc/7/root/…`: the root of a task may be hidden, and be the own one.
+fn below_root(path: &[u8]) -> Option<&[u8]> {
+    let rest = path.strip_prefix(b"proc/")?;
+    rest[rest.iter().position(|&byte| byte == b'/')?..].strip_prefix(b"/root/")
 }
 
 /// The inum of an open namespace file.
@@ -158,10 +212,11 @@ impl Facts for HostFacts {
             Has::Names => self.names(seen, missing),
             Has::Mounts => Own::Mnt(self.mounts(seen, missing)),
             Has::Offsets => {
-                let text = seen.at.map(|(tid, _)| self.text(&format!("proc/{tid}/timens_offsets")));
+                let text = seen.member.map(|tid| self.text(&format!("proc/{tid}/timens_offsets")));
                 Own::Time(offsets(&text.unwrap_or_default()))
             }
             Has::CgroupRoot => Own::Cgroup { root: self.cgroup_root(seen) },
+            Has::Devices => Own::Net(self.net(seen, missing)),
             Has::Nothing => Own::Plain,
         };
         let fd = self.open(seen);
@@ -180,13 +235,28 @@ impl Facts for HostFacts {
         let mut keep = |ns_type, related: io::Result<OwnedFd>| {
             let Some((inum, fd)) = related.ok().and_then(|fd| Some((inum(&fd)?, fd))) else { return };
             self.opened.borrow_mut().entry(inum).or_insert(fd);
-            found.push(Seen { ns_type, inum, at: None });
+            found.push(Seen { ns_type, inum, at: None, member: None });
         };
         keep(NsType::User, nsfs::user_ns(&fd));
         if seen.ns_type == NsType::Pid {
             keep(NsType::Pid, nsfs::parent(&fd));
         }
         found
+    }
+
+    fn relate(&self, namespaces: &mut BTreeMap<u32, Namespace>) {
+        for (inum, (seen, links)) in self.nets.borrow().iter() {
+            let Some(Own::Net(net)) = namespaces.get_mut(inum).map(|ns| &mut ns.own) else { continue };
+            net.ids = self.ids(seen);
+            let ids = &net.ids;
+            for device in &mut net.devices {
+                let peer = links.get(&device.index).filter(|_| device.kind == VETH);
+                device.peer = peer.and_then(|(id, index)| {
+                    let net = id.map_or(Some(inum), |id| ids.get(&id));
+                    Some((*net?, *index))
+                });
+            }
+        }
     }
 
     /// Linux shows no more to anybody else.

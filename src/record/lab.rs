@@ -1,9 +1,13 @@
 //! What `kernel/` of a lab tells of its namespaces.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use super::topology::{Extent, Has, Missing, Mount, Namespace, Offset, Own, Task, User};
+use super::net::{Device, LOOPBACK, Net};
 use super::{Facts, Files, Seen, mountinfo};
+use crate::syscall::ip::PHYSICAL;
 use crate::kernel::ns::{NS_TABLE, NsType};
 
 /// Reads `kernel/` of a lab.
@@ -49,6 +53,63 @@ impl LabFacts<'_> {
         }
     }
 
+    fn net(&self, seen: &Seen, missing: &mut Missing) -> Net {
+        let dir = Self::field(seen, "dev_base_head");
+        let mut devices = Vec::new();
+        for name in self.0.names(&dir).unwrap_or_default() {
+            match self.device(&dir, &name) {
+                Some(device) => devices.push(device),
+                None => missing.note("a device whose name is no text"),
+            }
+        }
+        devices.sort_by_key(|device: &Device| device.index);
+        let ids = self.0.names(&Self::field(seen, "netns_ids")).unwrap_or_default().into_iter().filter_map(|id| {
+            let id = String::from_utf8(id).ok()?;
+            Some((id.parse().ok()?, self.pointer(&format!("{}/{id}", Self::field(seen, "netns_ids")))?))
+        });
+        Net { devices, ids: ids.collect() }
+    }
+
+    fn device(&self, dir: &str, name: &[u8]) -> Option<Device> {
+        let dir = format!("{dir}/{}", std::str::from_utf8(name).ok()?);
+        let text = |name: &str| self.text(&format!("{dir}/{name}"));
+        let lines = |name: &str| -> Vec<Vec<u8>> {
+            let text = self.0.read(&format!("{dir}/{name}")).unwrap_or_default();
+            text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()
+        };
+        // `…/4026532181/dev_base_head/eth0`
+        let related = |name: &str| -> Option<(u32, i32)> {
+            let link = String::from_utf8(self.0.link(&format!("{dir}/{name}")).ok()?).ok()?;
+            let (rest, name) = link.rsplit_once('/')?;
+            let inum = rest.strip_suffix("/dev_base_head")?.rsplit('/').next()?.parse().ok()?;
+            let index = self.text(&format!("kernel/ns/net/{inum}/dev_base_head/{name}/ifindex"));
+            Some((inum, index.parse().ok()?))
+        };
+        let mut address = [0; 6];
+        for (byte, text) in address.iter_mut().zip(text("dev_addr").split(':')) {
+            *byte = u8::from_str_radix(text, 16).ok()?;
+        }
+        let mut addresses = lines("ip_ptr");
+        addresses.extend(lines("ip6_ptr"));
+        let kind = match &*text("rtnl_link_ops") {
+            "NULL" if address == [0; 6] => LOOPBACK.to_owned(),
+            "NULL" => PHYSICAL.to_owned(),
+            kind => kind.to_owned(),
+        };
+        Some(Device {
+            index: text("ifindex").parse().ok()?,
+            name: name.to_vec(),
+            altnames: lines("altnames"),
+            kind,
+            address,
+            is_up: text("is_up") == "1",
+            has_carrier: text("carrier") == "1",
+            master: related("master").map(|(_, index)| index),
+            peer: related("peer"),
+            addresses: addresses.iter().filter_map(|line| inet(line)).collect(),
+        })
+    }
+
     /// As the task sees them whose root directory shows most.
     fn mounts(&self, seen: &Seen, missing: &mut Missing) -> Vec<Mount> {
         let tasks = self.0.names(&Self::field(seen, "tasks")).unwrap_or_default();
@@ -61,6 +122,12 @@ impl LabFacts<'_> {
         };
         table.split(|&byte| byte == b'\n').filter_map(mountinfo::parse).collect()
     }
+}
+
+/// `10.0.0.1/8 scope universe`
+fn inet(line: &[u8]) -> Option<(IpAddr, u8)> {
+    let (address, prefixlen) = std::str::from_utf8(line).ok()?.split(' ').next()?.split_once('/')?;
+    Some((address.parse().ok()?, prefixlen.parse().ok()?))
 }
 
 /// `monotonic 5 0`, a clock a line.
@@ -80,7 +147,7 @@ impl Facts for LabFacts<'_> {
             let names = self.0.names(&format!("kernel/ns/{}", ns_type.ops().name)).unwrap_or_default();
             names.into_iter().filter_map(move |name| {
                 let inum = String::from_utf8(name).ok()?.parse().ok()?;
-                Some(Seen { ns_type, inum, at: None })
+                Some(Seen { ns_type, inum, at: None, member: None })
             })
         };
         let mut all: Vec<Seen> = NS_TABLE.iter().flat_map(|ops| of(ops.ns_type)).collect();
@@ -106,6 +173,7 @@ impl Facts for LabFacts<'_> {
             Has::Mounts => Own::Mnt(self.mounts(seen, missing)),
             Has::Offsets => Own::Time(offsets(&self.text(&field("offsets")))),
             Has::CgroupRoot => Own::Cgroup { root: Some(bytes("root_cset")).filter(|root| !root.is_empty()) },
+            Has::Devices => Own::Net(self.net(seen, missing)),
             Has::Nothing => Own::Plain,
         };
         Namespace {
@@ -120,6 +188,8 @@ impl Facts for LabFacts<'_> {
     fn above(&self, _: &Seen) -> Vec<Seen> {
         Vec::new()
     }
+
+    fn relate(&self, _: &mut BTreeMap<u32, Namespace>) {}
 
     /// What the kernel itself has: init, who reads, may be in another user namespace and be told other ids.
     fn complete(&self, task: &mut Task) {

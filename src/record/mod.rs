@@ -9,10 +9,14 @@ pub mod files;
 pub mod host;
 pub mod lab;
 mod mountinfo;
+pub mod net;
+mod netlink;
 mod nsfs;
 pub mod read;
 mod script;
 pub mod topology;
+
+use std::collections::BTreeMap;
 
 use crate::kernel::ns::NsType;
 
@@ -37,12 +41,15 @@ impl Default for Wanted {
     }
 }
 
-/// A namespace that was seen, and a task that is in it, with the name of the link that shows it.
+/// A namespace that was seen.
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub ns_type: NsType,
     pub inum: u32,
-    pub at: Option<(i32, &'static str)>,
+    /// A file that shows it, from the root of the files on.
+    pub at: Option<Vec<u8>>,
+    /// A task that is in it.
+    pub member: Option<i32>,
 }
 
 /// What the files of tasks do not tell of namespaces.
@@ -58,6 +65,9 @@ pub trait Facts {
 
     /// The namespace that owns another one or that it is nested in, where no task is in it.
     fn above(&self, seen: &Seen) -> Vec<Seen>;
+
+    /// Puts into network namespaces which others they know. It is asked when all have been described.
+    fn relate(&self, namespaces: &mut BTreeMap<u32, topology::Namespace>);
 
     /// Puts into a task what its files do not show, or show otherwise to who reads them.
     fn complete(&self, task: &mut topology::Task);

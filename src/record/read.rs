@@ -6,7 +6,8 @@ use std::io::{self, ErrorKind};
 use procfs_core::FromRead;
 use procfs_core::process::{Stat, StatFlags, Status};
 
-use super::topology::{Caps, Missing, State, Task, Topology};
+use super::net::{Listening, listening};
+use super::topology::{Caps, Missing, Open, Own, State, Task, Topology};
 use super::{Facts, Files, Seen, Wanted};
 use crate::kernel::ns::{ENTRIES, NsType};
 use crate::kernel::profile::Profile;
@@ -55,6 +56,7 @@ pub fn record(
     let leaders: Vec<i32> = topology.tasks.keys().copied().collect();
     topology.tasks.retain(|_, task| leaders.binary_search(&task.tgid).is_ok());
     namespaces(&mut topology, facts, &mut missing);
+    sockets(&mut topology, files);
     topology.missing = missing;
     topology.prune();
     // Read last: no task is younger.
@@ -165,7 +167,7 @@ fn task(files: &dyn Files, facts: &dyn Facts, tgid: i32, tid: i32, missing: &mut
         securebits: None,
         is_dumpable: files.owner(&dir).is_ok_and(|owner| owner == status.euid),
         namespaces: BTreeMap::new(),
-        open: if tid == tgid { open(files, &dir) } else { Vec::new() },
+        open: if tid == tgid { open(files, &dir) } else { BTreeMap::new() },
         cgroup: files.read(&format!("{dir}/cgroup")).ok().and_then(|text| cgroup(&text)),
     };
     links(files, &dir, &mut task, missing);
@@ -232,15 +234,23 @@ fn links(files: &dyn Files, dir: &str, task: &mut Task, missing: &mut Missing) {
     }
 }
 
-/// The namespaces that descriptors show, in the order of their numbers.
-fn open(files: &dyn Files, dir: &str) -> Vec<(NsType, u32)> {
+/// The namespaces and sockets that descriptors keep.
+fn open(files: &dyn Files, dir: &str) -> BTreeMap<i32, Open> {
     let fds = numbers(files.names(&format!("{dir}/fd")).unwrap_or_default());
     let shown = |fd: i32| {
         let text = files.link(&format!("{dir}/fd/{fd}")).ok()?;
-        let kind = std::str::from_utf8(&text).ok()?.split_once(":[")?.0.to_owned();
-        Some((NsType::from_name(&kind)?, inum(&text)?))
+        if let Some(inode) = text.strip_prefix(b"socket:[").and_then(|rest| rest.strip_suffix(b"]")) {
+            return Some(Open::Socket(std::str::from_utf8(inode).ok()?.parse().ok()?));
+        }
+        link(&text).map(|(ns_type, inum)| Open::Ns(ns_type, inum))
     };
-    fds.into_iter().filter_map(shown).collect()
+    fds.into_iter().filter_map(|fd| Some((fd, shown(fd)?))).collect()
+}
+
+/// The namespace that `net:[4026531833]` names.
+fn link(text: &[u8]) -> Option<(NsType, u32)> {
+    let (kind, _) = std::str::from_utf8(text).ok()?.split_once(":[")?;
+    Some((NsType::from_name(kind)?, inum(text)?))
 }
 
 /// The number in `net:[4026531833]`.
@@ -249,28 +259,65 @@ pub(super) fn inum(link: &[u8]) -> Option<u32> {
     text.split_once(":[")?.1.strip_suffix(']')?.parse().ok()
 }
 
-/// Describes the namespaces that tasks are in, and those that own them or that they are nested in.
+/// Describes the namespaces that tasks are in or have open, those that mounts show, and those that own them or that they are
+/// nested in.
 fn namespaces(topology: &mut Topology, facts: &dyn Facts, missing: &mut Missing) {
-    let mut queue: Vec<Seen> = Vec::new();
+    // Those that tasks are in come first: the tasks tell more of them.
+    let (mut queue, mut others) = (VecDeque::new(), Vec::new());
     for task in topology.tasks.values() {
         for (name, inum) in &task.namespaces {
             let Some(entry) = ENTRIES.iter().find(|entry| entry.name == *name) else { continue };
-            queue.push(Seen { ns_type: entry.ns_type, inum: *inum, at: Some((task.tid, entry.name)) });
+            let at = Some(format!("proc/{}/ns/{name}", task.tid).into_bytes());
+            let member = Some(task.tid).filter(|_| task.tells_of(name));
+            let seen = Seen { ns_type: entry.ns_type, inum: *inum, at, member };
+            if member.is_some() { queue.push_back(seen) } else { others.push(seen) }
+        }
+        for (fd, open) in &task.open {
+            if let Open::Ns(ns_type, inum) = open {
+                let at = Some(format!("proc/{}/fd/{fd}", task.tid).into_bytes());
+                others.push(Seen { ns_type: *ns_type, inum: *inum, at, member: None });
+            }
         }
     }
-    for task in topology.tasks.values() {
-        let shown = task.open.iter().filter(|(_, inum)| !queue.iter().any(|seen| seen.inum == *inum));
-        let shown: Vec<Seen> = shown.map(|&(ns_type, inum)| Seen { ns_type, inum, at: None }).collect();
-        queue.extend(shown);
-    }
+    queue.extend(others);
     queue.extend(facts.others());
-    // Those that tasks are in come first: the tasks tell more of them.
-    let mut queue = VecDeque::from(queue);
     while let Some(seen) = queue.pop_front() {
         if topology.namespaces.contains_key(&seen.inum) {
             continue;
         }
-        topology.namespaces.insert(seen.inum, facts.describe(&seen, missing));
+        let namespace = facts.describe(&seen, missing);
+        if let Own::Mnt(mounts) = &namespace.own {
+            queue.extend(mounts.iter().filter_map(|mount| {
+                let (ns_type, inum) = link(&mount.root).filter(|_| mount.fs == "nsfs")?;
+                let at = seen.member.map(|tid| [format!("proc/{tid}/root").as_bytes(), &mount.point].concat());
+                Some(Seen { ns_type, inum, at, member: None })
+            }));
+        }
+        topology.namespaces.insert(seen.inum, namespace);
         queue.extend(facts.above(&seen));
+    }
+    facts.relate(&mut topology.namespaces);
+}
+
+/// Finds out which sockets wait for others. One that several tasks have open is that of the first of them.
+fn sockets(topology: &mut Topology, files: &dyn Files) {
+    let mut members: BTreeMap<u32, i32> = BTreeMap::new();
+    for task in topology.tasks.values() {
+        if let Some(&net) = task.namespaces.get(NsType::Net.ops().name) {
+            members.entry(net).or_insert(task.tid);
+        }
+    }
+    let mut all: BTreeMap<u64, Listening> = BTreeMap::new();
+    for (net, tid) in members {
+        all.extend(listening(files, tid, net));
+    }
+    for task in topology.tasks.values_mut() {
+        task.open = std::mem::take(&mut task.open)
+            .into_iter()
+            .filter_map(|(fd, open)| match open {
+                Open::Socket(inode) => Some((fd, Open::Listening(all.remove(&inode)?))),
+                other => Some((fd, other)),
+            })
+            .collect();
     }
 }

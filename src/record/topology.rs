@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::net::{Listening, Net};
 use crate::kernel::ns::NsType;
 use crate::kernel::profile::Profile;
 
@@ -46,6 +47,7 @@ pub enum Own {
     Mnt(Vec<Mount>),
     Time(Vec<Offset>),
     Cgroup { root: Option<Vec<u8>> },
+    Net(Net),
     Plain,
 }
 
@@ -57,6 +59,7 @@ pub enum Has {
     Mounts,
     Offsets,
     CgroupRoot,
+    Devices,
     Nothing,
 }
 
@@ -69,7 +72,8 @@ impl Has {
             NsType::Mnt => Has::Mounts,
             NsType::Time => Has::Offsets,
             NsType::Cgroup => Has::CgroupRoot,
-            NsType::Ipc | NsType::Pid | NsType::Net => Has::Nothing,
+            NsType::Net => Has::Devices,
+            NsType::Ipc | NsType::Pid => Has::Nothing,
         }
     }
 }
@@ -150,10 +154,20 @@ pub struct Task {
     pub is_dumpable: bool,
     /// By the names of the links.
     pub namespaces: BTreeMap<&'static str, u32>,
-    /// Namespaces that its descriptors show.
-    pub open: Vec<(NsType, u32)>,
+    /// What its descriptors keep, by their numbers.
+    pub open: BTreeMap<i32, Open>,
     /// From the root of the hierarchy on.
     pub cgroup: Option<Vec<u8>>,
+}
+
+/// What a descriptor keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Open {
+    Ns(NsType, u32),
+    /// A socket that waits for others.
+    Listening(Listening),
+    /// A socket of which no more than the inode is known yet.
+    Socket(u64),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -183,13 +197,50 @@ impl Task {
         self.tid == self.tgid
     }
 
+    /// Whether its files show what there is in the namespace that this link shows. Of time namespaces they do so for that of
+    /// its children (`timens_offsets_show`).
+    pub fn tells_of(&self, link: &str) -> bool {
+        match link {
+            "pid_for_children" => false,
+            "time" => self.namespaces.get("time_for_children").is_none_or(|inum| self.namespaces.get(link) == Some(inum)),
+            _ => true,
+        }
+    }
+
     /// It has no memory and no namespaces of its own any more.
     pub fn is_zombie(&self) -> bool {
         matches!(self.state, State::Zombie(_) | State::Exiting(_))
     }
 }
 
+impl Open {
+    /// The namespace that it keeps, by inum.
+    pub fn ns(&self) -> Option<u32> {
+        match self {
+            Open::Ns(_, inum) => Some(*inum),
+            Open::Listening(socket) => Some(socket.net),
+            Open::Socket(_) => None,
+        }
+    }
+}
+
 impl Topology {
+    /// What was seen of a network namespace.
+    pub fn net(&self, inum: u32) -> Option<&Net> {
+        match &self.namespaces.get(&inum)?.own {
+            Own::Net(net) => Some(net),
+            _ => None,
+        }
+    }
+
+    /// The network namespaces, the initial one first.
+    pub fn nets(&self) -> Vec<(u32, &Net)> {
+        let initial = self.initial(NsType::Net);
+        let mut all: Vec<_> = self.namespaces.keys().filter_map(|inum| Some((*inum, self.net(*inum)?))).collect();
+        all.sort_by_key(|(inum, _)| (Some(*inum) != initial, *inum));
+        all
+    }
+
     /// The namespace that owns those that nobody made, if it was seen.
     pub fn initial(&self, ns_type: NsType) -> Option<u32> {
         self.profile.inums.get(&ns_type).copied()
@@ -198,10 +249,10 @@ impl Topology {
     /// Leaves out namespaces that nothing would keep: no task is in them or has them open, no mount shows them, and nothing
     /// that stays is owned by them or nested in them.
     pub fn prune(&mut self) {
-        let mut kept: BTreeSet<u32> = self.profile.inums.values().copied().collect();
-        let mut queue: Vec<u32> = Vec::new();
+        let mut kept: BTreeSet<u32> = BTreeSet::new();
+        let mut queue: Vec<u32> = self.profile.inums.values().copied().collect();
         for task in self.tasks.values() {
-            queue.extend(task.namespaces.values().copied().chain(task.open.iter().map(|(_, inum)| *inum)));
+            queue.extend(task.namespaces.values().copied().chain(task.open.values().filter_map(Open::ns)));
         }
         while let Some(inum) = queue.pop() {
             let Some(ns) = self.namespaces.get(&inum).filter(|_| kept.insert(inum)) else { continue };
@@ -224,7 +275,7 @@ impl Topology {
         let of_tasks = self.tasks.values().filter_map(|task| task.cgroup.as_ref());
         let of_roots = self.namespaces.values().filter_map(|ns| match &ns.own {
             Own::Cgroup { root } => root.as_ref(),
-            Own::User(_) | Own::Names { .. } | Own::Mnt(_) | Own::Time(_) | Own::Plain => None,
+            Own::User(_) | Own::Names { .. } | Own::Mnt(_) | Own::Time(_) | Own::Net(_) | Own::Plain => None,
         });
         let mut all = BTreeSet::new();
         for path in of_tasks.chain(of_roots) {

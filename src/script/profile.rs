@@ -10,7 +10,7 @@ use crate::kernel::profile::Profile;
 use crate::{bail, err};
 
 pub(super) const USAGE: &str = "[release=TEXT] [version=TEXT] [machine=TEXT] [pid_max=N] [cap_last_cap=N] [uptime=SECONDS] \
-                                [btime=SECONDS] [inum.TYPE=N] [inum.first=N]";
+                                [btime=SECONDS] [eth0=none] [inum.TYPE=N] [inum.first=N]";
 const NANOS: u64 = 1_000_000_000;
 
 /// # Errors
@@ -38,6 +38,11 @@ fn set(profile: &mut Profile, key: &[u8], value: &[u8]) -> Result<()> {
             once(&mut profile.uptime, key, crate::control::seconds(&String::from_utf8_lossy(value), "uptime")?)
         }
         b"btime" => once(&mut profile.btime, key, number(key, value)?),
+        b"eth0" => match (value, std::mem::replace(&mut profile.has_no_card, true)) {
+            (b"none", false) => Ok(()),
+            (b"none", true) => bail!(EINVAL, "eth0 is there twice"),
+            _ => bail!(EINVAL, "none expected for eth0, not {}", quote(value)),
+        },
         b"inum.first" => once(&mut profile.first_inum, key, number(key, value)?),
         _ => {
             let kind = key.strip_prefix(b"inum.").and_then(|kind| std::str::from_utf8(kind).ok());
@@ -74,7 +79,7 @@ fn number<T: std::str::FromStr>(key: &[u8], value: &[u8]) -> Result<T> {
 
 /// The line that says this.
 pub fn line(profile: &Profile) -> String {
-    let Profile { release, version, machine, pid_max, cap_last_cap, uptime, btime, inums, first_inum } = profile;
+    let Profile { release, version, machine, pid_max, cap_last_cap, uptime, btime, inums, first_inum, has_no_card } = profile;
     let mut line = String::from("boot");
     for (key, value) in [("release", release), ("version", version), ("machine", machine)] {
         if let Some(value) = value {
@@ -85,6 +90,9 @@ pub fn line(profile: &Profile) -> String {
     let _ = cap_last_cap.map(|number| write!(line, " cap_last_cap={number}"));
     let _ = uptime.map(|nanos| write!(line, " uptime={}.{:09}", nanos / NANOS, nanos % NANOS));
     let _ = btime.map(|seconds| write!(line, " btime={seconds}"));
+    if *has_no_card {
+        line += " eth0=none";
+    }
     for ops in NS_TABLE {
         let _ = inums.get(&ops.ns_type).map(|inum| write!(line, " inum.{}={inum}", ops.name));
     }
@@ -110,7 +118,7 @@ mod tests {
     }
 
     const LINE: &str = "boot release=5.10.0-8-amd64 version=\"#1 SMP Debian\" machine=x86_64 pid_max=32768 cap_last_cap=39 \
-                        uptime=12.500000000 btime=1700000000 inum.user=4026531837 inum.mnt=4026531840 inum.net=4026531992 \
+                        uptime=12.500000000 btime=1700000000 eth0=none inum.user=4026531837 inum.mnt=4026531840 inum.net=4026531992 \
                         inum.first=4026532000";
 
     #[test]
@@ -124,7 +132,7 @@ mod tests {
     fn what_is_no_machine_is_refused() {
         let long = format!("boot release={}", "x".repeat(65));
         for line in
-            ["boot x", "boot x=1", "boot pid_max=-1", "boot btime=1 btime=2", "boot inum.x=1", "boot uptime=x", &long]
+            ["boot x", "boot x=1", "boot pid_max=-1", "boot btime=1 btime=2", "boot inum.x=1", "boot uptime=x", "boot eth0=x", "boot eth0=none eth0=none", &long]
         {
             assert!(boot(line).is_err(), "{line}");
         }

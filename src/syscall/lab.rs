@@ -1,7 +1,7 @@
 //! Calls that Linux does not have: words of the control language that stand for several calls or for a program, and what
 //! the programs of the host do in the mount, where the host's kernel has walked the path.
 
-use super::ip::Ip;
+use super::ip::{Ip, PHYSICAL};
 use super::mount::MountArgs;
 use super::program::Program;
 use super::recorded::Become;
@@ -87,8 +87,8 @@ pub enum Maker {
 
 impl LabCall {
     pub fn maker(&self) -> Maker {
-        match *self {
-            LabCall::Attach { host_pid } => Maker::Server(host_pid),
+        match self {
+            LabCall::Attach { host_pid } => Maker::Server(*host_pid),
             LabCall::Kthread { .. } => {
                 Maker::File("kthread is for files only: the kernel makes its threads when it boots")
             }
@@ -98,6 +98,9 @@ impl LabCall {
             }
             LabCall::MountAs { .. } => {
                 Maker::File("dev= is for files only: a mount of this type was seen on another machine")
+            }
+            LabCall::Ip(Ip::LinkAdd(add)) if add.kind == PHYSICAL => {
+                Maker::File("type physical is for files only: hardware is found, not made")
             }
             LabCall::Become(_) => Maker::File("become is for files only: a task was seen so on another machine"),
             LabCall::Read { .. }

@@ -6,7 +6,8 @@ use nslab::kernel::task::Task;
 use nslab::kernel::{Kernel, TaskId};
 use nslab::record::files::Bare;
 use nslab::record::lab::LabFacts;
-use nslab::record::topology::{Missing, Own};
+use nslab::record::net::Name;
+use nslab::record::topology::{Missing, Open, Own};
 use nslab::record::{Topology, Wanted, read, write};
 use nslab::script::run::run_boot_file;
 
@@ -34,6 +35,10 @@ fn comparable(mut topology: Topology) -> Topology {
     for task in topology.tasks.values_mut() {
         // Who has the arguments of a parent that has become another program since is given them by an exec.
         task.forked_no_exec = false;
+        // A recording has no files: sockets with one are left out. Numbers of descriptors are the lowest.
+        let open = std::mem::take(&mut task.open).into_values();
+        let has_file = |open: &Open| matches!(open, Open::Listening(socket) if socket.name == Name::File);
+        task.open = (0..).zip(open.filter(|open| !has_file(open))).collect();
         // Whether the links of the dead can be read depends on the dumpability they had, which nothing shows any more.
         if task.is_zombie() {
             task.namespaces.clear();

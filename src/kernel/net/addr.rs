@@ -330,7 +330,7 @@ fn drop_or_promote(list: &mut Vec<Inet4>, gone: &Inet4, promotes: bool) {
 }
 
 /// `fe80::` and the hardware address, the universal bit turned over and `ff:fe` in the middle.
-fn link_local(mac: [u8; 6]) -> Ipv6Addr {
+pub fn link_local(mac: [u8; 6]) -> Ipv6Addr {
     let [a, b, c, d, e, f] = mac;
     Ipv6Addr::from_octets([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
 }

@@ -130,8 +130,11 @@ impl Kernel {
         }
     }
 
-    /// The lowest hardware address of the ports (`br_stp_recalculate_bridge_id`).
+    /// The lowest hardware address of the ports, unless the bridge was given one (`br_stp_recalculate_bridge_id`).
     fn recalculate_bridge_address(&mut self, bridge: DevId) {
+        if self.net.devices[bridge].is_mac_set {
+            return;
+        }
         let lowest = self.net.ports.get(&bridge).and_then(|ports| ports.addresses.first());
         self.net.devices[bridge].mac = lowest.map(|(mac, _)| *mac).unwrap_or_default();
     }

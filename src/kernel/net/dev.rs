@@ -20,6 +20,8 @@ pub struct NetDevice {
     pub kind: DevKind,
     /// Hardware address; all 0 for the loopback device.
     pub mac: [u8; 6],
+    /// Somebody has chosen it (NET_ADDR_SET).
+    pub is_mac_set: bool,
     /// IFF_UP
     pub is_up: bool,
     /// The state of the link after its last change of carrier.
@@ -121,7 +123,7 @@ impl Kernel {
         Ok(index)
     }
 
-    /// Makes a device in a namespace (`register_netdevice`); `ifindex` 0 takes the next one.
+    /// Makes a device in a namespace (`register_netdevice`); `ifindex` 0 takes the next one, no `mac` one of the kernel's.
     ///
     /// # Errors
     /// EINVAL: the name is no device name; EEXIST: it is taken; EBUSY: the index is taken.
@@ -131,6 +133,7 @@ impl Kernel {
         name: &[u8],
         ifindex: i32,
         kind: DevKind,
+        mac: Option<[u8; 6]>,
     ) -> Result<DevId> {
         let name = self.dev_prep_valid_name(net, name)?;
         let ifindex = self.reserve_ifindex(net, ifindex)?;
@@ -141,7 +144,8 @@ impl Kernel {
             name,
             altnames: Vec::new(),
             kind,
-            mac: self.new_mac(kind),
+            mac: mac.unwrap_or_else(|| self.new_mac(kind)),
+            is_mac_set: mac.is_some(),
             is_up: false,
             operstate: if kind == DevKind::Physical { OperState::Up } else { OperState::Unknown },
             has_qdisc: false,

@@ -14,6 +14,9 @@ impl Writer<'_> {
         if let Some(inum) = self.topology.initial(NsType::User) {
             self.rulers.insert(inum, "1".to_owned());
         }
+        if let Some(inum) = self.topology.initial(NsType::Net) {
+            self.net_keepers.insert(inum, "1".to_owned());
+        }
         self.names_of_host();
         let made: Vec<(u32, &Namespace)> = self
             .topology
@@ -120,7 +123,7 @@ impl Writer<'_> {
         }
         let above = self.topology.namespaces.get(&parent).and_then(|ns| match &ns.own {
             Own::User(user) => Some(user),
-            Own::Names { .. } | Own::Mnt(_) | Own::Time(_) | Own::Cgroup { .. } | Own::Plain => None,
+            _ => None,
         });
         let maps = [
             ("uid_map", &user.uid_map, above.map(|user| &user.uid_map)),
@@ -188,6 +191,7 @@ impl Writer<'_> {
                 }
                 self.line(&format!("{keeper} unshare cgroup inum=cgroup:{inum}"));
             }
+            Own::Net(_) => drop(self.net_keepers.insert(inum, keeper.to_owned())),
             Own::User(_) | Own::Mnt(_) => {}
             Own::Plain => {
                 if kind == NsType::Pid {

@@ -2,12 +2,13 @@
 
 mod keepers;
 mod mounts;
+mod nets;
 mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::topology::{Missing, Topology};
+use super::topology::{Missing, Task, Topology};
 use crate::control::lex::quote;
 use crate::kernel::{Kernel, TaskId};
 use crate::script::{Session, profile, statement};
@@ -23,6 +24,7 @@ pub fn write(topology: &Topology) -> (String, Missing) {
     writer.boot();
     writer.cgroups();
     writer.namespaces();
+    writer.nets();
     writer.tasks();
     writer.ends();
     writer.end_keepers();
@@ -66,17 +68,25 @@ struct Writer<'a> {
     /// Tasks that only keep namespaces until others are in them, in the order of their birth.
     keepers: Vec<String>,
     keeper_numbers: BTreeMap<String, i32>,
+    /// A task in each network namespace.
+    net_keepers: BTreeMap<u32, String>,
     /// A task in each user namespace that may do anything there.
     rulers: BTreeMap<u32, String>,
     /// The first number that no task of the recording has, from above.
     next_spare: i32,
+    /// The numbers of tasks, groups and sessions, at any level.
+    used: BTreeSet<i32>,
     /// Mount namespaces whose mounts have been made.
     mounted: BTreeSet<u32>,
 }
 
 impl<'a> Writer<'a> {
     fn new(topology: &'a Topology) -> Writer<'a> {
+        let numbers = |task: &Task| {
+            [&task.numbers, &task.session_numbers, &task.group_numbers].into_iter().flatten().copied().collect::<Vec<_>>()
+        };
         Writer {
+            used: topology.tasks.values().flat_map(numbers).collect(),
             topology,
             k: Kernel::boot(),
             session: Session::default(),
@@ -86,6 +96,7 @@ impl<'a> Writer<'a> {
             taken: BTreeSet::new(),
             keepers: Vec::new(),
             keeper_numbers: BTreeMap::new(),
+            net_keepers: BTreeMap::new(),
             rulers: BTreeMap::new(),
             next_spare: topology.profile.pid_max.unwrap_or(crate::kernel::pid::PID_MAX_LIMIT) - 1,
             mounted: BTreeSet::new(),
@@ -137,15 +148,8 @@ impl<'a> Writer<'a> {
 
     /// A number that no task of the recording has, at any level.
     fn spare(&mut self) -> i32 {
-        let is_used = |number: i32| {
-            self.topology.tasks.values().any(|task| {
-                task.numbers.contains(&number)
-                    || task.session_numbers.contains(&number)
-                    || task.group_numbers.contains(&number)
-            })
-        };
         let mut number = self.next_spare;
-        while is_used(number) && number > 2 {
+        while self.used.contains(&number) && number > 2 {
             number -= 1;
         }
         self.next_spare = number - 1;
@@ -164,6 +168,7 @@ impl<'a> Writer<'a> {
             self.topology.namespaces.keys().copied().filter(|inum| !initial.contains(inum) && *inum >= 0xf000_0000);
         // Boot's own first number, where nothing that was seen is below it.
         profile.first_inum = dynamic.min().filter(|first| !self.k.inums.pool.is_free(*first));
+        profile.has_no_card = self.has_no_card();
         let fresh = &self.k.namespaces;
         profile.inums.retain(|ns_type, inum| fresh[self.k.initial(*ns_type)].common.inum != *inum);
         self.section("The machine.");

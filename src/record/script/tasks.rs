@@ -1,12 +1,12 @@
 //! Tasks: their births, what they become, their ends.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Writer;
 use crate::control::lex::quote;
 use crate::kernel::ns::NsType;
 use crate::kernel::{Kernel, TaskId};
-use crate::record::topology::{State, Task};
+use crate::record::topology::{Open, State, Task};
 use crate::script::seen;
 use crate::syscall::Become;
 
@@ -14,30 +14,23 @@ impl Writer<'_> {
     /// All processes, each after its parent and after the leaders of its session and group, by age.
     pub(super) fn tasks(&mut self) {
         self.section("Processes, top down.");
-        let mut left: Vec<&Task> = self.topology.tasks.values().filter(|task| task.is_leader()).collect();
-        left.sort_by_key(|task| (task.tid != 1, task.start, task.tid));
-        if left.first().is_none_or(|task| task.tid != 1) {
+        let order = Order::new(self.topology.tasks.values().filter(|task| task.is_leader()).collect());
+        if order.processes.first().is_none_or(|task| task.tid != 1) {
             self.unsaid.note("process 1");
         }
-        let mut built = BTreeSet::new();
-        while !left.is_empty() {
-            let here: BTreeSet<i32> = left.iter().map(|task| task.tid).collect();
-            let has_parent = |task: &Task| !here.contains(&task.ppid) || task.ppid == task.tid;
-            let has_leaders = |task: &Task| {
-                [task.session, task.pgrp].iter().all(|leader| *leader == task.tid || !here.contains(leader))
-            };
-            let next = left.iter().position(|task| has_parent(task) && has_leaders(task));
-            let next = next.or_else(|| left.iter().position(|task| has_parent(task))).unwrap_or(0);
-            let task = left.remove(next);
-            self.process(task);
-            built.insert(task.tid);
+        let mut threads: BTreeMap<i32, Vec<&Task>> = BTreeMap::new();
+        for thread in self.topology.tasks.values().filter(|task| !task.is_leader()) {
+            threads.entry(thread.tgid).or_default().push(thread);
+        }
+        for task in order {
+            self.process(task, threads.get(&task.tid).map_or(&[][..], |threads| &threads[..]));
         }
         self.open_files();
         self.for_children();
         self.unused_mounts();
     }
 
-    fn process(&mut self, task: &Task) {
+    fn process(&mut self, task: &Task, threads: &[&Task]) {
         if task.tid != 1 && !self.birth(task) {
             return;
         }
@@ -45,7 +38,7 @@ impl Writer<'_> {
         self.program(task, &name);
         self.group_and_session(task, &name);
         self.becomes(task, &name);
-        for thread in self.topology.tasks.values().filter(|thread| thread.tgid == task.tid && !thread.is_leader()) {
+        for thread in threads {
             self.thread(thread, &name);
         }
     }
@@ -176,7 +169,7 @@ impl Writer<'_> {
     }
 
     /// Namespaces, credentials and the cgroup, as far as they are not those of the parent.
-    fn becomes(&mut self, task: &Task, name: &str) {
+    pub(super) fn becomes(&mut self, task: &Task, name: &str) {
         let Some(id) = self.found(task.tid) else { return };
         if let Some(cgroup) = &task.cgroup
             && self.k.cgroup_path(self.k.cgroup_of(id), self.k.cgroup.root()) != *cgroup
@@ -195,13 +188,19 @@ impl Writer<'_> {
         }
     }
 
-    /// Namespaces that descriptors keep.
+    /// Namespaces and sockets that descriptors keep.
     fn open_files(&mut self) {
         for task in self.topology.tasks.values() {
             let Some(name) = self.names.get(&task.tid).cloned() else { continue };
-            for (ns_type, inum) in &task.open {
-                self.nested_pid_namespace(*inum);
-                self.line(&format!("{name} open {}:[{inum}]", ns_type.ops().name));
+            for open in task.open.values() {
+                match open {
+                    Open::Ns(ns_type, inum) => {
+                        self.nested_pid_namespace(*inum);
+                        self.line(&format!("{name} open {}:[{inum}]", ns_type.ops().name));
+                    }
+                    Open::Listening(socket) => self.listening(task, &name, socket),
+                    Open::Socket(_) => {}
+                }
             }
         }
     }
@@ -246,6 +245,74 @@ impl Writer<'_> {
             }
             State::Zombie(status) | State::Exiting(status) => Some(format!("{name} exit {}", (status >> 8) & 0xff)),
         }
+    }
+}
+
+/// The order in which processes are made: by age, but each after its parent and after the leaders of its session and group.
+/// Where those wait for one another the parent counts.
+struct Order<'a> {
+    /// By age.
+    processes: Vec<&'a Task>,
+    /// Places in it of those that are not made, of those whose parents are, and of those who wait for nobody.
+    left: BTreeSet<usize>,
+    has_parent: BTreeSet<usize>,
+    ready: BTreeSet<usize>,
+    /// Who waits for a process.
+    waiting: BTreeMap<i32, Vec<usize>>,
+    /// For how many others one waits.
+    missing: Vec<usize>,
+}
+
+impl<'a> Order<'a> {
+    fn new(mut processes: Vec<&'a Task>) -> Order<'a> {
+        processes.sort_by_key(|task| (task.tid != 1, task.start, task.tid));
+        let here: BTreeSet<i32> = processes.iter().map(|task| task.tid).collect();
+        let mut order = Order {
+            left: (0..processes.len()).collect(),
+            has_parent: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            waiting: BTreeMap::new(),
+            missing: vec![0; processes.len()],
+            processes,
+        };
+        for (at, task) in order.processes.iter().enumerate() {
+            let before: BTreeSet<i32> = [task.ppid, task.session, task.pgrp].into();
+            for other in before.into_iter().filter(|other| *other != task.tid && here.contains(other)) {
+                order.waiting.entry(other).or_default().push(at);
+                order.missing[at] += 1;
+            }
+            if order.missing[at] == 0 {
+                order.ready.insert(at);
+            }
+            if task.ppid == task.tid || !here.contains(&task.ppid) {
+                order.has_parent.insert(at);
+            }
+        }
+        order
+    }
+}
+
+impl<'a> Iterator for Order<'a> {
+    type Item = &'a Task;
+
+    fn next(&mut self) -> Option<&'a Task> {
+        let next = *self.ready.first().or(self.has_parent.first()).or(self.left.first())?;
+        for places in [&mut self.ready, &mut self.has_parent, &mut self.left] {
+            places.remove(&next);
+        }
+        let made = self.processes[next];
+        for at in self.waiting.remove(&made.tid).unwrap_or_default() {
+            self.missing[at] -= 1;
+            if self.left.contains(&at) {
+                if self.missing[at] == 0 {
+                    self.ready.insert(at);
+                }
+                if self.processes[at].ppid == made.tid {
+                    self.has_parent.insert(at);
+                }
+            }
+        }
+        Some(made)
     }
 }
 

@@ -1,6 +1,6 @@
 //! RTM_NEWLINK, RTM_SETLINK, RTM_DELLINK and RTM_NEWLINKPROP.
 
-use super::{LinkAdd, LinkSet, Netns, check_admin, find_dev, netns};
+use super::{LinkAdd, LinkEnd, LinkSet, Netns, PHYSICAL, check_admin, find_dev, netns};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::net::dev::{DevKind, LINK_KINDS};
@@ -11,6 +11,15 @@ use crate::kernel::{Current, Kernel, NetNsId};
 fn check_length(name: &[u8], max: usize) -> Result<()> {
     if name.len() > max {
         bail!(ERANGE, "a name of {} bytes, at most {} are possible", name.len(), max);
+    }
+    Ok(())
+}
+
+/// A hardware address that a device can have (`is_valid_ether_addr`).
+fn check_address(end: &LinkEnd) -> Result<()> {
+    let Some(address) = end.address else { return Ok(()) };
+    if address[0] & 1 != 0 || address == [0; 6] {
+        bail!(EADDRNOTAVAIL, "a hardware address is not 0 and no address of a group");
     }
     Ok(())
 }
@@ -26,10 +35,16 @@ fn other_net(k: &Kernel, me: Current, own: NetNsId, named: Option<Netns>) -> Res
 /// Makes a device. What the caller names must not exist where the device will be (`__rtnl_newlink`).
 ///
 /// # Errors
-/// ERANGE, EINVAL: a name; EEXIST; EBUSY: an index in use; EOPNOTSUPP: an unknown kind.
+/// ERANGE, EINVAL: a name; EADDRNOTAVAIL: a hardware address; EEXIST; EBUSY: an index in use; EOPNOTSUPP: an unknown kind.
 pub(super) fn add(k: &mut Kernel, me: Current, net: NetNsId, add: &LinkAdd) -> Result<()> {
     check_length(&add.end.name, NAME_MAX)?;
     check_length(&add.peer.name, NAME_MAX)?;
+    let hardware = (PHYSICAL, DevKind::Physical);
+    let known = LINK_KINDS.iter().chain([&hardware]).find(|(ops, _)| *ops == add.kind);
+    if known.is_some() {
+        check_address(&add.end)?;
+        check_address(&add.peer)?;
+    }
     let peer_net = other_net(k, me, net, add.peer.netns)?;
     let target = other_net(k, me, net, add.end.netns)?;
     let exists = match add.end.index {
@@ -39,17 +54,17 @@ pub(super) fn add(k: &mut Kernel, me: Current, net: NetNsId, add: &LinkAdd) -> R
     if exists {
         bail!(EEXIST, "a device with this name or index exists in {}", k.ns_arg(target));
     }
-    let Some((ops, kind)) = LINK_KINDS.iter().find(|(ops, _)| *ops == add.kind) else {
+    let Some((ops, kind)) = known else {
         bail!(EOPNOTSUPP, "there is no kind of device called {}", add.kind.clone());
     };
     let named = |name: &[u8]| if name.is_empty() { format!("{ops}%d").into_bytes() } else { name.to_vec() };
     if !matches!(kind, DevKind::Veth { .. }) {
-        k.register_netdevice(target, &named(&add.end.name), add.end.index, *kind)?;
+        k.register_netdevice(target, &named(&add.end.name), add.end.index, *kind, add.end.address)?;
         return Ok(());
     }
     let peer_index = if add.end.index == 0 { 0 } else { add.peer.index };
-    let peer = k.register_netdevice(peer_net, &named(&add.peer.name), peer_index, *kind)?;
-    match k.register_netdevice(target, &named(&add.end.name), add.end.index, *kind) {
+    let peer = k.register_netdevice(peer_net, &named(&add.peer.name), peer_index, *kind, add.peer.address)?;
+    match k.register_netdevice(target, &named(&add.end.name), add.end.index, *kind, add.end.address) {
         Ok(end) => {
             k.pair_veth(end, peer);
             k.rtmsg_ifinfo(end);

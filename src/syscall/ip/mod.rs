@@ -17,6 +17,9 @@ use crate::kernel::{Current, Kernel, NetNsId};
 
 pub use show::{AddressInfo, IffFlags, LinkInfo, Peer};
 
+/// The kind of a device that is hardware. No link operations make one: files that describe a machine do.
+pub const PHYSICAL: &str = "physical";
+
 /// A command of ip(8). Names are as given: too long ones too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ip {
@@ -55,6 +58,8 @@ pub struct LinkEnd {
     pub name: Vec<u8>,
     /// 0: the next one.
     pub index: i32,
+    /// Its hardware address; `None`: one of the kernel's choice.
+    pub address: Option<[u8; 6]>,
     /// `None`: where the caller is.
     pub netns: Option<Netns>,
 }
@@ -62,6 +67,7 @@ pub struct LinkEnd {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkAdd {
     pub end: LinkEnd,
+    /// The name of link operations; in files also [`PHYSICAL`].
     pub kind: String,
     /// Of veth the other end.
     pub peer: LinkEnd,

@@ -31,6 +31,7 @@ pub const RTM_GETNSID: u16 = 90;
 const RTM_NEWLINKPROP: u16 = 108;
 
 pub const IFLA_ADDRESS: u16 = 1;
+pub const IFLA_ADDRESS: u16 = 1;
 pub const IFLA_IFNAME: u16 = 3;
 pub const IFLA_MTU: u16 = 4;
 pub const IFLA_LINK: u16 = 5;
@@ -191,6 +192,9 @@ impl Caller<'_> {
     fn end(&self, message: &mut Message, end: &LinkEnd) {
         if !end.name.is_empty() {
             message.attribute(IFLA_IFNAME, &zero_ended(&end.name));
+        }
+        if let Some(address) = end.address {
+            message.attribute(IFLA_ADDRESS, &address);
         }
         self.netns(message, end.netns);
     }
