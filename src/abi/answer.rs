@@ -1,6 +1,6 @@
 //! Results of calls to registers and memory.
 
-use super::Memory;
+use super::{CtlAnswer, Memory};
 use crate::errno::Result;
 use crate::kernel::signal::Rlimit;
 use crate::syscall::Return;
@@ -17,6 +17,10 @@ pub enum Answer {
     Waitid { siginfo: u64, rusage: u64 },
     /// prlimit: the limit as it was before the call.
     OldLimit { to: u64 },
+    /// msgrcv: a `struct msgbuf`.
+    Message { to: u64 },
+    /// msgctl, semctl, shmctl: a struct, or the values of semaphores.
+    Ctl(CtlAnswer),
 }
 
 impl Answer {
@@ -46,6 +50,12 @@ impl Answer {
                 }
                 Ok(0)
             }
+            (Answer::Message { to }, Return::Message { mtype, text }) => {
+                memory.write(to, &mtype.to_ne_bytes())?;
+                memory.write(to.wrapping_add(8), text)?;
+                Ok(text.len() as i64)
+            }
+            (Answer::Ctl(ctl), given) => ctl.write(given, memory),
             (_, given) => Ok(number(given)),
         }
     }
@@ -57,13 +67,17 @@ impl Answer {
     pub fn write_failure(&self, memory: &mut dyn Memory) -> Result<()> {
         match *self {
             Answer::Waitid { siginfo, .. } => put_child_siginfo(siginfo, None, memory),
-            Answer::Number | Answer::Wait { .. } | Answer::OldLimit { .. } => Ok(()),
+            Answer::Number
+            | Answer::Wait { .. }
+            | Answer::OldLimit { .. }
+            | Answer::Message { .. }
+            | Answer::Ctl(_) => Ok(()),
         }
     }
 }
 
 /// The result in the register.
-fn number(given: &Return) -> i64 {
+pub(super) fn number(given: &Return) -> i64 {
     match given {
         Return::Num(number) => *number,
         Return::Fd(fd) => i64::from(*fd),

@@ -1,7 +1,7 @@
 //! THE table of what happens to each call of a program: a row per call of Linux 6.18. What is no call of this table has never
 //! been one, or is newer than the lab: ENOSYS.
 
-use super::decode::{birth, cred, limit, mount, prctl, signal, task, wait};
+use super::decode::{birth, cred, ipc, limit, mount, prctl, signal, task, wait};
 use super::treatment::Treatment::{self, *};
 use super::treatment::*;
 use crate::errno::Errno;
@@ -65,9 +65,9 @@ calls! {
     Msync "msync" = Passed,
     Mincore "mincore" = Passed,
     Madvise "madvise" = Passed,
-    Shmget "shmget" = refused(Errno::ENOSYS, SYSV),
-    Shmat "shmat" = refused(Errno::ENOSYS, SYSV),
-    Shmctl "shmctl" = refused(Errno::ENOSYS, SYSV),
+    Shmget "shmget" = Emulated(ipc::shmget),
+    Shmat "shmat" = Translated(Translate::Attach),
+    Shmctl "shmctl" = Emulated(ipc::shmctl),
     Dup "dup" = Passed,
     Dup2 "dup2" = Passed,
     Pause "pause" = Passed,
@@ -100,14 +100,14 @@ calls! {
     Wait4 "wait4" = Emulated(wait::wait4),
     Kill "kill" = Emulated(signal::kill),
     Uname "uname" = Emulated(task::uname),
-    Semget "semget" = refused(Errno::ENOSYS, SYSV),
-    Semop "semop" = refused(Errno::ENOSYS, SYSV),
-    Semctl "semctl" = refused(Errno::ENOSYS, SYSV),
-    Shmdt "shmdt" = refused(Errno::ENOSYS, SYSV),
-    Msgget "msgget" = refused(Errno::ENOSYS, SYSV),
-    Msgsnd "msgsnd" = refused(Errno::ENOSYS, SYSV),
-    Msgrcv "msgrcv" = refused(Errno::ENOSYS, SYSV),
-    Msgctl "msgctl" = refused(Errno::ENOSYS, SYSV),
+    Semget "semget" = Emulated(ipc::semget),
+    Semop "semop" = Emulated(ipc::semop),
+    Semctl "semctl" = Emulated(ipc::semctl),
+    Shmdt "shmdt" = Translated(Translate::Detach),
+    Msgget "msgget" = Emulated(ipc::msgget),
+    Msgsnd "msgsnd" = Emulated(ipc::msgsnd),
+    Msgrcv "msgrcv" = Emulated(ipc::msgrcv),
+    Msgctl "msgctl" = Emulated(ipc::msgctl),
     Fcntl "fcntl" = Translated(Translate::Owner),
     Flock "flock" = Passed,
     Fsync "fsync" = Passed,
@@ -256,7 +256,7 @@ calls! {
     Getdents64 "getdents64" = Passed,
     SetTidAddress "set_tid_address" = Translated(Translate::OwnTid),
     RestartSyscall "restart_syscall" = Passed,
-    Semtimedop "semtimedop" = refused(Errno::ENOSYS, SYSV),
+    Semtimedop "semtimedop" = Emulated(ipc::semtimedop),
     Fadvise64 "fadvise64" = Passed,
     TimerCreate "timer_create" = Translated(Translate::Sigevent),
     TimerSettime "timer_settime" = Passed,

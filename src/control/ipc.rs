@@ -10,12 +10,13 @@ use crate::kernel::file::{O_RDWR, OpenFlags};
 use crate::kernel::ipc::IPC_PRIVATE;
 use crate::kernel::ipc::mqueue::NotifyMethod;
 use crate::kernel::ipc::sem::{SemFlags, SemOp};
+use crate::kernel::ipc::shm::ShmFlags;
 use crate::syscall::clock::CLOCKS;
 use crate::syscall::ipc::{IpcCtl, IpcFlags, Payload, SetArgs};
 use crate::syscall::mqueue::MqOpen;
 use crate::syscall::msg::MsgFlags;
 use crate::syscall::sem::{SemCtl, SemGet};
-use crate::syscall::shm::{ShmCtl, ShmFlags};
+use crate::syscall::shm::ShmCtl;
 use crate::syscall::{LabCall, Syscall};
 
 /// `private`, or a number of 32 bits with or without sign.
@@ -39,12 +40,12 @@ fn get_flags(args: &mut Args<'_>) -> Result<IpcFlags> {
     Ok(flags | IpcFlags::from_mode(permissions))
 }
 
-/// `size=N`, or the text itself.
+/// `size=N`, or the text itself, with `text=` in front where it begins like one of the two.
 fn payload(args: &mut Args<'_>) -> Result<Payload> {
     let word = args.bytes("TEXT or size=N")?;
     match word.strip_prefix(b"size=") {
         Some(size) => Ok(Payload::Size(number(&String::from_utf8_lossy(size), "size")?)),
-        None => Ok(Payload::Text(word.to_vec())),
+        None => Ok(Payload::Text(word.strip_prefix(b"text=").unwrap_or(word).to_vec())),
     }
 }
 
@@ -176,7 +177,8 @@ fn one_sem_ctl(args: &mut Args<'_>, num: i32) -> Result<SemCtl> {
         "setval" => return Ok(SemCtl::Setval { num, value: args.number("V")? }),
         "getval" => SemGet::Value,
         "getpid" => SemGet::Pid,
-        "getncnt" | "getzcnt" => SemGet::Waiters,
+        "getncnt" => SemGet::Growing,
+        "getzcnt" => SemGet::Zero,
         word if is_number(word) => return Ok(SemCtl::Ipc(IpcCtl::Unknown(number(word, "COMMAND")?))),
         word => return Err(unexpected("COMMAND", word)),
     };

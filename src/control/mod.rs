@@ -8,6 +8,7 @@ pub mod flags;
 pub mod ioctl;
 mod ip;
 mod ipc;
+mod ipc_words;
 pub mod lex;
 mod listing;
 mod mount;

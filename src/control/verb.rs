@@ -275,9 +275,9 @@ pub static VERBS: &[Verb] = &[
     linux("clock_gettime", "monotonic|boottime|realtime|…|NUMBER", "monotonic", ipc::clock_gettime),
     lab("clock", "+DURATION (ns, us, ms, s, min, h, d; init only)", "+5s", ipc::clock),
     lab("attach", "HOSTPID", "1", |args| Ok(LabCall::Attach { host_pid: args.number("HOSTPID")? })),
-    script(lab(
+    script(either(
         "program",
-        "runs|ended STATUS|never_ran|stopped SIG|continued|pins type:[inum]|unpins type:[inum]",
+        "runs|ended STATUS|never_ran|stopped SIG|continued|wakes|pins type:[inum]|unpins type:[inum]|waits CALL…",
         "runs",
         program::parse,
     )),

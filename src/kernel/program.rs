@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::mem;
 
 use super::signal::{SIGKILL, SIGSTOP, Siginfo};
+use super::waiting::Waiting;
 use super::work::Work;
 use super::{Kernel, NsId, TaskId};
 
@@ -21,6 +22,8 @@ pub enum Effect {
     },
     /// Its threads that wait for children look again.
     Wake(TaskId),
+    /// What the thread waits for is there.
+    Ready(TaskId),
     /// The task is dead, and not because its process is.
     Kill(TaskId),
 }
@@ -29,7 +32,7 @@ impl Effect {
     /// Whom it is about.
     pub fn task(&self) -> TaskId {
         match *self {
-            Effect::Signal { task, .. } | Effect::Wake(task) | Effect::Kill(task) => task,
+            Effect::Signal { task, .. } | Effect::Wake(task) | Effect::Ready(task) | Effect::Kill(task) => task,
         }
     }
 }
@@ -41,6 +44,8 @@ pub struct Programs {
     effects: Vec<Effect>,
     /// How often programs hold a namespace open by a real descriptor.
     pub pins: BTreeMap<NsId, u32>,
+    /// Those that wait in a call.
+    pub waiting: Waiting,
 }
 
 impl Programs {

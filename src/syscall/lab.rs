@@ -169,7 +169,7 @@ impl AnyCall {
     pub fn host_pid(&self) -> Option<u32> {
         match self {
             AnyCall::Lab(call) => call.host_pid(),
-            AnyCall::Linux(_) | AnyCall::Tick { .. } => None,
+            AnyCall::Linux(_) | AnyCall::Waiting(_) | AnyCall::Tick { .. } => None,
         }
     }
 }

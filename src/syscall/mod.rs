@@ -54,6 +54,7 @@ use bitflags::bitflags;
 use crate::kernel::file::OpenFlags;
 use crate::kernel::ipc::mqueue::NotifyMethod;
 use crate::kernel::ipc::sem::SemOp;
+use crate::kernel::ipc::shm::ShmFlags;
 use crate::kernel::mount::flags::{MsFlags, UmountFlags};
 use crate::kernel::signal::GivenInfo;
 pub use dispatch::dispatch;
@@ -66,7 +67,7 @@ pub use outcome::{Numbers, Outcome, Return, Stop, WaitFor};
 pub use pid_arg::PidArg;
 pub use recorded::Become;
 use sem::SemCtl;
-use shm::{ShmCtl, ShmFlags};
+use shm::ShmCtl;
 
 /// One call of any kind, as [`dispatch`] takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +76,8 @@ pub enum AnyCall {
     Linux(Syscall),
     /// One that only the lab has.
     Lab(LabCall),
+    /// One of the kernel's own, made by a real program: where it blocks, the program waits from then on.
+    Waiting(Syscall),
     /// Real time has passed. No task makes it.
     Tick { nanos: u64 },
 }

@@ -19,6 +19,8 @@ pub enum Program {
     Stopped { signo: i32 },
     /// The real process goes on.
     Continued,
+    /// The call that the real thread waited in has ended: by a signal, or as its time was over.
+    Wakes,
     /// A real descriptor of a namespace file was opened.
     Pins { ns_type: NsType, inum: u32 },
     /// The last descriptor of one that was opened is closed.
@@ -37,7 +39,7 @@ pub(super) fn sys_program(k: &mut Kernel, me: Current, told: Program) -> Outcome
             *k.programs.pins.entry(ns).or_default() += 1;
         }
         Program::Unpins { ns_type, inum } => unpin(k, ns_type, inum)?,
-        Program::Ended { .. } | Program::NeverRan | Program::Stopped { .. } | Program::Continued
+        Program::Ended { .. } | Program::NeverRan | Program::Stopped { .. } | Program::Continued | Program::Wakes
             if !k.is_program(*me) =>
         {
             bail!(EINVAL, "pid {} is no program", k.task_nr(*me))
@@ -46,6 +48,7 @@ pub(super) fn sys_program(k: &mut Kernel, me: Current, told: Program) -> Outcome
         Program::NeverRan => k.program_never_ran(*me),
         Program::Stopped { signo } => k.program_stopped(*me, signo),
         Program::Continued => k.program_continued(*me),
+        Program::Wakes => k.programs.waiting.ends(*me),
     }
     Ok(Return::DONE)
 }
@@ -99,7 +102,7 @@ mod tests {
         let effects = k.programs.take_effects();
         let signals = effects.into_iter().filter_map(|effect| match effect {
             Effect::Signal { task, info, if_blocked, .. } => Some((k.task_nr(task), info.signo, if_blocked)),
-            Effect::Wake(_) | Effect::Kill(_) => None,
+            Effect::Wake(_) | Effect::Ready(_) | Effect::Kill(_) => None,
         });
         signals.collect()
     }

@@ -214,7 +214,7 @@ impl AnyCall {
     /// The name as Linux has it; of what only the lab has the verb.
     pub fn name(&self) -> &'static str {
         match self {
-            AnyCall::Linux(call) => call.name(),
+            AnyCall::Linux(call) | AnyCall::Waiting(call) => call.name(),
             AnyCall::Lab(call) => call.name(),
             AnyCall::Tick { .. } => "tick",
         }
@@ -223,7 +223,7 @@ impl AnyCall {
     /// The arguments that are worth seeing.
     pub(super) fn shown(&self) -> Vec<Arg> {
         match self {
-            AnyCall::Linux(call) => call.shown(),
+            AnyCall::Linux(call) | AnyCall::Waiting(call) => call.shown(),
             AnyCall::Lab(call) => call.shown(),
             AnyCall::Tick { nanos } => vec![nanos.arg()],
         }
@@ -232,7 +232,7 @@ impl AnyCall {
     /// Flags that [`super::CloneFlags`] has words for.
     pub(super) fn flags(&self) -> u64 {
         match self {
-            AnyCall::Linux(call) => call.flags(),
+            AnyCall::Linux(call) | AnyCall::Waiting(call) => call.flags(),
             AnyCall::Lab(call) => call.flags(),
             AnyCall::Tick { .. } => 0,
         }

@@ -98,6 +98,7 @@ impl Shown for &Program {
     fn arg(self) -> Arg {
         match *self {
             Program::Runs => Arg::Name("runs"),
+            Program::Wakes => Arg::Name("wakes"),
             Program::Ended { status } => Arg::from(format!("ended {status:#x}")),
             Program::NeverRan => Arg::Name("never_ran"),
             Program::Stopped { signo } => Arg::from(format!("stopped {signo}")),

@@ -15,7 +15,8 @@ use nslab::syscall::ipc::{IpcCtl, Payload, SetArgs};
 use nslab::syscall::mqueue::MqOpen;
 use nslab::syscall::msg::MsgFlags;
 use nslab::syscall::sem::{SemCtl, SemGet};
-use nslab::syscall::shm::{ShmCtl, ShmFlags};
+use nslab::kernel::ipc::shm::ShmFlags;
+use nslab::syscall::shm::ShmCtl;
 
 use super::clock::Asked;
 use super::decode::{ADDRESS_SHIFT, BUFFER, Family, ROOM, SHIFTED, Shape};
@@ -194,7 +195,8 @@ fn semctl(c: &Context<'_>, id: i32, op: &SemCtl) -> Option<(Raw, Shape)> {
         SemCtl::Get { num, what } => match what {
             SemGet::Value => (control(*num, 12, NULL), Shape::Number),
             SemGet::Pid => (control(*num, 11, NULL), Shape::Pid),
-            SemGet::Waiters => (control(*num, 14, NULL), Shape::Number),
+            SemGet::Growing => (control(*num, 14, NULL), Shape::Number),
+            SemGet::Zero => (control(*num, 15, NULL), Shape::Number),
         },
         SemCtl::Getall => {
             let set = c.k.ipc_object::<SemSet>(own_ns(c)?, id);
