@@ -4,7 +4,7 @@ use super::{CtlAnswer, Memory};
 use crate::errno::Result;
 use crate::kernel::signal::Rlimit;
 use crate::syscall::Return;
-use crate::syscall::outcome::{ChildInfo, Rusage, Siginfo};
+use crate::syscall::outcome::{ChildInfo, Mqattr, Rusage, Siginfo};
 
 /// Where the result of a call goes besides the register. An address of 0 is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,10 @@ pub enum Answer {
     OldLimit { to: u64 },
     /// msgrcv: a `struct msgbuf`.
     Message { to: u64 },
+    /// mq_timedreceive: the text, and an `unsigned` if that is asked for.
+    MqMessage { to: u64, prio: u64 },
+    /// mq_getsetattr: the `struct mq_attr` as it was before the call.
+    Mqattr { to: u64 },
     /// msgctl, semctl, shmctl: a struct, or the values of semaphores.
     Ctl(CtlAnswer),
 }
@@ -55,6 +59,20 @@ impl Answer {
                 memory.write(to.wrapping_add(8), text)?;
                 Ok(text.len() as i64)
             }
+            (Answer::MqMessage { to, prio: to_prio }, Return::MqMessage { prio, text }) => {
+                if to_prio != 0 {
+                    memory.put_u32(to_prio, *prio)?;
+                }
+                memory.write(to, text)?;
+                Ok(text.len() as i64)
+            }
+            (Answer::Mqattr { to }, Return::Mqattr(Mqattr { flags, maxmsg, msgsize, curmsgs })) => {
+                let words = [*flags, *maxmsg, *msgsize, *curmsgs, 0, 0, 0, 0];
+                if to != 0 {
+                    memory.write(to, &words.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>())?;
+                }
+                Ok(0)
+            }
             (Answer::Ctl(ctl), given) => ctl.write(given, memory),
             (_, given) => Ok(number(given)),
         }
@@ -71,6 +89,8 @@ impl Answer {
             | Answer::Wait { .. }
             | Answer::OldLimit { .. }
             | Answer::Message { .. }
+            | Answer::MqMessage { .. }
+            | Answer::Mqattr { .. }
             | Answer::Ctl(_) => Ok(()),
         }
     }

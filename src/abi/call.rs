@@ -1,7 +1,7 @@
 //! THE table of what happens to each call of a program: a row per call of Linux 6.18. What is no call of this table has never
 //! been one, or is newer than the lab: ENOSYS.
 
-use super::decode::{birth, cred, ipc, limit, mount, prctl, signal, task, wait};
+use super::decode::{birth, cred, ipc, limit, mount, mqueue, prctl, signal, task, wait};
 use super::treatment::Treatment::{self, *};
 use super::treatment::*;
 use crate::errno::Errno;
@@ -276,12 +276,12 @@ calls! {
     Mbind "mbind" = Passed,
     SetMempolicy "set_mempolicy" = Passed,
     GetMempolicy "get_mempolicy" = Passed,
-    MqOpen "mq_open" = refused(Errno::ENOSYS, MQUEUE),
-    MqUnlink "mq_unlink" = refused(Errno::ENOSYS, MQUEUE),
-    MqTimedsend "mq_timedsend" = refused(Errno::ENOSYS, MQUEUE),
-    MqTimedreceive "mq_timedreceive" = refused(Errno::ENOSYS, MQUEUE),
-    MqNotify "mq_notify" = refused(Errno::ENOSYS, MQUEUE),
-    MqGetsetattr "mq_getsetattr" = refused(Errno::ENOSYS, MQUEUE),
+    MqOpen "mq_open" = Rewritten(Rewrite::Queue),
+    MqUnlink "mq_unlink" = Emulated(mqueue::mq_unlink),
+    MqTimedsend "mq_timedsend" = Emulated(mqueue::mq_timedsend),
+    MqTimedreceive "mq_timedreceive" = Emulated(mqueue::mq_timedreceive),
+    MqNotify "mq_notify" = Emulated(mqueue::mq_notify),
+    MqGetsetattr "mq_getsetattr" = Emulated(mqueue::mq_getsetattr),
     KexecLoad "kexec_load" = refused(Errno::EPERM, MACHINE),
     Waitid "waitid" = Emulated(wait::waitid),
     AddKey "add_key" = refused(Errno::ENOSYS, KEYS),

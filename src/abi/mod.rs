@@ -17,7 +17,7 @@ mod x86_64;
 
 pub use answer::Answer;
 pub use call::Call;
-pub use decode::{Birth, Decoded, Host, Interrupted, Sleep, Until};
+pub use decode::{Birth, Decoded, Host, Interrupted, Sleep, Until, mq_open};
 use ipc::{CtlAnswer, IPC_SET_BYTES};
 pub use memory::Memory;
 pub use question::{Question, Reply};

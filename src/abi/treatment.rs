@@ -23,6 +23,8 @@ pub enum Treatment {
 pub enum Rewrite {
     /// By paths.
     Paths(&'static [PathAt]),
+    /// By the name of a message queue.
+    Queue,
     /// A descriptor of a namespace, or of a terminal, which knows process groups: by the request.
     Ioctl,
 }
@@ -142,7 +144,7 @@ impl Rewrite {
     pub fn condition(self) -> Option<Condition> {
         match self {
             Rewrite::Ioctl => Some(IOCTLS),
-            Rewrite::Paths(_) => None,
+            Rewrite::Paths(_) | Rewrite::Queue => None,
         }
     }
 }
@@ -192,5 +194,4 @@ pub(super) const MOUNT_API: &str = "a lab has only mount(2) and umount2(2) for p
 pub(super) const MOUNT_LIST: &str = "mounts of the lab are listed by /proc/self/mountinfo";
 pub(super) const ROBUST: &str = "the real kernel would compare the host's numbers of threads";
 pub(super) const KEYS: &str = "keyrings are the host's";
-pub(super) const MQUEUE: &str = "message queues of the lab cannot be reached by programs yet";
 pub(super) const NEVER: &str = "no Linux for this architecture has it any more";

@@ -12,6 +12,7 @@ mod ipc_words;
 pub mod lex;
 mod listing;
 mod mount;
+mod mqueue_words;
 mod parse;
 pub mod program;
 pub mod siginfo;

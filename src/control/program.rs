@@ -3,7 +3,7 @@
 use super::args::Args;
 use super::target::{self, Target};
 use super::verb::Parse;
-use super::word::unexpected;
+use super::word::{number, unexpected};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::ns::NsType;
@@ -34,14 +34,30 @@ fn told(args: &mut Args<'_>) -> Result<Program> {
         "stopped" => Program::Stopped { signo: args.signal()? },
         "continued" => Program::Continued,
         "wakes" => Program::Wakes,
+        "closes" => Program::ClosesQueue(queue(args.text("mqueue:N")?)?),
         word @ ("pins" | "unpins") => {
-            let Target::Ns { ns_type, inum } = target::parse(args.bytes("type:[inum]")?)? else {
-                bail!(EINVAL, "{} wants type:[inum]", word.to_owned());
+            let held = args.bytes("type:[inum] or mqueue:N")?;
+            if held.starts_with(QUEUE.as_bytes()) {
+                let queue = queue(&String::from_utf8_lossy(held))?;
+                return Ok(if word == "pins" { Program::PinsQueue(queue) } else { Program::UnpinsQueue(queue) });
+            }
+            let Target::Ns { ns_type, inum } = target::parse(held)? else {
+                bail!(EINVAL, "{} wants type:[inum] or mqueue:N", word.to_owned());
             };
             if word == "pins" { Program::Pins { ns_type, inum } } else { Program::Unpins { ns_type, inum } }
         }
         word => return Err(unexpected("what becomes of the program", word)),
     })
+}
+
+/// What stands before the number of a message queue.
+pub(super) const QUEUE: &str = "mqueue:";
+
+fn queue(word: &str) -> Result<u64> {
+    match word.strip_prefix(QUEUE) {
+        Some(serial) => number(serial, "the number of mqueue:N"),
+        None => Err(unexpected("mqueue:N", word)),
+    }
 }
 
 /// The words after the verb.
@@ -56,6 +72,9 @@ pub fn words(told: Program) -> String {
         Program::Wakes => "wakes".to_owned(),
         Program::Pins { ns_type, inum } => format!("pins {}", ns(ns_type, inum)),
         Program::Unpins { ns_type, inum } => format!("unpins {}", ns(ns_type, inum)),
+        Program::PinsQueue(queue) => format!("pins {QUEUE}{queue}"),
+        Program::UnpinsQueue(queue) => format!("unpins {QUEUE}{queue}"),
+        Program::ClosesQueue(queue) => format!("closes {QUEUE}{queue}"),
     }
 }
 
@@ -76,6 +95,9 @@ mod tests {
             Program::Wakes,
             Program::Pins { ns_type, inum },
             Program::Unpins { ns_type, inum },
+            Program::PinsQueue(1 << 32),
+            Program::UnpinsQueue(1 << 32 | 1),
+            Program::ClosesQueue(u64::MAX),
         ] {
             let call = parse_write(verb("program").unwrap(), words(told).as_bytes()).unwrap();
             assert_eq!(call, LabCall::Program(told).into());

@@ -260,16 +260,16 @@ pub static VERBS: &[Verb] = &[
         "0 rmid",
         ipc::shmctl,
     ),
-    linux(
+    either(
         "mq_open",
-        "NAME [create] [excl] [rdonly|wronly|rdwr] [nonblock] [maxmsg=N msgsize=N] [MODE]",
+        "NAME [create] [excl] [rdonly|wronly|rdwr] [nonblock] [maxmsg=N msgsize=N] [MODE] [real]",
         "q create maxmsg=4 msgsize=64 0600",
         ipc::mq_open,
     ),
     linux("mq_unlink", "NAME", "q", ipc::mq_unlink),
     linux("mq_send", "FD PRIO TEXT|size=N", "0 5 hello", ipc::mq_send),
     linux("mq_receive", "FD [size=N]", "0", ipc::mq_receive),
-    linux("mq_notify", "FD signal SIG|none|off", "0 signal SIGUSR1", ipc::mq_notify),
+    linux("mq_notify", "FD signal SIG [value=N]|none|off", "0 signal SIGUSR1", ipc::mq_notify),
     linux("mq_getsetattr", "FD [nonblock|flags=N]", "0 nonblock", ipc::mq_getsetattr),
     lab("mq_close", "FD", "0", |args| Ok(LabCall::MqClose { fd: args.number("FD")? })),
     linux("clock_gettime", "monotonic|boottime|realtime|…|NUMBER", "monotonic", ipc::clock_gettime),
@@ -277,7 +277,8 @@ pub static VERBS: &[Verb] = &[
     lab("attach", "HOSTPID", "1", |args| Ok(LabCall::Attach { host_pid: args.number("HOSTPID")? })),
     script(either(
         "program",
-        "runs|ended STATUS|never_ran|stopped SIG|continued|wakes|pins type:[inum]|unpins type:[inum]|waits CALL…",
+        "runs|ended STATUS|never_ran|stopped SIG|continued|wakes|waits CALL…|pins type:[inum]|unpins type:[inum]|pins mqueue:N|\
+         unpins mqueue:N|closes mqueue:N",
         "runs",
         program::parse,
     )),

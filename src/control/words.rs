@@ -1,7 +1,7 @@
 //! [`words`]: the line of the language for a call that a program makes by registers, for the journal.
 
 use super::lex::quote;
-use super::{ipc_words, mount, program};
+use super::{ipc_words, mount, mqueue_words, program};
 use crate::kernel::file::{O_ACCMODE, O_RDONLY, OpenFlags};
 use crate::kernel::signal::GivenInfo;
 use crate::syscall::lab::Target;
@@ -71,8 +71,9 @@ fn linux(call: &Syscall, n: Number<'_>) -> Option<String> {
         Syscall::Msgctl { .. } | Syscall::Semget { .. } | Syscall::Semop { .. } => ipc_words::words(call)?,
         Syscall::Semctl { .. } | Syscall::Shmget { .. } | Syscall::Shmat { .. } => ipc_words::words(call)?,
         Syscall::Shmdt { .. } | Syscall::Shmctl { .. } => ipc_words::words(call)?,
-        Syscall::MqOpen(_) | Syscall::MqUnlink { .. } | Syscall::MqSend { .. } => return None,
-        Syscall::MqReceive { .. } | Syscall::MqNotify { .. } | Syscall::MqGetsetattr { .. } => return None,
+        Syscall::MqOpen(_) | Syscall::MqUnlink { .. } | Syscall::MqSend { .. } => mqueue_words::words(call)?,
+        Syscall::MqReceive { .. } | Syscall::MqNotify { .. } => mqueue_words::words(call)?,
+        Syscall::MqGetsetattr { .. } => mqueue_words::words(call)?,
         Syscall::ClockGettime { .. } => return None,
     })
 }
@@ -88,6 +89,7 @@ fn lab(call: &LabCall, n: Number<'_>) -> Option<String> {
             format!("setns {target} {flags:#x}")
         }
         LabCall::OpenNs { ns_type, inum, .. } => format!("open {}:[{inum}]", ns_type.ops().name),
+        LabCall::MqMake(open) => format!("{} real", mqueue_words::open(open)),
         LabCall::Program(told) => format!("program {}", program::words(*told)),
         LabCall::Read { .. }
         | LabCall::Ls { .. }
@@ -285,6 +287,12 @@ mod tests {
             "open uts:[4026531838]",
             "program ended 256",
             "program waits semop 0 0,-1,undo 1,0",
+            "mq_open q create excl wronly rdwr nonblock maxmsg=1 msgsize=2 0600 real",
+            "mq_send mqueue:4294967296,write,nonblock 3 text",
+            "mq_notify 3 signal 10 value=7",
+            "mq_notify mqueue:1 none",
+            "mq_notify 3 off",
+            "mq_getsetattr mqueue:1,read flags=2048",
             "msgget private create excl 0600",
             "msgsnd 0 1 text=size=3",
             "msgsnd 0 1 \"a b\\x00\"",

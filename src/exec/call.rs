@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::mqueue::is_stale;
 use super::regs::Regs;
 use super::sys::{Resume, Tid};
 use super::tracee::{Detour, Doing, Then, refusal};
@@ -61,6 +62,7 @@ impl Supervisor {
             }
             Ok(Decoded::Birth(birth)) => self.birth(tid, regs, birth),
             Ok(Decoded::Rewrite(Rewrite::Paths(paths))) => self.rewrite_paths(tid, regs, paths),
+            Ok(Decoded::Rewrite(Rewrite::Queue)) => self.mq_open(tid, regs),
             Ok(Decoded::Rewrite(Rewrite::Ioctl)) => self.ioctl(tid, regs),
             Ok(Decoded::Translate(translate)) => self.translate(tid, regs, translate),
             Ok(Decoded::Pass) => self.host.resume(tid, Resume::Cont, 0),
@@ -223,6 +225,11 @@ impl Supervisor {
         let regs = Regs(self.host.registers(tid)?);
         match self.take_doing(tid)? {
             Doing::Birth(parent) => self.birth_ends(tid, regs, *parent),
+            Doing::Call(detour) if detour.then == Then::Queue && is_stale(regs.result()) => {
+                // Somebody has taken the name away meanwhile.
+                self.host.set_registers(tid, detour.regs.again().0)?;
+                self.host.resume(tid, Resume::Cont, 0)
+            }
             Doing::Call(detour) => {
                 let regs = regs.with_args_of(&detour.regs);
                 let result = self.result(tid, &detour, regs.result());
@@ -242,7 +249,7 @@ impl Supervisor {
         match detour.then {
             Then::Always(number) => number,
             _ if result < 0 => result,
-            Then::Keep => result,
+            Then::Keep | Then::Queue => result,
             Then::Pidfd(task) => {
                 self.note_pidfd(tid, result as i32, task);
                 result

@@ -12,6 +12,7 @@ mod call;
 mod fd;
 mod filter;
 mod ipc;
+mod mqueue;
 mod number;
 mod path;
 mod processes;

@@ -19,7 +19,7 @@ use crate::host::Lab;
 use crate::host::programs::Server;
 use crate::kernel::program::Effect;
 use crate::kernel::signal::{SIGNAL_MAX, sigmask};
-use crate::kernel::{Kernel, PidId, TaskId};
+use crate::kernel::{Kernel, MqueueId, PidId, TaskId};
 use crate::syscall::program::Program;
 use crate::syscall::{AnyCall, CloneArgs, LabCall, Outcome, PidArg, Return, SigAction, Syscall, WNOHANG};
 
@@ -50,6 +50,8 @@ pub struct Supervisor {
     /// The host's numbers of process groups and sessions of the lab.
     pub(super) groups: BTreeMap<PidId, Tid>,
     pub(super) pidfds: Pidfds,
+    /// Message queues by the numbers of their inodes.
+    pub(super) queues: BTreeMap<u64, MqueueId>,
     /// The memory of shared segments.
     pub(super) segments: Arc<Segments>,
     /// What was refused and told of, by name.
@@ -94,6 +96,7 @@ impl Supervisor {
             held: BTreeSet::new(),
             groups: BTreeMap::new(),
             pidfds: Pidfds::default(),
+            queues: BTreeMap::new(),
             segments,
             told: BTreeSet::new(),
             effects,

@@ -126,6 +126,8 @@ pub enum Then {
     OwnerAt(u64),
     /// `struct ucred` at this address.
     Credentials(u64),
+    /// A descriptor of a message queue, for which the lab has agreed.
+    Queue,
     /// The address where memory is attached.
     Attached { id: i32, flags: ShmFlags },
 }

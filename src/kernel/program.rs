@@ -6,8 +6,9 @@ use std::mem;
 
 use super::signal::{SIGKILL, SIGSTOP, Siginfo};
 use super::waiting::Waiting;
+use super::ipc::mqueue::MqueueFile;
 use super::work::Work;
-use super::{Kernel, NsId, TaskId};
+use super::{Kernel, MqueueId, NsId, TaskId};
 
 /// What has to happen to a real process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub struct Programs {
     effects: Vec<Effect>,
     /// How often programs hold a namespace open by a real descriptor.
     pub pins: BTreeMap<NsId, u32>,
+    /// What programs have message queues open by.
+    pub queues: BTreeMap<MqueueId, Vec<MqueueFile>>,
     /// Those that wait in a call.
     pub waiting: Waiting,
 }

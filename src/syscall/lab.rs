@@ -3,6 +3,7 @@
 
 use super::ip::Ip;
 use super::mount::MountArgs;
+use super::mqueue::MqOpen;
 use super::program::Program;
 use super::recorded::Become;
 use super::socket::SocketName;
@@ -45,6 +46,8 @@ pub enum LabCall {
     OpenNs { ns_type: NsType, inum: u32, flags: u32 },
     /// What is open, opened once more. Flags are those of open(2).
     Reopen { fd: i32, flags: u32 },
+    /// mq_open(2) of a program, whose descriptor is a real one. The mode is that of the queue: a umask has been applied.
+    MqMake(MqOpen),
     /// What mq_close(3) does: close(2).
     MqClose { fd: i32 },
     /// socket(2), bind(2), listen(2).
@@ -94,6 +97,7 @@ impl LabCall {
             | LabCall::Setns { .. }
             | LabCall::OpenNs { .. }
             | LabCall::Reopen { .. }
+            | LabCall::MqMake(_)
             | LabCall::MqClose { .. }
             | LabCall::CloneAs { .. }
             | LabCall::UnshareAs { .. }
@@ -111,6 +115,7 @@ impl LabCall {
             LabCall::CloneAs { .. } => Some("inum= and start= are for files only: the kernel chooses them"),
             LabCall::UnshareAs { .. } => Some("inum= is for files only: the kernel chooses the numbers of namespaces"),
             LabCall::MountAs { .. } => Some("dev= is for files only: a mount of this type was seen on another machine"),
+            LabCall::MqMake(_) => Some("real is for files only: a program has opened the queue"),
             LabCall::Become(_) => Some("become is for files only: a task was seen so on another machine"),
             LabCall::Read { .. }
             | LabCall::Ls { .. }
@@ -152,6 +157,7 @@ impl LabCall {
             | LabCall::Setns { .. }
             | LabCall::OpenNs { .. }
             | LabCall::Reopen { .. }
+            | LabCall::MqMake(_)
             | LabCall::MqClose { .. }
             | LabCall::CloneAs { .. }
             | LabCall::UnshareAs { .. }

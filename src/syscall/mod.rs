@@ -61,7 +61,7 @@ pub use dispatch::dispatch;
 use ipc::{IpcCtl, IpcFlags, Payload};
 pub use lab::LabCall;
 use mount::{MountArgs, MoveMountFlags};
-use mqueue::MqOpen;
+use mqueue::{MqOpen, QueueFd};
 use msg::MsgFlags;
 pub use outcome::{Numbers, Outcome, Return, Stop, WaitFor};
 pub use pid_arg::PidArg;
@@ -171,10 +171,10 @@ pub enum Syscall {
     Shmctl { id: i32, op: ShmCtl },
     MqOpen(MqOpen),
     MqUnlink { name: Vec<u8> },
-    MqSend { fd: i32, prio: u32, text: Payload },
-    MqReceive { fd: i32, size: i64 },
-    MqNotify { fd: i32, method: Option<NotifyMethod> },
-    MqGetsetattr { fd: i32, flags: Option<i64> },
+    MqSend { fd: QueueFd, prio: u32, text: Payload },
+    MqReceive { fd: QueueFd, size: i64 },
+    MqNotify { fd: QueueFd, method: Option<NotifyMethod> },
+    MqGetsetattr { fd: QueueFd, flags: Option<i64> },
     ClockGettime { clock: i32 },
     Readlink { path: Vec<u8> },
     Stat { path: Vec<u8> },

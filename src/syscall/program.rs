@@ -4,7 +4,7 @@ use super::{Outcome, Return};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::ns::NsType;
-use crate::kernel::{Current, Kernel, NsId};
+use crate::kernel::{Current, Kernel, MqueueId, NsId};
 
 /// What is told of a real process, or of one of its threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,12 @@ pub enum Program {
     Pins { ns_type: NsType, inum: u32 },
     /// The last descriptor of one that was opened is closed.
     Unpins { ns_type: NsType, inum: u32 },
+    /// A real descriptor of a message queue was opened; queues go by [`Id::serial`](crate::kernel::table::Id::serial).
+    PinsQueue(u64),
+    /// The last descriptor of one that was opened is closed.
+    UnpinsQueue(u64),
+    /// The process has closed a descriptor of a queue.
+    ClosesQueue(u64),
 }
 
 /// # Errors
@@ -39,6 +45,16 @@ pub(super) fn sys_program(k: &mut Kernel, me: Current, told: Program) -> Outcome
             *k.programs.pins.entry(ns).or_default() += 1;
         }
         Program::Unpins { ns_type, inum } => unpin(k, ns_type, inum)?,
+        Program::PinsQueue(serial) => {
+            let queue = find_queue(k, serial)?;
+            let open = k.open_mqueue(queue);
+            k.programs.queues.entry(queue).or_default().push(open);
+        }
+        Program::UnpinsQueue(serial) => unpin_queue(k, serial)?,
+        Program::ClosesQueue(serial) => {
+            let queue = find_queue(k, serial)?;
+            k.flush_mqueue(*me, queue);
+        }
         Program::Ended { .. } | Program::NeverRan | Program::Stopped { .. } | Program::Continued | Program::Wakes
             if !k.is_program(*me) =>
         {
@@ -70,6 +86,22 @@ fn unpin(k: &mut Kernel, ns_type: NsType, inum: u32) -> Result<()> {
         k.programs.pins.remove(&ns);
     }
     k.unpin_ns(ns);
+    Ok(())
+}
+
+fn find_queue(k: &Kernel, serial: u64) -> Result<MqueueId> {
+    match k.find_mqueue(serial) {
+        Some(queue) => Ok(queue),
+        None => bail!(ENOENT, "there is no message queue {}", serial),
+    }
+}
+
+fn unpin_queue(k: &mut Kernel, serial: u64) -> Result<()> {
+    let queue = find_queue(k, serial)?;
+    let open = k.programs.queues.get_mut(&queue);
+    let Some(file) = open.and_then(Vec::pop) else { bail!(ENOENT, "no program has message queue {} open", serial) };
+    k.programs.queues.retain(|_, files| !files.is_empty());
+    k.close_mqueue(file);
     Ok(())
 }
 

@@ -200,6 +200,7 @@ calls! {
     "unshare" LabCall::UnshareAs { flags, inums }, [; *flags],
         memory::namespaces(k, me, *flags) + memory::descriptors(k, me) =>
         recorded::sys_unshare_as(k, me, *flags, inums),
+    "mq_open" LabCall::MqMake(args), [&args.name], OBJECT => mqueue::sys_mq_make(k, me, args),
     "mq_close" LabCall::MqClose { fd }, [fd], 0 => fd::sys_close(k, me, *fd),
     "bind" LabCall::Bind(name), [], 2 * OBJECT => socket::sys_bind(k, me, name),
     "connect" LabCall::Connect(name), [], 2 * OBJECT => socket::sys_connect(k, me, name),

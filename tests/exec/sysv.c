@@ -44,7 +44,8 @@ static int told[2];
 static void begin(void)
 {
 	fflush(stdout);
-	pipe(told);
+	if (pipe(told))
+		exit(1);
 	child = fork();
 	if (child == 0)
 		dup2(told[1], 1);
@@ -55,10 +56,12 @@ static void joined(void)
 {
 	int status = 0;
 	char text[4096];
-	for (ssize_t length; (length = read(told[0], text, sizeof text)) > 0;)
-		fwrite(text, 1, length, stdout);
+	for (ssize_t length; (length = read(told[0], text, sizeof text)) != 0;)
+		if (length > 0)
+			fwrite(text, 1, length, stdout);
 	close(told[0]);
-	waitpid(child, &status, 0);
+	while (waitpid(child, &status, 0) < 0)
+		;
 	printf("child ends with %#x\n", status);
 }
 
@@ -68,6 +71,7 @@ static void asleep(void (*what)(void))
 	begin();
 	if (child == 0) {
 		what();
+		fflush(stdout);
 		_exit(0);
 	}
 	char path[64], state = 0;

@@ -5,6 +5,7 @@ pub(super) mod cred;
 pub(super) mod ipc;
 pub(super) mod limit;
 pub(super) mod mount;
+pub(super) mod mqueue;
 pub(super) mod prctl;
 pub(super) mod signal;
 pub(super) mod task;
@@ -12,6 +13,7 @@ pub(super) mod translate;
 pub(super) mod wait;
 
 pub use birth::Birth;
+pub use mqueue::mq_open;
 
 use super::{Answer, Call, Memory, Question, Rewrite, Translate};
 use crate::bail;
