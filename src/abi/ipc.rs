@@ -219,7 +219,9 @@ mod tests {
 
     #[test]
     fn a_time_that_is_none_is_refused() {
-        for (seconds, nanos, expected) in [(0, 0, Ok(())), (-1, 0, Err(Errno::EINVAL)), (0, 1_000_000_000, Err(Errno::EINVAL))] {
+        for (seconds, nanos, expected) in
+            [(0, 0, Ok(())), (-1, 0, Err(Errno::EINVAL)), (0, 1_000_000_000, Err(Errno::EINVAL))]
+        {
             let time = [i64::to_ne_bytes(seconds), i64::to_ne_bytes(nanos)].concat();
             let memory = Pieces::default().with(AT, &time);
             assert_eq!(made("semtimedop", &[0, 0, 0, AT], &memory).map(drop), expected, "{seconds} {nanos}");

@@ -94,7 +94,8 @@ fn ctl(op: IpcCtl, family: &str) -> String {
         IpcCtl::UsageInfo => format!("{family}_info"),
         IpcCtl::Unknown(command) => command.to_string(),
         IpcCtl::Set(SetArgs { uid, gid, mode, qbytes }) => {
-            let number = |name: &str, value: Option<u64>| value.map_or(String::new(), |value| format!(" {name}={value}"));
+            let number =
+                |name: &str, value: Option<u64>| value.map_or(String::new(), |value| format!(" {name}={value}"));
             let mode = mode.map_or(String::new(), |mode| format!(" mode={mode:04o}"));
             let ids = [number("uid", uid.map(u64::from)), number("gid", gid.map(u64::from))].concat();
             format!("set{ids}{mode}{}", number("qbytes", qbytes))
@@ -123,6 +124,8 @@ fn sem_ctl(op: &SemCtl) -> String {
             format!("{num} {what}")
         }
         SemCtl::Getall => "getall".to_owned(),
-        SemCtl::Setall(values) => format!("setall{}", values.iter().map(|value| format!(" {value}")).collect::<String>()),
+        SemCtl::Setall(values) => {
+            format!("setall{}", values.iter().map(|value| format!(" {value}")).collect::<String>())
+        }
     }
 }

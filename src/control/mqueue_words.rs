@@ -54,11 +54,7 @@ pub(super) fn open(MqOpen { name, flags, attr, mode }: &MqOpen) -> String {
         2 => " rdwr",
         _ => " wronly rdwr",
     };
-    let words = [
-        (OpenFlags::CREAT, " create"),
-        (OpenFlags::EXCL, " excl"),
-        (OpenFlags::NONBLOCK, " nonblock"),
-    ];
+    let words = [(OpenFlags::CREAT, " create"), (OpenFlags::EXCL, " excl"), (OpenFlags::NONBLOCK, " nonblock")];
     let words: String = words.iter().filter(|(flag, _)| flags & flag.bits() != 0).map(|(_, word)| *word).collect();
     let attr = attr.map_or(String::new(), |(maxmsg, msgsize)| format!(" maxmsg={maxmsg} msgsize={msgsize}"));
     format!("mq_open {}{access}{words}{attr} {mode:04o}", quote(name))

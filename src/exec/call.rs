@@ -54,12 +54,10 @@ impl Supervisor {
                     Err(error) => self.refuse(tid, regs, &error),
                 }
             }
-            Ok(Decoded::Call { call, answer, host }) => {
-                match self.with_values(tid, task, call, &regs) {
-                    Ok(call) => self.lab_call(tid, regs, call, answer, host),
-                    Err(error) => self.refuse(tid, regs, &error),
-                }
-            }
+            Ok(Decoded::Call { call, answer, host }) => match self.with_values(tid, task, call, &regs) {
+                Ok(call) => self.lab_call(tid, regs, call, answer, host),
+                Err(error) => self.refuse(tid, regs, &error),
+            },
             Ok(Decoded::Birth(birth)) => self.birth(tid, regs, birth),
             Ok(Decoded::Rewrite(Rewrite::Paths(paths))) => self.rewrite_paths(tid, regs, paths),
             Ok(Decoded::Rewrite(Rewrite::Queue)) => self.mq_open(tid, regs),

@@ -46,7 +46,8 @@ impl Segments {
         if segments.is_empty() {
             return;
         }
-        let exists = |k: &Kernel, ns: IpcNsId, id| k.namespaces.state(ns).is_some_and(|ns| ns.shm_ids.get(id).is_some());
+        let exists =
+            |k: &Kernel, ns: IpcNsId, id| k.namespaces.state(ns).is_some_and(|ns| ns.shm_ids.get(id).is_some());
         // Of a lab that is broken all stays.
         let _ = lab.read(|k| segments.retain(|(ns, id), _| exists(k, *ns, *id)));
     }

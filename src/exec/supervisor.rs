@@ -158,7 +158,8 @@ impl Supervisor {
         self.lab.programs.bind(tid.unsigned_abs(), task);
         self.by_task.insert(task, tid);
         let doing = Doing::Running;
-        self.tracees.insert(tid, Tracee { tid, tgid, task, space, scratch: None, doing, is_stopped: false, is_woken: false });
+        self.tracees
+            .insert(tid, Tracee { tid, tgid, task, space, scratch: None, doing, is_stopped: false, is_woken: false });
     }
 
     /// Makes a call of the lab; when it returns, nobody sees what was before.

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::mem;
 
+use super::ipc::mqueue::MqueueFile;
 use super::signal::{SIGKILL, SIGSTOP, Siginfo};
 use super::waiting::Waiting;
-use super::ipc::mqueue::MqueueFile;
 use super::work::Work;
 use super::{Kernel, MqueueId, NsId, TaskId};
 

@@ -69,7 +69,10 @@ pub struct Notify {
 /// `sigev_notify` with what belongs to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotifyMethod {
-    Signal { signo: i32, value: u64 },
+    Signal {
+        signo: i32,
+        value: u64,
+    },
     /// SIGEV_NONE: nobody is told, but the place is taken.
     None,
 }

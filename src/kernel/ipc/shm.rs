@@ -116,7 +116,9 @@ impl AttachAt {
         let remap = flags.contains(ShmFlags::REMAP);
         let start = if flags.contains(ShmFlags::RND) { addr - addr % PAGE_SIZE } else { addr };
         match start {
-            _ if !start.is_multiple_of(PAGE_SIZE) => bail!(EINVAL, "{} is not the start of a page", format!("{addr:#x}")),
+            _ if !start.is_multiple_of(PAGE_SIZE) => {
+                bail!(EINVAL, "{} is not the start of a page", format!("{addr:#x}"))
+            }
             0 if remap => bail!(EINVAL, "SHM_REMAP needs an address"),
             0 if addr == 0 => Ok(AttachAt::Anywhere),
             _ if remap => Ok(AttachAt::Over(start)),

@@ -5,6 +5,7 @@ use nslab::kernel::file::FileKind;
 use nslab::kernel::ipc::mqueue::{Mqueue, NotifyMethod};
 use nslab::kernel::ipc::msg::MsgQueue;
 use nslab::kernel::ipc::sem::{SemOp, SemSet};
+use nslab::kernel::ipc::shm::ShmFlags;
 use nslab::kernel::ipc::shm::{PAGE_SIZE, ShmSegment, pages};
 use nslab::kernel::nsproxy::NsProxy;
 use nslab::kernel::pid::Pid;
@@ -15,7 +16,6 @@ use nslab::syscall::ipc::{IpcCtl, Payload, SetArgs};
 use nslab::syscall::mqueue::MqOpen;
 use nslab::syscall::msg::MsgFlags;
 use nslab::syscall::sem::{SemCtl, SemGet};
-use nslab::kernel::ipc::shm::ShmFlags;
 use nslab::syscall::shm::ShmCtl;
 
 use super::clock::Asked;
