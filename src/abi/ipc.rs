@@ -107,6 +107,7 @@ mod tests {
     use crate::abi::{Decoded, Registers, calls, decode};
     use crate::errno::Errno;
     use crate::kernel::Kernel;
+    use crate::kernel::ipc::mqueue::NotifyMethod;
     use crate::syscall::ipc::IpcCtl;
     use crate::syscall::sem::SemCtl;
     use crate::syscall::{Syscall, dispatch};
@@ -215,6 +216,43 @@ mod tests {
         // A command of x86 with 32 bits has a bit more, which here is none.
         let Ok(Decoded::Call { call, .. }) = made("msgctl", &[0, 0x102, AT], &none) else { panic!() };
         assert_eq!(call, Syscall::Msgctl { id: 0, op: IpcCtl::Unknown(0x102) });
+    }
+
+    #[test]
+    fn queues_have_attributes_messages_and_a_way_to_be_told() {
+        let name = Pieces::default().with(AT, b"q\0").with(2 * AT, &words(&[9, 4, 64, 0]));
+        let registers = |flags, mode, attr| Registers { number: 240, args: [AT, flags, mode, attr, 0, 0] };
+        let open = |flags, mode, attr| crate::abi::mq_open(&registers(flags, mode, attr), &name);
+        let made = open(0o102, 0o7_0600, 2 * AT).unwrap();
+        assert_eq!((made.name.as_slice(), made.attr, made.mode), (&b"q"[..], Some((4, 64)), 0o600));
+        assert_eq!(open(2, 0o600, 0).map(|made| (made.attr, made.mode)).unwrap(), (None, 0));
+        assert_eq!(open(2, 0, 3 * AT).map_err(|error| error.errno), Err(Errno::EFAULT));
+        let mut memory = Pieces::default().with(AT, &[0xee; 96]);
+        let given = Return::MqMessage { prio: 7, text: b"text".to_vec() };
+        let answer = crate::abi::Answer::MqMessage { to: AT + 8, prio: AT };
+        assert_eq!(answer.write(&given, &mut memory).unwrap(), 4);
+        let bytes = (&memory as &dyn Memory).bytes(AT, 13).unwrap();
+        assert_eq!((int(&bytes, 0), &bytes[8..]), (7, &b"text\xee"[..]));
+        let attr = crate::syscall::outcome::Mqattr { flags: 0o4000, maxmsg: 4, msgsize: 64, curmsgs: 1 };
+        crate::abi::Answer::Mqattr { to: AT }.write(&Return::Mqattr(attr), &mut memory).unwrap();
+        assert_eq!(length(&(&memory as &dyn Memory).bytes(AT, 96).unwrap()), 64);
+    }
+
+    #[test]
+    fn notices_come_by_signal_or_not_at_all() {
+        let event = |signo: i32, notify: i32| [words(&[77]), ints(&[signo, notify]), words(&[0; 6])].concat();
+        let method = |signo, notify| {
+            let memory = Pieces::default().with(AT, &event(signo, notify));
+            match made("mq_notify", &[3, AT], &memory) {
+                Ok(Decoded::Call { call: Syscall::MqNotify { method, .. }, .. }) => Ok(method),
+                Ok(other) => panic!("{other:?}"),
+                Err(errno) => Err(errno),
+            }
+        };
+        assert_eq!(method(10, 0), Ok(Some(NotifyMethod::Signal { signo: 10, value: 77 })));
+        assert_eq!(method(0, 1), Ok(Some(NotifyMethod::None)));
+        assert_eq!((method(0, 2), method(0, 3)), (Err(Errno::ENOSYS), Err(Errno::EINVAL)));
+        assert_eq!(made("mq_notify", &[3, AT], &Pieces::default()), Err(Errno::EFAULT));
     }
 
     #[test]

@@ -234,7 +234,7 @@ pub static VERBS: &[Verb] = &[
         Ok(Syscall::Chown { uid, gid, path: parse::path(args)? })
     }),
     linux("msgget", "KEY|private [create] [excl] [MODE]", "42 create 0600", ipc::msgget),
-    linux("msgsnd", "ID TYPE TEXT|size=N", "0 1 hello", ipc::msgsnd),
+    linux("msgsnd", "ID TYPE TEXT|text=TEXT|size=N", "0 1 hello", ipc::msgsnd),
     linux("msgrcv", "ID TYPE [size=N] [nowait] [noerror] [except] [copy]", "0 -2 nowait", ipc::msgrcv),
     linux(
         "msgctl",
@@ -267,7 +267,7 @@ pub static VERBS: &[Verb] = &[
         ipc::mq_open,
     ),
     linux("mq_unlink", "NAME", "q", ipc::mq_unlink),
-    linux("mq_send", "FD PRIO TEXT|size=N", "0 5 hello", ipc::mq_send),
+    linux("mq_send", "FD PRIO TEXT|text=TEXT|size=N", "0 5 hello", ipc::mq_send),
     linux("mq_receive", "FD [size=N]", "0", ipc::mq_receive),
     linux("mq_notify", "FD signal SIG [value=N]|none|off", "0 signal SIGUSR1", ipc::mq_notify),
     linux("mq_getsetattr", "FD [nonblock|flags=N]", "0 nonblock", ipc::mq_getsetattr),
