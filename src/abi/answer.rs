@@ -1,10 +1,10 @@
 //! Results of calls to registers and memory.
 
-use super::Memory;
+use super::{CtlAnswer, Memory};
 use crate::errno::Result;
 use crate::kernel::signal::Rlimit;
 use crate::syscall::Return;
-use crate::syscall::outcome::{ChildInfo, Rusage, Siginfo};
+use crate::syscall::outcome::{ChildInfo, Mqattr, Rusage, Siginfo};
 
 /// Where the result of a call goes besides the register. An address of 0 is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,14 @@ pub enum Answer {
     Waitid { siginfo: u64, rusage: u64 },
     /// prlimit: the limit as it was before the call.
     OldLimit { to: u64 },
+    /// msgrcv: a `struct msgbuf`.
+    Message { to: u64 },
+    /// mq_timedreceive: the text, and an `unsigned` if that is asked for.
+    MqMessage { to: u64, prio: u64 },
+    /// mq_getsetattr: the `struct mq_attr` as it was before the call.
+    Mqattr { to: u64 },
+    /// msgctl, semctl, shmctl: a struct, or the values of semaphores.
+    Ctl(CtlAnswer),
 }
 
 impl Answer {
@@ -46,6 +54,26 @@ impl Answer {
                 }
                 Ok(0)
             }
+            (Answer::Message { to }, Return::Message { mtype, text }) => {
+                memory.write(to, &mtype.to_ne_bytes())?;
+                memory.write(to.wrapping_add(8), text)?;
+                Ok(text.len() as i64)
+            }
+            (Answer::MqMessage { to, prio: to_prio }, Return::MqMessage { prio, text }) => {
+                if to_prio != 0 {
+                    memory.put_u32(to_prio, *prio)?;
+                }
+                memory.write(to, text)?;
+                Ok(text.len() as i64)
+            }
+            (Answer::Mqattr { to }, Return::Mqattr(Mqattr { flags, maxmsg, msgsize, curmsgs })) => {
+                let words = [*flags, *maxmsg, *msgsize, *curmsgs, 0, 0, 0, 0];
+                if to != 0 {
+                    memory.write(to, &words.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>())?;
+                }
+                Ok(0)
+            }
+            (Answer::Ctl(ctl), given) => ctl.write(given, memory),
             (_, given) => Ok(number(given)),
         }
     }
@@ -57,13 +85,19 @@ impl Answer {
     pub fn write_failure(&self, memory: &mut dyn Memory) -> Result<()> {
         match *self {
             Answer::Waitid { siginfo, .. } => put_child_siginfo(siginfo, None, memory),
-            Answer::Number | Answer::Wait { .. } | Answer::OldLimit { .. } => Ok(()),
+            Answer::Number
+            | Answer::Wait { .. }
+            | Answer::OldLimit { .. }
+            | Answer::Message { .. }
+            | Answer::MqMessage { .. }
+            | Answer::Mqattr { .. }
+            | Answer::Ctl(_) => Ok(()),
         }
     }
 }
 
 /// The result in the register.
-fn number(given: &Return) -> i64 {
+pub(super) fn number(given: &Return) -> i64 {
     match given {
         Return::Num(number) => *number,
         Return::Fd(fd) => i64::from(*fd),

@@ -9,6 +9,7 @@
 mod answer;
 mod call;
 mod decode;
+mod ipc;
 mod memory;
 mod question;
 mod treatment;
@@ -16,7 +17,8 @@ mod x86_64;
 
 pub use answer::Answer;
 pub use call::Call;
-pub use decode::{Birth, Decoded, Host};
+pub use decode::{Birth, Decoded, Host, Interrupted, Sleep, Until, mq_open};
+use ipc::{CtlAnswer, IPC_SET_BYTES};
 pub use memory::Memory;
 pub use question::{Question, Reply};
 pub use treatment::{Condition, PathAt, Rewrite, Translate, Treatment};

@@ -23,6 +23,8 @@ pub enum Treatment {
 pub enum Rewrite {
     /// By paths.
     Paths(&'static [PathAt]),
+    /// By the name of a message queue.
+    Queue,
     /// A descriptor of a namespace, or of a terminal, which knows process groups: by the request.
     Ioctl,
 }
@@ -65,6 +67,10 @@ pub enum Translate {
     Socket,
     /// Operations of futex(2) that compare the number of a thread.
     Futex,
+    /// The first argument is a segment of shared memory, which the real kernel has the memory of.
+    Attach,
+    /// The argument is where such memory is: the lab hears that it is there no more.
+    Detach,
 }
 
 /// Which of the calls with one number are meant: a filter lets the others pass.
@@ -126,7 +132,9 @@ impl Translate {
             | Translate::Siginfo
             | Translate::Pidfd
             | Translate::Exit
-            | Translate::Sigevent => None,
+            | Translate::Sigevent
+            | Translate::Attach
+            | Translate::Detach => None,
         }
     }
 }
@@ -136,7 +144,7 @@ impl Rewrite {
     pub fn condition(self) -> Option<Condition> {
         match self {
             Rewrite::Ioctl => Some(IOCTLS),
-            Rewrite::Paths(_) => None,
+            Rewrite::Paths(_) | Rewrite::Queue => None,
         }
     }
 }
@@ -186,6 +194,4 @@ pub(super) const MOUNT_API: &str = "a lab has only mount(2) and umount2(2) for p
 pub(super) const MOUNT_LIST: &str = "mounts of the lab are listed by /proc/self/mountinfo";
 pub(super) const ROBUST: &str = "the real kernel would compare the host's numbers of threads";
 pub(super) const KEYS: &str = "keyrings are the host's";
-pub(super) const SYSV: &str = "System V IPC of the lab cannot be reached by programs yet";
-pub(super) const MQUEUE: &str = "message queues of the lab cannot be reached by programs yet";
 pub(super) const NEVER: &str = "no Linux for this architecture has it any more";

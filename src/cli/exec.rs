@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread;
 
 use nix::libc::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU};
@@ -69,7 +70,7 @@ fn supervise(args: &Args) -> Result<i32, Box<dyn std::error::Error>> {
     let point = served.point().clone();
     let run = || -> io::Result<i32> {
         let (first, host) = (child.tid, Here::new(child, bell.tid, None));
-        let mut supervisor = Supervisor::new(served, Rc::new(host), Options { explain: args.explain })?;
+        let mut supervisor = Supervisor::new(served, Rc::new(host), Options { explain: args.explain }, Arc::default())?;
         supervisor.start(first, |k| find_caller(k, args.parent))?;
         supervisor.run()
     };

@@ -2,6 +2,7 @@
 
 use super::args::Args;
 use super::parse::ACCESS_MODES;
+use super::program::QUEUE;
 use super::signal;
 use super::word::{choose, id, mode, number, unexpected};
 use crate::bail;
@@ -10,13 +11,14 @@ use crate::kernel::file::{O_RDWR, OpenFlags};
 use crate::kernel::ipc::IPC_PRIVATE;
 use crate::kernel::ipc::mqueue::NotifyMethod;
 use crate::kernel::ipc::sem::{SemFlags, SemOp};
+use crate::kernel::ipc::shm::ShmFlags;
 use crate::syscall::clock::CLOCKS;
 use crate::syscall::ipc::{IpcCtl, IpcFlags, Payload, SetArgs};
-use crate::syscall::mqueue::MqOpen;
+use crate::syscall::mqueue::{MqOpen, QueueFd};
 use crate::syscall::msg::MsgFlags;
 use crate::syscall::sem::{SemCtl, SemGet};
-use crate::syscall::shm::{ShmCtl, ShmFlags};
-use crate::syscall::{LabCall, Syscall};
+use crate::syscall::shm::ShmCtl;
+use crate::syscall::{AnyCall, LabCall, Syscall};
 
 /// `private`, or a number of 32 bits with or without sign.
 fn key(args: &mut Args<'_>) -> Result<i32> {
@@ -39,12 +41,12 @@ fn get_flags(args: &mut Args<'_>) -> Result<IpcFlags> {
     Ok(flags | IpcFlags::from_mode(permissions))
 }
 
-/// `size=N`, or the text itself.
+/// `size=N`, or the text itself, with `text=` in front where it begins like one of the two.
 fn payload(args: &mut Args<'_>) -> Result<Payload> {
     let word = args.bytes("TEXT or size=N")?;
     match word.strip_prefix(b"size=") {
         Some(size) => Ok(Payload::Size(number(&String::from_utf8_lossy(size), "size")?)),
-        None => Ok(Payload::Text(word.to_vec())),
+        None => Ok(Payload::Text(word.strip_prefix(b"text=").unwrap_or(word).to_vec())),
     }
 }
 
@@ -176,7 +178,8 @@ fn one_sem_ctl(args: &mut Args<'_>, num: i32) -> Result<SemCtl> {
         "setval" => return Ok(SemCtl::Setval { num, value: args.number("V")? }),
         "getval" => SemGet::Value,
         "getpid" => SemGet::Pid,
-        "getncnt" | "getzcnt" => SemGet::Waiters,
+        "getncnt" => SemGet::Growing,
+        "getzcnt" => SemGet::Zero,
         word if is_number(word) => return Ok(SemCtl::Ipc(IpcCtl::Unknown(number(word, "COMMAND")?))),
         word => return Err(unexpected("COMMAND", word)),
     };
@@ -217,12 +220,13 @@ pub(super) fn shmctl(args: &mut Args<'_>) -> Result<Syscall> {
 }
 
 /// Without an access mode a queue that is created is opened for both; `wronly rdwr` is the mode that is none.
-pub(super) fn mq_open(args: &mut Args<'_>) -> Result<Syscall> {
+pub(super) fn mq_open(args: &mut Args<'_>) -> Result<AnyCall> {
     let name = args.bytes("NAME")?.to_vec();
     let mut open = MqOpen { name, flags: 0, attr: None, mode: 0 };
-    let (mut access, mut maxmsg, mut msgsize) = (None, None, None);
+    let (mut access, mut maxmsg, mut msgsize, mut is_real) = (None, None, None, false);
     while let Some(word) = args.optional_text()? {
         match (word, word.split_once('=')) {
+            ("real", _) => is_real = true,
             ("create", _) => open.flags |= OpenFlags::CREAT.bits(),
             ("excl", _) => open.flags |= OpenFlags::EXCL.bits(),
             ("nonblock", _) => open.flags |= OpenFlags::NONBLOCK.bits(),
@@ -240,21 +244,38 @@ pub(super) fn mq_open(args: &mut Args<'_>) -> Result<Syscall> {
         (None, None) => None,
         _ => bail!(EINVAL, "maxmsg and msgsize go together"),
     };
-    Ok(Syscall::MqOpen(open))
+    Ok(if is_real { LabCall::MqMake(open).into() } else { Syscall::MqOpen(open).into() })
 }
 
 pub(super) fn mq_unlink(args: &mut Args<'_>) -> Result<Syscall> {
     Ok(Syscall::MqUnlink { name: args.bytes("NAME")?.to_vec() })
 }
 
+/// A number, or `mqueue:N` with how it is open.
+fn queue_fd(args: &mut Args<'_>) -> Result<QueueFd> {
+    let word = args.text("FD")?;
+    let Some(open) = word.strip_prefix(QUEUE) else { return number(word, "FD").map(QueueFd::Own) };
+    let mut words = open.split(',');
+    let queue = number(words.next().unwrap_or_default(), "the number of mqueue:N")?;
+    let mut flags = OpenFlags::empty();
+    for word in words {
+        flags |= choose(word, QUEUE_FLAGS).ok_or_else(|| unexpected("read, write or nonblock", word))?;
+    }
+    Ok(QueueFd::Real { queue, flags })
+}
+
+/// How a real descriptor of a queue is open.
+pub(super) const QUEUE_FLAGS: &[(&str, OpenFlags)] =
+    &[("read", OpenFlags::READ), ("write", OpenFlags::WRITE), ("nonblock", OpenFlags::NONBLOCK)];
+
 pub(super) fn mq_send(args: &mut Args<'_>) -> Result<Syscall> {
-    let (fd, prio) = (args.number("FD")?, args.number("PRIO")?);
+    let (fd, prio) = (queue_fd(args)?, args.number("PRIO")?);
     Ok(Syscall::MqSend { fd, prio, text: payload(args)? })
 }
 
 /// Without a size the buffer is as large as any queue asks for.
 pub(super) fn mq_receive(args: &mut Args<'_>) -> Result<Syscall> {
-    let fd = args.number("FD")?;
+    let fd = queue_fd(args)?;
     let size = match args.optional_text()? {
         Some(word) => match word.strip_prefix("size=") {
             Some(size) => number(size, "size")?,
@@ -266,9 +287,19 @@ pub(super) fn mq_receive(args: &mut Args<'_>) -> Result<Syscall> {
 }
 
 pub(super) fn mq_notify(args: &mut Args<'_>) -> Result<Syscall> {
-    let fd = args.number("FD")?;
+    let fd = queue_fd(args)?;
     let method = match args.text("signal SIG, none or off")? {
-        "signal" => Some(NotifyMethod::Signal(signal::parse(args.text("SIG")?)?)),
+        "signal" => {
+            let signo = signal::parse(args.text("SIG")?)?;
+            let value = match args.optional_text()? {
+                Some(word) => match word.strip_prefix("value=") {
+                    Some(value) => number(value, "value")?,
+                    None => return Err(unexpected("value=N", word)),
+                },
+                None => 0,
+            };
+            Some(NotifyMethod::Signal { signo, value })
+        }
         "none" => Some(NotifyMethod::None),
         "off" => None,
         word => return Err(unexpected("signal SIG, none or off", word)),
@@ -279,7 +310,7 @@ pub(super) fn mq_notify(args: &mut Args<'_>) -> Result<Syscall> {
 pub(super) fn mq_getsetattr(args: &mut Args<'_>) -> Result<Syscall> {
     /// `O_NONBLOCK`
     const NONBLOCK: i64 = 0o4000;
-    let fd = args.number("FD")?;
+    let fd = queue_fd(args)?;
     let flags = match args.optional_text()? {
         Some("nonblock") => Some(NONBLOCK),
         Some(word) => match word.strip_prefix("flags=") {
@@ -326,7 +357,6 @@ pub(super) fn clock(args: &mut Args<'_>) -> Result<LabCall> {
 mod tests {
     use super::super::{parse_write, verb};
     use super::*;
-    use crate::syscall::AnyCall;
 
     fn call(line: &str) -> Result<Syscall> {
         match any_call(line)? {

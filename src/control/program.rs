@@ -2,28 +2,62 @@
 
 use super::args::Args;
 use super::target::{self, Target};
-use super::word::unexpected;
+use super::verb::Parse;
+use super::word::{number, unexpected};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::ns::NsType;
-use crate::syscall::LabCall;
 use crate::syscall::program::Program;
+use crate::syscall::{AnyCall, LabCall, Syscall};
 
-pub(super) fn parse(args: &mut Args<'_>) -> Result<LabCall> {
-    Ok(LabCall::Program(match args.text("what becomes of the program")? {
+pub(super) fn parse(args: &mut Args<'_>) -> Result<AnyCall> {
+    if args.take("waits") {
+        return Ok(AnyCall::Waiting(waiting(args)?));
+    }
+    told(args).map(|told| LabCall::Program(told).into())
+}
+
+/// The words of a call of Linux's.
+fn waiting(args: &mut Args<'_>) -> Result<Syscall> {
+    let name = args.text("CALL")?;
+    match super::verb(name).map(|verb| verb.parse) {
+        Some(Parse::Linux(parse)) => parse(args),
+        _ => Err(unexpected("a call of Linux's", name)),
+    }
+}
+
+fn told(args: &mut Args<'_>) -> Result<Program> {
+    Ok(match args.text("what becomes of the program")? {
         "runs" => Program::Runs,
         "ended" => Program::Ended { status: args.number("STATUS")? },
         "never_ran" => Program::NeverRan,
         "stopped" => Program::Stopped { signo: args.signal()? },
         "continued" => Program::Continued,
+        "wakes" => Program::Wakes,
+        "closes" => Program::ClosesQueue(queue(args.text("mqueue:N")?)?),
         word @ ("pins" | "unpins") => {
-            let Target::Ns { ns_type, inum } = target::parse(args.bytes("type:[inum]")?)? else {
-                bail!(EINVAL, "{} wants type:[inum]", word.to_owned());
+            let held = args.bytes("type:[inum] or mqueue:N")?;
+            if held.starts_with(QUEUE.as_bytes()) {
+                let queue = queue(&String::from_utf8_lossy(held))?;
+                return Ok(if word == "pins" { Program::PinsQueue(queue) } else { Program::UnpinsQueue(queue) });
+            }
+            let Target::Ns { ns_type, inum } = target::parse(held)? else {
+                bail!(EINVAL, "{} wants type:[inum] or mqueue:N", word.to_owned());
             };
             if word == "pins" { Program::Pins { ns_type, inum } } else { Program::Unpins { ns_type, inum } }
         }
         word => return Err(unexpected("what becomes of the program", word)),
-    }))
+    })
+}
+
+/// What stands before the number of a message queue.
+pub(super) const QUEUE: &str = "mqueue:";
+
+fn queue(word: &str) -> Result<u64> {
+    match word.strip_prefix(QUEUE) {
+        Some(serial) => number(serial, "the number of mqueue:N"),
+        None => Err(unexpected("mqueue:N", word)),
+    }
 }
 
 /// The words after the verb.
@@ -35,8 +69,12 @@ pub fn words(told: Program) -> String {
         Program::NeverRan => "never_ran".to_owned(),
         Program::Stopped { signo } => format!("stopped {signo}"),
         Program::Continued => "continued".to_owned(),
+        Program::Wakes => "wakes".to_owned(),
         Program::Pins { ns_type, inum } => format!("pins {}", ns(ns_type, inum)),
         Program::Unpins { ns_type, inum } => format!("unpins {}", ns(ns_type, inum)),
+        Program::PinsQueue(queue) => format!("pins {QUEUE}{queue}"),
+        Program::UnpinsQueue(queue) => format!("unpins {QUEUE}{queue}"),
+        Program::ClosesQueue(queue) => format!("closes {QUEUE}{queue}"),
     }
 }
 
@@ -54,8 +92,12 @@ mod tests {
             Program::NeverRan,
             Program::Stopped { signo: 20 },
             Program::Continued,
+            Program::Wakes,
             Program::Pins { ns_type, inum },
             Program::Unpins { ns_type, inum },
+            Program::PinsQueue(1 << 32),
+            Program::UnpinsQueue(1 << 32 | 1),
+            Program::ClosesQueue(u64::MAX),
         ] {
             let call = parse_write(verb("program").unwrap(), words(told).as_bytes()).unwrap();
             assert_eq!(call, LabCall::Program(told).into());

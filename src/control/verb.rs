@@ -234,7 +234,7 @@ pub static VERBS: &[Verb] = &[
         Ok(Syscall::Chown { uid, gid, path: parse::path(args)? })
     }),
     linux("msgget", "KEY|private [create] [excl] [MODE]", "42 create 0600", ipc::msgget),
-    linux("msgsnd", "ID TYPE TEXT|size=N", "0 1 hello", ipc::msgsnd),
+    linux("msgsnd", "ID TYPE TEXT|text=TEXT|size=N", "0 1 hello", ipc::msgsnd),
     linux("msgrcv", "ID TYPE [size=N] [nowait] [noerror] [except] [copy]", "0 -2 nowait", ipc::msgrcv),
     linux(
         "msgctl",
@@ -260,24 +260,25 @@ pub static VERBS: &[Verb] = &[
         "0 rmid",
         ipc::shmctl,
     ),
-    linux(
+    either(
         "mq_open",
-        "NAME [create] [excl] [rdonly|wronly|rdwr] [nonblock] [maxmsg=N msgsize=N] [MODE]",
+        "NAME [create] [excl] [rdonly|wronly|rdwr] [nonblock] [maxmsg=N msgsize=N] [MODE] [real]",
         "q create maxmsg=4 msgsize=64 0600",
         ipc::mq_open,
     ),
     linux("mq_unlink", "NAME", "q", ipc::mq_unlink),
-    linux("mq_send", "FD PRIO TEXT|size=N", "0 5 hello", ipc::mq_send),
+    linux("mq_send", "FD PRIO TEXT|text=TEXT|size=N", "0 5 hello", ipc::mq_send),
     linux("mq_receive", "FD [size=N]", "0", ipc::mq_receive),
-    linux("mq_notify", "FD signal SIG|none|off", "0 signal SIGUSR1", ipc::mq_notify),
+    linux("mq_notify", "FD signal SIG [value=N]|none|off", "0 signal SIGUSR1", ipc::mq_notify),
     linux("mq_getsetattr", "FD [nonblock|flags=N]", "0 nonblock", ipc::mq_getsetattr),
     lab("mq_close", "FD", "0", |args| Ok(LabCall::MqClose { fd: args.number("FD")? })),
     linux("clock_gettime", "monotonic|boottime|realtime|…|NUMBER", "monotonic", ipc::clock_gettime),
     lab("clock", "+DURATION (ns, us, ms, s, min, h, d; init only)", "+5s", ipc::clock),
     lab("attach", "HOSTPID", "1", |args| Ok(LabCall::Attach { host_pid: args.number("HOSTPID")? })),
-    script(lab(
+    script(either(
         "program",
-        "runs|ended STATUS|never_ran|stopped SIG|continued|pins type:[inum]|unpins type:[inum]",
+        "runs|ended STATUS|never_ran|stopped SIG|continued|wakes|waits CALL…|pins type:[inum]|unpins type:[inum]|pins mqueue:N|\
+         unpins mqueue:N|closes mqueue:N",
         "runs",
         program::parse,
     )),

@@ -1,7 +1,7 @@
 //! [`words`]: the line of the language for a call that a program makes by registers, for the journal.
 
 use super::lex::quote;
-use super::{mount, program};
+use super::{ipc_words, mount, mqueue_words, program};
 use crate::kernel::file::{O_ACCMODE, O_RDONLY, OpenFlags};
 use crate::kernel::signal::GivenInfo;
 use crate::syscall::lab::Target;
@@ -17,6 +17,7 @@ pub type Number<'a> = &'a dyn Fn(PidArg) -> i32;
 pub fn words(call: &AnyCall, number: Number<'_>) -> Option<String> {
     let words = match call {
         AnyCall::Linux(call) => linux(call, number)?,
+        AnyCall::Waiting(call) => format!("program waits {}", linux(call, number)?),
         AnyCall::Lab(call) => lab(call, number)?,
         AnyCall::Tick { .. } => return None,
     };
@@ -66,13 +67,13 @@ fn linux(call: &Syscall, n: Number<'_>) -> Option<String> {
         Syscall::MountSetattr { .. } | Syscall::Mkdir { .. } | Syscall::Rmdir { .. } => return None,
         Syscall::Unlink { .. } | Syscall::Rename { .. } | Syscall::Symlink { .. } => return None,
         Syscall::Chown { .. } | Syscall::Readlink { .. } | Syscall::Stat { .. } | Syscall::Lstat { .. } => return None,
-        Syscall::Msgget { .. } | Syscall::Msgsnd { .. } | Syscall::Msgrcv { .. } => return None,
-        Syscall::Msgctl { .. } | Syscall::Semget { .. } | Syscall::Semop { .. } | Syscall::Semctl { .. } => {
-            return None;
-        }
-        Syscall::Shmget { .. } | Syscall::Shmat { .. } | Syscall::Shmdt { .. } | Syscall::Shmctl { .. } => return None,
-        Syscall::MqOpen(_) | Syscall::MqUnlink { .. } | Syscall::MqSend { .. } => return None,
-        Syscall::MqReceive { .. } | Syscall::MqNotify { .. } | Syscall::MqGetsetattr { .. } => return None,
+        Syscall::Msgget { .. } | Syscall::Msgsnd { .. } | Syscall::Msgrcv { .. } => ipc_words::words(call)?,
+        Syscall::Msgctl { .. } | Syscall::Semget { .. } | Syscall::Semop { .. } => ipc_words::words(call)?,
+        Syscall::Semctl { .. } | Syscall::Shmget { .. } | Syscall::Shmat { .. } => ipc_words::words(call)?,
+        Syscall::Shmdt { .. } | Syscall::Shmctl { .. } => ipc_words::words(call)?,
+        Syscall::MqOpen(_) | Syscall::MqUnlink { .. } | Syscall::MqSend { .. } => mqueue_words::words(call)?,
+        Syscall::MqReceive { .. } | Syscall::MqNotify { .. } => mqueue_words::words(call)?,
+        Syscall::MqGetsetattr { .. } => mqueue_words::words(call)?,
         Syscall::ClockGettime { .. } => return None,
     })
 }
@@ -88,6 +89,7 @@ fn lab(call: &LabCall, n: Number<'_>) -> Option<String> {
             format!("setns {target} {flags:#x}")
         }
         LabCall::OpenNs { ns_type, inum, .. } => format!("open {}:[{inum}]", ns_type.ops().name),
+        LabCall::MqMake(open) => format!("{} real", mqueue_words::open(open)),
         LabCall::Program(told) => format!("program {}", program::words(*told)),
         LabCall::Read { .. }
         | LabCall::Ls { .. }
@@ -284,6 +286,22 @@ mod tests {
             "open pidfd:3 thread",
             "open uts:[4026531838]",
             "program ended 256",
+            "program waits semop 0 0,-1,undo 1,0",
+            "mq_open q create excl wronly rdwr nonblock maxmsg=1 msgsize=2 0600 real",
+            "mq_send mqueue:4294967296,write,nonblock 3 text",
+            "mq_notify 3 signal 10 value=7",
+            "mq_notify mqueue:1 none",
+            "mq_notify 3 off",
+            "mq_getsetattr mqueue:1,read flags=2048",
+            "msgget private create excl 0600",
+            "msgsnd 0 1 text=size=3",
+            "msgsnd 0 1 \"a b\\x00\"",
+            "msgctl 0 set uid=-1 gid=0 mode=0644 qbytes=7",
+            "semctl 0 setall 1 2",
+            "semctl 0 3 setval -1",
+            "semctl 0 0 77",
+            "shmat 0 addr=0x7000 rdonly remap",
+            "shmctl 0 lock",
         ]
         .map(str::to_owned);
         let mut made = 0;

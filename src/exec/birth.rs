@@ -136,16 +136,18 @@ impl Supervisor {
 
     /// The first stop of a thread.
     pub(super) fn begins_to_run(&mut self, tid: Tid) -> io::Result<()> {
-        if let Doing::Newborn(newborn) = self.take_doing(tid)? {
+        if let Doing::Newborn(newborn) = &self.tracee(tid)?.doing {
+            let (wanted, child_tid) = (newborn.regs, newborn.child_tid);
+            self.take_doing(tid)?;
             let regs = Regs(self.host.registers(tid)?);
-            self.host.set_registers(tid, regs.with_args_of(&newborn.regs).0)?;
+            self.host.set_registers(tid, regs.with_args_of(&wanted).0)?;
             let task = self.task(tid)?;
             let number = self.lab.read(|k| k.task_nr_ns(task, k.task_active_pid_ns(task))).unwrap_or(0);
-            if let Some(addr) = newborn.child_tid {
+            if let Some(addr) = child_tid {
                 let _ = self.memory(tid).write(addr, &number.to_ne_bytes());
             }
         }
-        self.host.resume(tid, Resume::Cont, 0)
+        self.go_on(tid)
     }
 
     pub(super) fn birth_ends(&mut self, tid: Tid, regs: Regs, parent: Parent) -> io::Result<()> {

@@ -2,10 +2,11 @@
 
 use std::io;
 
+use super::mqueue::is_stale;
 use super::regs::Regs;
 use super::sys::{Resume, Tid};
 use super::tracee::{Detour, Doing, Then, refusal};
-use crate::abi::{self, Answer, Call, Decoded, Host, Memory, Rewrite, Translate, Treatment};
+use crate::abi::{self, Answer, Call, Decoded, Host, Interrupted, Memory, Rewrite, Sleep, Translate, Treatment};
 use crate::control;
 use crate::errno::{Arg, Error};
 use crate::kernel::pid::PID_MAX_LIMIT;
@@ -53,9 +54,13 @@ impl Supervisor {
                     Err(error) => self.refuse(tid, regs, &error),
                 }
             }
-            Ok(Decoded::Call { call, answer, host }) => self.lab_call(tid, regs, call, answer, host),
+            Ok(Decoded::Call { call, answer, host }) => match self.with_values(tid, task, call, &regs) {
+                Ok(call) => self.lab_call(tid, regs, call, answer, host),
+                Err(error) => self.refuse(tid, regs, &error),
+            },
             Ok(Decoded::Birth(birth)) => self.birth(tid, regs, birth),
             Ok(Decoded::Rewrite(Rewrite::Paths(paths))) => self.rewrite_paths(tid, regs, paths),
+            Ok(Decoded::Rewrite(Rewrite::Queue)) => self.mq_open(tid, regs),
             Ok(Decoded::Rewrite(Rewrite::Ioctl)) => self.ioctl(tid, regs),
             Ok(Decoded::Translate(translate)) => self.translate(tid, regs, translate),
             Ok(Decoded::Pass) => self.host.resume(tid, Resume::Cont, 0),
@@ -64,7 +69,7 @@ impl Supervisor {
     }
 
     /// Whether a task can make calls now: it is neither stopped nor frozen.
-    fn may_run(&self, task: TaskId) -> bool {
+    pub(super) fn may_run(&self, task: TaskId) -> bool {
         let may = |k: &Kernel| {
             k.tasks
                 .get(task)
@@ -76,8 +81,9 @@ impl Supervisor {
     /// Those that could not make their calls try again.
     pub(super) fn release_held(&mut self) {
         for tid in std::mem::take(&mut self.held) {
+            let waits = self.tracees.get(&tid).is_some_and(|tracee| matches!(tracee.doing, Doing::Waiting(_)));
             // It may be gone.
-            let _ = self.call_begins(tid);
+            let _ = if waits { self.ask_again(tid) } else { self.call_begins(tid) };
         }
     }
 
@@ -91,13 +97,18 @@ impl Supervisor {
             Ok(call) => call,
             Err(error) => return self.refuse(tid, regs, &error),
         };
+        self.tracee(tid)?.is_woken = false;
+        let (call, sleep) = match (call, host) {
+            (AnyCall::Linux(call), Host::Sleep(sleep)) => (AnyCall::Waiting(call), sleep),
+            (call, _) => (call, Sleep { interrupted: Interrupted::UnlessRestarted, until: None }),
+        };
         let outcome = self.perform(task, &call);
         if let Some(fd) = opened {
             self.close(task, fd);
         }
         match outcome {
             Ok(given) => self.answered(tid, regs, (&call, &given), answer, host),
-            Err(Stop::Blocked { .. }) if may_wait => self.park(tid, regs, call, answer),
+            Err(Stop::Blocked { .. }) if may_wait => self.park(tid, regs, call, answer, sleep),
             Err(Stop::Blocked { why: error, .. } | Stop::Failed(error)) => {
                 let left = answer.write_failure(&mut self.memory(tid));
                 let error = left.as_ref().err().unwrap_or(&error);
@@ -125,7 +136,7 @@ impl Supervisor {
             return self.move_to_group(tid, regs, *pid);
         }
         match host {
-            Host::Skip => self.skip(tid, regs, result),
+            Host::Skip | Host::Sleep(_) => self.skip(tid, regs, result),
             Host::First => self.host.resume(tid, Resume::Cont, 0),
             Host::Same if result == 0 => self.host.resume(tid, Resume::Cont, 0),
             Host::Same => {
@@ -161,6 +172,8 @@ impl Supervisor {
             Translate::Pidfd => self.getfd(tid, regs),
             Translate::Sigevent => self.with_sigevent(tid, regs),
             Translate::Socket => self.socket(tid, regs),
+            Translate::Attach => self.attach(tid, regs),
+            Translate::Detach => self.detach(tid, regs),
             Translate::Futex => {
                 let error = crate::err!(ENOSYS, "the real kernel would compare the host's numbers of threads");
                 self.refuse(tid, regs, &error)
@@ -210,6 +223,11 @@ impl Supervisor {
         let regs = Regs(self.host.registers(tid)?);
         match self.take_doing(tid)? {
             Doing::Birth(parent) => self.birth_ends(tid, regs, *parent),
+            Doing::Call(detour) if detour.then == Then::Queue && is_stale(regs.result()) => {
+                // Somebody has taken the name away meanwhile.
+                self.host.set_registers(tid, detour.regs.again().0)?;
+                self.host.resume(tid, Resume::Cont, 0)
+            }
             Doing::Call(detour) => {
                 let regs = regs.with_args_of(&detour.regs);
                 let result = self.result(tid, &detour, regs.result());
@@ -217,7 +235,8 @@ impl Supervisor {
                 self.host.resume(tid, Resume::Cont, 0)
             }
             Doing::Mapping(wanted) => self.has_scratch(tid, regs, *wanted),
-            doing @ (Doing::Running | Doing::Newborn(_) | Doing::Waiting(_)) => {
+            Doing::Waiting(waiting) => self.sleep_ends(tid, regs, *waiting),
+            doing @ (Doing::Running | Doing::Newborn(_)) => {
                 self.tracee(tid)?.doing = doing;
                 self.host.resume(tid, Resume::Cont, 0)
             }
@@ -228,7 +247,7 @@ impl Supervisor {
         match detour.then {
             Then::Always(number) => number,
             _ if result < 0 => result,
-            Then::Keep => result,
+            Then::Keep | Then::Queue => result,
             Then::Pidfd(task) => {
                 self.note_pidfd(tid, result as i32, task);
                 result
@@ -266,6 +285,7 @@ impl Supervisor {
                 self.own_credentials(tid, addr);
                 result
             }
+            Then::Attached { id, flags } => self.attached(tid, id, result, flags),
         }
     }
 

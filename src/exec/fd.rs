@@ -118,15 +118,12 @@ impl Supervisor {
             let fd = self.descriptor(task, &Syscall::PidfdOpen { pid, flags: OpenFlags::empty() }.into())?;
             return Ok((Syscall::PidfdSendSignal { fd, signo, info, flags }.into(), Some(fd)));
         }
-        Ok((call.into(), None))
+        Ok((self.with_queue(tid, call).into(), None))
     }
 
     /// The flags of an open file, none where the descriptor is not open.
     fn flags(&self, tid: Tid, fd: i32) -> OpenFlags {
-        let info = self.host.proc_file(tid, &format!("fdinfo/{fd}")).unwrap_or_default();
-        let text = String::from_utf8_lossy(&info);
-        let flags = text.lines().find_map(|line| u32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
-        OpenFlags::from_bits_retain(flags.unwrap_or(0))
+        open_flags(&self.host.proc_file(tid, &format!("fdinfo/{fd}")).unwrap_or_default())
     }
 
     /// Whether a descriptor was opened with O_NONBLOCK.
@@ -289,6 +286,13 @@ impl Supervisor {
         };
         self.refuse(tid, regs, &error)
     }
+}
+
+/// The flags of an open file, as `fdinfo` has them.
+pub(super) fn open_flags(info: &[u8]) -> OpenFlags {
+    let text = String::from_utf8_lossy(info);
+    let flags = text.lines().find_map(|line| u32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
+    OpenFlags::of_open(flags.unwrap_or(0))
 }
 
 /// What a request gives.

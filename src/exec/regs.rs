@@ -15,6 +15,9 @@ const INSTRUCTION: u64 = 2;
 
 /// pause(2), for who waits.
 pub const PAUSE: u64 = 34;
+/// clock_nanosleep(2), for who waits no longer than some time; what the kernel makes of it after a stop.
+pub const CLOCK_NANOSLEEP: u64 = 230;
+pub const RESTART_SYSCALL: u64 = 219;
 pub const MMAP: u64 = 9;
 pub const OPENAT: u64 = 257;
 pub const CLONE: u64 = 56;
@@ -22,6 +25,8 @@ pub const CLONE3: u64 = 435;
 
 /// What the kernel takes for a call that begins anew, unless a handler runs that was set without SA_RESTART.
 pub const ERESTARTSYS: i64 = -512;
+/// The same, unless any handler runs.
+pub const ERESTARTNOHAND: i64 = -514;
 
 impl Regs {
     pub fn call(&self) -> Registers {

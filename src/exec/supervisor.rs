@@ -9,6 +9,7 @@ use std::thread;
 
 use super::fd::Pidfds;
 use super::processes::Processes;
+use super::segment::Segments;
 use super::sys::{Resume, Tid};
 use super::tracee::{Doing, ProgramMemory, Space, Stop, Tracee, mask};
 use crate::err;
@@ -18,7 +19,7 @@ use crate::host::Lab;
 use crate::host::programs::Server;
 use crate::kernel::program::Effect;
 use crate::kernel::signal::{SIGNAL_MAX, sigmask};
-use crate::kernel::{Kernel, PidId, TaskId};
+use crate::kernel::{Kernel, MqueueId, PidId, TaskId};
 use crate::syscall::program::Program;
 use crate::syscall::{AnyCall, CloneArgs, LabCall, Outcome, PidArg, Return, SigAction, Syscall, WNOHANG};
 
@@ -49,6 +50,10 @@ pub struct Supervisor {
     /// The host's numbers of process groups and sessions of the lab.
     pub(super) groups: BTreeMap<PidId, Tid>,
     pub(super) pidfds: Pidfds,
+    /// Message queues by the numbers of their inodes.
+    pub(super) queues: BTreeMap<u64, MqueueId>,
+    /// The memory of shared segments.
+    pub(super) segments: Arc<Segments>,
     /// What was refused and told of, by name.
     pub(super) told: BTreeSet<&'static str>,
     effects: Receiver<Vec<Effect>>,
@@ -58,11 +63,16 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Of the lab that is served.
+    /// Of the lab that is served; all supervisors of a lab have the same segments.
     ///
     /// # Errors
     /// EIO: the lab is broken; EPERM: this host does not allow to trace.
-    pub fn new(served: Served, host: Rc<dyn Processes>, options: Options) -> io::Result<Supervisor> {
+    pub fn new(
+        served: Served,
+        host: Rc<dyn Processes>,
+        options: Options,
+        segments: Arc<Segments>,
+    ) -> io::Result<Supervisor> {
         let lab = Arc::clone(served.lab());
         let (sender, effects) = mpsc::channel();
         let (own, ring) = (thread::current().id(), host.ring()?);
@@ -86,6 +96,8 @@ impl Supervisor {
             held: BTreeSet::new(),
             groups: BTreeMap::new(),
             pidfds: Pidfds::default(),
+            queues: BTreeMap::new(),
+            segments,
             told: BTreeSet::new(),
             effects,
             first: 0,
@@ -146,7 +158,8 @@ impl Supervisor {
         self.lab.programs.bind(tid.unsigned_abs(), task);
         self.by_task.insert(task, tid);
         let doing = Doing::Running;
-        self.tracees.insert(tid, Tracee { tid, tgid, task, space, scratch: None, doing, is_stopped: false });
+        self.tracees
+            .insert(tid, Tracee { tid, tgid, task, space, scratch: None, doing, is_stopped: false, is_woken: false });
     }
 
     /// Makes a call of the lab; when it returns, nobody sees what was before.
@@ -213,6 +226,7 @@ impl Supervisor {
             return Err(error);
         }
         self.take_effects();
+        self.segments.drop_unused(&self.lab);
         Ok(())
     }
 
@@ -289,6 +303,7 @@ impl Supervisor {
                         }
                     }
                     Effect::Wake(task) => self.wake(task),
+                    Effect::Ready(task) => self.ready(task),
                 }
             }
         }

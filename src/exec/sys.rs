@@ -294,3 +294,39 @@ pub fn close_all_but(kept: i32) {
         libc::syscall(libc::SYS_close_range, kept + 1, u32::MAX, 0);
     }
 }
+
+/// A segment of shared memory of this kernel that is attached here, read-only, and goes with its last attachment.
+#[derive(Debug)]
+pub struct Mapping {
+    /// What others attach it by.
+    pub id: i32,
+    at: *const c_void,
+}
+
+// SAFETY: the address is only kept to let go of it.
+unsafe impl Send for Mapping {}
+
+impl Mapping {
+    /// Of so many bytes; only the user's own programs may attach it.
+    ///
+    /// # Errors
+    /// ENOMEM, ENOSPC: the host has no room; EINVAL: more than its `shmmax`; ENOSYS.
+    pub fn new(size: usize) -> io::Result<Mapping> {
+        // SAFETY: takes numbers only.
+        let id = unsafe { libc::shmget(libc::IPC_PRIVATE, size, libc::IPC_CREAT | libc::SHM_NORESERVE | 0o600) };
+        let id = check(id.into())? as c_int;
+        // SAFETY: it is attached where nothing else is.
+        let at = unsafe { libc::shmat(id, ptr::null(), libc::SHM_RDONLY) };
+        let error = io::Error::last_os_error();
+        // SAFETY: no struct is given where none is written.
+        unsafe { libc::shmctl(id, libc::IPC_RMID, ptr::null_mut()) };
+        if at.addr() == usize::MAX { Err(error) } else { Ok(Mapping { id, at }) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: nobody here reads or writes what is attached there.
+        unsafe { libc::shmdt(self.at) };
+    }
+}

@@ -14,6 +14,7 @@ use nix::unistd::geteuid;
 
 use super::Supervisor;
 use super::processes::{Processes, Ring};
+use super::segment::Segments;
 use super::supervisor::Options;
 use super::sys::{RawRegs, RawSiginfo, Resume, Tid};
 use super::wire::{self, Event, GREETING, Reader, What, Wire, Writer};
@@ -40,14 +41,14 @@ pub fn address(daemon: i32, device: u32) -> io::Result<SocketAddr> {
 pub fn listen(served: &Served) -> io::Result<()> {
     let pid = nix::unistd::getpid().as_raw();
     let listener = UnixListener::bind_addr(&address(pid, served.point().device())?)?;
-    let (served, rings) = (served.clone(), Rings::default());
+    let (served, rings, segments) = (served.clone(), Rings::default(), Arc::<Segments>::default());
     let accept = move || {
         for stream in listener.incoming().flatten() {
-            let (served, rings) = (served.clone(), Arc::clone(&rings));
+            let (served, rings, segments) = (served.clone(), Arc::clone(&rings), Arc::clone(&segments));
             // Who gets no thread sees the end of the connection.
             let _ = thread::Builder::new().name("programs".to_owned()).spawn(move || {
                 // It is gone, which its programs' end has told already.
-                let _ = greet(&served, &rings, stream);
+                let _ = greet(&served, &rings, segments, stream);
             });
         }
     };
@@ -59,7 +60,7 @@ pub const RINGS: u64 = 0;
 /// That programs are to be run.
 pub const RUNS: u64 = 1;
 
-fn greet(served: &Served, rings: &Rings, stream: UnixStream) -> io::Result<()> {
+fn greet(served: &Served, rings: &Rings, segments: Arc<Segments>, stream: UnixStream) -> io::Result<()> {
     let peer = getsockopt(&stream, PeerCredentials)?;
     let ring = stream.try_clone()?;
     let wire = Wire::new(stream);
@@ -88,15 +89,21 @@ fn greet(served: &Served, rings: &Rings, stream: UnixStream) -> io::Result<()> {
     if own != peer.pid() {
         return there.ends(What::Fails, "the lab's daemon is in another pid namespace");
     }
-    let ran = run(served.clone(), Rc::clone(&there), options, (child, parent));
+    let ran = run(served.clone(), Rc::clone(&there), options, segments, (child, parent));
     match ran {
         Ok(()) => there.ends(What::Over, ""),
         Err(error) => there.ends(What::Fails, &describe(&error)),
     }
 }
 
-fn run(served: Served, there: Rc<There>, options: Options, (child, parent): (Tid, i32)) -> io::Result<()> {
-    let mut supervisor = Supervisor::new(served, there, options)?;
+fn run(
+    served: Served,
+    there: Rc<There>,
+    options: Options,
+    segments: Arc<Segments>,
+    (child, parent): (Tid, i32),
+) -> io::Result<()> {
+    let mut supervisor = Supervisor::new(served, there, options, segments)?;
     let started = supervisor.start(child, |k| find_caller(k, parent));
     match started {
         Ok(()) => supervisor.serve(),

@@ -6,10 +6,11 @@ use std::rc::Rc;
 use super::processes::Processes;
 use super::regs::Regs;
 use super::sys::{RawSiginfo, Tid};
-use crate::abi::{Answer, Memory};
+use crate::abi::{Answer, Memory, Sleep};
 use crate::err;
 use crate::errno::{Errno, Error, Result};
 use crate::kernel::TaskId;
+use crate::kernel::ipc::shm::ShmFlags;
 use crate::syscall::AnyCall;
 
 /// A thread of a program.
@@ -25,6 +26,8 @@ pub struct Tracee {
     pub doing: Doing,
     /// Its process is stopped, and it with it.
     pub is_stopped: bool,
+    /// What it may be about to wait for has happened.
+    pub is_woken: bool,
 }
 
 /// Bytes of a piece of memory that is ours in a program: room for two paths, and a struct.
@@ -64,7 +67,7 @@ pub enum Doing {
     Call(Box<Detour>),
     /// It makes a call that gives us memory; the one it wanted to make comes afterwards.
     Mapping(Box<Regs>),
-    /// It waits for something of the lab, in pause(2).
+    /// It waits for something of the lab, in a call of the real kernel.
     Waiting(Box<Waiting>),
 }
 
@@ -123,6 +126,10 @@ pub enum Then {
     OwnerAt(u64),
     /// `struct ucred` at this address.
     Credentials(u64),
+    /// A descriptor of a message queue, for which the lab has agreed.
+    Queue,
+    /// The address where memory is attached.
+    Attached { id: i32, flags: ShmFlags },
 }
 
 /// A call that waits for something.
@@ -131,6 +138,7 @@ pub struct Waiting {
     pub regs: Regs,
     pub call: AnyCall,
     pub answer: Answer,
+    pub sleep: Sleep,
     /// What came of it, once something did.
     pub result: Option<i64>,
 }

@@ -205,10 +205,11 @@ impl Filesystem for LabFs {
         reply.ok();
     }
 
-    /// Nothing is left to be done at close(2), which the host's kernel then asks for once at most.
-    fn flush(&self, _req: &Request, _ino: INodeNo, _fh: FileHandle, _lock_owner: LockOwner, reply: ReplyEmpty) {
+    /// At close(2) there is something to do for message queues alone: for other files kernels since Linux 5.16 do not ask.
+    fn flush(&self, req: &Request, _ino: INodeNo, fh: FileHandle, _lock_owner: LockOwner, reply: ReplyEmpty) {
         self.count(Opcode::Flush);
-        reply.error(fuser::Errno::ENOSYS);
+        self.connection.shared.flush(caller(req), fh.0);
+        reply.ok();
     }
 
     fn opendir(&self, req: &Request, ino: INodeNo, _flags: fuser::OpenFlags, reply: ReplyOpen) {

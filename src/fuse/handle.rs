@@ -40,8 +40,16 @@ pub(super) struct Handle {
     pub(super) state: State,
     /// What poll(2) compares with.
     pub(super) seen: Seen,
-    /// The namespace that it pins, as a program has opened it.
-    pub(super) pin: Option<(NsType, u32)>,
+    /// What it pins, as a program has opened it.
+    pub(super) pin: Option<Pin>,
+}
+
+/// What a program has open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pin {
+    Ns(NsType, u32),
+    /// A message queue, by its serial.
+    Queue(u64),
 }
 
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use fuser::{AccessFlags, FopenFlags};
 
 use super::answer::{Caller, Connection, Shared, viewer};
-use super::handle::{Answer, Handle, State};
+use super::handle::{Answer, Handle, Pin, State};
 use super::inode::Identity;
 use super::poll::{Seen, polled_at};
 use super::text;
@@ -13,9 +13,8 @@ use crate::control;
 use crate::errno::Result;
 use crate::host::fault::Op;
 use crate::kernel::file::{Bound, OpenFlags};
-use crate::kernel::node::Node;
-use crate::kernel::ns::NsType;
-use crate::kernel::{Kernel, NsId};
+use crate::kernel::node::{Node, View};
+use crate::kernel::{Kernel, TaskId};
 use crate::lab::{self, FILES};
 use crate::syscall::LabCall;
 use crate::syscall::program::Program;
@@ -32,7 +31,13 @@ impl Connection {
             self.check_writer(caller)?;
         }
         // A program is a task, which may change the files of its own tree.
-        let open = if self.is_program(caller) { tree::open } else { lab::open };
+        let queue = FILES.ask(node.place, |file| file.queue());
+        let open = match self.is_program(caller) {
+            // The lab has let it open this queue.
+            true if queue.is_some_and(|queue| self.shared.lab.programs.opens(caller.tid, queue)) => tree::bind,
+            true => tree::open,
+            false => lab::open,
+        };
         self.shared.lab.read(|k| Ok((open(k, viewer(k, node)?, node, flags)?, self.shared.lab.noted())))?
     }
 
@@ -80,6 +85,9 @@ impl Connection {
             _ if FILES.is_unseekable(node) => FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_NONSEEKABLE,
             _ => FopenFlags::FOPEN_DIRECT_IO,
         };
+        // Whether a descriptor is closed that is not the last one concerns queues alone.
+        let is_queue = FILES.ask(node.place, |file| file.queue()).is_some();
+        let how = if is_queue { how } else { how | FopenFlags::FOPEN_NOFLUSH };
         let (uid, may_write) = (caller.uid, self.may_write(caller));
         let seen = match state {
             State::Version { .. } | State::Content(_) => {
@@ -91,8 +99,12 @@ impl Connection {
             }
         };
         let appends = flags & libc::O_APPEND != 0;
-        let ns = FILES.ask(node.place, |file| file.ns()).filter(|_| self.is_program(caller));
-        let pin = ns.map(|ns| self.shared.pin(ns)).transpose()?;
+        let pin = if self.is_program(caller) { self.shared.pin(node)? } else { None };
+        // A queue is there for all who have it open, also when who has opened it is gone.
+        let file = match pin {
+            Some(Pin::Queue(_)) => Bound { node: Node { view: View::Caller, ..file.node }, ..file },
+            Some(Pin::Ns(..)) | None => file,
+        };
         Ok((
             self.shared.handles.insert(Handle {
                 mount: Arc::clone(&self.notifier),
@@ -169,29 +181,50 @@ impl Connection {
 }
 
 impl Shared {
-    /// A program holds a namespace open from now on.
-    fn pin(&self, ns: NsId) -> Result<(NsType, u32)> {
+    /// A program holds a namespace or a message queue open from now on, if a file is one.
+    fn pin(&self, node: Node) -> Result<Option<Pin>> {
+        if let Some(queue) = FILES.ask(node.place, |file| file.queue()) {
+            self.program(self.init, Program::PinsQueue(queue.serial()))?;
+            return Ok(Some(Pin::Queue(queue.serial())));
+        }
+        let Some(ns) = FILES.ask(node.place, |file| file.ns()) else { return Ok(None) };
         let name = |k: &Kernel| k.namespaces.get(ns).map(|ns| (ns.ns_type(), ns.common.inum));
         let (ns_type, inum) = self.lab.read(name)?.ok_or_else(|| err!(ESTALE, "the namespace is gone"))?;
-        self.program(Program::Pins { ns_type, inum })?;
-        Ok((ns_type, inum))
+        self.program(self.init, Program::Pins { ns_type, inum })?;
+        Ok(Some(Pin::Ns(ns_type, inum)))
+    }
+
+    /// A thread of a program has closed a descriptor of an open file.
+    pub(super) fn flush(&self, caller: Caller, fh: u64) {
+        let Some(Pin::Queue(serial)) = self.handles.get(fh).and_then(|handle| handle.pin) else { return };
+        let Some(task) = self.lab.programs.task(caller.tid) else { return };
+        let is_told = |k: &Kernel| {
+            let notify = k.find_mqueue(serial).and_then(|queue| k.mqueues[queue].notify.as_ref());
+            notify.is_some_and(|notify| k.tasks.contains(task) && notify.owner.id() == k.pid_of(k.leader_of(task)))
+        };
+        if self.lab.read(is_told).unwrap_or(false) {
+            // It may be dead by now: then nobody is told either.
+            let _ = self.program(task, Program::ClosesQueue(serial));
+        }
     }
 
     /// Nobody uses an open file any more.
     pub(super) fn close(&self, fh: u64) {
         self.pollers.forget(fh);
-        if let Some((ns_type, inum)) = self.handles.remove(fh).and_then(|handle| handle.pin) {
-            // It was pinned: only a lab that is broken says no.
-            let _ = self.program(Program::Unpins { ns_type, inum });
-        }
+        let told = match self.handles.remove(fh).and_then(|handle| handle.pin) {
+            Some(Pin::Ns(ns_type, inum)) => Program::Unpins { ns_type, inum },
+            Some(Pin::Queue(serial)) => Program::UnpinsQueue(serial),
+            None => return,
+        };
+        // It was pinned: only a lab that is broken says no.
+        let _ = self.program(self.init, told);
     }
 
-    /// Tells the lab what programs do with its files; its init does so.
-    fn program(&self, told: Program) -> Result<()> {
-        let init = self.init;
+    /// Tells the lab what programs do with its files.
+    fn program(&self, task: TaskId, told: Program) -> Result<()> {
         let line = |k: &Kernel, task| format!("{} program {}", k.task_nr(task), control::program::words(told));
         let call = LabCall::Program(told).into();
-        self.change(|lab| lab.perform(|_| Ok(init), &call, line)).map(drop).map_err(|stop| stop.error().clone())
+        self.change(|lab| lab.perform(|_| Ok(task), &call, line)).map(drop).map_err(|stop| stop.error().clone())
     }
 }
 

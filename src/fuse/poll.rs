@@ -39,6 +39,7 @@ impl Seen {
             Polled::Ready => 0,
             Polled::Mounts(number) | Polled::Sysctl(number) => number,
             Polled::Cgroup(_) => u64::MAX,
+            Polled::Queue { .. } => number(now),
         }))
     }
 
@@ -58,16 +59,32 @@ impl Seen {
             Polled::Sysctl(_) => READABLE | CHANGED,
             Polled::Cgroup(_) if self.is_new(now) => READABLE | WRITABLE | CHANGED,
             Polled::Cgroup(_) => READABLE | WRITABLE,
+            Polled::Queue { has_message, has_room } => {
+                self.0.store(number(now), Ordering::Relaxed);
+                let mut ready = PollEvents::empty();
+                ready.set(READABLE, has_message);
+                ready.set(WRITABLE, has_room);
+                ready
+            }
         }
     }
 
     fn is_new(&self, now: Polled) -> bool {
         match now {
             Polled::Ready => false,
-            Polled::Mounts(number) | Polled::Sysctl(number) | Polled::Cgroup(number) => {
-                self.0.load(Ordering::Relaxed) != number
+            Polled::Mounts(_) | Polled::Sysctl(_) | Polled::Cgroup(_) | Polled::Queue { .. } => {
+                self.0.load(Ordering::Relaxed) != number(now)
             }
         }
+    }
+}
+
+/// The number of a state.
+fn number(now: Polled) -> u64 {
+    match now {
+        Polled::Ready => 0,
+        Polled::Mounts(number) | Polled::Sysctl(number) | Polled::Cgroup(number) => number,
+        Polled::Queue { has_message, has_room } => u64::from(has_message) | u64::from(has_room) << 1,
     }
 }
 

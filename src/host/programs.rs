@@ -8,7 +8,7 @@ use super::Lab;
 use crate::errno::{Arg, Error, Result};
 use crate::kernel::program::Effect;
 use crate::kernel::trace::Step;
-use crate::kernel::{Kernel, TaskId};
+use crate::kernel::{Kernel, MqueueId, TaskId};
 
 /// Makes happen to real processes what has to.
 type Act = Box<dyn Fn(Vec<Effect>) + Send + Sync>;
@@ -28,6 +28,8 @@ struct Table {
     /// Who serves a task.
     of_task: BTreeMap<TaskId, Server>,
     tasks: BTreeMap<u32, TaskId>,
+    /// The message queues that the lab has let threads open, whatever their modes say by now.
+    lets_open: BTreeMap<u32, MqueueId>,
     threads: BTreeMap<TaskId, u32>,
 }
 
@@ -66,9 +68,24 @@ impl Programs {
     /// The host's thread is gone.
     pub fn unbind(&self, tid: u32) {
         let mut table = self.write();
+        table.lets_open.remove(&tid);
         if let Some(task) = table.tasks.remove(&tid) {
             table.threads.remove(&task);
         }
+    }
+
+    /// The host's thread `tid` may open a message queue, once.
+    pub fn let_open(&self, tid: u32, queue: MqueueId) {
+        self.write().lets_open.insert(tid, queue);
+    }
+
+    /// Whether it is this queue that a thread was let open, which is over then.
+    pub fn opens(&self, tid: u32, queue: MqueueId) -> bool {
+        if self.read().lets_open.get(&tid) != Some(&queue) {
+            return false;
+        }
+        self.write().lets_open.remove(&tid);
+        true
     }
 
     /// The task that the host's thread `tid` is.

@@ -42,6 +42,7 @@ pub mod task_list;
 pub mod trace;
 pub mod ucounts;
 pub mod uid_map;
+pub mod waiting;
 pub mod work;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

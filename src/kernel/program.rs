@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::mem;
 
+use super::ipc::mqueue::MqueueFile;
 use super::signal::{SIGKILL, SIGSTOP, Siginfo};
+use super::waiting::Waiting;
 use super::work::Work;
-use super::{Kernel, NsId, TaskId};
+use super::{Kernel, MqueueId, NsId, TaskId};
 
 /// What has to happen to a real process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub enum Effect {
     },
     /// Its threads that wait for children look again.
     Wake(TaskId),
+    /// What the thread waits for is there.
+    Ready(TaskId),
     /// The task is dead, and not because its process is.
     Kill(TaskId),
 }
@@ -29,7 +33,7 @@ impl Effect {
     /// Whom it is about.
     pub fn task(&self) -> TaskId {
         match *self {
-            Effect::Signal { task, .. } | Effect::Wake(task) | Effect::Kill(task) => task,
+            Effect::Signal { task, .. } | Effect::Wake(task) | Effect::Ready(task) | Effect::Kill(task) => task,
         }
     }
 }
@@ -41,6 +45,10 @@ pub struct Programs {
     effects: Vec<Effect>,
     /// How often programs hold a namespace open by a real descriptor.
     pub pins: BTreeMap<NsId, u32>,
+    /// What programs have message queues open by.
+    pub queues: BTreeMap<MqueueId, Vec<MqueueFile>>,
+    /// Those that wait in a call.
+    pub waiting: Waiting,
 }
 
 impl Programs {

@@ -118,7 +118,10 @@ pub enum Sender {
     Kernel,
     Task(TaskId),
     /// A message of this task, to who asked to be told of it: no permission was asked (`__do_notify`).
-    Message(TaskId),
+    Message {
+        task: TaskId,
+        value: u64,
+    },
 }
 
 /// `si_code` of SIGCHLD.
@@ -224,11 +227,13 @@ impl Kernel {
             Sender::Kernel => Siginfo { signo, code: SI_KERNEL, pid: Numbers::default(), uid: 0, status: 0, value: 0 },
             Sender::Task(task) if to_group => self.user_siginfo(task, target, signo, SI_USER),
             Sender::Task(task) => self.user_siginfo(task, target, signo, SI_TKILL),
-            Sender::Message(task) => self.user_siginfo(task, target, signo, SI_MESGQ),
+            Sender::Message { task, value } => Siginfo { value, ..self.user_siginfo(task, target, signo, SI_MESGQ) },
         };
         let force = match sender {
             Sender::Kernel => true,
-            Sender::Task(task) | Sender::Message(task) => self.task_nr_ns(task, self.task_active_pid_ns(target)) == 0,
+            Sender::Task(task) | Sender::Message { task, .. } => {
+                self.task_nr_ns(task, self.task_active_pid_ns(target)) == 0
+            }
         };
         self.queue_signal(info, force, target, to_group);
     }

@@ -1,6 +1,6 @@
 //! [`dispatch`]: the one way into a kernel.
 
-use super::{AnyCall, LabCall, Outcome, Syscall, lab, memory, table, trace};
+use super::{AnyCall, LabCall, Outcome, Stop, Syscall, lab, memory, table, trace};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::task::TaskState;
@@ -14,6 +14,7 @@ use crate::kernel::{Current, Kernel, TaskId};
 pub fn dispatch(k: &mut Kernel, task: TaskId, call: &AnyCall) -> Outcome {
     let made = match call {
         AnyCall::Linux(linux) => Made::Linux(check_caller(k, task, call)?, linux),
+        AnyCall::Waiting(linux) => Made::Waiting(check_caller(k, task, call)?, linux),
         AnyCall::Lab(lab) => Made::Lab(check_caller(k, task, call)?, lab),
         AnyCall::Tick { nanos } => Made::Tick(*nanos),
     };
@@ -28,22 +29,46 @@ pub fn dispatch(k: &mut Kernel, task: TaskId, call: &AnyCall) -> Outcome {
 /// A call with who makes it.
 enum Made<'a> {
     Linux(Current, &'a Syscall),
+    Waiting(Current, &'a Syscall),
     Lab(Current, &'a LabCall),
     Tick(u64),
 }
 
 fn perform(k: &mut Kernel, made: Made<'_>) -> Outcome {
     match made {
-        Made::Linux(me, call) => {
-            memory::check_room(k, call.growth(k, me))?;
-            table::perform(k, me, call)
-        }
+        Made::Linux(me, call) => linux(k, me, call),
+        Made::Waiting(me, call) => waiting(k, me, call),
         Made::Lab(me, call) => {
             memory::check_room(k, call.growth(k, me))?;
             table::perform_lab(k, me, call)
         }
         Made::Tick(nanos) => Ok(lab::tick(k, nanos)),
     }
+}
+
+fn linux(k: &mut Kernel, me: Current, call: &Syscall) -> Outcome {
+    memory::check_room(k, call.growth(k, me))?;
+    table::perform(k, me, call)
+}
+
+/// A call of a program, which waits where it blocks, and makes the call again when it is told that it can go on.
+///
+/// # Errors
+/// EINVAL: the task is no program; EIDRM: what it waited for was removed.
+fn waiting(k: &mut Kernel, me: Current, call: &Syscall) -> Outcome {
+    if !k.is_program(*me) {
+        bail!(EINVAL, "pid {} is no program", k.task_nr(*me));
+    }
+    if k.programs.waiting.of(*me).is_some_and(|on| k.is_removed(&on)) {
+        k.programs.waiting.ends(*me);
+        bail!(EIDRM, "it was removed while the call waited");
+    }
+    let outcome = linux(k, me, call);
+    match &outcome {
+        Err(Stop::Blocked { on, .. }) => k.programs.waiting.begins(*me, *on),
+        Ok(_) | Err(Stop::Failed(_)) => k.programs.waiting.ends(*me),
+    }
+    outcome
 }
 
 /// # Errors

@@ -3,6 +3,7 @@
 
 use super::ip::{Ip, PHYSICAL};
 use super::mount::MountArgs;
+use super::mqueue::MqOpen;
 use super::program::Program;
 use super::recorded::Become;
 use super::socket::SocketName;
@@ -45,6 +46,8 @@ pub enum LabCall {
     OpenNs { ns_type: NsType, inum: u32, flags: u32 },
     /// What is open, opened once more. Flags are those of open(2).
     Reopen { fd: i32, flags: u32 },
+    /// mq_open(2) of a program, whose descriptor is a real one. The mode is that of the queue: a umask has been applied.
+    MqMake(MqOpen),
     /// What mq_close(3) does: close(2).
     MqClose { fd: i32 },
     /// socket(2), bind(2), listen(2).
@@ -102,6 +105,7 @@ impl LabCall {
             LabCall::Ip(Ip::LinkAdd(add)) if add.kind == PHYSICAL => {
                 Maker::File("type physical is for files only: hardware is found, not made")
             }
+            LabCall::MqMake(_) => Maker::File("real is for files only: a program has opened the queue"),
             LabCall::Become(_) => Maker::File("become is for files only: a task was seen so on another machine"),
             LabCall::Read { .. }
             | LabCall::Ls { .. }
@@ -135,7 +139,7 @@ impl AnyCall {
     pub fn maker(&self) -> Maker {
         match self {
             AnyCall::Lab(call) => call.maker(),
-            AnyCall::Linux(_) | AnyCall::Tick { .. } => Maker::Anyone,
+            AnyCall::Linux(_) | AnyCall::Waiting(_) | AnyCall::Tick { .. } => Maker::Anyone,
         }
     }
 }

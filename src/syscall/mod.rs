@@ -54,19 +54,20 @@ use bitflags::bitflags;
 use crate::kernel::file::OpenFlags;
 use crate::kernel::ipc::mqueue::NotifyMethod;
 use crate::kernel::ipc::sem::SemOp;
+use crate::kernel::ipc::shm::ShmFlags;
 use crate::kernel::mount::flags::{MsFlags, UmountFlags};
 use crate::kernel::signal::GivenInfo;
 pub use dispatch::dispatch;
 use ipc::{IpcCtl, IpcFlags, Payload};
 pub use lab::{LabCall, Maker};
 use mount::{MountArgs, MoveMountFlags};
-use mqueue::MqOpen;
+use mqueue::{MqOpen, QueueFd};
 use msg::MsgFlags;
 pub use outcome::{Numbers, Outcome, Return, Stop, WaitFor};
 pub use pid_arg::PidArg;
 pub use recorded::Become;
 use sem::SemCtl;
-use shm::{ShmCtl, ShmFlags};
+use shm::ShmCtl;
 
 /// One call of any kind, as [`dispatch`] takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +76,8 @@ pub enum AnyCall {
     Linux(Syscall),
     /// One that only the lab has.
     Lab(LabCall),
+    /// One of the kernel's own, made by a real program: where it blocks, the program waits from then on.
+    Waiting(Syscall),
     /// Real time has passed. No task makes it.
     Tick { nanos: u64 },
 }
@@ -168,10 +171,10 @@ pub enum Syscall {
     Shmctl { id: i32, op: ShmCtl },
     MqOpen(MqOpen),
     MqUnlink { name: Vec<u8> },
-    MqSend { fd: i32, prio: u32, text: Payload },
-    MqReceive { fd: i32, size: i64 },
-    MqNotify { fd: i32, method: Option<NotifyMethod> },
-    MqGetsetattr { fd: i32, flags: Option<i64> },
+    MqSend { fd: QueueFd, prio: u32, text: Payload },
+    MqReceive { fd: QueueFd, size: i64 },
+    MqNotify { fd: QueueFd, method: Option<NotifyMethod> },
+    MqGetsetattr { fd: QueueFd, flags: Option<i64> },
     ClockGettime { clock: i32 },
     Readlink { path: Vec<u8> },
     Stat { path: Vec<u8> },

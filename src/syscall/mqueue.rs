@@ -14,7 +14,8 @@ use crate::kernel::node::{Node, Place, View};
 use crate::kernel::refcount::Held;
 use crate::kernel::signal::SIGNAL_MAX;
 use crate::kernel::ucounts::UcountRlimit;
-use crate::kernel::{Current, FileId, Kernel, MqueueFsId, MqueueId};
+use crate::kernel::waiting::Waited;
+use crate::kernel::{Current, Kernel, MqueueFsId, MqueueId};
 use crate::tree::{self, Viewer};
 use crate::{bail, err};
 
@@ -33,6 +34,25 @@ pub struct MqOpen {
     /// Most messages, most bytes of one.
     pub attr: Option<(i64, i64)>,
     pub mode: u16,
+}
+
+/// Which open queue a call is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueFd {
+    /// A descriptor of the task.
+    Own(i32),
+    /// A real descriptor of a program: what it shows, by [`Id::serial`](crate::kernel::table::Id::serial), and how it is open.
+    Real { queue: u64, flags: OpenFlags },
+}
+
+impl QueueFd {
+    /// The descriptor of the task; -1 if it is a real one.
+    pub fn own(self) -> i32 {
+        match self {
+            QueueFd::Own(fd) => fd,
+            QueueFd::Real { .. } => -1,
+        }
+    }
 }
 
 /// `getname`
@@ -67,28 +87,38 @@ fn lookup(k: &Kernel, fs: MqueueFsId, name: &[u8]) -> Result<Option<MqueueId>> {
 pub(super) fn sys_mq_open(k: &mut Kernel, me: Current, args: &MqOpen) -> Outcome {
     check_path(&args.name)?;
     let fd = free_fd(k, me)?;
-    let fs = k.mqueue_fs_of(k.ipc_ns_of(me));
     let flags = OpenFlags::of_open(args.flags);
-    let queue = match lookup(k, fs, &args.name)? {
-        Some(queue) => {
-            check_existing(k, me, queue, args, flags)?;
-            queue
-        }
-        None => {
-            if !flags.contains(OpenFlags::CREAT) {
-                bail!(ENOENT, "no queue is called {}", String::from_utf8_lossy(&args.name).into_owned());
-            }
-            let (maxmsg, msgsize) = check_new(k, me, fs, args.attr)?;
-            let fs_struct = &k.live(me).fs;
-            let mode = args.mode & 0o7777 & !(k.fs[fs_struct.id()].umask as u16);
-            k.create_mqueue(*me, fs, &args.name, mode, maxmsg, msgsize)
-        }
-    };
+    let umask = k.fs[k.live(me).fs.id()].umask as u16;
+    let queue = find_or_make(k, me, args, umask)?;
     let kind = FileKind::Mqueue(k.open_mqueue(queue));
     let kept = flags & (OpenFlags::READ | OpenFlags::WRITE | OpenFlags::NONBLOCK);
     let file = new_file(k, me, kind, kept, None);
     install_fd(k, me, fd, file, true);
     Ok(Return::Fd(fd))
+}
+
+/// mq_open of a program, up to the descriptor, which is a real one; the result is the queue's serial. The mode is that of the
+/// queue: a umask has been applied.
+///
+/// # Errors
+/// Those of [`sys_mq_open`] but EMFILE for want of descriptors.
+pub(super) fn sys_mq_make(k: &mut Kernel, me: Current, args: &MqOpen) -> Outcome {
+    check_path(&args.name)?;
+    find_or_make(k, me, args, 0).map(|queue| Return::Num(queue.serial().cast_signed()))
+}
+
+fn find_or_make(k: &mut Kernel, me: Current, args: &MqOpen, umask: u16) -> Outcome<MqueueId> {
+    let fs = k.mqueue_fs_of(k.ipc_ns_of(me));
+    let flags = OpenFlags::of_open(args.flags);
+    if let Some(queue) = lookup(k, fs, &args.name)? {
+        check_existing(k, me, queue, args, flags)?;
+        return Ok(queue);
+    }
+    if !flags.contains(OpenFlags::CREAT) {
+        bail!(ENOENT, "no queue is called {}", String::from_utf8_lossy(&args.name).into_owned());
+    }
+    let (maxmsg, msgsize) = check_new(k, me, fs, args.attr)?;
+    Ok(k.create_mqueue(*me, fs, &args.name, args.mode & 0o7777 & !umask, maxmsg, msgsize))
 }
 
 fn check_existing(k: &Kernel, me: Current, queue: MqueueId, args: &MqOpen, flags: OpenFlags) -> Result<()> {
@@ -210,18 +240,27 @@ fn check_sticky(k: &Kernel, me: Current, fs: MqueueFsId, queue: &Mqueue) -> Resu
 ///
 /// # Errors
 /// EBADF: closed, no queue, or not open for `access`.
-fn open_queue(k: &Kernel, me: Current, fd: i32, access: OpenFlags) -> Result<(FileId, MqueueId)> {
-    let file = file_at(k, *me, fd)?;
-    let FileKind::Mqueue(open) = &k.open_files[file].kind else { bail!(EBADF, "descriptor {} is no queue", fd) };
-    if !k.open_files[file].flags.contains(access) {
-        bail!(EBADF, "descriptor {} is not open for this", fd);
+fn open_queue(k: &Kernel, me: Current, fd: QueueFd, access: OpenFlags) -> Result<(OpenFlags, MqueueId)> {
+    let (flags, queue) = match fd {
+        QueueFd::Own(fd) => {
+            let file = &k.open_files[file_at(k, *me, fd)?];
+            let FileKind::Mqueue(open) = &file.kind else { bail!(EBADF, "descriptor {} is no queue", fd) };
+            (file.flags, open.queue.id())
+        }
+        QueueFd::Real { queue, flags } => match k.find_mqueue(queue).filter(|_| k.is_program(*me)) {
+            Some(queue) => (flags, queue),
+            None => bail!(EBADF, "no program has queue {} open", queue),
+        },
+    };
+    if !flags.contains(access) {
+        bail!(EBADF, "the descriptor is not open for this");
     }
-    Ok((file, open.queue.id()))
+    Ok((flags, queue))
 }
 
 /// The end of a call that has to wait; `why` leaves room for the reason.
-fn blocked(k: &Kernel, file: FileId, on: WaitFor, why: impl FnOnce(&'static str) -> Error) -> Stop {
-    match k.open_files[file].flags.contains(OpenFlags::NONBLOCK) {
+fn blocked(flags: OpenFlags, on: WaitFor, why: impl FnOnce(&'static str) -> Error) -> Stop {
+    match flags.contains(OpenFlags::NONBLOCK) {
         true => Stop::Failed(why("O_NONBLOCK")),
         false => Stop::Blocked { on, why: why("the call would block") },
     }
@@ -229,11 +268,11 @@ fn blocked(k: &Kernel, file: FileId, on: WaitFor, why: impl FnOnce(&'static str)
 
 /// # Errors
 /// EINVAL: the priority; EBADF; EMSGSIZE; ENOMEM; EAGAIN: the queue is full, with O_NONBLOCK. Blocks: it is full.
-pub(super) fn sys_mq_send(k: &mut Kernel, me: Current, fd: i32, prio: u32, text: &Payload) -> Outcome {
+pub(super) fn sys_mq_send(k: &mut Kernel, me: Current, fd: QueueFd, prio: u32, text: &Payload) -> Outcome {
     if prio >= MQ_PRIO_MAX {
         bail!(EINVAL, "priority {} is not below {}", prio, MQ_PRIO_MAX);
     }
-    let (file, id) = open_queue(k, me, fd, OpenFlags::WRITE)?;
+    let (flags, id) = open_queue(k, me, fd, OpenFlags::WRITE)?;
     let queue = &k.mqueues[id];
     // The size is unsigned: a negative one is too large.
     if text.size() < 0 || text.size() > queue.msgsize {
@@ -242,7 +281,7 @@ pub(super) fn sys_mq_send(k: &mut Kernel, me: Current, fd: i32, prio: u32, text:
     let text = text.load()?;
     if queue.is_full() {
         let why = |end| err!(EAGAIN, "the queue is full with {} messages: {}", queue.curmsgs(), end);
-        return Err(blocked(k, file, WaitFor::MqRoom(id), why));
+        return Err(blocked(flags, WaitFor::MqRoom(id), why));
     }
     k.insert_message(*me, id, prio, text);
     Ok(Return::DONE)
@@ -252,16 +291,19 @@ pub(super) fn sys_mq_send(k: &mut Kernel, me: Current, fd: i32, prio: u32, text:
 ///
 /// # Errors
 /// EBADF; EMSGSIZE: the buffer is smaller; EAGAIN: the queue is empty, with O_NONBLOCK. Blocks: it is empty.
-pub(super) fn sys_mq_receive(k: &mut Kernel, me: Current, fd: i32, size: i64) -> Outcome {
-    let (file, id) = open_queue(k, me, fd, OpenFlags::READ)?;
+pub(super) fn sys_mq_receive(k: &mut Kernel, me: Current, fd: QueueFd, size: i64) -> Outcome {
+    let (flags, id) = open_queue(k, me, fd, OpenFlags::READ)?;
     let msgsize = k.mqueues[id].msgsize;
     // The size is unsigned: a negative one is large enough.
     if (0..msgsize).contains(&size) {
         bail!(EMSGSIZE, "a buffer of {} bytes, messages of this queue have up to {}", size, msgsize);
     }
     match k.mqueues[id].pop() {
-        Some((prio, text)) => Ok(Return::MqMessage { prio, text }),
-        None => Err(blocked(k, file, WaitFor::MqMessage(id), |end| err!(EAGAIN, "the queue is empty: {}", end))),
+        Some((prio, text)) => {
+            k.wake(Waited::Mqueue(id));
+            Ok(Return::MqMessage { prio, text })
+        }
+        None => Err(blocked(flags, WaitFor::MqMessage(id), |end| err!(EAGAIN, "the queue is empty: {}", end))),
     }
 }
 
@@ -269,8 +311,8 @@ pub(super) fn sys_mq_receive(k: &mut Kernel, me: Current, fd: i32, size: i64) ->
 ///
 /// # Errors
 /// EINVAL: the signal; EBADF; EBUSY: somebody has asked already.
-pub(super) fn sys_mq_notify(k: &mut Kernel, me: Current, fd: i32, method: Option<NotifyMethod>) -> Outcome {
-    if let Some(NotifyMethod::Signal(signo)) = method
+pub(super) fn sys_mq_notify(k: &mut Kernel, me: Current, fd: QueueFd, method: Option<NotifyMethod>) -> Outcome {
+    if let Some(NotifyMethod::Signal { signo, .. }) = method
         && !(0..=SIGNAL_MAX).contains(&signo)
     {
         bail!(EINVAL, "{} is no signal", signo);
@@ -293,19 +335,21 @@ pub(super) fn sys_mq_notify(k: &mut Kernel, me: Current, fd: i32, method: Option
 ///
 /// # Errors
 /// EINVAL: flags other than O_NONBLOCK; EBADF.
-pub(super) fn sys_mq_getsetattr(k: &mut Kernel, me: Current, fd: i32, flags: Option<i64>) -> Outcome {
+pub(super) fn sys_mq_getsetattr(k: &mut Kernel, me: Current, fd: QueueFd, flags: Option<i64>) -> Outcome {
     if let Some(flags) = flags.filter(|flags| flags & !O_NONBLOCK != 0) {
         bail!(EINVAL, "flags {} have more than O_NONBLOCK {}", flags, O_NONBLOCK);
     }
-    let (file, id) = open_queue(k, me, fd, OpenFlags::empty())?;
+    let (open, id) = open_queue(k, me, fd, OpenFlags::empty())?;
     let queue = &k.mqueues[id];
     let attr = Mqattr {
-        flags: if k.open_files[file].flags.contains(OpenFlags::NONBLOCK) { O_NONBLOCK } else { 0 },
+        flags: if open.contains(OpenFlags::NONBLOCK) { O_NONBLOCK } else { 0 },
         maxmsg: queue.maxmsg,
         msgsize: queue.msgsize,
         curmsgs: queue.curmsgs() as i64,
     };
-    if let Some(flags) = flags {
+    // Of a real descriptor the real kernel has them.
+    if let (Some(flags), QueueFd::Own(fd)) = (flags, fd) {
+        let file = file_at(k, *me, fd)?;
         k.open_files[file].flags.set(OpenFlags::NONBLOCK, flags != 0);
     }
     Ok(Return::Mqattr(attr))

@@ -7,6 +7,7 @@ use crate::errno::Result;
 use crate::kernel::capability::Cap;
 use crate::kernel::ipc::msg::{Message, MsgQueue, Search};
 use crate::kernel::ipc::{ACCESS_READ, ACCESS_WRITE, Perm};
+use crate::kernel::waiting::Waited;
 use crate::kernel::{Current, IpcNsId, Kernel};
 use crate::{bail, err};
 
@@ -75,7 +76,8 @@ pub(super) fn sys_msgsnd(k: &mut Kernel, me: Current, id: i32, mtype: i64, text:
             queue.qbytes,
             if waits { "the call would block" } else { "IPC_NOWAIT" }
         );
-        return Err(if waits { Stop::Blocked { on: WaitFor::MessageRoom { ns, id }, why } } else { Stop::Failed(why) });
+        let on = WaitFor::MessageRoom { ns, id, size: text.len() };
+        return Err(if waits { Stop::Blocked { on, why } } else { Stop::Failed(why) });
     }
     let (now, sender) = (k.real_seconds(), k.hold_tgid(*me));
     let queue: &mut MsgQueue = k.ipc_found(ns, id);
@@ -83,6 +85,7 @@ pub(super) fn sys_msgsnd(k: &mut Kernel, me: Current, id: i32, mtype: i64, text:
     queue.stime = now;
     let old = queue.lspid.replace(sender);
     k.put_pids([old]);
+    k.wake(Waited::Queue(ns, id));
     Ok(Return::DONE)
 }
 
@@ -110,13 +113,14 @@ pub(super) fn sys_msgrcv(k: &mut Kernel, me: Current, id: i32, mtype: i64, size:
     let ns = k.ipc_ns_of(me);
     let queue: &MsgQueue = k.ipc_object(ns, id)?;
     k.check_ipc_access(*me, ns, &queue.perm, ACCESS_READ)?;
-    let found = queue.messages().find(search(mtype, flags));
+    let search = search(mtype, flags);
+    let found = queue.messages().find(search);
     let Some((slot, message)) = found.and_then(|slot| Some((slot, queue.messages().get(slot)?))) else {
         if flags.contains(MsgFlags::NOWAIT) {
             bail!(ENOMSG, "none of {} messages is wanted", queue.messages().len());
         }
         let why = err!(EAGAIN, "none of {} messages is wanted: the call would block", queue.messages().len());
-        return Err(Stop::Blocked { on: WaitFor::Message { ns, id }, why });
+        return Err(Stop::Blocked { on: WaitFor::Message { ns, id, search }, why });
     };
     if message.text.len() > size && !flags.contains(MsgFlags::NOERROR) {
         bail!(E2BIG, "the message has {} bytes, the buffer {}", message.text.len(), size);
@@ -130,6 +134,7 @@ pub(super) fn sys_msgrcv(k: &mut Kernel, me: Current, id: i32, mtype: i64, size:
     queue.rtime = now;
     let old = queue.lrpid.replace(receiver);
     k.put_pids([old]);
+    k.wake(Waited::Queue(ns, id));
     let (mtype, mut text) = message.map(|message| (message.mtype, message.text)).unwrap_or_default();
     text.truncate(size);
     Ok(Return::Message { mtype, text })
@@ -182,6 +187,7 @@ fn msg_set(k: &mut Kernel, me: Current, ns: IpcNsId, id: i32, set: &SetArgs) -> 
     let now = k.real_seconds();
     let queue: &mut MsgQueue = k.ipc_found(ns, id);
     (queue.perm, queue.qbytes, queue.ctime) = (perm, qbytes, now);
+    k.wake(Waited::Queue(ns, id));
     Ok(Return::DONE)
 }
 

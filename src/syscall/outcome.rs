@@ -3,7 +3,7 @@
 use crate::errno::{Errno, Error};
 pub use crate::kernel::pid::Numbers;
 pub use crate::kernel::signal::{Rlimit, Siginfo};
-use crate::kernel::{IpcNsId, MqueueId};
+pub use crate::kernel::waiting::WaitFor;
 use crate::syscall::SigAction;
 use crate::syscall::ip::{AddressInfo, LinkInfo};
 use crate::tree::{FileType, Picture};
@@ -40,27 +40,6 @@ impl Stop {
     pub fn errno(&self) -> Errno {
         self.error().errno
     }
-}
-
-/// What a blocked call waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WaitFor {
-    /// A child of the caller's process to die, stop or continue.
-    Child,
-    /// A message in this System V queue.
-    Message { ns: IpcNsId, id: i32 },
-    /// Room in this System V queue.
-    MessageRoom { ns: IpcNsId, id: i32 },
-    /// Another value of this semaphore.
-    Semaphore { ns: IpcNsId, id: i32, num: u16 },
-    /// A message in this POSIX queue.
-    MqMessage(MqueueId),
-    /// Room in this POSIX queue.
-    MqRoom(MqueueId),
-    /// This signal to be pending.
-    Signal(i32),
-    /// An answer from the network.
-    Network,
 }
 
 /// The result of a call that succeeded.
@@ -287,6 +266,8 @@ mod tests {
     use super::*;
     use crate::control;
     use crate::kernel::Kernel;
+    use crate::kernel::ipc::msg::Search;
+    use crate::kernel::waiting::Wanted;
     use crate::syscall::ipc::Payload;
     use crate::syscall::msg::MsgFlags;
     use crate::syscall::{Syscall, dispatch};
@@ -310,8 +291,8 @@ mod tests {
         for (line, expected) in [
             ("wait", WaitFor::Child),
             ("waitid all exited", WaitFor::Child),
-            ("msgrcv 0 0", WaitFor::Message { ns, id: 0 }),
-            ("semop 0 0,-1", WaitFor::Semaphore { ns, id: 0, num: 0 }),
+            ("msgrcv 0 0", WaitFor::Message { ns, id: 0, search: Search::Any }),
+            ("semop 0 0,-1", WaitFor::Semaphore { ns, id: 0, num: 0, value: Wanted::AtLeast(1) }),
             ("mq_receive 0", WaitFor::MqMessage(queue)),
             ("sigwaitinfo SIGUSR1", WaitFor::Signal(10)),
         ] {

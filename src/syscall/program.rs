@@ -4,7 +4,7 @@ use super::{Outcome, Return};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::ns::NsType;
-use crate::kernel::{Current, Kernel, NsId};
+use crate::kernel::{Current, Kernel, MqueueId, NsId};
 
 /// What is told of a real process, or of one of its threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,10 +19,18 @@ pub enum Program {
     Stopped { signo: i32 },
     /// The real process goes on.
     Continued,
+    /// The call that the real thread waited in has ended: by a signal, or as its time was over.
+    Wakes,
     /// A real descriptor of a namespace file was opened.
     Pins { ns_type: NsType, inum: u32 },
     /// The last descriptor of one that was opened is closed.
     Unpins { ns_type: NsType, inum: u32 },
+    /// A real descriptor of a message queue was opened; queues go by [`Id::serial`](crate::kernel::table::Id::serial).
+    PinsQueue(u64),
+    /// The last descriptor of one that was opened is closed.
+    UnpinsQueue(u64),
+    /// The process has closed a descriptor of a queue.
+    ClosesQueue(u64),
 }
 
 /// # Errors
@@ -37,7 +45,17 @@ pub(super) fn sys_program(k: &mut Kernel, me: Current, told: Program) -> Outcome
             *k.programs.pins.entry(ns).or_default() += 1;
         }
         Program::Unpins { ns_type, inum } => unpin(k, ns_type, inum)?,
-        Program::Ended { .. } | Program::NeverRan | Program::Stopped { .. } | Program::Continued
+        Program::PinsQueue(serial) => {
+            let queue = find_queue(k, serial)?;
+            let open = k.open_mqueue(queue);
+            k.programs.queues.entry(queue).or_default().push(open);
+        }
+        Program::UnpinsQueue(serial) => unpin_queue(k, serial)?,
+        Program::ClosesQueue(serial) => {
+            let queue = find_queue(k, serial)?;
+            k.flush_mqueue(*me, queue);
+        }
+        Program::Ended { .. } | Program::NeverRan | Program::Stopped { .. } | Program::Continued | Program::Wakes
             if !k.is_program(*me) =>
         {
             bail!(EINVAL, "pid {} is no program", k.task_nr(*me))
@@ -46,6 +64,7 @@ pub(super) fn sys_program(k: &mut Kernel, me: Current, told: Program) -> Outcome
         Program::NeverRan => k.program_never_ran(*me),
         Program::Stopped { signo } => k.program_stopped(*me, signo),
         Program::Continued => k.program_continued(*me),
+        Program::Wakes => k.programs.waiting.ends(*me),
     }
     Ok(Return::DONE)
 }
@@ -67,6 +86,22 @@ fn unpin(k: &mut Kernel, ns_type: NsType, inum: u32) -> Result<()> {
         k.programs.pins.remove(&ns);
     }
     k.unpin_ns(ns);
+    Ok(())
+}
+
+fn find_queue(k: &Kernel, serial: u64) -> Result<MqueueId> {
+    match k.find_mqueue(serial) {
+        Some(queue) => Ok(queue),
+        None => bail!(ENOENT, "there is no message queue {}", serial),
+    }
+}
+
+fn unpin_queue(k: &mut Kernel, serial: u64) -> Result<()> {
+    let queue = find_queue(k, serial)?;
+    let open = k.programs.queues.get_mut(&queue);
+    let Some(file) = open.and_then(Vec::pop) else { bail!(ENOENT, "no program has message queue {} open", serial) };
+    k.programs.queues.retain(|_, files| !files.is_empty());
+    k.close_mqueue(file);
     Ok(())
 }
 
@@ -99,7 +134,7 @@ mod tests {
         let effects = k.programs.take_effects();
         let signals = effects.into_iter().filter_map(|effect| match effect {
             Effect::Signal { task, info, if_blocked, .. } => Some((k.task_nr(task), info.signo, if_blocked)),
-            Effect::Wake(_) | Effect::Kill(_) => None,
+            Effect::Wake(_) | Effect::Ready(_) | Effect::Kill(_) => None,
         });
         signals.collect()
     }
@@ -189,6 +224,77 @@ mod tests {
         assert_eq!(call(&mut k, 1, LabCall::Program(Program::Unpins { ns_type, inum })), Ok(Return::DONE));
         assert!(!k.namespaces.contains(ns));
         assert_eq!(call(&mut k, 1, LabCall::Program(Program::Unpins { ns_type, inum })), Err(Errno::ENOENT));
+    }
+
+    /// The tasks that an effect says can go on.
+    fn ready(k: &mut Kernel) -> Vec<i32> {
+        let effects = k.programs.take_effects();
+        let ready = effects.into_iter().filter_map(|effect| match effect {
+            Effect::Ready(task) => Some(k.task_nr(task)),
+            Effect::Signal { .. } | Effect::Wake(_) | Effect::Kill(_) => None,
+        });
+        ready.collect()
+    }
+
+    #[test]
+    fn programs_that_wait_are_told_when_they_can_go_on_in_the_order_of_their_calls() {
+        let mut k = programs();
+        run(
+            &mut k,
+            "1 semget 1 2 create 666\n! EAGAIN 3 program waits semop 0 0,-2\n! EAGAIN 2 program waits semop 0 0,-1",
+        );
+        run(&mut k, "! EAGAIN 1 semop 0 0,-1\n= 2 1 semctl 0 0 getncnt\n= 0 1 semctl 0 0 getzcnt\n1 semop 0 1,1");
+        assert_eq!(ready(&mut k), []);
+        Session::default().batch(&mut k, b"1 semop 0 0,1\n").1.unwrap();
+        assert_eq!(ready(&mut k), [2]);
+        Session::default().batch(&mut k, b"1 semop 0 0,1\n").1.unwrap();
+        assert_eq!(ready(&mut k), [3, 2]);
+        run(&mut k, "2 program waits semop 0 0,-1\n! EAGAIN 3 program waits semop 0 0,-2\n= 1 1 semctl 0 0 getncnt");
+        // What waits for 0 counts apart, also where operations before it change the value.
+        run(&mut k, "! EAGAIN 2 program waits semop 0 0,1 0,0\n= 1 1 semctl 0 0 getzcnt\n1 semctl 0 0 setval 3");
+        assert_eq!(ready(&mut k), [3]);
+        // Another call of the task, by a control file, is none of the program's.
+        run(&mut k, "3 setsid\n= 1 1 semctl 0 0 getncnt");
+        run(&mut k, "3 program ended 0\n= 0 1 semctl 0 0 getncnt");
+    }
+
+    #[test]
+    fn who_waits_for_what_is_removed_is_told_so() {
+        let mut k = programs();
+        run(&mut k, "1 msgget 1 create 666\n! EAGAIN 3 program waits msgrcv 0 5\n1 msgsnd 0 4 x");
+        assert_eq!(ready(&mut k), []);
+        Session::default().batch(&mut k, b"1 msgctl 0 rmid\n").1.unwrap();
+        assert_eq!(ready(&mut k), [3]);
+        run(
+            &mut k,
+            "! EIDRM 3 program waits msgrcv 0 5\n! EINVAL 3 program waits msgrcv 0 5\n! EINVAL 4 program waits msgrcv 0 5",
+        );
+    }
+
+    #[test]
+    fn room_in_a_queue_wakes_those_whose_message_fits() {
+        let mut k = programs();
+        run(&mut k, "1 msgget 1 create 666\n1 msgctl 0 set qbytes=4\n1 msgsnd 0 1 xxxx");
+        run(&mut k, "! EAGAIN 2 program waits msgsnd 0 1 yyyyy\n! EAGAIN 3 program waits msgsnd 0 1 yy");
+        Session::default().batch(&mut k, b"1 msgrcv 0 0\n").1.unwrap();
+        assert_eq!(ready(&mut k), [3]);
+        Session::default().batch(&mut k, b"1 msgctl 0 set qbytes=8\n").1.unwrap();
+        assert_eq!(ready(&mut k), [2, 3]);
+    }
+
+    #[test]
+    fn who_waits_for_the_first_message_of_a_queue_keeps_others_from_being_told() {
+        let mut k = programs();
+        let lines = "q = 2 mq_open q create 666 real\n1 program pins mqueue:$q\n3 mq_notify mqueue:$q signal 10 value=7\n\
+                     ! EAGAIN 2 program waits mq_receive mqueue:$q,read\n3 mq_send mqueue:$q,write 0 x\n\
+                     2 program waits mq_receive mqueue:$q,read";
+        assert_eq!(run(&mut k, lines), []);
+        let lines = "3 mq_send mqueue:4294967296,write 0 x";
+        assert_eq!(run(&mut k, lines), [(3, 10, false)]);
+        // Once it is closed for good, its name is all that holds it.
+        run(&mut k, "! ENOENT 1 program unpins mqueue:7\n1 program unpins mqueue:4294967296\n2 mq_unlink q");
+        assert_eq!(k.mqueues.len(), 0);
+        run(&mut k, "! EBADF 2 mq_send mqueue:4294967296,write 0 x\n! ENOENT 2 program closes mqueue:4294967296");
     }
 
     #[test]

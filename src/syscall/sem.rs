@@ -6,6 +6,7 @@ use super::{Outcome, Return};
 use crate::errno::Result;
 use crate::kernel::ipc::sem::{Adjustments, SEMAEM, SEMVMX, Sem, SemFlags, SemOp, SemSet, SemopOutcome};
 use crate::kernel::ipc::{ACCESS_READ, ACCESS_WRITE, Perm};
+use crate::kernel::waiting::{Waited, Wanted};
 use crate::kernel::{Current, IpcNsId, Kernel};
 use crate::{bail, err};
 
@@ -29,8 +30,10 @@ pub enum SemCtl {
 pub enum SemGet {
     Value,
     Pid,
-    /// Who waits for it to grow, or to be 0: nobody ever waits in a lab.
-    Waiters,
+    /// How many programs wait for it to grow. Tasks that are no programs never wait.
+    Growing,
+    /// How many wait for it to be 0.
+    Zero,
 }
 
 /// # Errors
@@ -97,7 +100,10 @@ pub(super) fn sys_semop(k: &mut Kernel, me: Current, id: i32, ops: &[SemOp]) -> 
     let so_far = if undoes { k.adjustments_of(*me, id) } else { Adjustments::new() };
     let (values, adjustments) = match set.perform(ops, &so_far)? {
         SemopOutcome::Done { values, adjustments } => (values, adjustments),
-        SemopOutcome::Blocked { op, value } => return Err(blocked(ns, id, op, value)),
+        SemopOutcome::Blocked { op, value } => {
+            let now = set.sems[usize::from(op.num)].value;
+            return Err(blocked(ns, id, op, value, now));
+        }
     };
     if undoes {
         let list = k.undo_list_of(me);
@@ -107,17 +113,23 @@ pub(super) fn sys_semop(k: &mut Kernel, me: Current, id: i32, ops: &[SemOp]) -> 
         set_value(k, me, ns, id, num, value);
     }
     k.ipc_found::<SemSet>(ns, id).otime = k.real_seconds();
+    k.wake(Waited::Set(ns, id));
     Ok(Return::DONE)
 }
 
-fn blocked(ns: IpcNsId, id: i32, op: SemOp, value: i32) -> Stop {
+/// `value` is what the operations before `op` have made of the value that there is `now`.
+fn blocked(ns: IpcNsId, id: i32, op: SemOp, value: i32, now: i32) -> Stop {
     let nowait = op.flags.contains(SemFlags::NOWAIT);
     let wait = if nowait { "IPC_NOWAIT" } else { "the call would block" };
     let (num, delta) = (u32::from(op.num), i32::from(op.delta));
     let why = err!(EAGAIN, "semaphore {} is {}, which does not allow {}: {}", num, value, delta, wait);
     match nowait {
         true => Stop::Failed(why),
-        false => Stop::Blocked { on: WaitFor::Semaphore { ns, id, num: op.num }, why },
+        false => {
+            let least = now - value - delta;
+            let value = if delta == 0 { Wanted::Exactly(least) } else { Wanted::AtLeast(least) };
+            Stop::Blocked { on: WaitFor::Semaphore { ns, id, num: op.num, value }, why }
+        }
     }
 }
 
@@ -144,7 +156,8 @@ pub(super) fn sys_semctl(k: &mut Kernel, me: Current, id: i32, op: &SemCtl) -> O
             Ok(match what {
                 SemGet::Value => Return::Num(i64::from(sem.value)),
                 SemGet::Pid => Return::Pid(numbers(k, me, sem.pid.as_ref())),
-                SemGet::Waiters => Return::Num(0),
+                SemGet::Growing => Return::Num(waiters(k, ns, id, *num, false)),
+                SemGet::Zero => Return::Num(waiters(k, ns, id, *num, true)),
             })
         }
         SemCtl::Getall => {
@@ -168,6 +181,17 @@ fn check_num(set: &SemSet, num: i32) -> Result<u16> {
     }
 }
 
+/// How many programs wait for a semaphore (`count_semcnt`).
+fn waiters(k: &Kernel, of: IpcNsId, set: i32, sem: i32, zero: bool) -> i64 {
+    let is_meant = |on: &WaitFor| match *on {
+        WaitFor::Semaphore { ns, id, num, value } => {
+            (ns, id, i32::from(num)) == (of, set, sem) && matches!(value, Wanted::Exactly(_)) == zero
+        }
+        _ => false,
+    };
+    k.programs.waiting.count(is_meant) as i64
+}
+
 fn check_value(value: i32) -> Result<()> {
     if !(0..=SEMVMX).contains(&value) {
         bail!(ERANGE, "{} is not from 0 to {}", value, SEMVMX);
@@ -184,6 +208,7 @@ fn semctl_setval(k: &mut Kernel, me: Current, ns: IpcNsId, id: i32, num: i32, va
     k.clear_adjustments(ns, id, Some(num));
     set_value(k, me, ns, id, num, value);
     k.ipc_found::<SemSet>(ns, id).ctime = k.real_seconds();
+    k.wake(Waited::Set(ns, id));
     Ok(Return::DONE)
 }
 
@@ -199,6 +224,7 @@ fn semctl_setall(k: &mut Kernel, me: Current, ns: IpcNsId, id: i32, values: &[i3
         set_value(k, me, ns, id, num, value);
     }
     k.ipc_found::<SemSet>(ns, id).ctime = k.real_seconds();
+    k.wake(Waited::Set(ns, id));
     Ok(Return::DONE)
 }
 

@@ -7,8 +7,8 @@ use super::{Outcome, Return};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
-use crate::kernel::ipc::shm::{PAGE_SIZE, SHM_LOCKED, ShmFile, ShmSegment, TASK_SIZE, pages};
-use crate::kernel::ipc::{ACCESS_READ, ACCESS_WRITE, Perm};
+use crate::kernel::ipc::Perm;
+use crate::kernel::ipc::shm::{AttachAt, SHM_LOCKED, ShmFile, ShmFlags, ShmSegment, TASK_SIZE, pages};
 use crate::kernel::{Current, IpcNsId, Kernel, MmId};
 
 /// Pages of memory a lab has; one segment cannot have more (`__vm_enough_memory`).
@@ -83,53 +83,18 @@ fn new_segment(k: &mut Kernel, me: Current, ns: IpcNsId, perm: Perm, size: u64) 
     Ok(id)
 }
 
-bitflags::bitflags! {
-    /// Flags of shmat (`include/uapi/linux/shm.h`).
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-    pub struct ShmFlags: u32 {
-        const RDONLY = 0o10_000;
-        const REMAP = 0o40_000;
-        const _ = !0;
-    }
-}
-
-/// Where an attachment is to go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Anywhere,
-    At(u64),
-    /// In place of what is there.
-    Over(u64),
-}
-
-fn check_place(id: i32, addr: u64, remap: bool) -> Result<Place> {
-    ipc::check_id(id)?;
-    match addr {
-        0 if remap => bail!(EINVAL, "SHM_REMAP needs an address"),
-        0 => Ok(Place::Anywhere),
-        _ if !addr.is_multiple_of(PAGE_SIZE) => bail!(EINVAL, "{} is not the start of a page", format!("{addr:#x}")),
-        _ if remap => Ok(Place::Over(addr)),
-        _ => Ok(Place::At(addr)),
-    }
-}
-
 /// Maps a segment; the result is its address (`do_shmat`).
 ///
 /// # Errors
 /// EINVAL: identifier, address, something else mapped there, a kernel thread; EACCES; ENOMEM: no room.
 pub(super) fn sys_shmat(k: &mut Kernel, me: Current, id: i32, addr: u64, flags: ShmFlags) -> Outcome {
     check_has_mm(k, me)?;
-    let place = check_place(id, addr, flags.contains(ShmFlags::REMAP))?;
-    let readonly = flags.contains(ShmFlags::RDONLY);
     let ns = k.ipc_ns_of(me);
-    let segment: &ShmSegment = k.ipc_object(ns, id)?;
-    let asked = if readonly { ACCESS_READ } else { ACCESS_READ | ACCESS_WRITE };
-    k.check_ipc_access(*me, ns, &segment.perm, asked)?;
-    let size = pages(segment.segsz) * PAGE_SIZE;
+    let (place, size) = k.check_shmat(*me, ns, id, addr, flags)?;
     let mm = k.own_mm(me);
     let addr = match place {
-        Place::Anywhere => k.free_range(mm, size),
-        Place::At(addr) | Place::Over(addr) => Some(addr).filter(|addr| addr.saturating_add(size) <= TASK_SIZE),
+        AttachAt::Anywhere => k.free_range(mm, size),
+        AttachAt::Free(addr) | AttachAt::Over(addr) => Some(addr).filter(|addr| addr.saturating_add(size) <= TASK_SIZE),
     };
     let addr = match check_room(k, mm, addr, size, place) {
         Ok(addr) => addr,
@@ -139,14 +104,14 @@ pub(super) fn sys_shmat(k: &mut Kernel, me: Current, id: i32, addr: u64, flags: 
             return Err(refusal.into());
         }
     };
-    let file = ShmFile { count: 0, ns: k.get_ns(ns), shmid: id, size, readonly };
+    let file = ShmFile { count: 0, ns: k.get_ns(ns), shmid: id, size, readonly: flags.contains(ShmFlags::RDONLY) };
     k.attach_shm(me, file, addr);
     Ok(Return::Address(addr))
 }
 
-fn check_room(k: &Kernel, mm: MmId, addr: Option<u64>, size: u64, place: Place) -> Result<u64> {
+fn check_room(k: &Kernel, mm: MmId, addr: Option<u64>, size: u64, place: AttachAt) -> Result<u64> {
     let Some(addr) = addr else { bail!(ENOMEM, "no room for {} bytes", size) };
-    if let (Place::At(_), Some(other)) = (place, k.overlaps_of(mm, addr, size).first()) {
+    if let (AttachAt::Free(_), Some(other)) = (place, k.overlaps_of(mm, addr, size).first()) {
         bail!(EINVAL, "the attachment at {} is in the way, and SHM_REMAP is not given", format!("{other:#x}"));
     }
     Ok(addr)

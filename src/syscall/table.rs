@@ -200,6 +200,7 @@ calls! {
     "unshare" LabCall::UnshareAs { flags, inums }, [; *flags],
         memory::namespaces(k, me, *flags) + memory::descriptors(k, me) =>
         recorded::sys_unshare_as(k, me, *flags, inums),
+    "mq_open" LabCall::MqMake(args), [&args.name], OBJECT => mqueue::sys_mq_make(k, me, args),
     "mq_close" LabCall::MqClose { fd }, [fd], 0 => fd::sys_close(k, me, *fd),
     "bind" LabCall::Bind(name), [], 2 * OBJECT => socket::sys_bind(k, me, name),
     "connect" LabCall::Connect(name), [], 2 * OBJECT => socket::sys_connect(k, me, name),
@@ -214,7 +215,7 @@ impl AnyCall {
     /// The name as Linux has it; of what only the lab has the verb.
     pub fn name(&self) -> &'static str {
         match self {
-            AnyCall::Linux(call) => call.name(),
+            AnyCall::Linux(call) | AnyCall::Waiting(call) => call.name(),
             AnyCall::Lab(call) => call.name(),
             AnyCall::Tick { .. } => "tick",
         }
@@ -223,7 +224,7 @@ impl AnyCall {
     /// The arguments that are worth seeing.
     pub(super) fn shown(&self) -> Vec<Arg> {
         match self {
-            AnyCall::Linux(call) => call.shown(),
+            AnyCall::Linux(call) | AnyCall::Waiting(call) => call.shown(),
             AnyCall::Lab(call) => call.shown(),
             AnyCall::Tick { nanos } => vec![nanos.arg()],
         }
@@ -232,7 +233,7 @@ impl AnyCall {
     /// Flags that [`super::CloneFlags`] has words for.
     pub(super) fn flags(&self) -> u64 {
         match self {
-            AnyCall::Linux(call) => call.flags(),
+            AnyCall::Linux(call) | AnyCall::Waiting(call) => call.flags(),
             AnyCall::Lab(call) => call.flags(),
             AnyCall::Tick { .. } => 0,
         }

@@ -1,6 +1,7 @@
 //! The first and the last step of each call.
 
 use super::lab::Target;
+use super::mqueue::QueueFd;
 use super::program::Program;
 use super::{AnyCall, Outcome, PidArg, WaitidWhich};
 use crate::errno::Arg;
@@ -94,16 +95,29 @@ impl Shown for &WaitidWhich {
     }
 }
 
+impl Shown for &QueueFd {
+    fn arg(self) -> Arg {
+        match *self {
+            QueueFd::Own(fd) => Arg::from(fd),
+            QueueFd::Real { queue, .. } => Arg::from(format!("mqueue:{queue}")),
+        }
+    }
+}
+
 impl Shown for &Program {
     fn arg(self) -> Arg {
         match *self {
             Program::Runs => Arg::Name("runs"),
+            Program::Wakes => Arg::Name("wakes"),
             Program::Ended { status } => Arg::from(format!("ended {status:#x}")),
             Program::NeverRan => Arg::Name("never_ran"),
             Program::Stopped { signo } => Arg::from(format!("stopped {signo}")),
             Program::Continued => Arg::Name("continued"),
             Program::Pins { ns_type, inum } => Arg::from(format!("pins {}:[{inum}]", ns_type.ops().name)),
             Program::Unpins { ns_type, inum } => Arg::from(format!("unpins {}:[{inum}]", ns_type.ops().name)),
+            Program::PinsQueue(queue) => Arg::from(format!("pins mqueue:{queue}")),
+            Program::UnpinsQueue(queue) => Arg::from(format!("unpins mqueue:{queue}")),
+            Program::ClosesQueue(queue) => Arg::from(format!("closes mqueue:{queue}")),
         }
     }
 }

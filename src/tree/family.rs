@@ -24,7 +24,7 @@ use crate::errno::{Error, Result};
 use crate::kernel::file::{About, OpenFlags};
 use crate::kernel::mount::site::Path;
 use crate::kernel::node::{Node, Object, Place, View};
-use crate::kernel::{FileId, Kernel, NsId, TaskId};
+use crate::kernel::{FileId, Kernel, MqueueId, NsId, TaskId};
 use crate::{bail, err};
 
 /// A file of some family. What a family does not say is that of a file that is neither directory nor link, is about
@@ -126,6 +126,11 @@ pub(crate) trait Family {
 
     /// The number that it has by itself, rather than a hash of what it is.
     fn ino(&self, _k: &Kernel) -> Option<u64> {
+        None
+    }
+
+    /// The message queue that it is.
+    fn queue(&self) -> Option<MqueueId> {
         None
     }
 

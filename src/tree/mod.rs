@@ -201,6 +201,8 @@ pub enum Polled {
     /// It can be read and written; POLLERR and POLLPRI while this is another number than at the last read
     /// (`kernfs_generic_poll`).
     Cgroup(u64),
+    /// It can be read while it has a message, and written while it has room (`mqueue_poll_file`).
+    Queue { has_message: bool, has_room: bool },
 }
 
 /// The file called `name` in a directory. Asks no rights: [`resolve`] does.

@@ -2,7 +2,7 @@
 
 use super::family::Family;
 use super::look::Look;
-use super::{Attr, Cacheable, FileType};
+use super::{Attr, Cacheable, Content, FileType, Polled};
 use crate::errno::Result;
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID, Kgid, Kuid};
 use crate::kernel::ipc::mqueue::{MqueueFs, NotifyMethod};
@@ -49,6 +49,20 @@ impl Family for Queue {
         Cacheable { name: false, attr: false }
     }
 
+    /// Programs keep it open.
+    fn content(&self) -> Content {
+        Content::Live
+    }
+
+    fn polled(&self, look: &Look<'_>) -> Polled {
+        let queue = &look.k.mqueues[self.0];
+        Polled::Queue { has_message: queue.curmsgs() > 0, has_room: !queue.is_full() }
+    }
+
+    fn queue(&self) -> Option<MqueueId> {
+        Some(self.0)
+    }
+
     fn read(&self, look: &Look<'_>) -> Result<Vec<u8>> {
         Ok(text(look.k, look.reader, self.0))
     }
@@ -79,7 +93,7 @@ pub(super) fn text(k: &Kernel, reader: TaskId, queue: MqueueId) -> Vec<u8> {
         Some(asked) => {
             let pid = k.pids[asked.owner.id()].nr_in(k.task_active_pid_ns(reader)).unwrap_or(0);
             match asked.method {
-                NotifyMethod::Signal(signo) => (SIGEV_SIGNAL, signo, pid),
+                NotifyMethod::Signal { signo, .. } => (SIGEV_SIGNAL, signo, pid),
                 NotifyMethod::None => (SIGEV_NONE, 0, pid),
             }
         }

@@ -3,6 +3,7 @@
 mod bad;
 mod descriptors;
 mod host;
+mod ipc;
 mod journal;
 mod manpages;
 mod mounted;

@@ -2,8 +2,10 @@
 
 pub(super) mod birth;
 pub(super) mod cred;
+pub(super) mod ipc;
 pub(super) mod limit;
 pub(super) mod mount;
+pub(super) mod mqueue;
 pub(super) mod prctl;
 pub(super) mod signal;
 pub(super) mod task;
@@ -11,9 +13,11 @@ pub(super) mod translate;
 pub(super) mod wait;
 
 pub use birth::Birth;
+pub use mqueue::mq_open;
 
 use super::{Answer, Call, Memory, Question, Rewrite, Translate};
-use crate::errno::Result;
+use crate::bail;
+use crate::errno::{Errno, Result};
 use crate::syscall::{PidArg, Syscall};
 
 /// What a program's call asks.
@@ -44,7 +48,40 @@ pub enum Host {
     First,
     /// This instead, once the lab has agreed.
     Instead { call: Call, args: [u64; 6] },
+    /// To let the program sleep as long as the lab's call would block.
+    Sleep(Sleep),
 }
+
+/// How a program sleeps in a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sleep {
+    pub interrupted: Interrupted,
+    pub until: Option<Until>,
+}
+
+/// What becomes of a call that a signal interrupts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupted {
+    /// It fails with EINTR.
+    Always,
+    /// It begins anew, unless a handler runs that was set without SA_RESTART (ERESTARTSYS).
+    UnlessRestarted,
+    /// It begins anew, unless a handler runs (ERESTARTNOHAND).
+    UnlessHandled,
+}
+
+/// The end of a wait, as clock_nanosleep(2) takes it: the clock, the flags, and the address of a time in the program's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Until {
+    pub clock: u64,
+    pub flags: u64,
+    pub at: u64,
+    /// What the call fails with then.
+    pub errno: Errno,
+}
+
+/// The time is one of the clock, and not from now on.
+pub(super) const TIMER_ABSTIME: u64 = 1;
 
 impl Decoded {
     /// A call that gives a number and that the program's own process does not make.
@@ -75,6 +112,16 @@ impl Asked<'_> {
 
     fn pid(&self, index: usize) -> PidArg {
         PidArg::Own(self.int(index))
+    }
+
+    /// # Errors
+    /// EFAULT; EINVAL: a `struct timespec` that is no time (`timespec64_valid`).
+    fn check_time(&self, addr: u64) -> Result<()> {
+        let [seconds, nanos] = [self.memory.u64(addr)?, self.memory.u64(addr.wrapping_add(8))?].map(u64::cast_signed);
+        if seconds < 0 || !(0..1_000_000_000).contains(&nanos) {
+            bail!(EINVAL, "{} seconds and {} nanoseconds are no time", seconds, nanos);
+        }
+        Ok(())
     }
 
     /// A user or group; -1 is none.

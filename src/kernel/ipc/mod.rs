@@ -35,6 +35,7 @@ pub const MODE_BITS: u16 = 0o777;
 /// Access asked for, in all three places of a mode.
 pub const ACCESS_READ: u16 = 0o444;
 pub const ACCESS_WRITE: u16 = 0o222;
+pub const ACCESS_EXEC: u16 = 0o111;
 
 /// Owner, mode and name of an object (`struct kern_ipc_perm`).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use crate::kernel::pid::Pid;
 use crate::kernel::refcount::{Counted, Held};
 use crate::kernel::signal::Sender;
 use crate::kernel::ucounts::{UcountRlimit, Ucounts};
+use crate::kernel::waiting::{WaitFor, Waited};
 use crate::kernel::{IpcNsId, Kernel, MqueueFsId, MqueueId, TaskId};
 
 /// Priorities stay below this (`MQ_PRIO_MAX`).
@@ -68,7 +69,10 @@ pub struct Notify {
 /// `sigev_notify` with what belongs to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotifyMethod {
-    Signal(i32),
+    Signal {
+        signo: i32,
+        value: u64,
+    },
     /// SIGEV_NONE: nobody is told, but the place is taken.
     None,
 }
@@ -221,6 +225,11 @@ impl Kernel {
         }
     }
 
+    /// The queue with this [`Id::serial`](crate::kernel::table::Id::serial).
+    pub fn find_mqueue(&self, serial: u64) -> Option<MqueueId> {
+        self.mqueues.iter().map(|(id, _)| id).find(|id| id.serial() == serial)
+    }
+
     /// What an open queue holds.
     pub(crate) fn open_mqueue(&mut self, queue: MqueueId) -> MqueueFile {
         let fs = self.mqueue_fs.hold(self.mqueues[queue].fs);
@@ -268,15 +277,19 @@ impl Kernel {
     pub(crate) fn insert_message(&mut self, task: TaskId, queue: MqueueId, prio: u32, text: Vec<u8>) {
         let mqueue = &mut self.mqueues[queue];
         mqueue.messages.entry(prio).or_default().push_back(text);
-        if mqueue.curmsgs() != 1 {
+        let is_first = mqueue.curmsgs() == 1;
+        // One who waits for it gets it, and nobody is told.
+        let is_awaited = self.programs.waiting.count(|on| *on == WaitFor::MqMessage(queue)) > 0;
+        self.wake(Waited::Mqueue(queue));
+        if !is_first || is_awaited {
             return;
         }
-        let Some(notify) = mqueue.notify.take() else { return };
-        if let NotifyMethod::Signal(signo @ 1..) = notify.method
+        let Some(notify) = self.mqueues[queue].notify.take() else { return };
+        if let NotifyMethod::Signal { signo: signo @ 1.., value } = notify.method
             && let Some(process) = self.pids[notify.owner.id()].attached.process
         {
             let leader = self.signals[process].leader;
-            self.send_signal(Sender::Message(task), leader, true, signo);
+            self.send_signal(Sender::Message { task, value }, leader, true, signo);
         }
         self.drop_notify(Some(notify));
     }

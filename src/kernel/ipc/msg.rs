@@ -6,6 +6,7 @@ use super::{IpcIds, IpcObject, Perm};
 use crate::kernel::ns::IpcNamespace;
 use crate::kernel::pid::Pid;
 use crate::kernel::refcount::Held;
+use crate::kernel::waiting::Waited;
 use crate::kernel::{IpcNsId, Kernel};
 
 /// A queue (`struct msg_queue`). Times are seconds since the epoch, 0 if never.
@@ -87,6 +88,7 @@ impl Kernel {
     pub(crate) fn remove_msg_queue(&mut self, ns: IpcNsId, id: i32) {
         if let Some(queue) = self.ipc_mut(ns).msg_ids.remove(id) {
             self.free_msg_queue(queue);
+            self.wake(Waited::Queue(ns, id));
         }
     }
 

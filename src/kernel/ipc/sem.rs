@@ -8,6 +8,7 @@ use crate::errno::Result;
 use crate::kernel::ns::IpcNamespace;
 use crate::kernel::pid::Pid;
 use crate::kernel::refcount::{Counted, Held};
+use crate::kernel::waiting::Waited;
 use crate::kernel::{Current, IpcNsId, Kernel, TaskId, UndoListId};
 
 /// Highest value of a semaphore (`SEMVMX`).
@@ -184,6 +185,7 @@ impl Kernel {
                 self.put_pids([old]);
             }
             self.ipc_found::<SemSet>(list.ns, semid).otime = now;
+            self.wake(Waited::Set(list.ns, semid));
         }
     }
 
@@ -193,6 +195,7 @@ impl Kernel {
         if let Some(set) = self.ipc_mut(ns).sem_ids.remove(id) {
             self.ipc_mut(ns).used_sems -= set.sems.len() as i32;
             self.free_sem_set(set);
+            self.wake(Waited::Set(ns, id));
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{IpcIds, IpcObject, Perm};
+use super::{ACCESS_EXEC, ACCESS_READ, ACCESS_WRITE, IpcIds, IpcObject, Perm};
+use crate::bail;
+use crate::errno::Result;
 use crate::kernel::ns::IpcNamespace;
 use crate::kernel::pid::Pid;
 use crate::kernel::refcount::{Counted, Held};
@@ -84,6 +86,47 @@ impl IpcObject for ShmSegment {
     }
 }
 
+bitflags::bitflags! {
+    /// Flags of shmat (`include/uapi/linux/shm.h`).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct ShmFlags: u32 {
+        const RDONLY = 0o10_000;
+        /// The address is rounded down to the start of a page.
+        const RND = 0o20_000;
+        const REMAP = 0o40_000;
+        const EXEC = 0o100_000;
+        const _ = !0;
+    }
+}
+
+/// Where an attachment is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttachAt {
+    Anywhere,
+    /// Where nothing else is.
+    Free(u64),
+    /// In place of what is there.
+    Over(u64),
+}
+
+impl AttachAt {
+    /// # Errors
+    /// EINVAL: no start of a page, or none at all where something else is to go.
+    fn new(addr: u64, flags: ShmFlags) -> Result<AttachAt> {
+        let remap = flags.contains(ShmFlags::REMAP);
+        let start = if flags.contains(ShmFlags::RND) { addr - addr % PAGE_SIZE } else { addr };
+        match start {
+            _ if !start.is_multiple_of(PAGE_SIZE) => {
+                bail!(EINVAL, "{} is not the start of a page", format!("{addr:#x}"))
+            }
+            0 if remap => bail!(EINVAL, "SHM_REMAP needs an address"),
+            0 if addr == 0 => Ok(AttachAt::Anywhere),
+            _ if remap => Ok(AttachAt::Over(start)),
+            _ => Ok(AttachAt::Free(start)),
+        }
+    }
+}
+
 /// Pages of a segment, modulo 2^52 as in Linux.
 pub fn pages(bytes: u64) -> u64 {
     bytes.wrapping_add(PAGE_SIZE - 1) / PAGE_SIZE
@@ -97,6 +140,33 @@ impl ShmSegment {
 }
 
 impl Kernel {
+    /// What shmat(2) asks before it looks at the memory of the caller: where to attach, and how many bytes.
+    ///
+    /// # Errors
+    /// EINVAL: the identifier, the address; EACCES.
+    pub fn check_shmat(
+        &self,
+        task: TaskId,
+        ns: IpcNsId,
+        id: i32,
+        addr: u64,
+        flags: ShmFlags,
+    ) -> Result<(AttachAt, u64)> {
+        if id < 0 {
+            bail!(EINVAL, "{} is no identifier", id);
+        }
+        let place = AttachAt::new(addr, flags)?;
+        let segment: &ShmSegment = self.ipc_object(ns, id)?;
+        let asked = [
+            (true, ACCESS_READ),
+            (!flags.contains(ShmFlags::RDONLY), ACCESS_WRITE),
+            (flags.contains(ShmFlags::EXEC), ACCESS_EXEC),
+        ];
+        let asked = asked.into_iter().filter(|(is_asked, _)| *is_asked).fold(0, |all, (_, bits)| all | bits);
+        self.check_ipc_access(task, ns, &segment.perm, asked)?;
+        Ok((place, pages(segment.segsz) * PAGE_SIZE))
+    }
+
     /// One more mapping, made by `task` (`__shm_open`).
     fn shm_open(&mut self, task: TaskId, file: ShmFileId) {
         let now = self.real_seconds();

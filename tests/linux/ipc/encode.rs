@@ -5,6 +5,7 @@ use nslab::kernel::file::FileKind;
 use nslab::kernel::ipc::mqueue::{Mqueue, NotifyMethod};
 use nslab::kernel::ipc::msg::MsgQueue;
 use nslab::kernel::ipc::sem::{SemOp, SemSet};
+use nslab::kernel::ipc::shm::ShmFlags;
 use nslab::kernel::ipc::shm::{PAGE_SIZE, ShmSegment, pages};
 use nslab::kernel::nsproxy::NsProxy;
 use nslab::kernel::pid::Pid;
@@ -15,7 +16,7 @@ use nslab::syscall::ipc::{IpcCtl, Payload, SetArgs};
 use nslab::syscall::mqueue::MqOpen;
 use nslab::syscall::msg::MsgFlags;
 use nslab::syscall::sem::{SemCtl, SemGet};
-use nslab::syscall::shm::{ShmCtl, ShmFlags};
+use nslab::syscall::shm::ShmCtl;
 
 use super::clock::Asked;
 use super::decode::{ADDRESS_SHIFT, BUFFER, Family, ROOM, SHIFTED, Shape};
@@ -194,7 +195,8 @@ fn semctl(c: &Context<'_>, id: i32, op: &SemCtl) -> Option<(Raw, Shape)> {
         SemCtl::Get { num, what } => match what {
             SemGet::Value => (control(*num, 12, NULL), Shape::Number),
             SemGet::Pid => (control(*num, 11, NULL), Shape::Pid),
-            SemGet::Waiters => (control(*num, 14, NULL), Shape::Number),
+            SemGet::Growing => (control(*num, 14, NULL), Shape::Number),
+            SemGet::Zero => (control(*num, 15, NULL), Shape::Number),
         },
         SemCtl::Getall => {
             let set = c.k.ipc_object::<SemSet>(own_ns(c)?, id);
@@ -266,31 +268,31 @@ fn mq(c: &Context<'_>, op: &Syscall) -> Option<(Raw, Shape)> {
         Syscall::MqOpen(args) => (mq_open(args), Shape::Number),
         Syscall::MqUnlink { name } => (with_data(libc::SYS_mq_unlink, &[IN_ARG], zero_ended(name)), Shape::Number),
         Syscall::MqSend { fd, prio, text } => {
-            let most = queue_at(c.k, c.me, *fd).map_or(0, |queue| queue.msgsize);
+            let most = queue_at(c.k, c.me, fd.own()).map_or(0, |queue| queue.msgsize);
             let (size, bytes) = payload(text, most)?;
-            let args = [int(*fd), BUFFER_ARG, Arg::Value(size as u64), Arg::Value(u64::from(*prio)), IN_ARG];
+            let args = [int(fd.own()), BUFFER_ARG, Arg::Value(size as u64), Arg::Value(u64::from(*prio)), IN_ARG];
             (with_past(with_buffer(libc::SYS_mq_timedsend, &args, bytes)), Shape::Number)
         }
         Syscall::MqReceive { fd, size } => {
-            let args = [int(*fd), BUFFER_ARG, Arg::Value(*size as u64), NULL, IN_ARG];
+            let args = [int(fd.own()), BUFFER_ARG, Arg::Value(*size as u64), NULL, IN_ARG];
             (with_past(call(libc::SYS_mq_timedreceive, &args)), Shape::MqMessage)
         }
         Syscall::MqNotify { fd, method } => {
             let Some(method) = method else {
-                return Some((call(libc::SYS_mq_notify, &[int(*fd), NULL]), Shape::Number));
+                return Some((call(libc::SYS_mq_notify, &[int(fd.own()), NULL]), Shape::Number));
             };
             let (signo, notify) = match method {
-                NotifyMethod::Signal(signo) => (*signo, libc::SIGEV_SIGNAL),
+                NotifyMethod::Signal { signo, .. } => (*signo, libc::SIGEV_SIGNAL),
                 NotifyMethod::None => (0, libc::SIGEV_NONE),
             };
             let mut sigevent = vec![0u8; 64];
             sigevent[8..12].copy_from_slice(&signo.to_ne_bytes());
             sigevent[12..16].copy_from_slice(&notify.to_ne_bytes());
-            (with_buffer(libc::SYS_mq_notify, &[int(*fd), BUFFER_ARG], sigevent), Shape::Number)
+            (with_buffer(libc::SYS_mq_notify, &[int(fd.own()), BUFFER_ARG], sigevent), Shape::Number)
         }
         Syscall::MqGetsetattr { fd, flags } => {
             let new = if flags.is_some() { IN_ARG } else { NULL };
-            let mut raw = call(libc::SYS_mq_getsetattr, &[int(*fd), new, BUFFER_ARG]);
+            let mut raw = call(libc::SYS_mq_getsetattr, &[int(fd.own()), new, BUFFER_ARG]);
             raw.data.extend(flags.map(|flags| (IN, [&flags.to_ne_bytes()[..], &[0; 56]].concat())));
             (raw, Shape::MqAttr)
         }

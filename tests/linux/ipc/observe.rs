@@ -8,6 +8,7 @@ use nslab::kernel::node::{Node, Place, View};
 use nslab::kernel::nsproxy::NsProxy;
 use nslab::kernel::task::TaskState;
 use nslab::kernel::{IpcNsId, Kernel, TaskId};
+use nslab::syscall::mqueue::QueueFd;
 use nslab::syscall::{AnyCall, LabCall, Syscall, dispatch};
 use nslab::tree::{self, Viewer};
 
@@ -47,7 +48,7 @@ pub fn observe(pair: &mut Pair, called: Option<(TaskId, &AnyCall)>) -> Result<()
         | Syscall::MqGetsetattr { fd, .. }
             if is_running =>
         {
-            compare_queue(pair, task, *fd)
+            compare_queue(pair, task, fd.own())
         }
         Syscall::ClockGettime { .. } if is_running => clock::compare_files(pair, task),
         Syscall::Clone(_)
@@ -223,7 +224,7 @@ fn compare_queue(pair: &mut Pair, task: TaskId, fd: i32) -> Result<(), String> {
         }
     }
     if is_private(&pair.k, task) {
-        let attributes = Syscall::MqGetsetattr { fd, flags: None }.into();
+        let attributes = Syscall::MqGetsetattr { fd: QueueFd::Own(fd), flags: None }.into();
         let called = pair.call(task, &attributes);
         called.map_err(|trouble| format!("the attributes of descriptor {fd}: {trouble:?}"))?.ok();
     }
