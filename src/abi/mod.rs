@@ -10,6 +10,7 @@ mod answer;
 mod call;
 mod decode;
 mod memory;
+pub mod netlink;
 mod question;
 mod treatment;
 mod x86_64;
@@ -20,7 +21,7 @@ pub use decode::{Birth, Decoded, Host};
 pub use memory::Memory;
 pub use question::{Question, Reply};
 pub use treatment::{Condition, PathAt, Rewrite, Translate, Treatment};
-pub use x86_64::{call, calls};
+pub use x86_64::{call, calls, number};
 
 use crate::bail;
 use crate::errno::{Error, Result};

@@ -63,6 +63,8 @@ pub enum Translate {
     Sigevent,
     /// Families of socket(2) that show the host's network.
     Socket,
+    /// Calls about a socket that is one of netlink, for those who have such.
+    Netlink,
     /// Operations of futex(2) that compare the number of a thread.
     Futex,
 }
@@ -126,7 +128,8 @@ impl Translate {
             | Translate::Siginfo
             | Translate::Pidfd
             | Translate::Exit
-            | Translate::Sigevent => None,
+            | Translate::Sigevent
+            | Translate::Netlink => None,
         }
     }
 }

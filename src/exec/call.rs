@@ -134,11 +134,7 @@ impl Supervisor {
                 }
                 self.detour(tid, regs, regs, Then::Always(result))
             }
-            Host::Instead { call, args } => {
-                let number = abi::calls().find_map(|(number, found)| (found == call).then_some(number));
-                let Some(number) = number else { return self.skip(tid, regs, result) };
-                self.detour(tid, regs, regs.with(number, args), Then::Keep)
-            }
+            Host::Instead { call, args } => self.detour(tid, regs, regs.with(abi::number(call), args), Then::Keep),
         }
     }
 
@@ -161,6 +157,7 @@ impl Supervisor {
             Translate::Pidfd => self.getfd(tid, regs),
             Translate::Sigevent => self.with_sigevent(tid, regs),
             Translate::Socket => self.socket(tid, regs),
+            Translate::Netlink => self.on_netlink(tid, regs),
             Translate::Futex => {
                 let error = crate::err!(ENOSYS, "the real kernel would compare the host's numbers of threads");
                 self.refuse(tid, regs, &error)
@@ -217,6 +214,8 @@ impl Supervisor {
                 self.host.resume(tid, Resume::Cont, 0)
             }
             Doing::Mapping(wanted) => self.has_scratch(tid, regs, *wanted),
+            Doing::Making(making) => self.netlink_step_ends(tid, regs, *making),
+            Doing::Telling(telling) => self.telling_ends(tid, regs, *telling),
             doing @ (Doing::Running | Doing::Newborn(_) | Doing::Waiting(_)) => {
                 self.tracee(tid)?.doing = doing;
                 self.host.resume(tid, Resume::Cont, 0)
@@ -266,6 +265,10 @@ impl Supervisor {
                 self.own_credentials(tid, addr);
                 result
             }
+            Then::Kernel { addr, room, length_at } => {
+                self.from_kernel(tid, addr, room, length_at);
+                result
+            }
         }
     }
 
@@ -285,7 +288,7 @@ impl Supervisor {
     }
 
     /// `CALL(ARGS) = ERRNO: REASON`, as strace(1) writes calls.
-    fn explain(&self, tid: Tid, call: &str, error: &Error) {
+    pub(super) fn explain(&self, tid: Tid, call: &str, error: &Error) {
         let number = self.tracees.get(&tid).and_then(|tracee| self.lab.read(|k| k.task_nr(tracee.task)).ok());
         self.host.say(&format!("[{}] {call} = {error}", number.unwrap_or(0)));
     }

@@ -36,7 +36,8 @@ enum Stops {
 
 fn stops(call: Call) -> Stops {
     match call.treatment() {
-        Treatment::Passed => Stops::Never,
+        // Of who has netlink sockets there is another filter.
+        Treatment::Passed | Treatment::Translated(Translate::Netlink) => Stops::Never,
         // Each program asks for it when it starts.
         Treatment::Refused { errno, .. } if call == Call::SetRobustList => Stops::Errno(errno as i32),
         Treatment::Translated(Translate::Pids([first])) if call != Call::PidfdOpen => Stops::Unless(*first),
@@ -68,6 +69,26 @@ pub fn program() -> Vec<sock_filter> {
     // What is newer than the table, and the numbers between its parts, which nobody has had.
     program.extend([jump(BPF_JGE, last + 1, 0, 1), ret(SECCOMP_RET_TRACE), ret(SECCOMP_RET_ALLOW)]);
     program
+}
+
+/// What those who have netlink sockets get besides: their calls about sockets stop.
+pub fn netlink() -> Vec<sock_filter> {
+    let stops = |call: Call| matches!(call.treatment(), Treatment::Translated(Translate::Netlink));
+    let numbers = calls().filter(|(_, call)| stops(*call)).filter_map(|(number, _)| u32::try_from(number).ok());
+    let tests = numbers.flat_map(|number| [jump(BPF_JEQ, number, 0, 1), ret(SECCOMP_RET_TRACE)]);
+    std::iter::once(load(NR)).chain(tests).chain([ret(SECCOMP_RET_ALLOW)]).collect()
+}
+
+/// `struct sock_fprog` for memory at `addr`, and behind it the program.
+pub fn bytes(program: &[sock_filter], addr: u64) -> Vec<u8> {
+    const LEN: u64 = 16;
+    let mut bytes = [program.len() as u64, addr + LEN].map(u64::to_ne_bytes).concat();
+    for line in program {
+        bytes.extend(line.code.to_ne_bytes());
+        bytes.extend([line.jt, line.jf]);
+        bytes.extend(line.k.to_ne_bytes());
+    }
+    bytes
 }
 
 /// What follows where the number is that of a call: each way ends.

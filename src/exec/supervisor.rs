@@ -8,6 +8,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
 use super::fd::Pidfds;
+use super::netlink::Netlinks;
 use super::processes::Processes;
 use super::sys::{Resume, Tid};
 use super::tracee::{Doing, ProgramMemory, Space, Stop, Tracee, mask};
@@ -49,6 +50,7 @@ pub struct Supervisor {
     /// The host's numbers of process groups and sessions of the lab.
     pub(super) groups: BTreeMap<PidId, Tid>,
     pub(super) pidfds: Pidfds,
+    pub(super) netlinks: Netlinks,
     /// What was refused and told of, by name.
     pub(super) told: BTreeSet<&'static str>,
     effects: Receiver<Vec<Effect>>,
@@ -86,6 +88,7 @@ impl Supervisor {
             held: BTreeSet::new(),
             groups: BTreeMap::new(),
             pidfds: Pidfds::default(),
+            netlinks: Netlinks::default(),
             told: BTreeSet::new(),
             effects,
             first: 0,
@@ -146,7 +149,8 @@ impl Supervisor {
         self.lab.programs.bind(tid.unsigned_abs(), task);
         self.by_task.insert(task, tid);
         let doing = Doing::Running;
-        self.tracees.insert(tid, Tracee { tid, tgid, task, space, scratch: None, doing, is_stopped: false });
+        let (is_stopped, has_netlink) = (false, false);
+        self.tracees.insert(tid, Tracee { tid, tgid, task, space, scratch: None, doing, is_stopped, has_netlink });
     }
 
     /// Makes a call of the lab; when it returns, nobody sees what was before.

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::netlink::{Making, Telling};
 use super::processes::Processes;
 use super::regs::Regs;
 use super::sys::{RawSiginfo, Tid};
@@ -25,6 +26,8 @@ pub struct Tracee {
     pub doing: Doing,
     /// Its process is stopped, and it with it.
     pub is_stopped: bool,
+    /// Its calls about sockets stop: it, or who has made it, has made a netlink socket.
+    pub has_netlink: bool,
 }
 
 /// Bytes of a piece of memory that is ours in a program: room for two paths, and a struct.
@@ -64,6 +67,10 @@ pub enum Doing {
     Call(Box<Detour>),
     /// It makes a call that gives us memory; the one it wanted to make comes afterwards.
     Mapping(Box<Regs>),
+    /// It makes a netlink socket, a step at a time; each step begins as the call that it wanted to make.
+    Making(Box<Making>),
+    /// It sends itself what a netlink socket answers; each datagram begins as the call that it wanted to make.
+    Telling(Box<Telling>),
     /// It waits for something of the lab, in pause(2).
     Waiting(Box<Waiting>),
 }
@@ -123,6 +130,8 @@ pub enum Then {
     OwnerAt(u64),
     /// `struct ucred` at this address.
     Credentials(u64),
+    /// The sender of a datagram, at an address with so much room, and how long that is.
+    Kernel { addr: u64, room: u32, length_at: u64 },
 }
 
 /// A call that waits for something.

@@ -9,6 +9,7 @@ mod mounted;
 mod namespaces;
 #[path = "../common/needs.rs"]
 mod needs;
+mod netlink;
 mod process;
 mod signals;
 mod terminal;

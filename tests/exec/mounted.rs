@@ -19,11 +19,11 @@ use super::unprivileged::nobody;
 const NSLAB: &str = env!("CARGO_BIN_EXE_nslab");
 
 /// A lab of a daemon of its own.
-struct Lab(TempDir);
+pub(super) struct Lab(TempDir);
 
 impl Lab {
     /// `None` where this machine has no FUSE.
-    fn new() -> Option<Lab> {
+    pub(super) fn new() -> Option<Lab> {
         if !has(&["fuse"]) {
             return None;
         }
@@ -33,7 +33,7 @@ impl Lab {
         Some(Lab(dir))
     }
 
-    fn dir(&self) -> &Path {
+    pub(super) fn dir(&self) -> &Path {
         self.0.path()
     }
 
@@ -43,7 +43,7 @@ impl Lab {
         command
     }
 
-    fn exec(&self, program: &[&str]) -> Output {
+    pub(super) fn exec(&self, program: &[&str]) -> Output {
         self.command(&[], program).output().unwrap()
     }
 
