@@ -11,6 +11,7 @@ mod namespaces;
 mod needs;
 mod netlink;
 mod process;
+mod programs;
 mod signals;
 mod terminal;
 #[path = "../common/unprivileged.rs"]
