@@ -20,7 +20,7 @@ pub use call::Call;
 pub use decode::{Birth, Decoded, Host};
 pub use memory::Memory;
 pub use question::{Question, Reply};
-pub use treatment::{Condition, PathAt, Rewrite, Translate, Treatment};
+pub use treatment::{Condition, LIMITS, PathAt, Rewrite, Translate, Treatment};
 pub use x86_64::{call, calls, number};
 
 use crate::bail;

@@ -112,6 +112,9 @@ const IOCTLS: Condition = Condition {
     ],
 };
 
+/// The resources of prlimit(2) of which the lab has limits: RLIMIT_NPROC, RLIMIT_NOFILE, RLIMIT_MSGQUEUE.
+pub const LIMITS: Condition = Condition { arg: 1, any: &[(ALL, 6), (ALL, 7), (ALL, 12)] };
+
 impl Translate {
     /// Which calls are meant; `None`: all.
     pub fn condition(self) -> Option<Condition> {

@@ -9,10 +9,11 @@ use crate::abi::{self, Answer, Call, Decoded, Host, Memory, Rewrite, Translate, 
 use crate::control;
 use crate::errno::{Arg, Error};
 use crate::kernel::pid::PID_MAX_LIMIT;
+use crate::kernel::signal::{SIGNAL_MAX, sigmask};
 use crate::kernel::task::TaskState;
 use crate::kernel::{Kernel, TaskId};
 use crate::syscall::program::Program;
-use crate::syscall::{AnyCall, LabCall, PidArg, Return, Stop, Syscall, WNOHANG, WaitidWhich};
+use crate::syscall::{AnyCall, LabCall, PidArg, Return, SigAction, Stop, Syscall, WNOHANG, WaitidWhich};
 use crate::tree::step_text;
 
 use super::Supervisor;
@@ -53,6 +54,11 @@ impl Supervisor {
                     Err(error) => self.refuse(tid, regs, &error),
                 }
             }
+            Ok(Decoded::Call { call: Syscall::Sigaction { signo, action: Some(action) }, .. })
+                if self.has_action(task, signo, action) =>
+            {
+                self.host.resume(tid, Resume::Cont, 0)
+            }
             Ok(Decoded::Call { call, answer, host }) => self.lab_call(tid, regs, call, answer, host),
             Ok(Decoded::Birth(birth)) => self.birth(tid, regs, birth),
             Ok(Decoded::Rewrite(Rewrite::Paths(paths))) => self.rewrite_paths(tid, regs, paths),
@@ -61,6 +67,19 @@ impl Supervisor {
             Ok(Decoded::Pass) => self.host.resume(tid, Resume::Cont, 0),
             Err(error) => self.refuse_call(tid, regs, &error),
         }
+    }
+
+    /// Whether the lab has been told of an action already. What starts a program sets all of them, most to what they are.
+    fn has_action(&self, task: TaskId, signo: i32, action: SigAction) -> bool {
+        let is_known = |k: &Kernel| {
+            let (actions, bit) = (k.sighand_of(task), sigmask(signo));
+            match action {
+                SigAction::Ignore => actions.ignored & bit != 0,
+                SigAction::Handler => actions.handled & bit != 0,
+                SigAction::Default => (actions.ignored | actions.handled) & bit == 0,
+            }
+        };
+        (1..=SIGNAL_MAX).contains(&signo) && self.lab.read(|k| k.tasks.contains(task) && is_known(k)).unwrap_or(false)
     }
 
     /// Whether a task can make calls now: it is neither stopped nor frozen.

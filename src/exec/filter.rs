@@ -5,7 +5,7 @@ use libc::{
     SECCOMP_RET_ERRNO, SECCOMP_RET_TRACE, sock_filter,
 };
 
-use crate::abi::{Call, Condition, Translate, Treatment, calls};
+use crate::abi::{Call, Condition, LIMITS, Translate, Treatment, calls};
 
 /// `AUDIT_ARCH_X86_64`
 const ARCH: u32 = 0xc000_003e;
@@ -28,8 +28,10 @@ enum Stops {
     Always,
     /// Where the table says so.
     If(Condition),
-    /// Unless the argument, a process, is 0: the caller itself.
+    /// Unless the argument is 0: a process that is the caller itself, a change that is none.
     Unless(usize),
+    /// Where the table says so, and unless the argument is 0.
+    IfOrUnless(Condition, usize),
     /// It does not stop, and fails: nobody wants to hear of it.
     Errno(i32),
 }
@@ -40,6 +42,9 @@ fn stops(call: Call) -> Stops {
         Treatment::Passed | Treatment::Translated(Translate::Netlink) => Stops::Never,
         // Each program asks for it when it starts.
         Treatment::Refused { errno, .. } if call == Call::SetRobustList => Stops::Errno(errno as i32),
+        // What only asks for an action the real kernel answers, and for limits that the lab does not have.
+        Treatment::Emulated(_) if call == Call::RtSigaction => Stops::Unless(1),
+        Treatment::Emulated(_) if call == Call::Prlimit64 => Stops::IfOrUnless(LIMITS, 0),
         Treatment::Translated(Translate::Pids([first])) if call != Call::PidfdOpen => Stops::Unless(*first),
         Treatment::Translated(Translate::Who) => Stops::Unless(1),
         treatment => treatment.condition().map_or(Stops::Always, Stops::If),
@@ -97,18 +102,29 @@ fn body(stops: Stops) -> Vec<sock_filter> {
         Stops::Never => Vec::new(),
         Stops::Always => vec![ret(SECCOMP_RET_TRACE)],
         Stops::Errno(number) => vec![ret(errno(number))],
-        Stops::Unless(index) => {
-            vec![load(arg(index)), jump(BPF_JEQ, 0, 0, 1), ret(SECCOMP_RET_ALLOW), ret(SECCOMP_RET_TRACE)]
-        }
-        Stops::If(condition) => {
-            let fits = |(mask, value): &(u32, u32)| {
-                let masked = statement(BPF_ALU | BPF_AND | BPF_K, *mask);
-                [load(arg(condition.arg)), masked, jump(BPF_JEQ, *value, 0, 1), ret(SECCOMP_RET_TRACE)]
-            };
-            let tests = condition.any.iter().flat_map(fits);
-            tests.chain([ret(SECCOMP_RET_ALLOW)]).collect()
-        }
+        Stops::Unless(index) => unless(index).to_vec(),
+        Stops::If(condition) => tests(condition).chain([ret(SECCOMP_RET_ALLOW)]).collect(),
+        Stops::IfOrUnless(condition, index) => tests(condition).chain(unless(index)).collect(),
     }
+}
+
+/// Both halves of an argument are looked at: it may be an address.
+fn unless(index: usize) -> [sock_filter; 6] {
+    [
+        load(arg(index)),
+        jump(BPF_JEQ, 0, 0, 3),
+        load(arg(index) + 4),
+        jump(BPF_JEQ, 0, 0, 1),
+        ret(SECCOMP_RET_ALLOW),
+        ret(SECCOMP_RET_TRACE),
+    ]
+}
+
+fn tests(condition: Condition) -> impl Iterator<Item = sock_filter> {
+    condition.any.iter().flat_map(move |(mask, value)| {
+        let masked = statement(BPF_ALU | BPF_AND | BPF_K, *mask);
+        [load(arg(condition.arg)), masked, jump(BPF_JEQ, *value, 0, 1), ret(SECCOMP_RET_TRACE)]
+    })
 }
 
 fn errno(number: i32) -> u32 {
@@ -149,6 +165,8 @@ mod tests {
                 a = match k {
                     NR => nr,
                     ARCH_AT => arch,
+                    // Here the upper halves are 0.
+                    other if other % 8 == 4 => 0,
                     other => args[(other as usize - 16) / 8],
                 };
             } else if code == BPF_ALU | BPF_AND | BPF_K {
@@ -199,5 +217,10 @@ mod tests {
         assert_eq!([socket(1), socket(2), socket(16)], [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE, SECCOMP_RET_TRACE]);
         let affinity = |pid| verdict(ARCH, 204, [pid, 0, 0, 0, 0, 0]);
         assert_eq!([affinity(0), affinity(7)], [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE]);
+        let sigaction = |new| verdict(ARCH, 13, [17, new, 0, 8, 0, 0]);
+        assert_eq!([sigaction(0), sigaction(0x1000)], [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE]);
+        let prlimit = |pid, resource| verdict(ARCH, 302, [pid, resource, 0, 0, 0, 0]);
+        assert_eq!([prlimit(0, 3), prlimit(0, 6)], [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE]);
+        assert_eq!([prlimit(7, 3), prlimit(7, 6)], [SECCOMP_RET_TRACE; 2]);
     }
 }

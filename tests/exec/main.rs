@@ -29,7 +29,7 @@ fn exec_with(options: &[&str], program: &[&str]) -> Option<Output> {
 
 fn command(options: &[&str], program: &[&str]) -> Command {
     let mut command = Command::new("timeout");
-    command.args(["-k", "1", "60", env!("CARGO_BIN_EXE_nslab"), "exec"]).args(options).arg("--").args(program);
+    command.args(["-k", "1", "600", env!("CARGO_BIN_EXE_nslab"), "exec"]).args(options).arg("--").args(program);
     command.env("LC_ALL", "C");
     command
 }

@@ -1,6 +1,6 @@
 //! Births, exec, deaths, waits, numbers and ids.
 
-use super::{bash, exec, has, python, says};
+use super::{exec, python, says};
 
 #[test]
 fn the_exit_status_is_the_programs() {
