@@ -11,6 +11,7 @@ mod call;
 mod decode;
 mod ipc;
 mod memory;
+pub mod netlink;
 mod question;
 mod treatment;
 mod x86_64;
@@ -21,8 +22,8 @@ pub use decode::{Birth, Decoded, Host, Interrupted, Sleep, Until, mq_open};
 use ipc::{CtlAnswer, IPC_SET_BYTES};
 pub use memory::Memory;
 pub use question::{Question, Reply};
-pub use treatment::{Condition, PathAt, Rewrite, Translate, Treatment};
-pub use x86_64::{call, calls};
+pub use treatment::{Condition, LIMITS, PathAt, Rewrite, Translate, Treatment};
+pub use x86_64::{call, calls, number};
 
 use crate::bail;
 use crate::errno::{Error, Result};

@@ -65,6 +65,8 @@ pub enum Translate {
     Sigevent,
     /// Families of socket(2) that show the host's network.
     Socket,
+    /// Calls about a socket that is one of netlink, for those who have such.
+    Netlink,
     /// Operations of futex(2) that compare the number of a thread.
     Futex,
     /// The first argument is a segment of shared memory, which the real kernel has the memory of.
@@ -116,6 +118,9 @@ const IOCTLS: Condition = Condition {
     ],
 };
 
+/// The resources of prlimit(2) of which the lab has limits: RLIMIT_NPROC, RLIMIT_NOFILE, RLIMIT_MSGQUEUE.
+pub const LIMITS: Condition = Condition { arg: 1, any: &[(ALL, 6), (ALL, 7), (ALL, 12)] };
+
 impl Translate {
     /// Which calls are meant; `None`: all.
     pub fn condition(self) -> Option<Condition> {
@@ -134,7 +139,8 @@ impl Translate {
             | Translate::Exit
             | Translate::Sigevent
             | Translate::Attach
-            | Translate::Detach => None,
+            | Translate::Detach
+            | Translate::Netlink => None,
         }
     }
 }

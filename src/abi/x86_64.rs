@@ -416,3 +416,8 @@ pub fn call(number: u64) -> Option<Call> {
 pub fn calls() -> impl Iterator<Item = (u64, Call)> {
     (0..).zip(FIRST).chain((COMMON..).zip(SECOND))
 }
+
+/// The number of a call.
+pub fn number(call: Call) -> u64 {
+    calls().find_map(|(number, found)| (found == call).then_some(number)).unwrap_or(u64::MAX)
+}

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::args::Args;
+use super::lex::quote;
 use super::word::{number, unexpected};
+use super::words::Number;
 use crate::bail;
 use crate::errno::Result;
 use crate::syscall::ip::{DevAddress, Ip, LinkAdd, LinkEnd, LinkSet, Netns};
@@ -12,8 +14,8 @@ use crate::syscall::{LabCall, PidArg};
 
 pub(super) const USAGE: &str = "link add [NAME] [index N] [address MAC] [netns PID] type dummy|bridge|veth [peer name P [index N] \
     [address MAC] [netns PID]]|link set D [up|down] [name N] [index N] [netns PID|fd:FD] [master BR|nomaster]|link property add dev D \
-    altname N|link del D|link [show [D]]|addr add|del A/P dev D|addr [show [D]]|netns set PID N|auto|netns get PID|\
-    netns list-id";
+    altname N|link del D|link [show [D]]|addr add|del A/P dev D|addr [show [D]]|netns set PID|fd:FD N|auto|\
+    netns get PID|fd:FD|netns list-id";
 
 pub(super) fn parse(args: &mut Args<'_>) -> Result<LabCall> {
     let call = match args.text("link, addr or netns")? {
@@ -151,14 +153,66 @@ fn dev_address(args: &mut Args<'_>) -> Result<DevAddress> {
 fn namespace(args: &mut Args<'_>) -> Result<Ip> {
     Ok(match args.text("set, get or list-id")? {
         "set" => {
-            let pid = args.pid("PID")?;
+            let netns = netns(args)?;
             let word = args.text("N or auto")?;
-            Ip::NetnsSet { pid, id: if word == "auto" { -1 } else { number(word, "N or auto")? } }
+            Ip::NetnsSet { netns, id: if word == "auto" { -1 } else { number(word, "N or auto")? } }
         }
-        "get" => Ip::NetnsGet { pid: args.pid("PID")? },
+        "get" => Ip::NetnsGet { netns: netns(args)? },
         "list-id" => Ip::NetnsListId,
         word => return Err(unexpected("set, get or list-id", word)),
     })
+}
+
+/// The words of a command.
+pub(super) fn words(call: &Ip, n: Number<'_>) -> String {
+    let shown = |dev: &Option<Vec<u8>>| dev.as_ref().map_or(String::new(), |dev| format!(" {}", quote(dev)));
+    let of_netns = |netns: &Netns| match netns {
+        Netns::Pid(pid) => n(*pid).to_string(),
+        Netns::Fd(fd) => format!("fd:{fd}"),
+    };
+    let end = |end: &LinkEnd| {
+        let name = if end.name.is_empty() { String::new() } else { format!(" name {}", quote(&end.name)) };
+        let index = if end.index == 0 { String::new() } else { format!(" index {}", end.index) };
+        let address = end.address.map_or(String::new(), |address| {
+            format!(" address {}", address.map(|byte| format!("{byte:02x}")).join(":"))
+        });
+        format!(
+            "{name}{index}{address}{}",
+            end.netns.as_ref().map_or(String::new(), |netns| format!(" netns {}", of_netns(netns)))
+        )
+    };
+    let on_dev = |DevAddress { addr, prefixlen, dev }: &DevAddress| format!("{addr}/{prefixlen} dev {}", quote(dev));
+    let words = match call {
+        Ip::LinkAdd(add) => {
+            let peer = end(&add.peer);
+            let peer = if peer.is_empty() { peer } else { format!(" peer{peer}") };
+            format!("link add{} type {}{peer}", end(&add.end), quote(add.kind.as_bytes()))
+        }
+        Ip::LinkSet(set) => format!("link set {}{}", quote(&set.dev), link_changes(set, &of_netns)),
+        Ip::LinkDel { dev } => format!("link del {}", quote(dev)),
+        Ip::LinkShow { dev } => format!("link show{}", shown(dev)),
+        Ip::AltnameAdd { dev, name } => format!("link property add dev {} altname {}", quote(dev), quote(name)),
+        Ip::AddrAdd(address) => format!("addr add {}", on_dev(address)),
+        Ip::AddrDel(address) => format!("addr del {}", on_dev(address)),
+        Ip::AddrShow { dev } => format!("addr show{}", shown(dev)),
+        Ip::NetnsSet { netns, id: -1 } => format!("netns set {} auto", of_netns(netns)),
+        Ip::NetnsSet { netns, id } => format!("netns set {} {id}", of_netns(netns)),
+        Ip::NetnsGet { netns } => format!("netns get {}", of_netns(netns)),
+        Ip::NetnsListId => "netns list-id".to_owned(),
+    };
+    format!("ip {words}")
+}
+
+fn link_changes(set: &LinkSet, of_netns: &dyn Fn(&Netns) -> String) -> String {
+    let up = set.up.map(|up| if up { " up" } else { " down" }.to_owned());
+    let name = set.name.as_ref().map(|name| format!(" name {}", quote(name)));
+    let index = set.index.map(|index| format!(" index {index}"));
+    let netns = set.netns.as_ref().map(|netns| format!(" netns {}", of_netns(netns)));
+    let master = set.master.as_ref().map(|master| match master {
+        Some(master) => format!(" master {}", quote(master)),
+        None => " nomaster".to_owned(),
+    });
+    [up, name, index, netns, master].into_iter().flatten().collect()
 }
 
 /// What bind and connect are given: `tcp|udp|unix IP:PORT|@name|/path`; an IPv6 address stands in brackets.
@@ -195,7 +249,8 @@ mod tests {
     #[test]
     fn a_veth_has_two_ends() {
         let line = "link add v0 index 5 netns 2 type veth peer name v1 index 6 address 2:0:0:0:a:FF netns fd:3";
-        let end = LinkEnd { name: b"v0".to_vec(), index: 5, address: None, netns: Some(Netns::Pid(PidArg::Initial(2))) };
+        let end =
+            LinkEnd { name: b"v0".to_vec(), index: 5, address: None, netns: Some(Netns::Pid(PidArg::Initial(2))) };
         let address = Some([2, 0, 0, 0, 10, 255]);
         let peer = LinkEnd { name: b"v1".to_vec(), index: 6, address, netns: Some(Netns::Fd(3)) };
         assert_eq!(ip(line).unwrap(), Ip::LinkAdd(LinkAdd { end, kind: "veth".to_owned(), peer }));

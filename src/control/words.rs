@@ -1,7 +1,7 @@
 //! [`words`]: the line of the language for a call that a program makes by registers, for the journal.
 
 use super::lex::quote;
-use super::{ipc_words, mount, mqueue_words, program};
+use super::{ip, ipc_words, mount, mqueue_words, program};
 use crate::kernel::file::{O_ACCMODE, O_RDONLY, OpenFlags};
 use crate::kernel::signal::GivenInfo;
 use crate::syscall::lab::Target;
@@ -64,8 +64,10 @@ fn linux(call: &Syscall, n: Number<'_>) -> Option<String> {
         Syscall::Reboot { .. } | Syscall::Dup { .. } | Syscall::PidfdGetfd { .. } => return None,
         Syscall::PivotRoot { .. } | Syscall::Chroot { .. } | Syscall::Chdir { .. } => return None,
         Syscall::Fchdir { .. } | Syscall::Getcwd | Syscall::OpenTree { .. } | Syscall::MoveMount { .. } => return None,
-        Syscall::MountSetattr { .. } | Syscall::Mkdir { .. } | Syscall::Rmdir { .. } => return None,
-        Syscall::Unlink { .. } | Syscall::Rename { .. } | Syscall::Symlink { .. } => return None,
+        Syscall::Mkdir { path, mode } => format!("mkdir {} {mode:o}", quote(path)),
+        Syscall::Rmdir { path } => format!("rmdir {}", quote(path)),
+        Syscall::Unlink { path } => format!("unlink {}", quote(path)),
+        Syscall::MountSetattr { .. } | Syscall::Rename { .. } | Syscall::Symlink { .. } => return None,
         Syscall::Chown { .. } | Syscall::Readlink { .. } | Syscall::Stat { .. } | Syscall::Lstat { .. } => return None,
         Syscall::Msgget { .. } | Syscall::Msgsnd { .. } | Syscall::Msgrcv { .. } => ipc_words::words(call)?,
         Syscall::Msgctl { .. } | Syscall::Semget { .. } | Syscall::Semop { .. } => ipc_words::words(call)?,
@@ -90,12 +92,12 @@ fn lab(call: &LabCall, n: Number<'_>) -> Option<String> {
         }
         LabCall::OpenNs { ns_type, inum, .. } => format!("open {}:[{inum}]", ns_type.ops().name),
         LabCall::MqMake(open) => format!("{} real", mqueue_words::open(open)),
+        LabCall::Ip(call) => ip::words(call, n),
         LabCall::Program(told) => format!("program {}", program::words(*told)),
         LabCall::Read { .. }
         | LabCall::Ls { .. }
         | LabCall::Write { .. }
         | LabCall::Touch { .. }
-        | LabCall::Ip(_)
         | LabCall::Reopen { .. }
         | LabCall::MqClose { .. }
         | LabCall::Bind(_)
@@ -232,14 +234,15 @@ fn limited(resource: Resource) -> &'static str {
     }
 }
 
-/// Of the opens that are made for programs: to read, of a directory at most.
+/// Of the opens that are made for programs: to read, of a directory, or to make a file.
 fn open(path: &[u8], flags: u32) -> Option<String> {
-    let directory = OpenFlags::DIRECTORY.bits();
-    if flags & O_ACCMODE != O_RDONLY || flags & !(directory | O_ACCMODE) != 0 {
+    let words = [(OpenFlags::DIRECTORY, " directory"), (OpenFlags::CREAT, " creat"), (OpenFlags::EXCL, " excl")];
+    let known = words.iter().fold(O_ACCMODE, |known, (flag, _)| known | flag.bits());
+    if flags & O_ACCMODE != O_RDONLY || flags & !known != 0 {
         return None;
     }
-    let word = if flags & directory == 0 { "" } else { " directory" };
-    Some(format!("open {} rdonly{word}", quote(path)))
+    let words: String = words.iter().filter(|(flag, _)| flags & flag.bits() != 0).map(|(_, word)| *word).collect();
+    Some(format!("open {} rdonly{words}", quote(path)))
 }
 
 fn pidfd_flags(flags: OpenFlags) -> String {
@@ -302,6 +305,18 @@ mod tests {
             "semctl 0 0 77",
             "shmat 0 addr=0x7000 rdonly remap",
             "shmctl 0 lock",
+            "open /run/netns/a rdonly creat excl",
+            "mkdir /run/netns 0755",
+            "rmdir /run/netns",
+            "unlink \"/run/netns/a b\"",
+            "ip link add name type type dummy",
+            "ip link add index 5 address 02:00:00:00:00:0a type veth peer name v1 index 7 netns fd:3",
+            "ip link set v0 up name v1 index 4 netns 7 master br0",
+            "ip link set v0 down nomaster",
+            "ip link property add dev v0 altname other",
+            "ip addr del fe80::1/64 dev v0",
+            "ip netns set fd:4 auto",
+            "ip netns get 3",
         ]
         .map(str::to_owned);
         let mut made = 0;

@@ -10,10 +10,11 @@ use crate::abi::{self, Answer, Call, Decoded, Host, Interrupted, Memory, Rewrite
 use crate::control;
 use crate::errno::{Arg, Error};
 use crate::kernel::pid::PID_MAX_LIMIT;
+use crate::kernel::signal::{SIGNAL_MAX, sigmask};
 use crate::kernel::task::TaskState;
 use crate::kernel::{Kernel, TaskId};
 use crate::syscall::program::Program;
-use crate::syscall::{AnyCall, LabCall, PidArg, Return, Stop, Syscall, WNOHANG, WaitidWhich};
+use crate::syscall::{AnyCall, LabCall, PidArg, Return, SigAction, Stop, Syscall, WNOHANG, WaitidWhich};
 use crate::tree::step_text;
 
 use super::Supervisor;
@@ -54,6 +55,11 @@ impl Supervisor {
                     Err(error) => self.refuse(tid, regs, &error),
                 }
             }
+            Ok(Decoded::Call { call: Syscall::Sigaction { signo, action: Some(action) }, .. })
+                if self.has_action(task, signo, action) =>
+            {
+                self.host.resume(tid, Resume::Cont, 0)
+            }
             Ok(Decoded::Call { call, answer, host }) => match self.with_values(tid, task, call, &regs) {
                 Ok(call) => self.lab_call(tid, regs, call, answer, host),
                 Err(error) => self.refuse(tid, regs, &error),
@@ -66,6 +72,19 @@ impl Supervisor {
             Ok(Decoded::Pass) => self.host.resume(tid, Resume::Cont, 0),
             Err(error) => self.refuse_call(tid, regs, &error),
         }
+    }
+
+    /// Whether the lab has been told of an action already. What starts a program sets all of them, most to what they are.
+    fn has_action(&self, task: TaskId, signo: i32, action: SigAction) -> bool {
+        let is_known = |k: &Kernel| {
+            let (actions, bit) = (k.sighand_of(task), sigmask(signo));
+            match action {
+                SigAction::Ignore => actions.ignored & bit != 0,
+                SigAction::Handler => actions.handled & bit != 0,
+                SigAction::Default => (actions.ignored | actions.handled) & bit == 0,
+            }
+        };
+        (1..=SIGNAL_MAX).contains(&signo) && self.lab.read(|k| k.tasks.contains(task) && is_known(k)).unwrap_or(false)
     }
 
     /// Whether a task can make calls now: it is neither stopped nor frozen.
@@ -145,11 +164,7 @@ impl Supervisor {
                 }
                 self.detour(tid, regs, regs, Then::Always(result))
             }
-            Host::Instead { call, args } => {
-                let number = abi::calls().find_map(|(number, found)| (found == call).then_some(number));
-                let Some(number) = number else { return self.skip(tid, regs, result) };
-                self.detour(tid, regs, regs.with(number, args), Then::Keep)
-            }
+            Host::Instead { call, args } => self.detour(tid, regs, regs.with(abi::number(call), args), Then::Keep),
         }
     }
 
@@ -174,6 +189,7 @@ impl Supervisor {
             Translate::Socket => self.socket(tid, regs),
             Translate::Attach => self.attach(tid, regs),
             Translate::Detach => self.detach(tid, regs),
+            Translate::Netlink => self.on_netlink(tid, regs),
             Translate::Futex => {
                 let error = crate::err!(ENOSYS, "the real kernel would compare the host's numbers of threads");
                 self.refuse(tid, regs, &error)
@@ -236,6 +252,8 @@ impl Supervisor {
             }
             Doing::Mapping(wanted) => self.has_scratch(tid, regs, *wanted),
             Doing::Waiting(waiting) => self.sleep_ends(tid, regs, *waiting),
+            Doing::Making(making) => self.netlink_step_ends(tid, regs, *making),
+            Doing::Telling(telling) => self.telling_ends(tid, regs, *telling),
             doing @ (Doing::Running | Doing::Newborn(_)) => {
                 self.tracee(tid)?.doing = doing;
                 self.host.resume(tid, Resume::Cont, 0)
@@ -286,6 +304,10 @@ impl Supervisor {
                 result
             }
             Then::Attached { id, flags } => self.attached(tid, id, result, flags),
+            Then::Kernel { addr, room, length_at } => {
+                self.from_kernel(tid, addr, room, length_at);
+                result
+            }
         }
     }
 
@@ -305,7 +327,7 @@ impl Supervisor {
     }
 
     /// `CALL(ARGS) = ERRNO: REASON`, as strace(1) writes calls.
-    fn explain(&self, tid: Tid, call: &str, error: &Error) {
+    pub(super) fn explain(&self, tid: Tid, call: &str, error: &Error) {
         let number = self.tracees.get(&tid).and_then(|tracee| self.lab.read(|k| k.task_nr(tracee.task)).ok());
         self.host.say(&format!("[{}] {call} = {error}", number.unwrap_or(0)));
     }

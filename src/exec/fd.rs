@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use super::Supervisor;
+use super::path::is_of_tree;
 use super::regs::{OPENAT, Regs};
 use super::sys::{Resume, Tid};
 use super::tracee::{Then, field};
@@ -15,7 +16,7 @@ use crate::abi::Memory;
 use crate::bail;
 use crate::errno::{Errno, Error, Result};
 use crate::kernel::file::{FileKind, O_RDONLY, OpenFlags};
-use crate::kernel::ns::NsType;
+use crate::kernel::ns::{NS_TABLE, NsType};
 use crate::kernel::ptrace::PtraceMode;
 use crate::kernel::{Kernel, TaskId};
 use crate::syscall::lab::Target;
@@ -23,7 +24,7 @@ use crate::syscall::{AnyCall, LabCall, PidArg, Return, Stop, Syscall, WaitidWhic
 
 /// What a real descriptor shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shown {
+pub enum Shown {
     Ns(NsType, u32),
     /// A process of the lab, by its number in the initial pid namespace.
     Process(i32),
@@ -43,7 +44,7 @@ const PIDFDS_MAX: usize = 1024;
 impl Supervisor {
     /// # Errors
     /// EBADF
-    fn shown(&self, tid: Tid, fd: i32) -> Result<Shown> {
+    pub(super) fn shown(&self, tid: Tid, fd: i32) -> Result<Shown> {
         let Ok(link) = self.host.link(tid, &format!("fd/{fd}")) else { bail!(EBADF, "descriptor {} is not open", fd) };
         let link = PathBuf::from(OsString::from_vec(link));
         let name = link.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -51,7 +52,8 @@ impl Supervisor {
             if self.flags(tid, fd).contains(OpenFlags::PATH) {
                 bail!(EBADF, "descriptor {} was opened with O_PATH", fd);
             }
-            return Ok(namespace(name).map_or(Shown::Other, |(ns_type, inum)| Shown::Ns(ns_type, inum)));
+            let shown = namespace(name).or_else(|| self.mounted_namespace(tid, fd, link.as_os_str().as_bytes()));
+            return Ok(shown.map_or(Shown::Other, |(ns_type, inum)| Shown::Ns(ns_type, inum)));
         }
         let info = self.host.proc_file(tid, &format!("fdinfo/{fd}")).unwrap_or_default();
         let Some(pid) = field(&info, "Pid:") else { return Ok(Shown::Other) };
@@ -60,6 +62,15 @@ impl Supervisor {
         let task = known.or_else(|| self.lab.programs.task(u32::try_from(pid).ok()?));
         let number = |k: &Kernel| task.filter(|task| k.tasks.contains(*task)).map(|task| k.task_nr(task));
         Ok(self.lab.read(number)?.map_or(Shown::Stranger, Shown::Process))
+    }
+
+    /// The namespace that is mounted on a file of a file tree, whose number is that of its inode: those of other files there are
+    /// small.
+    fn mounted_namespace(&self, tid: Tid, fd: i32, link: &[u8]) -> Option<(NsType, u32)> {
+        self.seen(link).filter(|path| is_of_tree(path))?;
+        let inum = u32::try_from(self.host.inode(tid, fd).ok()?).ok()?;
+        let is_of = |k: &Kernel| NS_TABLE.iter().map(|ops| ops.ns_type).find(|kind| k.find_ns(*kind, inum).is_some());
+        self.lab.read(is_of).ok()?.map(|ns_type| (ns_type, inum))
     }
 
     /// A pidfd of a task has been made.
@@ -246,7 +257,7 @@ impl Supervisor {
         answer
     }
 
-    fn descriptor(&mut self, task: TaskId, open: &AnyCall) -> Result<i32> {
+    pub(super) fn descriptor(&mut self, task: TaskId, open: &AnyCall) -> Result<i32> {
         match self.perform(task, open) {
             Ok(Return::Fd(fd)) => Ok(fd),
             Ok(_) => bail!(EBADF, "an open gives a descriptor"),
@@ -273,14 +284,15 @@ impl Supervisor {
     pub(super) fn socket(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
         const AF_NETLINK: u64 = 16;
         const AF_PACKET: u64 = 17;
+        if regs.args()[0] as u32 == AF_NETLINK as u32 {
+            return self.netlink_socket(tid, regs);
+        }
         let (task, family) = (self.task(tid)?, regs.args()[0]);
         let is_in_host = |k: &Kernel| {
             k.nsproxy_of(task).map(|own| own.net_ns()) == k.nsproxy_of(k.init.task).map(|own| own.net_ns())
         };
         let error: Error = match family {
-            AF_NETLINK | AF_PACKET => {
-                crate::err!(EAFNOSUPPORT, "sockets of family {} speak with the host's kernel", family)
-            }
+            AF_PACKET => crate::err!(EAFNOSUPPORT, "no packets travel in a lab"),
             _ if self.lab.read(is_in_host).unwrap_or(false) => return self.host.resume(tid, Resume::Cont, 0),
             _ => crate::err!(EAFNOSUPPORT, "no packets travel in a network namespace of the lab"),
         };

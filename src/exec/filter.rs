@@ -5,7 +5,7 @@ use libc::{
     SECCOMP_RET_ERRNO, SECCOMP_RET_TRACE, sock_filter,
 };
 
-use crate::abi::{Call, Condition, Translate, Treatment, calls};
+use crate::abi::{Call, Condition, LIMITS, Translate, Treatment, calls};
 
 /// `AUDIT_ARCH_X86_64`
 const ARCH: u32 = 0xc000_003e;
@@ -28,17 +28,23 @@ enum Stops {
     Always,
     /// Where the table says so.
     If(Condition),
-    /// Unless the argument, a process, is 0: the caller itself.
+    /// Unless the argument is 0: a process that is the caller itself, a change that is none.
     Unless(usize),
+    /// Where the table says so, and unless the argument is 0.
+    IfOrUnless(Condition, usize),
     /// It does not stop, and fails: nobody wants to hear of it.
     Errno(i32),
 }
 
 fn stops(call: Call) -> Stops {
     match call.treatment() {
-        Treatment::Passed => Stops::Never,
+        // Of who has netlink sockets there is another filter.
+        Treatment::Passed | Treatment::Translated(Translate::Netlink) => Stops::Never,
         // Each program asks for it when it starts.
         Treatment::Refused { errno, .. } if call == Call::SetRobustList => Stops::Errno(errno as i32),
+        // What only asks for an action the real kernel answers, and for limits that the lab does not have.
+        Treatment::Emulated(_) if call == Call::RtSigaction => Stops::Unless(1),
+        Treatment::Emulated(_) if call == Call::Prlimit64 => Stops::IfOrUnless(LIMITS, 0),
         Treatment::Translated(Translate::Pids([first])) if call != Call::PidfdOpen => Stops::Unless(*first),
         Treatment::Translated(Translate::Who) => Stops::Unless(1),
         treatment => treatment.condition().map_or(Stops::Always, Stops::If),
@@ -70,24 +76,55 @@ pub fn program() -> Vec<sock_filter> {
     program
 }
 
+/// What those who have netlink sockets get besides: their calls about sockets stop.
+pub fn netlink() -> Vec<sock_filter> {
+    let stops = |call: Call| matches!(call.treatment(), Treatment::Translated(Translate::Netlink));
+    let numbers = calls().filter(|(_, call)| stops(*call)).filter_map(|(number, _)| u32::try_from(number).ok());
+    let tests = numbers.flat_map(|number| [jump(BPF_JEQ, number, 0, 1), ret(SECCOMP_RET_TRACE)]);
+    std::iter::once(load(NR)).chain(tests).chain([ret(SECCOMP_RET_ALLOW)]).collect()
+}
+
+/// `struct sock_fprog` for memory at `addr`, and behind it the program.
+pub fn bytes(program: &[sock_filter], addr: u64) -> Vec<u8> {
+    const LEN: u64 = 16;
+    let mut bytes = [program.len() as u64, addr + LEN].map(u64::to_ne_bytes).concat();
+    for line in program {
+        bytes.extend(line.code.to_ne_bytes());
+        bytes.extend([line.jt, line.jf]);
+        bytes.extend(line.k.to_ne_bytes());
+    }
+    bytes
+}
+
 /// What follows where the number is that of a call: each way ends.
 fn body(stops: Stops) -> Vec<sock_filter> {
     match stops {
         Stops::Never => Vec::new(),
         Stops::Always => vec![ret(SECCOMP_RET_TRACE)],
         Stops::Errno(number) => vec![ret(errno(number))],
-        Stops::Unless(index) => {
-            vec![load(arg(index)), jump(BPF_JEQ, 0, 0, 1), ret(SECCOMP_RET_ALLOW), ret(SECCOMP_RET_TRACE)]
-        }
-        Stops::If(condition) => {
-            let fits = |(mask, value): &(u32, u32)| {
-                let masked = statement(BPF_ALU | BPF_AND | BPF_K, *mask);
-                [load(arg(condition.arg)), masked, jump(BPF_JEQ, *value, 0, 1), ret(SECCOMP_RET_TRACE)]
-            };
-            let tests = condition.any.iter().flat_map(fits);
-            tests.chain([ret(SECCOMP_RET_ALLOW)]).collect()
-        }
+        Stops::Unless(index) => unless(index).to_vec(),
+        Stops::If(condition) => tests(condition).chain([ret(SECCOMP_RET_ALLOW)]).collect(),
+        Stops::IfOrUnless(condition, index) => tests(condition).chain(unless(index)).collect(),
     }
+}
+
+/// Both halves of an argument are looked at: it may be an address.
+fn unless(index: usize) -> [sock_filter; 6] {
+    [
+        load(arg(index)),
+        jump(BPF_JEQ, 0, 0, 3),
+        load(arg(index) + 4),
+        jump(BPF_JEQ, 0, 0, 1),
+        ret(SECCOMP_RET_ALLOW),
+        ret(SECCOMP_RET_TRACE),
+    ]
+}
+
+fn tests(condition: Condition) -> impl Iterator<Item = sock_filter> {
+    condition.any.iter().flat_map(move |(mask, value)| {
+        let masked = statement(BPF_ALU | BPF_AND | BPF_K, *mask);
+        [load(arg(condition.arg)), masked, jump(BPF_JEQ, *value, 0, 1), ret(SECCOMP_RET_TRACE)]
+    })
 }
 
 fn errno(number: i32) -> u32 {
@@ -128,6 +165,8 @@ mod tests {
                 a = match k {
                     NR => nr,
                     ARCH_AT => arch,
+                    // Here the upper halves are 0.
+                    other if other % 8 == 4 => 0,
                     other => args[(other as usize - 16) / 8],
                 };
             } else if code == BPF_ALU | BPF_AND | BPF_K {
@@ -178,5 +217,10 @@ mod tests {
         assert_eq!([socket(1), socket(2), socket(16)], [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE, SECCOMP_RET_TRACE]);
         let affinity = |pid| verdict(ARCH, 204, [pid, 0, 0, 0, 0, 0]);
         assert_eq!([affinity(0), affinity(7)], [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE]);
+        let sigaction = |new| verdict(ARCH, 13, [17, new, 0, 8, 0, 0]);
+        assert_eq!([sigaction(0), sigaction(0x1000)], [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE]);
+        let prlimit = |pid, resource| verdict(ARCH, 302, [pid, resource, 0, 0, 0, 0]);
+        assert_eq!([prlimit(0, 3), prlimit(0, 6)], [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE]);
+        assert_eq!([prlimit(7, 3), prlimit(7, 6)], [SECCOMP_RET_TRACE; 2]);
     }
 }

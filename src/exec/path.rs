@@ -56,6 +56,11 @@ pub(super) fn is_of_host(path: &[u8]) -> bool {
         && !OF_TASK.into_iter().chain(links).any(|dir| is_below(path, dir))
 }
 
+/// Whether a path of the task leads to a file that the lab has made, and to none of its views.
+pub(super) fn is_of_tree(path: &[u8]) -> bool {
+    is_below(path, b"/run/netns")
+}
+
 /// A path without `.`, `..` and doubled slashes; a slash at the end, which asks for a directory, stays.
 fn plain(path: &[u8]) -> Vec<u8> {
     let mut names: Vec<&[u8]> = Vec::new();
@@ -99,6 +104,8 @@ impl Supervisor {
             };
         }
         let Some(scratch) = self.tracee(tid)?.scratch else { return self.map_scratch(tid, regs) };
+        let Some(regs) = self.change_tree(tid, regs, &texts[0].1)? else { return Ok(()) };
+        args = regs.args();
         let magic = self.seen(&texts[0].1).map_or(0, |seen| magic(&seen));
         for ((index, text), addr) in texts.into_iter().zip((scratch..).step_by(PATH_MAX as usize)) {
             args[index] = addr;

@@ -8,6 +8,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
 use super::fd::Pidfds;
+use super::netlink::Netlinks;
 use super::processes::Processes;
 use super::segment::Segments;
 use super::sys::{Resume, Tid};
@@ -54,6 +55,7 @@ pub struct Supervisor {
     pub(super) queues: BTreeMap<u64, MqueueId>,
     /// The memory of shared segments.
     pub(super) segments: Arc<Segments>,
+    pub(super) netlinks: Netlinks,
     /// What was refused and told of, by name.
     pub(super) told: BTreeSet<&'static str>,
     effects: Receiver<Vec<Effect>>,
@@ -98,6 +100,7 @@ impl Supervisor {
             pidfds: Pidfds::default(),
             queues: BTreeMap::new(),
             segments,
+            netlinks: Netlinks::default(),
             told: BTreeSet::new(),
             effects,
             first: 0,
@@ -158,8 +161,9 @@ impl Supervisor {
         self.lab.programs.bind(tid.unsigned_abs(), task);
         self.by_task.insert(task, tid);
         let doing = Doing::Running;
-        self.tracees
-            .insert(tid, Tracee { tid, tgid, task, space, scratch: None, doing, is_stopped: false, is_woken: false });
+        let [is_stopped, is_woken, has_netlink] = [false; 3];
+        let tracee = Tracee { tid, tgid, task, space, scratch: None, doing, is_stopped, is_woken, has_netlink };
+        self.tracees.insert(tid, tracee);
     }
 
     /// Makes a call of the lab; when it returns, nobody sees what was before.

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::netlink::{Making, Telling};
 use super::processes::Processes;
 use super::regs::Regs;
 use super::sys::{RawSiginfo, Tid};
@@ -28,6 +29,8 @@ pub struct Tracee {
     pub is_stopped: bool,
     /// What it may be about to wait for has happened.
     pub is_woken: bool,
+    /// Its calls about sockets stop: it, or who has made it, has made a netlink socket.
+    pub has_netlink: bool,
 }
 
 /// Bytes of a piece of memory that is ours in a program: room for two paths, and a struct.
@@ -67,6 +70,10 @@ pub enum Doing {
     Call(Box<Detour>),
     /// It makes a call that gives us memory; the one it wanted to make comes afterwards.
     Mapping(Box<Regs>),
+    /// It makes a netlink socket, a step at a time; each step begins as the call that it wanted to make.
+    Making(Box<Making>),
+    /// It sends itself what a netlink socket answers; each datagram begins as the call that it wanted to make.
+    Telling(Box<Telling>),
     /// It waits for something of the lab, in a call of the real kernel.
     Waiting(Box<Waiting>),
 }
@@ -130,6 +137,8 @@ pub enum Then {
     Queue,
     /// The address where memory is attached.
     Attached { id: i32, flags: ShmFlags },
+    /// The sender of a datagram, at an address with so much room, and how long that is.
+    Kernel { addr: u64, room: u32, length_at: u64 },
 }
 
 /// A call that waits for something.

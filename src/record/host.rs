@@ -15,9 +15,9 @@ use rustix::fs::fstat;
 
 use super::files::{Disk, Files};
 use super::lab::offsets;
-use super::topology::{Extent, Has, Missing, Mount, Namespace, Own, Task, User};
 use super::net::{Net, VETH};
 use super::netlink::{Link, Rtnetlink};
+use super::topology::{Extent, Has, Missing, Mount, Namespace, Own, Task, User};
 use super::{Facts, Seen, mountinfo, nsfs, read};
 use crate::kernel::ns::{ENTRIES, NsType};
 

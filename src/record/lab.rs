@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use super::topology::{Extent, Has, Missing, Mount, Namespace, Offset, Own, Task, User};
 use super::net::{Device, LOOPBACK, Net};
+use super::topology::{Extent, Has, Missing, Mount, Namespace, Offset, Own, Task, User};
 use super::{Facts, Files, Seen, mountinfo};
-use crate::syscall::ip::PHYSICAL;
 use crate::kernel::ns::{NS_TABLE, NsType};
+use crate::syscall::ip::PHYSICAL;
 
 /// Reads `kernel/` of a lab.
 pub struct LabFacts<'a>(pub &'a dyn Files);

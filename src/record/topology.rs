@@ -202,7 +202,9 @@ impl Task {
     pub fn tells_of(&self, link: &str) -> bool {
         match link {
             "pid_for_children" => false,
-            "time" => self.namespaces.get("time_for_children").is_none_or(|inum| self.namespaces.get(link) == Some(inum)),
+            "time" => {
+                self.namespaces.get("time_for_children").is_none_or(|inum| self.namespaces.get(link) == Some(inum))
+            }
             _ => true,
         }
     }

@@ -55,9 +55,10 @@ scripts! {
 }
 
 /// Not tests, each for a reason.
-const BY_HAND: [(&str, &str); 3] = [
+const BY_HAND: [(&str, &str); 4] = [
     ("sysinfo", "it builds a crate and what that depends on"),
     ("kselftest", "it builds parts of the kernel's source, in a step of .ci/run"),
+    ("soak", "it runs half an hour"),
     ("ltp", "it runs a tree that whoever runs it has built"),
 ];
 

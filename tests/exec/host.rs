@@ -83,3 +83,40 @@ fn a_user_without_any_right_runs_programs_as_root_of_the_lab() {
     assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"0\nx\n0\n"[..]), "{output:?}");
     assert_eq!(state(), before);
 }
+
+/// As in a container that does not allow them: in a user namespace with no room for another one.
+#[test]
+fn user_namespaces_of_the_host_are_not_needed() {
+    let script = "
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+(ready, is_ready), (mapped, is_mapped) = os.pipe(), os.pipe()
+pid = os.fork()
+if pid == 0:
+    if libc.unshare(0x10000000 | 0x20000):
+        os.write(is_ready, b'n')
+        os._exit(77)
+    os.write(is_ready, b'y')
+    os.read(mapped, 1)
+    with open('/proc/sys/user/max_user_namespaces', 'w') as file: file.write('0')
+    assert libc.unshare(0x10000000) == -1 and ctypes.get_errno() == 28
+    os.execvp(sys.argv[1], sys.argv[1:])
+if os.read(ready, 1) == b'y':
+    for kind in 'uid', 'gid':
+        with open(f'/proc/{pid}/{kind}_map', 'w') as file: file.write('0 0 65536')
+os.write(is_mapped, b'x')
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+";
+    if !has(&["fuse", "root", "python3"]) {
+        return;
+    }
+    let tries =
+        "unshare -Ur sh -c 'id -u; cat /proc/self/uid_map; hostname x 2> /dev/null; unshare -u hostname x; hostname'";
+    let mut command = Command::new("timeout");
+    command.args(["60", "python3", "-c", script, env!("CARGO_BIN_EXE_nslab"), "exec", "--", "sh", "-c", tries]);
+    let output = command.output().unwrap();
+    if output.status.code() == Some(77) {
+        return needs::skipped("no user namespaces");
+    }
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n         0          0          1\nnslab\n", "{output:?}");
+}

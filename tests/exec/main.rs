@@ -10,7 +10,9 @@ mod mounted;
 mod namespaces;
 #[path = "../common/needs.rs"]
 mod needs;
+mod netlink;
 mod process;
+mod programs;
 mod signals;
 mod terminal;
 #[path = "../common/unprivileged.rs"]
@@ -28,7 +30,7 @@ fn exec_with(options: &[&str], program: &[&str]) -> Option<Output> {
 
 fn command(options: &[&str], program: &[&str]) -> Command {
     let mut command = Command::new("timeout");
-    command.args(["-k", "1", "60", env!("CARGO_BIN_EXE_nslab"), "exec"]).args(options).arg("--").args(program);
+    command.args(["-k", "1", "600", env!("CARGO_BIN_EXE_nslab"), "exec"]).args(options).arg("--").args(program);
     command.env("LC_ALL", "C");
     command
 }

@@ -1,6 +1,6 @@
 //! Births, exec, deaths, waits, numbers and ids.
 
-use super::{bash, exec, has, python, says};
+use super::{exec, python, says};
 
 #[test]
 fn the_exit_status_is_the_programs() {
@@ -31,6 +31,7 @@ for i in range(1000):
     pid = os.fork()
     if pid == 0:
         os._exit(i & 127)
+    if i == 0: first = pid
     assert os.waitpid(pid, 0) == (pid, (i & 127) << 8)
 gate = threading.Event()
 threads = [threading.Thread(target=gate.wait) for _ in range(200)]
@@ -38,10 +39,12 @@ for thread in threads: thread.start()
 assert len(os.listdir('/proc/self/task')) == 201
 gate.set()
 for thread in threads: thread.join()
-print(os.getpid(), threading.get_native_id(), os.getppid())
+# No number is given to anybody else: each process and thread has the next one.
+print(os.getpid(), threading.get_native_id(), os.getppid(), os.posix_spawn('/bin/true', ['true'], {}) - first)
+os.wait()
 ";
     if let Some(text) = python(script) {
-        assert_eq!(text, "2 2 1\n");
+        assert_eq!(text, "2 2 1 1200\n");
     }
 }
 
@@ -111,45 +114,5 @@ threading.Event().wait()
 ";
     if let Some(text) = python(script) {
         assert_eq!(text, "2\n1\n");
-    }
-}
-
-#[test]
-fn static_and_vforking_programs_run() {
-    if !has(&["gcc"]) {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let source = "
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
-int main(void) {
-    int status;
-    if (!vfork()) _exit(8);
-    wait(&status);
-    printf(\"%d %d\\n\", WEXITSTATUS(status), system(\"exit 4\") >> 8);
-    return getpid() != 2;
-}";
-    let (file, program) = (dir.path().join("a.c"), dir.path().join("a"));
-    std::fs::write(&file, source).unwrap();
-    let built = std::process::Command::new("gcc").args(["-static", "-o"]).arg(&program).arg(&file).output().unwrap();
-    assert!(built.status.success(), "{built:?}");
-    if let Some(output) = exec(&[program.to_str().unwrap()]) {
-        assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"8 4\n"[..]), "{output:?}");
-    }
-}
-
-#[test]
-fn make_runs_its_jobs() {
-    if !has(&["make"]) {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("Makefile"), "N = 1 2 3 4 5 6 7 8\nall: $(N)\n$(N):\n\t@echo $@ > out$@\n").unwrap();
-    let script = format!("cd {} && make -s -j3 && cat out* | tr '\\n' ' '", dir.path().display());
-    if let Some(text) = bash(&script) {
-        assert_eq!(text, "1 2 3 4 5 6 7 8 ");
     }
 }

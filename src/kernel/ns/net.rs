@@ -98,9 +98,11 @@ impl NsKind for NetNamespace {
 
     /// Index 1 is `lo`; the initial namespace also has a network card.
     fn setup(k: &mut Kernel, ns: NetNsId, _task: TaskId) {
-        let lo = k.register_netdevice(ns, b"lo", 0, DevKind::Loopback, None).expect("nothing else is in a new namespace");
+        let lo =
+            k.register_netdevice(ns, b"lo", 0, DevKind::Loopback, None).expect("nothing else is in a new namespace");
         if ns == k.init_ns() {
-            let eth0 = k.register_netdevice(ns, b"eth0", 0, DevKind::Physical, None).expect("only lo is in the namespace");
+            let eth0 =
+                k.register_netdevice(ns, b"eth0", 0, DevKind::Physical, None).expect("only lo is in the namespace");
             k.dev_open(lo);
             k.dev_open(eth0);
             // The lab has no router, from which IPv6 would be configured.

@@ -28,7 +28,7 @@ fn check_address(end: &LinkEnd) -> Result<()> {
 fn other_net(k: &Kernel, me: Current, own: NetNsId, named: Option<Netns>) -> Result<NetNsId> {
     let Some(named) = named else { return Ok(own) };
     let net = netns(k, me, named)?;
-    check_admin(k, me, net)?;
+    check_admin(k, *me, net)?;
     Ok(net)
 }
 

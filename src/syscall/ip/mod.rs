@@ -13,7 +13,7 @@ use crate::errno::Result;
 use crate::kernel::capability::Cap;
 use crate::kernel::file::FileKind;
 use crate::kernel::net::DevId;
-use crate::kernel::{Current, Kernel, NetNsId};
+use crate::kernel::{Current, Kernel, NetNsId, TaskId};
 
 pub use show::{AddressInfo, IffFlags, LinkInfo, Peer};
 
@@ -42,13 +42,27 @@ pub enum Ip {
     },
     /// Below 0: the lowest free id.
     NetnsSet {
-        pid: PidArg,
+        netns: Netns,
         id: i32,
     },
     NetnsGet {
-        pid: PidArg,
+        netns: Netns,
     },
     NetnsListId,
+}
+
+impl Ip {
+    /// The namespaces it names.
+    pub fn netns_mut(&mut self) -> impl Iterator<Item = &mut Netns> {
+        let named = match self {
+            Ip::LinkAdd(LinkAdd { end, peer, .. }) => [end.netns.as_mut(), peer.netns.as_mut()],
+            Ip::LinkSet(set) => [set.netns.as_mut(), None],
+            Ip::NetnsSet { netns, .. } | Ip::NetnsGet { netns } => [Some(netns), None],
+            Ip::LinkDel { .. } | Ip::LinkShow { .. } | Ip::AltnameAdd { .. } => [None, None],
+            Ip::AddrAdd(_) | Ip::AddrDel(_) | Ip::AddrShow { .. } | Ip::NetnsListId => [None, None],
+        };
+        named.into_iter().flatten()
+    }
 }
 
 /// One end of a link that is made.
@@ -108,14 +122,14 @@ pub(super) fn sys_ip(k: &mut Kernel, me: Current, call: &Ip) -> Outcome {
     match call {
         Ip::LinkShow { dev } => return show::links(k, net, dev.as_deref()),
         Ip::AddrShow { dev } => return show::addresses(k, net, dev.as_deref()),
-        Ip::NetnsGet { pid } => {
-            let peer = netns(k, me, Netns::Pid(*pid))?;
+        Ip::NetnsGet { netns: named } => {
+            let peer = netns(k, me, *named)?;
             return Ok(Return::Num(i64::from(k.peernet2id(net, peer).unwrap_or(-1))));
         }
         Ip::NetnsListId => return Ok(show::nsids(k, net)),
         _ => {}
     }
-    check_admin(k, me, net)?;
+    check_admin(k, *me, net)?;
     match call {
         Ip::LinkAdd(add) => link::add(k, me, net, add)?,
         Ip::LinkSet(set) => link::set(k, me, net, set)?,
@@ -129,8 +143,8 @@ pub(super) fn sys_ip(k: &mut Kernel, me: Current, call: &Ip) -> Outcome {
             let dev = find_dev(k, net, &address.dev)?;
             k.del_address(dev, address.addr, address.prefixlen)?;
         }
-        Ip::NetnsSet { pid, id } => {
-            let peer = netns(k, me, Netns::Pid(*pid))?;
+        Ip::NetnsSet { netns: named, id } => {
+            let peer = netns(k, me, *named)?;
             k.set_nsid(net, peer, *id)?;
         }
         Ip::LinkShow { .. } | Ip::AddrShow { .. } | Ip::NetnsGet { .. } | Ip::NetnsListId => {}
@@ -138,9 +152,13 @@ pub(super) fn sys_ip(k: &mut Kernel, me: Current, call: &Ip) -> Outcome {
     Ok(Return::DONE)
 }
 
-fn check_admin(k: &Kernel, me: Current, net: NetNsId) -> Result<()> {
+/// Whether a task may change a network namespace (`netlink_net_capable`).
+///
+/// # Errors
+/// EPERM: CAP_NET_ADMIN is missing over its owner.
+pub fn check_admin(k: &Kernel, me: TaskId, net: NetNsId) -> Result<()> {
     let owner = k.owner_of(net);
-    if !k.ns_capable(*me, owner, Cap::NET_ADMIN) {
+    if !k.ns_capable(me, owner, Cap::NET_ADMIN) {
         bail!(EPERM, "CAP_NET_ADMIN missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(net));
     }
     Ok(())

@@ -31,7 +31,6 @@ pub const RTM_GETNSID: u16 = 90;
 const RTM_NEWLINKPROP: u16 = 108;
 
 pub const IFLA_ADDRESS: u16 = 1;
-pub const IFLA_ADDRESS: u16 = 1;
 pub const IFLA_IFNAME: u16 = 3;
 pub const IFLA_MTU: u16 = 4;
 pub const IFLA_LINK: u16 = 5;
@@ -54,6 +53,7 @@ pub const IFA_LABEL: u16 = 3;
 pub const IFA_FLAGS: u16 = 8;
 pub const NETNSA_NSID: u16 = 1;
 const NETNSA_PID: u16 = 2;
+const NETNSA_FD: u16 = 3;
 
 pub const IFF_UP: u32 = 1;
 /// An index that no device has.
@@ -133,6 +133,13 @@ impl Caller<'_> {
         }
     }
 
+    fn nsid(&self, message: &mut Message, netns: Netns) {
+        match netns {
+            Netns::Pid(pid) => message.attribute(NETNSA_PID, &self.pid(pid).to_ne_bytes()),
+            Netns::Fd(fd) => message.attribute(NETNSA_FD, &fd.to_ne_bytes()),
+        }
+    }
+
     fn pid(&self, pid: PidArg) -> i32 {
         self.numbers.of_caller(self.k, self.me, pid.number())
     }
@@ -152,15 +159,15 @@ impl Caller<'_> {
             }
             Ip::AddrAdd(address) => self.address(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, address),
             Ip::AddrDel(address) => self.address(RTM_DELADDR, 0, address),
-            Ip::NetnsSet { pid, id } => {
+            Ip::NetnsSet { netns, id } => {
                 let mut message = Message::new(RTM_NEWNSID, NLM_F_ACK, &[0; 4]);
-                message.attribute(NETNSA_PID, &self.pid(*pid).to_ne_bytes());
+                self.nsid(&mut message, *netns);
                 message.attribute(NETNSA_NSID, &id.max(&-1).to_ne_bytes());
                 message
             }
-            Ip::NetnsGet { pid } => {
+            Ip::NetnsGet { netns } => {
                 let mut message = Message::new(RTM_GETNSID, 0, &[0; 4]);
-                message.attribute(NETNSA_PID, &self.pid(*pid).to_ne_bytes());
+                self.nsid(&mut message, *netns);
                 message
             }
             Ip::LinkShow { .. } | Ip::AddrShow { .. } | Ip::NetnsListId => return None,

@@ -1,0 +1,431 @@
+//! Sockets of netlink(7). What the real kernel would say is of the host's network; the lab answers instead ([`crate::abi::netlink`]).
+//!
+//! Such a socket is really one of the AF_UNIX family that is connected to itself: at a send the supervisor reads the request and has
+//! the program send the answer to itself. So descriptors, poll(2) and waiting are the real kernel's business. The calls that differ
+//! between the families stop for programs that have made a netlink socket, and their descendants: these get another filter.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+
+use super::Supervisor;
+use super::filter;
+use super::regs::Regs;
+use super::sys::{Resume, Tid};
+use super::tracee::{Doing, Then};
+use crate::abi::netlink::{ADDRESS_LEN, AF_NETLINK, NETLINK_ROUTE, address};
+use crate::abi::{Call, Memory, call, number};
+use crate::bail;
+use crate::err;
+use crate::errno::Result;
+use crate::kernel::{Kernel, NetNsId, TaskId};
+
+/// The sockets, by the numbers of their inodes.
+#[derive(Debug, Default)]
+pub struct Netlinks {
+    sockets: BTreeMap<u64, Socket>,
+    /// How many were made: each has a name of its own.
+    made: u64,
+}
+
+/// How many are kept before those are looked for that are closed.
+const SOCKETS_MAX: usize = 64;
+
+#[derive(Debug)]
+pub(super) struct Socket {
+    /// The namespace it was made in.
+    pub net: NetNsId,
+    /// 0: not bound yet.
+    portid: u32,
+    groups: u32,
+    /// NETLINK_EXT_ACK: reasons are told in words.
+    pub has_reasons: bool,
+    /// NETLINK_CAP_ACK: requests are not told again.
+    pub is_capped: bool,
+    /// What the program has yet to send itself.
+    pub pending: VecDeque<Vec<u8>>,
+    /// The last of that had no room.
+    is_full: bool,
+}
+
+/// What comes next of a socket that is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Filter,
+    Socket,
+    Bind,
+    Connect,
+    /// It went wrong, as the number says.
+    Close(i64),
+}
+
+/// A socket that is being made.
+#[derive(Debug)]
+pub struct Making {
+    regs: Regs,
+    step: Step,
+    fd: i32,
+    /// `struct sockaddr_un`
+    name: Vec<u8>,
+}
+
+/// A program that sends itself an answer.
+#[derive(Debug)]
+pub struct Telling {
+    regs: Regs,
+    inode: u64,
+    /// The datagram that is under way.
+    datagram: Vec<u8>,
+    /// The result of the send that it answers; `None`: the call is a receive, which is made afterwards.
+    result: Option<i64>,
+}
+
+const SOL_SOCKET: u64 = 1;
+const SOL_NETLINK: u64 = 270;
+
+impl Supervisor {
+    /// socket(2) of the family AF_NETLINK, a step at a time.
+    pub(super) fn netlink_socket(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
+        const AF_UNIX: u64 = 1;
+        const FLAGS: u64 = (libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) as u64;
+        const SET_MODE_FILTER: u64 = 1;
+        let [_, kind, protocol, ..] = regs.args();
+        if let Err(error) = check_socket(kind as i32 & !(FLAGS as i32), protocol as i32) {
+            return self.refuse(tid, regs, &error);
+        }
+        let Some(scratch) = self.tracee(tid)?.scratch else { return self.map_scratch(tid, regs) };
+        let making = match self.take_doing(tid)? {
+            Doing::Making(making) => *making,
+            _ => {
+                let step = if self.tracee(tid)?.has_netlink { Step::Socket } else { Step::Filter };
+                Making { regs, step, fd: -1, name: self.netlinks.name(tid) }
+            }
+        };
+        let fd = making.fd as u64;
+        let (call, args) = match making.step {
+            Step::Filter => {
+                self.host.write_memory(tid, scratch, &filter::bytes(&filter::netlink(), scratch))?;
+                (Call::Seccomp, [SET_MODE_FILTER, libc::SECCOMP_FILTER_FLAG_TSYNC, scratch])
+            }
+            Step::Socket => (Call::Socket, [AF_UNIX, libc::SOCK_DGRAM as u64 | kind & FLAGS, 0]),
+            Step::Bind | Step::Connect => {
+                self.host.write_memory(tid, scratch, &making.name)?;
+                let call = if making.step == Step::Bind { Call::Bind } else { Call::Connect };
+                (call, [fd, scratch, making.name.len() as u64])
+            }
+            Step::Close(_) => (Call::Close, [fd, 0, 0]),
+        };
+        self.tracee(tid)?.doing = Doing::Making(Box::new(Making { regs, ..making }));
+        let [first, second, third] = args;
+        self.host.set_registers(tid, regs.with(number(call), [first, second, third, 0, 0, 0]).0)?;
+        self.host.resume(tid, Resume::ToExit, 0)
+    }
+
+    pub(super) fn netlink_step_ends(&mut self, tid: Tid, regs: Regs, mut making: Making) -> io::Result<()> {
+        let given = regs.result();
+        let next = match making.step {
+            Step::Filter if given == 0 => {
+                let tgid = self.tracee(tid)?.tgid;
+                let threads = self.tracees.values_mut().filter(|tracee| tracee.tgid == tgid);
+                threads.for_each(|tracee| tracee.has_netlink = true);
+                Ok(Step::Socket)
+            }
+            // A thread with a filter of its own cannot be given ours.
+            Step::Filter if given > 0 => Err(-i64::from(libc::EAGAIN)),
+            Step::Socket if given >= 0 => {
+                making.fd = given as i32;
+                Ok(Step::Bind)
+            }
+            Step::Bind if given == 0 => Ok(Step::Connect),
+            Step::Bind if given == -i64::from(libc::EADDRINUSE) => {
+                making.name = self.netlinks.name(tid);
+                Ok(Step::Bind)
+            }
+            Step::Connect if given == 0 => Err(i64::from(making.fd)),
+            Step::Bind | Step::Connect => Ok(Step::Close(given)),
+            Step::Close(error) => Err(error),
+            Step::Filter | Step::Socket => Err(given),
+        };
+        match next {
+            Ok(step) => {
+                let again = making.regs.again();
+                self.tracee(tid)?.doing = Doing::Making(Box::new(Making { step, ..making }));
+                self.host.set_registers(tid, again.0)?;
+            }
+            Err(result) => {
+                if result >= 0 {
+                    self.note_netlink(tid, making.fd)?;
+                }
+                self.host.set_registers(tid, regs.with_args_of(&making.regs).with_result(result).0)?;
+            }
+        }
+        self.host.resume(tid, Resume::Cont, 0)
+    }
+
+    fn note_netlink(&mut self, tid: Tid, fd: i32) -> io::Result<()> {
+        let task = self.task(tid)?;
+        let net = self.lab.read(|k| own_net(k, task)).ok().flatten();
+        let (Some(net), Ok(inode)) = (net, self.host.inode(tid, fd)) else { return Ok(()) };
+        if self.netlinks.sockets.len() >= SOCKETS_MAX {
+            self.forget_netlinks(tid);
+        }
+        let (has_reasons, is_capped, is_full) = (false, false, false);
+        let socket = Socket { net, portid: 0, groups: 0, has_reasons, is_capped, pending: VecDeque::new(), is_full };
+        self.netlinks.sockets.insert(inode, socket);
+        Ok(())
+    }
+
+    /// Those that are closed are no more: the real kernel does not list them.
+    fn forget_netlinks(&mut self, tid: Tid) {
+        const INODE: usize = 6;
+        let Ok(listed) = self.host.proc_file(tid, "net/unix") else { return };
+        let listed = String::from_utf8_lossy(&listed);
+        let inode = |line: &str| line.split_ascii_whitespace().nth(INODE)?.parse::<u64>().ok();
+        let open: BTreeSet<u64> = listed.lines().filter_map(inode).collect();
+        self.netlinks.sockets.retain(|inode, _| open.contains(inode));
+    }
+
+    /// A call about a socket, of a program that has made one of netlink.
+    pub(super) fn on_netlink(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
+        let args = regs.args();
+        let inode = self.host.inode(tid, args[0] as i32).ok().filter(|inode| self.netlinks.sockets.contains_key(inode));
+        let Some(inode) = inode else { return self.host.resume(tid, Resume::Cont, 0) };
+        if let Doing::Telling(telling) = &self.tracee(tid)?.doing
+            && telling.inode == inode
+        {
+            let result = telling.result;
+            return self.tell(tid, regs, inode, result);
+        }
+        let done = match call(regs.number()) {
+            Some(Call::Sendto | Call::Sendmsg) => return self.netlink_send(tid, regs, inode),
+            Some(Call::Recvfrom | Call::Recvmsg) => return self.netlink_receive(tid, regs, inode),
+            Some(Call::Setsockopt) if args[1] == SOL_SOCKET => return self.host.resume(tid, Resume::Cont, 0),
+            Some(Call::Setsockopt) => self.netlink_option(tid, inode, &args),
+            Some(Call::Bind) => self.netlink_bind(tid, inode, &args),
+            Some(Call::Connect) => self.netlink_port(tid, inode).map(drop),
+            Some(Call::Getsockname) => self.netlink_name(tid, inode, &args),
+            _ => return self.host.resume(tid, Resume::Cont, 0),
+        };
+        match done {
+            Ok(()) => self.skip(tid, regs, 0),
+            Err(error) => self.refuse(tid, regs, &error),
+        }
+    }
+
+    /// `netlink_bind`
+    fn netlink_bind(&mut self, tid: Tid, inode: u64, args: &[u64; 6]) -> Result<()> {
+        let [_, addr, length, ..] = *args;
+        let Some(given) = self.sockaddr(tid, addr, length)? else { bail!(EINVAL, "no address of netlink") };
+        let Sockaddr { portid, groups } = given;
+        match self.netlinks.sockets.get(&inode).map_or(0, |socket| socket.portid) {
+            0 if portid == 0 => self.netlink_port(tid, inode).map(drop)?,
+            0 => {
+                self.check_port(tid, inode, portid)?;
+                self.netlinks.socket(inode)?.portid = portid;
+            }
+            bound if bound != portid && portid != 0 => bail!(EINVAL, "the socket has the port {} already", bound),
+            _ => {}
+        }
+        self.netlinks.socket(inode)?.groups = groups;
+        Ok(())
+    }
+
+    /// The port of a socket: if it has none yet, the number of the process, or another if that is taken (`netlink_autobind`).
+    pub(super) fn netlink_port(&mut self, tid: Tid, inode: u64) -> Result<u32> {
+        const FIRST_OTHER: i32 = -4097;
+        let bound = self.netlinks.socket(inode)?.portid;
+        if bound != 0 {
+            return Ok(bound);
+        }
+        let task = self.task(tid).map_err(|_| err!(ESRCH, "the caller is gone"))?;
+        let own = self.lab.read(|k| k.task_tgid_nr_ns(task, k.task_active_pid_ns(task)))?;
+        let mut others = (i32::MIN..=FIRST_OTHER).rev();
+        let mut port = own;
+        while self.check_port(tid, inode, port.cast_unsigned()).is_err() {
+            port = others.next().ok_or_else(|| err!(EADDRINUSE, "all ports are taken"))?;
+        }
+        self.netlinks.socket(inode)?.portid = port.cast_unsigned();
+        Ok(port.cast_unsigned())
+    }
+
+    /// # Errors
+    /// EADDRINUSE: another socket of the namespace has the port.
+    fn check_port(&mut self, tid: Tid, inode: u64, portid: u32) -> Result<()> {
+        if self.netlinks.has_port(inode, portid)? {
+            self.forget_netlinks(tid);
+        }
+        if self.netlinks.has_port(inode, portid)? {
+            bail!(EADDRINUSE, "the port {} is taken", portid);
+        }
+        Ok(())
+    }
+
+    fn netlink_name(&mut self, tid: Tid, inode: u64, args: &[u64; 6]) -> Result<()> {
+        let [_, addr, length_at, ..] = *args;
+        let socket = self.netlinks.socket(inode)?;
+        let name = address(socket.portid, socket.groups);
+        let memory: &mut dyn Memory = &mut self.memory(tid);
+        let room = memory.u32(length_at)? as usize;
+        memory.write(addr, &name[..room.min(ADDRESS_LEN)])?;
+        memory.put_u32(length_at, ADDRESS_LEN as u32)
+    }
+
+    /// `netlink_setsockopt`; nobody sends to groups.
+    fn netlink_option(&mut self, tid: Tid, inode: u64, args: &[u64; 6]) -> Result<()> {
+        const ADD_MEMBERSHIP: u64 = 1;
+        const DROP_MEMBERSHIP: u64 = 2;
+        const CAP_ACK: u64 = 10;
+        const EXT_ACK: u64 = 11;
+        const GET_STRICT_CHK: u64 = 12;
+        let [_, level, name, addr, length, _] = *args;
+        if level != SOL_NETLINK || !matches!(name, ADD_MEMBERSHIP..=5 | 8 | CAP_ACK..=GET_STRICT_CHK) {
+            bail!(ENOPROTOOPT, "the option {} of level {} is none of netlink", name, level);
+        }
+        if length < 4 {
+            bail!(EINVAL, "{} bytes are no value", length);
+        }
+        let value = (&self.memory(tid) as &dyn Memory).u32(addr)?;
+        let socket = self.netlinks.socket(inode)?;
+        let group = value.checked_sub(1).and_then(|group| 1_u32.checked_shl(group)).unwrap_or(0);
+        match name {
+            ADD_MEMBERSHIP => socket.groups |= group,
+            DROP_MEMBERSHIP => socket.groups &= !group,
+            CAP_ACK => socket.is_capped = value != 0,
+            EXT_ACK => socket.has_reasons = value != 0,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Has the program send itself what is pending, a datagram at a time.
+    pub(super) fn tell(&mut self, tid: Tid, regs: Regs, inode: u64, result: Option<i64>) -> io::Result<()> {
+        const FLAGS: u64 = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as u64;
+        let scratch = self.tracee(tid)?.scratch;
+        let datagram = self.netlinks.sockets.get_mut(&inode).and_then(|socket| socket.pending.pop_front());
+        let (Some(scratch), Some(datagram)) = (scratch, datagram) else {
+            self.tracee(tid)?.doing = Doing::Running;
+            return match result {
+                Some(result) => self.skip(tid, regs, result),
+                None => self.netlink_receive(tid, regs, inode),
+            };
+        };
+        self.host.write_memory(tid, scratch, &datagram)?;
+        let args = [regs.args()[0], scratch, datagram.len() as u64, FLAGS, 0, 0];
+        self.tracee(tid)?.doing = Doing::Telling(Box::new(Telling { regs, inode, datagram, result }));
+        self.host.set_registers(tid, regs.with(number(Call::Sendto), args).0)?;
+        self.host.resume(tid, Resume::ToExit, 0)
+    }
+
+    pub(super) fn telling_ends(&mut self, tid: Tid, regs: Regs, telling: Telling) -> io::Result<()> {
+        let Telling { regs: wanted, inode, datagram, result } = telling;
+        let is_full = regs.result() < 0;
+        let left = self.netlinks.sockets.get_mut(&inode).map_or(0, |socket| {
+            if is_full {
+                socket.pending.push_front(datagram);
+                socket.is_full = true;
+            }
+            socket.pending.len()
+        });
+        match result {
+            Some(result) if is_full || left == 0 => {
+                self.host.set_registers(tid, regs.with_args_of(&wanted).with_result(result).0)?;
+            }
+            _ => {
+                if !is_full && left > 0 {
+                    let telling = Telling { regs: wanted, inode, datagram: Vec::new(), result };
+                    self.tracee(tid)?.doing = Doing::Telling(Box::new(telling));
+                }
+                self.host.set_registers(tid, wanted.again().0)?;
+            }
+        }
+        self.host.resume(tid, Resume::Cont, 0)
+    }
+
+    /// What there was no room for comes first; the sender is the kernel.
+    fn netlink_receive(&mut self, tid: Tid, regs: Regs, inode: u64) -> io::Result<()> {
+        let Ok(socket) = self.netlinks.socket(inode) else { return self.host.resume(tid, Resume::Cont, 0) };
+        let was_full = std::mem::take(&mut socket.is_full);
+        if !socket.pending.is_empty() && !was_full {
+            if self.tracee(tid)?.scratch.is_none() {
+                return self.map_scratch(tid, regs);
+            }
+            return self.tell(tid, regs, inode, None);
+        }
+        let args = regs.args();
+        let memory: &dyn Memory = &self.memory(tid);
+        let (addr, length_at) = match call(regs.number()) {
+            Some(Call::Recvfrom) => (args[4], args[5]),
+            // In `struct msghdr`.
+            _ => (memory.u64(args[1]).unwrap_or(0), args[1].wrapping_add(8)),
+        };
+        let room = memory.u32(length_at).unwrap_or(0);
+        match addr {
+            0 => self.host.resume(tid, Resume::Cont, 0),
+            _ => self.detour(tid, regs, regs, Then::Kernel { addr, room, length_at }),
+        }
+    }
+
+    /// A datagram has come from the kernel.
+    pub(super) fn from_kernel(&self, tid: Tid, addr: u64, room: u32, length_at: u64) {
+        let memory: &mut dyn Memory = &mut self.memory(tid);
+        // They could be written a moment ago.
+        let _ = memory.write(addr, &address(0, 0)[..ADDRESS_LEN.min(room as usize)]);
+        let _ = memory.put_u32(length_at, ADDRESS_LEN as u32);
+    }
+
+    /// A `struct sockaddr_nl`; `None`: another family.
+    ///
+    /// # Errors
+    /// EFAULT; EINVAL: it is too short.
+    pub(super) fn sockaddr(&self, tid: Tid, addr: u64, length: u64) -> Result<Option<Sockaddr>> {
+        if length < ADDRESS_LEN as u64 {
+            bail!(EINVAL, "an address of netlink has {} bytes, not {}", ADDRESS_LEN, length);
+        }
+        let memory: &dyn Memory = &self.memory(tid);
+        let family = memory.u32(addr)? as u16;
+        let (portid, groups) = (memory.u32(addr.wrapping_add(4))?, memory.u32(addr.wrapping_add(8))?);
+        Ok((family == AF_NETLINK).then_some(Sockaddr { portid, groups }))
+    }
+}
+
+/// `struct sockaddr_nl`
+pub(super) struct Sockaddr {
+    pub portid: u32,
+    pub groups: u32,
+}
+
+impl Netlinks {
+    /// `struct sockaddr_un` with a name that nobody has, and that is in no directory.
+    fn name(&mut self, tid: Tid) -> Vec<u8> {
+        const AF_UNIX: u16 = 1;
+        self.made += 1;
+        [&AF_UNIX.to_ne_bytes()[..], b"\0", format!("nslab/netlink/{tid}/{}", self.made).as_bytes()].concat()
+    }
+
+    /// # Errors
+    /// EBADF: it is gone.
+    pub(super) fn socket(&mut self, inode: u64) -> Result<&mut Socket> {
+        self.sockets.get_mut(&inode).ok_or_else(|| err!(EBADF, "the socket is gone"))
+    }
+
+    /// Whether another socket of the same namespace has a port.
+    fn has_port(&mut self, inode: u64, portid: u32) -> Result<bool> {
+        let net = self.socket(inode)?.net;
+        Ok(self.sockets.iter().any(|(other, socket)| *other != inode && socket.net == net && socket.portid == portid))
+    }
+}
+
+/// # Errors
+/// ESOCKTNOSUPPORT; EPROTONOSUPPORT: one that the lab does not have.
+fn check_socket(kind: i32, protocol: i32) -> Result<()> {
+    if !matches!(kind, libc::SOCK_RAW | libc::SOCK_DGRAM) {
+        bail!(ESOCKTNOSUPPORT, "netlink has sockets of the types SOCK_RAW and SOCK_DGRAM, not {}", kind);
+    }
+    if protocol != NETLINK_ROUTE {
+        bail!(EPROTONOSUPPORT, "of netlink a lab has NETLINK_ROUTE, not protocol {}", protocol);
+    }
+    Ok(())
+}
+
+pub(super) fn own_net(k: &Kernel, task: TaskId) -> Option<NetNsId> {
+    k.nsproxy_of(task).map(|own| own.net_ns())
+}
