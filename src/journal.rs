@@ -119,7 +119,8 @@ impl Journal {
     /// Makes sure that `line` can be noted, whatever comes of it.
     ///
     /// # Errors
-    /// ENOSPC: the disk or the journal is full. EIO: the file cannot be written now; as [`Journal::check`].
+    /// ENOSPC: the disk or the journal is full. EIO: the file cannot be written now, or is not what it
+    /// was: an earlier line could not be written, or somebody has cut it off or removed it.
     pub fn reserve(&mut self, line: &str) -> Result<()> {
         self.check()?;
         let end = self.end + (line.len() + OUTCOME_MAX) as u64;
