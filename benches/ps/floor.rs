@@ -40,7 +40,7 @@ enum Is {
     File(usize),
     Ns,
     Link(usize),
-    Target(usize),
+    Target,
 }
 
 fn is(ino: INodeNo) -> Is {
@@ -54,7 +54,7 @@ fn is(ino: INodeNo) -> Is {
             1..=4 => Is::File(number - 1),
             5 => Is::Ns,
             6..=13 => Is::Link(number - 6),
-            _ => Is::Target(number - 14),
+            _ => Is::Target,
         },
     }
 }
@@ -81,7 +81,7 @@ fn attr(ino: INodeNo) -> FileAttr {
     let (kind, perm) = match is(ino) {
         Is::Top | Is::Task | Is::Ns => (FileType::Directory, 0o555),
         Is::Own | Is::Link(_) => (FileType::Symlink, 0o777),
-        Is::Uptime | Is::File(_) | Is::Target(_) => (FileType::RegularFile, 0o444),
+        Is::Uptime | Is::File(_) | Is::Target => (FileType::RegularFile, 0o444),
     };
     let size = text(ino).len() as u64;
     FileAttr {
