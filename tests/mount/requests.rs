@@ -29,17 +29,24 @@ fn counts<const N: usize>(counts: [(Opcode, u64); N]) -> BTreeMap<Opcode, u64> {
     counts.into()
 }
 
-/// Each thing is done once before: then it is warm, and closing is known to need no word.
+/// Whether names are kept; the way to them is then, and closing is known to need no word.
+fn is_warm(lab: &Lab) -> bool {
+    drop(File::open(lab.at("proc/1/comm")).unwrap());
+    let keeps_names = cost(lab.gauge(), || drop(fs::metadata(lab.at("proc/1")))).is_empty();
+    if !keeps_names {
+        super::needs::skipped("before Linux 6.18 each name is asked for at each use");
+    }
+    keeps_names
+}
+
+/// Each thing is done once before: then it is warm.
 #[test]
 fn operations_cost_few_requests() {
     let Some(lab) = lab() else { return };
-    let gauge = lab.gauge();
-    let keeps_names = cost(gauge, || drop(fs::metadata(lab.at("proc/1")))).len() < 2
-        && cost(gauge, || drop(fs::metadata(lab.at("proc/1")))).is_empty();
-    if !keeps_names {
-        return super::needs::skipped("before Linux 6.18 each name is asked for at each use");
+    if !is_warm(&lab) {
+        return;
     }
-    drop(File::open(lab.at("proc/1/comm")));
+    let gauge = lab.gauge();
     let read = |path: &str| {
         let mut text = Vec::new();
         let mut file = File::open(lab.at(path)).unwrap();
@@ -142,4 +149,30 @@ fn attempts_to_change_a_name_leave_it_in_the_cache() {
             assert_eq!(uses(), warm, "{what} {}", name.display());
         }
     }
+}
+
+/// What `ps` with columns of namespaces does for each task: the second time all but names and opens of files with content is
+/// answered by the host's kernel.
+#[test]
+fn what_ps_looks_at_costs_few_requests() {
+    let Some(lab) = lab() else { return };
+    let task = lab.call(1, "clone").unwrap();
+    if !is_warm(&lab) {
+        return;
+    }
+    let gauge = lab.gauge();
+    let look = || {
+        let at = |name: &str| lab.at(format!("proc/{task}/{name}"));
+        fs::metadata(at("")).unwrap();
+        for (file, is_empty) in [("stat", false), ("status", false), ("environ", true), ("cmdline", false)] {
+            let length = File::open(at(file)).unwrap().read(&mut [0; 4096]).unwrap();
+            assert_eq!(length == 0, is_empty, "{file}");
+        }
+        for link in ["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"] {
+            fs::metadata(at(&format!("ns/{link}"))).unwrap();
+        }
+    };
+    let first = [(Opcode::Lookup, 22), (Opcode::Readlink, 8), (Opcode::Open, 4), (Opcode::Read, 3)];
+    assert_eq!(cost(gauge, look), counts(first));
+    assert_eq!(cost(gauge, look), counts([(Opcode::Lookup, 4), (Opcode::Open, 4)]));
 }

@@ -84,7 +84,7 @@ impl Inodes {
         let mut table = Table { top_path: path_of(top), ..Table::default() };
         let identity = Identity { node: tree::top(top), version: 0 };
         let told = Told { file_type: FileType::Directory, mode: 0o555, uid: 0, gid: 0, ino: ROOT_INO, size: 0 };
-        table.inodes.insert(ROOT_INO, Inode::new(identity, told));
+        table.inodes.insert(ROOT_INO, Box::new(Inode::new(identity, told)));
         let [is_shrinking, keeps_names, keeps_task_names] = [false, false, true].map(AtomicBool::new);
         let max = usize::try_from(max).unwrap_or(usize::MAX);
         Inodes {
@@ -230,7 +230,7 @@ impl Inodes {
         if let Some(text) = text {
             texts.keep(ino, text);
         }
-        let inode = inodes.entry(ino).or_insert_with(|| Inode::new(identity.clone(), told));
+        let inode = inodes.entry(ino).or_insert_with(|| Box::new(Inode::new(identity.clone(), told)));
         let mut is_new = inode.lookups == 0;
         if inode.identity != identity {
             for subject in subjects(&inode.identity.node) {

@@ -39,7 +39,8 @@ pub(super) enum Subject {
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    pub(super) inodes: BTreeMap<u64, Inode>,
+    /// Boxed: the numbers are hashes, so that each search goes another way through the tree, which is better small.
+    pub(super) inodes: BTreeMap<u64, Box<Inode>>,
     /// The inodes that show something of a task, are seen through its eyes, or are a namespace's.
     pub(super) by_subject: BTreeSet<(Subject, u64)>,
     /// Directories, and inodes that have a name of kind [`Name::Linked`] there.

@@ -12,10 +12,13 @@ use crate::kernel::{Kernel, TaskId};
 use crate::tree::look::Look;
 use crate::tree::proc::pid::{image, limits};
 
+/// More bytes than most of these files have.
+const USUAL_LEN: usize = 2048;
+
 pub(super) fn render(look: &Look<'_>, task: TaskId) -> Result<Vec<u8>> {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(USUAL_LEN);
     write_name(&mut out, look.k.name_of(task));
-    let mut text = String::new();
+    let mut text = String::with_capacity(USUAL_LEN);
     write_identity(&mut text, look, task);
     write_ids(&mut text, look, task);
     write_levels(&mut text, look, task);

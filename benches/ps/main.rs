@@ -1,7 +1,10 @@
-//! `ps` of 10^4 tasks of a lab, or of as many as are given, beside `ps` of as many real processes. Run with
-//! `cargo bench --bench ps` as root; the median of the rounds of one run, each with a lab that nobody has looked at yet.
+//! `ps` of 10^4 tasks of a lab, or of as many as are given, beside `ps` of as many real processes and of as many tasks that a
+//! FUSE file system without anything to do shows. Run with `cargo bench --bench ps` as root; the median of the rounds of one
+//! run, each with a lab that nobody has looked at yet.
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
+
+mod floor;
 
 use std::fs;
 use std::io;
@@ -11,6 +14,8 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use floor::Floor;
+use fuser::{Config, spawn_mount};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
@@ -23,12 +28,15 @@ const PS: &str = "ps -eo pid,ppid,pidns,netns,comm";
 fn main() -> ExitCode {
     let tasks = std::env::args().find_map(|word| word.parse().ok()).unwrap_or(TASKS);
     match measure(tasks) {
-        Ok([real, lab]) => {
-            println!("{PS}, {tasks} tasks, seconds: {:>8} {:>8} {:>8}", "lab", "real", "ratio");
-            for (what, lab, real) in [("the first time", &lab.first, &real.first), ("again", &lab.again, &real.again)] {
-                let [lab, real] = [lab, real].map(|times| median(times).as_secs_f64());
-                println!("{what:<55} {lab:>8.2} {real:>8.2} {:>8.2}", lab / real);
-            }
+        Ok(times) => {
+            println!("{PS}, {tasks} tasks, seconds");
+            println!("{:<16}{:>8}{:>8}{:>8}{:>12}{:>12}", "", "lab", "floor", "real", "lab/floor", "lab/real");
+            let print = |what: &str, of: fn(&Times) -> &[Duration]| {
+                let [real, floor, lab] = times.each_ref().map(|times| median(of(times)).as_secs_f64());
+                println!("{what:<16}{lab:>8.2}{floor:>8.2}{real:>8.2}{:>12.2}{:>12.2}", lab / floor, lab / real);
+            };
+            print("the first time", |times| &times.first);
+            print("again", |times| &times.again);
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -44,21 +52,29 @@ struct Times {
     again: Vec<Duration>,
 }
 
+/// Of real processes, of the floor and of a lab.
+///
 /// # Errors
 /// Real processes cannot be made, or no lab can be mounted and put over proc.
-fn measure(tasks: usize) -> io::Result<[Times; 2]> {
+fn measure(tasks: usize) -> io::Result<[Times; 3]> {
     let dir = tempfile::tempdir()?;
     let (boot, point) = (dir.path().join("boot.lab"), dir.path().join("m"));
     fs::write(&boot, "1 clone\n".repeat(tasks))?;
     fs::create_dir(&point)?;
-    let mut times: [Times; 2] = Default::default();
+    let mut times: [Times; 3] = Default::default();
     for _ in 0..ROUNDS {
         let mut processes = processes(tasks)?;
         look(&mut times[0], None, tasks)?;
         killpg(Pid::from_raw(processes.id().cast_signed()), Signal::SIGKILL)?;
         processes.wait()?;
+        let mut config = Config::default();
+        config.n_threads = Some(thread::available_parallelism()?.get());
+        let floor = spawn_mount(Floor(tasks as u64 + 1), &point, &config)?;
+        let looked = look(&mut times[1], Some(&point), tasks);
+        floor.umount_and_join()?;
+        looked?;
         nslab(&["mount", "--boot"], &[&boot, &point])?;
-        let looked = look(&mut times[1], Some(&point.join("proc")), tasks);
+        let looked = look(&mut times[2], Some(&point.join("proc")), tasks);
         nslab(&["umount"], &[&point])?;
         looked?;
     }
