@@ -21,7 +21,7 @@ fn root() -> &'static Path {
 
 fn pages() -> Vec<(PathBuf, String)> {
     let files = |folder: PathBuf| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut pages: Vec<_> = files(root().to_owned()).chain(files(root().join("docs"))).collect();
+    let mut pages: Vec<_> = ["", "docs", "python"].into_iter().flat_map(|folder| files(root().join(folder))).collect();
     pages.retain(|path| path.extension().is_some_and(|end| end == "md"));
     pages.sort();
     pages.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()

@@ -10,8 +10,8 @@ use nix::unistd::geteuid;
 use tempfile::TempDir;
 
 use super::needs::{has, skipped};
-use super::package::installed;
-use super::python::Python;
+use super::package::SOURCES;
+use super::python::{Python, TOOLS, python_with};
 use super::unprivileged::nobody;
 
 const PAGE: &str = include_str!("../../docs/ci.md");
@@ -28,16 +28,15 @@ fn blocks(heading: &str, language: &str) -> Vec<&'static str> {
     parts.filter_map(|block| block.strip_prefix(&format!("{language}\n"))).collect()
 }
 
-/// The project of the page, with what its users have installed.
+/// The project of the page, and a Python with what it needs.
 struct Project {
     dir: TempDir,
     python: Python,
-    _packages: TempDir,
 }
 
 impl Project {
     fn new() -> Option<Project> {
-        let (python, packages) = has(&["python3"]).then(installed)??;
+        let python = python_with(TOOLS)?.with(Path::new(SOURCES));
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         for (file, language) in [("topologies/web.lab", "lab"), ("tests/test_networks.py", "python")] {
@@ -45,7 +44,7 @@ impl Project {
             fs::create_dir(file.parent().unwrap()).unwrap();
             fs::write(file, blocks("The project", language)[0]).unwrap();
         }
-        Some(Project { dir, python, _packages: packages })
+        Some(Project { dir, python })
     }
 
     /// A command in the project.
@@ -58,7 +57,8 @@ impl Project {
             .current_dir(self.dir.path())
             .env("PATH", env::join_paths(path).unwrap())
             .env("PYTHONPATH", self.python.path())
-            .envs([("SHELL", "/bin/sh"), ("PYTHONDONTWRITEBYTECODE", "1"), ("PYTEST_ADDOPTS", "-p no:cacheprovider")]);
+            .envs([("SHELL", "/bin/sh"), ("PYTHONDONTWRITEBYTECODE", "1")])
+            .env("PYTEST_ADDOPTS", "-p nslab.pytest_plugin -p no:cacheprovider");
         command
     }
 

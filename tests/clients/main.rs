@@ -2,6 +2,7 @@
 //! `fixtures/host.lab`. What this machine lacks is skipped, aloud.
 
 mod ci;
+mod debian;
 mod exporter;
 mod namespaces;
 #[path = "../common/needs.rs"]

@@ -1,30 +1,28 @@
 //! The Python package in `python/`.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
 
 use super::needs::has;
-use super::python::{Python, python_with};
+use super::python::{Python, TOOLS, python_with};
 
 const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python");
 
-/// A Python with pytest and with the package, which pip has installed into the directory; `None`, said aloud, where pip
-/// cannot.
-pub fn installed() -> Option<(Python, TempDir)> {
-    let python = python_with(&["pip", "pytest", "setuptools", "wheel"])?;
-    let dir = tempfile::tempdir().unwrap();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let (sources, packages) = (dir.path().join("sources"), dir.path().join("packages"));
+/// Where the package is imported from without an installation.
+pub const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/src");
+
+/// A Python with the package, which pip has installed below `dir`.
+fn installed(python: &Python, dir: &TempDir) -> Python {
+    let (copy, packages) = (dir.path().join("copy"), dir.path().join("packages"));
     // setuptools writes beside the sources.
-    assert!(Command::new("cp").arg("-r").args([Path::new(PACKAGE), &sources]).status().unwrap().success());
+    assert!(Command::new("cp").arg("-r").args([Path::new(PACKAGE), &copy]).status().unwrap().success());
     let pip = ["-m", "pip", "install", "--quiet", "--no-index", "--no-build-isolation", "--no-deps", "--target"];
-    let output = python.run(&[&pip[..], &[packages.to_str().unwrap(), sources.to_str().unwrap()]].concat());
+    let output = python.run(&[&pip[..], &[packages.to_str().unwrap(), copy.to_str().unwrap()]].concat());
     assert!(output.status.success(), "{output:?}");
-    Some((python.with(&packages), dir))
+    python.with(&packages)
 }
 
 #[test]
@@ -32,9 +30,9 @@ fn the_python_package_passes_its_tests() {
     if !has(&["fuse", "python3"]) {
         return;
     }
-    let installed = installed();
-    let sources = Python::default().with(&Path::new(PACKAGE).join("src"));
-    let python = installed.as_ref().map_or(&sources, |(python, _)| python);
+    let dir = tempfile::tempdir().unwrap();
+    let sources = || Python::default().with(Path::new(SOURCES));
+    let python = python_with(TOOLS).map_or_else(sources, |python| installed(&python, &dir));
     let output = Command::new("python3")
         .args(["-B", "-W", "error::ResourceWarning", "-m", "unittest", "discover", "--verbose"])
         .arg(Path::new(PACKAGE).join("tests"))
@@ -49,7 +47,7 @@ fn the_python_package_passes_its_tests() {
 
 #[test]
 fn the_python_package_is_typed() {
-    let Some(python) = python_with(&["mypy", "pytest"]) else { return };
+    let Some(python) = python_with(TOOLS) else { return };
     let cache = tempfile::tempdir().unwrap();
     let output = Command::new("python3")
         .args(["-B", "-m", "mypy", "--cache-dir"])

@@ -34,6 +34,9 @@ impl Python {
     }
 }
 
+/// What tests of Python code take.
+pub const TOOLS: &[&str] = &["mypy", "pip", "pytest", "setuptools", "wheel"];
+
 /// A Python that can import `modules`: as it is, or with the packages of these names that pip gets from PyPI on first use.
 /// `None`, said aloud, where neither can be.
 pub fn python_with(modules: &[&str]) -> Option<Python> {
