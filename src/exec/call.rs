@@ -285,7 +285,7 @@ impl Supervisor {
                 result
             }
             Then::Kernel { addr, room, length_at } => {
-                self.from_kernel(tid, addr, room, length_at);
+                self.came_from_kernel(tid, addr, room, length_at);
                 result
             }
         }
