@@ -305,7 +305,7 @@ impl Supervisor {
             }
             Then::Attached { id, flags } => self.attached(tid, id, result, flags),
             Then::Kernel { addr, room, length_at } => {
-                self.from_kernel(tid, addr, room, length_at);
+                self.came_from_kernel(tid, addr, room, length_at);
                 result
             }
         }

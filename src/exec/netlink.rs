@@ -23,12 +23,16 @@ use crate::kernel::{Kernel, NetNsId, TaskId};
 #[derive(Debug, Default)]
 pub struct Netlinks {
     sockets: BTreeMap<u64, Socket>,
+    /// How many there were when those that are closed were last looked for.
+    left: usize,
     /// How many were made: each has a name of its own.
     made: u64,
 }
 
-/// How many are kept before those are looked for that are closed.
-const SOCKETS_MAX: usize = 64;
+/// How many more are kept before those are looked for that are closed, at least.
+const MORE_MAX: usize = 64;
+/// Bytes that may be pending before no more is asked.
+const PENDING_MAX: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(super) struct Socket {
@@ -94,7 +98,8 @@ impl Supervisor {
         }
         let Some(scratch) = self.tracee(tid)?.scratch else { return self.map_scratch(tid, regs) };
         let making = match self.take_doing(tid)? {
-            Doing::Making(making) => *making,
+            // Unless a handler of a signal has come between.
+            Doing::Making(making) if making.regs.call() == regs.call() => *making,
             _ => {
                 let step = if self.tracee(tid)?.has_netlink { Step::Socket } else { Step::Filter };
                 Making { regs, step, fd: -1, name: self.netlinks.name(tid) }
@@ -165,7 +170,7 @@ impl Supervisor {
         let task = self.task(tid)?;
         let net = self.lab.read(|k| own_net(k, task)).ok().flatten();
         let (Some(net), Ok(inode)) = (net, self.host.inode(tid, fd)) else { return Ok(()) };
-        if self.netlinks.sockets.len() >= SOCKETS_MAX {
+        if self.netlinks.sockets.len() >= 2 * self.netlinks.left + MORE_MAX {
             self.forget_netlinks(tid);
         }
         let (has_reasons, is_capped, is_full) = (false, false, false);
@@ -182,6 +187,7 @@ impl Supervisor {
         let inode = |line: &str| line.split_ascii_whitespace().nth(INODE)?.parse::<u64>().ok();
         let open: BTreeSet<u64> = listed.lines().filter_map(inode).collect();
         self.netlinks.sockets.retain(|inode, _| open.contains(inode));
+        self.netlinks.left = self.netlinks.sockets.len();
     }
 
     /// A call about a socket, of a program that has made one of netlink.
@@ -190,7 +196,7 @@ impl Supervisor {
         let inode = self.host.inode(tid, args[0] as i32).ok().filter(|inode| self.netlinks.sockets.contains_key(inode));
         let Some(inode) = inode else { return self.host.resume(tid, Resume::Cont, 0) };
         if let Doing::Telling(telling) = &self.tracee(tid)?.doing
-            && telling.inode == inode
+            && telling.regs.call() == regs.call()
         {
             let result = telling.result;
             return self.tell(tid, regs, inode, result);
@@ -365,7 +371,7 @@ impl Supervisor {
     }
 
     /// A datagram has come from the kernel.
-    pub(super) fn from_kernel(&self, tid: Tid, addr: u64, room: u32, length_at: u64) {
+    pub(super) fn came_from_kernel(&self, tid: Tid, addr: u64, room: u32, length_at: u64) {
         let memory: &mut dyn Memory = &mut self.memory(tid);
         // They could be written a moment ago.
         let _ = memory.write(addr, &address(0, 0)[..ADDRESS_LEN.min(room as usize)]);
@@ -405,6 +411,16 @@ impl Netlinks {
     /// EBADF: it is gone.
     pub(super) fn socket(&mut self, inode: u64) -> Result<&mut Socket> {
         self.sockets.get_mut(&inode).ok_or_else(|| err!(EBADF, "the socket is gone"))
+    }
+
+    /// # Errors
+    /// ENOBUFS: the program receives none of what it asks for.
+    pub(super) fn check_room(&mut self, inode: u64) -> Result<()> {
+        let pending: usize = self.socket(inode)?.pending.iter().map(Vec::len).sum();
+        if pending > PENDING_MAX {
+            bail!(ENOBUFS, "{} bytes of answers wait to be received", pending);
+        }
+        Ok(())
     }
 
     /// Whether another socket of the same namespace has a port.

@@ -27,6 +27,7 @@ impl Supervisor {
             return self.map_scratch(tid, regs);
         }
         let sent = self.sent(tid, &regs).and_then(|bytes| {
+            self.netlinks.check_room(inode)?;
             let portid = self.netlink_port(tid, inode)?;
             Ok((portid, bytes))
         });

@@ -178,3 +178,57 @@ fn usage_is_told_as_for_other_commands() {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_nslab")).args(["exec"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
 }
+
+#[test]
+fn a_zombie_gets_no_children() {
+    let dir = tempfile::tempdir().unwrap();
+    let boot = dir.path().join("a.lab");
+    fs::write(&boot, "1 clone\n2 exit_group 0\n").unwrap();
+    let options = ["--boot", boot.to_str().unwrap(), "--as", "2"];
+    let Some((exit, said)) = refused(&options, &["true"]) else { return };
+    assert_eq!((exit, said.as_str()), (Some(125), "nslab: ESRCH: pid 2 is dead\n"));
+}
+
+#[test]
+fn calls_of_32_bit_programs_fail() {
+    if !has(&["gcc"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (source, program) = (dir.path().join("a.c"), dir.path().join("a"));
+    // getpid(2) as a program of another architecture makes it.
+    let text =
+        "int main(void) { long r; __asm__ volatile(\"int $0x80\" : \"=a\"(r) : \"a\"(20) : \"memory\"); return -r; }";
+    fs::write(&source, text).unwrap();
+    let built = std::process::Command::new("gcc").arg("-o").arg(&program).arg(&source).output().unwrap();
+    assert!(built.status.success(), "{built:?}");
+    let Some(output) = exec(&[program.to_str().unwrap()]) else { return };
+    assert_eq!(output.status.code(), Some(Errno::ENOSYS as i32), "{output:?}");
+}
+
+#[test]
+fn a_set_user_id_program_gains_nothing() {
+    if !has(&["fuse", "root"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("id");
+    fs::copy("/usr/bin/id", &program).unwrap();
+    std::os::unix::fs::chown(&program, Some(65534), None).unwrap();
+    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o4755)).unwrap();
+    let program = program.to_str().unwrap();
+    says(&format!("{program} -u; unshare -U {program} -u; setpriv --reuid 7 {program} -u"), "0\n65534\n7\n");
+}
+
+#[test]
+fn nobody_outside_can_be_signalled() {
+    if !has(&["fuse"]) {
+        return;
+    }
+    let nslab = env!("CARGO_BIN_EXE_nslab");
+    let script = format!(
+        "exec {nslab} exec -- bash -c \"kill -9 $$ 2>/dev/null; echo \\$?; kill -0 $PPID 2>/dev/null; echo \\$?\""
+    );
+    let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"1\n1\n"[..]), "{output:?}");
+}

@@ -76,7 +76,7 @@ fn a_user_without_any_right_runs_programs_as_root_of_the_lab() {
     open(&copy, 0o755);
     let script = "id -u; unshare -u sh -c 'hostname x; hostname'; unshare -Ur id -u";
     let mut command = Command::new("timeout");
-    command.args(["60"]).arg(&copy).args(["exec", "--", "sh", "-c", script]);
+    command.args(["600"]).arg(&copy).args(["exec", "--", "sh", "-c", script]);
     command.env("TMPDIR", dir.path()).current_dir("/");
     let before = state();
     let output = unprivileged::nobody(&mut command).output().unwrap();
@@ -113,7 +113,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     let tries =
         "unshare -Ur sh -c 'id -u; cat /proc/self/uid_map; hostname x 2> /dev/null; unshare -u hostname x; hostname'";
     let mut command = Command::new("timeout");
-    command.args(["60", "python3", "-c", script, env!("CARGO_BIN_EXE_nslab"), "exec", "--", "sh", "-c", tries]);
+    command.args(["600", "python3", "-c", script, env!("CARGO_BIN_EXE_nslab"), "exec", "--", "sh", "-c", tries]);
     let output = command.output().unwrap();
     if output.status.code() == Some(77) {
         return needs::skipped("no user namespaces");

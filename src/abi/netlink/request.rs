@@ -9,7 +9,7 @@ use crate::err;
 use crate::errno::Result;
 use crate::kernel::{Kernel, NetNsId, TaskId};
 use crate::syscall::PidArg;
-use crate::syscall::ip::{DevAddress, Ip, LinkAdd, LinkEnd, LinkSet, Netns, PHYSICAL, check_admin};
+use crate::syscall::ip::{DevAddress, Ip, LinkAdd, LinkEnd, LinkSet, Netns, PHYSICAL};
 
 const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
@@ -79,7 +79,7 @@ pub enum Wanted {
 /// lab does not have it.
 pub fn asked(k: &Kernel, me: TaskId, net: NetNsId, header: &Header, body: &[u8]) -> Result<Asked> {
     if !is_question(header.kind) {
-        check_admin(k, me, net)?;
+        k.check_net_admin(me, net)?;
     }
     let message = Decoder { k, net, header, body };
     let nothing = |ip| Ok(Asked { ip, wanted: Wanted::Nothing });

@@ -5,10 +5,23 @@ use super::DevId;
 use super::dev::DevKind;
 use crate::bail;
 use crate::errno::Result;
+use crate::kernel::capability::Cap;
 use crate::kernel::ns::NetNamespace;
-use crate::kernel::{Kernel, NetNsId};
+use crate::kernel::{Kernel, NetNsId, TaskId};
 
 impl Kernel {
+    /// Whether a task may change a network namespace (`netlink_net_capable`).
+    ///
+    /// # Errors
+    /// EPERM: CAP_NET_ADMIN is missing over its owner.
+    pub fn check_net_admin(&self, me: TaskId, net: NetNsId) -> Result<()> {
+        let owner = self.owner_of(net);
+        if !self.ns_capable(me, owner, Cap::NET_ADMIN) {
+            bail!(EPERM, "CAP_NET_ADMIN missing in {}, owner of {}", self.ns_arg(owner), self.ns_arg(net));
+        }
+        Ok(())
+    }
+
     /// The id `net` has for `peer` (`peernet2id`).
     pub fn peernet2id(&self, net: NetNsId, peer: NetNsId) -> Option<i32> {
         self.namespaces.state(peer)?.known_as.get(&net).copied()

@@ -1,6 +1,6 @@
 //! RTM_NEWLINK, RTM_SETLINK, RTM_DELLINK and RTM_NEWLINKPROP.
 
-use super::{LinkAdd, LinkEnd, LinkSet, Netns, PHYSICAL, check_admin, find_dev, netns};
+use super::{LinkAdd, LinkEnd, LinkSet, Netns, PHYSICAL, find_dev, netns};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::net::dev::{DevKind, LINK_KINDS};
@@ -28,7 +28,7 @@ fn check_address(end: &LinkEnd) -> Result<()> {
 fn other_net(k: &Kernel, me: Current, own: NetNsId, named: Option<Netns>) -> Result<NetNsId> {
     let Some(named) = named else { return Ok(own) };
     let net = netns(k, me, named)?;
-    check_admin(k, *me, net)?;
+    k.check_net_admin(*me, net)?;
     Ok(net)
 }
 

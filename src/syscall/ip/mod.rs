@@ -10,10 +10,9 @@ use super::{Outcome, PidArg, Return};
 use crate::bail;
 use crate::err;
 use crate::errno::Result;
-use crate::kernel::capability::Cap;
 use crate::kernel::file::FileKind;
 use crate::kernel::net::DevId;
-use crate::kernel::{Current, Kernel, NetNsId, TaskId};
+use crate::kernel::{Current, Kernel, NetNsId};
 
 pub use show::{AddressInfo, IffFlags, LinkInfo, Peer};
 
@@ -129,7 +128,7 @@ pub(super) fn sys_ip(k: &mut Kernel, me: Current, call: &Ip) -> Outcome {
         Ip::NetnsListId => return Ok(show::nsids(k, net)),
         _ => {}
     }
-    check_admin(k, *me, net)?;
+    k.check_net_admin(*me, net)?;
     match call {
         Ip::LinkAdd(add) => link::add(k, me, net, add)?,
         Ip::LinkSet(set) => link::set(k, me, net, set)?,
@@ -150,18 +149,6 @@ pub(super) fn sys_ip(k: &mut Kernel, me: Current, call: &Ip) -> Outcome {
         Ip::LinkShow { .. } | Ip::AddrShow { .. } | Ip::NetnsGet { .. } | Ip::NetnsListId => {}
     }
     Ok(Return::DONE)
-}
-
-/// Whether a task may change a network namespace (`netlink_net_capable`).
-///
-/// # Errors
-/// EPERM: CAP_NET_ADMIN is missing over its owner.
-pub fn check_admin(k: &Kernel, me: TaskId, net: NetNsId) -> Result<()> {
-    let owner = k.owner_of(net);
-    if !k.ns_capable(me, owner, Cap::NET_ADMIN) {
-        bail!(EPERM, "CAP_NET_ADMIN missing in {}, owner of {}", k.ns_arg(owner), k.ns_arg(net));
-    }
-    Ok(())
 }
 
 /// The namespace a message names (`rtnl_link_get_net_ifla`).
