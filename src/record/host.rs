@@ -18,6 +18,7 @@ use super::lab::offsets;
 use super::topology::{Extent, Has, Missing, Mount, Namespace, Own, Task, User};
 use super::net::{Net, VETH};
 use super::netlink::{Link, Rtnetlink};
+use super::ipc::{self, Ipc};
 use super::{Facts, Seen, mountinfo, nsfs, read};
 use crate::kernel::ns::{ENTRIES, NsType};
 
@@ -148,6 +149,17 @@ impl HostFacts {
         }
     }
 
+    fn ipc(&self, seen: &Seen, missing: &mut Missing) -> Ipc {
+        // The queues of a namespace are where one of its tasks has mounted them.
+        let queues = seen.member.map(|tid| self.files.0.join(format!("proc/{tid}/root/dev/mqueue")));
+        let names = seen.member.and_then(|tid| self.files.names(&format!("proc/{tid}/root/dev/mqueue")).ok());
+        let look = || ipc::here(&names.unwrap_or_default(), &queues.unwrap_or_default());
+        self.inside(seen, look).unwrap_or_else(|_| {
+            missing.note("the objects and limits of an IPC namespace: CAP_SYS_ADMIN would show them");
+            Ipc::default()
+        })
+    }
+
     /// The namespaces that have ids in one.
     fn ids(&self, seen: &Seen) -> BTreeMap<i32, u32> {
         let look = || {
@@ -217,6 +229,7 @@ impl Facts for HostFacts {
             }
             Has::CgroupRoot => Own::Cgroup { root: self.cgroup_root(seen) },
             Has::Devices => Own::Net(self.net(seen, missing)),
+            Has::IpcObjects => Own::Ipc(self.ipc(seen, missing)),
             Has::Nothing => Own::Plain,
         };
         let fd = self.open(seen);

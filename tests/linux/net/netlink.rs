@@ -31,7 +31,6 @@ pub const RTM_GETNSID: u16 = 90;
 const RTM_NEWLINKPROP: u16 = 108;
 
 pub const IFLA_ADDRESS: u16 = 1;
-pub const IFLA_ADDRESS: u16 = 1;
 pub const IFLA_IFNAME: u16 = 3;
 pub const IFLA_MTU: u16 = 4;
 pub const IFLA_LINK: u16 = 5;
