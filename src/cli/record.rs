@@ -32,7 +32,7 @@ pub struct Args {
     /// Leave out kernel threads
     #[arg(long)]
     no_kernel_threads: bool,
-    /// Put stand-ins in the place of names of hosts, programs, directories and cgroups, and of command lines
+    /// Put stand-ins in the place of names of hosts, programs, directories, cgroups and devices, of addresses and command lines
     #[arg(long)]
     anonymize: bool,
     /// Record the lab that is mounted there, not this machine

@@ -195,7 +195,8 @@ mod tests {
     #[test]
     fn a_veth_has_two_ends() {
         let line = "link add v0 index 5 netns 2 type veth peer name v1 index 6 address 2:0:0:0:a:FF netns fd:3";
-        let end = LinkEnd { name: b"v0".to_vec(), index: 5, address: None, netns: Some(Netns::Pid(PidArg::Initial(2))) };
+        let end =
+            LinkEnd { name: b"v0".to_vec(), index: 5, address: None, netns: Some(Netns::Pid(PidArg::Initial(2))) };
         let address = Some([2, 0, 0, 0, 10, 255]);
         let peer = LinkEnd { name: b"v1".to_vec(), index: 6, address, netns: Some(Netns::Fd(3)) };
         assert_eq!(ip(line).unwrap(), Ip::LinkAdd(LinkAdd { end, kind: "veth".to_owned(), peer }));

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::net::{Device, LOOPBACK, Name, Net};
-use crate::kernel::net::addr::link_local;
 use super::topology::{Open, Own, Topology};
+use crate::kernel::net::addr::link_local;
 
 /// Directories that every machine has, and names of files of the kernel's.
 const KNOWN: [&str; 34] = [
@@ -154,7 +154,8 @@ impl Networks {
             let own = IpAddr::V6(link_local(device.address));
             self.rename_device(names, device);
             for (address, prefixlen) in &mut device.addresses {
-                *address = if *address == own { link_local(device.address).into() } else { self.of(*address, *prefixlen) };
+                *address =
+                    if *address == own { link_local(device.address).into() } else { self.of(*address, *prefixlen) };
             }
         }
         for device in net.devices.iter_mut().filter(|device| device.kind == LOOPBACK) {

@@ -14,13 +14,14 @@ use nix::sched::{CloneFlags, setns, unshare};
 use rustix::fs::fstat;
 
 use super::files::{Disk, Files};
+use super::ipc::{self, Ipc};
 use super::lab::offsets;
-use super::topology::{Extent, Has, Missing, Mount, Namespace, Own, Task, User};
 use super::net::{Net, VETH};
 use super::netlink::{Link, Rtnetlink};
-use super::ipc::{self, Ipc};
+use super::topology::{Extent, Missing, Mount, Namespace, Own, Task, User};
 use super::{Facts, Seen, mountinfo, nsfs, read};
-use crate::kernel::ns::{ENTRIES, NsType};
+use crate::errno::describe;
+use crate::kernel::ns::{ENTRIES, Holds, NsType};
 
 /// The machine, or a tree of files that looks like one.
 #[derive(Debug)]
@@ -143,7 +144,12 @@ impl HostFacts {
                 Net { devices, ids: BTreeMap::new() }
             }
             Err(error) => {
-                missing.note(format!("the devices of a network namespace: {error}; CAP_SYS_ADMIN would show them"));
+                missing.note(match error.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        "the devices of a network namespace: CAP_SYS_ADMIN would show them".to_owned()
+                    }
+                    _ => format!("the devices of a network namespace: {}", describe(&error)),
+                });
                 Net::default()
             }
         }
@@ -219,18 +225,18 @@ impl Facts for HostFacts {
     }
 
     fn describe(&self, seen: &Seen, missing: &mut Missing) -> Namespace {
-        let own = match Has::of(seen.ns_type) {
-            Has::User => Own::User(self.user(seen, missing)),
-            Has::Names => self.names(seen, missing),
-            Has::Mounts => Own::Mnt(self.mounts(seen, missing)),
-            Has::Offsets => {
+        let own = match seen.ns_type.ops().holds {
+            Holds::IdMaps => Own::User(self.user(seen, missing)),
+            Holds::HostNames => self.names(seen, missing),
+            Holds::Mounts => Own::Mnt(self.mounts(seen, missing)),
+            Holds::Offsets => {
                 let text = seen.member.map(|tid| self.text(&format!("proc/{tid}/timens_offsets")));
                 Own::Time(offsets(&text.unwrap_or_default()))
             }
-            Has::CgroupRoot => Own::Cgroup { root: self.cgroup_root(seen) },
-            Has::Devices => Own::Net(self.net(seen, missing)),
-            Has::IpcObjects => Own::Ipc(self.ipc(seen, missing)),
-            Has::Nothing => Own::Plain,
+            Holds::CgroupRoot => Own::Cgroup { root: self.cgroup_root(seen) },
+            Holds::Devices => Own::Net(self.net(seen, missing)),
+            Holds::IpcObjects => Own::Ipc(self.ipc(seen, missing)),
+            Holds::PidNumbers => Own::Plain,
         };
         let fd = self.open(seen);
         let of = |related: fn(OwnedFd) -> io::Result<OwnedFd>| inum(related(fd.as_ref().ok()?.try_clone().ok()?).ok()?);

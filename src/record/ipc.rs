@@ -9,8 +9,8 @@ use nix::mqueue::{MQ_OFlag, mq_close, mq_getattr, mq_open};
 use nix::sys::stat::Mode;
 use procfs_core::process::{MMapPath, MemoryMaps};
 
-use super::read::parsed;
 use super::Files;
+use super::read::parsed;
 
 /// The limits of an IPC namespace: where in `proc/sys` they are, and the field of the namespace.
 pub const LIMITS: [(&str, &str); 12] = [

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use super::topology::{Extent, Has, Missing, Mount, Namespace, Offset, Own, Task, User};
 use super::ipc::{Ipc, LIMITS, Object, Queue, Sort, limit};
 use super::net::{Device, LOOPBACK, Net};
+use super::topology::{Extent, Missing, Mount, Namespace, Offset, Own, Task, User};
 use super::{Facts, Files, Seen, mountinfo};
+use crate::kernel::ns::{Holds, NS_TABLE, NsType};
 use crate::syscall::ip::PHYSICAL;
-use crate::kernel::ns::{NS_TABLE, NsType};
 
 /// Reads `kernel/` of a lab.
 pub struct LabFacts<'a>(pub &'a dyn Files);
@@ -210,15 +210,15 @@ impl Facts for LabFacts<'_> {
             let text = self.0.read(&field(name)).unwrap_or_default();
             text.strip_suffix(b"\n").unwrap_or(&text).to_vec()
         };
-        let own = match Has::of(seen.ns_type) {
-            Has::User => Own::User(self.user(seen)),
-            Has::Names => Own::Names { node: bytes("name/nodename"), domain: bytes("name/domainname") },
-            Has::Mounts => Own::Mnt(self.mounts(seen, missing)),
-            Has::Offsets => Own::Time(offsets(&self.text(&field("offsets")))),
-            Has::CgroupRoot => Own::Cgroup { root: Some(bytes("root_cset")).filter(|root| !root.is_empty()) },
-            Has::Devices => Own::Net(self.net(seen, missing)),
-            Has::IpcObjects => Own::Ipc(self.ipc(seen)),
-            Has::Nothing => Own::Plain,
+        let own = match seen.ns_type.ops().holds {
+            Holds::IdMaps => Own::User(self.user(seen)),
+            Holds::HostNames => Own::Names { node: bytes("name/nodename"), domain: bytes("name/domainname") },
+            Holds::Mounts => Own::Mnt(self.mounts(seen, missing)),
+            Holds::Offsets => Own::Time(offsets(&self.text(&field("offsets")))),
+            Holds::CgroupRoot => Own::Cgroup { root: Some(bytes("root_cset")).filter(|root| !root.is_empty()) },
+            Holds::Devices => Own::Net(self.net(seen, missing)),
+            Holds::IpcObjects => Own::Ipc(self.ipc(seen)),
+            Holds::PidNumbers => Own::Plain,
         };
         Namespace {
             ns_type: seen.ns_type,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use procfs_core::{ExplicitSystemInfo, FromBufReadSI};
 use procfs_core::net::{TcpNetEntries, TcpState, UdpNetEntries, UdpState};
+use procfs_core::{ExplicitSystemInfo, FromBufReadSI};
 
 use super::Files;
 use crate::control::lex::quote;

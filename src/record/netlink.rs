@@ -97,9 +97,7 @@ impl Rtnetlink {
     /// As [`Rtnetlink::ask`].
     pub fn further_routes(&self) -> io::Result<usize> {
         let answers = self.ask(RouteNetlinkMessage::GetRoute(RouteMessage::default()), NLM_F_DUMP)?;
-        let is_further = |answer: &&RouteNetlinkMessage| {
-            matches!(answer, RouteNetlinkMessage::NewRoute(route) if route.header.protocol != RouteProtocol::Kernel)
-        };
+        let is_further = |answer: &&RouteNetlinkMessage| matches!(answer, RouteNetlinkMessage::NewRoute(route) if route.header.protocol != RouteProtocol::Kernel);
         Ok(answers.iter().filter(is_further).count())
     }
 

@@ -34,7 +34,13 @@ pub fn record(
             continue;
         }
         let threads = if wanted.threads {
-            numbers(files.names(&format!("proc/{tgid}/task")).unwrap_or_default())
+            match files.names(&format!("proc/{tgid}/task")) {
+                Ok(names) => numbers(names),
+                Err(error) => {
+                    unread(&error, &mut missing);
+                    continue;
+                }
+            }
         } else {
             vec![tgid]
         };
@@ -42,10 +48,7 @@ pub fn record(
             match steady(|| task(files, facts, tgid, tid, &mut missing)) {
                 Ok(task) if task.is_kthread && !wanted.kernel_threads => {}
                 Ok(task) => drop(topology.tasks.insert(tid, task)),
-                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                    missing.note(format!("a task is hidden: {error}"))
-                }
-                Err(_) => missing.note("a task ended while it was read"),
+                Err(error) => unread(&error, &mut missing),
             }
         }
         say(topology.tasks.len());
@@ -64,6 +67,14 @@ pub fn record(
     let youngest = topology.tasks.values().map(|task| task.start * TICK).max();
     topology.profile.uptime = uptime(files).or(youngest);
     Ok(topology)
+}
+
+/// Why a task is not recorded.
+fn unread(error: &io::Error, missing: &mut Missing) {
+    missing.note(match error.kind() {
+        ErrorKind::PermissionDenied => "a task that is hidden: CAP_SYS_PTRACE would show it",
+        _ => "a task that ended while it was read",
+    });
 }
 
 fn profile(files: &dyn Files) -> Profile {
@@ -326,9 +337,13 @@ fn namespaces(topology: &mut Topology, facts: &dyn Facts, missing: &mut Missing)
 /// Finds out who has attached System V memory. Where there is none no maps are read.
 fn attachments(topology: &mut Topology, files: &dyn Files) {
     let ipc = NsType::Ipc.ops().name;
-    let of_namespaces: BTreeSet<u32> = topology.tasks.values().filter_map(|task| task.namespaces.get(ipc)).copied().collect();
-    let segments: BTreeMap<u32, BTreeSet<i32>> =
-        of_namespaces.into_iter().map(|inum| (inum, topology.segments(inum))).filter(|(_, ids)| !ids.is_empty()).collect();
+    let of_namespaces: BTreeSet<u32> =
+        topology.tasks.values().filter_map(|task| task.namespaces.get(ipc)).copied().collect();
+    let segments: BTreeMap<u32, BTreeSet<i32>> = of_namespaces
+        .into_iter()
+        .map(|inum| (inum, topology.segments(inum)))
+        .filter(|(_, ids)| !ids.is_empty())
+        .collect();
     for task in topology.tasks.values_mut().filter(|task| task.is_leader()) {
         if let Some(known) = task.namespaces.get(ipc).and_then(|inum| segments.get(inum)) {
             task.attached = super::ipc::attached(files, task.tid, known);

@@ -53,35 +53,6 @@ pub enum Own {
     Plain,
 }
 
-/// What to look for in a namespace: what its kind has of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Has {
-    User,
-    Names,
-    Mounts,
-    Offsets,
-    CgroupRoot,
-    Devices,
-    IpcObjects,
-    Nothing,
-}
-
-impl Has {
-    /// The one place of recordings that tells kinds apart.
-    pub fn of(ns_type: NsType) -> Has {
-        match ns_type {
-            NsType::User => Has::User,
-            NsType::Uts => Has::Names,
-            NsType::Mnt => Has::Mounts,
-            NsType::Time => Has::Offsets,
-            NsType::Cgroup => Has::CgroupRoot,
-            NsType::Net => Has::Devices,
-            NsType::Ipc => Has::IpcObjects,
-            NsType::Pid => Has::Nothing,
-        }
-    }
-}
-
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct User {
     /// Who made it, in ids of the initial user namespace.
@@ -208,7 +179,9 @@ impl Task {
     pub fn tells_of(&self, link: &str) -> bool {
         match link {
             "pid_for_children" => false,
-            "time" => self.namespaces.get("time_for_children").is_none_or(|inum| self.namespaces.get(link) == Some(inum)),
+            "time" => {
+                self.namespaces.get("time_for_children").is_none_or(|inum| self.namespaces.get(link) == Some(inum))
+            }
             _ => true,
         }
     }

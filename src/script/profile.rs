@@ -79,7 +79,8 @@ fn number<T: std::str::FromStr>(key: &[u8], value: &[u8]) -> Result<T> {
 
 /// The line that says this.
 pub fn line(profile: &Profile) -> String {
-    let Profile { release, version, machine, pid_max, cap_last_cap, uptime, btime, inums, first_inum, has_no_card } = profile;
+    let Profile { release, version, machine, pid_max, cap_last_cap, uptime, btime, inums, first_inum, has_no_card } =
+        profile;
     let mut line = String::from("boot");
     for (key, value) in [("release", release), ("version", version), ("machine", machine)] {
         if let Some(value) = value {
@@ -131,9 +132,17 @@ mod tests {
     #[test]
     fn what_is_no_machine_is_refused() {
         let long = format!("boot release={}", "x".repeat(65));
-        for line in
-            ["boot x", "boot x=1", "boot pid_max=-1", "boot btime=1 btime=2", "boot inum.x=1", "boot uptime=x", "boot eth0=x", "boot eth0=none eth0=none", &long]
-        {
+        for line in [
+            "boot x",
+            "boot x=1",
+            "boot pid_max=-1",
+            "boot btime=1 btime=2",
+            "boot inum.x=1",
+            "boot uptime=x",
+            "boot eth0=x",
+            "boot eth0=none eth0=none",
+            &long,
+        ] {
             assert!(boot(line).is_err(), "{line}");
         }
         for line in ["boot pid_max=300", "boot inum.net=0", "boot inum.first=0", "boot inum.net=4026531837"] {

@@ -45,7 +45,11 @@ fn a_file_that_cannot_be_written_is_left_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     fs::create_dir(at("dir")).unwrap();
-    for (file, reason) in [(at("none/host.lab"), "No such file"), (at("dir"), "Is a directory"), ("/dev/full".to_owned(), "No space left")] {
+    for (file, reason) in [
+        (at("none/host.lab"), "No such file"),
+        (at("dir"), "Is a directory"),
+        ("/dev/full".to_owned(), "No space left"),
+    ] {
         let output = nslab(&["--pid", &own(), "-o", &file]).output().unwrap();
         let said = error(&output);
         assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{file}: {said}");

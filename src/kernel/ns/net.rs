@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use super::{NetNsId, NsKind, Owned, Slot};
+use super::{Holds, NetNsId, NsKind, Owned, Slot};
 use crate::kernel::memory::ENTRY;
 use crate::kernel::net::addr::{Inet4, Scope};
 use crate::kernel::net::bound::Bound;
@@ -78,6 +78,7 @@ impl NsKind for NetNamespace {
     const UCOUNT: usize = 4;
     const UCOUNT_NAME: &'static str = "max_net_namespaces";
     const SLOT: Option<Slot> = Some(Slot::Net);
+    const HOLDS: Holds = Holds::Devices;
     const EXTRA_INUMS: usize = 68;
 
     fn bytes(&self) -> usize {
@@ -98,9 +99,11 @@ impl NsKind for NetNamespace {
 
     /// Index 1 is `lo`; the initial namespace also has a network card.
     fn setup(k: &mut Kernel, ns: NetNsId, _task: TaskId) {
-        let lo = k.register_netdevice(ns, b"lo", 0, DevKind::Loopback, None).expect("nothing else is in a new namespace");
+        let lo =
+            k.register_netdevice(ns, b"lo", 0, DevKind::Loopback, None).expect("nothing else is in a new namespace");
         if ns == k.init_ns() {
-            let eth0 = k.register_netdevice(ns, b"eth0", 0, DevKind::Physical, None).expect("only lo is in the namespace");
+            let eth0 =
+                k.register_netdevice(ns, b"eth0", 0, DevKind::Physical, None).expect("only lo is in the namespace");
             k.dev_open(lo);
             k.dev_open(eth0);
             // The lab has no router, from which IPv6 would be configured.

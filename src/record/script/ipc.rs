@@ -6,11 +6,11 @@ use super::Writer;
 use crate::control::lex::quote;
 use crate::kernel::capability::Cap;
 use crate::kernel::ns::NsType;
+use crate::record::Seen;
 use crate::record::files::Bare;
 use crate::record::ipc::{Ipc, Object, Queue, Sort, sizes};
 use crate::record::lab::LabFacts;
 use crate::record::topology::{Extent, Own};
-use crate::record::Seen;
 use crate::syscall::Become;
 
 /// A segment that goes when nobody has attached it any more, one that is not swapped (`include/linux/shm.h`).
@@ -50,7 +50,8 @@ impl Writer<'_> {
         for (sysctl, wanted) in &ipc.limits {
             let Some(now) = now.get(sysctl) else { continue };
             let numbers = |text: &str| text.split(' ').filter_map(|word| word.parse().ok()).collect::<Vec<u64>>();
-            let value = numbers(now).into_iter().zip(numbers(wanted)).map(|(now, wanted)| choose(now, wanted).to_string());
+            let value =
+                numbers(now).into_iter().zip(numbers(wanted)).map(|(now, wanted)| choose(now, wanted).to_string());
             let value = value.collect::<Vec<_>>().join(" ");
             if value == *now {
                 continue;
@@ -145,8 +146,10 @@ impl Writer<'_> {
             let Some(&inum) = task.namespaces.get(ipc) else { continue };
             let is_trusted = self.k.ns_capable(id, self.k.init.user_ns, Cap::IPC_OWNER);
             let objects = self.topology.ipc(inum).into_iter().flat_map(|ipc| &ipc.objects);
-            let owners: BTreeMap<i32, u32> =
-                objects.filter(|object| matches!(object.sort, Sort::Shm(_))).map(|object| (object.id, object.uid)).collect();
+            let owners: BTreeMap<i32, u32> = objects
+                .filter(|object| matches!(object.sort, Sort::Shm(_)))
+                .map(|object| (object.id, object.uid))
+                .collect();
             for (segment, is_readonly) in &task.attached {
                 let Some(owner) = owners.get(segment) else { continue };
                 let mut other = Become::default();

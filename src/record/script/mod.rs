@@ -85,7 +85,11 @@ struct Writer<'a> {
 impl<'a> Writer<'a> {
     fn new(topology: &'a Topology) -> Writer<'a> {
         let numbers = |task: &Task| {
-            [&task.numbers, &task.session_numbers, &task.group_numbers].into_iter().flatten().copied().collect::<Vec<_>>()
+            [&task.numbers, &task.session_numbers, &task.group_numbers]
+                .into_iter()
+                .flatten()
+                .copied()
+                .collect::<Vec<_>>()
         };
         Writer {
             used: topology.tasks.values().flat_map(numbers).collect(),

@@ -21,7 +21,9 @@ const GONE_PORT: i32 = i32::MAX;
 impl Writer<'_> {
     /// Whether the initial network namespace was seen without the card that a lab has.
     pub(super) fn has_no_card(&self) -> bool {
-        let Some(net) = self.topology.initial(NsType::Net).and_then(|inum| self.topology.net(inum)) else { return false };
+        let Some(net) = self.topology.initial(NsType::Net).and_then(|inum| self.topology.net(inum)) else {
+            return false;
+        };
         let card = self.k.devices_of(self.k.init_ns()).map(|(_, dev)| dev).find(|dev| dev.kind == DevKind::Physical);
         let is_card = |device: &Device| {
             card.is_some_and(|card| {
