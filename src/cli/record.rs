@@ -1,12 +1,14 @@
 //! `nslab record`: a machine, or a lab, as a script that boots into it.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::fs::OpenOptions;
 use std::io::{self, IsTerminal, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
-use tempfile::NamedTempFile;
 
 use super::Outcome;
 use crate::record::files::Disk;
@@ -30,7 +32,7 @@ pub struct Args {
     /// Leave out kernel threads
     #[arg(long)]
     no_kernel_threads: bool,
-    /// Put stand-ins in the place of names of hosts, programs, directories and cgroups, and of command lines
+    /// Put stand-ins in the place of names of hosts, programs, directories, cgroups and devices, of addresses and command lines
     #[arg(long)]
     anonymize: bool,
     /// Record the lab that is mounted there, not this machine
@@ -104,10 +106,18 @@ fn put(file: &Path, script: &str) -> io::Result<()> {
     if is_special {
         return std::fs::write(file, script);
     }
-    let mut new = NamedTempFile::new_in(dir)?;
-    new.write_all(script.as_bytes())?;
-    new.as_file().sync_all()?;
-    new.persist(file).map(drop).map_err(|error| error.error)
+    let mut name = OsString::from(".");
+    name.push(file.file_name().unwrap_or_default());
+    name.push(format!(".{}", std::process::id()));
+    let new = dir.join(name);
+    // Command lines are nobody else's business.
+    let mut open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    let written =
+        open.write_all(script.as_bytes()).and_then(|()| open.sync_all()).and_then(|()| std::fs::rename(&new, file));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&new);
+    }
+    written
 }
 
 fn said(missing: &Missing) -> String {

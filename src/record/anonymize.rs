@@ -92,6 +92,11 @@ pub fn anonymize(topology: &mut Topology) {
                 }
             }
             Own::Cgroup { root } => *root = root.take().map(|path| names.path("group", &path)),
+            Own::Ipc(ipc) => {
+                for queue in &mut ipc.queues {
+                    queue.name = names.of("queue", &queue.name);
+                }
+            }
             Own::User(_) | Own::Time(_) | Own::Net(_) | Own::Plain => {}
         }
     }

@@ -13,6 +13,11 @@ use crate::kernel::node::Node;
 use crate::lab;
 use crate::tree::{self, ROOT, Style};
 
+/// A name as a path.
+pub(super) fn name(name: &[u8]) -> &OsStr {
+    OsStr::from_bytes(name)
+}
+
 /// Files by their paths below some root, which begin with no slash.
 pub trait Files {
     /// # Errors

@@ -14,12 +14,14 @@ use nix::sched::{CloneFlags, setns, unshare};
 use rustix::fs::fstat;
 
 use super::files::{Disk, Files};
+use super::ipc::{self, Ipc};
 use super::lab::offsets;
 use super::net::{Net, VETH};
 use super::netlink::{Link, Rtnetlink};
-use super::topology::{Extent, Has, Missing, Mount, Namespace, Own, Task, User};
+use super::topology::{Extent, Missing, Mount, Namespace, Own, Task, User};
 use super::{Facts, Seen, mountinfo, nsfs, read};
-use crate::kernel::ns::{ENTRIES, NsType};
+use crate::errno::describe;
+use crate::kernel::ns::{ENTRIES, Holds, NsType};
 
 /// The machine, or a tree of files that looks like one.
 #[derive(Debug)]
@@ -142,10 +144,26 @@ impl HostFacts {
                 Net { devices, ids: BTreeMap::new() }
             }
             Err(error) => {
-                missing.note(format!("the devices of a network namespace: {error}; CAP_SYS_ADMIN would show them"));
+                missing.note(match error.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        "the devices of a network namespace: CAP_SYS_ADMIN would show them".to_owned()
+                    }
+                    _ => format!("the devices of a network namespace: {}", describe(&error)),
+                });
                 Net::default()
             }
         }
+    }
+
+    fn ipc(&self, seen: &Seen, missing: &mut Missing) -> Ipc {
+        // The queues of a namespace are where one of its tasks has mounted them.
+        let queues = seen.member.map(|tid| self.files.0.join(format!("proc/{tid}/root/dev/mqueue")));
+        let names = seen.member.and_then(|tid| self.files.names(&format!("proc/{tid}/root/dev/mqueue")).ok());
+        let look = || ipc::here(&names.unwrap_or_default(), &queues.unwrap_or_default());
+        self.inside(seen, look).unwrap_or_else(|_| {
+            missing.note("the objects and limits of an IPC namespace: CAP_SYS_ADMIN would show them");
+            Ipc::default()
+        })
     }
 
     /// The namespaces that have ids in one.
@@ -207,17 +225,18 @@ impl Facts for HostFacts {
     }
 
     fn describe(&self, seen: &Seen, missing: &mut Missing) -> Namespace {
-        let own = match Has::of(seen.ns_type) {
-            Has::User => Own::User(self.user(seen, missing)),
-            Has::Names => self.names(seen, missing),
-            Has::Mounts => Own::Mnt(self.mounts(seen, missing)),
-            Has::Offsets => {
+        let own = match seen.ns_type.ops().holds {
+            Holds::IdMaps => Own::User(self.user(seen, missing)),
+            Holds::HostNames => self.names(seen, missing),
+            Holds::Mounts => Own::Mnt(self.mounts(seen, missing)),
+            Holds::Offsets => {
                 let text = seen.member.map(|tid| self.text(&format!("proc/{tid}/timens_offsets")));
                 Own::Time(offsets(&text.unwrap_or_default()))
             }
-            Has::CgroupRoot => Own::Cgroup { root: self.cgroup_root(seen) },
-            Has::Devices => Own::Net(self.net(seen, missing)),
-            Has::Nothing => Own::Plain,
+            Holds::CgroupRoot => Own::Cgroup { root: self.cgroup_root(seen) },
+            Holds::Devices => Own::Net(self.net(seen, missing)),
+            Holds::IpcObjects => Own::Ipc(self.ipc(seen, missing)),
+            Holds::PidNumbers => Own::Plain,
         };
         let fd = self.open(seen);
         let of = |related: fn(OwnedFd) -> io::Result<OwnedFd>| inum(related(fd.as_ref().ok()?.try_clone().ok()?).ok()?);

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use super::ipc::{Ipc, LIMITS, Object, Queue, Sort, limit};
 use super::net::{Device, LOOPBACK, Net};
-use super::topology::{Extent, Has, Missing, Mount, Namespace, Offset, Own, Task, User};
+use super::topology::{Extent, Missing, Mount, Namespace, Offset, Own, Task, User};
 use super::{Facts, Files, Seen, mountinfo};
-use crate::kernel::ns::{NS_TABLE, NsType};
+use crate::kernel::ns::{Holds, NS_TABLE, NsType};
 use crate::syscall::ip::PHYSICAL;
 
 /// Reads `kernel/` of a lab.
@@ -70,6 +71,36 @@ impl LabFacts<'_> {
         Net { devices, ids: ids.collect() }
     }
 
+    /// What the kernel has of an IPC namespace.
+    pub(super) fn ipc(&self, seen: &Seen) -> Ipc {
+        let field = |name: &str| Self::field(seen, name);
+        let limits = LIMITS.iter().map(|(sysctl, name)| (*sysctl, limit(&self.text(&field(name))))).collect();
+        let mut objects = Vec::new();
+        for dir in ["ids/0-sem", "ids/1-msg", "ids/2-shm"] {
+            let names = self.0.names(&field(dir)).unwrap_or_default();
+            let ids = names.iter().filter_map(|name| std::str::from_utf8(name).ok()?.parse().ok());
+            objects.extend(ids.map(|id| self.object(&field(dir), id)));
+        }
+        objects.sort();
+        let queues = self.0.read(&field("mq_mnt")).unwrap_or_default();
+        let queues = queues.split(|&byte| byte == b'\n').filter_map(queue).collect();
+        Ipc { limits, objects, queues }
+    }
+
+    fn object(&self, dir: &str, id: i32) -> Object {
+        let number = |name: &str| self.number::<u32>(&format!("{dir}/{id}/perm/{name}"));
+        let own = |name: &str| self.number::<u64>(&format!("{dir}/{id}/{name}"));
+        let sort = match dir.rsplit('-').next() {
+            Some("sem") => Sort::Sem(own("sem_nsems")),
+            Some("msg") => Sort::Msg { count: own("q_qnum"), bytes: own("q_cbytes") },
+            _ => Sort::Shm(own("shm_segsz")),
+        };
+        let mode = u32::from_str_radix(&self.text(&format!("{dir}/{id}/perm/mode")), 8).unwrap_or_default();
+        let key = self.number(&format!("{dir}/{id}/perm/key"));
+        let (uid, gid, cuid, cgid) = (number("uid"), number("gid"), number("cuid"), number("cgid"));
+        Object { sort, id, key, mode, uid, gid, cuid, cgid }
+    }
+
     fn device(&self, dir: &str, name: &[u8]) -> Option<Device> {
         let dir = format!("{dir}/{}", std::str::from_utf8(name).ok()?);
         let text = |name: &str| self.text(&format!("{dir}/{name}"));
@@ -124,6 +155,18 @@ impl LabFacts<'_> {
     }
 }
 
+/// `NAME mode 0600 uid 0 gid 0 mq_maxmsg 10 mq_msgsize 8192 mq_curmsgs 0 qsize 0`; names may have blanks.
+fn queue(line: &[u8]) -> Option<Queue> {
+    let mut words: Vec<&[u8]> = line.rsplitn(15, |&byte| byte == b' ').collect();
+    let name = words.pop().filter(|_| words.len() == 14)?.to_vec();
+    // Back to front, each number before its name.
+    let number = |at: usize| -> Option<u64> { std::str::from_utf8(words[2 * at]).ok()?.parse().ok() };
+    let mode = u32::from_str_radix(std::str::from_utf8(words[12]).ok()?, 8).ok()?;
+    let (uid, gid) = (u32::try_from(number(5)?).ok()?, u32::try_from(number(4)?).ok()?);
+    let (maxmsg, msgsize, count, bytes) = (number(3)?, number(2)?, number(1)?, number(0)?);
+    Some(Queue { name, mode, uid, gid, maxmsg, msgsize, count, bytes })
+}
+
 /// `10.0.0.1/8 scope universe`
 fn inet(line: &[u8]) -> Option<(IpAddr, u8)> {
     let (address, prefixlen) = std::str::from_utf8(line).ok()?.split(' ').next()?.split_once('/')?;
@@ -167,14 +210,15 @@ impl Facts for LabFacts<'_> {
             let text = self.0.read(&field(name)).unwrap_or_default();
             text.strip_suffix(b"\n").unwrap_or(&text).to_vec()
         };
-        let own = match Has::of(seen.ns_type) {
-            Has::User => Own::User(self.user(seen)),
-            Has::Names => Own::Names { node: bytes("name/nodename"), domain: bytes("name/domainname") },
-            Has::Mounts => Own::Mnt(self.mounts(seen, missing)),
-            Has::Offsets => Own::Time(offsets(&self.text(&field("offsets")))),
-            Has::CgroupRoot => Own::Cgroup { root: Some(bytes("root_cset")).filter(|root| !root.is_empty()) },
-            Has::Devices => Own::Net(self.net(seen, missing)),
-            Has::Nothing => Own::Plain,
+        let own = match seen.ns_type.ops().holds {
+            Holds::IdMaps => Own::User(self.user(seen)),
+            Holds::HostNames => Own::Names { node: bytes("name/nodename"), domain: bytes("name/domainname") },
+            Holds::Mounts => Own::Mnt(self.mounts(seen, missing)),
+            Holds::Offsets => Own::Time(offsets(&self.text(&field("offsets")))),
+            Holds::CgroupRoot => Own::Cgroup { root: Some(bytes("root_cset")).filter(|root| !root.is_empty()) },
+            Holds::Devices => Own::Net(self.net(seen, missing)),
+            Holds::IpcObjects => Own::Ipc(self.ipc(seen)),
+            Holds::PidNumbers => Own::Plain,
         };
         Namespace {
             ns_type: seen.ns_type,

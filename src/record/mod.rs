@@ -7,6 +7,7 @@
 pub mod anonymize;
 pub mod files;
 pub mod host;
+pub mod ipc;
 pub mod lab;
 mod mountinfo;
 pub mod net;
@@ -21,7 +22,7 @@ use std::collections::BTreeMap;
 use crate::kernel::ns::NsType;
 
 pub use files::Files;
-pub use script::write;
+pub use script::{END, write};
 pub use topology::Topology;
 
 /// What is to be recorded.

@@ -1,6 +1,6 @@
 //! Reads what `/proc` of a machine and `proc` of a lab show in the same way: tasks and their links.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, ErrorKind};
 
 use procfs_core::FromRead;
@@ -34,18 +34,21 @@ pub fn record(
             continue;
         }
         let threads = if wanted.threads {
-            numbers(files.names(&format!("proc/{tgid}/task")).unwrap_or_default())
+            match files.names(&format!("proc/{tgid}/task")) {
+                Ok(names) => numbers(names),
+                Err(error) => {
+                    unread(&error, &mut missing);
+                    continue;
+                }
+            }
         } else {
             vec![tgid]
         };
         for tid in threads {
-            match task(files, facts, tgid, tid, &mut missing) {
+            match steady(|| task(files, facts, tgid, tid, &mut missing)) {
                 Ok(task) if task.is_kthread && !wanted.kernel_threads => {}
                 Ok(task) => drop(topology.tasks.insert(tid, task)),
-                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                    missing.note(format!("a task is hidden: {error}"))
-                }
-                Err(_) => missing.note("a task ended while it was read"),
+                Err(error) => unread(&error, &mut missing),
             }
         }
         say(topology.tasks.len());
@@ -57,11 +60,21 @@ pub fn record(
     topology.tasks.retain(|_, task| leaders.binary_search(&task.tgid).is_ok());
     namespaces(&mut topology, facts, &mut missing);
     sockets(&mut topology, files);
+    attachments(&mut topology, files);
     topology.missing = missing;
     topology.prune();
     // Read last: no task is younger.
-    topology.profile.uptime = uptime(files);
+    let youngest = topology.tasks.values().map(|task| task.start * TICK).max();
+    topology.profile.uptime = uptime(files).or(youngest);
     Ok(topology)
+}
+
+/// Why a task is not recorded.
+fn unread(error: &io::Error, missing: &mut Missing) {
+    missing.note(match error.kind() {
+        ErrorKind::PermissionDenied => "a task that is hidden: CAP_SYS_PTRACE would show it",
+        _ => "a task that ended while it was read",
+    });
 }
 
 fn profile(files: &dyn Files) -> Profile {
@@ -135,7 +148,19 @@ fn choose(topology: &mut Topology, wanted: &Wanted) {
     topology.tasks.retain(|tid, _| kept.binary_search(tid).is_ok());
 }
 
+/// How often a task is read that becomes another one meanwhile.
+const TRIES: u32 = 4;
+
+/// Reads again what changed while it was read.
+fn steady<T>(mut read: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let changed = |error: &io::Error| error.kind() == ErrorKind::Interrupted;
+    (1..TRIES).map(|_| read()).find(|read| !read.as_ref().is_err_and(changed)).unwrap_or_else(read)
+}
+
 /// Reads a task; what it was at the end it was at the beginning.
+///
+/// # Errors
+/// Those of its files; NotFound: it ends; Interrupted: it has become another program, or another's child.
 fn task(files: &dyn Files, facts: &dyn Facts, tgid: i32, tid: i32, missing: &mut Missing) -> io::Result<Task> {
     let dir = format!("proc/{tgid}/task/{tid}");
     let stat = || -> io::Result<Stat> { parsed(&files.read(&format!("{dir}/stat"))?) };
@@ -168,6 +193,7 @@ fn task(files: &dyn Files, facts: &dyn Facts, tgid: i32, tid: i32, missing: &mut
         is_dumpable: files.owner(&dir).is_ok_and(|owner| owner == status.euid),
         namespaces: BTreeMap::new(),
         open: if tid == tgid { open(files, &dir) } else { BTreeMap::new() },
+        attached: Vec::new(),
         cgroup: files.read(&format!("{dir}/cgroup")).ok().and_then(|text| cgroup(&text)),
     };
     links(files, &dir, &mut task, missing);
@@ -175,13 +201,22 @@ fn task(files: &dyn Files, facts: &dyn Facts, tgid: i32, tid: i32, missing: &mut
     let after = stat()?;
     // A thread that has ended is gone at once; only a process waits for its parent.
     let has_ended = !task.is_leader() && task.is_zombie();
-    if has_ended || (after.starttime, after.ppid) != (before.starttime, before.ppid) {
+    // The init of a pid namespace waits there for the last others.
+    let ends = matches!(task.state, State::Exiting(_)) && task.numbers.last() != Some(&1);
+    if has_ended || ends || after.starttime != before.starttime {
         return Err(ErrorKind::NotFound.into());
+    }
+    let told = |stat: &Stat| {
+        let flags = StatFlags::from_bits_truncate(stat.flags) & (StatFlags::PF_FORKNOEXEC | StatFlags::PF_EXITING);
+        (stat.ppid, stat.pgrp, stat.session, stat.comm.clone(), flags, stat.state == 'Z')
+    };
+    if told(&after) != told(&before) {
+        return Err(ErrorKind::Interrupted.into());
     }
     Ok(task)
 }
 
-fn parsed<T: FromRead>(text: &[u8]) -> io::Result<T> {
+pub(super) fn parsed<T: FromRead>(text: &[u8]) -> io::Result<T> {
     // Names may be any bytes; these files are text otherwise.
     let text = String::from_utf8_lossy(text);
     T::from_read(text.as_bytes()).map_err(|error| io::Error::new(ErrorKind::InvalidData, error.to_string()))
@@ -297,6 +332,23 @@ fn namespaces(topology: &mut Topology, facts: &dyn Facts, missing: &mut Missing)
         queue.extend(facts.above(&seen));
     }
     facts.relate(&mut topology.namespaces);
+}
+
+/// Finds out who has attached System V memory. Where there is none no maps are read.
+fn attachments(topology: &mut Topology, files: &dyn Files) {
+    let ipc = NsType::Ipc.ops().name;
+    let of_namespaces: BTreeSet<u32> =
+        topology.tasks.values().filter_map(|task| task.namespaces.get(ipc)).copied().collect();
+    let segments: BTreeMap<u32, BTreeSet<i32>> = of_namespaces
+        .into_iter()
+        .map(|inum| (inum, topology.segments(inum)))
+        .filter(|(_, ids)| !ids.is_empty())
+        .collect();
+    for task in topology.tasks.values_mut().filter(|task| task.is_leader()) {
+        if let Some(known) = task.namespaces.get(ipc).and_then(|inum| segments.get(inum)) {
+            task.attached = super::ipc::attached(files, task.tid, known);
+        }
+    }
 }
 
 /// Finds out which sockets wait for others. One that several tasks have open is that of the first of them.

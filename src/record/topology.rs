@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ipc::{Ipc, Sort};
 use super::net::{Listening, Net};
 use crate::kernel::ns::NsType;
 use crate::kernel::profile::Profile;
@@ -48,34 +49,8 @@ pub enum Own {
     Time(Vec<Offset>),
     Cgroup { root: Option<Vec<u8>> },
     Net(Net),
+    Ipc(Ipc),
     Plain,
-}
-
-/// What to look for in a namespace: what its kind has of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Has {
-    User,
-    Names,
-    Mounts,
-    Offsets,
-    CgroupRoot,
-    Devices,
-    Nothing,
-}
-
-impl Has {
-    /// The one place of recordings that tells kinds apart.
-    pub fn of(ns_type: NsType) -> Has {
-        match ns_type {
-            NsType::User => Has::User,
-            NsType::Uts => Has::Names,
-            NsType::Mnt => Has::Mounts,
-            NsType::Time => Has::Offsets,
-            NsType::Cgroup => Has::CgroupRoot,
-            NsType::Net => Has::Devices,
-            NsType::Ipc | NsType::Pid => Has::Nothing,
-        }
-    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -156,6 +131,8 @@ pub struct Task {
     pub namespaces: BTreeMap<&'static str, u32>,
     /// What its descriptors keep, by their numbers.
     pub open: BTreeMap<i32, Open>,
+    /// Segments of System V memory that it has attached, each with whether it may only be read.
+    pub attached: Vec<(i32, bool)>,
     /// From the root of the hierarchy on.
     pub cgroup: Option<Vec<u8>>,
 }
@@ -235,6 +212,20 @@ impl Topology {
         }
     }
 
+    /// What was seen of an IPC namespace.
+    pub fn ipc(&self, inum: u32) -> Option<&Ipc> {
+        match &self.namespaces.get(&inum)?.own {
+            Own::Ipc(ipc) => Some(ipc),
+            _ => None,
+        }
+    }
+
+    /// The identifiers of the segments of System V memory in an IPC namespace.
+    pub fn segments(&self, inum: u32) -> BTreeSet<i32> {
+        let objects = self.ipc(inum).into_iter().flat_map(|ipc| &ipc.objects);
+        objects.filter(|object| matches!(object.sort, Sort::Shm(_))).map(|object| object.id).collect()
+    }
+
     /// The network namespaces, the initial one first.
     pub fn nets(&self) -> Vec<(u32, &Net)> {
         let initial = self.initial(NsType::Net);
@@ -270,6 +261,15 @@ impl Topology {
         for _ in self.namespaces.len()..before {
             self.missing.note("a namespace that only something keeps which is not recorded");
         }
+        for ns in self.namespaces.values_mut() {
+            let Own::Net(net) = &mut ns.own else { continue };
+            net.ids.retain(|_, inum| kept.contains(inum));
+            let before = net.devices.len();
+            net.devices.retain(|device| device.peer.is_none_or(|(inum, _)| kept.contains(&inum)));
+            for _ in net.devices.len()..before {
+                self.missing.note("a device whose other end is in a namespace that is not recorded");
+            }
+        }
     }
 
     /// The cgroups that something is in, and those above them, outermost first.
@@ -277,7 +277,7 @@ impl Topology {
         let of_tasks = self.tasks.values().filter_map(|task| task.cgroup.as_ref());
         let of_roots = self.namespaces.values().filter_map(|ns| match &ns.own {
             Own::Cgroup { root } => root.as_ref(),
-            Own::User(_) | Own::Names { .. } | Own::Mnt(_) | Own::Time(_) | Own::Net(_) | Own::Plain => None,
+            _ => None,
         });
         let mut all = BTreeSet::new();
         for path in of_tasks.chain(of_roots) {

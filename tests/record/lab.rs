@@ -34,8 +34,8 @@ fn recordings_of_fixtures_boot_into_labs_that_are_recorded_the_same() {
             }
         }
     }
-    assert!(seen > 2000 && compared > 200, "only {compared} of {seen} labs were compared");
     assert!(wrong.is_empty(), "{} of {seen} differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(seen > 2000 && compared > 200, "only {compared} of {seen} labs were compared");
 }
 
 #[test]

@@ -7,7 +7,9 @@ mod files;
 mod host;
 mod lab;
 mod language;
+mod made_up;
 #[path = "../common/needs.rs"]
 mod needs;
+mod output;
 #[path = "../common/recording.rs"]
 mod recording;

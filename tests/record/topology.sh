@@ -26,7 +26,39 @@ for i in range(6):
 time.sleep(1000)" &
 $S & STOPPED=$!
 for i in $(seq 30); do $S & done
+# A bridge with two containers, one of which listens; networks that only a file keeps.
+unshare -n bash -c "ip link set lo up; exec $S" & BRIDGE=$!
+unshare -n python3 -c "
+import socket, time
+time.sleep(1.5)
+tcp = [socket.create_server((host, port)) for host, port in (('127.0.0.1', 80), ('10.77.0.2', 8080))]
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.bind(('0.0.0.0', 5353))
+local = socket.socket(socket.AF_UNIX)
+local.bind('\\0a bus')
+local.listen()
+time.sleep(1000)" & WEB=$!
+unshare -n bash -c "sleep 1; exec $S" & DB=$!
+unshare -m --propagation private bash -c "mount -t tmpfs run /run; ip netns add red; ip netns add blue; ip -n red link add r0 type veth peer name b0 netns blue; exec $S" &
+# Memory that is attached, memory that is to go, messages, semaphores, a queue.
+unshare -i bash -c "ipcmk -M 8192 -p 0640; ipcmk -Q; ipcmk -S 3; ipcrm -q 0; ipcmk -Q; exec $S" > /dev/null &
+sleep 0.7
+for end in $WEB $DB; do
+    nsenter -t $BRIDGE -n ip link add v$end type veth peer name eth0 netns $end
+done
+nsenter -t $BRIDGE -n ip link add br0 type bridge
+for end in $WEB $DB; do
+    nsenter -t $BRIDGE -n ip link set v$end master br0
+    nsenter -t $BRIDGE -n ip link set v$end up
+    nsenter -t $end -n ip link set lo up
+    nsenter -t $end -n ip link set eth0 up
+done
+nsenter -t $BRIDGE -n ip link set br0 up
+nsenter -t $BRIDGE -n ip addr add 10.77.0.1/24 dev br0
+nsenter -t $WEB -n ip addr add 10.77.0.2/24 dev eth0
+nsenter -t $WEB -n ip addr add fd77::2/64 dev eth0 nodad
+nsenter -t $DB -n ip addr add 10.77.0.3/24 dev eth0
 kill -STOP $STOPPED
-sleep 2
+sleep 3
 echo ready
 read -r _

@@ -1,6 +1,6 @@
 //! cgroup namespaces (`kernel/cgroup/namespace.c`): which cgroup is shown as the root.
 
-use super::{CgroupNsId, NsKind, Owned, Slot};
+use super::{CgroupNsId, Holds, NsKind, Owned, Slot};
 use crate::kernel::cgroup::{Cgroup, CgroupId};
 use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::refcount::Held;
@@ -28,6 +28,7 @@ impl NsKind for CgroupNamespace {
     const UCOUNT: usize = 6;
     const UCOUNT_NAME: &'static str = "max_cgroup_namespaces";
     const SLOT: Option<Slot> = Some(Slot::Cgroup);
+    const HOLDS: Holds = Holds::CgroupRoot;
 
     fn initial() -> CgroupNamespace {
         CgroupNamespace::default()

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::{IpcNsId, NsKind, Owned, Slot};
+use super::{Holds, IpcNsId, NsKind, Owned, Slot};
 use crate::kernel::ipc::IPC_MNI;
 use crate::kernel::ipc::IpcIds;
 use crate::kernel::ipc::mqueue::{HARD_MSGMAX, HARD_MSGSIZEMAX, MqueueFs};
@@ -178,6 +178,7 @@ impl NsKind for IpcNamespace {
     const UCOUNT: usize = 3;
     const UCOUNT_NAME: &'static str = "max_ipc_namespaces";
     const SLOT: Option<Slot> = Some(Slot::Ipc);
+    const HOLDS: Holds = Holds::IpcObjects;
 
     fn bytes(&self) -> usize {
         ipc_bytes(self)

@@ -22,6 +22,19 @@ pub type CgroupNsId = Id<CgroupNamespace>;
 pub type NetNsId = Id<NetNamespace>;
 pub type TimeNsId = Id<TimeNamespace>;
 
+/// What a namespace has besides its owner and its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    IdMaps,
+    HostNames,
+    Mounts,
+    IpcObjects,
+    PidNumbers,
+    CgroupRoot,
+    Devices,
+    Offsets,
+}
+
 /// A kind of namespace: all that differs between kinds. [`NsOps::of`] makes a row of the table of it.
 pub trait NsKind: InState {
     /// The name in links, `kernel/ns/<name>` and flags (`<name>` and `new<name>`).
@@ -44,6 +57,8 @@ pub trait NsKind: InState {
     /// Numbers beyond its own inum a namespace takes from the pool.
     const EXTRA_INUMS: usize = 0;
 
+    /// What such a namespace has besides its owner and its number.
+    const HOLDS: Holds;
     /// They nest, and NS_GET_PARENT works.
     const HAS_PARENT: bool = false;
 
@@ -174,6 +189,7 @@ impl NsOps {
             slot: S::SLOT,
             setns_slot: S::SETNS_SLOT,
             extra_inums: S::EXTRA_INUMS,
+            holds: S::HOLDS,
             has_parent: S::HAS_PARENT,
             check_create: S::check_create,
             create: |k, task| S::create(k, task).wrap(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{InstallCtx, MntNsId, NsKind, Owned, Slot};
+use super::{Holds, InstallCtx, MntNsId, NsKind, Owned, Slot};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
@@ -27,6 +27,7 @@ impl NsKind for MntNamespace {
     const UCOUNT: usize = 5;
     const UCOUNT_NAME: &'static str = "max_mnt_namespaces";
     const SLOT: Option<Slot> = Some(Slot::Mnt);
+    const HOLDS: Holds = Holds::Mounts;
 
     fn initial() -> MntNamespace {
         MntNamespace::default()

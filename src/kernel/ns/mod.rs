@@ -26,7 +26,7 @@ pub use cgroup::CgroupNamespace;
 pub use inum::Inums;
 pub use ipc::IpcNamespace;
 pub use kind::{
-    CgroupNsId, IpcNsId, MntNsId, NetNsId, NsKind, NsState, NsType, Owned, PidNsId, TimeNsId, UserNsId, UtsNsId,
+    CgroupNsId, Holds, IpcNsId, MntNsId, NetNsId, NsKind, NsState, NsType, Owned, PidNsId, TimeNsId, UserNsId, UtsNsId,
 };
 pub use mnt::MntNamespace;
 pub use net::NetNamespace;
@@ -99,6 +99,7 @@ pub struct NsOps {
     pub slot: Option<Slot>,
     pub setns_slot: Option<Slot>,
     pub extra_inums: usize,
+    pub holds: Holds,
     /// NS_GET_PARENT works.
     pub has_parent: bool,
     pub check_create: fn(&Kernel, Current, Option<UserNsId>) -> Result<()>,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use super::{NetNsId, NsKind, Owned, Slot};
+use super::{Holds, NetNsId, NsKind, Owned, Slot};
 use crate::kernel::memory::ENTRY;
 use crate::kernel::net::addr::{Inet4, Scope};
 use crate::kernel::net::bound::Bound;
@@ -78,6 +78,7 @@ impl NsKind for NetNamespace {
     const UCOUNT: usize = 4;
     const UCOUNT_NAME: &'static str = "max_net_namespaces";
     const SLOT: Option<Slot> = Some(Slot::Net);
+    const HOLDS: Holds = Holds::Devices;
     const EXTRA_INUMS: usize = 68;
 
     fn bytes(&self) -> usize {

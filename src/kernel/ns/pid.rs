@@ -1,6 +1,6 @@
 //! Pid namespaces (`kernel/pid_namespace.c`).
 
-use super::{InstallCtx, NsKind, Owned, PidNsId, Slot, UserNsId};
+use super::{Holds, InstallCtx, NsKind, Owned, PidNsId, Slot, UserNsId};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::memory::ENTRY;
@@ -56,6 +56,7 @@ impl NsKind for PidNamespace {
     const UCOUNT: usize = 1;
     const UCOUNT_NAME: &'static str = "max_pid_namespaces";
     const SLOT: Option<Slot> = Some(Slot::PidForChildren);
+    const HOLDS: Holds = Holds::PidNumbers;
     const HAS_PARENT: bool = true;
 
     fn bytes(&self) -> usize {

@@ -1,6 +1,6 @@
 //! Time namespaces (`kernel/time/namespace.c`).
 
-use super::{InstallCtx, NsKind, Owned, Slot, TimeNsId};
+use super::{Holds, InstallCtx, NsKind, Owned, Slot, TimeNsId};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::nsproxy::NsProxy;
@@ -49,6 +49,7 @@ impl NsKind for TimeNamespace {
     const UCOUNT: usize = 7;
     const UCOUNT_NAME: &'static str = "max_time_namespaces";
     const SLOT: Option<Slot> = Some(Slot::TimeForChildren);
+    const HOLDS: Holds = Holds::Offsets;
     const SETNS_SLOT: Option<Slot> = Some(Slot::Time);
 
     fn initial() -> TimeNamespace {

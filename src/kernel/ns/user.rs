@@ -1,6 +1,6 @@
 //! User namespaces (`kernel/user_namespace.c`).
 
-use super::{InstallCtx, NsKind, NsType, Slot, UserNsId};
+use super::{Holds, InstallCtx, NsKind, NsType, Slot, UserNsId};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::boot::THREADS_MAX;
@@ -78,6 +78,7 @@ impl NsKind for UserNamespace {
     const UCOUNT: usize = 0;
     const UCOUNT_NAME: &'static str = "max_user_namespaces";
     const SLOT: Option<Slot> = None;
+    const HOLDS: Holds = Holds::IdMaps;
     const HAS_PARENT: bool = true;
 
     fn initial() -> UserNamespace {

@@ -1,6 +1,6 @@
 //! UTS namespaces: the names uname(2) gives (`kernel/utsname.c`).
 
-use super::{NsKind, Owned, Slot, UtsNsId};
+use super::{Holds, NsKind, Owned, Slot, UtsNsId};
 use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::{Current, Kernel};
 
@@ -78,6 +78,7 @@ impl NsKind for UtsNamespace {
     const UCOUNT: usize = 2;
     const UCOUNT_NAME: &'static str = "max_uts_namespaces";
     const SLOT: Option<Slot> = Some(Slot::Uts);
+    const HOLDS: Holds = Holds::HostNames;
 
     fn initial() -> UtsNamespace {
         UtsNamespace {

@@ -14,9 +14,8 @@ impl Writer<'_> {
         if let Some(inum) = self.topology.initial(NsType::User) {
             self.rulers.insert(inum, "1".to_owned());
         }
-        if let Some(inum) = self.topology.initial(NsType::Net) {
-            self.net_keepers.insert(inum, "1".to_owned());
-        }
+        let initial = self.topology.profile.inums.values();
+        self.members.extend(initial.map(|inum| (*inum, "1".to_owned())));
         self.names_of_host();
         let made: Vec<(u32, &Namespace)> = self
             .topology
@@ -191,7 +190,7 @@ impl Writer<'_> {
                 }
                 self.line(&format!("{keeper} unshare cgroup inum=cgroup:{inum}"));
             }
-            Own::Net(_) => drop(self.net_keepers.insert(inum, keeper.to_owned())),
+            Own::Net(_) | Own::Ipc(_) => drop(self.members.insert(inum, keeper.to_owned())),
             Own::User(_) | Own::Mnt(_) => {}
             Own::Plain => {
                 if kind == NsType::Pid {

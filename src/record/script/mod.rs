@@ -1,5 +1,6 @@
 //! A topology as a script: namespaces first, then processes top down.
 
+mod ipc;
 mod keepers;
 mod mounts;
 mod nets;
@@ -25,6 +26,7 @@ pub fn write(topology: &Topology) -> (String, Missing) {
     writer.cgroups();
     writer.namespaces();
     writer.nets();
+    writer.ipc();
     writer.tasks();
     writer.ends();
     writer.end_keepers();
@@ -68,8 +70,8 @@ struct Writer<'a> {
     /// Tasks that only keep namespaces until others are in them, in the order of their birth.
     keepers: Vec<String>,
     keeper_numbers: BTreeMap<String, i32>,
-    /// A task in each network namespace.
-    net_keepers: BTreeMap<u32, String>,
+    /// A task in each network and IPC namespace, by inum.
+    members: BTreeMap<u32, String>,
     /// A task in each user namespace that may do anything there.
     rulers: BTreeMap<u32, String>,
     /// The first number that no task of the recording has, from above.
@@ -100,7 +102,7 @@ impl<'a> Writer<'a> {
             taken: BTreeSet::new(),
             keepers: Vec::new(),
             keeper_numbers: BTreeMap::new(),
-            net_keepers: BTreeMap::new(),
+            members: BTreeMap::new(),
             rulers: BTreeMap::new(),
             next_spare: topology.profile.pid_max.unwrap_or(crate::kernel::pid::PID_MAX_LIMIT) - 1,
             mounted: BTreeSet::new(),

@@ -68,9 +68,9 @@ impl Writer<'_> {
         }
     }
 
-    /// A task in a network namespace.
-    fn actor(&self, inum: u32) -> Option<String> {
-        self.net_keepers.get(&inum).cloned()
+    /// A task in a network or IPC namespace.
+    pub(super) fn actor(&self, inum: u32) -> Option<String> {
+        self.members.get(&inum).cloned()
     }
 
     fn net_ns(&self, inum: u32) -> Option<NetNsId> {
@@ -142,7 +142,7 @@ impl Writer<'_> {
     /// A pair of devices, made from one end.
     fn veth(&mut self, inum: u32, device: &Device) {
         let peer = device.peer.and_then(|(net, index)| Some((net, self.topology.net(net)?.device(index)?)));
-        let Some((peer_net, peer)) = peer.filter(|(net, _)| self.net_keepers.contains_key(net)) else {
+        let Some((peer_net, peer)) = peer.filter(|(net, _)| self.members.contains_key(net)) else {
             self.unsaid.note("a veth device whose other end is in no network namespace that was seen");
             return;
         };
@@ -228,11 +228,16 @@ impl Writer<'_> {
             becomes.user_ns = self.topology.initial(NsType::User);
             becomes.effective = Some(1 << Cap::NET_BIND_SERVICE.number());
         }
-        let is_other = becomes != Become::default();
+        self.line_as(task, name, &becomes, &format!("{name} bind {words}"));
+    }
+
+    /// A line that a task could say only when it was another, which it is for that.
+    pub(super) fn line_as(&mut self, task: &Task, name: &str, other: &Become, line: &str) {
+        let is_other = *other != Become::default();
         if is_other {
-            self.line(&format!("become {name}{}", seen::line(&becomes)));
+            self.line(&format!("become {name}{}", seen::line(other)));
         }
-        self.line(&format!("{name} bind {words}"));
+        self.line(line);
         if is_other {
             self.becomes(task, name);
         }

@@ -26,6 +26,7 @@ impl Writer<'_> {
             self.process(task, threads.get(&task.tid).map_or(&[][..], |threads| &threads[..]));
         }
         self.open_files();
+        self.attachments();
         self.for_children();
         self.unused_mounts();
     }
