@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn queues_have_attributes_messages_and_a_way_to_be_told() {
-        let name = Pieces::default().with(AT, b"q\0").with(2 * AT, &words(&[9, 4, 64, 0]));
+        let name = Pieces::default().with(AT, &[&b"q"[..], &[0; 4095]].concat()).with(2 * AT, &words(&[9, 4, 64, 0]));
         let registers = |flags, mode, attr| Registers { number: 240, args: [AT, flags, mode, attr, 0, 0] };
         let open = |flags, mode, attr| crate::abi::mq_open(&registers(flags, mode, attr), &name);
         let made = open(0o102, 0o7_0600, 2 * AT).unwrap();

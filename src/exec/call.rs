@@ -117,9 +117,9 @@ impl Supervisor {
             Err(error) => return self.refuse(tid, regs, &error),
         };
         self.tracee(tid)?.is_woken = false;
-        let (call, sleep) = match (call, host) {
-            (AnyCall::Linux(call), Host::Sleep(sleep)) => (AnyCall::Waiting(call), sleep),
-            (call, _) => (call, Sleep { interrupted: Interrupted::UnlessRestarted, until: None }),
+        let (call, sleep) = match host {
+            Host::Sleep(sleep) => (call.by_program(), sleep),
+            _ => (call, Sleep { interrupted: Interrupted::UnlessRestarted, until: None }),
         };
         let outcome = self.perform(task, &call);
         if let Some(fd) = opened {

@@ -78,18 +78,15 @@ impl Supervisor {
 
     /// A call with what its descriptor shows, if that is a message queue. Of other descriptors the lab has none, as it says at its
     /// time.
-    pub(super) fn with_queue(&mut self, tid: Tid, call: Syscall) -> Syscall {
-        match call {
-            Syscall::MqSend { fd, prio, text } => Syscall::MqSend { fd: self.queue(tid, fd), prio, text },
-            Syscall::MqReceive { fd, size } => Syscall::MqReceive { fd: self.queue(tid, fd), size },
-            Syscall::MqNotify { fd, method } => Syscall::MqNotify { fd: self.queue(tid, fd), method },
-            Syscall::MqGetsetattr { fd, flags } => Syscall::MqGetsetattr { fd: self.queue(tid, fd), flags },
-            call => call,
+    pub(super) fn with_queue(&mut self, tid: Tid, mut call: Syscall) -> Syscall {
+        if let Syscall::MqSend { fd, .. }
+        | Syscall::MqReceive { fd, .. }
+        | Syscall::MqNotify { fd, .. }
+        | Syscall::MqGetsetattr { fd, .. } = &mut call
+        {
+            *fd = self.shown_queue(tid, fd.own()).unwrap_or(*fd);
         }
-    }
-
-    fn queue(&mut self, tid: Tid, fd: QueueFd) -> QueueFd {
-        self.shown_queue(tid, fd.own()).unwrap_or(fd)
+        call
     }
 
     fn shown_queue(&mut self, tid: Tid, fd: i32) -> Option<QueueFd> {

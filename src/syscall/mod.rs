@@ -82,6 +82,17 @@ pub enum AnyCall {
     Tick { nanos: u64 },
 }
 
+impl AnyCall {
+    /// The same made by a program, which waits where it blocks.
+    #[must_use]
+    pub fn by_program(self) -> AnyCall {
+        match self {
+            AnyCall::Linux(call) | AnyCall::Waiting(call) => AnyCall::Waiting(call),
+            AnyCall::Lab(_) | AnyCall::Tick { .. } => self,
+        }
+    }
+}
+
 impl From<Syscall> for AnyCall {
     fn from(call: Syscall) -> AnyCall {
         AnyCall::Linux(call)

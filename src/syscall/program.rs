@@ -226,8 +226,10 @@ mod tests {
         assert_eq!(call(&mut k, 1, LabCall::Program(Program::Unpins { ns_type, inum })), Err(Errno::ENOENT));
     }
 
-    /// The tasks that an effect says can go on.
-    fn ready(k: &mut Kernel) -> Vec<i32> {
+    /// The tasks that can go on once lines are done, as effects say.
+    fn ready(k: &mut Kernel, lines: &str) -> Vec<i32> {
+        k.programs.take_effects();
+        Session::default().batch(k, format!("{lines}\n").as_bytes()).1.unwrap();
         let effects = k.programs.take_effects();
         let ready = effects.into_iter().filter_map(|effect| match effect {
             Effect::Ready(task) => Some(k.task_nr(task)),
@@ -239,32 +241,30 @@ mod tests {
     #[test]
     fn programs_that_wait_are_told_when_they_can_go_on_in_the_order_of_their_calls() {
         let mut k = programs();
+        let none: [i32; 0] = [];
         run(
             &mut k,
             "1 semget 1 2 create 666\n! EAGAIN 3 program waits semop 0 0,-2\n! EAGAIN 2 program waits semop 0 0,-1",
         );
-        run(&mut k, "! EAGAIN 1 semop 0 0,-1\n= 2 1 semctl 0 0 getncnt\n= 0 1 semctl 0 0 getzcnt\n1 semop 0 1,1");
-        assert!(ready(&mut k).is_empty());
-        Session::default().batch(&mut k, b"1 semop 0 0,1\n").1.unwrap();
-        assert_eq!(ready(&mut k), [2]);
-        Session::default().batch(&mut k, b"1 semop 0 0,1\n").1.unwrap();
-        assert_eq!(ready(&mut k), [3, 2]);
+        run(&mut k, "! EAGAIN 1 semop 0 0,-1\n= 2 1 semctl 0 0 getncnt\n= 0 1 semctl 0 0 getzcnt");
+        assert_eq!(ready(&mut k, "1 semop 0 1,1"), none);
+        assert_eq!(ready(&mut k, "1 semop 0 0,1"), [2]);
+        assert_eq!(ready(&mut k, "1 semop 0 0,1"), [3, 2]);
         run(&mut k, "2 program waits semop 0 0,-1\n! EAGAIN 3 program waits semop 0 0,-2\n= 1 1 semctl 0 0 getncnt");
         // What waits for 0 counts apart, also where operations before it change the value.
-        run(&mut k, "! EAGAIN 2 program waits semop 0 0,1 0,0\n= 1 1 semctl 0 0 getzcnt\n1 semctl 0 0 setval 3");
-        assert_eq!(ready(&mut k), [3]);
+        run(&mut k, "! EAGAIN 2 program waits semop 0 0,1 0,0\n= 1 1 semctl 0 0 getzcnt");
+        assert_eq!(ready(&mut k, "1 semctl 0 0 setval 3"), [3]);
         // Another call of the task, by a control file, is none of the program's.
-        run(&mut k, "3 setsid\n= 1 1 semctl 0 0 getncnt");
-        run(&mut k, "3 program ended 0\n= 0 1 semctl 0 0 getncnt");
+        run(&mut k, "3 setsid\n= 1 1 semctl 0 0 getncnt\n3 program ended 0\n= 0 1 semctl 0 0 getncnt");
     }
 
     #[test]
     fn who_waits_for_what_is_removed_is_told_so() {
         let mut k = programs();
-        run(&mut k, "1 msgget 1 create 666\n! EAGAIN 3 program waits msgrcv 0 5\n1 msgsnd 0 4 x");
-        assert!(ready(&mut k).is_empty());
-        Session::default().batch(&mut k, b"1 msgctl 0 rmid\n").1.unwrap();
-        assert_eq!(ready(&mut k), [3]);
+        let none: [i32; 0] = [];
+        run(&mut k, "1 msgget 1 create 666\n! EAGAIN 3 program waits msgrcv 0 5");
+        assert_eq!(ready(&mut k, "1 msgsnd 0 4 x"), none);
+        assert_eq!(ready(&mut k, "1 msgctl 0 rmid"), [3]);
         run(
             &mut k,
             "! EIDRM 3 program waits msgrcv 0 5\n! EINVAL 3 program waits msgrcv 0 5\n! EINVAL 4 program waits msgrcv 0 5",
@@ -274,12 +274,10 @@ mod tests {
     #[test]
     fn room_in_a_queue_wakes_those_whose_message_fits() {
         let mut k = programs();
-        run(&mut k, "1 msgget 1 create 666\n1 msgctl 0 set qbytes=4\n1 msgsnd 0 1 xxxx");
+        run(&mut k, "1 msgget 1 create 666\n1 msgsnd 0 1 xxxx\n1 msgctl 0 set qbytes=4");
         run(&mut k, "! EAGAIN 2 program waits msgsnd 0 1 yyyyy\n! EAGAIN 3 program waits msgsnd 0 1 yy");
-        Session::default().batch(&mut k, b"1 msgrcv 0 0\n").1.unwrap();
-        assert_eq!(ready(&mut k), [3]);
-        Session::default().batch(&mut k, b"1 msgctl 0 set qbytes=8\n").1.unwrap();
-        assert_eq!(ready(&mut k), [2, 3]);
+        assert_eq!(ready(&mut k, "1 msgrcv 0 0"), [3]);
+        assert_eq!(ready(&mut k, "1 msgctl 0 set qbytes=8"), [2, 3]);
     }
 
     #[test]

@@ -43,10 +43,10 @@ pub(super) fn name_all(k: &Kernel, named: &mut Named) {
             named.pid(notify.owner.id());
         }
     }
-    let opened = k.open_files.iter().filter_map(|(_, file)| match &file.kind {
-        FileKind::Mqueue(open) => Some(open),
-        _ => None,
-    });
+    let opened = k
+        .open_files
+        .iter()
+        .filter_map(|(_, file)| if let FileKind::Mqueue(open) = &file.kind { Some(open) } else { None });
     for open in opened.chain(k.programs.queues.values().flatten()) {
         named.bump((Kind::Mqueue, open.queue.id().serial()));
         named.bump((Kind::MqueueFs, open.fs.id().serial()));

@@ -191,7 +191,7 @@ pub fn encode(c: &Context<'_>, call: &AnyCall) -> Option<Encoded> {
     match call {
         AnyCall::Linux(syscall) => encode_syscall(c, syscall),
         AnyCall::Lab(call) => encode_lab(c, call),
-        AnyCall::Tick { .. } => None,
+        AnyCall::Waiting(_) | AnyCall::Tick { .. } => None,
     }
 }
 
@@ -211,7 +211,7 @@ fn encode_lab(c: &Context<'_>, call: &LabCall) -> Option<Encoded> {
         LabCall::CloneAs { .. } | LabCall::UnshareAs { .. } | LabCall::MountAs { .. } | LabCall::Become(_) => None,
         LabCall::MqClose { fd } => ipc::encode_mq_close(c, *fd),
         LabCall::Read { .. } | LabCall::Ls { .. } | LabCall::Clock { .. } | LabCall::Attach { .. } => None,
-        LabCall::Program(_) => None,
+        LabCall::Program(_) | LabCall::MqMake(_) => None,
         LabCall::MkdirAt { .. } | LabCall::RmdirAt { .. } | LabCall::WriteAt { .. } => None,
     }
 }

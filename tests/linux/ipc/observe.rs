@@ -30,7 +30,7 @@ pub fn observe(pair: &mut Pair, called: Option<(TaskId, &AnyCall)>) -> Result<()
         AnyCall::Linux(syscall) => syscall,
         AnyCall::Lab(LabCall::Write { path, .. }) => return compare_written(pair, task, path),
         AnyCall::Lab(LabCall::Setns { .. }) => return compare_left(pair),
-        AnyCall::Lab(_) | AnyCall::Tick { .. } => return Ok(()),
+        AnyCall::Lab(_) | AnyCall::Waiting(_) | AnyCall::Tick { .. } => return Ok(()),
     };
     match syscall {
         Syscall::Msgget { .. } | Syscall::Msgsnd { .. } | Syscall::Msgrcv { .. } | Syscall::Msgctl { .. } => {
