@@ -44,6 +44,19 @@ impl Made {
     }
 }
 
+impl Made {
+    /// Returns when nobody of them runs any more: who has said that all is there, and who was last started, runs for a while.
+    fn sleeps(&self) {
+        let runs = |pid: &i32| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['R', 'D']))
+        };
+        while self.pids().iter().any(runs) {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+}
+
 impl Drop for Made {
     fn drop(&mut self) {
         let mut pids: Vec<i32> = self.pids().into_iter().collect();
@@ -90,6 +103,7 @@ fn programs_print_the_same_on_the_machine_and_in_its_recording() {
     let made = Made::new();
     let pids = made.pids();
     assert!(pids.len() >= 60, "only {} processes", pids.len());
+    made.sleeps();
     compare(&pids).unwrap_or_else(|difference| panic!("{difference}"));
 }
 
@@ -145,29 +159,7 @@ fn compare(pids: &BTreeSet<i32>) -> Result<(), String> {
         let lines = |text: String| text.lines().filter(is_ours).map(str::to_owned).collect::<Vec<_>>();
         differ(&lines(printed(None, &findmnt)), &lines(printed(Some(lab.path()), &findmnt)), "findmnt")?;
     }
-    let mut seen = BTreeSet::new();
-    for pid in pids {
-        let links = ["net", "ipc"].map(|ns| fs::read_link(format!("/proc/{pid}/ns/{ns}")).ok());
-        if links[0].as_ref().is_some_and(|net| seen.insert(net.clone())) {
-            let files = format!(
-                "cd /proc/{pid}/net && awk '{{print $1}}' dev && cat if_inet6 route && \
-                 awk '$4 == \"0A\" {{print $2, $8}}' tcp tcp6 && awk '{{print $2, $8}}' udp && cut -d' ' -f4- unix | grep @"
-            );
-            let shown = [None, Some(lab.path())].map(|lab| printed(lab, &files));
-            let is_own = links[0] != fs::read_link("/proc/self/ns/net").ok();
-            if is_own {
-                differ(&lines(&shown[0]), &lines(&shown[1]), "networks")?;
-            }
-        }
-        if links[1].as_ref().is_some_and(|ipc| seen.insert(ipc.clone())) {
-            if links[1] == fs::read_link("/proc/self/ns/ipc").ok() {
-                continue;
-            }
-            let of_machine = printed(None, &format!("nsenter -t {pid} -i ipcs"));
-            let view = lab.path().join(format!("as/{pid}"));
-            differ(&lines(&of_machine), &lines(&printed(Some(&view), "ipcs")), "ipcs")?;
-        }
-    }
+    compare_objects(pids, lab.path())?;
     let again = Command::new(env!("CARGO_BIN_EXE_nslab")).arg("record").arg("--from").arg(lab.path()).output().unwrap();
     let again = String::from_utf8(again.stdout).unwrap();
     let said = |text: &str| {
@@ -179,8 +171,42 @@ fn compare(pids: &BTreeSet<i32>) -> Result<(), String> {
     differ(&said(&script), &said(&again), "record --from")
 }
 
-fn lines(text: &str) -> Vec<String> {
-    text.lines().map(str::to_owned).collect()
+/// What is in the networks and IPC namespaces of the topology.
+///
+/// # Errors
+/// The first difference between the machine and its recording.
+fn compare_objects(pids: &BTreeSet<i32>, lab: &Path) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    for pid in pids {
+        let links = ["net", "ipc"].map(|ns| fs::read_link(format!("/proc/{pid}/ns/{ns}")).ok());
+        if links[0].as_ref().is_some_and(|net| seen.insert(net.clone())) {
+            let files = format!(
+                "cd /proc/{pid}/net && awk '{{print $1}}' dev && cat if_inet6 route && \
+                 awk '$4 == \"0A\" {{print $2, $8}}' tcp tcp6 && awk '{{print $2, $8}}' udp && cut -d' ' -f4- unix | grep @"
+            );
+            let shown = [None, Some(lab)].map(|lab| printed(lab, &files));
+            let is_own = links[0] != fs::read_link("/proc/self/ns/net").ok();
+            if is_own {
+                differ(&sorted(&shown[0]), &sorted(&shown[1]), "networks")?;
+            }
+        }
+        if links[1].as_ref().is_some_and(|ipc| seen.insert(ipc.clone())) {
+            if links[1] == fs::read_link("/proc/self/ns/ipc").ok() {
+                continue;
+            }
+            let of_machine = printed(None, &format!("nsenter -t {pid} -i ipcs"));
+            let view = lab.join(format!("as/{pid}"));
+            differ(&sorted(&of_machine), &sorted(&printed(Some(&view), "ipcs")), "ipcs")?;
+        }
+    }
+    Ok(())
+}
+
+/// The lines of a file, whose order on the machine is that of a table of hashes.
+fn sorted(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
 }
 
 /// # Errors
