@@ -12,13 +12,17 @@ use tempfile::TempDir;
 use super::needs::{has, skipped};
 use super::package::SOURCES;
 use super::python::{Python, TOOLS, python_with};
-use super::unprivileged::nobody;
 
 const PAGE: &str = include_str!("../../docs/ci.md");
 const AS_ROOT: &str = "As root";
 const AS_USER: &str = "Without root";
 const BY_UNSHARE: &str = "Without root and fusermount3";
 const WITHOUT_DEVICE: &str = "Without /dev/fuse";
+
+/// What a shell of root's makes of its name and arguments: a command of the user nobody.
+const AS_NOBODY: &str =
+    "mount -t tmpfs none /mnt && mknod -m 666 /mnt/fuse c 10 229 && mount --bind /mnt/fuse /dev/fuse &&
+    exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$0\" \"$@\"";
 
 /// The blocks of code in `language` below a heading of the page.
 fn blocks(heading: &str, language: &str) -> Vec<&'static str> {
@@ -44,6 +48,10 @@ impl Project {
             fs::create_dir(file.parent().unwrap()).unwrap();
             fs::write(file, blocks("The project", language)[0]).unwrap();
         }
+        // pytest keeps a directory there, which must be the user's own.
+        let temporary = dir.path().join("tmp");
+        fs::create_dir(&temporary).unwrap();
+        fs::set_permissions(temporary, fs::Permissions::from_mode(0o777)).unwrap();
         Some(Project { dir, python })
     }
 
@@ -57,17 +65,19 @@ impl Project {
             .current_dir(self.dir.path())
             .env("PATH", env::join_paths(path).unwrap())
             .env("PYTHONPATH", self.python.path())
+            .env("TMPDIR", self.dir.path().join("tmp"))
             .envs([("SHELL", "/bin/sh"), ("PYTHONDONTWRITEBYTECODE", "1")])
             .env("PYTEST_ADDOPTS", "-p nslab.pytest_plugin -p no:cacheprovider");
         command
     }
 
-    /// A command in the project by a user who is not root.
+    /// A command in the project by a user who is not root, on a machine whose /dev/fuse is everybody's.
     fn command_of_user(&self, program: &str) -> Command {
-        let mut command = self.command(program);
-        if geteuid().is_root() {
-            nobody(&mut command);
+        if !geteuid().is_root() {
+            return self.command(program);
         }
+        let mut command = self.command("unshare");
+        command.args(["-m", "sh", "-c", AS_NOBODY, program]);
         command
     }
 
@@ -109,7 +119,9 @@ fn root_tests_a_project_with_labs() {
 
 #[test]
 fn a_user_tests_a_project_with_labs() {
-    let Some(project) = has(&["fuse", "fusermount3"]).then(Project::new).flatten() else { return };
+    let Some(project) = has(&["fuse", "fusermount3", "setpriv", "unshare"]).then(Project::new).flatten() else {
+        return;
+    };
     if project.is_there_for_user() {
         let said = run(AS_USER, || project.command_of_user("sh"));
         assert!(said.contains("2 passed") && said.contains("/proc/2/comm\n"), "{said}");
@@ -118,7 +130,7 @@ fn a_user_tests_a_project_with_labs() {
 
 #[test]
 fn a_user_tests_a_project_in_namespaces_of_his_own() {
-    let Some(project) = has(&["fuse", "unshare"]).then(Project::new).flatten() else { return };
+    let Some(project) = has(&["fuse", "setpriv", "unshare"]).then(Project::new).flatten() else { return };
     let unshare = project.command_of_user("unshare").args(["-Urm", "true"]).output().unwrap();
     if !unshare.status.success() {
         skipped(&text(&unshare));

@@ -14,8 +14,6 @@ mod psutil;
 mod python;
 mod scripts;
 mod traced;
-#[path = "../common/unprivileged.rs"]
-mod unprivileged;
 
 use std::process::{Command, Output};
 

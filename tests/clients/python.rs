@@ -29,8 +29,10 @@ impl Python {
         Command::new("python3").arg("-B").args(args).env("PYTHONPATH", self.path()).output().unwrap()
     }
 
-    fn imports(&self, modules: &[&str]) -> bool {
-        self.run(&["-c", &format!("import {}", modules.join(", "))]).status.success()
+    /// Whether it finds `modules`. It imports none: pip and setuptools do not bear each other in one process.
+    fn finds(&self, modules: &[&str]) -> bool {
+        let look = "import importlib.util, sys; sys.exit(not all(map(importlib.util.find_spec, sys.argv[1:])))";
+        self.run(&[&["-c", look], modules].concat()).status.success()
     }
 }
 
@@ -41,7 +43,7 @@ pub const TOOLS: &[&str] = &["mypy", "pip", "pytest", "setuptools", "wheel"];
 /// `None`, said aloud, where neither can be.
 pub fn python_with(modules: &[&str]) -> Option<Python> {
     let bare = Python::default();
-    if Command::new("python3").arg("--version").output().is_ok() && bare.imports(modules) {
+    if Command::new("python3").arg("--version").output().is_ok() && bare.finds(modules) {
         return Some(bare);
     }
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(modules.join("-"));
@@ -50,9 +52,9 @@ pub fn python_with(modules: &[&str]) -> Option<Python> {
     let lock = File::create(dir.with_extension("lock")).unwrap();
     lock.lock().unwrap();
     let pip = ["-m", "pip", "install", "--quiet", "--upgrade", "--target", dir.to_str().unwrap()];
-    let is_there = python.imports(modules) || {
+    let is_there = python.finds(modules) || {
         bare.run(&[&pip[..], modules].concat());
-        python.imports(modules)
+        python.finds(modules)
     };
     if !is_there {
         skipped(&format!("python3 has no {}, and pip gets none", modules.join(", ")));
