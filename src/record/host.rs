@@ -23,14 +23,17 @@ use super::{Facts, Seen, mountinfo, nsfs, read};
 use crate::errno::describe;
 use crate::kernel::ns::{ENTRIES, Holds, NsType};
 
+/// A network namespace, and where the other ends of its devices are.
+type Linked = (Seen, BTreeMap<i32, Link>);
+
 /// The machine, or a tree of files that looks like one.
 #[derive(Debug)]
 pub struct HostFacts {
     files: Disk,
     /// Namespaces that no task is in, which related ones have led to.
     opened: RefCell<BTreeMap<u32, OwnedFd>>,
-    /// Network namespaces that could be looked into, by inum, with where the other ends of their devices are.
-    nets: RefCell<BTreeMap<u32, (Seen, BTreeMap<i32, Link>)>>,
+    /// Network namespaces that could be looked into, by inum.
+    nets: RefCell<BTreeMap<u32, Linked>>,
 }
 
 impl HostFacts {
