@@ -17,7 +17,7 @@ use super::files::{Disk, Files};
 use super::ipc::{self, Ipc};
 use super::lab::offsets;
 use super::net::{Net, VETH};
-use super::netlink::{Link, Rtnetlink};
+use super::netlink::{Links, Rtnetlink};
 use super::topology::{Extent, Missing, Mount, Namespace, Own, Task, User};
 use super::{Facts, Seen, mountinfo, nsfs, read};
 use crate::errno::describe;
@@ -30,7 +30,7 @@ pub struct HostFacts {
     /// Namespaces that no task is in, which related ones have led to.
     opened: RefCell<BTreeMap<u32, OwnedFd>>,
     /// Network namespaces that could be looked into, by inum, with where the other ends of their devices are.
-    nets: RefCell<BTreeMap<u32, (Seen, BTreeMap<i32, Link>)>>,
+    nets: RefCell<BTreeMap<u32, (Seen, Links)>>,
 }
 
 impl HostFacts {
