@@ -17,14 +17,11 @@ use super::files::{Disk, Files};
 use super::ipc::{self, Ipc};
 use super::lab::offsets;
 use super::net::{Net, VETH};
-use super::netlink::{Link, Rtnetlink};
+use super::netlink::{Links, Rtnetlink};
 use super::topology::{Extent, Missing, Mount, Namespace, Own, Task, User};
 use super::{Facts, Seen, mountinfo, nsfs, read};
 use crate::errno::describe;
 use crate::kernel::ns::{ENTRIES, Holds, NsType};
-
-/// A network namespace, and where the other ends of its devices are.
-type Linked = (Seen, BTreeMap<i32, Link>);
 
 /// The machine, or a tree of files that looks like one.
 #[derive(Debug)]
@@ -32,8 +29,8 @@ pub struct HostFacts {
     files: Disk,
     /// Namespaces that no task is in, which related ones have led to.
     opened: RefCell<BTreeMap<u32, OwnedFd>>,
-    /// Network namespaces that could be looked into, by inum.
-    nets: RefCell<BTreeMap<u32, Linked>>,
+    /// Network namespaces that could be looked into, by inum, with where the other ends of their devices are.
+    nets: RefCell<BTreeMap<u32, (Seen, Links)>>,
 }
 
 impl HostFacts {

@@ -19,6 +19,8 @@ use crate::syscall::ip::PHYSICAL;
 
 /// Where the other end of a device is: the id of its namespace, none if it is this one, and its index there.
 pub(super) type Link = (Option<i32>, i32);
+/// The other ends of the devices of a namespace, by index.
+pub(super) type Links = BTreeMap<i32, Link>;
 
 /// A socket that asks.
 #[derive(Debug)]
@@ -73,7 +75,7 @@ impl Rtnetlink {
     ///
     /// # Errors
     /// As [`Rtnetlink::ask`].
-    pub fn devices(&self) -> io::Result<(Vec<Device>, BTreeMap<i32, Link>)> {
+    pub fn devices(&self) -> io::Result<(Vec<Device>, Links)> {
         let (mut devices, mut links) = (BTreeMap::new(), BTreeMap::new());
         for answer in self.ask(RouteNetlinkMessage::GetLink(LinkMessage::default()), NLM_F_DUMP)? {
             let RouteNetlinkMessage::NewLink(message) = answer else { continue };

@@ -181,8 +181,8 @@ fn compare_objects(pids: &BTreeSet<i32>, lab: &Path) -> Result<(), String> {
         let links = ["net", "ipc"].map(|ns| fs::read_link(format!("/proc/{pid}/ns/{ns}")).ok());
         if links[0].as_ref().is_some_and(|net| seen.insert(net.clone())) {
             let files = format!(
-                "cd /proc/{pid}/net && awk '{{print $1}}' dev && cat if_inet6 route && \
-                 awk '$4 == \"0A\" {{print $2, $8}}' tcp tcp6 && awk '{{print $2, $8}}' udp && cut -d' ' -f4- unix | grep @"
+                "cd /proc/{pid}/net && awk '{{print $1}}' dev && awk '{{print $1, $2, $3, $4, $6}}' if_inet6 && cat route && \
+                 awk '$4 == \"0A\" {{print $2, $8}}' tcp tcp6 && awk '{{print $2, $8}}' udp && sed -n 's/^\\(.* \\)[0-9]* @/\\1@/p' unix | cut -d' ' -f3-"
             );
             let shown = [None, Some(lab)].map(|lab| printed(lab, &files));
             let is_own = links[0] != fs::read_link("/proc/self/ns/net").ok();
