@@ -250,7 +250,11 @@ impl<'a> Decoder<'a> {
             0 => {}
             IFF_UP => set.up = Some(flags & IFF_UP != 0),
             other => {
-                bail!(EOPNOTSUPP, "of the flags {:#x} of a device only IFF_UP can be changed", format!("{other:#x}"))
+                bail!(
+                    EOPNOTSUPP,
+                    "flags {} of a device are changed, and the lab has IFF_UP only",
+                    format!("{other:#x}")
+                )
             }
         }
         for (kind, value) in self.attributes(LINK_LEN)? {

@@ -58,13 +58,13 @@ impl Kernel {
             self.describe_sb(nsfs, seen);
             return Ok((self.vfs.sbs.hold(nsfs), Site::of(Place::NsFile(ns))));
         }
-        if let Some(cgroup) = self.recorded_cgroup(seen) {
-            let sb = self.live_sb(task, seen)?;
-            return Ok((sb, self.cgroup_site(cgroup)));
-        }
-        if seen.fs != "cgroup2" && seen.root == b"/" && LIVE.contains(&&*seen.fs) {
-            let sb = self.live_sb(task, seen)?;
-            let root = self.root_for(*task, sb.id());
+        let cgroup = self.recorded_cgroup(seen);
+        let is_live = cgroup.is_some() || seen.fs != "cgroup2" && seen.root == b"/" && LIVE.contains(&&*seen.fs);
+        if let Some(sb) = is_live.then(|| self.live_sb(task, seen)).transpose()?.flatten() {
+            let root = match cgroup {
+                Some(cgroup) => self.cgroup_site(cgroup),
+                None => self.root_for(*task, sb.id()),
+            };
             return Ok((sb, root));
         }
         let sb = self.dead_sb(task, seen);
@@ -137,24 +137,29 @@ impl Kernel {
         self.child_dentry(dir, name).unwrap_or_else(|| self.create_dentry(dir, name, NewDentry::directory(0o755)))
     }
 
-    fn live_sb(&mut self, task: Current, seen: &RecordedMount) -> Result<Held<SuperBlock>> {
+    /// The superblock of the kernel's that was seen; `None`: that of the task's namespace is another one, which was seen too.
+    fn live_sb(&mut self, task: Current, seen: &RecordedMount) -> Result<Option<Held<SuperBlock>>> {
         let same = |sb: &SuperBlock| sb.fs.name == seen.fs && sb.device == seen.device;
         if let Some(found) = self.find_sb(same) {
             // It may be that of boot, which has the same number by chance.
             self.describe_sb(found, seen);
-            return Ok(self.vfs.sbs.hold(found));
+            return Ok(Some(self.vfs.sbs.hold(found)));
         }
         let fs = fs_type(seen.fs.as_bytes()).unwrap_or(&RECORDED);
         let plan = self.plan_sb(task, fs, b"", MsFlags::empty())?;
+        if plan.existing.is_some_and(|sb| self.vfs.sbs[sb].recorded.is_some()) {
+            return Ok(None);
+        }
         let sb = self.get_sb(plan);
         self.describe_sb(sb.id(), seen);
         let options = self.vfs.sbs[sb.id()].options.clone();
         self.apply_cgroup_options(*task, sb.id(), options);
-        Ok(sb)
+        Ok(Some(sb))
     }
 
     fn dead_sb(&mut self, task: Current, seen: &RecordedMount) -> Held<SuperBlock> {
-        let same = |sb: &SuperBlock| sb.recorded.as_deref() == Some(&*seen.fs) && sb.device == seen.device;
+        let is_named = |sb: &SuperBlock| sb.fs.name == RECORDED.name && sb.recorded.as_deref() == Some(&*seen.fs);
+        let same = |sb: &SuperBlock| is_named(sb) && sb.device == seen.device;
         if let Some(found) = self.find_sb(same) {
             return self.vfs.sbs.hold(found);
         }
@@ -168,7 +173,6 @@ impl Kernel {
             owner: (GLOBAL_ROOT_UID, GLOBAL_ROOT_GID),
             existing: None,
         });
-        self.vfs.sbs[sb.id()].recorded = Some(Arc::from(&*seen.fs));
         self.describe_sb(sb.id(), seen);
         sb
     }
@@ -180,6 +184,7 @@ impl Kernel {
     fn describe_sb(&mut self, id: SbId, seen: &RecordedMount) {
         let vfs = &mut self.vfs;
         let sb = &mut vfs.sbs[id];
+        sb.recorded = Some(Arc::from(&*seen.fs));
         sb.read_only = seen.read_only;
         sb.options = SbOptions { words: seen.words.clone(), ..SbOptions::default() };
         if sb.device == seen.device {

@@ -26,7 +26,7 @@ impl Writer<'_> {
         let before = self.text.len();
         for (inum, ns) in &self.topology.namespaces {
             if let (Own::Ipc(ipc), Some(actor)) = (&ns.own, self.actor(*inum)) {
-                self.limits(*inum, &actor, ipc, u64::max);
+                self.limits(*inum, &actor, ipc, i128::max);
                 for object in &ipc.objects {
                     self.object(*inum, &actor, object);
                 }
@@ -45,11 +45,11 @@ impl Writer<'_> {
     }
 
     /// Of a limit as it is and as it is to be each number is what `choose` gives: while things are made none is lowered.
-    fn limits(&mut self, inum: u32, actor: &str, ipc: &Ipc, choose: fn(u64, u64) -> u64) {
+    fn limits(&mut self, inum: u32, actor: &str, ipc: &Ipc, choose: fn(i128, i128) -> i128) {
         let now = LabFacts(&Bare(&self.k)).ipc(&Seen { ns_type: NsType::Ipc, inum, at: None, member: None }).limits;
         for (sysctl, wanted) in &ipc.limits {
             let Some(now) = now.get(sysctl) else { continue };
-            let numbers = |text: &str| text.split(' ').filter_map(|word| word.parse().ok()).collect::<Vec<u64>>();
+            let numbers = |text: &str| text.split(' ').filter_map(|word| word.parse().ok()).collect::<Vec<i128>>();
             let value =
                 numbers(now).into_iter().zip(numbers(wanted)).map(|(now, wanted)| choose(now, wanted).to_string());
             let value = value.collect::<Vec<_>>().join(" ");
