@@ -3,13 +3,22 @@
 
 use nslab::abi::{Decoded, Memory, Registers, decode};
 use nslab::errno::{Errno, Result};
+use nslab::kernel::ipc::mqueue::NotifyMethod;
+use nslab::syscall::ipc::{IpcCtl, Payload};
+use nslab::syscall::msg::MsgFlags;
+use nslab::syscall::sem::SemCtl;
+use nslab::syscall::shm::ShmCtl;
 use nslab::syscall::{AnyCall, CloneArgs, CloneFlags, PidArg, Prctl, Syscall, WNOHANG, WaitidWhich};
 use nslab::{bail, err};
 
 use crate::encode::{Arg, Context, Job, Raw};
+use crate::ipc::decode::ROOM;
 
 /// Where the data of a worker are.
 const DATA: u64 = 0x10_0000;
+
+/// Bytes of the longest text that a worker sends.
+const MOST: i64 = ROOM as i64;
 
 /// The data of a worker.
 struct Data(Vec<u8>);
@@ -55,12 +64,10 @@ const NOT_DECODED: &[&str] = &[
     "mount_setattr",
     "reboot",
     "clock_gettime",
+    "mq_open",
+    "shmat",
+    "shmdt",
 ];
-
-/// System V IPC and message queues, which programs do not reach yet.
-fn is_ipc(name: &str) -> bool {
-    ["msg", "sem", "shm", "mq_"].iter().any(|family| name.starts_with(family))
-}
 
 /// What differs between a call and what `abi` makes of it, if anything does.
 pub fn difference(c: &Context<'_>, call: &AnyCall, job: &Job) -> Option<String> {
@@ -90,8 +97,20 @@ fn is_same(made: &Syscall, expected: &Syscall) -> bool {
             (made.flags, &made.fs_type, &made.data) == (expected.flags, &expected.fs_type, &expected.data)
         }
         (Syscall::Umount { flags: made, .. }, Syscall::Umount { flags: expected, .. }) => made == expected,
+        (
+            Syscall::Msgsnd { text: made_text, .. } | Syscall::MqSend { text: made_text, .. },
+            Syscall::Msgsnd { text: Payload::Size(size), .. } | Syscall::MqSend { text: Payload::Size(size), .. },
+        ) => made_text.size() == *size && with_text(made, Payload::Size(*size)) == *expected,
         (made, expected) => made == expected,
     }
+}
+
+fn with_text(call: &Syscall, other: Payload) -> Syscall {
+    let mut call = call.clone();
+    if let Syscall::Msgsnd { text, .. } | Syscall::MqSend { text, .. } = &mut call {
+        *text = other;
+    }
+    call
 }
 
 /// What `abi` refuses itself.
@@ -101,8 +120,18 @@ fn is_refused(call: &Syscall, errno: Errno) -> bool {
             errno == Errno::EINVAL
                 && (args.set_tid.len() > 32 || args.exit_signal > Some(64) || args.cgroup.is_some_and(|fd| fd < 0))
         }
-        call => is_ipc(call.name()) || NOT_DECODED.contains(&call.name()),
+        // A text that the worker has no room for.
+        Syscall::Msgsnd { text: Payload::Size(_), .. } | Syscall::MqSend { text: Payload::Size(_), .. } => {
+            errno == Errno::EFAULT
+        }
+        Syscall::Msgctl { id, op } | Syscall::Shmctl { id, op: ShmCtl::Ipc(op) } => is_negative(*id, *op, errno),
+        Syscall::Semctl { id, op: SemCtl::Ipc(op) } => is_negative(*id, *op, errno),
+        call => NOT_DECODED.contains(&call.name()),
     }
+}
+
+fn is_negative(id: i32, op: IpcCtl, errno: Errno) -> bool {
+    errno == Errno::EINVAL && (id < 0 || matches!(op, IpcCtl::Unknown(command) if command < 0))
 }
 
 fn decode_raw(raw: &Raw) -> Result<Decoded> {
@@ -180,9 +209,39 @@ fn as_made(c: &Context<'_>, call: &Syscall, job: &Job) -> Syscall {
                 *args = CloneArgs { flags: made[0], set_tid, exit_signal: Some(made[4]), cgroup };
             }
         }
-        _ => {}
+        _ => ipc_as_made(c, &mut call),
     }
     call
+}
+
+fn ipc_as_made(c: &Context<'_>, call: &mut Syscall) {
+    match call {
+        Syscall::Msgsnd { text, flags, .. } => {
+            *flags = MsgFlags::NOWAIT;
+            *text = text_as_made(text);
+        }
+        Syscall::MqSend { text, .. } => *text = text_as_made(text),
+        Syscall::Msgrcv { size, flags, .. } => {
+            *size = (*size).min(ROOM as i64);
+            flags.set(MsgFlags::NOWAIT, flags.contains(MsgFlags::NOWAIT) || !flags.contains(MsgFlags::COPY));
+        }
+        Syscall::Msgctl { id, op: IpcCtl::Set(set) } => {
+            set.qbytes.get_or_insert_with(|| crate::ipc::encode::queue_bytes(c, *id));
+        }
+        // Who knows how many there are reads the values.
+        Syscall::Semctl { op: SemCtl::Setall(values), .. } => values.clear(),
+        Syscall::MqNotify { method: Some(NotifyMethod::Signal { value, .. }), .. } => *value = 0,
+        _ => {}
+    }
+}
+
+/// The bytes that a worker sends; of a text that it has no room for only the size counts.
+fn text_as_made(text: &Payload) -> Payload {
+    match (text, text.size()) {
+        (Payload::Size(_), size @ 0..=MOST) => Payload::Text(vec![b'x'; size as usize]),
+        (Payload::Text(_), size) if size > MOST => Payload::Size(size),
+        (text, _) => text.clone(),
+    }
 }
 
 /// A wait with a non-blocking pidfd is made as it is.

@@ -89,12 +89,10 @@ fn ctl(a: &Asked<'_>, command: i32, own: [i32; 3], addr: u64, set_bytes: usize) 
     })
 }
 
-/// What IPC_SET takes of a struct that begins with `struct ipc64_perm`, and of `struct msqid64_ds` its limit of bytes.
+/// What IPC_SET takes of a struct that begins with `struct ipc64_perm`.
 fn set_args(raw: &[u8]) -> SetArgs {
-    const QBYTES_AT: usize = 88;
     let word = |at: usize| raw.get(at..at + 4).and_then(|word| word.try_into().ok()).map_or(0, u32::from_ne_bytes);
-    let qbytes = raw.get(QBYTES_AT..QBYTES_AT + 8).and_then(|word| word.try_into().ok()).map(u64::from_ne_bytes);
-    SetArgs { uid: Some(word(4)), gid: Some(word(8)), mode: Some(word(20) as u16), qbytes }
+    SetArgs { uid: Some(word(4)), gid: Some(word(8)), mode: Some(word(20) as u16), qbytes: None }
 }
 
 fn answer(to: u64) -> Answer {
@@ -102,8 +100,13 @@ fn answer(to: u64) -> Answer {
 }
 
 pub(in crate::abi) fn msgctl(a: &Asked<'_>) -> Result<Decoded> {
+    /// Of the limit of bytes in `struct msqid64_ds`.
+    const QBYTES_AT: u64 = 88;
     let to = a.args[2];
-    let op = ctl(a, a.int(1), [11, 12, 13], to, IPC_SET_BYTES.msg)?;
+    let mut op = ctl(a, a.int(1), [11, 12, 13], to, IPC_SET_BYTES.msg)?;
+    if let IpcCtl::Set(set) = &mut op {
+        set.qbytes = Some(a.memory.u64(to.wrapping_add(QBYTES_AT))?);
+    }
     Ok(Decoded::Call { call: Syscall::Msgctl { id: a.int(0), op }, answer: answer(to), host: Host::Skip })
 }
 

@@ -164,11 +164,15 @@ fn set_struct(c: &Context<'_>, family: Family, id: i32, set: &SetArgs) -> Option
     bytes[8..12].copy_from_slice(&gid.to_ne_bytes());
     bytes[20..24].copy_from_slice(&u32::from(mode).to_ne_bytes());
     if family == Family::Msg {
-        let queue = c.k.ipc_object::<MsgQueue>(own_ns(c)?, id);
-        let qbytes = set.qbytes.unwrap_or_else(|| queue.map_or(0, |queue| queue.qbytes));
+        let qbytes = set.qbytes.unwrap_or_else(|| queue_bytes(c, id));
         bytes[88..96].copy_from_slice(&qbytes.to_ne_bytes());
     }
     Some(bytes)
+}
+
+/// The limit of a queue as it is.
+pub fn queue_bytes(c: &Context<'_>, id: i32) -> u64 {
+    own_ns(c).and_then(|ns| c.k.ipc_object::<MsgQueue>(ns, id).ok()).map_or(0, |queue| queue.qbytes)
 }
 
 fn sem(op: &Syscall) -> Option<(Raw, Shape)> {
