@@ -21,7 +21,7 @@ use super::there::{RINGS, RUNS, address};
 use super::tracee::{ProgramMemory, Stop};
 use super::wire::{self, Event, GREETING, Order, Reader, What, Wire, Writer};
 use crate::abi::{self, Call, Memory, PathAt, Rewrite, Treatment};
-use crate::errno::Result;
+use crate::errno::{Result, describe};
 
 /// Whom to ask for a lab.
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +35,8 @@ pub struct Daemon {
 /// Why programs do not run in a lab, or not any more.
 #[derive(Debug)]
 pub enum Lost {
-    /// Nobody there runs programs.
-    NotServing,
+    /// Nobody there runs programs: why its socket cannot be reached.
+    NotServing(io::Error),
     /// Another process has the name of the socket.
     Impostor,
     /// It is of another version of nslab, which says this.
@@ -52,7 +52,9 @@ pub enum Lost {
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Lost::NotServing => write!(f, "no programs can be run in this lab: it is a private one, or out of reach"),
+            Lost::NotServing(why) => {
+                write!(f, "no programs can be run in this lab: it is a private one, or out of reach: {}", describe(why))
+            }
             Lost::Impostor => write!(f, "another process has taken the socket of this lab"),
             Lost::Version(other) => {
                 write!(f, "the lab is served by another version, {other}: unmount it and mount it anew")
@@ -90,7 +92,7 @@ pub struct Agent {
 /// Connects, and shakes hands.
 fn greet(daemon: Daemon) -> std::result::Result<(Wire, UnixStream), Lost> {
     let connected = address(daemon.pid, daemon.device).and_then(|address| UnixStream::connect_addr(&address));
-    let stream = connected.map_err(|_| Lost::NotServing)?;
+    let stream = connected.map_err(Lost::NotServing)?;
     let peer = getsockopt(&stream, PeerCredentials).map_err(io::Error::from)?;
     if peer.uid() != daemon.uid || peer.pid() != daemon.pid {
         return Err(Lost::Impostor);

@@ -141,7 +141,7 @@ impl Supervisor {
             let (wanted, child_tid) = (newborn.regs, newborn.child_tid);
             self.take_doing(tid)?;
             let regs = Regs(self.host.registers(tid)?);
-            self.host.set_registers(tid, regs.with_args_of(&wanted).0)?;
+            self.host.set_registers(tid, regs.as_wanted(&wanted).0)?;
             let task = self.task(tid)?;
             let number = self.lab.read(|k| k.task_nr_ns(task, k.task_active_pid_ns(task))).unwrap_or(0);
             if let Some(addr) = child_tid {
@@ -164,7 +164,7 @@ impl Supervisor {
         } else {
             self.undo_birth(parent.child);
         }
-        self.host.set_registers(tid, regs.with_args_of(&parent.regs).with_result(result).0)?;
+        self.host.set_registers(tid, regs.as_wanted(&parent.regs).with_result(result).0)?;
         self.host.resume(tid, Resume::Cont, 0)
     }
 

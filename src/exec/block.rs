@@ -105,11 +105,11 @@ impl Supervisor {
             return Ok(());
         }
         let regs = match (result, interrupted) {
-            (Some(result), _) => regs.with_args_of(&wanted).skipped(result),
+            (Some(result), _) => regs.as_wanted(&wanted).skipped(result),
             (None, _) if !is_signal => return Ok(()),
-            (None, Interrupted::Always) => regs.with_args_of(&wanted).skipped(-i64::from(libc::EINTR)),
-            (None, Interrupted::UnlessRestarted) => again(regs, &wanted).with_result(ERESTARTSYS),
-            (None, Interrupted::UnlessHandled) => again(regs, &wanted).with_result(ERESTARTNOHAND),
+            (None, Interrupted::Always) => regs.as_wanted(&wanted).skipped(-i64::from(libc::EINTR)),
+            (None, Interrupted::UnlessRestarted) => regs.as_wanted(&wanted).with_result(ERESTARTSYS),
+            (None, Interrupted::UnlessHandled) => regs.as_wanted(&wanted).with_result(ERESTARTNOHAND),
         };
         self.waits_no_more(tid, result.is_some())?;
         self.host.set_registers(tid, regs.0)
@@ -129,7 +129,7 @@ impl Supervisor {
         let (has_result, wanted) = (waiting.result.is_some(), waiting.regs);
         self.tracee(tid)?.doing = Doing::Waiting(Box::new(waiting));
         self.waits_no_more(tid, has_result)?;
-        self.host.set_registers(tid, regs.with_args_of(&wanted).skipped(result).0)?;
+        self.host.set_registers(tid, regs.as_wanted(&wanted).skipped(result).0)?;
         self.host.resume(tid, Resume::Cont, 0)
     }
 
@@ -146,9 +146,4 @@ impl Supervisor {
         }
         Ok(())
     }
-}
-
-/// The call that was wanted, to be made once more.
-fn again(regs: Regs, wanted: &Regs) -> Regs {
-    regs.with(wanted.number(), wanted.args())
 }

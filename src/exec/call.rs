@@ -245,7 +245,7 @@ impl Supervisor {
                 self.host.resume(tid, Resume::Cont, 0)
             }
             Doing::Call(detour) => {
-                let regs = regs.with_args_of(&detour.regs);
+                let regs = regs.as_wanted(&detour.regs);
                 let result = self.result(tid, &detour, regs.result());
                 self.host.set_registers(tid, regs.with_result(result).0)?;
                 self.host.resume(tid, Resume::Cont, 0)

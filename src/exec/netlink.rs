@@ -160,7 +160,7 @@ impl Supervisor {
                 if result >= 0 {
                     self.note_netlink(tid, making.fd)?;
                 }
-                self.host.set_registers(tid, regs.with_args_of(&making.regs).with_result(result).0)?;
+                self.host.set_registers(tid, regs.as_wanted(&making.regs).with_result(result).0)?;
             }
         }
         self.host.resume(tid, Resume::Cont, 0)
@@ -333,7 +333,7 @@ impl Supervisor {
         });
         match result {
             Some(result) if is_full || left == 0 => {
-                self.host.set_registers(tid, regs.with_args_of(&wanted).with_result(result).0)?;
+                self.host.set_registers(tid, regs.as_wanted(&wanted).with_result(result).0)?;
             }
             _ => {
                 if !is_full && left > 0 {

@@ -270,7 +270,7 @@ impl Supervisor {
     pub(super) fn has_scratch(&mut self, tid: Tid, regs: Regs, wanted: Regs) -> io::Result<()> {
         let piece = regs.result();
         if piece < 0 {
-            let regs = regs.with_args_of(&wanted).with_result(-i64::from(libc::ENOMEM));
+            let regs = regs.as_wanted(&wanted).with_result(-i64::from(libc::ENOMEM));
             self.host.set_registers(tid, regs.0)?;
             return self.host.resume(tid, Resume::Cont, 0);
         }

@@ -50,10 +50,11 @@ impl Regs {
         self
     }
 
-    /// The same arguments as in `other`, as a call leaves them.
+    /// From the end of the call that was made: as if it had been the call that was `wanted`. Where a signal has interrupted it,
+    /// the real kernel begins with what it finds here.
     #[must_use]
-    pub fn with_args_of(self, other: &Regs) -> Regs {
-        self.with(self.0.orig_rax, other.args())
+    pub fn as_wanted(self, wanted: &Regs) -> Regs {
+        self.with(wanted.number(), wanted.args())
     }
 
     pub fn result(&self) -> i64 {

@@ -48,6 +48,28 @@ os.wait()
     }
 }
 
+/// A signal that comes while a child is made has the call begin anew: fork(2), which the real kernel makes as another one, too.
+#[test]
+fn signals_while_children_are_made_lose_none() {
+    let script = "
+import ctypes, os, signal
+libc = ctypes.CDLL(None)
+args = (ctypes.c_uint64 * 11)(0, 0, 0, 0, signal.SIGCHLD)
+calls = [lambda: libc.syscall(57), lambda: libc.syscall(435, args, 88)]
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+for i in range(400):
+    pid = calls[i % 2]()
+    if pid == 0: os._exit(i & 127)
+    assert pid > 0 and os.waitpid(pid, 0) == (pid, (i & 127) << 8), (i, pid)
+signal.setitimer(signal.ITIMER_REAL, 0)
+print('all')
+";
+    if let Some(text) = python(script) {
+        assert_eq!(text, "all\n");
+    }
+}
+
 #[test]
 fn pools_of_processes_work() {
     let script = "
