@@ -321,7 +321,7 @@ fn users_without_privilege_have_it_too() {
     let script = format!(
         "{script}; ./nslab mount lab --proc /proc -o nonempty; cat /proc/1/comm; umount /proc; ./nslab umount lab; \
          ./nslab mount -f lab --proc /proc -o nonempty & until [ -e lab/ctl ]; do :; done; kill $!; wait $!; ls lab; \
-         grep -c -e {lab} -e '/proc fuse.nslab' /proc/self/mounts || :"
+         grep -c -e {lab} -e ' /proc fuse.nslab' /proc/self/mounts || :"
     );
     let expected = format!("{expected}init\nmounted on {lab}\nmounted on /proc\n0\n");
     let output = by_nobody("unshare -Urm", &script);
