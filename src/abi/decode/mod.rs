@@ -115,11 +115,11 @@ impl Asked<'_> {
     }
 
     /// # Errors
-    /// EFAULT; EINVAL: a `struct timespec` that is no time (`timespec64_valid`).
+    /// EFAULT; EINVAL: a `struct timespec` with a negative or too large field (`timespec64_valid`).
     fn check_time(&self, addr: u64) -> Result<()> {
         let [seconds, nanos] = [self.memory.u64(addr)?, self.memory.u64(addr.wrapping_add(8))?].map(u64::cast_signed);
         if seconds < 0 || !(0..1_000_000_000).contains(&nanos) {
-            bail!(EINVAL, "{} seconds and {} nanoseconds are no time", seconds, nanos);
+            bail!(EINVAL, "{} seconds and {} nanoseconds cannot be a time", seconds, nanos);
         }
         Ok(())
     }

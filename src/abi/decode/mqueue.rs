@@ -68,7 +68,7 @@ pub(in crate::abi) fn mq_notify(a: &Asked<'_>) -> Result<Decoded> {
             SIGEV_SIGNAL => Some(NotifyMethod::Signal { signo, value: a.memory.u64(at)? }),
             SIGEV_NONE => Some(NotifyMethod::None),
             SIGEV_THREAD => bail!(ENOSYS, "SIGEV_THREAD wants to be told by a netlink socket of the real kernel"),
-            method => bail!(EINVAL, "{} is no method to be told", method),
+            method => bail!(EINVAL, "{} is not a way to be notified", method),
         }
     };
     Decoded::call(Syscall::MqNotify { fd: fd(a), method })
