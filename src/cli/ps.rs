@@ -1,24 +1,42 @@
 //! `nslab ps`: the tasks as a table.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use serde::Deserialize;
 use serde_json::{Deserializer, Result, Value};
 
 const HEAD: [&str; 7] = ["PID", "PPID", "USER", "S", "COMM", "NSPID", "NOT AS INIT"];
-const KEYS: [&str; HEAD.len()] = ["pid", "ppid", "uid", "state", "comm", "nspid", "not_as_init"];
 
 /// Stands behind the state of a task that is a real process.
 const PROGRAM: &str = "*";
+
+/// What the table shows of a task. Of a million tasks, the rest is passed over: it would take most of the time.
+#[derive(Deserialize)]
+pub struct Task<'text> {
+    pid: i32,
+    ppid: i32,
+    uid: u32,
+    state: char,
+    #[serde(borrow)]
+    comm: Cow<'text, str>,
+    nspid: Vec<i32>,
+    #[serde(borrow)]
+    not_as_init: Vec<Cow<'text, str>>,
+    /// It is a real process.
+    #[serde(default)]
+    program: bool,
+}
 
 /// The tasks in the text of `kernel/tree.json`, one at a time: a million at once would take gigabytes.
 ///
 /// # Errors
 /// The text ends too early, or is no JSON.
-pub fn tasks(text: &str) -> Result<impl Iterator<Item = Result<Value>>> {
+pub fn tasks<'text, T: Deserialize<'text>>(text: &'text str) -> Result<impl Iterator<Item = Result<T>>> {
     let mut rest = after(text, '{');
-    while value(&mut rest)? != "tasks" {
+    while value::<Cow<str>>(&mut rest)? != "tasks" {
         rest = after(rest, ':');
-        value(&mut rest)?;
+        value::<Value>(&mut rest)?;
         rest = after(rest, ',');
     }
     let mut rest = after(after(rest, ':'), '[');
@@ -36,7 +54,7 @@ fn after(text: &str, sign: char) -> &str {
 }
 
 /// Takes a value off the front of a text.
-fn value(rest: &mut &str) -> Result<Value> {
+fn value<'text, T: Deserialize<'text>>(rest: &mut &'text str) -> Result<T> {
     let mut values = Deserializer::from_str(rest).into_iter();
     let value = values.next().unwrap_or_else(|| serde_json::from_str(""));
     *rest = &rest[values.byte_offset()..];
@@ -47,23 +65,23 @@ fn value(rest: &mut &str) -> Result<Value> {
 ///
 /// # Errors
 /// That of a task which cannot be read.
-pub fn table(tasks: impl Iterator<Item = Result<Value>>) -> Result<String> {
+pub fn table<'text>(tasks: impl Iterator<Item = Result<Task<'text>>>) -> Result<String> {
     let mut widths = HEAD.map(str::len);
     // The cells of a row end in tabs: rows of strings would take far more memory.
     let mut rows = String::new();
     for task in tasks {
-        let task = task?;
-        for (key, width) in KEYS.iter().zip(&mut widths) {
-            let start = rows.len();
-            write_cell(&mut rows, &task[key]);
-            // It is a real process.
-            rows.push_str(if *key == "state" && task["program"] == true { PROGRAM } else { "" });
-            *width = (*width).max(rows[start..].chars().count());
+        let mut start = rows.len();
+        let mut widths = widths.iter_mut();
+        task?.write(&mut rows, |rows| {
+            if let Some(width) = widths.next() {
+                *width = (*width).max(rows[start..].chars().count());
+            }
             rows.push('\t');
-        }
+            start = rows.len();
+        });
         rows.push('\n');
     }
-    let mut text = String::new();
+    let mut text = String::with_capacity(rows.len() * 2);
     write_row(&mut text, HEAD.into_iter(), &widths);
     for row in rows.lines() {
         write_row(&mut text, row.split('\t'), &widths);
@@ -79,20 +97,27 @@ fn write_row<'a>(text: &mut String, cells: impl Iterator<Item = &'a str>, widths
     text.push('\n');
 }
 
-/// No control characters: they end cells and rows, and a terminal obeys them.
-fn write_cell(text: &mut String, value: &Value) {
-    match value {
-        Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                text.push_str(if index > 0 { " " } else { "" });
-                write_cell(text, item);
-            }
-        }
-        Value::String(name) => text.extend(name.chars().map(|c| if c.is_control() { '?' } else { c })),
-        other => {
-            let _ = write!(text, "{other}");
-        }
+impl Task<'_> {
+    /// Writes its cells, in the order of `HEAD`; `end` is told of the end of each.
+    fn write(&self, row: &mut String, mut end: impl FnMut(&mut String)) {
+        let mut cell = |write: &dyn Fn(&mut String) -> std::fmt::Result| {
+            // Writing to a string cannot fail.
+            let _ = write(row);
+            end(row);
+        };
+        cell(&|row| write!(row, "{}", self.pid));
+        cell(&|row| write!(row, "{}", self.ppid));
+        cell(&|row| write!(row, "{}", self.uid));
+        cell(&|row| write!(row, "{}{}", self.state, if self.program { PROGRAM } else { "" }));
+        // No control characters: they end cells and rows, and a terminal obeys them.
+        cell(&|row| self.comm.chars().try_for_each(|c| row.write_char(if c.is_control() { '?' } else { c })));
+        cell(&|row| write_list(row, &self.nspid));
+        cell(&|row| write_list(row, &self.not_as_init));
     }
+}
+
+fn write_list(row: &mut String, items: &[impl std::fmt::Display]) -> std::fmt::Result {
+    items.iter().enumerate().try_for_each(|(index, item)| write!(row, "{}{item}", if index > 0 { " " } else { "" }))
 }
 
 /// The tasks for programs, as `serde_json` prints an array for people.

@@ -156,8 +156,7 @@ pub fn graph(args: &GraphArgs) -> Outcome {
 
 pub fn ps(args: &Args) -> Outcome {
     let all = Source::of(args)?.read("tree.json")?;
-    let tasks = table::tasks(&all)?;
-    let text = if args.json { table::json(tasks)? } else { paint(&table::table(tasks)?) };
+    let text = if args.json { table::json(table::tasks(&all)?)? } else { paint(&table::table(table::tasks(&all)?)?) };
     print(&text)
 }
 
