@@ -43,7 +43,10 @@ impl Kernel {
     pub(crate) fn kill_pgrp(&mut self, sender: TaskId, pgrp: PidId, signo: i32) -> Result<()> {
         let mut refusal = None;
         let mut reached = false;
-        for member in self.pgrp_members(pgrp).collect::<Vec<_>>() {
+        let mut members: Vec<TaskId> = self.pgrp_members(pgrp).collect();
+        // The sender runs, and acts on the signal on its way back; the others have to be woken first.
+        members.sort_by_key(|&member| self.tasks[member].signal != self.tasks[sender].signal);
+        for member in members {
             match self.kill_task(sender, member, signo) {
                 Ok(()) => reached = true,
                 Err(error) => refusal = Some(error),

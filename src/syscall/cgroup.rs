@@ -232,7 +232,8 @@ fn enable_threaded(k: &mut Kernel, id: CgroupId, text: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// `cgroup.kill`: SIGKILL to all tasks in it and below (`cgroup_kill_write`).
+/// `cgroup.kill`: SIGKILL to all processes in it and below, through their leaders (`cgroup_kill_write`). Linux does not
+/// reach a process whose leader has exited before its other threads.
 ///
 /// # Errors
 /// EINVAL: no number; ERANGE: not 1; EOPNOTSUPP: a threaded cgroup.
@@ -246,7 +247,8 @@ fn kill(k: &mut Kernel, id: CgroupId, text: &[u8], me: TaskId) -> Result<()> {
         bail!(EOPNOTSUPP, "only whole processes are killed and this cgroup is threaded");
     }
     let cgroups: Vec<_> = std::iter::once(id).chain(k.cgroups_below(id, |_| true)).collect();
-    let victims: Vec<_> = cgroups.iter().flat_map(|&id| k.tasks_in(id)).collect();
+    let is_live_leader = |&task: &TaskId| k.leader_of(task) == task && !k.tasks[task].is_dead();
+    let victims: Vec<_> = cgroups.iter().flat_map(|&id| k.tasks_in(id)).filter(is_live_leader).collect();
     for id in cgroups {
         k.cgroup.table[id].kill_seq += 1;
     }
