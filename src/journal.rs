@@ -28,6 +28,9 @@ const OUTCOME_MAX: usize = 400;
 /// Room is reserved in pieces of this size, in bytes.
 const PIECE: u64 = 1 << 16;
 
+/// No journal is longer, in bytes, with room for the next line.
+pub const LEN_MAX: u64 = SIZE_MAX + 2 * PIECE;
+
 /// How often a journal that somebody else holds is asked for again: a lab that was unmounted lets go of it a moment later.
 const LOCK_TRIES: usize = 200;
 /// The pause between.
@@ -91,9 +94,14 @@ impl Journal {
     /// Makes a journal that exists the caller's alone, who boots from it and then goes on with it.
     ///
     /// # Errors
-    /// It cannot be read and written. [`ErrorKind::ResourceBusy`]: another lab writes it.
+    /// It cannot be read and written. [`ErrorKind::InvalidData`]: a pipe or a device, or larger than a journal can be.
+    /// [`ErrorKind::ResourceBusy`]: another lab writes it.
     pub fn claim(path: &Path) -> io::Result<File> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let found = file.metadata()?;
+        if !found.is_file() || found.len() > LEN_MAX {
+            return Err(io::Error::new(ErrorKind::InvalidData, "this is no journal"));
+        }
         lock(&file)?;
         Ok(file)
     }
@@ -347,6 +355,18 @@ mod tests {
         fs::write(&path, "1 setsid\n").unwrap();
         let resumed = Journal::claim(&path).and_then(|file| Journal::resume(file, Sync::Kernel));
         assert!(resumed.is_err() && Journal::create(&path, Sync::Kernel).is_err());
+    }
+
+    /// Who reads them comes to no end.
+    #[test]
+    fn a_pipe_a_device_and_a_huge_file_are_no_journals() {
+        let (dir, path) = written(&[]);
+        let pipe = dir.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(LEN_MAX + 1).unwrap();
+        for path in [&pipe, &path, Path::new("/dev/zero")] {
+            assert_eq!(Journal::claim(path).unwrap_err().kind(), ErrorKind::InvalidData, "{path:?}");
+        }
     }
 
     #[test]

@@ -56,6 +56,33 @@ pub const TASKS: &[Row] = &[
         |_| format!("1 kill -{} SIGKILL\n", nr(0)),
     ),
     row(
+        "exit of the parent of a stopped job of n",
+        // The parent is in a group and the job in another one of the same session.
+        |n| {
+            format!(
+                "1 clone\n2 setsid\n2 clone\n3 clone\n3 setpgid 4 4\n3 setpgid 0 0\n{}3 kill {} SIGSTOP\n",
+                each(n, |i| format!("3 clone\n3 setpgid {} 4", i + 5)),
+                n + 4
+            )
+        },
+        |_| "2 kill 3 SIGKILL\n".to_owned(),
+    ),
+    row(
+        "cgroup.kill of a job of n with one stopped",
+        |n| {
+            format!(
+                "1 mkdir cgroup/a\n1 clone\n2 setsid\n2 clone\n2 setpgid 3 3\n2 kill 3 SIGSTOP\n{}",
+                each(n, |i| format!("2 clone\n2 setpgid {0} 3\n1 write cgroup/a/cgroup.procs {0}", i + 4))
+            )
+        },
+        |_| "1 write cgroup/a/cgroup.kill 1\n".to_owned(),
+    ),
+    row(
+        "SIGTSTP to an orphaned group of n",
+        |n| format!("1 clone\n2 setsid\n{}", times(n, "2 clone")),
+        |_| "1 kill -2 SIGTSTP\n".to_owned(),
+    ),
+    row(
         "exit in a job of n",
         |n| children(n) + &each(n, |i| format!("1 setpgid {} {}", nr(i), nr(0))),
         |n| each(n, |i| format!("{} exit", nr(i))),

@@ -353,7 +353,7 @@ calls! {
     SchedSetattr "sched_setattr" = Translated(FIRST_PID),
     SchedGetattr "sched_getattr" = Translated(FIRST_PID),
     Renameat2 "renameat2" = Rewritten(TWO_ATS),
-    Seccomp "seccomp" = Passed,
+    Seccomp "seccomp" = Translated(Translate::Listener),
     Getrandom "getrandom" = Passed,
     MemfdCreate "memfd_create" = Passed,
     KexecFileLoad "kexec_file_load" = refused(Errno::EPERM, MACHINE),

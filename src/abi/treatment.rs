@@ -73,6 +73,8 @@ pub enum Translate {
     Attach,
     /// The argument is where such memory is: the lab hears that it is there no more.
     Detach,
+    /// Filters of seccomp(2) with a listener, who may have calls made past the filter of nslab.
+    Listener,
 }
 
 /// Which of the calls with one number are meant: a filter lets the others pass.
@@ -99,6 +101,10 @@ const PEER: Condition = Condition { arg: 2, any: &[(ALL, 17)] };
 /// AF_INET, AF_INET6, AF_NETLINK, AF_PACKET
 const NETWORK: Condition = Condition { arg: 0, any: &[(ALL, 2), (ALL, 10), (ALL, 16), (ALL, 17)] };
 /// FUTEX_LOCK_PI, UNLOCK_PI, TRYLOCK_PI, WAIT_REQUEUE_PI, CMP_REQUEUE_PI, LOCK_PI2; FUTEX_PRIVATE and CLOCK_REALTIME aside.
+const LISTENER: Condition = Condition {
+    arg: 1,
+    any: &[(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER as u32, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER as u32)],
+};
 const PRIORITY_FUTEX: Condition =
     Condition { arg: 1, any: &[(0x7f, 6), (0x7f, 7), (0x7f, 8), (0x7f, 11), (0x7f, 12), (0x7f, 13)] };
 /// ioctls of nsfs and of pidfds, by their type, then TIOCGPGRP, TIOCSPGRP, TIOCGSID, FIOSETOWN, SIOCSPGRP, FIOGETOWN,
@@ -129,6 +135,7 @@ impl Translate {
             Translate::Peer => Some(PEER),
             Translate::Socket => Some(NETWORK),
             Translate::Futex => Some(PRIORITY_FUTEX),
+            Translate::Listener => Some(LISTENER),
             Translate::Pids(_)
             | Translate::Who
             | Translate::OwnTid

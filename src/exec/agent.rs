@@ -19,6 +19,7 @@ use super::regs::Regs;
 use super::sys::{self, Resume, Tid};
 use super::there::{RINGS, RUNS, address};
 use super::tracee::{ProgramMemory, Stop};
+use super::walk;
 use super::wire::{self, Event, GREETING, Order, Reader, What, Wire, Writer};
 use crate::abi::{self, Call, Memory, PathAt, Rewrite, Treatment};
 use crate::errno::{Result, describe};
@@ -236,7 +237,12 @@ impl Agent {
         match abi::call(call.number).map(Call::treatment) {
             Some(Treatment::Rewritten(Rewrite::Paths(paths))) => {
                 let read = |at: &PathAt| (&noted as &dyn Memory).path(call.args[at.path]);
-                let of_host = paths.iter().filter(|at| read(at).is_ok_and(|path| is_of_host(&path))).count();
+                let how =
+                    |at: u64| [0, 16].map(|field| (&noted as &dyn Memory).u64(at.wrapping_add(field)).unwrap_or(0));
+                let is_of_host = |at: &PathAt, path: &[u8]| {
+                    is_of_host(path) && self.here.enters(path, walk::follows(&call, at.path, how)).is_none()
+                };
+                let of_host = paths.iter().filter(|at| read(at).is_ok_and(|path| is_of_host(at, &path))).count();
                 // Whether a task may become another program the lab is asked, whichever file that is in.
                 let is_exec = matches!(abi::call(call.number), Some(Call::Execve | Call::Execveat));
                 (noted.pieces.take(), of_host == paths.len() && !is_exec)
@@ -283,6 +289,7 @@ impl Agent {
             }
             What::ProcFile => here.proc_file(tid, text()?),
             What::Link => here.link(tid, text()?),
+            What::Enters => Ok(here.enters(bytes, first != 0).unwrap_or_default()),
             What::Inode => here.inode(tid, first as i32).map(number),
             What::OwnGroup => {
                 let (group, session) = here.own_group();

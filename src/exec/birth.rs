@@ -32,7 +32,9 @@ const NOT_REAL: CloneFlags = CloneFlags::PTRACE
     .union(CloneFlags::CHILD_SETTID)
     .union(CloneFlags::INTO_CGROUP);
 
-/// Fields of `struct clone_args` by index.
+/// Fields of `struct clone_args` that are used.
+const CLONE_ARGS: usize = 8;
+/// Fields of it by index.
 const STACK: usize = 5;
 const STACK_SIZE: usize = 6;
 const TLS: usize = 7;
@@ -45,8 +47,9 @@ impl Supervisor {
     /// A thread is at a call that makes another.
     pub(super) fn birth(&mut self, tid: Tid, regs: Regs, birth: Birth) -> io::Result<()> {
         let flags = CloneFlags::from_bits_retain(birth.call.flags);
-        if flags.contains(CloneFlags::CLEAR_SIGHAND) && self.tracee(tid)?.scratch.is_none() {
-            return self.map_scratch(tid, regs);
+        // What the lab has made is not made again: whether there is memory for the real call is asked before.
+        if flags.contains(CloneFlags::CLEAR_SIGHAND) && self.with_scratch(tid, regs, &[0; 8 * CLONE_ARGS])?.is_none() {
+            return Ok(());
         }
         let task = self.task(tid)?;
         let cgroup = match birth.call.cgroup.map(|fd| self.cgroup_descriptor(tid, task, fd)).transpose() {
@@ -90,7 +93,8 @@ impl Supervisor {
             bytes.map_or(0, u64::from_ne_bytes)
         };
         if real.contains(CloneFlags::CLEAR_SIGHAND) {
-            let words = [real.bits(), birth.pidfd, birth.child_tid, 0, 0, field(STACK), field(STACK_SIZE), field(TLS)];
+            let words: [u64; CLONE_ARGS] =
+                [real.bits(), birth.pidfd, birth.child_tid, 0, 0, field(STACK), field(STACK_SIZE), field(TLS)];
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
             let scratch = self.tracee(tid)?.scratch.unwrap_or_default();
             self.host.write_memory(tid, scratch, &bytes)?;

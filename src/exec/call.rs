@@ -189,6 +189,10 @@ impl Supervisor {
             Translate::Socket => self.socket(tid, regs),
             Translate::Attach => self.attach(tid, regs),
             Translate::Detach => self.detach(tid, regs),
+            Translate::Listener => {
+                let error = crate::err!(EINVAL, "who answers for a filter can have calls made that nobody else sees");
+                self.refuse(tid, regs, &error)
+            }
             Translate::Netlink => self.on_netlink(tid, regs),
             Translate::Futex => {
                 let error = crate::err!(ENOSYS, "the real kernel would compare the host's numbers of threads");
@@ -264,13 +268,14 @@ impl Supervisor {
     fn result(&mut self, tid: Tid, detour: &Detour, result: i64) -> i64 {
         match detour.then {
             Then::Always(number) => number,
-            _ if result < 0 => result,
+            Then::Owner if (-4095..0).contains(&result) => result,
+            _ if result < 0 && detour.then != Then::Owner => result,
             Then::Keep | Then::Queue => result,
             Then::Pidfd(task) => {
                 self.note_pidfd(tid, result as i32, task);
                 result
             }
-            Then::Pid => self.own_number(tid, result as Tid).into(),
+            Then::Owner => self.own_owner(tid, result as i32).into(),
             Then::FileSystem { addr, magic } => {
                 // It could be written a moment ago.
                 let _ = self.memory(tid).write(addr, &magic.to_ne_bytes());

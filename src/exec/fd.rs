@@ -11,7 +11,7 @@ use super::path::is_of_tree;
 use super::regs::{OPENAT, Regs};
 use super::sys::{Resume, Tid};
 use super::tracee::{Then, field};
-use super::tty::{TIOCGPGRP, TIOCGSID, TIOCSPGRP};
+use super::tty::{FIOGETOWN, FIOSETOWN, SIOCGPGRP, SIOCSPGRP, TIOCGPGRP, TIOCGSID, TIOCSPGRP};
 use crate::abi::Memory;
 use crate::bail;
 use crate::errno::{Errno, Error, Result};
@@ -176,6 +176,8 @@ impl Supervisor {
         match request {
             TIOCGPGRP | TIOCGSID => self.detour(tid, regs, regs, Then::PidAt(arg)),
             TIOCSPGRP => self.set_foreground(tid, regs, arg),
+            FIOSETOWN | SIOCSPGRP => self.set_owner_at(tid, regs, arg),
+            FIOGETOWN | SIOCGPGRP => self.detour(tid, regs, regs, Then::ProcessAt(arg)),
             _ => match self.shown(tid, fd) {
                 Ok(Shown::Ns(ns_type, inum)) => self.ns_ioctl(tid, regs, Target::Ns { ns_type, inum }),
                 Ok(Shown::Process(number)) => self.ns_ioctl(tid, regs, Target::Pidfd(PidArg::Initial(number))),
@@ -186,19 +188,15 @@ impl Supervisor {
 
     fn set_foreground(&mut self, tid: Tid, regs: Regs, arg: u64) -> io::Result<()> {
         let task = self.task(tid)?;
-        let mut memory = self.memory(tid);
         let mut word = [0; 4];
-        if memory.read(arg, &mut word).is_err() {
+        if self.memory(tid).read(arg, &mut word).is_err() {
             return self.host.resume(tid, Resume::Cont, 0);
         }
         let number = i32::from_ne_bytes(word);
         let Some(group) = self.host_group(task, number).filter(|_| number > 0) else {
             return self.refuse(tid, regs, &crate::err!(ESRCH, "there is no process group {}", number));
         };
-        let Some(scratch) = self.tracee(tid)?.scratch else { return self.map_scratch(tid, regs) };
-        if let Err(error) = memory.write(scratch, &group.to_ne_bytes()) {
-            return self.refuse(tid, regs, &error);
-        }
+        let Some(scratch) = self.with_scratch(tid, regs, &group.to_ne_bytes())? else { return Ok(()) };
         let mut args = regs.args();
         args[2] = scratch;
         self.detour(tid, regs, regs.with(regs.number(), args), Then::Keep)
@@ -272,9 +270,8 @@ impl Supervisor {
 
     /// In place of the call, the program opens the file of a namespace of the lab.
     fn open_namespace(&mut self, tid: Tid, regs: Regs, ns_type: NsType, inum: u32) -> io::Result<()> {
-        let Some(scratch) = self.tracee(tid)?.scratch else { return self.map_scratch(tid, regs) };
         let path = format!("{}/proc/1/ns/{}:[{inum}]\0", self.served.point().path().display(), ns_type.ops().name);
-        self.host.write_memory(tid, scratch, path.as_bytes())?;
+        let Some(scratch) = self.with_scratch(tid, regs, path.as_bytes())? else { return Ok(()) };
         let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as u64;
         let args = [libc::AT_FDCWD as u64, scratch, flags, 0, 0, 0];
         self.detour(tid, regs, regs.with(OPENAT, args), Then::Keep)

@@ -46,7 +46,6 @@ fn stops(call: Call) -> Stops {
         Treatment::Emulated(_) if call == Call::RtSigaction => Stops::Unless(1),
         Treatment::Emulated(_) if call == Call::Prlimit64 => Stops::IfOrUnless(LIMITS, 0),
         Treatment::Translated(Translate::Pids([first])) if call != Call::PidfdOpen => Stops::Unless(*first),
-        Treatment::Translated(Translate::Who) => Stops::Unless(1),
         treatment => treatment.condition().map_or(Stops::Always, Stops::If),
     }
 }

@@ -28,6 +28,7 @@ mod there;
 mod tracee;
 mod tree;
 mod tty;
+mod walk;
 mod wire;
 
 pub use agent::{Agent, Daemon, Lost};

@@ -96,7 +96,7 @@ impl Supervisor {
         if let Err(error) = check_socket(kind as i32 & !(FLAGS as i32), protocol as i32) {
             return self.refuse(tid, regs, &error);
         }
-        let Some(scratch) = self.tracee(tid)?.scratch else { return self.map_scratch(tid, regs) };
+        let Some(scratch) = self.with_scratch(tid, regs, &[0])? else { return Ok(()) };
         let making = match self.take_doing(tid)? {
             // Unless a handler of a signal has come between.
             Doing::Making(making) if making.regs.call() == regs.call() => *making,
@@ -244,13 +244,16 @@ impl Supervisor {
         }
         let task = self.task(tid).map_err(|_| err!(ESRCH, "the caller is gone"))?;
         let own = self.lab.read(|k| k.task_tgid_nr_ns(task, k.task_active_pid_ns(task)))?;
-        let mut others = (i32::MIN..=FIRST_OTHER).rev();
-        let mut port = own;
-        while self.check_port(tid, inode, port.cast_unsigned()).is_err() {
-            port = others.next().ok_or_else(|| err!(EADDRINUSE, "all ports are taken"))?;
+        if self.netlinks.has_port(inode, own.cast_unsigned())? {
+            self.forget_netlinks(tid);
         }
-        self.netlinks.socket(inode)?.portid = port.cast_unsigned();
-        Ok(port.cast_unsigned())
+        let net = self.netlinks.socket(inode)?.net;
+        let others = self.netlinks.sockets.values().filter(|socket| socket.net == net);
+        let taken: BTreeSet<u32> = others.map(|socket| socket.portid).collect();
+        let mut ports = std::iter::once(own).chain((i32::MIN..=FIRST_OTHER).rev()).map(i32::cast_unsigned);
+        let port = ports.find(|port| !taken.contains(port)).ok_or_else(|| err!(EADDRINUSE, "all ports are taken"))?;
+        self.netlinks.socket(inode)?.portid = port;
+        Ok(port)
     }
 
     /// # Errors
@@ -351,8 +354,8 @@ impl Supervisor {
         let Ok(socket) = self.netlinks.socket(inode) else { return self.host.resume(tid, Resume::Cont, 0) };
         let was_full = std::mem::take(&mut socket.is_full);
         if !socket.pending.is_empty() && !was_full {
-            if self.tracee(tid)?.scratch.is_none() {
-                return self.map_scratch(tid, regs);
+            if self.with_scratch(tid, regs, &[0])?.is_none() {
+                return Ok(());
             }
             return self.tell(tid, regs, inode, None);
         }

@@ -7,13 +7,15 @@ use super::regs::Regs;
 use super::sys::{Resume, Tid};
 use super::tracee::Then;
 use crate::abi::{self, Call, Memory};
-use crate::err;
+use crate::errno::Result;
 use crate::kernel::{Kernel, PidId, TaskId};
 use crate::syscall::PidArg;
+use crate::{bail, err};
 
-/// PRIO_USER and IOPRIO_WHO_USER name users, the others processes or groups.
+/// What getpriority and setpriority call a process, a process group, a user.
 const PRIO_PROCESS: u64 = 0;
 const PRIO_PGRP: u64 = 1;
+const PRIO_USER: u64 = 2;
 
 /// What `struct f_owner_ex` calls a process group.
 const F_OWNER_PGRP: u32 = 2;
@@ -60,22 +62,34 @@ impl Supervisor {
         self.detour(tid, regs, regs.with(regs.number(), args), opened.map_or(Then::Keep, Then::Pidfd))
     }
 
-    /// getpriority and its like: the first argument says what the second is.
+    /// getpriority and its like: the first argument says what the second is. What would reach processes that are not of the lab
+    /// is refused.
     pub(super) fn with_who(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
         // ioprio_set and ioprio_get count from 1.
         const IOPRIO_SET: u64 = 251;
         let first = if regs.number() >= IOPRIO_SET { 1 } else { 0 };
-        match regs.args()[0].wrapping_sub(first) {
+        let sets = matches!(abi::call(regs.number()), Some(Call::Setpriority | Call::IoprioSet));
+        match u64::from((regs.args()[0] as u32).wrapping_sub(first)) {
             PRIO_PROCESS => self.with_pids(tid, regs, &[1]),
             PRIO_PGRP => {
                 let (task, number) = (self.task(tid)?, regs.args()[1] as i32);
                 let Some(host) = self.host_group(task, number) else {
                     return self.refuse(tid, regs, &err!(ESRCH, "no program is in process group {}", number));
                 };
+                if sets && host == self.own_group {
+                    let error =
+                        err!(EPERM, "processes of the host are in process group {} as well, as nslab itself", number);
+                    return self.refuse(tid, regs, &error);
+                }
                 let mut args = regs.args();
                 args[1] = host as u64;
                 self.detour(tid, regs, regs.with(regs.number(), args), Then::Keep)
             }
+            PRIO_USER if sets => self.refuse(
+                tid,
+                regs,
+                &err!(EPERM, "the processes of a user are the host's: name a process or a group"),
+            ),
             _ => self.host.resume(tid, Resume::Cont, 0),
         }
     }
@@ -92,20 +106,15 @@ impl Supervisor {
         let (task, args) = (self.task(tid)?, regs.args());
         match args[1] {
             F_SETOWN => {
-                let number = args[2] as i32;
-                let host = match number {
-                    0 => Some(0),
-                    1.. => self.host_tid(task, number),
-                    _ => self.host_group(task, number.wrapping_neg()).map(|group| -group),
-                };
-                let Some(host) = host else {
-                    return self.refuse(tid, regs, &err!(ESRCH, "no program has the number {}", number));
+                let host = match self.host_owner(task, args[2] as i32) {
+                    Ok(host) => host,
+                    Err(error) => return self.refuse(tid, regs, &error),
                 };
                 let mut other = args;
                 other[2] = host as i64 as u64;
                 self.detour(tid, regs, regs.with(regs.number(), other), Then::Keep)
             }
-            F_GETOWN => self.detour(tid, regs, regs, Then::Pid),
+            F_GETOWN => self.detour(tid, regs, regs, Then::Owner),
             F_GETLK => self.detour(tid, regs, regs, Then::ProcessAt(args[2].wrapping_add(L_PID))),
             F_SETOWN_EX => self.set_owner(tid, regs),
             F_GETOWN_EX => self.detour(tid, regs, regs, Then::OwnerAt(args[2])),
@@ -113,27 +122,59 @@ impl Supervisor {
         }
     }
 
+    /// The host's number of who is to get the signals of a descriptor: of a process, or of a group if it is negative.
+    ///
+    /// # Errors
+    /// ESRCH: no program has the number; EPERM: nslab itself and others of the host are in the group as well.
+    fn host_owner(&self, task: TaskId, number: i32) -> Result<Tid> {
+        let host = match number {
+            0 => Some(0),
+            1.. => self.host_tid(task, number),
+            _ => self.host_group(task, number.wrapping_neg()).map(|group| -group),
+        };
+        match host {
+            Some(host) if host < 0 && -host == self.own_group => {
+                bail!(EPERM, "processes of the host are in process group {} as well, as nslab itself", -number)
+            }
+            Some(host) => Ok(host),
+            None => bail!(ESRCH, "no program has the number {}", number),
+        }
+    }
+
+    /// FIOSETOWN and SIOCSPGRP of a socket: as F_SETOWN, the number being in memory.
+    pub(super) fn set_owner_at(&mut self, tid: Tid, regs: Regs, addr: u64) -> io::Result<()> {
+        let task = self.task(tid)?;
+        let Ok(number) = (&self.memory(tid) as &dyn Memory).u32(addr) else {
+            return self.host.resume(tid, Resume::Cont, 0);
+        };
+        let host = match self.host_owner(task, number.cast_signed()) {
+            Ok(host) => host,
+            Err(error) => return self.refuse(tid, regs, &error),
+        };
+        let Some(scratch) = self.with_scratch(tid, regs, &host.to_ne_bytes())? else { return Ok(()) };
+        let mut args = regs.args();
+        args[2] = scratch;
+        self.detour(tid, regs, regs.with(regs.number(), args), Then::Keep)
+    }
+
     /// F_SETOWN_EX, with a `struct f_owner_ex` of ours: what kind, and its number.
     fn set_owner(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
         let (task, mut args) = (self.task(tid)?, regs.args());
-        let memory: &mut dyn Memory = &mut self.memory(tid);
+        let memory: &dyn Memory = &self.memory(tid);
         let (Ok(kind), Ok(number)) = (memory.u32(args[2]), memory.u32(args[2].wrapping_add(4))) else {
             return self.host.resume(tid, Resume::Cont, 0);
         };
         let number = number.cast_signed();
         let host = match kind {
-            _ if number == 0 => Some(0),
-            F_OWNER_PGRP => self.host_group(task, number),
-            _ => self.host_tid(task, number),
+            F_OWNER_PGRP => self.host_owner(task, number.wrapping_neg()).map(|group| -group),
+            _ => self.host_owner(task, number),
         };
-        let Some(host) = host else {
-            return self.refuse(tid, regs, &err!(ESRCH, "no program has the number {}", number));
+        let host = match host {
+            Ok(host) => host,
+            Err(error) => return self.refuse(tid, regs, &error),
         };
-        let Some(scratch) = self.tracee(tid)?.scratch else { return self.map_scratch(tid, regs) };
         let owner = [kind.to_ne_bytes(), host.to_ne_bytes()].concat();
-        if let Err(error) = memory.write(scratch, &owner) {
-            return self.refuse(tid, regs, &error);
-        }
+        let Some(scratch) = self.with_scratch(tid, regs, &owner)? else { return Ok(()) };
         args[2] = scratch;
         self.detour(tid, regs, regs.with(regs.number(), args), Then::Keep)
     }
@@ -148,12 +189,21 @@ impl Supervisor {
         }
     }
 
-    /// The number of a process or thread at an address becomes the program's.
+    /// The number of a process or thread at an address becomes the program's; a negative one is a group.
     pub(super) fn own_process_at(&self, tid: Tid, addr: u64) {
         let memory: &mut dyn Memory = &mut self.memory(tid);
         let Ok(host) = memory.u32(addr) else { return };
         // It could be written a moment ago.
-        let _ = memory.put_u32(addr, self.own_number(tid, host.cast_signed()).cast_unsigned());
+        let _ = memory.put_u32(addr, self.own_owner(tid, host.cast_signed()).cast_unsigned());
+    }
+
+    /// The program's number of a process of the host, or of a group if it is negative. A lock of an open file has the holder -1.
+    pub(super) fn own_owner(&self, tid: Tid, host: i32) -> i32 {
+        match host {
+            -1 => -1,
+            0.. => self.own_number(tid, host),
+            _ => self.tracees.get(&tid).map_or(0, |tracee| -self.own_group(tracee.task, host.wrapping_neg())),
+        }
     }
 
     /// Credentials of who is at the other end of a socket.
@@ -193,7 +243,7 @@ impl Supervisor {
         const NOTIFY: u64 = 12;
         const THREAD: u64 = 16;
         let event = regs.args()[1];
-        let mut memory = self.memory(tid);
+        let memory = self.memory(tid);
         let word = |at: u64| {
             let mut word = [0; 4];
             memory.read(event.wrapping_add(at), &mut word).map(|()| i32::from_ne_bytes(word))
@@ -205,15 +255,12 @@ impl Supervisor {
         let Some(host) = self.host_tid(self.tracees[&tid].task, number) else {
             return self.refuse(tid, regs, &err!(EINVAL, "{} is no thread of the caller", number));
         };
-        let Some(scratch) = self.tracee(tid)?.scratch else { return self.map_scratch(tid, regs) };
         let mut bytes = [0; 64];
-        let copied = memory.read(event, &mut bytes).and_then(|()| {
-            bytes[THREAD as usize..][..4].copy_from_slice(&host.to_ne_bytes());
-            memory.write(scratch, &bytes)
-        });
-        if let Err(error) = copied {
+        if let Err(error) = memory.read(event, &mut bytes) {
             return self.refuse(tid, regs, &error);
         }
+        bytes[THREAD as usize..][..4].copy_from_slice(&host.to_ne_bytes());
+        let Some(scratch) = self.with_scratch(tid, regs, &bytes)? else { return Ok(()) };
         let mut args = regs.args();
         args[1] = scratch;
         self.detour(tid, regs, regs.with(regs.number(), args), Then::Keep)

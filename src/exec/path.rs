@@ -9,6 +9,7 @@ use super::Supervisor;
 use super::regs::{MMAP, Regs};
 use super::sys::{Resume, Tid};
 use super::tracee::{Doing, SCRATCH, Then};
+use super::walk;
 use crate::abi::{Call, Memory, PathAt, call};
 use crate::kernel::{Kernel, TaskId};
 
@@ -48,6 +49,11 @@ fn is_below(path: &[u8], dir: &[u8]) -> bool {
     path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
+/// Whether a path without `.`, `..` and doubled slashes is in a directory of the task's own.
+pub(super) fn is_of_task(path: &[u8]) -> bool {
+    OF_TASK.iter().any(|dir| is_below(path, dir))
+}
+
 /// Whether a path, as it is written, leads to a file of the host and to none of the task's: most do.
 pub(super) fn is_of_host(path: &[u8]) -> bool {
     let links = LINKS.iter().map(|(from, _)| *from);
@@ -62,7 +68,7 @@ pub(super) fn is_of_tree(path: &[u8]) -> bool {
 }
 
 /// A path without `.`, `..` and doubled slashes; a slash at the end, which asks for a directory, stays.
-fn plain(path: &[u8]) -> Vec<u8> {
+pub(super) fn plain(path: &[u8]) -> Vec<u8> {
     let mut names: Vec<&[u8]> = Vec::new();
     for name in path.split(|&byte| byte == b'/') {
         match name {
@@ -93,7 +99,8 @@ impl Supervisor {
             let dir = at.dir.map_or(AT_FDCWD, |index| args[index] as i32);
             // What is no path is refused by the real kernel.
             let Ok(path) = (&self.memory(tid) as &dyn Memory).path(args[at.path]) else { continue };
-            if let Some(text) = self.rewritten(tid, dir, &path) {
+            let follows = walk::follows(&regs.call(), at.path, |how| self.open_how(tid, how));
+            if let Some(text) = self.rewritten(tid, dir, &path, follows) {
                 texts.push((at.path, text));
             }
         }
@@ -103,17 +110,19 @@ impl Supervisor {
                 false => self.host.resume(tid, Resume::Cont, 0),
             };
         }
-        let Some(scratch) = self.tracee(tid)?.scratch else { return self.map_scratch(tid, regs) };
+        if let Some((_, long)) = texts.iter().find(|(_, text)| text.len() as u64 >= PATH_MAX) {
+            let error = crate::err!(ENAMETOOLONG, "the path in the lab has {} bytes", long.len());
+            return self.refuse(tid, regs, &error);
+        }
+        let bytes: Vec<u8> = texts.iter().flat_map(|(_, text)| [&text[..], b"\0"].concat()).collect();
+        let Some(scratch) = self.with_scratch(tid, regs, &bytes)? else { return Ok(()) };
         let Some(regs) = self.change_tree(tid, regs, &texts[0].1)? else { return Ok(()) };
         args = regs.args();
         let magic = self.seen(&texts[0].1).map_or(0, |seen| magic(&seen));
-        for ((index, text), addr) in texts.into_iter().zip((scratch..).step_by(PATH_MAX as usize)) {
+        let mut addr = scratch;
+        for (index, text) in texts {
             args[index] = addr;
-            let text = [&text[..], b"\0"].concat();
-            if text.len() as u64 > PATH_MAX || self.host.write_memory(tid, addr, &text).is_err() {
-                let error = crate::err!(ENAMETOOLONG, "the path in the lab has {} bytes", text.len());
-                return self.refuse(tid, regs, &error);
-            }
+            addr += text.len() as u64 + 1;
         }
         let then = match call(regs.number()) {
             Some(Call::Readlink | Call::Readlinkat) => Then::Link,
@@ -123,8 +132,15 @@ impl Supervisor {
         self.detour(tid, regs, regs.with(regs.number(), args), then)
     }
 
-    /// Where a path leads that starts at a directory of the program; `None`: where it says.
-    fn rewritten(&self, tid: Tid, dir: i32, path: &[u8]) -> Option<Vec<u8>> {
+    /// `flags` and `resolve` of a `struct open_how`, 0 where it cannot be read.
+    fn open_how(&self, tid: Tid, how: u64) -> [u64; 2] {
+        let memory: &dyn Memory = &self.memory(tid);
+        [0, 16].map(|at| memory.u64(how.wrapping_add(at)).unwrap_or(0))
+    }
+
+    /// Where a path leads that starts at a directory of the program; `None`: where it says. `follows`: a link at its end is
+    /// followed.
+    fn rewritten(&self, tid: Tid, dir: i32, path: &[u8], follows: bool) -> Option<Vec<u8>> {
         if path.is_empty() {
             return None;
         }
@@ -140,10 +156,14 @@ impl Supervisor {
             ([&seen[..], b"/", path].concat(), Some(base))
         };
         if base.is_none() && is_of_host(&whole) {
-            return None;
+            let entered = self.host.enters(&whole, follows)?;
+            return self.real(tid, &self.behind_own_links(tid, plain(&entered)));
         }
-        let whole = plain(&whole);
-        let real = self.real(tid, &whole);
+        let whole = self.behind_own_links(tid, plain(&whole));
+        let real = self.real(tid, &whole).or_else(|| {
+            let entered = self.host.enters(&whole, follows).filter(|_| !is_of_task(&whole))?;
+            self.real(tid, &self.behind_own_links(tid, plain(&entered)))
+        });
         match (real, base) {
             (real, None) => real,
             // The same file without our help, unless it is seen with the eyes of another.
@@ -151,6 +171,29 @@ impl Supervisor {
             // Out of the lab, by `..`.
             (None, Some(base)) => self.seen(&base).map(|_| whole),
         }
+    }
+
+    /// The path, where it goes on behind links of the caller's own directory in `/proc`.
+    fn behind_own_links(&self, tid: Tid, mut path: Vec<u8>) -> Vec<u8> {
+        const LINKS_MAX: usize = 40;
+        for _ in 0..LINKS_MAX {
+            let Some(next) = self.behind_own_link(tid, &path) else { break };
+            path = next;
+        }
+        path
+    }
+
+    fn behind_own_link(&self, tid: Tid, path: &[u8]) -> Option<Vec<u8>> {
+        let rest = path.strip_prefix(b"/proc/")?;
+        let first = rest.split(|&byte| byte == b'/').next()?;
+        let below = rest[first.len()..].strip_prefix(b"/")?;
+        if !self.is_own(self.tracees.get(&tid)?.task, first) {
+            return None;
+        }
+        walk::behind_own_link(below, |link| {
+            let target = self.host.link(tid, link).ok()?;
+            Some(self.seen(&target).unwrap_or(target))
+        })
     }
 
     /// What a program would call a file of its task's tree, by its path on the host.
@@ -171,7 +214,7 @@ impl Supervisor {
             .iter()
             .find(|(from, _)| is_below(path, from))
             .map_or_else(|| path.to_vec(), |(from, to)| [to, &path[from.len()..]].concat());
-        if !OF_TASK.iter().any(|dir| is_below(&path, dir)) {
+        if !is_of_task(&path) {
             return None;
         }
         let tracee = self.tracees.get(&tid)?;
@@ -251,6 +294,19 @@ impl Supervisor {
         }
         let magic = magic(&self.seen(&link).unwrap_or(link));
         self.detour(tid, regs, regs, Then::FileSystem { addr, magic })
+    }
+
+    /// Writes to memory of the program that is ours, and gives its address. `None`: there was none, or the program has taken it
+    /// away; there is other now, and the call begins anew.
+    pub(super) fn with_scratch(&mut self, tid: Tid, regs: Regs, bytes: &[u8]) -> io::Result<Option<u64>> {
+        if let Some(scratch) = self.tracee(tid)?.scratch {
+            match self.host.write_memory(tid, scratch, bytes) {
+                Ok(()) => return Ok(Some(scratch)),
+                Err(error) if error.raw_os_error() == Some(libc::EFAULT) => self.tracee(tid)?.scratch = None,
+                Err(error) => return Err(error),
+            }
+        }
+        self.map_scratch(tid, regs).map(|()| None)
     }
 
     /// Gets memory of the program for us; the call that it wanted to make begins anew.

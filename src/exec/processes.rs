@@ -12,6 +12,7 @@ use nix::unistd::{Pid, getpgid, getpgrp, getpid, getsid, setpgid};
 use super::stage::Child;
 use super::sys::{self, RawRegs, RawSiginfo, Resume, Tid};
 use super::tracee::Stop;
+use super::walk;
 use crate::kernel::signal::SIGSTOP;
 
 /// Rings the bell, from any thread.
@@ -114,6 +115,9 @@ pub trait Processes: Debug {
     /// # Errors
     /// There is none.
     fn link(&self, tid: Tid, name: &str) -> io::Result<Vec<u8>>;
+
+    /// Where a path of the host leads into a directory of the task's own, as [`walk::enters`] has it.
+    fn enters(&self, path: &[u8], follows: bool) -> Option<Vec<u8>>;
 
     /// The number of the inode of what a descriptor shows.
     ///
@@ -230,6 +234,10 @@ impl Processes for Here {
 
     fn link(&self, tid: Tid, name: &str) -> io::Result<Vec<u8>> {
         fs::read_link(format!("/proc/{tid}/{name}")).map(|link| link.into_os_string().into_vec())
+    }
+
+    fn enters(&self, path: &[u8], follows: bool) -> Option<Vec<u8>> {
+        walk::enters(path, follows)
     }
 
     fn inode(&self, tid: Tid, fd: i32) -> io::Result<u64> {

@@ -23,8 +23,8 @@ const DATAGRAM_MAX: u64 = 1 << 16;
 impl Supervisor {
     pub(super) fn netlink_send(&mut self, tid: Tid, regs: Regs, inode: u64) -> io::Result<()> {
         // What is asked is asked once: no call begins anew after that.
-        if self.tracee(tid)?.scratch.is_none() {
-            return self.map_scratch(tid, regs);
+        if self.with_scratch(tid, regs, &[0])?.is_none() {
+            return Ok(());
         }
         let sent = self.sent(tid, &regs).and_then(|bytes| {
             self.netlinks.check_room(inode)?;

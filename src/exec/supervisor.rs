@@ -14,7 +14,7 @@ use super::segment::Segments;
 use super::sys::{Resume, Tid};
 use super::tracee::{Doing, ProgramMemory, Space, Stop, Tracee, mask};
 use crate::err;
-use crate::errno::Result;
+use crate::errno::{Result, describe};
 use crate::fuse::Served;
 use crate::host::Lab;
 use crate::host::programs::Server;
@@ -222,16 +222,32 @@ impl Supervisor {
 
     fn next(&mut self) -> io::Result<()> {
         let stopped = self.host.wait()?;
-        // A thread that is killed while we look at it answers ESRCH to all; that it has ended comes next.
-        if let Some((tid, status)) = stopped
-            && let Err(error) = self.stopped(tid, Stop::of(status))
-            && error.raw_os_error() != Some(libc::ESRCH)
-        {
-            return Err(error);
+        if let Some((tid, status)) = stopped {
+            match self.stopped(tid, Stop::of(status)).map_err(|error| (error.raw_os_error(), error)) {
+                // A thread that is killed while we look at it answers ESRCH to all; that it has ended comes next.
+                Ok(()) | Err((Some(libc::ESRCH), _)) => {}
+                // It has made impossible what it needs, and nobody else.
+                Err((Some(libc::EFAULT | libc::EINVAL | libc::EIO | libc::EPERM), error)) => {
+                    self.give_up(tid, &error)?
+                }
+                Err((_, error)) => return Err(error),
+            }
         }
         self.take_effects();
         self.segments.drop_unused(&self.lab);
         Ok(())
+    }
+
+    /// Ends the process of a thread with which nothing more can be done.
+    fn give_up(&mut self, tid: Tid, error: &io::Error) -> io::Result<()> {
+        let tgid = self.tracees.get(&tid).map_or(tid, |tracee| tracee.tgid);
+        self.host
+            .say(&format!("a program is killed, as its memory or its registers are out of reach: {}", describe(error)));
+        match self.host.kill(tgid, libc::SIGKILL) {
+            // It is gone.
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+            killed => killed,
+        }
     }
 
     fn stopped(&mut self, tid: Tid, stop: Stop) -> io::Result<()> {

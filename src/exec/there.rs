@@ -8,6 +8,7 @@ use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
@@ -43,7 +44,16 @@ pub fn listen(served: &Served) -> io::Result<()> {
     let listener = UnixListener::bind_addr(&address(pid, served.point().device())?)?;
     let (served, rings, segments) = (served.clone(), Rings::default(), Arc::<Segments>::default());
     let accept = move || {
-        for stream in listener.incoming().flatten() {
+        for stream in listener.incoming() {
+            let Ok(stream) = stream else {
+                // We have no descriptor for it, and will be asked to take it again at once.
+                thread::sleep(PAUSE);
+                continue;
+            };
+            if !may_ask(&stream) {
+                refuse(&stream);
+                continue;
+            }
             let (served, rings, segments) = (served.clone(), Arc::clone(&rings), Arc::clone(&segments));
             // Who gets no thread sees the end of the connection.
             let _ = thread::Builder::new().name("programs".to_owned()).spawn(move || {
@@ -55,6 +65,24 @@ pub fn listen(served: &Served) -> io::Result<()> {
     thread::Builder::new().name("programs".to_owned()).spawn(accept).map(drop)
 }
 
+/// The pause after a connection could not be taken.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Whether who has connected may have programs here: root and the user who has mounted the lab. Anybody else can connect as often
+/// as he likes, and costs no thread and no memory: nothing that he says is read.
+fn may_ask(stream: &UnixStream) -> bool {
+    getsockopt(stream, PeerCredentials).is_ok_and(|peer| peer.uid() == 0 || peer.uid() == geteuid().as_raw())
+}
+
+/// Says no to a connection, without waiting for it.
+fn refuse(stream: &UnixStream) {
+    let mut answer = Writer::default();
+    answer.bytes(GREETING.as_bytes());
+    answer.bytes(b"this lab is another user's");
+    // It may be gone, or have no room for that.
+    let _ = stream.set_nonblocking(true).and_then(|()| Wire::new(stream.try_clone()?).send(&answer));
+}
+
 /// What follows the greeting of a connection: that it rings.
 pub const RINGS: u64 = 0;
 /// That programs are to be run.
@@ -64,16 +92,12 @@ fn greet(served: &Served, rings: &Rings, segments: Arc<Segments>, stream: UnixSt
     let peer = getsockopt(&stream, PeerCredentials)?;
     let ring = stream.try_clone()?;
     let wire = Wire::new(stream);
-    let refusal = match peer.uid() {
-        uid if uid != 0 && uid != geteuid().as_raw() => "this lab is another user's",
-        _ => "",
-    };
     let greeting = wire.receive()?;
     let mut answer = Writer::default();
     answer.bytes(GREETING.as_bytes());
-    answer.bytes(refusal.as_bytes());
+    answer.bytes(b"");
     wire.send(&answer)?;
-    if greeting != GREETING.as_bytes() || !refusal.is_empty() {
+    if greeting != GREETING.as_bytes() {
         return Ok(());
     }
     let message = wire.receive()?;
@@ -268,6 +292,12 @@ impl Processes for There {
 
     fn link(&self, tid: Tid, name: &str) -> io::Result<Vec<u8>> {
         self.ask(What::Link, tid, [0; 2], name.as_bytes())
+    }
+
+    fn enters(&self, path: &[u8], follows: bool) -> Option<Vec<u8>> {
+        // Who cannot say so any more makes no call either.
+        let entered = self.ask(What::Enters, 0, [u64::from(follows), 0], path).unwrap_or_default();
+        (!entered.is_empty()).then_some(entered)
     }
 
     fn inode(&self, tid: Tid, fd: i32) -> io::Result<u64> {

@@ -115,8 +115,8 @@ pub enum Then {
     Pidfd(TaskId),
     /// It is this, whatever the real kernel says.
     Always(i64),
-    /// A process or group of the host, whose number the program gets.
-    Pid,
+    /// A process of the host, or a group if the number is negative, whose number the program gets.
+    Owner,
     /// `struct statfs` at this address is of a file system with this number.
     FileSystem { addr: u64, magic: u64 },
     /// The path of the working directory.

@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use super::sys::{RawRegs, RawSiginfo, Tid, from_words, to_words};
 
 /// The first message of each end: who does not say the same is of another version.
-pub const GREETING: &str = concat!("nslab ", env!("CARGO_PKG_VERSION"), " programs 1");
+pub const GREETING: &str = concat!("nslab ", env!("CARGO_PKG_VERSION"), " programs 2");
 
 /// No message is longer: the arguments of a program are what is largest.
 const MESSAGE_MAX: usize = 1 << 26;
@@ -38,6 +38,7 @@ pub enum What {
     Queue,
     ProcFile,
     Link,
+    Enters,
     Inode,
     OwnGroup,
     SetGroup,
@@ -50,7 +51,7 @@ pub enum What {
 }
 
 /// All of them, each at the place that its number is.
-const ALL: [What; 25] = [
+const ALL: [What; 26] = [
     What::Wait,
     What::Ring,
     What::Seize,
@@ -69,6 +70,7 @@ const ALL: [What; 25] = [
     What::Queue,
     What::ProcFile,
     What::Link,
+    What::Enters,
     What::Inode,
     What::OwnGroup,
     What::SetGroup,
@@ -91,6 +93,7 @@ impl What {
             | What::WriteMemory
             | What::ProcFile
             | What::Link
+            | What::Enters
             | What::Inode
             | What::OwnGroup => true,
             What::Wait

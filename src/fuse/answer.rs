@@ -98,7 +98,7 @@ impl Shared {
         mut lab: Lab,
         owner: u32,
         bounds: Bounds,
-        (notices, drawers): (Notices, Drawers),
+        (notices, drawers, pollers): (Notices, Drawers, Pollers),
     ) -> Result<Shared> {
         let kernel = lab.kernel_mut()?;
         let init = kernel.init.task;
@@ -114,7 +114,7 @@ impl Shared {
             shelves: Shelves::default(),
             handles: Handles::new(bounds.open_files),
             results: Results::default(),
-            pollers: Pollers::default(),
+            pollers,
             trace: Mutex::default(),
             owner,
         })

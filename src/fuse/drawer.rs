@@ -1,6 +1,7 @@
 //! The threads that read what shows all of a large lab. It may take seconds to draw, in which the threads that answer the
 //! host's kernel would answer nobody else; and as each does one after another, a write waits for no more than two of them to
-//! look at the state. There are two, so that those who may not write never keep the others waiting.
+//! look at the state. There are two, so that those who may not write never keep the others waiting: theirs also finds names, opens
+//! files and lists directories for them, which may take as long.
 
 use std::io;
 use std::sync::Mutex;

@@ -53,15 +53,16 @@ impl Filesystem for LabFs {
 
     fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         self.count(Opcode::Lookup);
-        match caught(|| self.connection.lookup(caller(req), parent.0, name)) {
+        let (caller, unique, name) = (caller(req), req.unique(), name.to_owned());
+        self.in_turn(caller, move |fs| match caught(|| fs.connection.lookup(caller, parent.0, &name)) {
             Ok(entry) if entry.nodeid == entry.attr.ino.0 => reply_entry(reply, &entry),
             Ok(entry) => {
-                self.connection.notifier.entry_found(req.unique().into(), &entry);
+                fs.connection.notifier.entry_found(unique.into(), &entry);
                 // Already answered: the kernel has forgotten the request and takes no second answer.
                 reply.error(fuser::Errno::EIO);
             }
             Err(error) => reply.error(host_errno(&error)),
-        }
+        });
     }
 
     fn forget(&self, _req: &Request, ino: INodeNo, nlookup: u64) {
@@ -131,12 +132,15 @@ impl Filesystem for LabFs {
 
     fn open(&self, req: &Request, ino: INodeNo, flags: fuser::OpenFlags, reply: ReplyOpen) {
         self.count(Opcode::Open);
-        let result = caught(|| self.connection.open(caller(req), ino.0, flags.0));
-        self.connection.done(Op::Open, ino.0);
-        match result {
-            Ok((fh, how)) => reply.opened(FileHandle(fh), how),
-            Err(error) => reply.error(host_errno(&error)),
-        }
+        let caller = caller(req);
+        self.in_turn(caller, move |fs| {
+            let result = caught(|| fs.connection.open(caller, ino.0, flags.0));
+            fs.connection.done(Op::Open, ino.0);
+            match result {
+                Ok((fh, how)) => reply.opened(FileHandle(fh), how),
+                Err(error) => reply.error(host_errno(&error)),
+            }
+        });
     }
 
     fn read(
@@ -222,19 +226,21 @@ impl Filesystem for LabFs {
         }
     }
 
-    fn readdir(&self, _req: &Request, ino: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+    fn readdir(&self, req: &Request, ino: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
         self.count(Opcode::Readdir);
-        let result = caught(|| self.connection.readdir(fh.0, offset));
-        if offset == 0 {
-            self.connection.done(Op::Readdir, ino.0);
-        }
-        match result {
-            Ok(listing) => match caught(|| self.list(ino.0, &listing.items, offset, &mut reply)) {
-                Ok(()) => reply.ok(),
+        self.in_turn(caller(req), move |fs| {
+            let result = caught(|| fs.connection.readdir(fh.0, offset));
+            if offset == 0 {
+                fs.connection.done(Op::Readdir, ino.0);
+            }
+            match result {
+                Ok(listing) => match caught(|| fs.list(ino.0, &listing.items, offset, &mut reply)) {
+                    Ok(()) => reply.ok(),
+                    Err(error) => reply.error(host_errno(&error)),
+                },
                 Err(error) => reply.error(host_errno(&error)),
-            },
-            Err(error) => reply.error(host_errno(&error)),
-        }
+            }
+        });
     }
 
     fn releasedir(&self, _req: &Request, _ino: INodeNo, fh: FileHandle, _flags: fuser::OpenFlags, reply: ReplyEmpty) {
@@ -425,6 +431,17 @@ impl Filesystem for LabFs {
 }
 
 impl LabFs {
+    /// Answers a request that may take as long as the lab is large: the text of a file is made to find its name, and all names of
+    /// a directory to list it. Those who may write have it answered here and now; all others one after the other, so that
+    /// they keep nobody else waiting, however many they are.
+    fn in_turn(&self, caller: Caller, answer: impl FnOnce(&LabFs) + Send + 'static) {
+        if self.connection.may_write(caller) {
+            return answer(self);
+        }
+        let fs = LabFs { connection: Arc::clone(&self.connection) };
+        self.connection.shared.drawers.hand_over(false, Box::new(move || answer(&fs)));
+    }
+
     /// Fills in the names from number `offset` on, as many as fit: the two dots, then `entries`.
     fn list(&self, ino: u64, entries: &[DirEntry], offset: u64, reply: &mut ReplyDirectory) -> Result<()> {
         let first = usize::try_from(offset).unwrap_or(usize::MAX);

@@ -15,6 +15,7 @@ use super::answer::{Caller, Connection, Shared};
 use super::bounds::Bounds;
 use super::drawer::Drawers;
 use super::notify::Notices;
+use super::poll::Pollers;
 use crate::control::VERBS;
 use crate::host::Lab;
 use crate::host::fault::Op;
@@ -174,7 +175,7 @@ fn any_requests_are_answered() {
     fuzz(200, |seed| {
         let (notices, waiting) = Notices::new();
         let (drawers, jobs) = Drawers::new();
-        let shared = Shared::new(Lab::new(Kernel::boot()), 0, Bounds::default(), (notices, drawers));
+        let shared = Shared::new(Lab::new(Kernel::boot()), 0, Bounds::default(), (notices, drawers, Pollers::new().0));
         let shared = Arc::new(shared.expect("a kernel nobody has touched"));
         let top = if seed % 4 == 0 { Top::Proc } else { Top::Lab };
         let device = File::open("/dev/null").expect("every host has it");

@@ -1,13 +1,18 @@
 //! poll(2), select(2), epoll(7): who waits for a file to change, and who is woken.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io;
+use std::ops::Bound as From;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::sync::{Mutex, Weak};
+use std::thread;
 
 use fuser::{PollEvents, PollNotifier};
 
 use super::answer::{Connection, Shared, viewer};
 use super::handle::{Handle, lock};
+use super::point::{Point, Watch};
 use crate::errno::Result;
 use crate::kernel::Kernel;
 use crate::kernel::file::Bound;
@@ -22,14 +27,46 @@ const CHANGED: PollEvents = PollEvents::POLLERR.union(PollEvents::POLLPRI);
 #[derive(Debug, Default)]
 pub(super) struct Seen(AtomicU64);
 
-/// Those that wait, by the number of their open file.
-#[derive(Debug, Default)]
-pub(super) struct Pollers(Mutex<BTreeMap<u64, PollNotifier>>);
+/// Those that wait, by the number of their open file. A thread of its own looks which of them a change is for: there may be
+/// hundreds of thousands, of users who have no right to keep anybody waiting.
+#[derive(Debug)]
+pub(super) struct Pollers {
+    waiting: Mutex<BTreeMap<u64, PollNotifier>>,
+    /// Whether there is any.
+    is_any: AtomicBool,
+    bell: SyncSender<()>,
+}
+
+/// Files that are looked at in one go, before others get their turn.
+const AT_ONCE: usize = 256;
 
 impl Pollers {
-    pub(super) fn forget(&self, fh: u64) {
-        lock(&self.0).remove(&fh);
+    /// Nobody waits yet. What comes through the receiver says that something has changed.
+    pub(super) fn new() -> (Pollers, Receiver<()>) {
+        // One word more than is being dealt with says it all.
+        let (bell, rung) = mpsc::sync_channel(1);
+        (Pollers { waiting: Mutex::default(), is_any: AtomicBool::new(false), bell }, rung)
     }
+
+    pub(super) fn forget(&self, fh: u64) {
+        lock(&self.waiting).remove(&fh);
+    }
+}
+
+/// Starts the thread that wakes pollers. It ends with the lab.
+///
+/// # Errors
+/// The host has no room for threads.
+pub(super) fn start(shared: Weak<Shared>, rung: Receiver<()>, point: &Point) -> io::Result<()> {
+    let watch = Watch::new(point);
+    let wake = move || {
+        let _watch = watch;
+        while rung.recv().is_ok() {
+            let Some(shared) = shared.upgrade() else { break };
+            shared.wake_pollers();
+        }
+    };
+    thread::Builder::new().name("pollers".to_owned()).spawn(wake).map(drop)
 }
 
 impl Seen {
@@ -97,7 +134,8 @@ impl Connection {
         let handle = self.handle(fh)?;
         // Before the look: a change after it finds the one that waits.
         if let Some(waiter) = waiter {
-            lock(&self.shared.pollers.0).insert(fh, waiter);
+            lock(&self.shared.pollers.waiting).insert(fh, waiter);
+            self.shared.pollers.is_any.store(true, Ordering::SeqCst);
         }
         let now = self.shared.lab.read(|k| polled_at(k, &handle.file))?;
         // Of what is gone there is nothing to wait for.
@@ -106,23 +144,41 @@ impl Connection {
 }
 
 impl Shared {
-    /// Wakes those who wait for what has changed. None of this waits for anybody: the host's kernel only marks them.
-    pub(super) fn wake_pollers(&self) {
-        let mut pollers = lock(&self.pollers.0);
-        if pollers.is_empty() {
-            return;
-        }
-        let is_new =
-            |k: &Kernel, handle: &Handle| polled_at(k, &handle.file).map_or(true, |now| handle.seen.is_new(now));
-        pollers.retain(|fh, waiter| {
-            let Some(handle) = self.handles.get(*fh) else { return false };
-            if !self.lab.read(|k| is_new(k, &handle)).unwrap_or(true) {
-                return true;
+    /// Something has changed: those who wait for that are woken, in a moment.
+    pub(super) fn ring_pollers(&self) {
+        if self.pollers.is_any.load(Ordering::SeqCst) {
+            match self.pollers.bell.try_send(()) {
+                // It is about to look; or the lab is about to end.
+                Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
             }
-            // An error says that the lab is unmounted.
-            let _ = waiter.clone().notify();
-            false
-        });
+        }
+    }
+
+    /// Wakes those who wait for what has changed. None of this waits for anybody: the host's kernel only marks them.
+    fn wake_pollers(&self) {
+        let mut from = From::Unbounded;
+        loop {
+            let mut waiting = lock(&self.pollers.waiting);
+            self.pollers.is_any.store(!waiting.is_empty(), Ordering::SeqCst);
+            let some: Vec<u64> = waiting.range((from, From::Unbounded)).map(|(fh, _)| *fh).take(AT_ONCE).collect();
+            let Some(last) = some.last() else { return };
+            from = From::Excluded(*last);
+            for fh in some {
+                let handle = self.handles.get(fh);
+                if handle.as_ref().is_some_and(|handle| !self.has_changed(handle)) {
+                    continue;
+                }
+                if let Some(waiter) = waiting.remove(&fh).filter(|_| handle.is_some()) {
+                    // An error says that the lab is unmounted.
+                    let _ = waiter.notify();
+                }
+            }
+        }
+    }
+
+    fn has_changed(&self, handle: &Handle) -> bool {
+        let is_new = |k: &Kernel| polled_at(k, &handle.file).map_or(true, |now| handle.seen.is_new(now));
+        self.lab.read(is_new).unwrap_or(true)
     }
 }
 

@@ -26,6 +26,7 @@ use super::mountinfo::FS_TYPE;
 use super::notify::{Notices, Waiting};
 use super::options::Options;
 use super::point::{self, Point, Watch};
+use super::poll::{self, Pollers};
 use super::requests::Opcode;
 use crate::errno;
 use crate::host::Lab;
@@ -106,12 +107,14 @@ fn mount_first(lab: Lab, top: Top, dir: &Path, options: &Options) -> Result<Moun
     let lab = if options.realtime { lab.in_real_time() } else { lab };
     let (notices, waiting) = Notices::new();
     let (drawers, jobs) = Drawers::new();
-    let shared = Shared::new(lab, geteuid().as_raw(), options.bounds, (notices, drawers));
+    let (pollers, rung) = Pollers::new();
+    let shared = Shared::new(lab, geteuid().as_raw(), options.bounds, (notices, drawers, pollers));
     let shared = Arc::new(shared.map_err(|error| MountError::Io(path.clone(), io::Error::other(error)))?);
     let device = attach(device, &path, options)?;
     let part = if top == Top::Proc { Part::Proc } else { Part::Whole };
     let point = Point::of_new_mount(path, options.boot.as_deref(), part)?;
     let started = start(Arc::clone(&shared), (top, options), device, config)
+        .and_then(|started| poll::start(Arc::downgrade(&shared), rung, &point).map(|()| started))
         .and_then(|started| start_threads((waiting, jobs), &point).map(|()| started));
     Mounted::of(started, point, options)
 }

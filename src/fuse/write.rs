@@ -173,7 +173,7 @@ impl Shared {
             }
             (result, move |inodes: &Inodes| inodes.stale(&changes, *init))
         });
-        self.wake_pollers();
+        self.ring_pollers();
         done
     }
 }

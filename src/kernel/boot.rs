@@ -17,6 +17,7 @@ use super::mount::site::Path;
 use super::net::Net;
 use super::ns::{Inums, NS_TABLE, Namespace, NsCommon, NsKind, NsType, SLOTS, UtsEvents};
 use super::nsproxy::NsProxy;
+use super::pgrp::Connections;
 use super::pid::{Attachments, Pid};
 use super::profile::Machine;
 use super::program::Programs;
@@ -100,6 +101,7 @@ impl Kernel {
             threads_max: THREADS_MAX,
             memory: Memory::default(),
             work: VecDeque::new(),
+            connections: Connections::default(),
             changes: Changes::default(),
             programs: Programs::default(),
             trace: Trace::default(),

@@ -221,6 +221,7 @@ impl Kernel {
         for child in children {
             self.unlink_child(child);
             self.link_child(child, reaper);
+            self.note_adoption(child);
             let threads: Vec<TaskId> = self.threads_of(self.tasks[child].signal).collect();
             for thread in threads {
                 let death_signal = self.tasks[thread].pdeath_signal;

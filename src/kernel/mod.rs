@@ -65,6 +65,7 @@ use net::Net;
 pub use ns::{CgroupNsId, IpcNsId, MntNsId, NetNsId, PidNsId, TimeNsId, UserNsId, UtsNsId};
 use ns::{Inums, Namespace, UtsEvents};
 use nsproxy::NsProxy;
+use pgrp::Connections;
 use pid::Pid;
 use profile::Machine;
 use program::Programs;
@@ -138,6 +139,8 @@ pub struct Kernel {
     pub memory: Memory,
     /// What has to happen before the running call returns.
     pub work: VecDeque<work::Work>,
+    /// What is known of process groups while it runs.
+    pub connections: Connections,
     /// What changed, for caches above that want to know.
     pub changes: Changes,
     /// Tasks that are real processes, and what has to happen to those.

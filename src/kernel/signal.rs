@@ -427,7 +427,7 @@ impl Kernel {
         }
         if is_stop(signo) {
             let pgrp = self.signals[signal].pgrp.id();
-            if signo == SIGSTOP || !self.is_pgrp_orphaned(pgrp, None) {
+            if signo == SIGSTOP || self.has_connection(pgrp, None) {
                 self.stop_group(signal, signo);
             }
             return;

@@ -35,6 +35,7 @@ impl Kernel {
                 Work::DropMounts(tree) => self.umount_tree(self.vfs.trees[tree].root, Umounting::Namespace),
             }
         }
+        self.forget_connections();
         self.linkwatch_run();
     }
 }

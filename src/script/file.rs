@@ -72,6 +72,8 @@ pub const DEPTH_MAX: usize = 64;
 pub const LINE_MAX: usize = 1 << 20;
 /// Lines that a script may have, those of included files each time they are included.
 pub const LINES_MAX: usize = 1 << 23;
+/// Memory that the lines of a script take which is read as a whole, in bytes.
+pub const BYTES_MAX: usize = 1 << 30;
 
 /// Reads the cases of a file. Lines before the first `case` are a case of their own, named by the file, as are all
 /// lines of a file without any; `include FILE` stands for the lines of that file.
@@ -82,8 +84,16 @@ pub const LINES_MAX: usize = 1 << 23;
 pub fn load(path: &Path) -> Result<Vec<Case>, FileError> {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let mut cases = vec![Case { name, start: None, lines: Vec::new() }];
+    let mut left = BYTES_MAX;
     for line in Lines::of(path)? {
         let line = line?;
+        // The text is kept as it is written, and in the words of the statement.
+        let bytes = size_of::<Line>() + 2 * line.text.len();
+        let Some(rest) = left.checked_sub(bytes) else {
+            let reason = format!("the script takes more than {BYTES_MAX} bytes of memory, included lines counted");
+            return Err(FileError::at(&line.place, reason));
+        };
+        left = rest;
         match line.statement {
             Statement::Case(name) => cases.push(Case { name, start: Some(line.place), lines: Vec::new() }),
             _ => cases.last_mut().expect("there is a case from the start").lines.push(line),
@@ -109,7 +119,12 @@ fn whole(path: &Path, reader: &mut impl BufRead) -> Result<(u64, Opens), String>
     if !journal::is_journal(reader.fill_buf().map_err(|error| no_script(&error))?) {
         return Ok((u64::MAX, Opens::new()));
     }
-    let text = std::fs::read(path).map_err(|error| no_script(&error))?;
+    let mut text = Vec::new();
+    let file = File::open(path).map_err(|error| no_script(&error))?;
+    file.take(journal::LEN_MAX + 1).read_to_end(&mut text).map_err(|error| no_script(&error))?;
+    if text.len() as u64 > journal::LEN_MAX {
+        return Err(format!("a journal has no more than {} bytes", journal::LEN_MAX));
+    }
     let whole = journal::whole(&text).map_err(journal::damaged)?;
     if whole.is_torn {
         eprintln!("nslab: {}: line {} is torn and left out", path.display(), whole.lines + 1);
@@ -319,6 +334,19 @@ mod tests {
         let last = lines.by_ref().last().unwrap().unwrap_err().to_string();
         assert!(last.ends_with(": the script has more than 8388608 lines, included ones counted"), "{last}");
         assert!(lines.next().is_none());
+    }
+
+    #[test]
+    fn a_script_ends_at_its_memory_however_few_its_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a.lab"), dir.path().join("b.lab"));
+        std::fs::write(&a, "include b.lab\n".repeat(1000)).unwrap();
+        std::fs::write(&b, format!("1 setsid #{}\n", "x".repeat(LINE_MAX - 10))).unwrap();
+        let error = load(&a).unwrap_err().to_string();
+        assert!(
+            error.ends_with("b.lab:1: the script takes more than 1073741824 bytes of memory, included lines counted"),
+            "{error}"
+        );
     }
 
     #[test]

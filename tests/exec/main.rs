@@ -13,6 +13,7 @@ mod needs;
 mod netlink;
 mod process;
 mod programs;
+mod reach;
 mod signals;
 mod terminal;
 #[path = "../common/unprivileged.rs"]

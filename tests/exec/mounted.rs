@@ -287,6 +287,53 @@ fn another_version_is_told_from_this_one_and_nonsense_ends_a_connection() {
     assert_eq!(lab.exec(&["true"]).status.code(), Some(0));
 }
 
+/// Anybody may connect, and costs nothing.
+#[test]
+fn strangers_at_the_socket_take_nothing_of_the_daemon() {
+    if !has(&["root", "python3"]) {
+        return;
+    }
+    let Some(lab) = Lab::new() else { return };
+    let device = nix::sys::stat::minor(fs::metadata(lab.dir()).unwrap().dev());
+    let script = format!(
+        "
+import socket
+sockets = []
+for number in range(300):
+    own = socket.socket(socket.AF_UNIX)
+    own.connect('\\0nslab/{}/{device}')
+    try: own.send((1 << 26).to_bytes(4, 'little'))
+    except OSError: pass
+    sockets.append(own)
+print('connected', flush=True)
+input()
+",
+        lab.daemon()
+    );
+    let status = |key: &str| {
+        let text = fs::read_to_string(format!("/proc/{}/status", lab.daemon())).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap().to_owned();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap()
+    };
+    let files = || fs::read_dir(format!("/proc/{}/fd", lab.daemon())).unwrap().count();
+    let before = (status("Threads:"), status("VmRSS:"), files());
+    let mut command = Command::new("python3");
+    command.args(["-c", &script]).current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut strangers = nobody(&mut command).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(strangers.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "connected\n");
+    assert_eq!(lab.exec(&["true"]).status.code(), Some(0));
+    let after = (status("Threads:"), status("VmRSS:"), files());
+    // Threads that read the files of a descriptor's process come and go.
+    assert!(
+        after.0 <= before.0 + 8 && after.1 < before.1 + (64 << 10) && after.2 <= before.2 + 16,
+        "{before:?} {after:?}"
+    );
+    drop(strangers.stdin.take());
+    strangers.wait().unwrap();
+}
+
 #[test]
 fn a_namespace_that_a_program_holds_open_is_there_until_it_lets_go() {
     let Some(lab) = Lab::new() else { return };
