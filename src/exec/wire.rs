@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use super::sys::{RawRegs, RawSiginfo, Tid, from_words, to_words};
 
 /// The first message of each end: who does not say the same is of another version.
-pub const GREETING: &str = concat!("nslab ", env!("CARGO_PKG_VERSION"), " programs 1");
+pub const GREETING: &str = concat!("nslab ", env!("CARGO_PKG_VERSION"), " programs 2");
 
 /// No message is longer: the arguments of a program are what is largest.
 const MESSAGE_MAX: usize = 1 << 26;
@@ -42,6 +42,9 @@ pub enum What {
     OwnGroup,
     SetGroup,
     StopWith,
+    StandIn,
+    EndStandIn,
+    LookAtAll,
     Say,
     /// There are no processes left: the end of all.
     Over,
@@ -50,7 +53,7 @@ pub enum What {
 }
 
 /// All of them, each at the place that its number is.
-const ALL: [What; 25] = [
+const ALL: [What; 28] = [
     What::Wait,
     What::Ring,
     What::Seize,
@@ -73,6 +76,9 @@ const ALL: [What; 25] = [
     What::OwnGroup,
     What::SetGroup,
     What::StopWith,
+    What::StandIn,
+    What::EndStandIn,
+    What::LookAtAll,
     What::Say,
     What::Over,
     What::Fails,
@@ -92,6 +98,7 @@ impl What {
             | What::ProcFile
             | What::Link
             | What::Inode
+            | What::StandIn
             | What::OwnGroup => true,
             What::Wait
             | What::Ring
@@ -104,6 +111,8 @@ impl What {
             | What::Queue
             | What::SetGroup
             | What::StopWith
+            | What::EndStandIn
+            | What::LookAtAll
             | What::Say
             | What::Over
             | What::Fails => false,
