@@ -12,6 +12,7 @@ mod decode;
 mod ipc;
 mod memory;
 pub mod netlink;
+pub mod pidfd;
 mod question;
 mod treatment;
 mod x86_64;
@@ -22,7 +23,7 @@ pub use decode::{Birth, Decoded, Host, Interrupted, Sleep, Until, mq_open};
 use ipc::{CtlAnswer, IPC_SET_BYTES};
 pub use memory::Memory;
 pub use question::{Question, Reply};
-pub use treatment::{Condition, LIMITS, PathAt, Rewrite, Translate, Treatment};
+pub use treatment::{Condition, LIMITS, PASSING, PathAt, Rewrite, Translate, Treatment};
 pub use x86_64::{call, calls, number};
 
 use crate::bail;

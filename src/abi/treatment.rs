@@ -56,6 +56,8 @@ pub enum Translate {
     Owner,
     /// Options of getsockopt(2) that tell of the peer.
     Peer,
+    /// The process that a pidfd is to be of, which may have no real one.
+    PidfdOpen,
     /// The process of a pidfd, which the lab has to let the caller look into.
     Pidfd,
     /// The end of a thread: the first thread of a process is a zombie from then on, which the real kernel tells nobody while
@@ -65,8 +67,12 @@ pub enum Translate {
     Sigevent,
     /// Families of socket(2) that show the host's network.
     Socket,
-    /// Calls about a socket that is one of netlink, for those who have such.
+    /// Calls about a socket that is one of netlink, or whose messages come with credentials, for those who have such.
     Netlink,
+    /// A descriptor that signals are read from.
+    Signalfd,
+    /// What is read may be signals, for those who have such a descriptor.
+    Signals,
     /// Operations of futex(2) that compare the number of a thread.
     Futex,
     /// The first argument is a segment of shared memory, which the real kernel has the memory of.
@@ -96,8 +102,10 @@ const ALL: u32 = u32::MAX;
 
 /// F_SETOWN, F_GETOWN, F_SETOWN_EX, F_GETOWN_EX, and F_GETLK, which tells who holds a lock.
 const OWNER: Condition = Condition { arg: 1, any: &[(ALL, 8), (ALL, 9), (ALL, 15), (ALL, 16), (ALL, 5)] };
-/// SO_PEERCRED
-const PEER: Condition = Condition { arg: 2, any: &[(ALL, 17)] };
+/// SO_PEERCRED, SO_PEERPIDFD
+const PEER: Condition = Condition { arg: 2, any: &[(ALL, 17), (ALL, 77)] };
+/// SO_PASSCRED, SO_PASSPIDFD: options of who wants to have such things with messages.
+pub const PASSING: Condition = Condition { arg: 2, any: &[(ALL, 16), (ALL, 76)] };
 /// AF_INET, AF_INET6, AF_NETLINK, AF_PACKET
 const NETWORK: Condition = Condition { arg: 0, any: &[(ALL, 2), (ALL, 10), (ALL, 16), (ALL, 17)] };
 /// FUTEX_LOCK_PI, UNLOCK_PI, TRYLOCK_PI, WAIT_REQUEUE_PI, CMP_REQUEUE_PI, LOCK_PI2; FUTEX_PRIVATE and CLOCK_REALTIME aside.
@@ -143,11 +151,14 @@ impl Translate {
             | Translate::FileSystem
             | Translate::Siginfo
             | Translate::Pidfd
+            | Translate::PidfdOpen
             | Translate::Exit
             | Translate::Sigevent
             | Translate::Attach
             | Translate::Detach
-            | Translate::Netlink => None,
+            | Translate::Netlink
+            | Translate::Signalfd
+            | Translate::Signals => None,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::bail;
 use crate::errno::Result;
 use crate::kernel::file::{O_RDWR, OpenFlags};
 use crate::kernel::ipc::IPC_PRIVATE;
-use crate::kernel::ipc::mqueue::NotifyMethod;
+use crate::kernel::ipc::mqueue::{Cookie, NOTIFY_COOKIE_LEN, NotifyMethod};
 use crate::kernel::ipc::sem::{SemFlags, SemOp};
 use crate::kernel::ipc::shm::ShmFlags;
 use crate::syscall::clock::CLOCKS;
@@ -288,7 +288,7 @@ pub(super) fn mq_receive(args: &mut Args<'_>) -> Result<Syscall> {
 
 pub(super) fn mq_notify(args: &mut Args<'_>) -> Result<Syscall> {
     let fd = queue_fd(args)?;
-    let method = match args.text("signal SIG, none or off")? {
+    let method = match args.text("signal SIG, thread, none or off")? {
         "signal" => {
             let signo = signal::parse(args.text("SIG")?)?;
             let value = match args.optional_text()? {
@@ -301,10 +301,31 @@ pub(super) fn mq_notify(args: &mut Args<'_>) -> Result<Syscall> {
             Some(NotifyMethod::Signal { signo, value })
         }
         "none" => Some(NotifyMethod::None),
+        "thread" => Some(NotifyMethod::Thread(cookie(args)?)),
         "off" => None,
-        word => return Err(unexpected("signal SIG, none or off", word)),
+        word => return Err(unexpected("signal SIG, thread, none or off", word)),
     };
     Ok(Syscall::MqNotify { fd, method })
+}
+
+/// `[socket=N] [cookie=BYTES]`, bytes as two digits of base 16 each.
+fn cookie(args: &mut Args<'_>) -> Result<Cookie> {
+    let mut cookie = Cookie { socket: 0, bytes: [0; NOTIFY_COOKIE_LEN] };
+    while let Some(word) = args.optional_text()? {
+        let wrong = || unexpected("socket=N or cookie=BYTES", word);
+        if let Some(socket) = word.strip_prefix("socket=") {
+            cookie.socket = number(socket, "socket")?;
+            continue;
+        }
+        let digits = word.strip_prefix("cookie=").ok_or_else(wrong)?;
+        if digits.len() != 2 * NOTIFY_COOKIE_LEN || !digits.is_ascii() {
+            return Err(wrong());
+        }
+        for (index, byte) in cookie.bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&digits[2 * index..2 * index + 2], 16).map_err(|_| wrong())?;
+        }
+    }
+    Ok(cookie)
 }
 
 pub(super) fn mq_getsetattr(args: &mut Args<'_>) -> Result<Syscall> {

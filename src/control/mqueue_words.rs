@@ -5,7 +5,7 @@ use super::ipc_words::payload;
 use super::lex::quote;
 use super::program::QUEUE;
 use crate::kernel::file::{O_ACCMODE, OpenFlags};
-use crate::kernel::ipc::mqueue::NotifyMethod;
+use crate::kernel::ipc::mqueue::{Cookie, NotifyMethod};
 use crate::syscall::Syscall;
 use crate::syscall::mqueue::{MqOpen, QueueFd};
 
@@ -28,6 +28,10 @@ pub(super) fn words(call: &Syscall) -> Option<String> {
             Some(NotifyMethod::Signal { signo, value: 0 }) => format!("signal {signo}"),
             Some(NotifyMethod::Signal { signo, value }) => format!("signal {signo} value={value}"),
             Some(NotifyMethod::None) => "none".to_owned(),
+            Some(NotifyMethod::Thread(Cookie { socket, bytes })) => {
+                let bytes: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                format!("thread socket={socket} cookie={bytes}")
+            }
             None => "off".to_owned(),
         };
         return Some(format!("mq_notify {} {method}", fd_word(*fd)));

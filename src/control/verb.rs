@@ -84,7 +84,7 @@ pub static VERBS: &[Verb] = &[
         parse::clone,
     ),
     either("unshare", "FLAGS", "newuser newnet", parse::unshare),
-    either("setns", "type:[inum]|fd:N|pidfd:PID|PATH [FLAGS]", "net:[4026531833] newnet", parse::setns),
+    either("setns", "type:[inum]|fd:N|pidfd:PID|handed:PID|PATH [FLAGS]", "net:[4026531833] newnet", parse::setns),
     linux("exec", "COMM [ARG…]", "sleep 1", |args| {
         Ok(Syscall::Exec { comm: args.bytes("COMM")?.to_vec(), argv: args.rest() })
     }),
@@ -175,7 +175,7 @@ pub static VERBS: &[Verb] = &[
     linux("setdomainname", "NAME", "example", |args| Ok(Syscall::Setdomainname { name: args.bytes("NAME")?.to_vec() })),
     either(
         "open",
-        "type:[inum]|fd:N|pidfd:PID [thread] [nonblock], or PATH [rdonly|wronly|rdwr] [path] [nofollow] [directory] \
+        "type:[inum]|fd:N|pidfd:PID|handed:PID [thread] [nonblock], or PATH [rdonly|wronly|rdwr] [path] [nofollow] [directory] \
          [creat] [excl] [trunc] [cloexec]",
         "proc/1/ns/net rdonly cloexec",
         parse::open,
@@ -269,7 +269,7 @@ pub static VERBS: &[Verb] = &[
     linux("mq_unlink", "NAME", "q", ipc::mq_unlink),
     linux("mq_send", "FD PRIO TEXT|text=TEXT|size=N", "0 5 hello", ipc::mq_send),
     linux("mq_receive", "FD [size=N]", "0", ipc::mq_receive),
-    linux("mq_notify", "FD signal SIG [value=N]|none|off", "0 signal SIGUSR1", ipc::mq_notify),
+    linux("mq_notify", "FD signal SIG [value=N]|thread|none|off", "0 signal SIGUSR1", ipc::mq_notify),
     linux("mq_getsetattr", "FD [nonblock|flags=N]", "0 nonblock", ipc::mq_getsetattr),
     lab("mq_close", "FD", "0", |args| Ok(LabCall::MqClose { fd: args.number("FD")? })),
     linux("clock_gettime", "monotonic|boottime|realtime|…|NUMBER", "monotonic", ipc::clock_gettime),

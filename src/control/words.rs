@@ -46,7 +46,7 @@ fn linux(call: &Syscall, n: Number<'_>) -> Option<String> {
         Syscall::Sethostname { name } => format!("sethostname {}", quote(name)),
         Syscall::Setdomainname { name } => format!("setdomainname {}", quote(name)),
         Syscall::Open { path, flags, .. } => open(path, *flags)?,
-        Syscall::PidfdOpen { pid, flags } => format!("open pidfd:{}{}", n(*pid), pidfd_flags(*flags)),
+        Syscall::PidfdOpen { pid, flags } => format!("open {}{}", pidfd(*pid, n), pidfd_flags(*flags)),
         Syscall::Close { fd } => format!("close {fd}"),
         Syscall::Ioctl { fd, request, arg } => {
             format!("ioctl {fd} {request:#x} {}", arg.map_or(String::new(), |arg| arg.to_string()))
@@ -85,7 +85,7 @@ fn lab(call: &LabCall, n: Number<'_>) -> Option<String> {
         LabCall::Setns { target, flags } => {
             let target = match target {
                 Target::Ns { ns_type, inum } => format!("{}:[{inum}]", ns_type.ops().name),
-                Target::Pidfd(pid) => format!("pidfd:{}", n(*pid)),
+                Target::Pidfd(pid) => pidfd(*pid, n),
                 Target::Path(path) => quote(path),
             };
             format!("setns {target} {flags:#x}")
@@ -245,6 +245,12 @@ fn open(path: &[u8], flags: u32) -> Option<String> {
     Some(format!("open {} rdonly{words}", quote(path)))
 }
 
+/// A pidfd of a process that the task sees, or that was handed to it.
+fn pidfd(pid: PidArg, n: Number<'_>) -> String {
+    let word = if matches!(pid, PidArg::Held(_)) { "handed" } else { "pidfd" };
+    format!("{word}:{}", n(pid))
+}
+
 fn pidfd_flags(flags: OpenFlags) -> String {
     let words = [(OpenFlags::THREAD, " thread"), (OpenFlags::NONBLOCK, " nonblock")];
     words.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, word)| *word).collect()
@@ -287,6 +293,8 @@ mod tests {
             "umount -l --nofollow /tmp",
             "setns pidfd:7 newnet,newuts",
             "open pidfd:3 thread",
+            "open handed:3 thread",
+            "setns handed:7 newnet,newuts",
             "open uts:[4026531838]",
             "program ended 256",
             "program waits semop 0 0,-1,undo 1,0",

@@ -1,7 +1,7 @@
 //! The end of who has started a program in a lab that stays: has the processes, and does to them what the supervisor, in the
 //! lab's daemon, wants.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Read};
@@ -88,6 +88,8 @@ pub struct Agent {
     known: RefCell<BTreeSet<Tid>>,
     is_lost: Arc<AtomicBool>,
     answer: RefCell<Writer>,
+    /// Paths of the host are the supervisor's business as well.
+    looks_at_all: Cell<bool>,
 }
 
 /// Connects, and shakes hands.
@@ -147,6 +149,7 @@ impl Agent {
             known: RefCell::new([first].into()),
             is_lost,
             answer: RefCell::default(),
+            looks_at_all: Cell::default(),
         })
     }
 
@@ -245,7 +248,7 @@ impl Agent {
                 let of_host = paths.iter().filter(|at| read(at).is_ok_and(|path| is_of_host(at, &path))).count();
                 // Whether a task may become another program the lab is asked, whichever file that is in.
                 let is_exec = matches!(abi::call(call.number), Some(Call::Execve | Call::Execveat));
-                (noted.pieces.take(), of_host == paths.len() && !is_exec)
+                (noted.pieces.take(), of_host == paths.len() && !is_exec && !self.looks_at_all.get())
             }
             Some(Treatment::Emulated(_)) => {
                 // What it reads is asked for again.
@@ -303,6 +306,15 @@ impl Agent {
                 here.stop_with(tid);
                 Ok(Vec::new())
             }
+            What::StandIn => here.stand_in().map(|tid| number(tid as u64)),
+            What::EndStandIn => {
+                here.end_stand_in(tid);
+                Ok(Vec::new())
+            }
+            What::LookAtAll => {
+                self.looks_at_all.set(true);
+                Ok(Vec::new())
+            }
             What::Say => {
                 here.say(text()?);
                 Ok(Vec::new())
@@ -313,6 +325,7 @@ impl Agent {
 
     /// Ends all processes; returns when none is left.
     fn end_all(&self) {
+        self.here.end_stand_ins();
         for tid in self.known.borrow().iter().copied().chain([self.bell]) {
             // It may be gone.
             let _ = sys::kill(tid, libc::SIGKILL);

@@ -116,6 +116,7 @@ impl Supervisor {
         let mut memory = self.memory(tid);
         let tracee = self.tracee(tid)?;
         let (tgid, scratch, has_netlink) = (tracee.tgid, tracee.scratch, tracee.has_netlink);
+        let heeds = tracee.heeds.clone();
         let Doing::Birth(parent) = &mut tracee.doing else {
             return self.host.resume(tid, Resume::Cont, 0);
         };
@@ -132,6 +133,7 @@ impl Supervisor {
         let newborn = self.tracee(child)?;
         newborn.scratch = scratch.filter(|_| !shares);
         newborn.has_netlink = has_netlink;
+        newborn.heeds = heeds;
         newborn.doing = Doing::Newborn(Box::new(Newborn { regs, child_tid }));
         if self.early.remove(&child) {
             self.begins_to_run(child)?;

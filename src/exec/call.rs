@@ -28,7 +28,7 @@ pub(super) fn line(k: &Kernel, task: TaskId, call: &AnyCall) -> String {
             let found = k.find_pid_ns(number.abs(), k.task_active_pid_ns(task));
             number.signum() * found.map_or(PID_MAX_LIMIT, |pid| k.pids[pid].nr())
         }
-        PidArg::Own(number) | PidArg::Initial(number) => number,
+        PidArg::Own(number) | PidArg::Initial(number) | PidArg::Held(number) => number,
     };
     match control::words(call, &number) {
         Some(words) => format!("{own} {words}"),
@@ -112,6 +112,7 @@ impl Supervisor {
         // Nobody waits for the process of a pidfd that does not block.
         let may_wait = !matches!(call, Syscall::Waitid { which: WaitidWhich::Pidfd(fd), options }
             if options & WNOHANG == 0 && self.is_nonblocking(tid, fd));
+        let call = self.with_mountpoint(tid, task, call);
         let (call, opened) = match self.with_descriptors(tid, task, call) {
             Ok(call) => call,
             Err(error) => return self.refuse(tid, regs, &error),
@@ -185,6 +186,7 @@ impl Supervisor {
             Translate::Peer => self.with_peer(tid, regs),
             Translate::Exit => self.exit(tid, regs),
             Translate::Pidfd => self.getfd(tid, regs),
+            Translate::PidfdOpen => self.pidfd_open(tid, regs),
             Translate::Sigevent => self.with_sigevent(tid, regs),
             Translate::Socket => self.socket(tid, regs),
             Translate::Attach => self.attach(tid, regs),
@@ -194,6 +196,8 @@ impl Supervisor {
                 self.refuse(tid, regs, &error)
             }
             Translate::Netlink => self.on_netlink(tid, regs),
+            Translate::Signalfd => self.signalfd(tid, regs),
+            Translate::Signals => self.reads_signals(tid, regs),
             Translate::Futex => {
                 let error = crate::err!(ENOSYS, "the real kernel would compare the host's numbers of threads");
                 self.refuse(tid, regs, &error)
@@ -258,6 +262,9 @@ impl Supervisor {
             Doing::Waiting(waiting) => self.sleep_ends(tid, regs, *waiting),
             Doing::Making(making) => self.netlink_step_ends(tid, regs, *making),
             Doing::Telling(telling) => self.telling_ends(tid, regs, *telling),
+            Doing::Heeding(heeding) => self.heeding_ends(tid, regs, *heeding),
+            Doing::Watching(wanted) => self.watching_ends(tid, *wanted),
+            Doing::Filling(filling) => self.filling_ends(tid, regs, *filling),
             doing @ (Doing::Running | Doing::Newborn(_)) => {
                 self.tracee(tid)?.doing = doing;
                 self.host.resume(tid, Resume::Cont, 0)
@@ -268,6 +275,10 @@ impl Supervisor {
     fn result(&mut self, tid: Tid, detour: &Detour, result: i64) -> i64 {
         match detour.then {
             Then::Always(number) => number,
+            Then::StandIn { task, host } => {
+                self.opened_stand_in(tid, result, task, host);
+                result
+            }
             Then::Owner if (-4095..0).contains(&result) => result,
             _ if result < 0 && detour.then != Then::Owner => result,
             Then::Keep | Then::Queue => result,
@@ -276,6 +287,10 @@ impl Supervisor {
                 result
             }
             Then::Owner => self.own_owner(tid, result as i32).into(),
+            Then::PidfdAt(addr) => {
+                self.note_pidfd_at(tid, addr);
+                result
+            }
             Then::FileSystem { addr, magic } => {
                 // It could be written a moment ago.
                 let _ = self.memory(tid).write(addr, &magic.to_ne_bytes());
@@ -305,7 +320,15 @@ impl Supervisor {
                 result
             }
             Then::Credentials(addr) => {
-                self.own_credentials(tid, addr);
+                self.own_credentials(tid, addr, true);
+                result
+            }
+            Then::Message(header) => {
+                self.came_with_message(tid, header);
+                result
+            }
+            Then::Signals(addr) => {
+                self.own_signals(tid, addr, result);
                 result
             }
             Then::Attached { id, flags } => self.attached(tid, id, result, flags),

@@ -1,6 +1,5 @@
 //! Descriptors of programs, which are all real: what those of the lab's files and of processes stand for.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -13,11 +12,11 @@ use super::sys::{Resume, Tid};
 use super::tracee::{Then, field};
 use super::tty::{FIOGETOWN, FIOSETOWN, SIOCGPGRP, SIOCSPGRP, TIOCGPGRP, TIOCGSID, TIOCSPGRP};
 use crate::abi::Memory;
+use crate::abi::pidfd::info_size;
 use crate::bail;
 use crate::errno::{Errno, Error, Result};
 use crate::kernel::file::{FileKind, O_RDONLY, OpenFlags};
 use crate::kernel::ns::{NS_TABLE, NsType};
-use crate::kernel::ptrace::PtraceMode;
 use crate::kernel::{Kernel, TaskId};
 use crate::syscall::lab::Target;
 use crate::syscall::{AnyCall, LabCall, PidArg, Return, Stop, Syscall, WaitidWhich, ioctl};
@@ -32,14 +31,6 @@ pub enum Shown {
     Stranger,
     Other,
 }
-
-/// The processes that pidfds are of, by the number of their inode: a real process is gone as soon as it is dead, and the lab's
-/// is not.
-#[derive(Debug, Default)]
-pub struct Pidfds(BTreeMap<u64, TaskId>);
-
-/// How many are kept before those are dropped whose tasks are gone.
-const PIDFDS_MAX: usize = 1024;
 
 impl Supervisor {
     /// # Errors
@@ -57,11 +48,7 @@ impl Supervisor {
         }
         let info = self.host.proc_file(tid, &format!("fdinfo/{fd}")).unwrap_or_default();
         let Some(pid) = field(&info, "Pid:") else { return Ok(Shown::Other) };
-        let inode = self.host.inode(tid, fd).unwrap_or(0);
-        let known = self.pidfds.0.get(&inode).copied();
-        let task = known.or_else(|| self.lab.programs.task(u32::try_from(pid).ok()?));
-        let number = |k: &Kernel| task.filter(|task| k.tasks.contains(*task)).map(|task| k.task_nr(task));
-        Ok(self.lab.read(number)?.map_or(Shown::Stranger, Shown::Process))
+        self.shown_process(tid, fd, pid)
     }
 
     /// The namespace that is mounted on a file of a file tree, whose number is that of its inode: those of other files there are
@@ -73,28 +60,6 @@ impl Supervisor {
         self.lab.read(is_of).ok()?.map(|ns_type| (ns_type, inum))
     }
 
-    /// A pidfd of a task has been made.
-    pub(super) fn note_pidfd(&mut self, tid: Tid, fd: i32, task: TaskId) {
-        let Ok(inode) = self.host.inode(tid, fd) else { return };
-        if self.pidfds.0.len() >= PIDFDS_MAX {
-            let lives = |k: &Kernel| {
-                self.pidfds.0.iter().filter(|(_, task)| k.tasks.contains(**task)).map(|(i, t)| (*i, *t)).collect()
-            };
-            self.pidfds.0 = self.lab.read(lives).unwrap_or_default();
-        }
-        self.pidfds.0.insert(inode, task);
-    }
-
-    /// # Errors
-    /// EBADF: no pidfd; ESRCH: of no process of the lab that is still there.
-    fn process(&self, tid: Tid, fd: i32) -> Result<PidArg> {
-        match self.shown(tid, fd)? {
-            Shown::Process(number) => Ok(PidArg::Initial(number)),
-            Shown::Stranger => bail!(ESRCH, "the task of the pidfd is gone, or not of this lab"),
-            Shown::Ns(..) | Shown::Other => bail!(EBADF, "descriptor {} is no pidfd", fd),
-        }
-    }
-
     /// A call, its descriptors replaced by what they show; a descriptor of the lab that is to be closed after it, if it needs
     /// one.
     ///
@@ -104,7 +69,7 @@ impl Supervisor {
         if let Syscall::Setns { fd, flags } = call {
             let target = match self.shown(tid, fd)? {
                 Shown::Ns(ns_type, inum) => Target::Ns { ns_type, inum },
-                Shown::Process(number) => Target::Pidfd(PidArg::Initial(number)),
+                Shown::Process(number) => Target::Pidfd(PidArg::Held(number)),
                 Shown::Stranger => bail!(ESRCH, "the task of the pidfd is gone, or not of this lab"),
                 Shown::Other => bail!(EINVAL, "the descriptor is neither a namespace file of the lab nor a pidfd"),
             };
@@ -126,10 +91,11 @@ impl Supervisor {
                 Err(error) if error.errno != Errno::EBADF => return Err(error),
                 Err(_) => return Ok((Syscall::PidfdSendSignal { fd, signo, info, flags }.into(), None)),
             };
-            let fd = self.descriptor(task, &Syscall::PidfdOpen { pid, flags: OpenFlags::empty() }.into())?;
+            let of_thread = self.flags(tid, fd) & OpenFlags::THREAD;
+            let fd = self.descriptor(task, &Syscall::PidfdOpen { pid, flags: of_thread }.into())?;
             return Ok((Syscall::PidfdSendSignal { fd, signo, info, flags }.into(), Some(fd)));
         }
-        Ok((self.with_queue(tid, call).into(), None))
+        Ok((self.with_queue(tid, call)?.into(), None))
     }
 
     /// The flags of an open file, none where the descriptor is not open.
@@ -140,21 +106,6 @@ impl Supervisor {
     /// Whether a descriptor was opened with O_NONBLOCK.
     pub(super) fn is_nonblocking(&self, tid: Tid, fd: i32) -> bool {
         self.flags(tid, fd).contains(OpenFlags::NONBLOCK)
-    }
-
-    /// pidfd_getfd: the lab says whether the caller may look into the other process; the real kernel has the descriptor.
-    pub(super) fn getfd(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
-        let (task, pidfd) = (self.task(tid)?, regs.args()[0] as i32);
-        // What is no pidfd, the real kernel says.
-        let Ok(Shown::Process(number)) = self.shown(tid, pidfd) else { return self.host.resume(tid, Resume::Cont, 0) };
-        let allowed = self.lab.read(|k| match k.find_task(number) {
-            Some(target) => k.ptrace_may_access(task, target, PtraceMode::AttachRealCreds),
-            None => bail!(ESRCH, "the task of the pidfd is gone"),
-        });
-        match allowed.and_then(|allowed| allowed) {
-            Ok(()) => self.host.resume(tid, Resume::Cont, 0),
-            Err(error) => self.refuse(tid, regs, &error),
-        }
     }
 
     /// A descriptor of the lab for the cgroup that a real one shows; it is to be closed.
@@ -173,6 +124,9 @@ impl Supervisor {
     pub(super) fn ioctl(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
         let [fd, request, arg, ..] = regs.args();
         let (fd, request) = (fd as i32, request as u32);
+        if let Some(size) = info_size(request) {
+            return self.pidfd_info(tid, regs, size);
+        }
         match request {
             TIOCGPGRP | TIOCGSID => self.detour(tid, regs, regs, Then::PidAt(arg)),
             TIOCSPGRP => self.set_foreground(tid, regs, arg),
@@ -180,7 +134,7 @@ impl Supervisor {
             FIOGETOWN | SIOCGPGRP => self.detour(tid, regs, regs, Then::ProcessAt(arg)),
             _ => match self.shown(tid, fd) {
                 Ok(Shown::Ns(ns_type, inum)) => self.ns_ioctl(tid, regs, Target::Ns { ns_type, inum }),
-                Ok(Shown::Process(number)) => self.ns_ioctl(tid, regs, Target::Pidfd(PidArg::Initial(number))),
+                Ok(Shown::Process(number)) => self.ns_ioctl(tid, regs, Target::Pidfd(PidArg::Held(number))),
                 Ok(Shown::Stranger | Shown::Other) | Err(_) => self.host.resume(tid, Resume::Cont, 0),
             },
         }

@@ -5,7 +5,7 @@ use libc::{
     SECCOMP_RET_ERRNO, SECCOMP_RET_TRACE, sock_filter,
 };
 
-use crate::abi::{Call, Condition, LIMITS, Translate, Treatment, calls};
+use crate::abi::{Call, Condition, LIMITS, PASSING, Translate, Treatment, calls, number};
 
 /// `AUDIT_ARCH_X86_64`
 const ARCH: u32 = 0xc000_003e;
@@ -38,14 +38,18 @@ enum Stops {
 
 fn stops(call: Call) -> Stops {
     match call.treatment() {
-        // Of who has netlink sockets there is another filter.
-        Treatment::Passed | Treatment::Translated(Translate::Netlink) => Stops::Never,
+        // Who asks for what goes with messages gets another filter.
+        Treatment::Translated(Translate::Netlink) if call == Call::Setsockopt => Stops::If(PASSING),
+        // It may have credentials with it.
+        Treatment::Translated(Translate::Netlink) if call == Call::Sendmsg => Stops::Always,
+        // Of who has netlink sockets there is another filter, and of who has made a descriptor of signalfd.
+        Treatment::Passed | Treatment::Translated(Translate::Netlink | Translate::Signals) => Stops::Never,
         // Each program asks for it when it starts.
         Treatment::Refused { errno, .. } if call == Call::SetRobustList => Stops::Errno(errno as i32),
         // What only asks for an action the real kernel answers, and for limits that the lab does not have.
         Treatment::Emulated(_) if call == Call::RtSigaction => Stops::Unless(1),
         Treatment::Emulated(_) if call == Call::Prlimit64 => Stops::IfOrUnless(LIMITS, 0),
-        Treatment::Translated(Translate::Pids([first])) if call != Call::PidfdOpen => Stops::Unless(*first),
+        Treatment::Translated(Translate::Pids([first])) => Stops::Unless(*first),
         treatment => treatment.condition().map_or(Stops::Always, Stops::If),
     }
 }
@@ -81,6 +85,21 @@ pub fn netlink() -> Vec<sock_filter> {
     let numbers = calls().filter(|(_, call)| stops(*call)).filter_map(|(number, _)| u32::try_from(number).ok());
     let tests = numbers.flat_map(|number| [jump(BPF_JEQ, number, 0, 1), ret(SECCOMP_RET_TRACE)]);
     std::iter::once(load(NR)).chain(tests).chain([ret(SECCOMP_RET_ALLOW)]).collect()
+}
+
+/// What those get besides who have made a descriptor of signalfd: reads stop from so many, from `first` on.
+pub fn reads(first: i32, count: i32) -> Vec<sock_filter> {
+    let read = u32::try_from(number(Call::Read)).unwrap_or(X32);
+    let (first, end) = (first.unsigned_abs(), (first + count).unsigned_abs());
+    vec![
+        load(NR),
+        jump(BPF_JEQ, read, 0, 4),
+        load(arg(0)),
+        jump(BPF_JGE, first, 0, 2),
+        jump(BPF_JGE, end, 1, 0),
+        ret(SECCOMP_RET_TRACE),
+        ret(SECCOMP_RET_ALLOW),
+    ]
 }
 
 /// `struct sock_fprog` for memory at `addr`, and behind it the program.
@@ -153,7 +172,10 @@ mod tests {
 
     /// What the kernel would make of the program, for a call.
     fn verdict(arch: u32, nr: u32, args: [u32; 6]) -> u32 {
-        let program = program();
+        run(&program(), arch, nr, args)
+    }
+
+    fn run(program: &[sock_filter], arch: u32, nr: u32, args: [u32; 6]) -> u32 {
         let (mut at, mut a) = (0, 0);
         loop {
             let sock_filter { code, jt, jf, k } = program[at];
@@ -196,6 +218,15 @@ mod tests {
     }
 
     #[test]
+    fn reads_stop_from_the_descriptors_of_a_block() {
+        let program = reads(16, 8);
+        let stops = |nr, fd| run(&program, ARCH, nr, [fd, 0, 0, 0, 0, 0]) == SECCOMP_RET_TRACE;
+        let stopped: Vec<u32> = (0..40).filter(|fd| stops(0, *fd)).collect();
+        assert_eq!(stopped, (16..24).collect::<Vec<_>>());
+        assert!(!stops(1, 17) && !stops(0, u32::MAX));
+    }
+
+    #[test]
     fn other_interfaces_and_unknown_numbers_never_reach_the_kernel() {
         const I386: u32 = 0x4000_0003;
         assert_eq!(verdict(I386, 20, [0; 6]), errno(libc::ENOSYS));
@@ -218,6 +249,8 @@ mod tests {
         assert_eq!([affinity(0), affinity(7)], [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE]);
         let sigaction = |new| verdict(ARCH, 13, [17, new, 0, 8, 0, 0]);
         assert_eq!([sigaction(0), sigaction(0x1000)], [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE]);
+        let option = |name| verdict(ARCH, 54, [3, 1, name, 0, 0, 0]);
+        assert_eq!([option(2), option(16), option(76)], [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE, SECCOMP_RET_TRACE]);
         let prlimit = |pid, resource| verdict(ARCH, 302, [pid, resource, 0, 0, 0, 0]);
         assert_eq!([prlimit(0, 3), prlimit(0, 6)], [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE]);
         assert_eq!([prlimit(7, 3), prlimit(7, 6)], [SECCOMP_RET_TRACE; 2]);

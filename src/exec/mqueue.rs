@@ -12,6 +12,7 @@ use super::tracee::{Then, field};
 use crate::abi;
 use crate::errno::Result;
 use crate::kernel::file::OpenFlags;
+use crate::kernel::ipc::mqueue::NotifyMethod;
 use crate::kernel::node::Place;
 use crate::kernel::{Kernel, MqueueId, TaskId};
 use crate::lab::FILES;
@@ -28,7 +29,7 @@ impl Supervisor {
             Ok(args) => args,
             Err(error) => return self.refuse(tid, regs, &error),
         };
-        let Some(scratch) = self.tracee(tid)?.scratch else { return self.map_scratch(tid, regs) };
+        let Some(scratch) = self.with_scratch(tid, regs, &[0])? else { return Ok(()) };
         let task = self.task(tid)?;
         let flags = args.flags & KEPT | libc::O_CLOEXEC as u32;
         let path = match self.make_queue(tid, task, args) {
@@ -78,7 +79,12 @@ impl Supervisor {
 
     /// A call with what its descriptor shows, if that is a message queue. Of other descriptors the lab has none, as it says at its
     /// time.
-    pub(super) fn with_queue(&mut self, tid: Tid, mut call: Syscall) -> Syscall {
+    /// # Errors
+    /// EBADF, ENOTSOCK, EINVAL: the socket of mq_notify that is to be told.
+    pub(super) fn with_queue(&mut self, tid: Tid, mut call: Syscall) -> Result<Syscall> {
+        if let Syscall::MqNotify { method: Some(NotifyMethod::Thread(cookie)), .. } = &mut call {
+            cookie.socket = self.netlink_inode(tid, cookie.socket as i32)?;
+        }
         if let Syscall::MqSend { fd, .. }
         | Syscall::MqReceive { fd, .. }
         | Syscall::MqNotify { fd, .. }
@@ -86,7 +92,7 @@ impl Supervisor {
         {
             *fd = self.shown_queue(tid, fd.own()).unwrap_or(*fd);
         }
-        call
+        Ok(call)
     }
 
     fn shown_queue(&mut self, tid: Tid, fd: i32) -> Option<QueueFd> {

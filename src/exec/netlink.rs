@@ -27,6 +27,8 @@ pub struct Netlinks {
     left: usize,
     /// How many were made: each has a name of its own.
     made: u64,
+    /// The threads that receive from one, or are about to.
+    receiving: BTreeMap<Tid, u64>,
 }
 
 /// How many more are kept before those are looked for that are closed, at least.
@@ -193,8 +195,11 @@ impl Supervisor {
     /// A call about a socket, of a program that has made one of netlink.
     pub(super) fn on_netlink(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
         let args = regs.args();
+        if self.netlinks.sockets.is_empty() {
+            return self.on_socket(tid, regs);
+        }
         let inode = self.host.inode(tid, args[0] as i32).ok().filter(|inode| self.netlinks.sockets.contains_key(inode));
-        let Some(inode) = inode else { return self.host.resume(tid, Resume::Cont, 0) };
+        let Some(inode) = inode else { return self.on_socket(tid, regs) };
         if let Doing::Telling(telling) = &self.tracee(tid)?.doing
             && telling.regs.call() == regs.call()
         {
@@ -349,6 +354,34 @@ impl Supervisor {
         self.host.resume(tid, Resume::Cont, 0)
     }
 
+    /// The socket that a descriptor shows (`netlink_getsockbyfd`).
+    ///
+    /// # Errors
+    /// EBADF; ENOTSOCK; EINVAL: a socket of another family.
+    pub(super) fn netlink_inode(&self, tid: Tid, fd: i32) -> Result<u64> {
+        let Ok(link) = self.host.link(tid, &format!("fd/{fd}")) else { bail!(EBADF, "descriptor {} is not open", fd) };
+        if !link.starts_with(b"socket:") {
+            bail!(ENOTSOCK, "descriptor {} is no socket", fd);
+        }
+        let inode = self.host.inode(tid, fd).ok().filter(|inode| self.netlinks.sockets.contains_key(inode));
+        inode.ok_or_else(|| err!(EINVAL, "descriptor {} is no socket of netlink", fd))
+    }
+
+    /// A datagram from the kernel that nobody has asked for: who receives does so again, and has the program send it to itself.
+    pub(super) fn tell_socket(&mut self, inode: u64, datagram: Vec<u8>) {
+        let Some(socket) = self.netlinks.sockets.get_mut(&inode) else { return };
+        socket.pending.push_back(datagram);
+        for tid in self.netlinks.receivers(inode) {
+            // Another call of it, which nobody looks at, would fail with EINTR.
+            let state = self.host.proc_file(tid, "syscall").unwrap_or_default();
+            let number = String::from_utf8_lossy(&state).split(' ').next().and_then(|number| number.parse().ok());
+            if state.starts_with(b"running") || matches!(number.and_then(call), Some(Call::Recvfrom | Call::Recvmsg)) {
+                // It may be gone.
+                let _ = self.host.interrupt(tid);
+            }
+        }
+    }
+
     /// What there was no room for comes first; the sender is the kernel.
     fn netlink_receive(&mut self, tid: Tid, regs: Regs, inode: u64) -> io::Result<()> {
         let Ok(socket) = self.netlinks.socket(inode) else { return self.host.resume(tid, Resume::Cont, 0) };
@@ -367,6 +400,7 @@ impl Supervisor {
             _ => (memory.u64(args[1]).unwrap_or(0), args[1].wrapping_add(8)),
         };
         let room = memory.u32(length_at).unwrap_or(0);
+        self.netlinks.receiving.insert(tid, inode);
         match addr {
             0 => self.host.resume(tid, Resume::Cont, 0),
             _ => self.detour(tid, regs, regs, Then::Kernel { addr, room, length_at }),
@@ -403,6 +437,17 @@ pub(super) struct Sockaddr {
 }
 
 impl Netlinks {
+    /// A thread has stopped, wherever it was.
+    pub(super) fn receives_no_more(&mut self, tid: Tid) {
+        if !self.receiving.is_empty() {
+            self.receiving.remove(&tid);
+        }
+    }
+
+    fn receivers(&self, inode: u64) -> Vec<Tid> {
+        self.receiving.iter().filter(|(_, of)| **of == inode).map(|(tid, _)| *tid).collect()
+    }
+
     /// `struct sockaddr_un` with a name that nobody has, and that is in no directory.
     fn name(&mut self, tid: Tid) -> Vec<u8> {
         const AF_UNIX: u16 = 1;

@@ -8,6 +8,7 @@ use super::sys::{Resume, Tid};
 use super::tracee::Then;
 use crate::abi::{self, Call, Memory};
 use crate::errno::Result;
+use crate::kernel::cred::OVERFLOW_ID;
 use crate::kernel::{Kernel, PidId, TaskId};
 use crate::syscall::PidArg;
 use crate::{bail, err};
@@ -35,9 +36,9 @@ impl Supervisor {
             .unwrap_or(0)
     }
 
-    /// The task that a thread of the host is, here or of another supervisor.
+    /// The task that a thread of the host is, or was, here or of another supervisor.
     fn task_of(&self, host: Tid) -> Option<TaskId> {
-        self.lab.programs.task(u32::try_from(host).ok()?)
+        self.lab.programs.task_ever(u32::try_from(host).ok()?)
     }
 
     /// Arguments that are numbers of processes, 0 for the caller.
@@ -57,9 +58,7 @@ impl Supervisor {
                 }
             }
         }
-        let opens = abi::call(regs.number()) == Some(Call::PidfdOpen);
-        let opened = if opens { self.task_of(args[0] as Tid) } else { None };
-        self.detour(tid, regs, regs.with(regs.number(), args), opened.map_or(Then::Keep, Then::Pidfd))
+        self.detour(tid, regs, regs.with(regs.number(), args), Then::Keep)
     }
 
     /// getpriority and its like: the first argument says what the second is. What would reach processes that are not of the lab
@@ -210,31 +209,49 @@ impl Supervisor {
     pub(super) fn with_peer(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
         const SOL_SOCKET: u64 = 1;
         const SO_PEERCRED: u64 = 17;
+        const SO_PEERPIDFD: u64 = 77;
         match (regs.args()[1], regs.args()[2]) {
             (SOL_SOCKET, SO_PEERCRED) => self.detour(tid, regs, regs, Then::Credentials(regs.args()[3])),
+            (SOL_SOCKET, SO_PEERPIDFD) => self.detour(tid, regs, regs, Then::PidfdAt(regs.args()[3])),
             _ => self.host.resume(tid, Resume::Cont, 0),
         }
     }
 
-    /// `struct ucred`: pid, uid, gid. The ids are those of the other end's task, as it has them.
-    pub(super) fn own_credentials(&self, tid: Tid, addr: u64) {
+    /// `struct ucred`: pid, uid, gid. The ids are those of the other end's task, effective or real ones, as the program's user
+    /// namespace has them.
+    pub(super) fn own_credentials(&self, tid: Tid, addr: u64, effective: bool) {
         let mut memory = self.memory(tid);
         let mut pid = [0; 4];
         if memory.read(addr, &mut pid).is_err() {
             return;
         }
         let host = i32::from_ne_bytes(pid);
-        let Some(other) = self.task_of(host) else { return };
+        let Some((me, other)) = self.tracees.get(&tid).zip(self.task_of(host)) else {
+            // Nobody whom the lab shows, who has no number here.
+            let _ = memory.write(addr, &[0; 4]);
+            return;
+        };
         let ids = self.lab.read(|k| {
-            let cred = k.cred_of(other);
-            let ns = &k.namespaces[cred.user_ns.id()];
-            (ns.from_kuid(cred.ids.euid), ns.from_kgid(cred.ids.egid))
+            let ids = k.tasks.contains(other).then(|| k.cred_of(other).ids)?;
+            let ns = &k.namespaces[k.cred_of(me.task).user_ns.id()];
+            let (uid, gid) = if effective { (ids.euid, ids.egid) } else { (ids.uid, ids.gid) };
+            Some([ns.from_kuid(uid), ns.from_kgid(gid)].map(|id| id.unwrap_or(OVERFLOW_ID)))
         });
-        let Ok((Some(uid), Some(gid))) = ids else { return };
+        let Ok(Some([uid, gid])) = ids else { return };
         let number = self.own_number(tid, host).cast_unsigned();
         let words = [number, uid, gid].map(u32::to_ne_bytes).concat();
         // It could be written a moment ago.
         let _ = memory.write(addr, &words);
+    }
+
+    /// The user of a process of the host that is of the lab, as the program's user namespace has it.
+    pub(super) fn own_uid(&self, tid: Tid, host: Tid) -> Option<u32> {
+        let (me, other) = self.tracees.get(&tid).zip(self.task_of(host))?;
+        let uid = |k: &Kernel| {
+            let kuid = k.tasks.contains(other).then(|| k.cred_of(other).ids.uid)?;
+            k.namespaces[k.cred_of(me.task).user_ns.id()].from_kuid(kuid)
+        };
+        self.lab.read(uid).ok().flatten()
     }
 
     /// A timer that signals a certain thread.

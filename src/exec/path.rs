@@ -45,7 +45,7 @@ const PATH_MAX: u64 = 4096;
 const AT_FDCWD: i32 = -100;
 
 /// Whether a path is a directory or below it.
-fn is_below(path: &[u8], dir: &[u8]) -> bool {
+pub(super) fn is_below(path: &[u8], dir: &[u8]) -> bool {
     path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
@@ -93,6 +93,11 @@ impl Supervisor {
                 return self.refuse(tid, regs, &error);
             }
         }
+        if let Some((fd, cloexec)) = self.opens_fdinfo(tid, &regs, paths)
+            && self.open_fdinfo(tid, regs, fd, cloexec)?.is_some()
+        {
+            return Ok(());
+        }
         let mut args = regs.args();
         let mut texts = Vec::new();
         for at in paths {
@@ -118,7 +123,7 @@ impl Supervisor {
         let Some(scratch) = self.with_scratch(tid, regs, &bytes)? else { return Ok(()) };
         let Some(regs) = self.change_tree(tid, regs, &texts[0].1)? else { return Ok(()) };
         args = regs.args();
-        let magic = self.seen(&texts[0].1).map_or(0, |seen| magic(&seen));
+        let magic = self.seen(&texts[0].1).map_or(0, |seen| self.magic(tid, &seen));
         let mut addr = scratch;
         for (index, text) in texts {
             args[index] = addr;
@@ -155,7 +160,7 @@ impl Supervisor {
             let seen = self.seen(&base).unwrap_or_else(|| base.clone());
             ([&seen[..], b"/", path].concat(), Some(base))
         };
-        if base.is_none() && is_of_host(&whole) {
+        if base.is_none() && is_of_host(&whole) && self.lab.programs.elsewhere().is_none() {
             let entered = self.host.enters(&whole, follows)?;
             return self.real(tid, &self.behind_own_links(tid, plain(&entered)));
         }
@@ -214,10 +219,10 @@ impl Supervisor {
             .iter()
             .find(|(from, _)| is_below(path, from))
             .map_or_else(|| path.to_vec(), |(from, to)| [to, &path[from.len()..]].concat());
-        if !is_of_task(&path) {
+        let tracee = self.tracees.get(&tid)?;
+        if !is_of_task(&path) && !self.is_elsewhere(tracee.task, &path) {
             return None;
         }
-        let tracee = self.tracees.get(&tid)?;
         if let Some(rest) = path.strip_prefix(b"/proc/") {
             let first = rest.split(|&byte| byte == b'/').next().unwrap_or_default();
             let below = &rest[first.len()..];
@@ -244,7 +249,7 @@ impl Supervisor {
     }
 
     /// Whether a name in `/proc` is that of the task's own process.
-    fn is_own(&self, task: TaskId, name: &[u8]) -> bool {
+    pub(super) fn is_own(&self, task: TaskId, name: &[u8]) -> bool {
         let number = |k: &Kernel| k.task_tgid_nr_ns(task, k.task_active_pid_ns(task)).to_string();
         matches!(name, b"self" | b"thread-self") || self.lab.read(number).is_ok_and(|number| number.as_bytes() == name)
     }
@@ -292,7 +297,7 @@ impl Supervisor {
         if !link.starts_with(self.dir()) {
             return self.host.resume(tid, Resume::Cont, 0);
         }
-        let magic = magic(&self.seen(&link).unwrap_or(link));
+        let magic = self.magic(tid, &self.seen(&link).unwrap_or(link));
         self.detour(tid, regs, regs, Then::FileSystem { addr, magic })
     }
 
@@ -309,8 +314,17 @@ impl Supervisor {
         self.map_scratch(tid, regs).map(|()| None)
     }
 
+    /// The number of the file system of a path in the task's tree.
+    fn magic(&self, tid: Tid, path: &[u8]) -> u64 {
+        let name = self.tracees.get(&tid).and_then(|tracee| self.elsewhere(tracee.task, path));
+        match name {
+            Some(name) if !is_namespace(path) => magic(format!("/{name}").as_bytes()),
+            _ => magic(path),
+        }
+    }
+
     /// Gets memory of the program for us; the call that it wanted to make begins anew.
-    pub(super) fn map_scratch(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
+    fn map_scratch(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
         let tracee = self.tracee(tid)?;
         if let Some(piece) = tracee.space.take() {
             tracee.scratch = Some(piece);
@@ -336,6 +350,12 @@ impl Supervisor {
     }
 }
 
+/// Whether a path is that of a namespace file.
+fn is_namespace(path: &[u8]) -> bool {
+    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    path.ends_with(&[b"/ns/", name].concat()) || name.contains(&b'[')
+}
+
 /// The number of the file system of a path in the task's tree, as statfs(2) has it.
 fn magic(path: &[u8]) -> u64 {
     const PROC: u64 = 0x9fa0;
@@ -343,13 +363,11 @@ fn magic(path: &[u8]) -> u64 {
     const CGROUP2: u64 = 0x6367_7270;
     const MQUEUE: u64 = 0x1980_0202;
     const TMPFS: u64 = 0x0102_1994;
-    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-    let is_ns = path.ends_with(&[b"/ns/", name].concat()) || name.contains(&b'[');
     match path {
-        _ if is_ns => NSFS,
+        _ if is_namespace(path) => NSFS,
         _ if is_below(path, b"/proc") => PROC,
-        _ if is_below(path, b"/sys/fs/cgroup") => CGROUP2,
-        _ if is_below(path, b"/dev/mqueue") => MQUEUE,
+        _ if is_below(path, b"/sys/fs/cgroup") || path == b"/cgroup2" => CGROUP2,
+        _ if is_below(path, b"/dev/mqueue") || path == b"/mqueue" => MQUEUE,
         _ => TMPFS,
     }
 }

@@ -1,6 +1,8 @@
 //! The real processes, as the supervisor has them: [`Processes`]. They are children of this process ([`Here`]), or of another one,
 //! which is asked over a socket ([`There`](super::there::There)).
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::fs;
 use std::io;
@@ -134,6 +136,18 @@ pub trait Processes: Debug {
     /// The first program was stopped by its terminal: who shares its process group `tgid` is, and waits for it, stops too.
     fn stop_with(&self, tgid: Tid);
 
+    /// A process that does nothing until it is ended, or we end.
+    ///
+    /// # Errors
+    /// EAGAIN, ENOMEM: the host has no room for it.
+    fn stand_in(&self) -> io::Result<Tid>;
+
+    /// Ends such a process; when this returns it is gone, or will be before anybody goes on.
+    fn end_stand_in(&self, tid: Tid);
+
+    /// Calls that name files of the host are to stop, too: the lab has mounted something there.
+    fn look_at_all(&self);
+
     /// Says a line to who has started the first program.
     fn say(&self, line: &str);
 }
@@ -145,11 +159,20 @@ pub struct Here {
     bell: Tid,
     /// Who waits for the first program: this process, or the one that has made it.
     waits: Tid,
+    stand_ins: RefCell<BTreeSet<Tid>>,
 }
 
 impl Here {
     pub fn new(child: Child, bell: Tid, waits: Option<Tid>) -> Here {
-        Here { child, bell, waits: waits.unwrap_or_else(|| getpid().as_raw()) }
+        let waits = waits.unwrap_or_else(|| getpid().as_raw());
+        Here { child, bell, waits, stand_ins: RefCell::default() }
+    }
+}
+
+impl Here {
+    /// Ends all processes that stand in for others.
+    pub fn end_stand_ins(&self) {
+        self.stand_ins.take().into_iter().for_each(sys::end);
     }
 }
 
@@ -261,6 +284,21 @@ impl Processes for Here {
             let _ = sys::kill(self.waits, SIGSTOP);
         }
     }
+
+    fn stand_in(&self) -> io::Result<Tid> {
+        let tid = sys::stand_in()?;
+        self.stand_ins.borrow_mut().insert(tid);
+        Ok(tid)
+    }
+
+    fn end_stand_in(&self, tid: Tid) {
+        if self.stand_ins.borrow_mut().remove(&tid) {
+            sys::end(tid);
+        }
+    }
+
+    /// They all do.
+    fn look_at_all(&self) {}
 
     fn say(&self, line: &str) {
         eprintln!("nslab: {line}");

@@ -20,6 +20,8 @@ pub const CLOCK_NANOSLEEP: u64 = 230;
 pub const RESTART_SYSCALL: u64 = 219;
 pub const MMAP: u64 = 9;
 pub const OPENAT: u64 = 257;
+pub const PWRITE64: u64 = 18;
+pub const MEMFD_CREATE: u64 = 319;
 pub const CLONE: u64 = 56;
 pub const CLONE3: u64 = 435;
 

@@ -9,6 +9,7 @@ use super::Supervisor;
 use super::sys::{RawSiginfo, Resume, Tid};
 use super::tracee::mask;
 use crate::abi::Memory;
+use crate::kernel::cred::OVERFLOW_ID;
 use crate::kernel::signal::{SIGCONT, SIGKILL, SIGSTOP, Siginfo, sigmask};
 use crate::kernel::{Kernel, TaskId};
 use crate::syscall::LabCall;
@@ -38,7 +39,7 @@ fn is_stop(signal: i32) -> bool {
 }
 
 /// The codes of SIGCHLD (`CLD_EXITED` to `CLD_CONTINUED`).
-fn is_of_child(code: i32) -> bool {
+pub(super) fn is_of_child(code: i32) -> bool {
     (1..=6).contains(&code)
 }
 
@@ -79,9 +80,9 @@ impl Supervisor {
     pub(super) fn signal(&mut self, tid: Tid, signal: i32) -> io::Result<()> {
         self.wait_ends(tid, true)?;
         let mut info = self.host.siginfo(tid)?;
-        let is_of_lab = meant(info.code()) != info.code();
-        if is_of_lab {
-            info.0[2] = meant(info.code());
+        let own = self.meant_by(tid, [info.code(), info.0[4], info.0[5]]);
+        if own != [info.code(), info.0[4], info.0[5]] {
+            [info.0[2], info.0[4], info.0[5]] = own;
             self.host.set_siginfo(tid, info)?;
         }
         let task = self.task(tid)?;
@@ -121,13 +122,30 @@ impl Supervisor {
     /// What was written to a `siginfo_t` by a call, as the lab meant it.
     pub(super) fn own_siginfo(&self, tid: Tid, addr: u64) {
         const CODE_AT: u64 = 8;
-        let (mut memory, mut word) = (self.memory(tid), [0; 4]);
-        if addr == 0 || memory.read(addr.wrapping_add(CODE_AT), &mut word).is_err() {
-            return;
+        const PID_AT: u64 = 16;
+        let memory: &mut dyn Memory = &mut self.memory(tid);
+        let word = |at: u64| memory.u32(addr.wrapping_add(at)).map(u32::cast_signed);
+        let (Ok(code), Ok(pid), Ok(uid)) = (word(CODE_AT), word(PID_AT), word(PID_AT + 4)) else { return };
+        let own = self.meant_by(tid, [code, pid, uid]);
+        if own != [code, pid, uid] {
+            // It could be written a moment ago.
+            let _ = memory.put_u32(addr.wrapping_add(CODE_AT), own[0].cast_unsigned());
+            let _ = memory.write(addr.wrapping_add(PID_AT), &[own[1], own[2]].map(i32::to_ne_bytes).concat());
         }
-        let code = meant(i32::from_ne_bytes(word));
-        // It could be written a moment ago.
-        let _ = memory.write(addr.wrapping_add(CODE_AT), &code.to_ne_bytes());
+    }
+
+    /// The code of a signal, its sender and the sender's user, as the lab meant them. What the real kernel sends in the name of a
+    /// process, such as SIGPIPE, or somebody outside the lab, has numbers of the host.
+    pub(super) fn meant_by(&self, tid: Tid, [code, pid, uid]: [i32; 3]) -> [i32; 3] {
+        const SI_USER: i32 = 0;
+        if meant(code) != code {
+            return [meant(code), pid, uid];
+        }
+        if !matches!(code, SI_USER | SI_TKILL) || pid == 0 {
+            return [code, pid, uid];
+        }
+        let own = self.own_number(tid, pid);
+        [code, own, self.own_uid(tid, pid).unwrap_or(OVERFLOW_ID).cast_signed()]
     }
 
     /// The terminal has stopped the first program, with which we share a process group: who waits for us waits for that.

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-use super::fd::Pidfds;
 use super::netlink::Netlinks;
+use super::pidfd::Pidfds;
 use super::processes::Processes;
 use super::segment::Segments;
 use super::sys::{Resume, Tid};
-use super::tracee::{Doing, ProgramMemory, Space, Stop, Tracee, mask};
+use super::tracee::{Doing, ProgramMemory, Space, Stop, Then, Tracee, mask};
 use crate::err;
 use crate::errno::{Result, describe};
 use crate::fuse::Served;
@@ -162,7 +162,8 @@ impl Supervisor {
         self.by_task.insert(task, tid);
         let doing = Doing::Running;
         let [is_stopped, is_woken, has_netlink] = [false; 3];
-        let tracee = Tracee { tid, tgid, task, space, scratch: None, doing, is_stopped, is_woken, has_netlink };
+        let heeds = Vec::new();
+        let tracee = Tracee { tid, tgid, task, space, scratch: None, doing, is_stopped, is_woken, has_netlink, heeds };
         self.tracees.insert(tid, tracee);
     }
 
@@ -196,6 +197,7 @@ impl Supervisor {
         while !self.tracees.is_empty() {
             self.next()?;
         }
+        self.end_stand_ins();
         self.status.ok_or_else(|| io::Error::other("the program has no status"))
     }
 
@@ -217,7 +219,12 @@ impl Supervisor {
         for tid in self.tracees.keys().copied().collect::<Vec<_>>() {
             self.ended(tid, libc::SIGKILL);
         }
+        self.end_stand_ins();
         self.lab.programs_are_gone(self.server);
+    }
+
+    pub(super) fn server(&self) -> Server {
+        self.server
     }
 
     fn next(&mut self) -> io::Result<()> {
@@ -234,6 +241,9 @@ impl Supervisor {
             }
         }
         self.take_effects();
+        if self.lab.programs.elsewhere().is_some() {
+            self.host.look_at_all();
+        }
         self.segments.drop_unused(&self.lab);
         Ok(())
     }
@@ -251,6 +261,7 @@ impl Supervisor {
     }
 
     fn stopped(&mut self, tid: Tid, stop: Stop) -> io::Result<()> {
+        self.netlinks.receives_no_more(tid);
         if !self.tracees.contains_key(&tid) {
             match stop {
                 Stop::Ended(_) => self.early.remove(&tid),
@@ -275,10 +286,16 @@ impl Supervisor {
     fn ended(&mut self, tid: Tid, status: i32) {
         let Some(tracee) = self.tracees.remove(&tid) else { return };
         self.held.remove(&tid);
+        self.note_end(tracee.task, status);
         self.lab.programs.unbind(tid.unsigned_abs());
         self.by_task.remove(&tracee.task);
         if let Some(piece) = tracee.scratch {
             tracee.space.leave(piece);
+        }
+        if let Doing::Call(detour) = &tracee.doing
+            && let Then::StandIn { task, host } = detour.then
+        {
+            self.opened_stand_in(tid, -1, task, host);
         }
         if let Doing::Birth(parent) = tracee.doing
             && !parent.is_born
@@ -317,11 +334,11 @@ impl Supervisor {
                     Effect::Signal { task, to_group, info, if_blocked } => {
                         self.send(task, to_group, &info, if_blocked);
                     }
-                    Effect::Kill(task) => {
-                        if let Some(tracee) = self.of_task(task) {
-                            let _ = self.host.kill(tracee.tgid, libc::SIGKILL);
-                        }
-                    }
+                    Effect::Kill(task) => match self.of_task(task) {
+                        Some(tracee) => drop(self.host.kill(tracee.tgid, libc::SIGKILL)),
+                        None => self.end_stand_in(task),
+                    },
+                    Effect::Tell { cookie, .. } => self.tell_socket(cookie.socket, cookie.bytes.to_vec()),
                     Effect::Wake(task) => self.wake(task),
                     Effect::Ready(task) => self.ready(task),
                 }

@@ -224,6 +224,37 @@ pub fn fork(child: impl FnOnce() -> i32) -> io::Result<Tid> {
     Ok(pid as Tid)
 }
 
+/// Makes a child process that does nothing, holds nothing open, and is killed when this thread ends.
+///
+/// # Errors
+/// EAGAIN, ENOMEM
+pub fn stand_in() -> io::Result<Tid> {
+    // SAFETY: takes no arguments.
+    let parent = unsafe { libc::getpid() };
+    // SAFETY: the child makes only calls of the kernel, which ask for no lock that another thread may hold.
+    let pid = check(unsafe { libc::fork() }.into())?;
+    if pid == 0 {
+        // SAFETY: these take numbers only; the child uses no descriptor.
+        unsafe {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            libc::syscall(libc::SYS_close_range, 0, u32::MAX, 0);
+            while libc::getppid() == parent {
+                libc::pause();
+            }
+            libc::_exit(0)
+        }
+    }
+    Ok(pid as Tid)
+}
+
+/// Kills a child, and waits until it is gone.
+pub fn end(tid: Tid) {
+    // It may be gone, by another's hand.
+    let _ = kill(tid, libc::SIGKILL);
+    // SAFETY: no status is asked for.
+    unsafe { libc::waitpid(tid, ptr::null_mut(), libc::__WALL) };
+}
+
 /// Capabilities over files, which programs keep if we have them: CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,
 /// CAP_FSETID. Files are the host's, with the rights of who runs the program.
 const OVER_FILES: u32 = 0b1_1111;

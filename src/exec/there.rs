@@ -1,6 +1,6 @@
 //! The daemon's end: supervisors of processes that another process has.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::os::linux::net::SocketAddrExt;
@@ -107,7 +107,8 @@ fn greet(served: &Served, rings: &Rings, segments: Arc<Segments>, stream: UnixSt
         return wire.send(&Writer::default());
     }
     let ring = lock(rings).remove(&peer.pid()).ok_or(io::ErrorKind::NotConnected)?;
-    let there = Rc::new(There { wire, ring: Arc::new(ring), orders: RefCell::default(), event: RefCell::default() });
+    let (orders, event, looks_at_all) = Default::default();
+    let there = Rc::new(There { wire, ring: Arc::new(ring), orders, event, looks_at_all });
     let (own, child, parent) = (reader.number()? as Tid, reader.number()? as Tid, reader.number()? as i32);
     let options = Options { explain: reader.number()? != 0 };
     if own != peer.pid() {
@@ -147,6 +148,8 @@ struct There {
     orders: RefCell<Writer>,
     /// The last event, as long as its thread is as it was then.
     event: RefCell<Event>,
+    /// What [`Processes::look_at_all`] asks for was ordered.
+    looks_at_all: Cell<bool>,
 }
 
 impl There {
@@ -320,6 +323,20 @@ impl Processes for There {
 
     fn stop_with(&self, tgid: Tid) {
         self.order(What::StopWith, tgid, [0; 2], b"");
+    }
+
+    fn stand_in(&self) -> io::Result<Tid> {
+        self.ask_number(What::StandIn, 0, 0).map(|tid| tid as Tid)
+    }
+
+    fn end_stand_in(&self, tid: Tid) {
+        self.order(What::EndStandIn, tid, [0; 2], b"");
+    }
+
+    fn look_at_all(&self) {
+        if !self.looks_at_all.replace(true) {
+            self.order(What::LookAtAll, 0, [0; 2], b"");
+        }
     }
 
     fn say(&self, line: &str) {

@@ -4,8 +4,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::netlink::{Making, Telling};
+use super::pidfd::Filling;
 use super::processes::Processes;
 use super::regs::Regs;
+use super::signalfd::Heeding;
 use super::sys::{RawSiginfo, Tid};
 use crate::abi::{Answer, Memory, Sleep};
 use crate::err;
@@ -29,8 +31,10 @@ pub struct Tracee {
     pub is_stopped: bool,
     /// What it may be about to wait for has happened.
     pub is_woken: bool,
-    /// Its calls about sockets stop: it, or who has made it, has made a netlink socket.
+    /// Its calls about sockets stop: it, or who has made it, has made a netlink socket or wants credentials with messages.
     pub has_netlink: bool,
+    /// Blocks of descriptors from which its reads stop: it, or who has made it, has made one of signalfd there.
+    pub heeds: Vec<i32>,
 }
 
 /// Bytes of a piece of memory that is ours in a program: room for two paths, and a struct.
@@ -74,6 +78,12 @@ pub enum Doing {
     Making(Box<Making>),
     /// It sends itself what a netlink socket answers; each datagram begins as the call that it wanted to make.
     Telling(Box<Telling>),
+    /// It makes a file with a text in place of the one that it wanted to open, a step at a time.
+    Filling(Box<Filling>),
+    /// It makes a descriptor of signalfd, a step at a time.
+    Heeding(Box<Heeding>),
+    /// It gets a filter that stops its calls about sockets; the one that it wanted to make comes afterwards.
+    Watching(Box<Regs>),
     /// It waits for something of the lab, in a call of the real kernel.
     Waiting(Box<Waiting>),
 }
@@ -113,6 +123,10 @@ pub enum Then {
     Keep,
     /// A pidfd of this task.
     Pidfd(TaskId),
+    /// A pidfd of a process of the host that stands in for this task.
+    StandIn { task: TaskId, host: Tid },
+    /// The pidfd that the call wrote to this address.
+    PidfdAt(u64),
     /// It is this, whatever the real kernel says.
     Always(i64),
     /// A process of the host, or a group if the number is negative, whose number the program gets.
@@ -133,6 +147,10 @@ pub enum Then {
     OwnerAt(u64),
     /// `struct ucred` at this address.
     Credentials(u64),
+    /// `struct msghdr` at this address, with what goes with a message.
+    Message(u64),
+    /// `struct signalfd_siginfo`s at this address.
+    Signals(u64),
     /// A descriptor of a message queue, for which the lab has agreed.
     Queue,
     /// The address where memory is attached.

@@ -56,9 +56,9 @@ impl Supervisor {
     /// # Errors
     /// ESRCH: the thread is gone.
     pub(super) fn change_tree(&mut self, tid: Tid, regs: Regs, real: &[u8]) -> io::Result<Option<Regs>> {
-        let changed = self.seen(real).filter(|path| is_of_tree(path)).and_then(|path| change(&regs, path));
-        let Some(changed) = changed else { return Ok(Some(regs)) };
         let task = self.task(tid)?;
+        let seen = self.seen(real).filter(|path| is_of_tree(path) || self.is_elsewhere(task, path));
+        let Some(changed) = seen.and_then(|path| change(&regs, path)) else { return Ok(Some(regs)) };
         match self.perform(task, &changed.into()) {
             Ok(Return::Fd(fd)) => {
                 self.close(task, fd);

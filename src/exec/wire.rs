@@ -43,6 +43,9 @@ pub enum What {
     OwnGroup,
     SetGroup,
     StopWith,
+    StandIn,
+    EndStandIn,
+    LookAtAll,
     Say,
     /// There are no processes left: the end of all.
     Over,
@@ -51,7 +54,7 @@ pub enum What {
 }
 
 /// All of them, each at the place that its number is.
-const ALL: [What; 26] = [
+const ALL: [What; 29] = [
     What::Wait,
     What::Ring,
     What::Seize,
@@ -75,6 +78,9 @@ const ALL: [What; 26] = [
     What::OwnGroup,
     What::SetGroup,
     What::StopWith,
+    What::StandIn,
+    What::EndStandIn,
+    What::LookAtAll,
     What::Say,
     What::Over,
     What::Fails,
@@ -95,6 +101,7 @@ impl What {
             | What::Link
             | What::Enters
             | What::Inode
+            | What::StandIn
             | What::OwnGroup => true,
             What::Wait
             | What::Ring
@@ -107,6 +114,8 @@ impl What {
             | What::Queue
             | What::SetGroup
             | What::StopWith
+            | What::EndStandIn
+            | What::LookAtAll
             | What::Say
             | What::Over
             | What::Fails => false,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::mem;
 
-use super::ipc::mqueue::MqueueFile;
+use super::ipc::mqueue::{Cookie, MqueueFile};
 use super::signal::{SIGKILL, SIGSTOP, Siginfo};
 use super::waiting::Waiting;
 use super::work::Work;
@@ -25,6 +25,8 @@ pub enum Effect {
     Wake(TaskId),
     /// What the thread waits for is there.
     Ready(TaskId),
+    /// A netlink socket of its process gets a cookie.
+    Tell { task: TaskId, cookie: Cookie },
     /// The task is dead, and not because its process is.
     Kill(TaskId),
 }
@@ -33,7 +35,11 @@ impl Effect {
     /// Whom it is about.
     pub fn task(&self) -> TaskId {
         match *self {
-            Effect::Signal { task, .. } | Effect::Wake(task) | Effect::Ready(task) | Effect::Kill(task) => task,
+            Effect::Signal { task, .. }
+            | Effect::Tell { task, .. }
+            | Effect::Wake(task)
+            | Effect::Ready(task)
+            | Effect::Kill(task) => task,
         }
     }
 }
@@ -73,6 +79,13 @@ impl Kernel {
     /// Whether a task is a real process, or a thread of one.
     pub fn is_program(&self, task: TaskId) -> bool {
         self.tasks.get(task).is_some_and(|task| task.is_program)
+    }
+
+    /// Whether a task is dead, with all threads of its process if it is the first of them, or gone: what poll(2) tells of a pidfd
+    /// (`pidfd_poll`).
+    pub fn is_over(&self, task: TaskId) -> bool {
+        let is_last = |k: &Kernel| !k.is_leader(task) || k.signal_of(task).live == 0;
+        self.tasks.get(task).is_none_or(|found| found.is_dead() && is_last(self))
     }
 
     /// A signal to a real process, which the rules of the lab let through; `dropped`: unless it is blocked there.

@@ -117,14 +117,15 @@ pub fn descriptor(path: &[u8]) -> Option<i32> {
 /// The task a new pidfd is of (`pidfd_create`).
 ///
 /// # Errors
-/// EINVAL: no number of a process; ESRCH: nobody there; ENOENT: a thread, without PIDFD_THREAD.
+/// EINVAL: no number of a process; ESRCH: nobody there; ENOENT: a thread, without PIDFD_THREAD and of no pidfd that was handed
+/// over.
 fn pidfd_target(k: &Kernel, me: Current, pid: PidArg, flags: OpenFlags) -> Result<TaskId> {
     let nr = pid.number();
     if nr <= 0 {
         bail!(EINVAL, "{} is no pid", nr);
     }
     let Some(task) = pid.find_task(k, me) else { bail!(ESRCH, "pid {} does not exist or is not visible", nr) };
-    if !flags.contains(OpenFlags::THREAD) && !k.is_leader(task) {
+    if !flags.contains(OpenFlags::THREAD) && !matches!(pid, PidArg::Held(_)) && !k.is_leader(task) {
         bail!(ENOENT, "{} is a thread, not the leader of its group (the flag thread opens one)", nr);
     }
     Ok(task)

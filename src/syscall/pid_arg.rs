@@ -10,13 +10,15 @@ pub enum PidArg {
     Own(i32),
     /// Of the initial pid namespace, whatever the caller sees. It names nobody whom the caller cannot see.
     Initial(i32),
+    /// Of the initial pid namespace, and of a process whose pidfd somebody has handed to the caller, who need not see it.
+    Held(i32),
 }
 
 impl PidArg {
     /// The number as it was given.
     pub fn number(self) -> i32 {
         match self {
-            PidArg::Own(nr) | PidArg::Initial(nr) => nr,
+            PidArg::Own(nr) | PidArg::Initial(nr) | PidArg::Held(nr) => nr,
         }
     }
 
@@ -24,7 +26,7 @@ impl PidArg {
     pub(super) fn negated(self) -> PidArg {
         match self {
             PidArg::Own(nr) => PidArg::Own(nr.wrapping_neg()),
-            PidArg::Initial(nr) => PidArg::Initial(nr.wrapping_neg()),
+            PidArg::Initial(nr) | PidArg::Held(nr) => PidArg::Initial(nr.wrapping_neg()),
         }
     }
 
@@ -34,6 +36,7 @@ impl PidArg {
         match self {
             PidArg::Own(nr) => k.find_pid_ns(nr, own),
             PidArg::Initial(nr) => k.find_pid_ns(nr, k.init.pid_ns).filter(|pid| k.pids[*pid].nr_in(own).is_some()),
+            PidArg::Held(nr) => k.find_pid_ns(nr, k.init.pid_ns),
         }
     }
 
@@ -45,7 +48,7 @@ impl PidArg {
 
 #[cfg(test)]
 mod tests {
-    use super::PidArg::{Initial, Own};
+    use super::PidArg::{Held, Initial, Own};
     use super::*;
     use crate::errno::Errno;
     use crate::kernel::signal::SIGCHLD;
@@ -94,6 +97,18 @@ mod tests {
         assert_eq!(call(&mut k, 2, Syscall::Kill { pid: Initial(5), signo: 0 }), Err(Errno::ESRCH));
         // A group without a number here is shown as 0, and 0 is never what was asked for.
         assert_eq!(group(&mut k, 2, Own(0)), Ok((0, 0)));
+    }
+
+    #[test]
+    fn who_is_out_of_sight_can_be_meant_by_a_pidfd_that_was_handed_over() {
+        let mut k = nested();
+        let open = |pid| Syscall::PidfdOpen { pid, flags: Default::default() };
+        assert_eq!(call(&mut k, 2, open(Initial(5))), Err(Errno::ESRCH));
+        assert_eq!(call(&mut k, 2, open(Held(5))), Ok(Return::Fd(0)));
+        assert_eq!(call(&mut k, 2, open(Held(99))), Err(Errno::ESRCH));
+        // What Linux says of a pid namespace that is neither the caller's nor below it.
+        let send = Syscall::PidfdSendSignal { fd: 0, signo: 0, info: None, flags: 0 };
+        assert_eq!(call(&mut k, 2, send), Err(Errno::EINVAL));
     }
 
     #[test]

@@ -71,6 +71,7 @@ impl Shown for &Target {
     fn arg(self) -> Arg {
         match self {
             Target::Ns { ns_type, inum } => (*ns_type, *inum).arg(),
+            Target::Pidfd(pid @ PidArg::Held(_)) => Arg::from(format!("handed:{}", pid.number())),
             Target::Pidfd(pid) => Arg::from(format!("pidfd:{}", pid.number())),
             Target::Path(path) => path.arg(),
         }

@@ -10,9 +10,10 @@ use crate::kernel::mount::sb::Keeps;
 use crate::kernel::node::Place;
 use crate::kernel::{Kernel, MqueueId, TaskId};
 
-/// SIGEV_SIGNAL and SIGEV_NONE.
+/// How somebody is told (`include/uapi/asm-generic/siginfo.h`).
 const SIGEV_SIGNAL: i32 = 0;
 const SIGEV_NONE: i32 = 1;
+const SIGEV_THREAD: i32 = 2;
 
 /// Of the mount it is seen through, else of the reader. `None`: a zombie, which is in no namespace.
 fn fs<'k>(look: &Look<'k>) -> Option<&'k MqueueFs> {
@@ -95,6 +96,7 @@ pub(super) fn text(k: &Kernel, reader: TaskId, queue: MqueueId) -> Vec<u8> {
             match asked.method {
                 NotifyMethod::Signal { signo, .. } => (SIGEV_SIGNAL, signo, pid),
                 NotifyMethod::None => (SIGEV_NONE, 0, pid),
+                NotifyMethod::Thread(_) => (SIGEV_THREAD, 0, pid),
             }
         }
         None => (0, 0, 0),

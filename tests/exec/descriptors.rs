@@ -1,6 +1,26 @@
 //! Descriptors that know processes: locks, owners, pidfds.
 
+use super::ipc::compare;
 use super::python;
+
+/// Whether the host's kernel is at least of this version.
+fn is_host_since(major: u32, minor: u32) -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.trim().parse().ok());
+    numbers.next().zip(numbers.next()) >= Some((major, minor))
+}
+
+#[test]
+fn calls_on_pidfds_give_what_they_do_on_linux() {
+    if is_host_since(6, 15) {
+        compare("pidfd.c", "end\n");
+    }
+}
+
+#[test]
+fn senders_of_signals_and_messages_are_who_they_are_on_linux() {
+    compare("senders.c", "end\n");
+}
 
 #[test]
 fn who_holds_a_lock_and_who_gets_a_signal_have_the_programs_numbers() {

@@ -41,7 +41,7 @@ fn text(output: &Output) -> String {
 
 /// What a program says in a lab, private or mounted, where the last lines of it are `end`; root compares with what it says to
 /// the real kernel.
-fn compare(name: &str, end: &str) {
+pub(super) fn compare(name: &str, end: &str) {
     let Some(program) = Program::new(name) else { return };
     let path = program.path();
     let path = path.to_str().unwrap();

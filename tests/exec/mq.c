@@ -3,8 +3,12 @@
 #include <fcntl.h>
 #include <mqueue.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <linux/netlink.h>
 #include <time.h>
 
 // What a call that opens gave.
@@ -183,6 +187,65 @@ static void notices(void)
 	SAY(mq_notify(0, &event));
 }
 
+static sem_t ran;
+static char ran_with[64];
+
+static void on_notice(union sigval value)
+{
+	char text[64];
+	unsigned prio = 0;
+	long length = mq_receive(queue, text, sizeof text, &prio);
+	snprintf(ran_with, sizeof ran_with, "value %d, %ld bytes of priority %u", value.sival_int, length, prio);
+	sem_post(&ran);
+}
+
+// A thread of the process is started for a message, as often as it asks.
+static void threads(void)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_THREAD, .sigev_notify_function = on_notice };
+	sem_init(&ran, 0, 0);
+	for (int round = 1; round <= 3; round++) {
+		event.sigev_value.sival_int = round;
+		SAY(mq_notify(queue, &event));
+		SAY(mq_notify(queue, &event));
+		begin();
+		if (child == 0) {
+			SAY(mq_send(queue, "thread", 7, round));
+			fflush(stdout);
+			_exit(0);
+		}
+		joined();
+		sem_wait(&ran);
+		printf("%s\n", ran_with);
+	}
+	SAY(mq_notify(queue, &event));
+	SAY(mq_notify(queue, NULL));
+	SAY(mq_send(queue, "nobody", 7, 0));
+	receive();
+	// By calls of the kernel: the socket gets the cookie, also where there will be no notice.
+	char cookie[32] = "a cookie", got[64];
+	int socket_fd = socket(AF_NETLINK, SOCK_RAW, 0), dummy = socket(AF_UNIX, SOCK_STREAM, 0);
+	struct sigevent raw = { .sigev_notify = SIGEV_THREAD, .sigev_value.sival_ptr = cookie };
+	for (int other = 0; other < 3; other++) {
+		raw.sigev_signo = (int[]){ 99, 0, dummy }[other];
+		SAY(syscall(SYS_mq_notify, queue, &raw));
+	}
+	raw.sigev_signo = socket_fd;
+	SAY(syscall(SYS_mq_notify, queue, &raw));
+	SAY(mq_send(queue, "woken", 6, 0));
+	SAY(recv(socket_fd, got, sizeof got, 0));
+	printf("%s, %d\n", got, got[31]);
+	receive();
+	SAY(syscall(SYS_mq_notify, queue, &raw));
+	SAY(mq_notify(queue, NULL));
+	SAY(recv(socket_fd, got, sizeof got, 0));
+	printf("%s, %d\n", got, got[31]);
+	raw.sigev_value.sival_ptr = NULL;
+	SAY(syscall(SYS_mq_notify, queue, &raw));
+	close(socket_fd);
+	close(dummy);
+}
+
 static void ending(void)
 {
 	char text[64];
@@ -209,6 +272,7 @@ int main(void)
 	messages();
 	waiting();
 	notices();
+	threads();
 	ending();
 	return 0;
 }

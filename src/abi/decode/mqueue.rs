@@ -5,7 +5,7 @@ use super::{Asked, Decoded, Host, Interrupted, Sleep};
 use crate::abi::{Answer, Call, Memory, Registers};
 use crate::bail;
 use crate::errno::Result;
-use crate::kernel::ipc::mqueue::NotifyMethod;
+use crate::kernel::ipc::mqueue::{Cookie, NOTIFY_COOKIE_LEN, NotifyMethod};
 use crate::syscall::Syscall;
 use crate::syscall::mqueue::{MqOpen, QueueFd};
 
@@ -67,7 +67,12 @@ pub(in crate::abi) fn mq_notify(a: &Asked<'_>) -> Result<Decoded> {
         match a.memory.u32(at.wrapping_add(12))? {
             SIGEV_SIGNAL => Some(NotifyMethod::Signal { signo, value: a.memory.u64(at)? }),
             SIGEV_NONE => Some(NotifyMethod::None),
-            SIGEV_THREAD => bail!(ENOSYS, "SIGEV_THREAD wants to be told by a netlink socket of the real kernel"),
+            // Who has the descriptor knows which socket it is.
+            SIGEV_THREAD => {
+                let bytes = a.memory.bytes(a.memory.u64(at)?, NOTIFY_COOKIE_LEN)?;
+                let bytes = bytes.try_into().unwrap_or([0; NOTIFY_COOKIE_LEN]);
+                Some(NotifyMethod::Thread(Cookie { socket: u64::from(signo.cast_unsigned()), bytes }))
+            }
             method => bail!(EINVAL, "{} is not a way to be notified", method),
         }
     };

@@ -6,11 +6,12 @@ use crate::kernel::cred::{Kgid, Kuid};
 use crate::kernel::file::FileKind;
 use crate::kernel::ns::UserNamespace;
 use crate::kernel::pid::Pid;
+use crate::kernel::program::Effect;
 use crate::kernel::refcount::{Counted, Held};
 use crate::kernel::signal::Sender;
 use crate::kernel::ucounts::{UcountRlimit, Ucounts};
 use crate::kernel::waiting::{WaitFor, Waited};
-use crate::kernel::{IpcNsId, Kernel, MqueueFsId, MqueueId, TaskId};
+use crate::kernel::{IpcNsId, Kernel, MqueueFsId, MqueueId, PidId, TaskId};
 
 /// Priorities stay below this (`MQ_PRIO_MAX`).
 pub const MQ_PRIO_MAX: u32 = 32768;
@@ -75,7 +76,24 @@ pub enum NotifyMethod {
     },
     /// SIGEV_NONE: nobody is told, but the place is taken.
     None,
+    /// SIGEV_THREAD: a netlink socket gets the cookie.
+    Thread(Cookie),
 }
+
+/// What tells a thread of its process that it is to run for a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cookie {
+    /// The number of the inode of a program's netlink socket. A task that is no program has none: nobody is told.
+    pub socket: u64,
+    pub bytes: [u8; NOTIFY_COOKIE_LEN],
+}
+
+/// Bytes of a cookie, the last of which the kernel sets (`NOTIFY_COOKIE_LEN`).
+pub const NOTIFY_COOKIE_LEN: usize = 32;
+/// There is a message (`NOTIFY_WOKENUP`).
+const NOTIFY_WOKENUP: u8 = 1;
+/// There will be no notice (`NOTIFY_REMOVED`).
+const NOTIFY_REMOVED: u8 = 2;
 
 /// What an open queue holds on to.
 #[derive(Debug)]
@@ -261,9 +279,22 @@ impl Kernel {
         }
     }
 
+    /// Nobody is told of messages any more; a thread that was to be is told so (`remove_notification`).
     pub(crate) fn remove_notify(&mut self, queue: MqueueId) {
         let notify = self.mqueues[queue].notify.take();
+        if let Some(Notify { owner, method: NotifyMethod::Thread(cookie), .. }) = &notify {
+            self.tell_thread(owner.id(), *cookie, NOTIFY_REMOVED);
+        }
         self.drop_notify(notify);
+    }
+
+    /// Sends a cookie to the socket of a process that is a program.
+    fn tell_thread(&mut self, owner: PidId, mut cookie: Cookie, why: u8) {
+        cookie.bytes[NOTIFY_COOKIE_LEN - 1] = why;
+        let leader = self.pids[owner].attached.process.map(|process| self.signals[process].leader);
+        if let Some(task) = leader.filter(|leader| self.is_program(*leader)) {
+            self.programs.note(Effect::Tell { task, cookie });
+        }
     }
 
     fn drop_notify(&mut self, notify: Option<Notify>) {
@@ -285,6 +316,9 @@ impl Kernel {
             return;
         }
         let Some(notify) = self.mqueues[queue].notify.take() else { return };
+        if let NotifyMethod::Thread(cookie) = notify.method {
+            self.tell_thread(notify.owner.id(), cookie, NOTIFY_WOKENUP);
+        }
         if let NotifyMethod::Signal { signo: signo @ 1.., value } = notify.method
             && let Some(process) = self.pids[notify.owner.id()].attached.process
         {

@@ -288,6 +288,8 @@ fn mq(c: &Context<'_>, op: &Syscall) -> Option<(Raw, Shape)> {
             let (signo, notify) = match method {
                 NotifyMethod::Signal { signo, .. } => (*signo, libc::SIGEV_SIGNAL),
                 NotifyMethod::None => (0, libc::SIGEV_NONE),
+                // A worker has no netlink socket.
+                NotifyMethod::Thread(_) => return None,
             };
             let mut sigevent = vec![0u8; 64];
             sigevent[8..12].copy_from_slice(&signo.to_ne_bytes());

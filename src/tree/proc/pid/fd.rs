@@ -4,7 +4,7 @@ use super::{Dir, directory};
 use crate::errno::{Error, Result};
 use crate::kernel::file::{File, FileKind, OpenFlags};
 use crate::kernel::node::TaskDir;
-use crate::kernel::{FileId, Kernel, PidId, TaskId};
+use crate::kernel::{FileId, Kernel, PidId, PidNsId, TaskId};
 use crate::tree::family::{Family, Link, TREE, Up};
 use crate::tree::look::Look;
 use crate::tree::{Attr, Cacheable, FileType};
@@ -129,7 +129,7 @@ fn info(look: &Look<'_>, task: TaskId, fd: i32) -> Result<Vec<u8>> {
     let flags = flags_word(file.flags, cloexec);
     let mut text = format!("pos:\t{}\nflags:\t0{flags:o}\nmnt_id:\t{mnt_id}\nino:\t{inode}\n", file.pos);
     if let FileKind::Pidfd { pid, .. } = &file.kind {
-        text.push_str(&pid_lines(look, pid.id()));
+        text.push_str(&pidfd_lines(k, Some(pid.id()), look.pid_ns));
     }
     Ok(text.into_bytes())
 }
@@ -147,16 +147,14 @@ fn flags_word(mut flags: OpenFlags, cloexec: bool) -> u32 {
     flags.word()
 }
 
-/// What the fdinfo of a pidfd adds: the number in the view and inwards, -1 once reaped, 0 if outside
+/// What the fdinfo of a pidfd adds: the number in a pid namespace and inwards, -1 once reaped, 0 if outside
 /// (`pidfd_show_fdinfo`).
-fn pid_lines(look: &Look<'_>, pid: PidId) -> String {
-    let pid = &look.k.pids[pid];
-    if pid.attached.task.is_none() {
+pub fn pidfd_lines(k: &Kernel, pid: Option<PidId>, ns: PidNsId) -> String {
+    let Some(pid) = pid.and_then(|pid| k.pids.get(pid)).filter(|pid| pid.attached.task.is_some()) else {
         return "Pid:\t-1\nNSpid:\t-1\n".to_owned();
-    }
-    let inwards: String =
-        pid.numbers().skip_while(|(ns, _)| *ns != look.pid_ns).map(|(_, nr)| format!("\t{nr}")).collect();
-    let nr = pid.nr_in(look.pid_ns).unwrap_or(0);
+    };
+    let inwards: String = pid.numbers().skip_while(|(of, _)| *of != ns).map(|(_, nr)| format!("\t{nr}")).collect();
+    let nr = pid.nr_in(ns).unwrap_or(0);
     format!("Pid:\t{nr}\nNSpid:{}\n", if inwards.is_empty() { "\t0" } else { &inwards })
 }
 
