@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
-use std::io::{self, IsTerminal, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,11 +11,12 @@ use std::process::ExitCode;
 use clap::Args as ClapArgs;
 
 use super::Outcome;
+use super::progress::Line;
 use crate::record::files::Disk;
 use crate::record::host::HostFacts;
 use crate::record::lab::LabFacts;
 use crate::record::topology::Missing;
-use crate::record::{Topology, Wanted, anonymize, read, write};
+use crate::record::{Topology, Wanted, anonymize, read, userns, write_aloud};
 
 /// What to record, and where to.
 #[derive(Debug, ClapArgs)]
@@ -38,6 +39,9 @@ pub struct Args {
     /// Record the lab that is mounted there, not this machine
     #[arg(long, value_name = "LAB")]
     from: Option<PathBuf>,
+    /// Print the limits of the user namespace on standard input: what a recorder runs
+    #[arg(long = userns::OPTION, hide = true)]
+    of_user_namespace: bool,
 }
 
 /// Records, and says on standard error what is missing.
@@ -45,7 +49,12 @@ pub struct Args {
 /// # Errors
 /// There is nothing to read, or the file cannot be written.
 pub fn run(args: &Args) -> Outcome {
-    let mut topology = topology(args)?;
+    if args.of_user_namespace {
+        userns::answer()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut progress = Line::new();
+    let mut topology = topology(args, &mut progress)?;
     if topology.tasks.is_empty() {
         return Err("there are no processes to record: is /proc mounted?".into());
     }
@@ -55,7 +64,8 @@ pub fn run(args: &Args) -> Outcome {
     if args.anonymize {
         anonymize::anonymize(&mut topology);
     }
-    let (script, unsaid) = write(&topology);
+    let (script, unsaid) = write_aloud(&topology, &mut |tasks| progress.say(|| format!("{tasks} tasks written")));
+    drop(progress);
     match &args.output {
         Some(file) => {
             put(file, &script).map_err(|error| format!("{}: {}", file.display(), crate::errno::describe(&error)))?
@@ -68,35 +78,25 @@ pub fn run(args: &Args) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn topology(args: &Args) -> io::Result<Topology> {
+fn topology(args: &Args, progress: &mut Line) -> io::Result<Topology> {
     let recorder = i32::try_from(std::process::id()).ok().filter(|_| args.from.is_none());
     let wanted =
         Wanted { pids: args.pid.clone(), threads: !args.no_threads, kernel_threads: !args.no_kernel_threads, recorder };
-    let is_terminal = io::stderr().is_terminal();
-    let mut spoken = false;
-    let say = |tasks: usize| {
-        if is_terminal && tasks.is_multiple_of(256) {
-            spoken = true;
-            let _ = write!(io::stderr(), "\r{tasks} tasks");
-        }
-    };
-    let topology = match &args.from {
+    let say = |tasks: usize| progress.say(|| format!("{tasks} tasks read"));
+    match &args.from {
         Some(lab) => {
             if !lab.join("kernel/task").is_dir() {
                 return Err(io::Error::other(format!("{}: no lab is mounted there", lab.display())));
             }
             let files = Disk(lab.clone());
-            read::record(&files, &LabFacts(&files), &wanted, say)?
+            read::record(&files, &LabFacts(&files), &wanted, say)
         }
         None => {
             let root = PathBuf::from("/");
-            read::record(&Disk(root.clone()), &HostFacts::new(root), &wanted, say)?
+            let facts = HostFacts::new(root.clone()).with_program("/proc/self/exe".into());
+            read::record(&Disk(root), &facts, &wanted, say)
         }
-    };
-    if spoken {
-        let _ = writeln!(io::stderr());
     }
-    Ok(topology)
 }
 
 /// Writes the whole file, and only then gives it its name.

@@ -30,7 +30,7 @@ use crate::syscall::AnyCall;
 use crate::{bail, err};
 
 pub use answer::answer;
-pub use verb::{Parse, VERBS, Verb};
+pub use verb::{Parse, RESOURCES, VERBS, Verb};
 pub use word::seconds;
 pub use words::words;
 

@@ -306,5 +306,6 @@ const REBOOT_COMMANDS: &[(&str, RebootCommand)] = &[
     ("cad_on", RebootCommand::CadOn),
 ];
 
-const RESOURCES: &[(&str, Resource)] =
+/// What prlimit(2) limits, by the words for it.
+pub const RESOURCES: &[(&str, Resource)] =
     &[("nproc", Resource::Nproc), ("msgqueue", Resource::Msgqueue), ("nofile", Resource::Nofile)];

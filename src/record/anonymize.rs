@@ -70,6 +70,8 @@ pub fn anonymize(topology: &mut Topology) {
             }
         }
         task.cgroup = task.cgroup.take().map(|path| names.path("group", &path));
+        task.root = task.root.take().map(|path| names.path("dir", &path));
+        task.cwd = task.cwd.take().map(|path| names.path("dir", &path));
     }
     for ns in topology.namespaces.values_mut() {
         match &mut ns.own {

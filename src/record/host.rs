@@ -6,20 +6,20 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use nix::sched::{CloneFlags, setns, unshare};
-use rustix::fs::fstat;
+use rustix::fs::{CWD, Mode, OFlags, fstat, fstatfs, openat};
 
 use super::files::{Disk, Files};
 use super::ipc::{self, Ipc};
 use super::lab::offsets;
-use super::net::{Net, VETH};
+use super::net::{Device, Net, VETH};
 use super::netlink::{Links, Rtnetlink};
 use super::topology::{Extent, Missing, Mount, Namespace, Own, Task, User};
-use super::{Facts, Seen, mountinfo, nsfs, read};
+use super::{Facts, Seen, mountinfo, nsfs, read, userns};
 use crate::errno::describe;
 use crate::kernel::ns::{ENTRIES, Holds, NsType};
 
@@ -29,14 +29,34 @@ pub struct HostFacts {
     files: Disk,
     /// Namespaces that no task is in, which related ones have led to.
     opened: RefCell<BTreeMap<u32, OwnedFd>>,
-    /// Network namespaces that could be looked into, by inum, with where the other ends of their devices are.
-    nets: RefCell<BTreeMap<u32, (Seen, Links)>>,
+    /// Network namespaces, by inum.
+    nets: RefCell<BTreeMap<u32, Seen>>,
+    /// The program that is run to look into user namespaces.
+    program: Option<PathBuf>,
 }
+
+/// What there is in a network namespace.
+struct Looked {
+    devices: BTreeMap<i32, Device>,
+    links: Links,
+    /// The namespaces, by inum, that `links` names by ids; `None`: by the ids that they have there.
+    ids: Option<BTreeMap<i32, u32>>,
+    /// How many routes do not follow from addresses.
+    routes: usize,
+}
+
+/// `NSFS_MAGIC` in `include/uapi/linux/magic.h`
+const NSFS_MAGIC: u64 = 0x6e73_6673;
 
 impl HostFacts {
     /// `root` has the `proc` to look at: `/`.
     pub fn new(root: PathBuf) -> HostFacts {
-        HostFacts { files: Disk(root), opened: RefCell::default(), nets: RefCell::default() }
+        HostFacts { files: Disk(root), opened: RefCell::default(), nets: RefCell::default(), program: None }
+    }
+
+    /// With this program, which is `nslab`, limits of user namespaces are seen too.
+    pub fn with_program(self, program: PathBuf) -> HostFacts {
+        HostFacts { program: Some(program), ..self }
     }
 
     fn dir(tid: i32) -> String {
@@ -48,14 +68,23 @@ impl HostFacts {
             return fd.try_clone();
         }
         let path = seen.at.as_ref().ok_or(io::ErrorKind::NotFound)?;
-        let open = |path: &[u8]| File::open(self.files.0.join(OsStr::from_bytes(path)));
-        let fd = open(path).or_else(|error| match below_root(path) {
+        let open = |path: &[u8]| self.open_ns(OsStr::from_bytes(path), seen.inum);
+        open(path).or_else(|error| match below_root(path) {
             Some(below) => open(below),
             None => Err(error),
-        });
-        let fd = OwnedFd::from(fd?);
-        // Another task may have the number by now, another file be at the path.
-        if inum(&fd) == Some(seen.inum) { Ok(fd) } else { Err(io::ErrorKind::NotFound.into()) }
+        })
+    }
+
+    /// Another task may have the number by now, another file be at the path: a device, a pipe. Nothing but the file of the
+    /// namespace is opened for reading.
+    fn open_ns(&self, path: &OsStr, wanted: u32) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let found = openat(CWD, self.files.0.join(path), flags, Mode::empty())?;
+        let is_ns = u64::try_from(fstatfs(&found)?.f_type).is_ok_and(|magic| magic == NSFS_MAGIC);
+        if !is_ns || inum(&found) != Some(wanted) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(File::open(format!("/proc/self/fd/{}", found.as_raw_fd()))?.into())
     }
 
     /// What a thread in the namespace gives.
@@ -90,7 +119,8 @@ impl HostFacts {
             // All that may be inside is: else nothing nested in it could be made.
             missing.note("the maps of a user namespace that no task is in: the whole is mapped");
             let whole = vec![Extent { first: 0, lower: 0, count: u32::MAX }];
-            return User { owner, uid_map: whole.clone(), gid_map: whole, ..User::default() };
+            let limits = self.limits(seen, missing);
+            return User { owner, uid_map: whole.clone(), gid_map: whole, limits, ..User::default() };
         };
         let map = |file: &str| {
             let line = |line: &str| {
@@ -100,13 +130,34 @@ impl HostFacts {
             self.text(&format!("{}/{file}", Self::dir(tid))).lines().filter_map(line).collect()
         };
         let denies_setgroups = self.text(&format!("{}/setgroups", Self::dir(tid))).starts_with("deny");
-        User { owner, group: 0, uid_map: map("uid_map"), gid_map: map("gid_map"), denies_setgroups }
+        let (uid_map, gid_map) = (map("uid_map"), map("gid_map"));
+        User { owner, group: 0, uid_map, gid_map, denies_setgroups, limits: self.limits(seen, missing) }
+    }
+
+    fn limits(&self, seen: &Seen, missing: &mut Missing) -> userns::Limits {
+        let own = self.files.link("proc/self/ns/user");
+        if own.is_ok_and(|own| read::inum(&own) == Some(seen.inum)) {
+            return userns::shown(&self.files);
+        }
+        let Some(program) = &self.program else { return userns::Limits::new() };
+        self.open(seen).and_then(|namespace| userns::ask(program, namespace)).unwrap_or_else(|_| {
+            missing.note("the limits of a user namespace: CAP_SYS_ADMIN would show them");
+            userns::Limits::new()
+        })
     }
 
     fn mounts(&self, seen: &Seen, missing: &mut Missing) -> Vec<Mount> {
+        let of_task = |dir: &str| self.files.read(&format!("{dir}/mountinfo"));
         let table = match seen.member {
-            Some(tid) => self.files.read(&format!("{}/mountinfo", Self::dir(tid))),
-            None => self.inside(seen, || std::fs::read("/proc/thread-self/mountinfo")),
+            Some(tid) => of_task(&Self::dir(tid)),
+            None => self.inside(seen, || std::fs::read("/proc/thread-self/mountinfo")).or_else(|error| {
+                let path = seen.at.as_ref().and_then(|at| std::str::from_utf8(at).ok());
+                let dir = path.and_then(|path| path.strip_suffix("/ns/mnt")).ok_or(error)?;
+                missing.note(
+                    "mounts above the root directories of all tasks that are there: CAP_SYS_ADMIN would show them",
+                );
+                of_task(dir)
+            }),
         };
         if table.is_err() {
             missing.note("the mounts of a mount namespace: CAP_SYS_PTRACE would show them");
@@ -130,29 +181,44 @@ impl HostFacts {
         Own::Names { node, domain }
     }
 
-    fn net(&self, seen: &Seen, missing: &mut Missing) -> Net {
-        let look = || {
-            let socket = Rtnetlink::open()?;
-            io::Result::Ok((socket.devices()?, socket.further_routes()?))
+    /// A socket in a network namespace of its own, in which those that were seen have ids: to ask there gives nobody an id in
+    /// theirs. `None`: it takes CAP_SYS_ADMIN.
+    fn asker(&self) -> Option<(Rtnetlink, BTreeMap<i32, u32>)> {
+        let open = || {
+            unshare(CloneFlags::CLONE_NEWNET)?;
+            Rtnetlink::open()
         };
-        match self.inside(seen, look) {
-            Ok(((devices, links), routes)) => {
-                for _ in 0..routes {
-                    missing.note("a route that does not follow from addresses: the language has none");
-                }
-                self.nets.borrow_mut().insert(seen.inum, (seen.clone(), links));
-                Net { devices, ids: BTreeMap::new() }
-            }
-            Err(error) => {
-                missing.note(match error.kind() {
-                    io::ErrorKind::PermissionDenied => {
-                        "the devices of a network namespace: CAP_SYS_ADMIN would show them".to_owned()
-                    }
-                    _ => format!("the devices of a network namespace: {}", describe(&error)),
-                });
-                Net::default()
+        let socket = std::thread::scope(|scope| scope.spawn(open).join()).ok()?.ok()?;
+        let mut ids = BTreeMap::new();
+        for (id, (inum, seen)) in (0..).zip(self.nets.borrow().iter()) {
+            if self.open(seen).and_then(|namespace| socket.name(namespace, id)).is_ok() {
+                ids.insert(id, *inum);
             }
         }
+        Some((socket, ids))
+    }
+
+    /// # Errors
+    /// EPERM: it takes CAP_SYS_ADMIN to look; what rtnetlink(7) answers.
+    fn look(&self, seen: &Seen, asker: Option<&(Rtnetlink, BTreeMap<i32, u32>)>) -> io::Result<Looked> {
+        let from_outside = asker.and_then(|(socket, ids)| {
+            let (id, _) = ids.iter().find(|(_, inum)| **inum == seen.inum)?;
+            let (devices, links) = socket.devices(Some(*id)).ok()?;
+            Some(Looked { devices, links, ids: Some(ids.clone()), routes: 0 })
+        });
+        self.inside(seen, || {
+            let socket = Rtnetlink::open()?;
+            let mut looked = match from_outside {
+                Some(looked) => looked,
+                None => {
+                    let (devices, links) = socket.devices(None)?;
+                    Looked { devices, links, ids: None, routes: 0 }
+                }
+            };
+            socket.addresses(&mut looked.devices)?;
+            looked.routes = socket.further_routes()?;
+            Ok(looked)
+        })
     }
 
     fn ipc(&self, seen: &Seen, missing: &mut Missing) -> Ipc {
@@ -174,8 +240,8 @@ impl HostFacts {
         };
         let Ok((count, socket)) = self.inside(seen, look) else { return BTreeMap::new() };
         let nets = self.nets.borrow();
-        let others = nets.values().filter(|(other, _)| other.inum != seen.inum);
-        let known = others.filter_map(|(other, _)| Some((socket.id_of(self.open(other).ok()?)?, other.inum)));
+        let others = nets.values().filter(|other| other.inum != seen.inum);
+        let known = others.filter_map(|other| Some((socket.id_of(self.open(other).ok()?)?, other.inum)));
         known.take(count).collect()
     }
 
@@ -234,7 +300,10 @@ impl Facts for HostFacts {
                 Own::Time(offsets(&text.unwrap_or_default()))
             }
             Holds::CgroupRoot => Own::Cgroup { root: self.cgroup_root(seen) },
-            Holds::Devices => Own::Net(self.net(seen, missing)),
+            Holds::Devices => {
+                self.nets.borrow_mut().insert(seen.inum, seen.clone());
+                Own::Net(Net::default())
+            }
             Holds::IpcObjects => Own::Ipc(self.ipc(seen, missing)),
             Holds::PidNumbers => Own::Plain,
         };
@@ -263,13 +332,30 @@ impl Facts for HostFacts {
         found
     }
 
-    fn relate(&self, namespaces: &mut BTreeMap<u32, Namespace>) {
-        for (inum, (seen, links)) in self.nets.borrow().iter() {
+    fn relate(&self, namespaces: &mut BTreeMap<u32, Namespace>, missing: &mut Missing) {
+        let asker = self.asker();
+        for (inum, seen) in self.nets.borrow().iter() {
             let Some(Own::Net(net)) = namespaces.get_mut(inum).map(|ns| &mut ns.own) else { continue };
+            let looked = match self.look(seen, asker.as_ref()) {
+                Ok(looked) => looked,
+                Err(error) => {
+                    missing.note(match error.kind() {
+                        io::ErrorKind::PermissionDenied => {
+                            "the devices of a network namespace: CAP_SYS_ADMIN would show them".to_owned()
+                        }
+                        _ => format!("the devices of a network namespace: {}", describe(&error)),
+                    });
+                    continue;
+                }
+            };
+            for _ in 0..looked.routes {
+                missing.note("a route that does not follow from addresses: the language has none");
+            }
             net.ids = self.ids(seen);
-            let ids = &net.ids;
+            let ids = looked.ids.as_ref().unwrap_or(&net.ids);
+            net.devices = looked.devices.into_values().collect();
             for device in &mut net.devices {
-                let peer = links.get(&device.index).filter(|_| device.kind == VETH);
+                let peer = looked.links.get(&device.index).filter(|_| device.kind == VETH);
                 device.peer = peer.and_then(|(id, index)| {
                     let net = id.map_or(Some(inum), |id| ids.get(&id));
                     Some((*net?, *index))
@@ -278,6 +364,17 @@ impl Facts for HostFacts {
         }
     }
 
-    /// Linux shows no more to anybody else.
-    fn complete(&self, _: &mut Task) {}
+    /// Whoever may follow the links of a task sees where they lead.
+    fn complete(&self, task: &mut Task) {
+        if task.is_kthread {
+            return;
+        }
+        let directory = |link: &str| {
+            let text = self.files.link(&format!("proc/{}/task/{}/{link}", task.tgid, task.tid)).ok()?;
+            // What has been removed is there again in the lab.
+            Some(text.strip_suffix(b" (deleted)").map(<[u8]>::to_vec).unwrap_or(text))
+                .filter(|path| path.starts_with(b"/"))
+        };
+        (task.root, task.cwd) = (directory("root"), directory("cwd"));
+    }
 }

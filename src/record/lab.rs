@@ -7,7 +7,7 @@ use std::str::FromStr;
 use super::ipc::{Ipc, LIMITS, Object, Queue, Sort, limit};
 use super::net::{Device, LOOPBACK, Net};
 use super::topology::{Extent, Missing, Mount, Namespace, Offset, Own, Task, User};
-use super::{Facts, Files, Seen, mountinfo};
+use super::{Facts, Files, Seen, mountinfo, userns};
 use crate::kernel::ns::{Holds, NS_TABLE, NsType};
 use crate::syscall::ip::PHYSICAL;
 
@@ -51,6 +51,7 @@ impl LabFacts<'_> {
             uid_map: self.map(&field("uid_map")),
             gid_map: self.map(&field("gid_map")),
             denies_setgroups: !self.text(&field("flags")).contains("USERNS_SETGROUPS_ALLOWED"),
+            limits: userns::parse(&self.text(&field("ucount_max"))),
         }
     }
 
@@ -141,17 +142,30 @@ impl LabFacts<'_> {
         })
     }
 
-    /// As the task sees them whose root directory shows most.
-    fn mounts(&self, seen: &Seen, missing: &mut Missing) -> Vec<Mount> {
+    /// As a task sees them whose root directory is the top; where there is none, those that the kernel has, by number.
+    fn mounts(&self, seen: &Seen) -> Vec<Mount> {
         let tasks = self.0.names(&Self::field(seen, "tasks")).unwrap_or_default();
+        let tasks = tasks.iter().map(|task| String::from_utf8_lossy(task));
         let tables = tasks
-            .iter()
-            .filter_map(|task| self.0.read(&format!("proc/{}/mountinfo", String::from_utf8_lossy(task))).ok());
-        let Some(table) = tables.max_by_key(Vec::len) else {
-            missing.note("the mounts of a mount namespace that no task is in");
-            return Vec::new();
-        };
-        table.split(|&byte| byte == b'\n').filter_map(mountinfo::parse).collect()
+            .filter(|task| self.directory(task, "root").is_some_and(|root| root == b"/"))
+            .filter_map(|task| self.0.read(&format!("proc/{task}/mountinfo")).ok());
+        if let Some(table) = tables.max_by_key(Vec::len) {
+            return table.split(|&byte| byte == b'\n').filter_map(mountinfo::parse).collect();
+        }
+        let list = Self::field(seen, "list");
+        let mounts = self.0.names(&list).unwrap_or_default().into_iter().filter_map(|id| {
+            let line = self.0.read(&format!("{list}/{}", String::from_utf8_lossy(&id))).ok()?;
+            mountinfo::parse(line.strip_suffix(b"\n").unwrap_or(&line))
+        });
+        let mut mounts: Vec<Mount> = mounts.collect();
+        mounts.sort_by_key(|mount| mount.id);
+        mounts
+    }
+
+    /// The `root` or `pwd` of a task; the dead have none.
+    fn directory(&self, task: &str, which: &str) -> Option<Vec<u8>> {
+        let text = self.0.read(&format!("kernel/task/{task}/fs/{which}")).ok()?;
+        Some(text.strip_suffix(b"\n").unwrap_or(&text).to_vec())
     }
 }
 
@@ -213,7 +227,7 @@ impl Facts for LabFacts<'_> {
         let own = match seen.ns_type.ops().holds {
             Holds::IdMaps => Own::User(self.user(seen)),
             Holds::HostNames => Own::Names { node: bytes("name/nodename"), domain: bytes("name/domainname") },
-            Holds::Mounts => Own::Mnt(self.mounts(seen, missing)),
+            Holds::Mounts => Own::Mnt(self.mounts(seen)),
             Holds::Offsets => Own::Time(offsets(&self.text(&field("offsets")))),
             Holds::CgroupRoot => Own::Cgroup { root: Some(bytes("root_cset")).filter(|root| !root.is_empty()) },
             Holds::Devices => Own::Net(self.net(seen, missing)),
@@ -233,7 +247,7 @@ impl Facts for LabFacts<'_> {
         Vec::new()
     }
 
-    fn relate(&self, _: &mut BTreeMap<u32, Namespace>) {}
+    fn relate(&self, _: &mut BTreeMap<u32, Namespace>, _: &mut Missing) {}
 
     /// What the kernel itself has: init, who reads, may be in another user namespace and be told other ids.
     fn complete(&self, task: &mut Task) {
@@ -251,6 +265,10 @@ impl Facts for LabFacts<'_> {
         task.groups = groups.split_whitespace().filter_map(|gid| gid.parse().ok()).collect();
         task.securebits = securebits.strip_prefix("0x").and_then(|bits| u32::from_str_radix(bits, 16).ok());
         task.is_dumpable = dumpable != "0";
+        if !task.is_kthread {
+            task.root = self.directory(&task.tid.to_string(), "root");
+            task.cwd = self.directory(&task.tid.to_string(), "pwd");
+        }
         if let Some(inum) = for_children {
             task.namespaces.insert("pid_for_children", inum);
         }

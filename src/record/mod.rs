@@ -16,13 +16,14 @@ mod nsfs;
 pub mod read;
 mod script;
 pub mod topology;
+pub mod userns;
 
 use std::collections::BTreeMap;
 
 use crate::kernel::ns::NsType;
 
 pub use files::Files;
-pub use script::{END, write};
+pub use script::{END, write, write_aloud};
 pub use topology::Topology;
 
 /// What is to be recorded.
@@ -67,8 +68,8 @@ pub trait Facts {
     /// The namespace that owns another one or that it is nested in, where no task is in it.
     fn above(&self, seen: &Seen) -> Vec<Seen>;
 
-    /// Puts into network namespaces which others they know. It is asked when all have been described.
-    fn relate(&self, namespaces: &mut BTreeMap<u32, topology::Namespace>);
+    /// Puts into network namespaces their devices, and which others they know. It is asked when all have been described.
+    fn relate(&self, namespaces: &mut BTreeMap<u32, topology::Namespace>, missing: &mut topology::Missing);
 
     /// Puts into a task what its files do not show, or show otherwise to who reads them.
     fn complete(&self, task: &mut topology::Task);

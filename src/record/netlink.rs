@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, Prop};
@@ -57,7 +57,7 @@ impl Rtnetlink {
                     .map_err(|error| io::Error::new(ErrorKind::InvalidData, error.to_string()))?;
                 match message.payload {
                     NetlinkPayload::Done(_) => return Ok(answers),
-                    NetlinkPayload::Error(error) => return Err(error.to_io()),
+                    NetlinkPayload::Error(error) if error.code.is_some() => return Err(error.to_io()),
                     NetlinkPayload::InnerMessage(answer) => answers.push(answer),
                     _ => {}
                 }
@@ -71,18 +71,29 @@ impl Rtnetlink {
         }
     }
 
-    /// The devices, by index, with their addresses; and where the other ends of pairs are.
+    /// The devices, by index, and where the other ends of pairs are: of the namespace with this id, or of the socket's own. To
+    /// say where they are Linux gives the namespaces of the other ends ids in that of the socket (`rtnl_fill_link_netnsid`).
     ///
     /// # Errors
-    /// As [`Rtnetlink::ask`].
-    pub fn devices(&self) -> io::Result<(Vec<Device>, Links)> {
+    /// As [`Rtnetlink::ask`]; EPERM: CAP_NET_ADMIN is missing in the other namespace.
+    pub fn devices(&self, of: Option<i32>) -> io::Result<(BTreeMap<i32, Device>, Links)> {
         let (mut devices, mut links) = (BTreeMap::new(), BTreeMap::new());
-        for answer in self.ask(RouteNetlinkMessage::GetLink(LinkMessage::default()), NLM_F_DUMP)? {
+        let mut request = LinkMessage::default();
+        request.attributes.extend(of.map(LinkAttribute::IfNetnsId));
+        for answer in self.ask(RouteNetlinkMessage::GetLink(request), NLM_F_DUMP)? {
             let RouteNetlinkMessage::NewLink(message) = answer else { continue };
             let (device, link) = device(&message);
             links.extend(link.map(|link| (device.index, link)));
             devices.insert(device.index, device);
         }
+        Ok((devices, links))
+    }
+
+    /// Gives devices of the namespace their addresses.
+    ///
+    /// # Errors
+    /// As [`Rtnetlink::ask`].
+    pub fn addresses(&self, devices: &mut BTreeMap<i32, Device>) -> io::Result<()> {
         for answer in self.ask(RouteNetlinkMessage::GetAddress(AddressMessage::default()), NLM_F_DUMP)? {
             let RouteNetlinkMessage::NewAddress(message) = answer else { continue };
             let device = i32::try_from(message.header.index).ok().and_then(|index| devices.get_mut(&index));
@@ -90,7 +101,18 @@ impl Rtnetlink {
                 device.addresses.push((address, message.header.prefix_len));
             }
         }
-        Ok((devices.into_values().collect(), links))
+        Ok(())
+    }
+
+    /// Gives an open namespace an id.
+    ///
+    /// # Errors
+    /// As [`Rtnetlink::ask`].
+    pub fn name(&self, namespace: impl AsFd, id: i32) -> io::Result<()> {
+        let mut request = NsidMessage::default();
+        request.attributes.push(NsidAttribute::Fd(namespace.as_fd().as_raw_fd().cast_unsigned()));
+        request.attributes.push(NsidAttribute::Id(id));
+        self.ask(RouteNetlinkMessage::NewNsId(request), NLM_F_ACK).map(drop)
     }
 
     /// How many routes there are that do not follow from the addresses.

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, ErrorKind};
 
 use procfs_core::FromRead;
-use procfs_core::process::{Stat, StatFlags, Status};
+use procfs_core::process::{LimitValue, Limits, Stat, StatFlags, Status};
 
 use super::net::{Listening, listening};
 use super::topology::{Caps, Missing, Open, Own, State, Task, Topology};
 use super::{Facts, Files, Seen, Wanted};
 use crate::kernel::ns::{ENTRIES, NsType};
 use crate::kernel::profile::Profile;
+use crate::kernel::signal::{RLIM_INFINITY, Rlimit};
+use crate::syscall::Resource;
 
 /// Nanoseconds in a hundredth of a second.
 pub(super) const TICK: u64 = 10_000_000;
@@ -139,7 +141,11 @@ fn choose(topology: &mut Topology, wanted: &Wanted) {
         return;
     }
     let parent = |pid: i32| topology.tasks.get(&pid).map(|task| task.ppid);
-    let line = |pid: i32| std::iter::successors(Some(pid), |pid| parent(*pid)).collect::<Vec<_>>();
+    // Two that were seen one after the other may seem to be each other's parents: a number was used anew in between.
+    let line = |pid: i32| {
+        let mut met = BTreeSet::new();
+        std::iter::successors(Some(pid), |pid| parent(*pid)).take_while(|pid| met.insert(*pid)).collect::<Vec<_>>()
+    };
     let above: Vec<i32> = wanted.pids.iter().flat_map(|&pid| line(pid)).collect();
     let is_kept =
         |task: &Task| above.contains(&task.tgid) || line(task.tgid).iter().any(|pid| wanted.pids.contains(pid));
@@ -195,6 +201,9 @@ fn task(files: &dyn Files, facts: &dyn Facts, tgid: i32, tid: i32, missing: &mut
         open: if tid == tgid { open(files, &dir) } else { BTreeMap::new() },
         attached: Vec::new(),
         cgroup: files.read(&format!("{dir}/cgroup")).ok().and_then(|text| cgroup(&text)),
+        rlimits: if tid == tgid { rlimits(files, &dir) } else { Vec::new() },
+        root: None,
+        cwd: None,
     };
     links(files, &dir, &mut task, missing);
     facts.complete(&mut task);
@@ -247,6 +256,25 @@ fn caps(status: &Status) -> Caps {
 fn arguments(text: &[u8]) -> Vec<Vec<u8>> {
     let Some(text) = text.strip_suffix(b"\0").or((!text.is_empty()).then_some(text)) else { return Vec::new() };
     text.split(|&byte| byte == 0).map(<[u8]>::to_vec).collect()
+}
+
+/// Limits of a process, those that a lab has.
+fn rlimits(files: &dyn Files, dir: &str) -> Vec<(Resource, Rlimit)> {
+    let limits: Limits = match files.read(&format!("{dir}/limits")).map(|text| parsed(&text)) {
+        Ok(Ok(limits)) => limits,
+        _ => return Vec::new(),
+    };
+    let bound = |bound| match bound {
+        LimitValue::Unlimited => RLIM_INFINITY,
+        LimitValue::Value(bound) => bound,
+    };
+    let all = [
+        (Resource::Nproc, limits.max_processes),
+        (Resource::Msgqueue, limits.max_msgqueue_size),
+        (Resource::Nofile, limits.max_open_files),
+    ];
+    all.map(|(resource, limit)| (resource, Rlimit { soft: bound(limit.soft_limit), hard: bound(limit.hard_limit) }))
+        .into()
 }
 
 /// The path in the one hierarchy of cgroup2.
@@ -331,7 +359,7 @@ fn namespaces(topology: &mut Topology, facts: &dyn Facts, missing: &mut Missing)
         topology.namespaces.insert(seen.inum, namespace);
         queue.extend(facts.above(&seen));
     }
-    facts.relate(&mut topology.namespaces);
+    facts.relate(&mut topology.namespaces, missing);
 }
 
 /// Finds out who has attached System V memory. Where there is none no maps are read.

@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ipc::{Ipc, Sort};
 use super::net::{Listening, Net};
+use super::userns;
 use crate::kernel::ns::NsType;
 use crate::kernel::profile::Profile;
+use crate::kernel::signal::Rlimit;
+use crate::syscall::Resource;
 
 /// A machine or a lab at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,6 +64,8 @@ pub struct User {
     pub uid_map: Vec<Extent>,
     pub gid_map: Vec<Extent>,
     pub denies_setgroups: bool,
+    /// How many namespaces of each kind a user may have in it; those that are not known are left out.
+    pub limits: userns::Limits,
 }
 
 /// A run of ids: the first inside, the first in the initial user namespace, how many.
@@ -135,6 +140,11 @@ pub struct Task {
     pub attached: Vec<(i32, bool)>,
     /// From the root of the hierarchy on.
     pub cgroup: Option<Vec<u8>>,
+    /// Of a process, those that a lab has; none: unknown.
+    pub rlimits: Vec<(Resource, Rlimit)>,
+    /// Root and working directory, from the top of the mount namespace on; `None`: unknown.
+    pub root: Option<Vec<u8>>,
+    pub cwd: Option<Vec<u8>>,
 }
 
 /// What a descriptor keeps.
@@ -179,6 +189,8 @@ impl Task {
     pub fn tells_of(&self, link: &str) -> bool {
         match link {
             "pid_for_children" => false,
+            // Mounts that are not below its root directory are not shown.
+            "mnt" => self.root.as_ref().is_none_or(|root| root == b"/"),
             "time" => {
                 self.namespaces.get("time_for_children").is_none_or(|inum| self.namespaces.get(link) == Some(inum))
             }

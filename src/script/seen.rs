@@ -2,16 +2,21 @@
 
 use std::fmt::Write as _;
 
+use crate::control::RESOURCES;
 use crate::control::args::Args;
 use crate::control::lex::quote;
 use crate::errno::Result;
 use crate::kernel::ns::{ENTRIES, NsType, Slot, Source};
+use crate::kernel::signal::{RLIM_INFINITY, Rlimit};
 use crate::syscall::Become;
 use crate::{bail, err};
 
 pub(super) const USAGE: &str = "PID [LINK=INUM]… (LINK as in proc/PID/ns, but pid) \
                                 [uid|gid=ID or REAL,EFFECTIVE,SAVED,FS] [groups=GID,…|none] [inh|prm|eff|bnd|amb=MASK] \
-                                [securebits=N] [no_new_privs|dumpable=0|1] [session|pgrp=PID]";
+                                [securebits=N] [no_new_privs|dumpable=0|1] [session|pgrp=PID] \
+                                [nproc|msgqueue|nofile=SOFT:HARD] [root|cwd=PATH]";
+/// What stands for no limit.
+const UNLIMITED: &str = "unlimited";
 
 /// The slots by their keys, which are the names of links, in the order written.
 pub fn slots() -> impl Iterator<Item = (&'static str, Slot, NsType)> {
@@ -26,10 +31,18 @@ pub fn slots() -> impl Iterator<Item = (&'static str, Slot, NsType)> {
 pub(super) fn parse(args: &mut Args<'_>) -> Result<Become> {
     let mut seen = Become::default();
     for word in args.rest() {
-        let text = std::str::from_utf8(&word).ok().and_then(|word| word.split_once('='));
-        let Some((key, value)) = text else { bail!(EINVAL, "KEY=VALUE expected, not {}", quote(&word)) };
-        if !set(&mut seen, key, value)? {
-            bail!(EINVAL, "{} is there twice", key.to_owned());
+        let equals = word.iter().position(|&byte| byte == b'=');
+        let Some((key, value)) = equals.map(|at| (&word[..at], &word[at + 1..])) else {
+            bail!(EINVAL, "KEY=VALUE expected, not {}", quote(&word));
+        };
+        let key = String::from_utf8_lossy(key);
+        let is_new = match &*key {
+            "root" => seen.root.replace(path(value)?).is_none(),
+            "cwd" => seen.cwd.replace(path(value)?).is_none(),
+            key => set(&mut seen, key, &String::from_utf8_lossy(value))?,
+        };
+        if !is_new {
+            bail!(EINVAL, "{} is there twice", key.into_owned());
         }
     }
     Ok(seen)
@@ -40,6 +53,11 @@ fn set(seen: &mut Become, key: &str, value: &str) -> Result<bool> {
     if let Some((_, slot, ns_type)) = slots().find(|(name, ..)| *name == key) {
         let is_new = !seen.slots.iter().any(|(other, ..)| *other == slot);
         seen.slots.push((slot, ns_type, number(value)?));
+        return Ok(is_new);
+    }
+    if let Some((_, resource)) = RESOURCES.iter().find(|(name, _)| *name == key) {
+        let is_new = !seen.rlimits.iter().any(|(other, _)| other == resource);
+        seen.rlimits.push((*resource, rlimit(value)?));
         return Ok(is_new);
     }
     Ok(match key {
@@ -67,6 +85,25 @@ fn number<T: TryFrom<u64>>(value: &str) -> Result<T> {
     number
         .and_then(|number| T::try_from(number).ok())
         .ok_or_else(|| err!(EINVAL, "{} is no such number", value.to_owned()))
+}
+
+/// A whole path.
+fn path(value: &[u8]) -> Result<Vec<u8>> {
+    if !value.starts_with(b"/") {
+        bail!(EINVAL, "{} is no whole path", quote(value));
+    }
+    Ok(value.to_vec())
+}
+
+/// `1024:4096`
+fn rlimit(value: &str) -> Result<Rlimit> {
+    let one = |value: &str| if value == UNLIMITED { Ok(RLIM_INFINITY) } else { number(value) };
+    let Some((soft, hard)) = value.split_once(':') else { bail!(EINVAL, "{} is not SOFT:HARD", value.to_owned()) };
+    let limit = Rlimit { soft: one(soft)?, hard: one(hard)? };
+    if limit.soft > limit.hard {
+        bail!(EINVAL, "soft limit {} is above the hard limit {}", limit.soft, limit.hard);
+    }
+    Ok(limit)
 }
 
 fn list(value: &str) -> Result<Vec<u32>> {
@@ -115,6 +152,16 @@ pub fn line(seen: &Become) -> String {
     word("dumpable", seen.dumpable.map(bit));
     word("session", seen.session.map(|pid| pid.to_string()));
     word("pgrp", seen.pgrp.map(|pid| pid.to_string()));
+    let bound = |bound: u64| if bound == RLIM_INFINITY { UNLIMITED.to_owned() } else { bound.to_string() };
+    for (key, resource) in RESOURCES {
+        let limit = seen.rlimits.iter().find(|(other, _)| other == resource);
+        word(key, limit.map(|(_, limit)| format!("{}:{}", bound(limit.soft), bound(limit.hard))));
+    }
+    for (key, path) in [("root=", &seen.root), ("cwd=", &seen.cwd)] {
+        if let Some(path) = path {
+            let _ = write!(line, " {}", quote(&[key.as_bytes(), path].concat()));
+        }
+    }
     line
 }
 
@@ -126,7 +173,8 @@ mod tests {
     #[test]
     fn a_line_reads_back() {
         let text = "become 7 user=4026532300 pid_for_children=2 mnt=1 uid=1 gid=1,2,3,4 groups=none inh=0x0 prm=0x1f eff=0x1 \
-                    bnd=0x1ffffffffff amb=0x0 securebits=0x1 no_new_privs=1 dumpable=0 session=7 pgrp=1";
+                    bnd=0x1ffffffffff amb=0x0 securebits=0x1 no_new_privs=1 dumpable=0 session=7 pgrp=1 nproc=5:unlimited nofile=0:7 root=/srv \
+                    \"cwd=/a b\"";
         let words = split(text, Dialect::Script).unwrap();
         let words: Vec<_> = words.iter().skip(1).map(|word| word.expand(|_| None).unwrap()).collect();
         assert_eq!(Setup::new("become", &words).unwrap().to_string(), text);

@@ -93,7 +93,8 @@ fn create(k: &mut Kernel, plan: &PidPlan, name: &[u8], idle: bool) -> TaskId {
 fn join(k: &mut Kernel, made: TaskId) {
     let (pgrp, thread_pid) = (k.idle_pid(), k.pid_of(made));
     let (idle, session) = (pgrp.id(), k.pids.hold(pgrp.id()));
-    let rlimits = Arc::clone(&k.signal_of(k.init.task).rlimits);
+    let like = k.kthreads.kthreadd.unwrap_or(k.init.task);
+    let rlimits = Arc::clone(&k.signal_of(like).rlimits);
     let signal = k.signals.insert(SignalStruct::new(made, pgrp, session, rlimits));
     k.pids[idle].attached.group.insert(signal);
     k.pids[idle].attached.session += 1;

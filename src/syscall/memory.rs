@@ -3,7 +3,7 @@
 
 use super::ip::Ip;
 use super::ipc::Payload;
-use super::{CloneFlags, MountArgs};
+use super::{Become, CloneFlags, MountArgs};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::file::Bound;
@@ -44,6 +44,12 @@ pub(super) fn mount(args: &MountArgs) -> usize {
 pub(super) fn mount_as(args: &MountArgs, seen: &RecordedMount) -> usize {
     let dirs = args.target.iter().chain(&seen.root).filter(|byte| **byte == b'/').count();
     mount(args) + OBJECT * dirs + seen.words.iter().map(String::len).sum::<usize>()
+}
+
+/// Its root and working directory may be new.
+pub(super) fn become_seen(seen: &Become) -> usize {
+    let paths = seen.root.iter().chain(&seen.cwd).flatten();
+    OBJECT * (1 + paths.filter(|byte| **byte == b'/').count())
 }
 
 /// The words of a command.

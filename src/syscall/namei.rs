@@ -13,7 +13,7 @@ use crate::kernel::{Current, DentryId, Kernel};
 use crate::tree::{self, DirUse, FileType, Last, Viewer};
 
 /// Longest name, bytes.
-const NAME_MAX: usize = 255;
+pub(super) const NAME_MAX: usize = 255;
 /// What open(2) takes of a mode (`S_IALLUGO`).
 const ALL_MODE_BITS: u16 = 0o7777;
 /// What mkdir(2) takes of a mode: permissions and the sticky bit (`vfs_mkdir`).

@@ -41,11 +41,7 @@ pub fn sys_prlimit(
         bail!(EPERM, "CAP_SYS_RESOURCE missing in {}, to raise a hard limit", k.ns_arg(k.init.user_ns));
     }
     let limits = Arc::make_mut(&mut k.signals[signal].rlimits);
-    *match resource {
-        Resource::Nproc => &mut limits.nproc,
-        Resource::Msgqueue => &mut limits.msgqueue,
-        Resource::Nofile => &mut limits.nofile,
-    } = new;
+    *resource.of_mut(limits) = new;
     Ok(Return::Rlimit(old))
 }
 
@@ -56,6 +52,14 @@ impl Resource {
             Resource::Nproc => limits.nproc,
             Resource::Msgqueue => limits.msgqueue,
             Resource::Nofile => limits.nofile,
+        }
+    }
+
+    pub(super) fn of_mut(self, limits: &mut Rlimits) -> &mut Rlimit {
+        match self {
+            Resource::Nproc => &mut limits.nproc,
+            Resource::Msgqueue => &mut limits.msgqueue,
+            Resource::Nofile => &mut limits.nofile,
         }
     }
 }

@@ -3,13 +3,17 @@
 
 use std::sync::Arc;
 
-use super::{CloneArgs, Outcome, Return, clone, unshare};
+use super::{CloneArgs, Outcome, Resource, Return, clone, namei, unshare};
 use crate::bail;
-use crate::errno::Result;
+use crate::errno::{Errno, Result};
 use crate::kernel::capability::CapSet;
 use crate::kernel::cred::{Ids, Kgid, Kuid, NewCred};
-use crate::kernel::ns::{NsType, PidNamespace, Slot, TimeNamespace};
+use crate::kernel::mount::site::Path;
+use crate::kernel::node::{Node, Place};
+use crate::kernel::ns::{MntNamespace, NsType, PidNamespace, Slot, TimeNamespace};
+use crate::kernel::signal::Rlimit;
 use crate::kernel::{Current, Kernel, NsId, PidId, TaskId, UserNsId};
+use crate::tree::{self, FileType, Viewer};
 
 /// What was seen of a task, besides what its birth tells; `None`: it is as it was born. Ids are those of the initial user
 /// namespace.
@@ -33,6 +37,10 @@ pub struct Become {
     /// Numbers of the initial pid namespace.
     pub session: Option<i32>,
     pub pgrp: Option<i32>,
+    pub rlimits: Vec<(Resource, Rlimit)>,
+    /// Root and working directory, from the top of the mount namespace on.
+    pub root: Option<Vec<u8>>,
+    pub cwd: Option<Vec<u8>>,
 }
 
 /// A [`Become`] with what it names.
@@ -41,13 +49,15 @@ struct Found {
     user_ns: Option<UserNsId>,
     session: Option<PidId>,
     pgrp: Option<PidId>,
+    root: Option<Directory>,
+    cwd: Option<Directory>,
 }
 
 /// Makes a task as it was seen, whatever it would take to become so.
 ///
 /// # Errors
 /// ENOENT: no namespace has this number; ESRCH: no process, group or session has; EINVAL: a pid namespace for children that
-/// is not the task's own or below.
+/// is not the task's own or below; those of [`find_directory`].
 pub(super) fn sys_become(k: &mut Kernel, me: Current, seen: &Become) -> Outcome {
     let found = find(k, me, seen)?;
     join(k, me, &found);
@@ -68,6 +78,13 @@ pub(super) fn sys_become(k: &mut Kernel, me: Current, seen: &Become) -> Outcome 
     if let Some(pgrp) = found.pgrp {
         k.change_pgrp(signal, pgrp);
     }
+    if !seen.rlimits.is_empty() {
+        let limits = Arc::make_mut(&mut k.signals[signal].rlimits);
+        for (resource, limit) in &seen.rlimits {
+            *resource.of_mut(limits) = *limit;
+        }
+    }
+    move_to(k, me, &found);
     Ok(Return::DONE)
 }
 
@@ -96,12 +113,88 @@ fn find(k: &Kernel, me: Current, seen: &Become) -> Result<Found> {
         slots.push((slot, ns));
     }
     let user_ns = seen.user_ns.map(|inum| namespace(NsType::User, inum)).transpose()?;
+    let root = seen.root.as_ref().map(|path| find_directory(k, me, &slots, path)).transpose()?;
+    let cwd = seen.cwd.as_ref().map(|path| find_directory(k, me, &slots, path)).transpose()?;
     Ok(Found {
         slots,
         user_ns: user_ns.and_then(|ns| k.namespaces.typed(ns)),
         session: seen.session.map(number).transpose()?,
         pgrp: seen.pgrp.map(number).transpose()?,
+        root,
+        cwd,
     })
+}
+
+/// The deepest directory of a path that is there, and the names below it that are missing.
+struct Directory {
+    there: Path,
+    missing: Vec<Vec<u8>>,
+}
+
+/// Finds a directory from the top of the mount namespace on that the task is in, or will be. Rights do not count.
+///
+/// # Errors
+/// ENOTDIR: a name on the way is no directory; ENAMETOOLONG; ENOENT: it is missing where the file system makes its own; ESRCH:
+/// the task is a zombie.
+fn find_directory(k: &Kernel, me: Current, slots: &[(Slot, NsId)], path: &[u8]) -> Result<Directory> {
+    let joined = slots.iter().find_map(|(_, ns)| k.namespaces.typed::<MntNamespace>(*ns));
+    let Some(ns) = joined.or_else(|| k.mnt_ns_of(*me)) else {
+        bail!(ESRCH, "pid {} is dead and has no file tree", k.task_nr(*me));
+    };
+    let mut there = k.topmost_root(ns);
+    let mut missing: Vec<Vec<u8>> = Vec::new();
+    for name in path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()) {
+        if !missing.is_empty() {
+            missing.push(name.to_vec());
+            continue;
+        }
+        match tree::lookup(k, Viewer(*me), Node::from(there), name) {
+            Ok(node) => there = namei::path_of(k, node)?,
+            Err(error) if error.errno == Errno::ENOENT && matches!(there.place, Place::Dentry(_)) => {
+                missing.push(name.to_vec());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if tree::attr(k, Viewer(*me), Node::from(there))?.file_type != FileType::Directory {
+        bail!(ENOTDIR, "this is no directory");
+    }
+    if let Some(long) = missing.iter().find(|name| name.len() > namei::NAME_MAX) {
+        bail!(ENAMETOOLONG, "a name of {} bytes, at most {} are possible", long.len(), namei::NAME_MAX);
+    }
+    Ok(Directory { there, missing })
+}
+
+/// Makes the directories that are missing, and root and working directory of what was asked for.
+fn move_to(k: &mut Kernel, me: Current, found: &Found) {
+    if found.root.is_none() && found.cwd.is_none() {
+        return;
+    }
+    own_fs(k, me);
+    let fs = k.live(me).fs.id();
+    if let Some(root) = &found.root {
+        let path = make_directory(k, root);
+        k.set_fs_root(fs, path);
+    }
+    if let Some(cwd) = &found.cwd {
+        let path = make_directory(k, cwd);
+        k.set_fs_pwd(fs, path);
+    }
+}
+
+fn make_directory(k: &mut Kernel, directory: &Directory) -> Path {
+    let Place::Dentry(top) = directory.there.place else { return directory.there };
+    let last = directory.missing.iter().fold(top, |dir, name| k.directory_in(dir, name));
+    Path { place: Place::Dentry(last), ..directory.there }
+}
+
+/// Makes root and working directory the task's alone.
+fn own_fs(k: &mut Kernel, me: Current) {
+    if k.is_fs_shared(*me) {
+        let copy = k.copy_fs_struct(me);
+        let old = std::mem::replace(&mut k.live_mut(me).fs, copy);
+        k.put_fs(old);
+    }
 }
 
 /// Puts the task into the namespaces, at the top of a mount namespace.
@@ -123,11 +216,7 @@ fn join(k: &mut Kernel, me: Current, found: &Found) {
     k.switch_task_namespaces(me, nsproxy);
     for &(_, ns) in &found.slots {
         let Some(mnt_ns) = k.namespaces.typed(ns) else { continue };
-        if k.is_fs_shared(*me) {
-            let copy = k.copy_fs_struct(me);
-            let old = std::mem::replace(&mut k.live_mut(me).fs, copy);
-            k.put_fs(old);
-        }
+        own_fs(k, me);
         let (fs, top) = (k.live(me).fs.id(), k.topmost_root(mnt_ns));
         k.set_fs_root(fs, top);
         k.set_fs_pwd(fs, top);

@@ -194,7 +194,7 @@ calls! {
     "clone" LabCall::CloneAs { args, inums, start }, [; args.flags],
         memory::task(k, me) + memory::namespaces(k, me, args.flags) =>
         recorded::sys_clone_as(k, me, args, inums, *start),
-    "become" LabCall::Become(seen), [], OBJECT => recorded::sys_become(k, me, seen),
+    "become" LabCall::Become(seen), [], memory::become_seen(seen) => recorded::sys_become(k, me, seen),
     "mount" LabCall::MountAs { args, seen }, [&args.target], memory::mount_as(args, seen) =>
         mount::sys_mount_as(k, me, args, seen),
     "unshare" LabCall::UnshareAs { flags, inums }, [; *flags],

@@ -2,90 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::Command;
 
+use super::made::{Made, differ, printed, record, shown};
 use super::needs::has;
-
-/// Processes of the test, which end with it.
-struct Made {
-    child: Child,
-    _input: Option<ChildStdin>,
-}
-
-impl Made {
-    fn new() -> Made {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/record/topology.sh");
-        let mut command = Command::new("bash");
-        command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let (input, output) = (child.stdin.take(), child.stdout.take().unwrap());
-        let made = Made { child, _input: input };
-        let ready = BufReader::new(output).lines().map_while(Result::ok).any(|line| line == "ready");
-        assert!(ready, "the topology is not there");
-        made
-    }
-
-    /// All processes below the script that are there now, itself included; those that nobody is the parent of any more are found
-    /// by their age: they are younger than it, and sleep.
-    fn pids(&self) -> BTreeSet<i32> {
-        let first = i32::try_from(self.child.id()).unwrap();
-        let mut found = BTreeSet::from([first]);
-        let mut queue = vec![first];
-        while let Some(pid) = queue.pop() {
-            for task in names(&format!("/proc/{pid}/task")) {
-                let children = fs::read_to_string(format!("/proc/{pid}/task/{task}/children")).unwrap_or_default();
-                let children: Vec<i32> = children.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
-                queue.extend(children.iter().filter(|pid| found.insert(**pid)));
-            }
-        }
-        found
-    }
-}
-
-impl Made {
-    /// Returns when nobody of them runs any more: who has said that all is there, and who was last started, runs for a while.
-    fn sleeps(&self) {
-        let runs = |pid: &i32| {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['R', 'D']))
-        };
-        while self.pids().iter().any(runs) {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for Made {
-    fn drop(&mut self) {
-        let mut pids: Vec<i32> = self.pids().into_iter().collect();
-        // The one whose parent is gone is in the session of a process that is gone too.
-        pids.reverse();
-        for pid in pids {
-            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
-        }
-        let _ = self.child.wait();
-    }
-}
-
-fn names(dir: &str) -> Vec<String> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
-}
-
-fn record(args: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_nslab")).arg("record").args(args).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// What a shell prints, on the machine or where the lab is over `/proc`.
-fn printed(lab: Option<&Path>, command: &str) -> String {
-    let over = lab.map_or(String::new(), |lab| format!("mount --bind {}/proc /proc && ", lab.display()));
-    let output = Command::new("unshare").args(["-m", "bash", "-c", &format!("{over}{command}")]).output().unwrap();
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
+use super::tools;
+use super::unprivileged::nobody;
 
 /// The lines that are about one of these processes, which the first word says.
 fn about(text: &str, pids: &BTreeSet<i32>) -> Vec<String> {
@@ -97,13 +20,16 @@ fn about(text: &str, pids: &BTreeSet<i32>) -> Vec<String> {
 
 #[test]
 fn programs_print_the_same_on_the_machine_and_in_its_recording() {
-    if !has(&["fuse", "root", "lsns", "unshare", "ps", "findmnt", "setpriv", "python3", "ip", "ipcs"]) {
+    if !has(&["fuse", "root", "lsns", "unshare", "ps", "pstree", "findmnt", "setpriv", "python3", "ip", "ipcs"]) {
         return;
     }
-    let made = Made::new();
+    let made = Made::new("topology.sh", |_| {});
     let pids = made.pids();
     assert!(pids.len() >= 60, "only {} processes", pids.len());
     made.sleeps();
+    let before = tools::state(&pids);
+    record(&[]);
+    differ(&before, &tools::state(&pids), "a recording changes nothing").unwrap_or_else(|change| panic!("{change}"));
     compare(&pids).unwrap_or_else(|difference| panic!("{difference}"));
 }
 
@@ -160,15 +86,30 @@ fn compare(pids: &BTreeSet<i32>) -> Result<(), String> {
         differ(&lines(printed(None, &findmnt)), &lines(printed(Some(lab.path()), &findmnt)), "findmnt")?;
     }
     compare_objects(pids, lab.path())?;
-    let again = Command::new(env!("CARGO_BIN_EXE_nslab")).arg("record").arg("--from").arg(lab.path()).output().unwrap();
-    let again = String::from_utf8(again.stdout).unwrap();
+    tools::compare_lsns(pids, lab.path())?;
+    tools::compare_pstree(pids, lab.path())?;
+    tools::compare_files(pids, lab.path())?;
+    tools::compare_named(pids, lab.path())?;
+    compare_recordings(&script, lab.path())
+}
+
+/// The recording of the lab that boots from one is the same but for what could not be seen or said; from then on it is the
+/// same byte for byte.
+///
+/// # Errors
+/// What differs.
+fn compare_recordings(script: &str, lab: &Path) -> Result<(), String> {
+    let from = |lab: &Path| record(&["--from", lab.to_str().unwrap()]);
+    let again = from(lab);
     let said = |text: &str| {
         text.lines()
             .filter(|line| !line.starts_with("# Missing: ") && !line.starts_with("# not here: "))
             .map(str::to_owned)
             .collect::<Vec<_>>()
     };
-    differ(&said(&script), &said(&again), "record --from")
+    differ(&said(script), &said(&again), "record --from")?;
+    let third = from(nslab::testing::Lab::boot(&again).unwrap().path());
+    if third == again { Ok(()) } else { Err("a recording of a recording differs".to_owned()) }
 }
 
 /// What is in the networks and IPC namespaces of the topology.
@@ -209,14 +150,65 @@ fn sorted(text: &str) -> Vec<String> {
     lines
 }
 
-/// # Errors
-/// What differs.
-fn differ(left: &[String], right: &[String], what: &str) -> Result<(), String> {
-    if left == right {
-        return Ok(());
+/// Without any privilege, on a topology that needs none, shown without a mount.
+#[test]
+fn without_root_the_own_processes_are_the_same() {
+    if !has(&["lsns", "unshare", "ps", "pstree"]) {
+        return;
     }
-    let lost: Vec<_> = left.iter().filter(|line| !right.contains(line)).collect();
-    let new: Vec<_> = right.iter().filter(|line| !left.contains(line)).collect();
-    let first = left.iter().zip(right).find(|(left, right)| left != right);
-    Err(format!("{what}: on the machine {lost:#?}, in the lab {new:#?}, first {first:#?}"))
+    let is_root = nix::unistd::geteuid().is_root();
+    let drop_rights = |command: &mut Command| {
+        if is_root {
+            nobody(command);
+        }
+    };
+    let mut allowed = Command::new("unshare");
+    drop_rights(allowed.args(["-Ur", "true"]));
+    if !allowed.status().unwrap().success() {
+        super::needs::skipped("user namespaces take privilege here");
+        return;
+    }
+    let made = Made::new("unprivileged.sh", drop_rights);
+    let pids = made.pids();
+    assert!(pids.len() >= 12, "only {} processes", pids.len());
+    made.sleeps();
+    let mut nslab = Command::new(env!("CARGO_BIN_EXE_nslab"));
+    drop_rights(nslab.arg("record"));
+    let script = String::from_utf8(nslab.output().unwrap().stdout).unwrap();
+    assert!(is_root || script.contains("# Missing: ") || script.contains("process 1"), "{script}");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("host.lab");
+    fs::write(&file, &script).unwrap();
+    for path in [dir.path(), &file] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(path, mode).unwrap();
+    }
+    let run = |program: &str, args: &[&str], command: &str| {
+        let mut run = Command::new(program);
+        drop_rights(run.args(args).args(["bash", "-c", command]).current_dir("/"));
+        shown(&run.output().unwrap())
+    };
+    let nslab = env!("CARGO_BIN_EXE_nslab");
+    let in_recording = |command: &str| run(nslab, &["exec", "--boot", file.to_str().unwrap(), "--"], command);
+    let list = pids.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
+    let number = |line: &str, at: usize| line.split_whitespace().nth(at).and_then(|word| word.parse::<u32>().ok());
+    for command in [
+        format!("ps -L -o pid,ppid,lwp,user:20,pidns,netns,mntns,userns,utsns,ipcns,comm -p {list}"),
+        "lsns -n -r -o PID,NS,TYPE,NPROCS,PPID,UID,COMMAND".to_owned(),
+        format!("grep -Hs . /proc/{{{list}}}/{{uid_map,gid_map,setgroups}}"),
+        format!("for f in /proc/{{{list}}}/{{root,cwd}}; do echo $f $(readlink $f); done"),
+    ] {
+        // Namespaces of others too are shown in full to nobody without privilege.
+        let own = |text: String| -> Vec<String> {
+            let is_own =
+                |line: &&str| !command.starts_with("lsns") || number(line, 1).is_some_and(|ns| ns > 4_026_532_000);
+            let ours = |line: &&str| {
+                !command.starts_with("lsns") || number(line, 0).is_some_and(|pid| pids.contains(&(pid as i32)))
+            };
+            text.lines().filter(is_own).filter(ours).map(str::to_owned).collect()
+        };
+        let (of_machine, of_lab) = (own(run("env", &[], &command)), own(in_recording(&command)));
+        assert!(of_machine.len() >= 5, "{command}: {of_machine:?}");
+        differ(&of_machine, &of_lab, &command).unwrap_or_else(|difference| panic!("{difference}"));
+    }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use nslab::errno::Errno;
 use nslab::kernel::Kernel;
-use nslab::record::files::Disk;
+use nslab::record::files::{Bare, Disk};
 use nslab::record::host::HostFacts;
 use nslab::record::topology::{Missing, Topology};
 use nslab::record::{Files, Wanted, read, write};
@@ -189,6 +189,46 @@ fn old_kernels_show_less() {
     assert_eq!(topology.tasks[&70].numbers, [70]);
 }
 
+/// What is read one after the other need not fit together: numbers are used anew in between.
+#[test]
+fn parents_may_go_round() {
+    let processes = [INIT, Process { pid: 70, ppid: 71, ..INIT }, Process { pid: 71, ppid: 70, ..INIT }];
+    let root = machine(&processes, &LINKS);
+    let files = Disk(root.path().to_owned());
+    for pids in [vec![], vec![70]] {
+        let wanted = Wanted { pids, ..Wanted::default() };
+        let facts = HostFacts::new(root.path().to_owned());
+        let (k, _) = lab(&read::record(&files, &facts, &wanted, |_| {}).unwrap());
+        assert!(k.find_task(70).is_some() && k.find_task(71).is_some());
+    }
+}
+
+/// Limits, root and working directories as an old kernel shows them, and one that shows none.
+#[test]
+fn limits_and_directories_are_read() {
+    let root = machine(&[INIT, Process { pid: 70, ppid: 1, ..INIT }, Process { pid: 71, ppid: 1, ..INIT }], &LINKS);
+    let task = root.path().join("proc/70/task/70");
+    let limits = fs::read_to_string("/proc/self/limits").unwrap();
+    let other = |line: &str| {
+        if line.starts_with("Max open files") {
+            format!("{:<26}{:<21}{:<21}files", "Max open files", 7, "unlimited")
+        } else {
+            line.to_owned()
+        }
+    };
+    fs::write(task.join("limits"), limits.lines().map(other).collect::<Vec<_>>().join("\n")).unwrap();
+    std::os::unix::fs::symlink("/srv/a b", task.join("root")).unwrap();
+    std::os::unix::fs::symlink("/srv/a b/gone (deleted)", task.join("cwd")).unwrap();
+    let topology = record(root.path(), &|_| None);
+    assert!(topology.tasks[&71].rlimits.is_empty() && topology.tasks[&71].root.is_none());
+    let (k, _) = lab(&topology);
+    let task = k.find_task(70).unwrap();
+    let nofile = k.signal_of(task).rlimits.nofile;
+    assert_eq!((nofile.soft, nofile.hard), (7, u64::MAX));
+    let shown = |file: &str| Bare(&k).read(&format!("kernel/task/70/fs/{file}")).unwrap();
+    assert_eq!((&shown("root")[..], &shown("pwd")[..]), (&b"/srv/a b\n"[..], &b"/srv/a b/gone\n"[..]));
+}
+
 #[test]
 fn names_may_be_any_bytes() {
     let comm = b"a\nb \"$x\\ )\xff";
@@ -285,8 +325,8 @@ fn many_processes_are_read_and_written() {
     let nothing = tempfile::tempdir().unwrap();
     let mut spoken = Vec::new();
     let facts = HostFacts::new(nothing.path().to_owned());
-    let topology = read::record(&Many(10_000), &facts, &Wanted::default(), |tasks| spoken.push(tasks)).unwrap();
-    assert_eq!((topology.tasks.len(), spoken.last()), (10_000, Some(&10_000)));
+    let topology = read::record(&Many(100_000), &facts, &Wanted::default(), |tasks| spoken.push(tasks)).unwrap();
+    assert_eq!((topology.tasks.len(), spoken.last()), (100_000, Some(&100_000)));
     // Fewer are written: the kernel of these tests counts all that it has after each line.
     let topology = read::record(&Many(200), &facts, &Wanted::default(), |_| {}).unwrap();
     let (k, _) = lab(&topology);

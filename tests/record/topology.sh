@@ -25,6 +25,39 @@ for i in range(6):
     threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
 time.sleep(1000)" &
 $S & STOPPED=$!
+# Threads that are in other namespaces than their process.
+python3 -c "
+import ctypes, threading, time
+libc = ctypes.CDLL(None)
+def away(flags):
+    assert libc.unshare(flags) == 0
+    time.sleep(1000)
+for flags in (0x4000000, 0x8000000, 0x40000000):
+    threading.Thread(target=away, args=(flags,), daemon=True).start()
+time.sleep(1000)" &
+# Root and working directories; limits, some of which are reached.
+unshare -m python3 -c "
+import os, time
+os.chroot('/usr')
+os.chdir('/share')
+time.sleep(1000)" &
+python3 -c "
+import os, time
+os.chroot('/usr')
+time.sleep(1000)" &
+(cd /usr/share && ulimit -n 100 && ulimit -u 5000 && exec $S) &
+$S & prlimit --pid $! --nofile=1:7 --nproc=1:9 --msgqueue=0:4096
+unshare -Ur bash -c "echo 5 > /proc/sys/user/max_uts_namespaces; echo 0 > /proc/sys/user/max_net_namespaces; exec $S" &
+# A peer group over two namespaces, and one that receives from it.
+unshare -m --propagation private bash -c "
+mount -t tmpfs peers /mnt; mount --make-shared /mnt; mkdir /mnt/a
+unshare -m --propagation unchanged $S &
+unshare -m --propagation slave $S &
+sleep 1; mount -t tmpfs later /mnt/a; exec $S" &
+# A mount namespace that only a file keeps.
+unshare -m --propagation private bash -c "
+mount -t tmpfs run /run; touch /run/kept; mkdir /run/dir
+unshare --mount=/run/kept mount -t tmpfs inner /run/dir; exec $S" &
 for i in $(seq 30); do $S & done
 # A bridge with two containers, one of which listens; networks that only a file keeps.
 unshare -n bash -c "ip link set lo up; exec $S" & BRIDGE=$!

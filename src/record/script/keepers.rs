@@ -190,8 +190,8 @@ impl Writer<'_> {
                 }
                 self.line(&format!("{keeper} unshare cgroup inum=cgroup:{inum}"));
             }
-            Own::Net(_) | Own::Ipc(_) => drop(self.members.insert(inum, keeper.to_owned())),
-            Own::User(_) | Own::Mnt(_) => {}
+            Own::Net(_) | Own::Ipc(_) | Own::Mnt(_) => drop(self.members.insert(inum, keeper.to_owned())),
+            Own::User(_) => {}
             Own::Plain => {
                 if kind == NsType::Pid {
                     self.line(&format!("{keeper} unshare pid inum=pid:{inum}"));

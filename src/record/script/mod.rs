@@ -2,6 +2,7 @@
 
 mod ipc;
 mod keepers;
+mod limits;
 mod mounts;
 mod nets;
 mod tasks;
@@ -21,13 +22,19 @@ pub const END: &str = "# The end of the recording.";
 
 /// The script of a topology, and what it cannot say.
 pub fn write(topology: &Topology) -> (String, Missing) {
+    write_aloud(topology, &mut |_| {})
+}
+
+/// The same; `say` hears now and then how many tasks have been written.
+pub fn write_aloud(topology: &Topology, say: &mut dyn FnMut(usize)) -> (String, Missing) {
     let mut writer = Writer::new(topology);
     writer.boot();
     writer.cgroups();
     writer.namespaces();
     writer.nets();
     writer.ipc();
-    writer.tasks();
+    writer.tasks(say);
+    writer.limits_of_users();
     writer.ends();
     writer.end_keepers();
     writer.last_pid();
@@ -70,7 +77,7 @@ struct Writer<'a> {
     /// Tasks that only keep namespaces until others are in them, in the order of their birth.
     keepers: Vec<String>,
     keeper_numbers: BTreeMap<String, i32>,
-    /// A task in each network and IPC namespace, by inum.
+    /// A task in each network, IPC and mount namespace, by inum.
     members: BTreeMap<u32, String>,
     /// A task in each user namespace that may do anything there.
     rulers: BTreeMap<u32, String>,
@@ -80,6 +87,8 @@ struct Writer<'a> {
     used: BTreeSet<i32>,
     /// Mount namespaces whose mounts have been made.
     mounted: BTreeSet<u32>,
+    /// The most descriptors that one task is given.
+    most_open: usize,
 }
 
 impl<'a> Writer<'a> {
@@ -106,6 +115,7 @@ impl<'a> Writer<'a> {
             rulers: BTreeMap::new(),
             next_spare: topology.profile.pid_max.unwrap_or(crate::kernel::pid::PID_MAX_LIMIT) - 1,
             mounted: BTreeSet::new(),
+            most_open: topology.tasks.values().map(|task| task.open.len()).max().unwrap_or(0),
         }
     }
 

@@ -40,13 +40,14 @@ impl Writer<'_> {
         text.split(|&byte| byte == b'\n').filter_map(mountinfo::parse).collect()
     }
 
-    /// Mount namespaces that nobody is in, but that were seen.
+    /// Mount namespaces that nobody is in, but that were seen: who has made them makes their mounts.
     pub(super) fn unused_mounts(&mut self) {
-        let waiting = self.topology.namespaces.iter().filter(|(_, ns)| ns.ns_type == NsType::Mnt);
-        let waiting =
-            waiting.filter(|(inum, ns)| !self.mounted.contains(inum) && ns.own != Own::Mnt(Vec::new())).count();
-        for _ in 0..waiting {
-            self.unsaid.note("the mounts of a mount namespace that no task is in");
+        let all = self.topology.namespaces.iter().filter(|(_, ns)| ns.ns_type == NsType::Mnt);
+        for inum in all.map(|(inum, _)| *inum) {
+            let Some(actor) = self.members.get(&inum).cloned() else { continue };
+            if let Some(keeper) = self.keeper_numbers.get(&actor).copied() {
+                self.mounts_of(&actor, keeper, inum);
+            }
         }
     }
 }

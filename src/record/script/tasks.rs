@@ -6,13 +6,15 @@ use super::Writer;
 use crate::control::lex::quote;
 use crate::kernel::ns::NsType;
 use crate::kernel::{Kernel, TaskId};
+use crate::record::Files;
+use crate::record::files::Bare;
 use crate::record::topology::{Open, State, Task};
 use crate::script::seen;
 use crate::syscall::Become;
 
 impl Writer<'_> {
     /// All processes, each after its parent and after the leaders of its session and group, by age.
-    pub(super) fn tasks(&mut self) {
+    pub(super) fn tasks(&mut self, say: &mut dyn FnMut(usize)) {
         self.section("Processes, top down.");
         let order = Order::new(self.topology.tasks.values().filter(|task| task.is_leader()).collect());
         if order.processes.first().is_none_or(|task| task.tid != 1) {
@@ -24,11 +26,13 @@ impl Writer<'_> {
         }
         for task in order {
             self.process(task, threads.get(&task.tid).map_or(&[][..], |threads| &threads[..]));
+            say(self.names.len());
         }
         self.open_files();
         self.attachments();
         self.for_children();
         self.unused_mounts();
+        self.tight_limits();
     }
 
     fn process(&mut self, task: &Task, threads: &[&Task]) {
@@ -180,12 +184,29 @@ impl Writer<'_> {
             let path = [b"cgroup", dir, b"/", file.as_bytes()].concat();
             self.line(&format!("write {} {name}", quote(&path)));
         }
-        let becomes = difference(&self.k, id, task);
+        let becomes = Become { rlimits: self.rlimits(id, task, false), ..difference(&self.k, id, task) };
         if becomes != Become::default() {
             self.line(&format!("become {name}{}", seen::line(&becomes)));
         }
         if let Some(&mnt) = task.namespaces.get("mnt") {
             self.mounts_of(name, task.tid, mnt);
+        }
+        self.directories(task, name);
+    }
+
+    /// Root and working directory. Each has a line of its own: where one cannot be, the other may.
+    fn directories(&mut self, task: &Task, name: &str) {
+        if task.is_kthread || task.is_zombie() {
+            return;
+        }
+        for (file, wanted) in [("root", &task.root), ("pwd", &task.cwd)] {
+            let now = Bare(&self.k).read(&format!("kernel/task/{}/fs/{file}", task.tid)).unwrap_or_default();
+            let Some(wanted) = wanted.as_ref().filter(|wanted| now.strip_suffix(b"\n") != Some(&wanted[..])) else {
+                continue;
+            };
+            let mut becomes = Become::default();
+            *(if file == "root" { &mut becomes.root } else { &mut becomes.cwd }) = Some(wanted.clone());
+            self.line(&format!("become {name}{}", seen::line(&becomes)));
         }
     }
 
