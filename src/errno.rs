@@ -47,6 +47,11 @@ impl Error {
         Error { errno: Errno::EACCES, ..self }
     }
 
+    /// The same refusal in other words.
+    pub fn told(self, check: &'static str, args: Vec<Arg>) -> Error {
+        Error { check, args, ..self }
+    }
+
     /// The reason without the errno: the template with its arguments filled in.
     pub fn reason(&self) -> String {
         let mut text = String::new();

@@ -74,7 +74,7 @@ class Files(unittest.TestCase):
         self.assertIn("usage: ", self.refused(lambda: self.lab.write("kernel/faults", "no fault\n")).reason)
         script = "1 clone\n! EPERM 1 unshare net\n"
         error = self.refused(lambda: self.lab.write("ctl/batch", script))
-        self.assertEqual((error.errno, error.reason), (errno.EBADMSG, "expected EPERM, got 0"))
+        self.assertEqual((error.errno, error.reason), (errno.EBADMSG, "line 2: expected EPERM, got 0"))
         error = self.refused(lambda: self.lab.write("proc/1/uid_map", "0 0 1"))
         self.assertEqual((error.errno, error.reason), (errno.EPERM, os.strerror(errno.EPERM)))
 

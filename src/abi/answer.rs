@@ -78,7 +78,7 @@ impl Answer {
         }
     }
 
-    /// Writes what a call that failed leaves: waitid says that there is no child.
+    /// Writes what a failed call stores in the program's memory: waitid stores a `siginfo_t` without a child.
     ///
     /// # Errors
     /// EFAULT, instead of what the call failed with.

@@ -94,8 +94,8 @@ impl Answer {
         Answer { base, text }
     }
 
-    /// The part of the answer at `offset` of the file, at most `size` bytes. For who seeks back to before the answer
-    /// it starts there.
+    /// The part of the answer at `offset` of the file, at most `size` bytes. For a reader that seeks to
+    /// before the answer, it starts there.
     pub(super) fn read(&mut self, offset: u64, size: u32) -> Vec<u8> {
         self.base = self.base.min(offset);
         slice(&self.text, offset - self.base, size).to_vec()

@@ -61,6 +61,8 @@ pub struct Faults {
     list: Mutex<Vec<Fault>>,
     /// The list is not empty. Most labs have no faults, and no request of theirs waits for the list.
     is_any: AtomicBool,
+    /// Why the last write was refused, until one succeeds.
+    refusal: Mutex<Option<String>>,
 }
 
 impl Faults {
@@ -72,13 +74,19 @@ impl Faults {
     /// Does what was written: whole lines, all or none. `find` gives the task that has a number.
     ///
     /// # Errors
-    /// EINVAL: a line is none of `ERRNO OP PATH… [times=N] [after=N]`, `exit PID after=OP [PATH…]`, `count N HITS PASSED` and
-    /// `clear`. ESRCH: no such task. ENOSPC: too many faults.
+    /// EINVAL: a line is none of `ERRNO OP PATH… [times=N] [after=N]`, `exit PID after=OP [PATH…]`, `count N HITS PASSED`,
+    /// `clear` and `# COMMENT`. ESRCH: no such task. ENOSPC: too many faults.
     pub fn write(&self, text: &[u8], find: impl Fn(i32) -> Option<TaskId>) -> Result<Uncached> {
+        let result = self.set_lines(text, find);
+        *lock(&self.refusal) = result.as_ref().err().map(ToString::to_string);
+        result
+    }
+
+    fn set_lines(&self, text: &[u8], find: impl Fn(i32) -> Option<TaskId>) -> Result<Uncached> {
         let text = std::str::from_utf8(text).map_err(|_| err!(EINVAL, "faults are UTF-8 text"))?;
         let mut faults = lock(&self.list).clone();
         let mut uncached = Uncached::default();
-        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
             if line == "clear" {
                 faults.clear();
                 continue;
@@ -101,9 +109,12 @@ impl Faults {
         Ok(uncached)
     }
 
-    /// A line for each fault, as it may be written, with its hits.
+    /// A line for each fault, as it may be written, with its hits; then, as a comment, why the last write was refused. A
+    /// shell's `echo` reads nothing back from the file that it has written to.
     pub fn text(&self) -> String {
-        lock(&self.list).iter().map(ToString::to_string).collect()
+        let faults: String = lock(&self.list).iter().map(ToString::to_string).collect();
+        let refusal = lock(&self.refusal).as_ref().map(|reason| format!("# {reason}\n"));
+        faults + &refusal.unwrap_or_default()
     }
 
     /// A line for each fault that has hit, or was passed on the way to it, as it may be written: that is what a journal notes.
@@ -340,7 +351,19 @@ mod tests {
             assert_eq!(write(&faults, text).unwrap_err().errno, Errno::EINVAL, "{text}");
         }
         assert_eq!(write(&faults, "exit 7 after=read").unwrap_err().errno, Errno::ESRCH);
-        assert_eq!(faults.text(), "");
+        assert_eq!(lock(&faults.list).len(), 0);
+    }
+
+    #[test]
+    fn the_reason_of_a_refused_write_is_shown_until_one_succeeds() {
+        let faults = Faults::default();
+        write(&faults, "EIO read a\n").unwrap();
+        write(&faults, "garbage").unwrap_err();
+        let (fault, reason) = ("EIO read a after=0 hits=0\n", "# EINVAL: usage: ERRNO ");
+        assert!(faults.text().starts_with(&format!("{fault}{reason}")), "{}", faults.text());
+        // What is read may be written: the reason is a comment.
+        write(&faults, &format!("clear\n{}", faults.text())).unwrap();
+        assert_eq!(faults.text(), fault);
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub struct Pid {
     /// The namespaces above and its numbers there, outermost first; none for most.
     pub outer: Box<[(PidNsId, i32)]>,
     pub attached: Attachments,
-    /// Its numbers are in use; for good only until nothing is attached any more.
+    /// Its numbers are in use. Cleared, for good, once nothing is attached any more.
     pub hashed: bool,
 }
 

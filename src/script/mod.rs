@@ -16,7 +16,7 @@ use crate::kernel::Kernel;
 use crate::syscall::{AnyCall, dispatch};
 use crate::{bail, err};
 
-pub use session::{Failure, Session};
+pub use session::{Failure, ScriptError, Session};
 pub use setup::{Opened, Setup};
 
 /// What scripts are run on: a bare kernel, or a lab.

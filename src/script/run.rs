@@ -62,7 +62,14 @@ pub fn run_case(lab: &mut impl Machine, case: &Case) -> Outcome {
 /// # Errors
 /// The file cannot be read or has cases, or a line failed; the reason says what came. The lines before have been run.
 pub fn run_boot_file(lab: &mut impl Machine, path: &Path) -> Result<(), FileError> {
-    let mut session = Session::default();
+    run_file(&mut Session::default(), lab, path)
+}
+
+/// The same, by an interpreter that keeps the names of the file.
+///
+/// # Errors
+/// As [`run_boot_file`].
+pub fn run_file(session: &mut Session, lab: &mut impl Machine, path: &Path) -> Result<(), FileError> {
     let mut lines = Lines::of(path)?;
     while let Some(line) = lines.next().transpose()? {
         if let Statement::Case(_) = line.statement {

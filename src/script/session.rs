@@ -9,7 +9,7 @@ use super::statement::{self, CallLine, Expect, Relation, SetupLine, Statement};
 use super::{Call, Machine, Opened, Setup, without_newline};
 use crate::control::args::Args;
 use crate::control::lex::{Template, Word, quote};
-use crate::errno::{Error, Result};
+use crate::errno::{Errno, Error, Result};
 use crate::{bail, err};
 
 /// An interpreter: the values kept so far. `ctl/batch` has one per open file.
@@ -22,6 +22,8 @@ pub struct Session {
     kept: usize,
     /// Files that later lines of a journal write to, by the line they were opened after and by path.
     opened: BTreeMap<(u64, Vec<u8>), Opened>,
+    /// Lines of batches that have succeeded.
+    lines: u64,
 }
 
 /// Bytes that all names of a script and their values may have.
@@ -36,7 +38,7 @@ pub struct Failure {
 
 impl Failure {
     fn unexpected(error: Error) -> Failure {
-        Failure { expected: "success".to_owned(), got: Err(error) }
+        Failure { expected: SUCCESS.to_owned(), got: Err(error) }
     }
 }
 
@@ -50,40 +52,96 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A call's own errno; EBADMSG where a call succeeded but not as expected.
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Error {
-        match failure.got {
-            Ok(_) => err!(EBADMSG, "{}", failure.to_string()),
-            Err(error) => error,
+impl Failure {
+    /// A call's own errno, EBADMSG where a call succeeded but not as expected; the reason says in which line.
+    fn at(self, line: u64) -> Error {
+        let is_plain = self.expected == SUCCESS;
+        match &self.got {
+            Err(error) if is_plain => error.clone().told("line {}: {}", vec![line.into(), error.reason().into()]),
+            Err(error) => error.clone().told("line {}: {}", vec![line.into(), self.to_string().into()]),
+            Ok(_) => err!(EBADMSG, "line {}: {}", line, self.to_string()),
         }
     }
 }
 
+/// A line of a script that failed.
+#[derive(Debug)]
+pub struct ScriptError {
+    /// From 1; the lines of all scripts of a session are counted on.
+    pub line: u64,
+    /// As written.
+    pub text: String,
+    pub failure: Failure,
+}
+
+impl ScriptError {
+    /// What the call gave; `None`: it succeeded, but otherwise than expected.
+    pub fn errno(&self) -> Option<Errno> {
+        self.failure.got.as_ref().err().map(|error| error.errno)
+    }
+}
+
+impl fmt::Display for ScriptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}: ", self.line, self.text)?;
+        match &self.failure {
+            Failure { expected, got: Err(error) } if expected == SUCCESS => write!(f, "{error}"),
+            failure => write!(f, "{failure}"),
+        }
+    }
+}
+
+impl std::error::Error for ScriptError {}
+
+/// What is expected of a line that says nothing about it.
+const SUCCESS: &str = "success";
+
 impl Session {
     /// Executes the lines of one write to `ctl/batch` in order, up to the first that fails. The number is of the bytes
-    /// of those that succeeded; the result is that of the last line executed. A last line without newline counts too.
+    /// of those that succeeded; the result is that of the last call that succeeded. A last line without newline counts
+    /// too.
     pub fn batch(&mut self, lab: &mut impl Machine, bytes: &[u8]) -> (usize, Result<Vec<u8>>) {
         let (mut done, mut last) = (0, Vec::new());
         for line in bytes.split_inclusive(|&byte| byte == b'\n') {
             match self.line(lab, without_newline(line)) {
                 Ok(result) => last = result.unwrap_or(last),
-                Err(error) => return (done, Err(error)),
+                Err(failure) => return (done, Err(failure.at(self.lines + 1))),
             }
+            self.lines += 1;
             done += line.len();
         }
         (done, Ok(last))
     }
 
-    /// Executes one line without its newline; `None` if it says nothing.
+    /// Executes the lines of a text.
     ///
     /// # Errors
-    /// What the call gives, when that was not expected; EBADMSG: it succeeded otherwise than expected. EINVAL: no line
-    /// of the language, or one for files only (`case`, `include`).
-    fn line(&mut self, lab: &mut impl Machine, line: &[u8]) -> Result<Option<Vec<u8>>> {
-        let line = std::str::from_utf8(line).map_err(|_| err!(EINVAL, "the line is not UTF-8"))?;
-        let Some(statement) = statement::parse(line)? else { return Ok(None) };
-        Ok(Some(self.execute(lab, &statement)?))
+    /// One fails; those before it have been executed.
+    pub fn script(&mut self, lab: &mut impl Machine, text: &str) -> std::result::Result<(), ScriptError> {
+        for text in text.lines() {
+            if let Err(failure) = self.line(lab, text.as_bytes()) {
+                return Err(ScriptError { line: self.lines + 1, text: text.trim().to_owned(), failure });
+            }
+            self.lines += 1;
+        }
+        Ok(())
+    }
+
+    /// What is kept by a name.
+    pub fn value(&self, name: &str) -> Option<&[u8]> {
+        self.values.get(name).map(Vec::as_slice)
+    }
+
+    /// Executes one line without its newline. `None`: it has no result, because it says nothing, compares values, or
+    /// expects a call to fail.
+    ///
+    /// # Errors
+    /// As [`Session::execute`]; EINVAL: it is no line of the language.
+    fn line(&mut self, lab: &mut impl Machine, line: &[u8]) -> std::result::Result<Option<Vec<u8>>, Failure> {
+        let line = std::str::from_utf8(line).map_err(|_| err!(EINVAL, "the line is not UTF-8"));
+        let Some(statement) = line.and_then(statement::parse).map_err(Failure::unexpected)? else { return Ok(None) };
+        let result = self.execute(lab, &statement)?;
+        Ok(has_result(&statement).then_some(result))
     }
 
     /// Executes a statement and gives its result: of a comparison nothing, of a call that failed as expected its error.
@@ -202,10 +260,20 @@ fn begins(statement: &Statement) -> bool {
     !matches!(statement, Statement::Setup(SetupLine { name: "limits", .. }))
 }
 
+/// Whether a statement that went as expected has a result to show: a refusal that was expected is none.
+fn has_result(statement: &Statement) -> bool {
+    match statement {
+        Statement::Call(CallLine { expect, .. }) | Statement::Setup(SetupLine { expect, .. }) => {
+            !matches!(expect, Expect::Errno(_))
+        }
+        Statement::Compare(..) | Statement::Case(_) | Statement::Include(_) => false,
+    }
+}
+
 /// An [`Expect`] with values in place of names.
 enum Wanted {
     Success,
-    Errno(crate::errno::Errno),
+    Errno(Errno),
     Text(Vec<u8>),
     Match(Regex),
 }
@@ -226,7 +294,7 @@ impl Wanted {
 impl fmt::Display for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Wanted::Success => f.write_str("success"),
+            Wanted::Success => f.write_str(SUCCESS),
             Wanted::Errno(errno) => write!(f, "{errno:?}"),
             Wanted::Text(text) => f.write_str(&quote(text)),
             Wanted::Match(regex) => write!(f, "a match of {}", quote(regex.as_str().as_bytes())),
@@ -262,8 +330,19 @@ mod tests {
     fn a_batch_stops_at_the_first_line_that_fails() {
         let (done, result, calls) = batch("1 clone\n\n# x\n1 kill 2 0\n1 clone\n");
         assert_eq!((done, calls.len()), ("1 clone\n\n# x\n".len(), 2));
-        assert_eq!(result, "EPERM: refused");
+        assert_eq!(result, "EPERM: line 4: refused");
         assert_eq!(batch("1 kill 2 0").0, 0);
+    }
+
+    #[test]
+    fn the_lines_of_all_batches_are_counted_together_and_those_that_fail_are_not() {
+        let (mut lab, mut session) = (FakeLab::default(), Session::default());
+        session.batch(&mut lab, b"1 clone\n# x\n").1.unwrap();
+        // A writer that is told of two lines writes the third again.
+        for _ in 0..2 {
+            let (done, result) = session.batch(&mut lab, b"1 kill 2 0\n1 clone\n");
+            assert_eq!((done, result.unwrap_err().reason()), (0, "line 3: refused".to_owned()));
+        }
     }
 
     #[test]
@@ -279,7 +358,7 @@ mod tests {
         session.keep("a", &half[1..]).unwrap();
         session.keep("a", &half[1..]).unwrap();
         session.keep("b", &half[1..]).unwrap();
-        assert_eq!(session.keep("c", b"").unwrap_err().errno, crate::errno::Errno::ENOMEM);
+        assert_eq!(session.keep("c", b"").unwrap_err().errno, Errno::ENOMEM);
         session.keep("a", b"").unwrap();
         session.keep("c", b"").unwrap();
     }
@@ -287,20 +366,26 @@ mod tests {
     #[test]
     fn failures_can_be_expected() {
         assert_eq!(batch("! EPERM 1 kill 2 0\n1 clone").2.len(), 2);
-        assert_eq!(result("! ESRCH 1 kill 2 0"), "EPERM: refused");
-        assert_eq!(result("! EPERM 1 clone"), "EBADMSG: expected EPERM, got 2");
+        assert_eq!(result("! ESRCH 1 kill 2 0"), "EPERM: line 1: expected ESRCH, got EPERM: refused");
+        assert_eq!(result("! EPERM 1 clone"), "EBADMSG: line 1: expected EPERM, got 2");
+    }
+
+    #[test]
+    fn a_refusal_that_was_expected_is_no_result() {
+        assert_eq!(result("1 clone\n! EPERM 1 kill 2 0\nsame 1 1\n"), "2");
+        assert_eq!(result("! EPERM 1 kill 2 0\n"), "");
     }
 
     #[test]
     fn a_name_that_keeps_nothing_fails_even_where_einval_is_expected() {
-        assert_eq!(batch("! EINVAL $x clone"), (0, "EINVAL: no value is called x".into(), vec![]));
+        assert_eq!(batch("! EINVAL $x clone"), (0, "EINVAL: line 1: no value is called x".into(), vec![]));
     }
 
     #[test]
     fn texts_are_compared_without_one_final_newline() {
         assert_eq!(result("= \"text of x\" 1 read x"), "text of x\n");
         assert_eq!(result("a = 1 read x\n= $a 1 read x"), "text of x\n");
-        assert_eq!(result("= text 1 read x"), "EBADMSG: expected text, got \"text of x\\n\"");
+        assert_eq!(result("= text 1 read x"), "EBADMSG: line 1: expected text, got \"text of x\\n\"");
     }
 
     #[test]
@@ -308,17 +393,17 @@ mod tests {
         assert_eq!(result("~ \"(?m)^text of .$\" 1 read x"), "text of x\n");
         assert_eq!(
             result("a = 1 read .\n~ ^$a$ 1 read x"),
-            "EBADMSG: expected a match of \"^text of \\\\.$\", got \"text of x\\n\""
+            "EBADMSG: line 2: expected a match of \"^text of \\\\.$\", got \"text of x\\n\""
         );
         assert_eq!(result("~ x$ 1 read x"), "text of x\n");
-        assert_eq!(result("~ ( 1 read x"), "EINVAL: bad regular expression (");
+        assert_eq!(result("~ ( 1 read x"), "EINVAL: line 1: bad regular expression (");
     }
 
     #[test]
     fn comparisons_are_pairwise() {
-        assert_eq!(result("a = 1 clone\nsame 2 $a 2\ndiffer $a 3 4"), "");
-        assert_eq!(result("differ 1 2 1"), "EBADMSG: expected different values, got \"1 2 1\"");
-        assert_eq!(result("same 1 1 2"), "EBADMSG: expected equal values, got \"1 1 2\"");
+        assert_eq!(result("a = 1 clone\nsame 2 $a 2\ndiffer $a 3 4"), "2");
+        assert_eq!(result("differ 1 2 1"), "EBADMSG: line 1: expected different values, got \"1 2 1\"");
+        assert_eq!(result("same 1 1 2"), "EBADMSG: line 1: expected equal values, got \"1 1 2\"");
     }
 
     #[test]

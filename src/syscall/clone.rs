@@ -180,8 +180,8 @@ fn check_namespaces(k: &Kernel, me: Current, flags: CloneFlags, owner: Option<Us
     k.check_new_namespaces(me, asked, owner)
 }
 
-/// What stays of a child that is not to be: its copies of descriptors and memory had been made, and were let go in the name
-/// of the caller (`bad_fork_cleanup_files`, `bad_fork_cleanup_mm`).
+/// The side effects of a clone that fails late. Linux has copied descriptors and memory by then, and drops the copies as if
+/// the caller did (`bad_fork_cleanup_files`, `bad_fork_cleanup_mm`).
 fn drop_copies(k: &mut Kernel, me: Current, flags: CloneFlags) {
     if !flags.contains(CloneFlags::FILES) {
         k.flush_mqueues(*me);

@@ -13,7 +13,7 @@ use crate::{bail, err};
 /// kill(2) (`kill_something_info`).
 ///
 /// # Errors
-/// ESRCH: nobody there; EINVAL: no signal; EPERM: nobody who lets the caller.
+/// ESRCH: nobody there; EINVAL: no signal; EPERM: the caller may signal none of the targets.
 pub fn sys_kill(k: &mut Kernel, me: Current, pid: PidArg, signo: i32) -> Outcome {
     if pid.number() == i32::MIN {
         bail!(ESRCH, "{} names no process group", pid.number());

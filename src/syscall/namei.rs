@@ -171,7 +171,7 @@ fn new_name<'p>(k: &Kernel, me: Current, path: &'p [u8]) -> Result<(Node, &'p [u
 /// What touch(1) does: makes an empty file of mode 0666 less the umask, or does nothing to one that exists.
 ///
 /// # Errors
-/// Those of [`tree::resolve_file`] but ENOENT; EROFS; EACCES: neither the caller's nor for it to write; as
+/// Those of [`tree::resolve_file`] but ENOENT; EROFS; EACCES: the caller neither owns it nor may write to it; as
 /// [`create_file`].
 pub(super) fn sys_touch(k: &mut Kernel, me: Current, path: &[u8]) -> Outcome {
     match tree::resolve_file(k, *me, path, true) {

@@ -256,7 +256,10 @@ fn what_cannot_be_used_is_said_in_one_line() {
     if has(&["root"]) {
         // Whoever cannot look at the directory finds its lab none the less.
         let refused = said(nobody(&mut lab.command(&[], &["true"])));
-        assert_eq!(refused, format!("nslab: {dir}: only root and who has mounted this lab may run programs in it\n"));
+        assert_eq!(
+            refused,
+            format!("nslab: {dir}: only root and the user who mounted this lab may run programs in it\n")
+        );
     }
     assert_eq!(lab.tasks(), ["1"]);
 }

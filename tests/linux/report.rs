@@ -97,11 +97,11 @@ pub fn text(areas: &ByArea, cases: &BTreeMap<String, CaseCounts>) -> String {
     let mut all = Counts::default();
     areas.values().for_each(|counts| all.add(*counts));
     let mut out = format!(
-        "# Conformance\n\nWhat the lab does compared with what Linux {} does, call by call: **{} calls of {} random programs, \
-         {} divergences**. Generated on {}; the end says how.\n\n\
-         After each call its errno or result is compared, and of all tasks the ten namespaces, whose numbers have to be \
-         allocated in the same order, the lines of `status`, the map files and `setgroups`, and the names of all UTS \
-         namespaces. Areas compare what they are about besides.\n\n\
+        "# Conformance\n\nThe same programs ran on a lab and on Linux {}, and were compared call by call: **{} calls of {} random \
+         programs, {} divergences**. Generated on {}; the end says how.\n\n\
+         After each call these are compared: its errno or result; the ten namespaces of all tasks, whose numbers have to be \
+         allocated in the same order; the lines of `status`, the map files and `setgroups` of all tasks; the names of all UTS \
+         namespaces. Each area compares more.\n\n\
          ## Random programs\n\n| area | programs | calls | of them refused | divergences | not repeated | ended early |\n\
          |---|---|---|---|---|---|---|\n",
         release.trim(),
@@ -122,16 +122,22 @@ pub fn text(areas: &ByArea, cases: &BTreeMap<String, CaseCounts>) -> String {
 }
 
 const NOT_COMPARED: &str = "
-*Not repeated*: a difference that did not come three times in a row when the program ran again: a race on the machine.
-*Ended early*: a call killed several tasks and the order of their deaths, which is the machine's own, showed; or who sent a
-signal to several namespaces.
+*Not repeated*: a difference that did not come three times in a row when the program ran again. It was a race on the machine.
+*Ended early*: a call killed several tasks, and the machine's own order of their deaths became visible; or a signal to several
+namespaces showed its sender.
 
-Deviations, each with its reason and test, are in [SEMANTICS.md](../SEMANTICS.md). Besides them are not compared:
-`SigPnd` and `ShdPnd` of a zombie, since nobody will take those signals; how long the machine takes to free what is free in a
-lab at once; values of `ns_id`; RLIMIT_NPROC over all processes of the machine's root; hardware addresses and what is made of them,
-automatic ports, inode numbers of sockets; whether duplicate address detection is over; what is left of TCP connections
-that were closed; frozen cgroups, as a frozen worker does not answer. Where the kernel has no dummy devices, `ifb` devices
-stand for them.
+[SEMANTICS.md](../SEMANTICS.md) has the deviations, each with its reason and its test. These are not compared either:
+
+* `SigPnd` and `ShdPnd` of a zombie, which takes no signals any more;
+* how long the machine takes to free an object that a lab frees at once;
+* values of `ns_id`;
+* RLIMIT_NPROC over all processes of the machine's root;
+* hardware addresses, automatic ports and inode numbers of sockets;
+* whether duplicate address detection is over;
+* what is left of closed TCP connections;
+* frozen cgroups, because a frozen worker does not answer.
+
+Where the kernel has no dummy devices, `ifb` devices take their place.
 ";
 
 fn add_cases(out: &mut String, cases: &BTreeMap<String, CaseCounts>) {
@@ -147,8 +153,8 @@ fn add_cases(out: &mut String, cases: &BTreeMap<String, CaseCounts>) {
     let recorded = recorded.iter().flat_map(|file| nslab::script::file::load(file).unwrap_or_default()).count();
     let _ = write!(
         out,
-        "\n*Not run there*: by this test. A line has no counterpart in it or must not be made on the machine, e.g. it restarts \
-         the machine, traces, or reads a file whose text is the lab's own.\n\n{recorded} recorded programs with the answers of \
+        "\n*Not run there*: this test cannot make a line of the case on the machine. The line restarts the machine, for example, or \
+         traces, or reads a file whose text is the lab's own.\n\n{recorded} recorded programs with the answers of \
          Linux are in `fixtures/linux-6.18`; `tests/recorded.rs` runs them on any machine.\n"
     );
 }
@@ -179,9 +185,16 @@ As root on Linux 6.18:
 NSLAB_LINUX_RUNS=24000 NSLAB_LINUX_REPORT=docs/CONFORMANCE.md cargo test --release --test linux
 ```
 
-runs the case files and so many programs of each area, and writes this page. What was run apart, as
-`NSLAB_LINUX_AREA=core NSLAB_LINUX_RUNS=24000..48000 cargo test --release --test linux >LOG`, counts with
-`NSLAB_LINUX_LOGS=LOG:LOG`. `NSLAB_LINUX_CASES=core-` runs only the case files whose names have that part. `tests/docs.rs` checks that the README has the same number.
+runs the case files and that many programs of each area, and writes this page. An area can run apart:
+`NSLAB_LINUX_AREA=core NSLAB_LINUX_RUNS=24000..48000 cargo test --release --test linux >LOG`. `NSLAB_LINUX_LOGS=LOG:LOG` adds
+such runs to the page. `NSLAB_LINUX_CASES=core-` runs only the case files with that in their names. `tests/docs.rs` checks that
+the README has the same number.
+
+`cargo test` runs the case files and a few programs of each area. `.ci/run` runs more of them:
+
+```sh
+NSLAB_LINUX_RUNS=240 cargo test --test linux
+```
 ";
 
 fn date() -> String {

@@ -320,7 +320,7 @@ impl Kernel {
         copies
     }
 
-    /// Copies all attachments for a child that is not to be, and detaches the copies.
+    /// Copies all attachments for a child whose clone fails, and detaches the copies.
     pub(crate) fn drop_attachment_copies(&mut self, task: Current) {
         for copy in self.copy_attachments(task).into_values() {
             self.shm_close(*task, copy.file);
