@@ -38,8 +38,8 @@ enum Stops {
 
 fn stops(call: Call) -> Stops {
     match call.treatment() {
-        // Of who has netlink sockets there is another filter.
-        Treatment::Passed | Treatment::Translated(Translate::Netlink) => Stops::Never,
+        // For who has netlink sockets, or is in a time namespace, there are other filters.
+        Treatment::Passed | Treatment::Translated(Translate::Netlink | Translate::Clock(_)) => Stops::Never,
         // Each program asks for it when it starts.
         Treatment::Refused { errno, .. } if call == Call::SetRobustList => Stops::Errno(errno as i32),
         // What only asks for an action the real kernel answers, and for limits that the lab does not have.
@@ -82,6 +82,20 @@ pub fn netlink() -> Vec<sock_filter> {
     let numbers = calls().filter(|(_, call)| stops(*call)).filter_map(|(number, _)| u32::try_from(number).ok());
     let tests = numbers.flat_map(|number| [jump(BPF_JEQ, number, 0, 1), ret(SECCOMP_RET_TRACE)]);
     std::iter::once(load(NR)).chain(tests).chain([ret(SECCOMP_RET_ALLOW)]).collect()
+}
+
+/// What those get besides who are in a time namespace with offsets: their calls about the time stop.
+pub fn clock() -> Vec<sock_filter> {
+    let mut program = vec![load(NR)];
+    for (number, call) in calls() {
+        let Treatment::Translated(translate) = call.treatment() else { continue };
+        let (Some(condition), Ok(number)) = (translate.clock(), u32::try_from(number)) else { continue };
+        let body = body(Stops::If(condition));
+        program.push(jump(BPF_JEQ, number, 0, u8::try_from(body.len()).unwrap_or(u8::MAX)));
+        program.extend(body);
+    }
+    program.push(ret(SECCOMP_RET_ALLOW));
+    program
 }
 
 /// `struct sock_fprog` for memory at `addr`, and behind it the program.
@@ -154,7 +168,10 @@ mod tests {
 
     /// What the kernel would make of the program, for a call.
     fn verdict(arch: u32, nr: u32, args: [u32; 6]) -> u32 {
-        let program = program();
+        verdict_of(&program(), arch, nr, args)
+    }
+
+    fn verdict_of(program: &[sock_filter], arch: u32, nr: u32, args: [u32; 6]) -> u32 {
         let (mut at, mut a) = (0, 0);
         loop {
             let sock_filter { code, jt, jf, k } = program[at];
@@ -193,6 +210,27 @@ mod tests {
                 Treatment::Refused { .. } => assert_ne!(verdict, SECCOMP_RET_ALLOW, "{call:?}"),
                 Treatment::Rewritten(Rewrite::Ioctl) | Treatment::Translated(_) => {}
             }
+        }
+    }
+
+    #[test]
+    fn calls_about_the_time_stop_for_those_who_ask_for_it() {
+        let both = |nr, args| [verdict(ARCH, nr, args), verdict_of(&clock(), ARCH, nr, args)];
+        let (passes, stops) = ([SECCOMP_RET_ALLOW; 2], [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE]);
+        // clock_gettime of the wall clock, and of the monotonic one; clock_nanosleep for, and until, some time.
+        for (nr, args, expected) in [
+            (228, [0; 6], passes),
+            (228, [1, 0, 0, 0, 0, 0], stops),
+            (230, [1, 0, 0, 0, 0, 0], passes),
+            (230, [1, 1, 0, 0, 0, 0], stops),
+            (202, [0, 128, 0, 0, 0, 0], passes),
+            (202, [0, 9 | 128, 0, 0, 0, 0], stops),
+            (202, [0, 9 | 256, 0, 0, 0, 0], passes),
+            (449, [0, 0, 0, 0, 1, 0], stops),
+            (99, [0; 6], stops),
+            (39, [0; 6], [SECCOMP_RET_TRACE, SECCOMP_RET_ALLOW]),
+        ] {
+            assert_eq!(both(nr, args), expected, "{nr} {args:?}");
         }
     }
 

@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use super::sys::{RawRegs, RawSiginfo, Tid, from_words, to_words};
 
 /// The first message of each end: who does not say the same is of another version.
-pub const GREETING: &str = concat!("nslab ", env!("CARGO_PKG_VERSION"), " programs 1");
+pub const GREETING: &str = concat!("nslab ", env!("CARGO_PKG_VERSION"), " programs 2");
 
 /// No message is longer: the arguments of a program are what is largest.
 const MESSAGE_MAX: usize = 1 << 26;
@@ -34,6 +34,7 @@ pub enum What {
     SetSiginfo,
     ReadMemory,
     WriteMemory,
+    Poke,
     Kill,
     Queue,
     ProcFile,
@@ -50,7 +51,7 @@ pub enum What {
 }
 
 /// All of them, each at the place that its number is.
-const ALL: [What; 25] = [
+const ALL: [What; 26] = [
     What::Wait,
     What::Ring,
     What::Seize,
@@ -65,6 +66,7 @@ const ALL: [What; 25] = [
     What::SetSiginfo,
     What::ReadMemory,
     What::WriteMemory,
+    What::Poke,
     What::Kill,
     What::Queue,
     What::ProcFile,
@@ -89,6 +91,7 @@ impl What {
             | What::Siginfo
             | What::ReadMemory
             | What::WriteMemory
+            | What::Poke
             | What::ProcFile
             | What::Link
             | What::Inode

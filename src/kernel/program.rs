@@ -25,6 +25,8 @@ pub enum Effect {
     Wake(TaskId),
     /// What the thread waits for is there.
     Ready(TaskId),
+    /// Whether the thread is frozen has changed.
+    Freezes(TaskId),
     /// The task is dead, and not because its process is.
     Kill(TaskId),
 }
@@ -33,7 +35,11 @@ impl Effect {
     /// Whom it is about.
     pub fn task(&self) -> TaskId {
         match *self {
-            Effect::Signal { task, .. } | Effect::Wake(task) | Effect::Ready(task) | Effect::Kill(task) => task,
+            Effect::Signal { task, .. }
+            | Effect::Wake(task)
+            | Effect::Ready(task)
+            | Effect::Freezes(task)
+            | Effect::Kill(task) => task,
         }
     }
 }
@@ -87,6 +93,15 @@ impl Kernel {
     pub(super) fn wake_waiters(&mut self, parent: TaskId) {
         if self.is_program(parent) {
             self.programs.note(Effect::Wake(parent));
+        }
+    }
+
+    /// Tasks may be frozen, or not be frozen any more.
+    pub(crate) fn freeze_programs(&mut self, tasks: &[TaskId]) {
+        for &task in tasks {
+            if self.is_program(task) {
+                self.programs.note(Effect::Freezes(task));
+            }
         }
     }
 
