@@ -73,8 +73,10 @@ pub enum Translate {
     Signalfd,
     /// What is read may be signals, for those who have such a descriptor.
     Signals,
-    /// Operations of futex(2) that compare the number of a thread.
+    /// Operations of futex(2) that compare the number of a thread; and those that wait until a time, as [`Translate::Clock`].
     Futex,
+    /// Times of clocks that time namespaces shift, for those who are in one.
+    Clock(Condition),
     /// The first argument is a segment of shared memory, which the real kernel has the memory of.
     Attach,
     /// The argument is where such memory is: the lab hears that it is there no more.
@@ -108,13 +110,24 @@ const PEER: Condition = Condition { arg: 2, any: &[(ALL, 17), (ALL, 77)] };
 pub const PASSING: Condition = Condition { arg: 2, any: &[(ALL, 16), (ALL, 76)] };
 /// AF_INET, AF_INET6, AF_NETLINK, AF_PACKET
 const NETWORK: Condition = Condition { arg: 0, any: &[(ALL, 2), (ALL, 10), (ALL, 16), (ALL, 17)] };
-/// FUTEX_LOCK_PI, UNLOCK_PI, TRYLOCK_PI, WAIT_REQUEUE_PI, CMP_REQUEUE_PI, LOCK_PI2; FUTEX_PRIVATE and CLOCK_REALTIME aside.
+/// Flags of seccomp(2).
 const LISTENER: Condition = Condition {
     arg: 1,
     any: &[(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER as u32, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER as u32)],
 };
+/// FUTEX_LOCK_PI, UNLOCK_PI, TRYLOCK_PI, WAIT_REQUEUE_PI, CMP_REQUEUE_PI, LOCK_PI2; FUTEX_PRIVATE and CLOCK_REALTIME aside.
 const PRIORITY_FUTEX: Condition =
     Condition { arg: 1, any: &[(0x7f, 6), (0x7f, 7), (0x7f, 8), (0x7f, 11), (0x7f, 12), (0x7f, 13)] };
+/// FUTEX_WAIT_BITSET, which waits until a time of CLOCK_MONOTONIC, unless FUTEX_CLOCK_REALTIME is set; FUTEX_PRIVATE aside.
+const TIMED_FUTEX: Condition = Condition { arg: 1, any: &[(0x17f, 9)] };
+/// CLOCK_MONOTONIC, _RAW and _COARSE, CLOCK_BOOTTIME and _ALARM.
+const SHIFTED: Condition = Condition { arg: 0, any: &[(ALL, 1), (ALL, 4), (ALL, 6), (ALL, 7), (ALL, 9)] };
+/// TIMER_ABSTIME, TFD_TIMER_ABSTIME: until a time.
+const ABSOLUTE: Condition = Condition { arg: 1, any: &[(1, 1)] };
+/// CLOCK_MONOTONIC, as futex_waitv(2) and futex_wait(2) have it.
+const WAITV: Condition = Condition { arg: 4, any: &[(ALL, 1)] };
+const WAIT: Condition = Condition { arg: 5, any: &[(ALL, 1)] };
+const ALWAYS: Condition = Condition { arg: 0, any: &[(0, 0)] };
 /// ioctls of nsfs and of pidfds, by their type, then TIOCGPGRP, TIOCSPGRP, TIOCGSID, FIOSETOWN, SIOCSPGRP, FIOGETOWN,
 /// SIOCGPGRP.
 const IOCTLS: Condition = Condition {
@@ -144,6 +157,7 @@ impl Translate {
             Translate::Socket => Some(NETWORK),
             Translate::Futex => Some(PRIORITY_FUTEX),
             Translate::Listener => Some(LISTENER),
+            Translate::Clock(condition) => Some(condition),
             Translate::Pids(_)
             | Translate::Who
             | Translate::OwnTid
@@ -159,6 +173,15 @@ impl Translate {
             | Translate::Netlink
             | Translate::Signalfd
             | Translate::Signals => None,
+        }
+    }
+
+    /// Which calls tell or take a time of a clock that time namespaces shift; `None`: none of them.
+    pub fn clock(self) -> Option<Condition> {
+        match self {
+            Translate::Clock(condition) => Some(condition),
+            Translate::Futex => Some(TIMED_FUTEX),
+            _ => None,
         }
     }
 }
@@ -200,6 +223,11 @@ pub(super) const SECOND_AT: Rewrite = Rewrite::Paths(&[from_dir(1)]);
 pub(super) const TWO_ATS: Rewrite = Rewrite::Paths(&[from_dir(0), from_dir(2)]);
 pub(super) const FANOTIFY: Rewrite = Rewrite::Paths(&[from_dir(3)]);
 pub(super) const FIRST_PID: Translate = Translate::Pids(&[0]);
+pub(super) const SHIFTED_CLOCK: Translate = Translate::Clock(SHIFTED);
+pub(super) const UNTIL: Translate = Translate::Clock(ABSOLUTE);
+pub(super) const WAITV_UNTIL: Translate = Translate::Clock(WAITV);
+pub(super) const WAIT_UNTIL: Translate = Translate::Clock(WAIT);
+pub(super) const UPTIME: Translate = Translate::Clock(ALWAYS);
 
 pub(super) const fn refused(errno: Errno, why: &'static str) -> Treatment {
     Treatment::Refused { errno, why }

@@ -16,8 +16,9 @@ use super::mount::watch_panics;
 use super::{Limits, Outcome, boot_lab};
 use crate::exec::{self, Bell, Child, FAILED, Here, Options, Supervisor};
 use crate::fuse;
-use crate::host::find_caller;
+use crate::host::{Booting, find_caller};
 use crate::journal::{Journal, Sync};
+use crate::script::{Machine, Setup};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -87,7 +88,10 @@ fn mount(args: &Args, dir: &TempDir) -> Result<fuse::Served, Box<dyn std::error:
         .map(|file| Journal::create(file, Sync::Kernel).map_err(|error| super::mount::no_journal(file, &error)));
     let limits = Limits { tasks: args.max_tasks, memory: None };
     let lab = boot_lab(args.boot.as_deref(), limits, journal.transpose()?)?;
-    let options = fuse::Options::default().in_order().booted_with(args.boot.as_deref());
+    if args.boot.is_none() {
+        Booting(&lab).set(&Setup::Boot(exec::machine_of_host()?))?;
+    }
+    let options = fuse::Options::default().in_order().in_real_time().booted_with(args.boot.as_deref());
     let mounted = fuse::mount(lab, dir.path(), &options)?;
     let served = mounted.served();
     watch_panics(mounted.point());

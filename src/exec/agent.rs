@@ -284,6 +284,7 @@ impl Agent {
                 here.read_memory(tid, first, &mut read).map(|()| read)
             }
             What::WriteMemory => here.write_memory(tid, first, bytes).map(none),
+            What::Poke => here.poke(tid, first, second).map(none),
             What::Kill => here.kill(tid, first as i32).map(none),
             What::Queue => {
                 let info = wire::info_of(bytes).ok_or(io::ErrorKind::InvalidData)?;

@@ -115,7 +115,7 @@ impl Supervisor {
         let child = self.host.event_message(tid)? as Tid;
         let mut memory = self.memory(tid);
         let tracee = self.tracee(tid)?;
-        let (tgid, scratch, has_netlink) = (tracee.tgid, tracee.scratch, tracee.has_netlink);
+        let (tgid, scratch, filters) = (tracee.tgid, tracee.scratch, (tracee.has_netlink, tracee.has_clock));
         let heeds = tracee.heeds.clone();
         let Doing::Birth(parent) = &mut tracee.doing else {
             return self.host.resume(tid, Resume::Cont, 0);
@@ -132,7 +132,7 @@ impl Supervisor {
         self.bind(child, if is_thread { tgid } else { child }, task, space);
         let newborn = self.tracee(child)?;
         newborn.scratch = scratch.filter(|_| !shares);
-        newborn.has_netlink = has_netlink;
+        (newborn.has_netlink, newborn.has_clock) = filters;
         newborn.heeds = heeds;
         newborn.doing = Doing::Newborn(Box::new(Newborn { regs, child_tid }));
         if self.early.remove(&child) {
@@ -153,6 +153,10 @@ impl Supervisor {
             if let Some(addr) = child_tid {
                 let _ = self.memory(tid).write(addr, &number.to_ne_bytes());
             }
+            self.keep_time(tid)?;
+        }
+        if self.is_frozen(tid) {
+            return self.keep(tid, 0);
         }
         self.go_on(tid)
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::clock::{Hours, hours};
 use super::mqueue::is_stale;
 use super::regs::Regs;
 use super::sys::{Resume, Tid};
@@ -37,13 +38,23 @@ pub(super) fn line(k: &Kernel, task: TaskId, call: &AnyCall) -> String {
     }
 }
 
+fn can_run(k: &Kernel, task: TaskId) -> bool {
+    let can = |state| state != TaskState::Stopped && !k.is_cgroup_frozen(k.cgroup_of(task));
+    k.tasks.get(task).is_none_or(|found| can(found.state))
+}
+
 impl Supervisor {
     /// A thread is at a call that the filter stops, which nothing has happened of yet.
     pub(super) fn call_begins(&mut self, tid: Tid) -> io::Result<()> {
         let regs = Regs(self.host.registers(tid)?);
         let task = self.task(tid)?;
-        if !self.may_run(task) {
+        let told = self.lab.read(|k| (can_run(k, task), hours(k, task, &regs.call())));
+        let (may_run, hours) = told.unwrap_or((true, Hours::Same));
+        if !may_run {
             self.held.insert(tid);
+            return Ok(());
+        }
+        if hours != Hours::Same && self.prepare_clock(tid, &regs, hours)? {
             return Ok(());
         }
         match abi::decode(&regs.call(), &self.memory(tid)) {
@@ -89,12 +100,7 @@ impl Supervisor {
 
     /// Whether a task can make calls now: it is neither stopped nor frozen.
     pub(super) fn may_run(&self, task: TaskId) -> bool {
-        let may = |k: &Kernel| {
-            k.tasks
-                .get(task)
-                .is_none_or(|found| found.state != TaskState::Stopped && !k.is_cgroup_frozen(k.cgroup_of(task)))
-        };
-        self.lab.read(may).unwrap_or(true)
+        self.lab.read(|k| can_run(k, task)).unwrap_or(true)
     }
 
     /// Those that could not make their calls try again.
@@ -125,6 +131,9 @@ impl Supervisor {
         let outcome = self.perform(task, &call);
         if let Some(fd) = opened {
             self.close(task, fd);
+        }
+        if matches!(call, AnyCall::Linux(Syscall::Setns { .. })) {
+            self.keep_time(tid)?;
         }
         match outcome {
             Ok(given) => self.answered(tid, regs, (&call, &given), answer, host),
@@ -198,10 +207,8 @@ impl Supervisor {
             Translate::Netlink => self.on_netlink(tid, regs),
             Translate::Signalfd => self.signalfd(tid, regs),
             Translate::Signals => self.reads_signals(tid, regs),
-            Translate::Futex => {
-                let error = crate::err!(ENOSYS, "the real kernel would compare the host's numbers of threads");
-                self.refuse(tid, regs, &error)
-            }
+            // Those that compare numbers of threads are refused by now.
+            Translate::Clock(_) | Translate::Futex => self.on_clock(tid, regs),
         }
     }
 
@@ -259,6 +266,7 @@ impl Supervisor {
                 self.host.resume(tid, Resume::Cont, 0)
             }
             Doing::Mapping(wanted) => self.has_scratch(tid, regs, *wanted),
+            Doing::Filtering(wanted) => self.has_clock_filter(tid, regs, *wanted),
             Doing::Waiting(waiting) => self.sleep_ends(tid, regs, *waiting),
             Doing::Making(making) => self.netlink_step_ends(tid, regs, *making),
             Doing::Telling(telling) => self.telling_ends(tid, regs, *telling),
@@ -329,6 +337,14 @@ impl Supervisor {
             }
             Then::Signals(addr) => {
                 self.own_signals(tid, addr, result);
+                result
+            }
+            Then::Time { addr, offset } => {
+                self.shift_time(tid, addr, offset);
+                result
+            }
+            Then::Uptime(addr) => {
+                self.own_uptime(tid, addr);
                 result
             }
             Then::Attached { id, flags } => self.attached(tid, id, result, flags),

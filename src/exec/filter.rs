@@ -42,8 +42,10 @@ fn stops(call: Call) -> Stops {
         Treatment::Translated(Translate::Netlink) if call == Call::Setsockopt => Stops::If(PASSING),
         // It may have credentials with it.
         Treatment::Translated(Translate::Netlink) if call == Call::Sendmsg => Stops::Always,
-        // Of who has netlink sockets there is another filter, and of who has made a descriptor of signalfd.
-        Treatment::Passed | Treatment::Translated(Translate::Netlink | Translate::Signals) => Stops::Never,
+        // There are other filters for who has netlink sockets, has made a descriptor of signalfd, or is in a time namespace.
+        Treatment::Passed | Treatment::Translated(Translate::Netlink | Translate::Signals | Translate::Clock(_)) => {
+            Stops::Never
+        }
         // Each program asks for it when it starts.
         Treatment::Refused { errno, .. } if call == Call::SetRobustList => Stops::Errno(errno as i32),
         // What only asks for an action the real kernel answers, and for limits that the lab does not have.
@@ -100,6 +102,20 @@ pub fn reads(first: i32, count: i32) -> Vec<sock_filter> {
         ret(SECCOMP_RET_TRACE),
         ret(SECCOMP_RET_ALLOW),
     ]
+}
+
+/// What those get besides who are in a time namespace with offsets: their calls about the time stop.
+pub fn clock() -> Vec<sock_filter> {
+    let mut program = vec![load(NR)];
+    for (number, call) in calls() {
+        let Treatment::Translated(translate) = call.treatment() else { continue };
+        let (Some(condition), Ok(number)) = (translate.clock(), u32::try_from(number)) else { continue };
+        let body = body(Stops::If(condition));
+        program.push(jump(BPF_JEQ, number, 0, u8::try_from(body.len()).unwrap_or(u8::MAX)));
+        program.extend(body);
+    }
+    program.push(ret(SECCOMP_RET_ALLOW));
+    program
 }
 
 /// `struct sock_fprog` for memory at `addr`, and behind it the program.
@@ -224,6 +240,27 @@ mod tests {
         let stopped: Vec<u32> = (0..40).filter(|fd| stops(0, *fd)).collect();
         assert_eq!(stopped, (16..24).collect::<Vec<_>>());
         assert!(!stops(1, 17) && !stops(0, u32::MAX));
+    }
+
+    #[test]
+    fn calls_about_the_time_stop_for_those_who_ask_for_it() {
+        let both = |nr, args| [verdict(ARCH, nr, args), run(&clock(), ARCH, nr, args)];
+        let (passes, stops) = ([SECCOMP_RET_ALLOW; 2], [SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE]);
+        // clock_gettime of the wall clock, and of the monotonic one; clock_nanosleep for, and until, some time.
+        for (nr, args, expected) in [
+            (228, [0; 6], passes),
+            (228, [1, 0, 0, 0, 0, 0], stops),
+            (230, [1, 0, 0, 0, 0, 0], passes),
+            (230, [1, 1, 0, 0, 0, 0], stops),
+            (202, [0, 128, 0, 0, 0, 0], passes),
+            (202, [0, 9 | 128, 0, 0, 0, 0], stops),
+            (202, [0, 9 | 256, 0, 0, 0, 0], passes),
+            (449, [0, 0, 0, 0, 1, 0], stops),
+            (99, [0; 6], stops),
+            (39, [0; 6], [SECCOMP_RET_TRACE, SECCOMP_RET_ALLOW]),
+        ] {
+            assert_eq!(both(nr, args), expected, "{nr} {args:?}");
+        }
     }
 
     #[test]

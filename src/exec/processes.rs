@@ -94,6 +94,12 @@ pub trait Processes: Debug {
     /// EFAULT: not all of it can be written; ESRCH.
     fn write_memory(&self, tid: Tid, addr: u64, bytes: &[u8]) -> io::Result<()>;
 
+    /// Writes a word to memory of a stopped thread that it cannot write to itself.
+    ///
+    /// # Errors
+    /// EIO: there is no memory, or it is shared; ESRCH.
+    fn poke(&self, tid: Tid, addr: u64, word: u64) -> io::Result<()>;
+
     /// Sends a signal to a process.
     ///
     /// # Errors
@@ -241,6 +247,10 @@ impl Processes for Here {
 
     fn write_memory(&self, tid: Tid, addr: u64, bytes: &[u8]) -> io::Result<()> {
         sys::write_memory(tid, addr, bytes)
+    }
+
+    fn poke(&self, tid: Tid, addr: u64, word: u64) -> io::Result<()> {
+        sys::poke(tid, addr, word)
     }
 
     fn kill(&self, pid: Tid, signal: i32) -> io::Result<()> {

@@ -74,6 +74,9 @@ impl Supervisor {
             SIGKILL | SIGSTOP => self.host.kill(tgid, info.signo),
             signo => self.host.queue(tgid, (!to_group).then_some(tid), signo, &raw(info)),
         };
+        if self.is_frozen(tid) && !is_blocked() {
+            self.meets_end(tid, info.signo);
+        }
     }
 
     /// A thread is about to get a signal.
@@ -89,6 +92,9 @@ impl Supervisor {
         let ours = self.own_group;
         let is_of_host = |k: &Kernel| self.groups.get(&k.signal_of(task).pgrp.id()) == Some(&ours);
         let signal = self.lab.read(|k| delivered(k, task, signal, info.code(), is_of_host(k))).unwrap_or(signal);
+        if self.is_frozen(tid) && !self.is_fatal(tid, signal) {
+            return self.keep(tid, signal);
+        }
         self.host.resume(tid, Resume::Cont, signal)
     }
 

@@ -13,6 +13,7 @@ use super::processes::Processes;
 use super::segment::Segments;
 use super::sys::{Resume, Tid};
 use super::tracee::{Doing, ProgramMemory, Space, Stop, Then, Tracee, mask};
+use super::vdso::Vdso;
 use crate::err;
 use crate::errno::{Result, describe};
 use crate::fuse::Served;
@@ -56,6 +57,7 @@ pub struct Supervisor {
     /// The memory of shared segments.
     pub(super) segments: Arc<Segments>,
     pub(super) netlinks: Netlinks,
+    pub(super) vdso: Vdso,
     /// What was refused and told of, by name.
     pub(super) told: BTreeSet<&'static str>,
     effects: Receiver<Vec<Effect>>,
@@ -101,6 +103,7 @@ impl Supervisor {
             queues: BTreeMap::new(),
             segments,
             netlinks: Netlinks::default(),
+            vdso: Vdso::default(),
             told: BTreeSet::new(),
             effects,
             first: 0,
@@ -114,6 +117,7 @@ impl Supervisor {
     /// What the lab says: no such task, no room for another; EPERM: this host does not allow to trace.
     pub fn start(&mut self, child: Tid, parent: impl FnOnce(&Kernel) -> Result<TaskId>) -> io::Result<()> {
         self.host.seize(child)?;
+        self.follow_host_clock();
         let parent = self.lab.read(parent).and_then(|parent| parent).map_err(io::Error::other)?;
         let task = self.make_task(parent, CloneArgs::default()).map_err(|stop| io::Error::other(stop.to_string()))?;
         self.first = child;
@@ -161,10 +165,23 @@ impl Supervisor {
         self.lab.programs.bind(tid.unsigned_abs(), task);
         self.by_task.insert(task, tid);
         let doing = Doing::Running;
-        let [is_stopped, is_woken, has_netlink] = [false; 3];
-        let heeds = Vec::new();
-        let tracee = Tracee { tid, tgid, task, space, scratch: None, doing, is_stopped, is_woken, has_netlink, heeds };
-        self.tracees.insert(tid, tracee);
+        self.tracees.insert(
+            tid,
+            Tracee {
+                tid,
+                tgid,
+                task,
+                space,
+                scratch: None,
+                doing,
+                is_stopped: false,
+                kept: None,
+                is_woken: false,
+                has_netlink: false,
+                has_clock: false,
+                heeds: Vec::new(),
+            },
+        );
     }
 
     /// Makes a call of the lab; when it returns, nobody sees what was before.
@@ -341,6 +358,7 @@ impl Supervisor {
                     Effect::Tell { cookie, .. } => self.tell_socket(cookie.socket, cookie.bytes.to_vec()),
                     Effect::Wake(task) => self.wake(task),
                     Effect::Ready(task) => self.ready(task),
+                    Effect::Freezes(task) => self.freezes(task),
                 }
             }
         }
@@ -386,6 +404,7 @@ impl Supervisor {
         tracee.doing = Doing::Running;
         // What it may be refused for was asked before it became another.
         let _ = self.perform(task, &Syscall::Exec { comm, argv }.into());
+        self.keep_time(tid)?;
         self.host.resume(tid, Resume::Cont, 0)
     }
 

@@ -178,6 +178,26 @@ pub fn write_memory(tid: Tid, addr: u64, bytes: &[u8]) -> io::Result<()> {
     whole(written, bytes.len())
 }
 
+/// Writes a word to memory of a stopped thread, also where that may only be read or run: the thread gets a copy of its own.
+///
+/// # Errors
+/// EIO: there is no memory, or it is shared; ESRCH.
+pub fn poke(tid: Tid, addr: u64, word: u64) -> io::Result<()> {
+    let addr = usize::try_from(addr).map_err(io::Error::other)?;
+    request(libc::PTRACE_POKEDATA, tid, addr, word as usize)
+}
+
+/// The time of a clock of this machine, nanoseconds.
+///
+/// # Errors
+/// EINVAL: it has no such clock.
+pub fn time(clock: libc::clockid_t) -> io::Result<u64> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is valid to write.
+    check(unsafe { libc::clock_gettime(clock, &raw mut time) }.into())?;
+    Ok(time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs())
+}
+
 fn whole(done: isize, length: usize) -> io::Result<()> {
     match usize::try_from(done) {
         Ok(done) if done == length => Ok(()),

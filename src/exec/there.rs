@@ -279,6 +279,11 @@ impl Processes for There {
         self.ask(What::WriteMemory, tid, [addr, 0], bytes).map(drop)
     }
 
+    fn poke(&self, tid: Tid, addr: u64, word: u64) -> io::Result<()> {
+        self.event.borrow_mut().memory.clear();
+        self.ask(What::Poke, tid, [addr, word], b"").map(drop)
+    }
+
     fn kill(&self, pid: Tid, signal: i32) -> io::Result<()> {
         self.order(What::Kill, pid, [signal as u64, 0], b"");
         Ok(())

@@ -1,6 +1,6 @@
 //! A thread of a program, as the supervisor knows it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::netlink::{Making, Telling};
@@ -14,6 +14,7 @@ use crate::err;
 use crate::errno::{Errno, Error, Result};
 use crate::kernel::TaskId;
 use crate::kernel::ipc::shm::ShmFlags;
+use crate::kernel::ns::time::Offset;
 use crate::syscall::AnyCall;
 
 /// A thread of a program.
@@ -29,12 +30,16 @@ pub struct Tracee {
     pub doing: Doing,
     /// Its process is stopped, and it with it.
     pub is_stopped: bool,
+    /// It is frozen, and kept stopped; when it goes on it gets this signal, or 0.
+    pub kept: Option<i32>,
     /// What it may be about to wait for has happened.
     pub is_woken: bool,
     /// Its calls about sockets stop: it, or who has made it, has made a netlink socket or wants credentials with messages.
     pub has_netlink: bool,
     /// Blocks of descriptors from which its reads stop: it, or who has made it, has made one of signalfd there.
     pub heeds: Vec<i32>,
+    /// Its calls about the time stop: it, or who has made it, is or may be in a time namespace with offsets.
+    pub has_clock: bool,
 }
 
 /// Bytes of a piece of memory that is ours in a program: room for two paths, and a struct.
@@ -44,6 +49,8 @@ pub const SCRATCH: u64 = 3 * 4096;
 #[derive(Debug, Default)]
 pub struct Space {
     free: RefCell<Vec<u64>>,
+    /// The vDSO makes calls to tell the time: those can be answered.
+    pub asks_time: Cell<bool>,
 }
 
 impl Space {
@@ -57,7 +64,7 @@ impl Space {
 
     /// The same pieces, in a copy of the memory.
     pub fn copy(&self) -> Space {
-        Space { free: self.free.clone() }
+        Space { free: self.free.clone(), asks_time: self.asks_time.clone() }
     }
 }
 
@@ -74,6 +81,8 @@ pub enum Doing {
     Call(Box<Detour>),
     /// It makes a call that gives us memory; the one it wanted to make comes afterwards.
     Mapping(Box<Regs>),
+    /// It gets a filter that stops its calls about the time; the one it wanted to make comes afterwards.
+    Filtering(Box<Regs>),
     /// It makes a netlink socket, a step at a time; each step begins as the call that it wanted to make.
     Making(Box<Making>),
     /// It sends itself what a netlink socket answers; each datagram begins as the call that it wanted to make.
@@ -155,6 +164,10 @@ pub enum Then {
     Queue,
     /// The address where memory is attached.
     Attached { id: i32, flags: ShmFlags },
+    /// `struct timespec` at this address, of a clock that is shifted so.
+    Time { addr: u64, offset: Offset },
+    /// `struct sysinfo` at this address.
+    Uptime(u64),
     /// The sender of a datagram, at an address with so much room, and how long that is.
     Kernel { addr: u64, room: u32, length_at: u64 },
 }

@@ -34,6 +34,7 @@ pub enum What {
     SetSiginfo,
     ReadMemory,
     WriteMemory,
+    Poke,
     Kill,
     Queue,
     ProcFile,
@@ -54,7 +55,7 @@ pub enum What {
 }
 
 /// All of them, each at the place that its number is.
-const ALL: [What; 29] = [
+const ALL: [What; 30] = [
     What::Wait,
     What::Ring,
     What::Seize,
@@ -69,6 +70,7 @@ const ALL: [What; 29] = [
     What::SetSiginfo,
     What::ReadMemory,
     What::WriteMemory,
+    What::Poke,
     What::Kill,
     What::Queue,
     What::ProcFile,
@@ -97,6 +99,7 @@ impl What {
             | What::Siginfo
             | What::ReadMemory
             | What::WriteMemory
+            | What::Poke
             | What::ProcFile
             | What::Link
             | What::Enters

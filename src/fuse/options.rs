@@ -89,6 +89,11 @@ impl Options {
         Options { in_order: true, ..self }
     }
 
+    /// The clock of the lab goes with real time.
+    pub fn in_real_time(self) -> Options {
+        Options { realtime: true, ..self }
+    }
+
     /// For a lab that has booted with this script.
     pub fn booted_with(self, file: Option<&Path>) -> Options {
         let boot = file.map(|file| std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));

@@ -108,6 +108,11 @@ impl Lab {
         Lab { ticked: Some(Mutex::new(now())), ..self }
     }
 
+    /// Whether the clock goes on with real time.
+    pub fn is_in_real_time(&self) -> bool {
+        self.ticked.is_some()
+    }
+
     /// The kernel, for who has it alone.
     ///
     /// # Errors

@@ -27,6 +27,8 @@ pub enum Effect {
     Ready(TaskId),
     /// A netlink socket of its process gets a cookie.
     Tell { task: TaskId, cookie: Cookie },
+    /// Whether the thread is frozen has changed.
+    Freezes(TaskId),
     /// The task is dead, and not because its process is.
     Kill(TaskId),
 }
@@ -39,6 +41,7 @@ impl Effect {
             | Effect::Tell { task, .. }
             | Effect::Wake(task)
             | Effect::Ready(task)
+            | Effect::Freezes(task)
             | Effect::Kill(task) => task,
         }
     }
@@ -100,6 +103,15 @@ impl Kernel {
     pub(super) fn wake_waiters(&mut self, parent: TaskId) {
         if self.is_program(parent) {
             self.programs.note(Effect::Wake(parent));
+        }
+    }
+
+    /// Tasks may be frozen, or not be frozen any more.
+    pub(crate) fn freeze_programs(&mut self, tasks: &[TaskId]) {
+        for &task in tasks {
+            if self.is_program(task) {
+                self.programs.note(Effect::Freezes(task));
+            }
         }
     }
 

@@ -149,7 +149,7 @@ pub(super) fn write(k: &mut Kernel, id: CgroupId, file: CgroupFile, ns: CgroupNs
         CgroupFile::MaxDescendants => k.cgroup.table[id].max_descendants = limit(text)?,
         CgroupFile::MaxDepth => k.cgroup.table[id].max_depth = limit(text)?,
         CgroupFile::Type => enable_threaded(k, id, text)?,
-        CgroupFile::Freeze => k.cgroup.table[id].freeze = flag(text)?,
+        CgroupFile::Freeze => freeze(k, id, flag(text)?),
         CgroupFile::Pressure => k.cgroup.table[id].pressure = flag(text)?,
         CgroupFile::Kill => kill(k, id, text, w.task)?,
         CgroupFile::Controllers | CgroupFile::Events | CgroupFile::Stat | CgroupFile::StatLocal => {
@@ -230,6 +230,14 @@ fn enable_threaded(k: &mut Kernel, id: CgroupId, text: &[u8]) -> Result<()> {
         k.set_threaded(id);
     }
     Ok(())
+}
+
+/// `cgroup.freeze`: the tasks in it and below are frozen, or not any more (`cgroup_freeze_write`).
+fn freeze(k: &mut Kernel, id: CgroupId, freeze: bool) {
+    k.cgroup.table[id].freeze = freeze;
+    let cgroups: Vec<_> = std::iter::once(id).chain(k.cgroups_below(id, |_| true)).collect();
+    let tasks: Vec<_> = cgroups.into_iter().flat_map(|id| k.tasks_in(id)).collect();
+    k.freeze_programs(&tasks);
 }
 
 /// `cgroup.kill`: SIGKILL to all processes in it and below, through their leaders (`cgroup_kill_write`). Linux does not

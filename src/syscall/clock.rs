@@ -33,8 +33,7 @@ pub(super) fn sys_clock_gettime(k: &Kernel, me: Current, clock: i32) -> Outcome 
     let offsets = &k.namespaces[ns];
     let nanos = match clock {
         0 | 5 | 8 | 11 => k.machine.boot_time * NSEC_PER_SEC + k.clock.now(),
-        1 | 4 | 6 => offsets.monotonic.add_to(k.clock.now()),
-        7 | 9 => offsets.boottime.add_to(k.clock.now()),
+        1 | 4 | 6 | 7 | 9 => offsets.offset(clock).add_to(k.clock.now()),
         2 | 3 => 0,
         _ => bail!(EINVAL, "{} is no clock", clock),
     };

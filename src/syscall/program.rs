@@ -134,7 +134,7 @@ mod tests {
         let effects = k.programs.take_effects();
         let signals = effects.into_iter().filter_map(|effect| match effect {
             Effect::Signal { task, info, if_blocked, .. } => Some((k.task_nr(task), info.signo, if_blocked)),
-            Effect::Tell { .. } | Effect::Wake(_) | Effect::Ready(_) | Effect::Kill(_) => None,
+            Effect::Tell { .. } | Effect::Wake(_) | Effect::Ready(_) | Effect::Freezes(_) | Effect::Kill(_) => None,
         });
         signals.collect()
     }
@@ -233,7 +233,9 @@ mod tests {
         let effects = k.programs.take_effects();
         let ready = effects.into_iter().filter_map(|effect| match effect {
             Effect::Ready(task) => Some(k.task_nr(task)),
-            Effect::Signal { .. } | Effect::Tell { .. } | Effect::Wake(_) | Effect::Kill(_) => None,
+            Effect::Signal { .. } | Effect::Tell { .. } | Effect::Wake(_) | Effect::Freezes(_) | Effect::Kill(_) => {
+                None
+            }
         });
         ready.collect()
     }

@@ -68,7 +68,7 @@ fn check_range(now: u64, offset: &Offset) -> Result<()> {
     if !(-SEC_MAX..=SEC_MAX).contains(&offset.sec) {
         bail!(ERANGE, "{} s is beyond {} s", offset.sec, SEC_MAX);
     }
-    let sum = i128::from(now) + i128::from(offset.sec) * i128::from(NSEC_PER_SEC) + i128::from(offset.nsec);
+    let sum = i128::from(now) + offset.nanos();
     let seconds = sum.div_euclid(i128::from(NSEC_PER_SEC));
     if !(0..=i128::from(SEC_MAX / 2)).contains(&seconds) {
         bail!(ERANGE, "with {} s the clock would leave 0 to {} s", offset.sec, SEC_MAX / 2);

@@ -10,59 +10,20 @@ use nix::unistd::geteuid;
 use tempfile::TempDir;
 
 use super::mounted::Lab;
+use super::native::{Program, Ways, compare, text};
 use super::{bash, command, exec, exec_with, has, python, says};
 
-/// A program in C that stands beside this file.
-struct Program(TempDir);
-
-impl Program {
-    /// `None` where this machine has no compiler, or no FUSE.
-    fn new(name: &str) -> Option<Program> {
-        if !has(&["fuse", "gcc"]) {
-            return None;
-        }
-        let program = Program(tempfile::tempdir().unwrap());
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/exec").join(name);
-        let compiled =
-            Command::new("gcc").args(["-O1", "-o"]).arg(program.path()).arg(source).arg("-lrt").output().unwrap();
-        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-        Some(program)
-    }
-
-    fn path(&self) -> PathBuf {
-        self.0.path().join("program")
-    }
-}
-
-fn text(output: &Output) -> String {
-    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-/// What a program says in a lab, private or mounted, where the last lines of it are `end`; root compares with what it says to
-/// the real kernel.
-pub(super) fn compare(name: &str, end: &str) {
-    let Some(program) = Program::new(name) else { return };
-    let path = program.path();
-    let path = path.to_str().unwrap();
-    let private = text(&exec(&[path]).unwrap());
-    assert!(private.ends_with(end), "{private}");
-    let Some(lab) = Lab::new() else { return };
-    assert_eq!(text(&lab.exec(&["unshare", "-i", path])), private);
-    if geteuid().is_root() {
-        let real = Command::new("unshare").args(["-i", path]).output().unwrap();
-        assert_eq!(text(&real), private);
-    }
-}
+/// Others may have objects in a lab that stays, and on a machine.
+const APART: Ways = Ways { apart: &["unshare", "-i"], ..Ways::PLAIN };
 
 #[test]
 fn calls_on_system_v_objects_give_what_they_do_on_linux() {
-    compare("sysv.c", "shmdt((void *)at) = 0 \nattached() = -1 EINVAL\n");
+    compare(&APART, "sysv.c", "shmdt((void *)at) = 0 \nattached() = -1 EINVAL\n");
 }
 
 #[test]
 fn calls_on_message_queues_give_what_they_do_on_linux() {
-    compare("mq.c", "mq_close(queue) = 0 \nmq_unlink(\"/q\") = 0 \n");
+    compare(&APART, "mq.c", "mq_close(queue) = 0 \nmq_unlink(\"/q\") = 0 \n");
 }
 
 #[test]

@@ -1,13 +1,17 @@
 //! Host programs as tasks of a lab: what they see, and what is left of them.
 
 mod bad;
+mod cgroup;
+mod clock;
 mod descriptors;
 mod host;
 mod ipc;
 mod journal;
+mod limits;
 mod manpages;
 mod mounted;
 mod namespaces;
+mod native;
 #[path = "../common/needs.rs"]
 mod needs;
 mod netlink;
@@ -16,6 +20,7 @@ mod programs;
 mod reach;
 mod signals;
 mod terminal;
+mod tour;
 #[path = "../common/unprivileged.rs"]
 mod unprivileged;
 

@@ -24,11 +24,16 @@ pub(super) struct Lab(TempDir);
 impl Lab {
     /// `None` where this machine has no FUSE.
     pub(super) fn new() -> Option<Lab> {
+        Lab::with(&[])
+    }
+
+    /// With options of `nslab mount`.
+    pub(super) fn with(options: &[&str]) -> Option<Lab> {
         if !has(&["fuse"]) {
             return None;
         }
         let dir = tempfile::tempdir().unwrap();
-        let mounted = Command::new(NSLAB).arg("mount").arg(dir.path()).status().unwrap();
+        let mounted = Command::new(NSLAB).arg("mount").args(options).arg(dir.path()).status().unwrap();
         assert!(mounted.success());
         Some(Lab(dir))
     }

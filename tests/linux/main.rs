@@ -113,8 +113,11 @@ fn all_checks() -> Result<(), String> {
     let is_root = raw::call(libc::SYS_geteuid, [0; 6]) == 0;
     planted::check(&mut pair)?;
     if options.is_in_lab {
-        let counts = check_programs(&mut pair, &area::AREAS[0], "core in a lab", &options)?;
-        return if counts.differ == 0 { Ok(()) } else { Err(format!("linux: {} programs differ", counts.differ)) };
+        let mut differ = 0;
+        for area in options.areas()?.into_iter().filter(|area| third::AREAS.contains(&area.name)) {
+            differ += check_programs(&mut pair, area, &format!("{} in a lab", area.name), &options)?.differ;
+        }
+        return if differ == 0 { Ok(()) } else { Err(format!("linux: {differ} programs differ")) };
     }
     if is_root {
         ipc::planted::check(&mut pair)?;

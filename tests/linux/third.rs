@@ -12,6 +12,9 @@ use nslab::syscall::{AnyCall, LabCall, PidArg, Syscall};
 
 use crate::options::Options;
 
+/// Areas whose programs run so. The others are about file trees and packets, which programs of a lab have of the host.
+pub const AREAS: [&str; 3] = ["core", "ipc", "cgroup"];
+
 /// Lines of `status` that are those of the real process, which the lab does not know.
 const OF_PROCESS: [&str; 3] = ["SigBlk", "SigPnd", "ShdPnd"];
 
@@ -39,7 +42,7 @@ pub fn is_impossible(k: &Kernel, me: TaskId, call: &AnyCall) -> bool {
     }
 }
 
-/// Runs programs of `core` once more as programs of a lab.
+/// Runs programs of these areas once more as programs of a lab.
 ///
 /// # Errors
 /// Programs differ there, or cannot be run.

@@ -25,7 +25,7 @@ impl Digest {
         }
         let parts = parts!(
             tasks signals programs ptraced kthreads next_autogroup sighands mms fs files open_files undo_lists shm_files mqueue_fs mqueues pids creds ucounts
-            nsproxies namespaces ns_by_inum uts_events vfs init cgroup net inums next_ns_id clock machine threads_max memory work changes
+            nsproxies namespaces ns_by_inum uts_events vfs init cgroup net inums next_ns_id clock machine threads_max memory work connections changes
             trace
         );
         aside.put_back(k);

@@ -13,7 +13,9 @@ pub(in crate::abi) fn translated(a: &Asked<'_>, translate: Translate) -> Result<
         Translate::Futex if is_concerned => {
             bail!(ENOSYS, "the real kernel would compare the host's numbers of threads")
         }
-        _ if is_concerned => Ok(Decoded::Translate(translate)),
+        _ if is_concerned || translate.clock().is_some_and(|condition| condition.holds(&a.args)) => {
+            Ok(Decoded::Translate(translate))
+        }
         _ => Ok(Decoded::Pass),
     }
 }

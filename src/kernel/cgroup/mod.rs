@@ -344,6 +344,9 @@ impl Kernel {
         self.leave_cgroup(task);
         let new = self.cgroup.table.hold(to);
         let old = std::mem::replace(&mut self.tasks[task].cgroup, new);
+        if self.is_cgroup_frozen(old.id()) != self.is_cgroup_frozen(to) {
+            self.freeze_programs(&[task]);
+        }
         self.put_cgroup(old);
         self.cgroup_post_fork(task);
     }

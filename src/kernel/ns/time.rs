@@ -18,9 +18,14 @@ pub struct Offset {
 }
 
 impl Offset {
+    /// The same in nanoseconds.
+    pub fn nanos(self) -> i128 {
+        i128::from(self.sec) * i128::from(NSEC_PER_SEC) + i128::from(self.nsec)
+    }
+
     /// A moment in nanoseconds with the offset added, 0 where that is before the start of the clock.
     pub fn add_to(self, nanos: u64) -> u64 {
-        let total = i128::from(nanos) + i128::from(self.sec) * i128::from(NSEC_PER_SEC) + i128::from(self.nsec);
+        let total = i128::from(nanos) + self.nanos();
         u64::try_from(total.max(0)).unwrap_or(u64::MAX)
     }
 }
@@ -38,6 +43,23 @@ pub struct TimeNamespace {
     pub boottime: Offset,
     /// A task is or was inside: offsets are fixed.
     pub frozen_offsets: bool,
+}
+
+impl TimeNamespace {
+    /// The offset of a clock by its number (`include/uapi/linux/time.h`): time namespaces shift CLOCK_MONOTONIC, _RAW and
+    /// _COARSE alike, and CLOCK_BOOTTIME and _ALARM.
+    pub fn offset(&self, clock: i32) -> Offset {
+        match clock {
+            1 | 4 | 6 => self.monotonic,
+            7 | 9 => self.boottime,
+            _ => Offset::default(),
+        }
+    }
+
+    /// Whether a clock in it shows another time than that of the machine.
+    pub fn shifts(&self) -> bool {
+        [self.monotonic, self.boottime] != [Offset::default(); 2]
+    }
 }
 
 impl NsKind for TimeNamespace {

@@ -1,0 +1,53 @@
+//! A walk through what namespaces hold, as the words of a shell: by root on the real kernel, and by nobody in a lab.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use super::cgroup::hierarchy;
+use super::native::Program;
+use super::{has, needs, unprivileged};
+
+/// The text with numbers of processes by the order in which they come.
+fn renamed(text: &[u8]) -> String {
+    let mut known = BTreeMap::new();
+    let text = String::from_utf8_lossy(text).into_owned();
+    let mut pieces = text.split("pid:");
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |all, piece| {
+        let length = piece.bytes().take_while(u8::is_ascii_digit).count();
+        let next = known.len() + 1;
+        let number = known.entry(piece[..length].to_owned()).or_insert(next);
+        format!("{all}pid:{number}{}", &piece[length..])
+    })
+}
+
+#[test]
+fn a_tour_of_namespaces_is_the_same_for_root_on_linux_and_for_nobody_in_a_lab() {
+    if !has(&["root", "fuse", "fusermount3", "ipcmk"]) {
+        return;
+    }
+    let mode = fs::metadata("/dev/fuse").unwrap().permissions().mode();
+    let (Some(queue), Some(hierarchy)) = (Program::new("queue.c"), hierarchy()) else { return };
+    if mode & 0o6 != 0o6 {
+        return needs::skipped("/dev/fuse is for root alone");
+    }
+    let dir = queue.path().parent().unwrap().to_owned();
+    let (nslab, script) = (dir.join("nslab"), dir.join("tour.sh"));
+    fs::copy(env!("CARGO_BIN_EXE_nslab"), &nslab).unwrap();
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/exec/tour.sh"), &script).unwrap();
+    for path in [&dir, &nslab, &script] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let (queue, script) = (queue.path(), script);
+    let real = Command::new("unshare").args(["-i", "bash"]).arg(&script).arg(&queue).arg(&hierarchy).output().unwrap();
+    let mut command = Command::new("timeout");
+    command.args(["600"]).arg(&nslab).args(["exec", "--", "unshare", "-i", "bash"]).arg(&script).arg(&queue);
+    command.arg("/sys/fs/cgroup").env("TMPDIR", &dir).current_dir("/");
+    let lab = unprivileged::nobody(&mut command).output().unwrap();
+    let (lab_says, linux_says) = (renamed(&lab.stdout), renamed(&real.stdout));
+    assert_eq!(lab_says, linux_says, "{}", String::from_utf8_lossy(&lab.stderr));
+    assert!(linux_says.ends_with("\n1\n") && linux_says.contains("\n240 hours\n"), "{linux_says}");
+}
