@@ -62,6 +62,9 @@ pub struct Supervisor {
     /// The first program's process, and its status word once it has ended.
     pub(super) first: Tid,
     status: Option<i32>,
+    has_told_end: bool,
+    /// Processes that were sent a signal which ends them, by their numbers, with the last such signal.
+    pub(super) condemned: BTreeMap<Tid, i32>,
 }
 
 impl Supervisor {
@@ -105,6 +108,8 @@ impl Supervisor {
             effects,
             first: 0,
             status: None,
+            has_told_end: false,
+            condemned: BTreeMap::new(),
         })
     }
 
@@ -161,8 +166,9 @@ impl Supervisor {
         self.lab.programs.bind(tid.unsigned_abs(), task);
         self.by_task.insert(task, tid);
         let doing = Doing::Running;
-        let [is_stopped, is_woken, has_netlink] = [false; 3];
-        let tracee = Tracee { tid, tgid, task, space, scratch: None, doing, is_stopped, is_woken, has_netlink };
+        let [is_stopped, is_woken, is_again, has_netlink] = [false; 4];
+        let scratch = None;
+        let tracee = Tracee { tid, tgid, task, space, scratch, doing, is_stopped, is_woken, is_again, has_netlink };
         self.tracees.insert(tid, tracee);
     }
 
@@ -179,14 +185,26 @@ impl Supervisor {
         outcome
     }
 
-    /// Runs programs until the first has ended, and then ends the others; its wait status word.
+    /// Runs programs until the first has ended, and those with it that a signal has condemned by then; its wait status word.
     ///
     /// # Errors
     /// The real kernel does not let us wait: there is no program.
     pub fn run(&mut self) -> io::Result<i32> {
-        while self.status.is_none() {
+        loop {
+            if let Some(status) = self.status
+                && !self.is_one_dying()
+            {
+                return Ok(status);
+            }
             self.next()?;
         }
+    }
+
+    /// Ends all programs that are left.
+    ///
+    /// # Errors
+    /// As [`Supervisor::run`].
+    pub fn end_all(&mut self) -> io::Result<()> {
         let left: Vec<Tid> =
             self.tracees.values().map(|tracee| tracee.tgid).chain(self.early.iter().copied()).collect();
         for tid in left {
@@ -196,7 +214,7 @@ impl Supervisor {
         while !self.tracees.is_empty() {
             self.next()?;
         }
-        self.status.ok_or_else(|| io::Error::other("the program has no status"))
+        Ok(())
     }
 
     /// Runs programs until none is left.
@@ -207,7 +225,9 @@ impl Supervisor {
         let mut served = Ok(());
         while served.is_ok() && !(self.tracees.is_empty() && self.early.is_empty()) {
             served = self.next();
+            self.tell_end();
         }
+        self.tell_end();
         self.gives_up();
         served
     }
@@ -259,6 +279,7 @@ impl Supervisor {
     fn ended(&mut self, tid: Tid, status: i32) {
         let Some(tracee) = self.tracees.remove(&tid) else { return };
         self.held.remove(&tid);
+        self.condemned.remove(&tid);
         self.lab.programs.unbind(tid.unsigned_abs());
         self.by_task.remove(&tracee.task);
         if let Some(piece) = tracee.scratch {
@@ -276,6 +297,13 @@ impl Supervisor {
         dead.into_iter().for_each(|task| self.reap(task));
         if tid == self.first {
             self.status = Some(status);
+        }
+    }
+
+    /// Says that the first program has ended, once those have too that die with it: who looks then finds what is left.
+    fn tell_end(&mut self) {
+        if let Some(status) = self.status.filter(|_| !self.has_told_end && !self.is_one_dying()) {
+            self.has_told_end = true;
             self.host.has_ended(status);
         }
     }
@@ -302,8 +330,9 @@ impl Supervisor {
                         self.send(task, to_group, &info, if_blocked);
                     }
                     Effect::Kill(task) => {
-                        if let Some(tracee) = self.of_task(task) {
-                            let _ = self.host.kill(tracee.tgid, libc::SIGKILL);
+                        if let Some(tgid) = self.of_task(task).map(|tracee| tracee.tgid) {
+                            self.condemned.insert(tgid, libc::SIGKILL);
+                            let _ = self.host.kill(tgid, libc::SIGKILL);
                         }
                     }
                     Effect::Wake(task) => self.wake(task),

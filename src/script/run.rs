@@ -71,8 +71,10 @@ pub fn run_boot_file(lab: &mut impl Machine, path: &Path) -> Result<(), FileErro
         while let Some((after, path)) = lines.next_open() {
             session.open(lab, after, path);
         }
+        lab.repeats(lines.is_journal());
         session.execute(lab, &line.statement).map_err(|failure| FileError::at(&line.place, failure.to_string()))?;
     }
+    lab.repeats(false);
     Ok(())
 }
 

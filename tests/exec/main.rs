@@ -1,5 +1,6 @@
 //! Host programs as tasks of a lab: what they see, and what is left of them.
 
+mod after;
 mod bad;
 mod descriptors;
 mod host;
@@ -13,6 +14,7 @@ mod needs;
 mod netlink;
 mod process;
 mod programs;
+mod record;
 mod signals;
 mod terminal;
 #[path = "../common/unprivileged.rs"]
