@@ -20,10 +20,15 @@ use std::thread;
 use tempfile::TempDir;
 
 use crate::errno::Errno;
+use crate::exec;
 use crate::fuse::{self, Gauge, Mounted, Options, Point, Served};
 use crate::host;
 use crate::kernel::Kernel;
+use crate::record::files::Disk;
+use crate::record::leaks::Holdings;
 use crate::script::Session;
+use crate::script::check::{self, Check};
+use crate::script::file::FileError;
 
 /// A lab, mounted on a temporary directory and served by threads of this process.
 #[derive(Debug)]
@@ -128,6 +133,43 @@ impl Lab {
         fs::read_link(self.at(file))
     }
 
+    /// Lets `nslab exec LAB` run programs in the lab, for as long as this process lives.
+    ///
+    /// # Errors
+    /// A socket or a thread cannot be made.
+    pub fn serve_programs(&self) -> io::Result<()> {
+        exec::listen(&self.served)
+    }
+
+    /// Lets calls and reads fail on demand, as lines written to `kernel/faults` say: `ENOSPC unshare comm=runc after=2`.
+    ///
+    /// # Errors
+    /// EINVAL: a line is none of those; ESRCH: it names a task that is not there; ENOSPC: too many faults.
+    pub fn fault(&self, lines: &str) -> Result<(), CallError> {
+        let mut file = OpenOptions::new().read(true).write(true).open(self.at("kernel/faults"))?;
+        let written = file.write_all(lines.as_bytes());
+        written.map_err(|error| {
+            let mut answer = String::new();
+            // Then the error says what there is to say.
+            let _ = file.read_to_string(&mut answer);
+            refused(error, &answer)
+        })
+    }
+
+    /// Executes the lines of a file, in the `.lab` language, on the lab as it is: all have to hold.
+    ///
+    /// # Errors
+    /// The first line that does not, with its place and the reason.
+    pub fn check(&self, file: impl AsRef<Path>) -> Result<(), FileError> {
+        check::run(self.path(), &Check::load(file.as_ref())?)
+    }
+
+    /// The tasks, namespaces, pins and IPC objects that there are now. [`Holdings::left_since`] tells what somebody leaves
+    /// behind, and who holds it.
+    pub fn holdings(&self) -> Holdings {
+        Holdings::of(&Disk(self.path().to_owned()))
+    }
+
     /// Makes task `pid` do `call`, a verb and its arguments, through its control file. Gives the result without its
     /// newline.
     ///
@@ -141,11 +183,7 @@ impl Lab {
         let mut answer = String::new();
         file.read_to_string(&mut answer)?;
         let answer = answer.strip_suffix('\n').unwrap_or(&answer);
-        written.map(|()| answer.to_owned()).map_err(|error| {
-            let errno = CallError::from(error).errno;
-            let reason = answer.split_once(": ").map_or(answer, |(_, reason)| reason);
-            CallError { errno, reason: reason.to_owned() }
-        })
+        written.map(|()| answer.to_owned()).map_err(|error| refused(error, answer))
     }
 }
 
@@ -181,6 +219,14 @@ impl Drop for Procfs {
             eprintln!("nslab: {error}");
         }
     }
+}
+
+/// The error of a write, with the reason that reading the same file gives.
+fn refused(error: io::Error, answer: &str) -> CallError {
+    let error = CallError::from(error);
+    let answer = answer.trim_end();
+    let reason = answer.split_once(": ").map_or(answer, |(_, reason)| reason);
+    if reason.is_empty() { error } else { CallError { reason: reason.to_owned(), ..error } }
 }
 
 fn temporary() -> io::Result<TempDir> {

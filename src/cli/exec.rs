@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,12 +12,17 @@ use nix::libc::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU};
 use signal_hook::iterator::Signals;
 use tempfile::TempDir;
 
+use super::exec_after::{self, After};
 use super::mount::watch_panics;
+use super::record::{put, said};
 use super::{Limits, Outcome, boot_lab};
+use crate::control::lex::quote;
+use crate::errno::describe;
 use crate::exec::{self, Bell, Child, FAILED, Here, Options, Supervisor};
 use crate::fuse;
 use crate::host::{Booting, find_caller};
 use crate::journal::{Journal, Sync};
+use crate::record::calls;
 use crate::script::{Machine, Setup};
 
 #[derive(Debug, clap::Args)]
@@ -31,28 +36,38 @@ pub struct Args {
     /// Note all that is done in this new file, a script to boot from
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
+    /// Write a script of the calls by which CMD and all it starts change namespaces, identities and tasks
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Let the script end where the most tasks are alive, not where CMD has ended
+    #[arg(long, requires = "record")]
+    at_most: bool,
     /// Tell on standard error of each call that fails, and why
     #[arg(long)]
     pub(super) explain: bool,
     /// How many tasks there may be at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_tasks: Option<u32>,
+    #[command(flatten)]
+    pub(super) after: exec_after::Args,
     /// A mounted lab, in which programs stay until they end; without it the lab ends with the program
-    #[arg(value_name = "LAB", conflicts_with_all = ["boot", "journal", "max_tasks"])]
+    #[arg(value_name = "LAB", conflicts_with_all = ["boot", "journal", "record", "max_tasks"])]
     pub(super) lab: Option<PathBuf>,
     /// The program and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(super) command: Vec<OsString>,
 }
 
-/// The exit code is that of the program, or 128 and the number of the signal that ended it; 125 if we have failed.
+/// The exit code is that of the program, or 128 and the number of the signal that ended it; 125 if we have failed; 1 if the lab is
+/// not as it should be afterwards.
 pub fn run(args: Args) -> Outcome {
     let ran = match &args.lab {
         Some(lab) => super::exec_lab::supervise(&args, lab),
         None => supervise(&args),
     };
     match ran {
-        Ok(status) => Ok(ExitCode::from(exit_code(status))),
+        Ok(Ran { holds: false, .. }) => Ok(ExitCode::FAILURE),
+        Ok(Ran { status, .. }) => Ok(ExitCode::from(exit_code(status))),
         Err(error) => {
             eprintln!("nslab: {error}");
             Ok(ExitCode::from(FAILED as u8))
@@ -60,32 +75,91 @@ pub fn run(args: Args) -> Outcome {
     }
 }
 
-/// Runs the program; its wait status word.
-fn supervise(args: &Args) -> Result<i32, Box<dyn std::error::Error>> {
+/// What came of a program.
+pub(super) struct Ran {
+    /// Its wait status word.
+    pub(super) status: i32,
+    /// The lab is afterwards as it should be.
+    pub(super) holds: bool,
+}
+
+/// Runs the program.
+fn supervise(args: &Args) -> Result<Ran, Box<dyn std::error::Error>> {
     let dir = tempfile::Builder::new().prefix("nslab-").tempdir()?;
     // As long as this process has one thread.
     let child = Child::new(&args.command)?;
     let bell = Bell::new(Some(dir.path()))?;
     survive_terminal(child.tid)?;
-    let served = mount(args, &dir)?;
+    let log = Log::new(args)?;
+    let served = mount(args, log.file(), &dir)?;
     let point = served.point().clone();
-    let run = || -> io::Result<i32> {
+    let run = || -> Result<Ran, Box<dyn std::error::Error>> {
+        let after = After::new(&args.after, point.path())?;
         let (first, host) = (child.tid, Here::new(child, bell.tid, None));
         let mut supervisor = Supervisor::new(served, Rc::new(host), Options { explain: args.explain }, Arc::default())?;
         supervisor.start(first, |k| find_caller(k, args.parent))?;
-        supervisor.run()
+        let status = supervisor.run()?;
+        let holds = after.holds(point.path());
+        log.record(args)?;
+        supervisor.end_all()?;
+        Ok(Ran { status, holds })
     };
-    let status = run();
+    let ran = run();
     point.detach()?;
     dir.close()?;
-    Ok(status?)
+    ran
 }
 
-fn mount(args: &Args, dir: &TempDir) -> Result<fuse::Served, Box<dyn std::error::Error>> {
-    let journal = args
-        .journal
-        .as_ref()
-        .map(|file| Journal::create(file, Sync::Kernel).map_err(|error| super::mount::no_journal(file, &error)));
+/// Where all that is done is noted.
+enum Log {
+    /// Nobody asks for it.
+    None,
+    Kept(PathBuf),
+    /// Only to be made a recording of.
+    Passing {
+        dir: TempDir,
+        file: PathBuf,
+    },
+}
+
+impl Log {
+    fn new(args: &Args) -> io::Result<Log> {
+        if let Some(file) = &args.journal {
+            return Ok(Log::Kept(file.clone()));
+        }
+        if args.record.is_none() {
+            return Ok(Log::None);
+        }
+        let dir = tempfile::Builder::new().prefix("nslab-").tempdir()?;
+        let file = dir.path().join("journal.lab");
+        Ok(Log::Passing { dir, file })
+    }
+
+    fn file(&self) -> Option<&Path> {
+        match self {
+            Log::None => None,
+            Log::Kept(file) | Log::Passing { file, .. } => Some(file),
+        }
+    }
+
+    /// Makes the recording that is asked for, and says what it lacks.
+    fn record(self, args: &Args) -> Result<(), Box<dyn std::error::Error>> {
+        if let (Some(journal), Some(record)) = (self.file(), &args.record) {
+            let words = args.command.iter().map(|word| quote(word.as_encoded_bytes()));
+            let recorded = calls::convert(journal, &words.collect::<Vec<_>>().join(" "), args.at_most)?;
+            put(record, &recorded.script).map_err(|error| format!("{}: {}", record.display(), describe(&error)))?;
+            eprint!("{}", said(&recorded.missing));
+        }
+        if let Log::Passing { dir, .. } = self {
+            dir.close()?;
+        }
+        Ok(())
+    }
+}
+
+fn mount(args: &Args, log: Option<&Path>, dir: &TempDir) -> Result<fuse::Served, Box<dyn std::error::Error>> {
+    let journal =
+        log.map(|file| Journal::create(file, Sync::Kernel).map_err(|error| super::mount::no_journal(file, &error)));
     let limits = Limits { tasks: args.max_tasks, memory: None };
     let lab = boot_lab(args.boot.as_deref(), limits, journal.transpose()?)?;
     if args.boot.is_none() {

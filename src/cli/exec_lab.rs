@@ -12,18 +12,20 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, geteuid, getpid, getppid, pipe2};
 
-use super::exec::{Args, survive_terminal};
+use super::exec::{Args, Ran, survive_terminal};
+use super::exec_after::After;
 use super::mount::let_go_of_streams;
 use crate::exec::{self, Agent, Bell, Child, Daemon, FAILED, Here, Lost};
 use crate::fuse::{self, Health, Part, Reach};
 
-/// Runs the program; its wait status word.
+/// Runs the program.
 ///
 /// # Errors
 /// The lab cannot be used so.
-pub fn supervise(args: &Args, lab: &Path) -> Result<i32, Box<dyn Error>> {
+pub fn supervise(args: &Args, lab: &Path) -> Result<Ran, Box<dyn Error>> {
     exec::check_architecture()?;
     let daemon = daemon(lab)?;
+    let after = After::new(&args.after, lab)?;
     let (told, tell) = pipe2(OFlag::O_CLOEXEC)?;
     let (mut told, tell) = (File::from(told), File::from(tell));
     let command = getpid();
@@ -38,11 +40,11 @@ pub fn supervise(args: &Args, lab: &Path) -> Result<i32, Box<dyn Error>> {
     survive_terminal(supervisor)?;
     let mut status = [0; 4];
     if told.read_exact(&mut status).is_ok() {
-        return Ok(i32::from_ne_bytes(status));
+        return Ok(Ran { status: i32::from_ne_bytes(status), holds: after.holds(lab) });
     }
     match waitpid(Pid::from_raw(supervisor), None)? {
         // It has said why.
-        WaitStatus::Exited(..) => Ok(FAILED << 8),
+        WaitStatus::Exited(..) => Ok(Ran { status: FAILED << 8, holds: true }),
         _ => Err("the process that had the program was killed".into()),
     }
 }

@@ -3,6 +3,7 @@
 mod colour;
 pub mod doctor;
 mod exec;
+mod exec_after;
 mod exec_lab;
 mod list;
 mod man;

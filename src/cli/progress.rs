@@ -73,6 +73,10 @@ impl<M: Machine> Machine for Progress<'_, M> {
         self.machine.open(path)
     }
 
+    fn repeats(&mut self, repeats: bool) {
+        self.machine.repeats(repeats);
+    }
+
     fn set(&mut self, setup: &Setup) -> Result<Vec<u8>> {
         self.machine.set(setup)
     }

@@ -100,7 +100,7 @@ fn topology(args: &Args, progress: &mut Line) -> io::Result<Topology> {
 }
 
 /// Writes the whole file, and only then gives it its name.
-fn put(file: &Path, script: &str) -> io::Result<()> {
+pub(super) fn put(file: &Path, script: &str) -> io::Result<()> {
     let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let is_special = file.metadata().is_ok_and(|there| !there.is_file());
     if is_special {
@@ -120,7 +120,7 @@ fn put(file: &Path, script: &str) -> io::Result<()> {
     written
 }
 
-fn said(missing: &Missing) -> String {
+pub(super) fn said(missing: &Missing) -> String {
     missing.0.iter().fold(String::new(), |mut text, (what, count)| {
         let _ = writeln!(
             text,

@@ -4,6 +4,7 @@ use std::io;
 
 use super::clock::{Hours, hours};
 use super::mqueue::is_stale;
+use super::path::is_of_host;
 use super::regs::Regs;
 use super::sys::{Resume, Tid};
 use super::tracee::{Detour, Doing, Then, refusal};
@@ -13,6 +14,7 @@ use crate::errno::{Arg, Error};
 use crate::kernel::pid::PID_MAX_LIMIT;
 use crate::kernel::signal::{SIGNAL_MAX, sigmask};
 use crate::kernel::task::TaskState;
+use crate::kernel::trace::Step;
 use crate::kernel::{Kernel, TaskId};
 use crate::syscall::program::Program;
 use crate::syscall::{AnyCall, LabCall, PidArg, Return, SigAction, Stop, Syscall, WNOHANG, WaitidWhich};
@@ -57,7 +59,11 @@ impl Supervisor {
         if hours != Hours::Same && self.prepare_clock(tid, &regs, hours)? {
             return Ok(());
         }
-        match abi::decode(&regs.call(), &self.memory(tid)) {
+        let decoded = abi::decode(&regs.call(), &self.memory(tid));
+        if let Err(error) = self.check_fault(tid, task, &regs, &decoded) {
+            return self.refuse(tid, regs, &error);
+        }
+        match decoded {
             Ok(Decoded::Question { question, to }) => {
                 let reply = self.lab.read(|k| question.answer(k, task)).and_then(|reply| reply);
                 let written = reply.and_then(|reply| reply.write(to, &mut self.memory(tid)));
@@ -83,6 +89,42 @@ impl Supervisor {
             Ok(Decoded::Pass) => self.host.resume(tid, Resume::Cont, 0),
             Err(error) => self.refuse_call(tid, regs, &error),
         }
+    }
+
+    /// Lets the next fault for a call happen, if there is one; a call that we have begin anew was asked for before.
+    fn check_fault(
+        &mut self,
+        tid: Tid,
+        task: TaskId,
+        regs: &Regs,
+        decoded: &crate::errno::Result<Decoded>,
+    ) -> crate::errno::Result<()> {
+        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
+        let is_step = matches!(tracee.doing, Doing::Making(_) | Doing::Telling(_));
+        if std::mem::take(&mut tracee.is_again) || is_step || !self.lab.faults.has_calls() {
+            return Ok(());
+        }
+        // Who has the processes of a mounted lab asks us nothing about files of the host.
+        let call = abi::call(regs.number());
+        if let Ok(Decoded::Rewrite(Rewrite::Paths(paths))) = decoded
+            && !matches!(call, Some(Call::Execve | Call::Execveat))
+            && paths.iter().all(|at| {
+                (&self.memory(tid) as &dyn Memory).path(regs.args()[at.path]).is_ok_and(|path| is_of_host(&path))
+            })
+        {
+            return Ok(());
+        }
+        self.lab.check_call(task, || match decoded {
+            Ok(Decoded::Call { call, .. }) => AnyCall::from(call.clone()).step(),
+            _ => self.raw_step(regs),
+        })
+    }
+
+    /// The first step of a call as it stands in the registers.
+    fn raw_step(&self, regs: &Regs) -> Step {
+        let call = abi::call(regs.number()).map_or("syscall", Call::name);
+        let args = regs.args().map(|arg| Arg::from(format!("{arg:#x}"))).to_vec();
+        Step::Enter { call, args, flags: 0 }
     }
 
     /// Whether the lab has been told of an action already. What starts a program sets all of them, most to what they are.
@@ -256,6 +298,7 @@ impl Supervisor {
             Doing::Birth(parent) => self.birth_ends(tid, regs, *parent),
             Doing::Call(detour) if detour.then == Then::Queue && is_stale(regs.result()) => {
                 // Somebody has taken the name away meanwhile.
+                self.tracee(tid)?.is_again = true;
                 self.host.set_registers(tid, detour.regs.again().0)?;
                 self.host.resume(tid, Resume::Cont, 0)
             }

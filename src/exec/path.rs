@@ -326,6 +326,7 @@ impl Supervisor {
     /// Gets memory of the program for us; the call that it wanted to make begins anew.
     fn map_scratch(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
         let tracee = self.tracee(tid)?;
+        tracee.is_again = true;
         if let Some(piece) = tracee.space.take() {
             tracee.scratch = Some(piece);
             return self.call_begins(tid);
@@ -340,6 +341,7 @@ impl Supervisor {
     pub(super) fn has_scratch(&mut self, tid: Tid, regs: Regs, wanted: Regs) -> io::Result<()> {
         let piece = regs.result();
         if piece < 0 {
+            self.tracee(tid)?.is_again = false;
             let regs = regs.as_wanted(&wanted).with_result(-i64::from(libc::ENOMEM));
             self.host.set_registers(tid, regs.0)?;
             return self.host.resume(tid, Resume::Cont, 0);

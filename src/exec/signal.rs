@@ -69,6 +69,9 @@ impl Supervisor {
         if if_blocked && !is_blocked() {
             return;
         }
+        if !if_blocked && self.lab.read(|k| ends(k, task, info.signo)).unwrap_or(false) {
+            self.condemned.insert(tgid, info.signo);
+        }
         // Errors: it is gone, or has as many signals waiting as it may.
         let _ = match info.signo {
             SIGKILL | SIGSTOP => self.host.kill(tgid, info.signo),
@@ -95,7 +98,22 @@ impl Supervisor {
         if self.is_frozen(tid) && !self.is_fatal(tid, signal) {
             return self.keep(tid, signal);
         }
+        if signal == 0 {
+            let tgid = self.tracee(tid)?.tgid;
+            self.condemned.remove(&tgid);
+        }
         self.host.resume(tid, Resume::Cont, signal)
+    }
+
+    /// Whether a process is about to end, by a signal that it was sent. One that blocks the signal, or is stopped, may live on
+    /// for ever.
+    pub(super) fn is_one_dying(&self) -> bool {
+        self.condemned.iter().any(|(&tgid, &signal)| {
+            let Some(leader) = self.tracees.get(&tgid) else { return false };
+            let blocked = || self.host.proc_file(tgid, "status").ok().and_then(|status| mask(&status, "SigBlk:"));
+            let may_wait = leader.is_stopped || self.held.contains(&tgid);
+            signal == SIGKILL || !may_wait && blocked().is_some_and(|set| set & sigmask(signal) == 0)
+        })
     }
 
     /// A thread has stopped: with its process, as a newborn, or because we asked for it.
@@ -170,6 +188,16 @@ impl Supervisor {
         self.release_held();
         Ok(())
     }
+}
+
+/// Whether a signal ends a process that gets it: it has no handler, and the default action is that.
+fn ends(k: &Kernel, task: TaskId, signal: i32) -> bool {
+    let Some(found) = k.tasks.get(task) else { return false };
+    let is_default = (k.sighand_of(task).ignored | k.sighand_of(task).handled) & sigmask(signal) == 0;
+    let survives = matches!(signal, 0 | SIGCONT | SIGSTOP | libc::SIGCHLD | libc::SIGURG | libc::SIGWINCH)
+        || is_job_control(signal)
+        || k.signals[found.signal].unkillable && signal != SIGKILL;
+    is_default && !survives
 }
 
 /// What becomes of a signal that the real kernel is about to deliver, 0 for nothing: the init of a pid namespace has no default

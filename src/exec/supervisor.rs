@@ -64,6 +64,9 @@ pub struct Supervisor {
     /// The first program's process, and its status word once it has ended.
     pub(super) first: Tid,
     status: Option<i32>,
+    has_told_end: bool,
+    /// Processes that were sent a signal which ends them, by their numbers, with the last such signal.
+    pub(super) condemned: BTreeMap<Tid, i32>,
 }
 
 impl Supervisor {
@@ -108,6 +111,8 @@ impl Supervisor {
             effects,
             first: 0,
             status: None,
+            has_told_end: false,
+            condemned: BTreeMap::new(),
         })
     }
 
@@ -177,6 +182,7 @@ impl Supervisor {
                 is_stopped: false,
                 kept: None,
                 is_woken: false,
+                is_again: false,
                 has_netlink: false,
                 has_clock: false,
                 heeds: Vec::new(),
@@ -197,14 +203,26 @@ impl Supervisor {
         outcome
     }
 
-    /// Runs programs until the first has ended, and then ends the others; its wait status word.
+    /// Runs programs until the first has ended, and those with it that a signal has condemned by then; its wait status word.
     ///
     /// # Errors
     /// The real kernel does not let us wait: there is no program.
     pub fn run(&mut self) -> io::Result<i32> {
-        while self.status.is_none() {
+        loop {
+            if let Some(status) = self.status
+                && !self.is_one_dying()
+            {
+                return Ok(status);
+            }
             self.next()?;
         }
+    }
+
+    /// Ends all programs that are left.
+    ///
+    /// # Errors
+    /// As [`Supervisor::run`].
+    pub fn end_all(&mut self) -> io::Result<()> {
         let left: Vec<Tid> =
             self.tracees.values().map(|tracee| tracee.tgid).chain(self.early.iter().copied()).collect();
         for tid in left {
@@ -215,7 +233,7 @@ impl Supervisor {
             self.next()?;
         }
         self.end_stand_ins();
-        self.status.ok_or_else(|| io::Error::other("the program has no status"))
+        Ok(())
     }
 
     /// Runs programs until none is left.
@@ -226,7 +244,9 @@ impl Supervisor {
         let mut served = Ok(());
         while served.is_ok() && !(self.tracees.is_empty() && self.early.is_empty()) {
             served = self.next();
+            self.tell_end();
         }
+        self.tell_end();
         self.gives_up();
         served
     }
@@ -304,6 +324,7 @@ impl Supervisor {
         let Some(tracee) = self.tracees.remove(&tid) else { return };
         self.held.remove(&tid);
         self.note_end(tracee.task, status);
+        self.condemned.remove(&tid);
         self.lab.programs.unbind(tid.unsigned_abs());
         self.by_task.remove(&tracee.task);
         if let Some(piece) = tracee.scratch {
@@ -326,6 +347,13 @@ impl Supervisor {
         dead.into_iter().for_each(|task| self.reap(task));
         if tid == self.first {
             self.status = Some(status);
+        }
+    }
+
+    /// Says that the first program has ended, once those have too that die with it: who looks then finds what is left.
+    fn tell_end(&mut self) {
+        if let Some(status) = self.status.filter(|_| !self.has_told_end && !self.is_one_dying()) {
+            self.has_told_end = true;
             self.host.has_ended(status);
         }
     }
@@ -351,8 +379,11 @@ impl Supervisor {
                     Effect::Signal { task, to_group, info, if_blocked } => {
                         self.send(task, to_group, &info, if_blocked);
                     }
-                    Effect::Kill(task) => match self.of_task(task) {
-                        Some(tracee) => drop(self.host.kill(tracee.tgid, libc::SIGKILL)),
+                    Effect::Kill(task) => match self.of_task(task).map(|tracee| tracee.tgid) {
+                        Some(tgid) => {
+                            self.condemned.insert(tgid, libc::SIGKILL);
+                            drop(self.host.kill(tgid, libc::SIGKILL));
+                        }
                         None => self.end_stand_in(task),
                     },
                     Effect::Tell { cookie, .. } => self.tell_socket(cookie.socket, cookie.bytes.to_vec()),

@@ -34,6 +34,8 @@ pub struct Tracee {
     pub kept: Option<i32>,
     /// What it may be about to wait for has happened.
     pub is_woken: bool,
+    /// The call that it begins next was begun before, and we have it begin anew: its faults were asked then.
+    pub is_again: bool,
     /// Its calls about sockets stop: it, or who has made it, has made a netlink socket or wants credentials with messages.
     pub has_netlink: bool,
     /// Blocks of descriptors from which its reads stop: it, or who has made it, has made one of signalfd there.

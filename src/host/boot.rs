@@ -4,7 +4,9 @@
 use super::Lab;
 use super::fault::{Op, Uncached};
 use crate::errno::Result;
+use crate::journal::Journal;
 use crate::kernel::change::Change;
+use crate::kernel::trace::Step;
 use crate::kernel::{Kernel, TaskId};
 use crate::script::{Call, Machine, Opened, Setup, setup};
 use crate::syscall::{Maker, Outcome};
@@ -15,6 +17,10 @@ use crate::{control, err};
 pub struct Booting<'a>(pub &'a Lab);
 
 impl Machine for Booting<'_> {
+    fn repeats(&mut self, repeats: bool) {
+        self.0.faults.repeat(repeats);
+    }
+
     fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
         let Booting(lab) = self;
         match call.syscall.maker() {
@@ -50,9 +56,48 @@ impl Lab {
     /// A call in words, by the task that `caller` finds.
     ///
     /// # Errors
-    /// As [`Lab::perform`].
+    /// As [`Lab::perform`]; that of a fault in the call.
     pub fn call(&self, caller: impl FnOnce(&Kernel) -> Result<TaskId>, call: &Call) -> (Outcome, Vec<Change>) {
-        self.perform(caller, &call.syscall, |k, task| call.script_line(number(k, task)))
+        let line = |k: &Kernel, task: TaskId| call.script_line(number(k, task));
+        if !self.faults.has_calls() {
+            return self.perform(caller, &call.syscall, line);
+        }
+        let found = self.read(caller).and_then(|found| found);
+        let checked = found.and_then(|task| self.check_call(task, || call.syscall.step()).map(|()| task));
+        match checked {
+            Ok(task) => self.perform(|_| Ok(task), &call.syscall, line),
+            Err(error) => (Err(error.into()), Vec::new()),
+        }
+    }
+
+    /// Lets the next fault for a call of a task happen, if there is one. The trace and the journal say so, which has no line for
+    /// the call then. All calls are counted here, by whomever they are made.
+    ///
+    /// # Errors
+    /// That of the fault.
+    pub fn check_call(&self, task: TaskId, step: impl FnOnce() -> Step) -> Result<()> {
+        if !self.faults.has_calls() {
+            return Ok(());
+        }
+        let Step::Enter { call, args, flags } = step() else { return Ok(()) };
+        let mut result = Ok(());
+        let (_noted, _) = self.writer(|k, journal| -> Result<()> {
+            if k.tasks.get(task).is_none_or(|task| task.is_dead()) {
+                return Ok(());
+            }
+            let Some(met) = self.faults.check_call(k, task, call) else { return Ok(()) };
+            result = met;
+            if let Err(error) = &result {
+                k.record_enter(task, || Step::Enter { call, args, flags });
+                k.record(|_| Step::Exit { call, result: Err(error.clone()) });
+            }
+            let Some(journal) = journal else { return Ok(()) };
+            if let Err(error) = &result {
+                note(journal, &format!("# {} {call} fails: {error}", number(k, task)))?;
+            }
+            self.note_counts(journal)
+        });
+        result
     }
 
     /// Lets process `host_pid` of the host, and those that descend from it, see with the eyes of a task. With `start` it is
@@ -106,13 +151,19 @@ impl Lab {
         let mut result = otherwise;
         let (_noted, _) = self.writer(|_, journal| -> Result<()> {
             result = count();
-            let Some(journal) = journal else { return Ok(()) };
-            let line = Setup::Faults { text: self.faults.counts().into_bytes() }.to_string();
-            journal.reserve(&line)?;
-            journal.note(&line, "")
+            journal.map_or(Ok(()), |journal| self.note_counts(journal))
         });
         result
     }
+
+    fn note_counts(&self, journal: &mut Journal) -> Result<()> {
+        note(journal, &Setup::Faults { text: self.faults.counts().into_bytes() }.to_string())
+    }
+}
+
+fn note(journal: &mut Journal, line: &str) -> Result<()> {
+    journal.reserve(line)?;
+    journal.note(line, "")
 }
 
 /// The task with a number.

@@ -1,13 +1,15 @@
-//! `kernel/faults`: what failing kernels and races do to a reader, on demand. A file with a fault is never answered from
-//! the caches of the host's kernel: it is dropped from them when the fault is set, and told as not to be kept.
+//! `kernel/faults`: what failing kernels and races do to a reader, or to who makes calls, on demand. A file with a fault is
+//! never answered from the caches of the host's kernel: it is dropped from them when the fault is set, and told as not to be
+//! kept.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
+use super::fault_call::{self, CallsOf};
 use super::lock;
 use crate::errno::{Arg, Errno, Error, Result, errno_from_name};
-use crate::kernel::TaskId;
+use crate::kernel::{Kernel, TaskId};
 use crate::{bail, err};
 
 /// What a reader does to a file, as the host's kernel asks for it.
@@ -34,12 +36,19 @@ enum Effect {
     Exit { task: TaskId, nr: i32 },
 }
 
+/// What is done when it happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum At {
+    /// A reader does something to a file. No path: what shows the task that exits, see [`Fault::is_at`].
+    File { op: Op, path: Option<String> },
+    /// A task makes a call.
+    Call(CallsOf),
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Fault {
     effect: Effect,
-    op: Op,
-    /// `None`: what shows the task that exits, see [`Fault::is_at`].
-    path: Option<String>,
+    at: At,
     /// How often it happens; `None`: always.
     times: Option<u64>,
     /// How often it succeeds before.
@@ -63,6 +72,10 @@ pub struct Faults {
     is_any: AtomicBool,
     /// Why the last write was refused, until one succeeds.
     refusal: Mutex<Option<String>>,
+    /// Some of them are about calls.
+    has_calls: AtomicBool,
+    /// Calls are made that were counted when they were made first: a journal is repeated.
+    repeats: AtomicBool,
 }
 
 impl Faults {
@@ -74,8 +87,8 @@ impl Faults {
     /// Does what was written: whole lines, all or none. `find` gives the task that has a number.
     ///
     /// # Errors
-    /// EINVAL: a line is none of `ERRNO OP PATH… [times=N] [after=N]`, `exit PID after=OP [PATH…]`, `count N HITS PASSED`,
-    /// `clear` and `# COMMENT`. ESRCH: no such task. ENOSPC: too many faults.
+    /// EINVAL: a line is none of `ERRNO OP PATH… [times=N] [after=N]`, `ERRNO CALL [pid=N] [comm=NAME] [times=N] [after=N]`,
+    /// `exit PID after=OP [PATH…]`, `count N HITS PASSED`, `clear` and `# COMMENT`. ESRCH: no such task. ENOSPC: too many faults.
     pub fn write(&self, text: &[u8], find: impl Fn(i32) -> Option<TaskId>) -> Result<Uncached> {
         let result = self.set_lines(text, find);
         *lock(&self.refusal) = result.as_ref().err().map(ToString::to_string);
@@ -96,7 +109,7 @@ impl Faults {
                 continue;
             }
             let new = parse(line, &find)?;
-            uncached.paths.extend(new.iter().filter_map(|fault| fault.path.clone()));
+            uncached.paths.extend(new.iter().filter_map(|fault| fault.path().map(str::to_owned)));
             uncached.tasks.extend(new.iter().filter_map(Fault::doomed));
             faults.extend(new);
         }
@@ -105,6 +118,8 @@ impl Faults {
         }
         let mut list = lock(&self.list);
         self.is_any.store(!faults.is_empty(), Ordering::Release);
+        let has_calls = faults.iter().any(|fault| matches!(fault.at, At::Call(_)));
+        self.has_calls.store(has_calls, Ordering::Release);
         *list = faults;
         Ok(uncached)
     }
@@ -129,7 +144,7 @@ impl Faults {
     pub fn counts_at(&self, op: Op, path: impl FnOnce() -> Vec<u8>) -> bool {
         let Some(faults) = self.set() else { return false };
         let path = path();
-        faults.iter().any(|fault| fault.op == op && !fault.is_spent() && fault.is_at(op, &path))
+        faults.iter().any(|fault| fault.is_at(op, &path))
     }
 
     /// Lets the next fault for this happen, if there is one; `path` is asked for only if any is set.
@@ -139,17 +154,41 @@ impl Faults {
     pub fn check(&self, op: Op, path: impl FnOnce() -> Vec<u8>) -> Result<()> {
         let Some(mut faults) = self.set() else { return Ok(()) };
         let path = path();
-        for fault in faults.iter_mut().filter(|fault| fault.op == op && !fault.is_spent() && fault.is_at(op, &path)) {
-            let Effect::Fail(errno) = fault.effect else { continue };
-            if fault.passed < fault.after {
-                fault.passed += 1;
-                continue;
-            }
-            fault.hits += 1;
-            let reason = "kernel/faults has this fail, {} so far";
-            return Err(Error::new(errno, reason, vec![Arg::from(fault.hits)]));
+        for fault in faults.iter_mut().filter(|fault| fault.is_at(op, &path)) {
+            fault.meet()?;
         }
         Ok(())
+    }
+
+    /// Whether some faults are about calls, and calls are counted now.
+    pub fn has_calls(&self) -> bool {
+        self.has_calls.load(Ordering::Acquire) && !self.repeats.load(Ordering::Acquire)
+    }
+
+    /// From now on calls that are made were counted when they were made first, or no more.
+    pub fn repeat(&self, repeats: bool) {
+        self.repeats.store(repeats, Ordering::Release);
+    }
+
+    /// Lets the next fault for this call of a task happen, if there is one; `None`: none is about it.
+    pub fn check_call(&self, k: &Kernel, task: TaskId, call: &str) -> Option<Result<()>> {
+        if !self.has_calls() {
+            return None;
+        }
+        let call = fault_call::name_of(call)?;
+        let mut faults = self.set()?;
+        let is_meant = |fault: &&mut Fault| match &fault.at {
+            At::Call(calls) => !fault.is_spent() && calls.is_meant(k, task, call),
+            At::File { .. } => false,
+        };
+        let mut met = None;
+        for fault in faults.iter_mut().filter(is_meant) {
+            met = Some(fault.meet());
+            if let Some(Err(_)) = met {
+                break;
+            }
+        }
+        met
     }
 
     /// The tasks that exit now that this is done; `path` is asked for only if any fault is set.
@@ -157,7 +196,7 @@ impl Faults {
         let Some(mut faults) = self.set() else { return Vec::new() };
         let path = path();
         let mut exits = Vec::new();
-        for fault in faults.iter_mut().filter(|fault| fault.op == op && !fault.is_spent() && fault.is_at(op, &path)) {
+        for fault in faults.iter_mut().filter(|fault| fault.is_at(op, &path)) {
             if let Effect::Exit { task, .. } = fault.effect {
                 fault.hits += 1;
                 exits.push(task);
@@ -170,7 +209,7 @@ impl Faults {
     pub fn is_active(&self, task: Option<TaskId>, path: impl FnOnce() -> Vec<u8>) -> bool {
         let Some(faults) = self.set() else { return false };
         let path = path();
-        let is_at = |fault: &Fault| fault.path.as_ref().is_some_and(|at| at.as_bytes() == path);
+        let is_at = |fault: &Fault| fault.path().is_some_and(|at| at.as_bytes() == path);
         let is_about = |fault: &Fault| task.is_some() && fault.doomed() == task;
         faults.iter().any(|fault| !fault.is_spent() && (is_at(fault) || is_about(fault)))
     }
@@ -181,6 +220,29 @@ impl Fault {
         self.times.is_some_and(|times| self.hits >= times)
     }
 
+    /// The file that it is about.
+    fn path(&self) -> Option<&str> {
+        match &self.at {
+            At::File { path, .. } => path.as_deref(),
+            At::Call(_) => None,
+        }
+    }
+
+    /// What it is about is done once more, and fails if enough have passed.
+    ///
+    /// # Errors
+    /// Its errno.
+    fn meet(&mut self) -> Result<()> {
+        let Effect::Fail(errno) = self.effect else { return Ok(()) };
+        if self.passed < self.after {
+            self.passed += 1;
+            return Ok(());
+        }
+        self.hits += 1;
+        let reason = "kernel/faults has this fail, {} so far";
+        Err(Error::new(errno, reason, vec![Arg::from(self.hits)]))
+    }
+
     /// The task that exits.
     fn doomed(&self) -> Option<TaskId> {
         match self.effect {
@@ -189,10 +251,14 @@ impl Fault {
         }
     }
 
-    /// Whether it happens at a path. An exit without one happens at the directory of the task in `proc` and all that is
-    /// below, and when `proc` itself is listed.
+    /// Whether it may still happen when this is done at a path. An exit without one happens at the directory of the task in
+    /// `proc` and all that is below, and when `proc` itself is listed.
     fn is_at(&self, op: Op, path: &[u8]) -> bool {
-        match (&self.path, self.effect) {
+        let At::File { op: own, path: at } = &self.at else { return false };
+        if *own != op || self.is_spent() {
+            return false;
+        }
+        match (at, self.effect) {
             (Some(at), _) => at.as_bytes() == path,
             (None, Effect::Exit { nr, .. }) => {
                 let dir = format!("proc/{nr}");
@@ -205,13 +271,23 @@ impl Fault {
     }
 }
 
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            At::File { op, path } => {
+                f.write_str(OPS.iter().find(|(_, own)| own == op).map_or("", |(name, _)| name))?;
+                path.as_ref().map_or(Ok(()), |path| write!(f, " {path}"))
+            }
+            At::Call(calls) => calls.fmt(f),
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let op = OPS.iter().find(|(_, op)| *op == self.op).map_or("", |(name, _)| name);
-        let path = self.path.as_ref().map(|path| format!(" {path}")).unwrap_or_default();
         match self.effect {
-            Effect::Exit { nr, .. } => return writeln!(f, "exit {nr} after={op}{path} hits={}", self.hits),
-            Effect::Fail(errno) => write!(f, "{errno:?} {op}{path}")?,
+            Effect::Exit { nr, .. } => return writeln!(f, "exit {nr} after={} hits={}", self.at, self.hits),
+            Effect::Fail(errno) => write!(f, "{errno:?} {}", self.at)?,
         }
         if let Some(times) = self.times {
             write!(f, " times={times}")?;
@@ -230,11 +306,11 @@ fn count(faults: &mut [Fault], words: &str) -> Result<()> {
     Ok(())
 }
 
+pub(super) const USAGE: &str = "ERRNO stat|readlink|open|read|readdir PATH… [times=N] [after=N], or ERRNO CALL [pid=N] \
+    [comm=NAME] [times=N] [after=N], or exit PID after=OP [PATH…], or count N HITS PASSED, or clear";
+
 fn usage() -> Error {
-    err!(
-        EINVAL,
-        "usage: ERRNO stat|readlink|open|read|readdir PATH… [times=N] [after=N], or exit PID after=OP [PATH…], or count N HITS PASSED, or clear"
-    )
+    err!(EINVAL, "usage: {}", USAGE)
 }
 
 fn op(word: &str) -> Result<Op> {
@@ -259,19 +335,20 @@ fn parse_exit(words: &str, find: impl Fn(i32) -> Option<TaskId>) -> Result<Vec<F
     let nr = words.next().and_then(|word| word.parse().ok()).ok_or_else(usage)?;
     let op = op(words.next().and_then(|word| word.strip_prefix("after=")).ok_or_else(usage)?)?;
     let Some(task) = find(nr) else { bail!(ESRCH, "no task has the number {}", nr) };
-    let fault =
-        Fault { effect: Effect::Exit { task, nr }, op, path: None, times: Some(1), after: 0, passed: 0, hits: 0 };
-    let at: Vec<Fault> = words
-        .filter(|word| !word.starts_with("hits="))
-        .map(|word| Fault { path: Some(path(word)), ..fault.clone() })
-        .collect();
-    Ok(if at.is_empty() { vec![fault] } else { at })
+    let effect = Effect::Exit { task, nr };
+    let fault = |path| Fault { effect, at: At::File { op, path }, times: Some(1), after: 0, passed: 0, hits: 0 };
+    let at: Vec<Fault> = words.filter(|word| !word.starts_with("hits=")).map(|word| fault(Some(path(word)))).collect();
+    Ok(if at.is_empty() { vec![fault(None)] } else { at })
 }
 
+/// A fault for each path; without one, what is named is a call. What readers do without saying whose calls are meant lacks its
+/// path.
 fn parse_failure(line: &str) -> Result<Vec<Fault>> {
     let mut words = line.split_whitespace();
     let errno = words.next().and_then(errno_from_name).ok_or_else(usage)?;
-    let op = op(words.next().ok_or_else(usage)?)?;
+    let name = words.next().ok_or_else(usage)?;
+    let call = fault_call::name_of(name);
+    let mut calls = call.map(CallsOf::new);
     let (mut times, mut after, mut paths) = (None, 0, Vec::new());
     for word in words {
         match word.split_once('=') {
@@ -279,16 +356,22 @@ fn parse_failure(line: &str) -> Result<Vec<Fault>> {
             Some(("after", number)) => after = number.parse().map_err(|_| usage())?,
             // What a line has when it is read.
             Some(("hits", _)) => {}
+            _ if calls.as_mut().map_or(Ok(false), |calls| calls.take(word))? => {}
             Some(_) if !word.contains('/') => return Err(usage()),
             _ => paths.push(path(word)),
         }
     }
-    if paths.is_empty() {
-        return Err(usage());
-    }
     let effect = Effect::Fail(errno);
-    let fault = |path| Fault { effect, op, path: Some(path), times, after, passed: 0, hits: 0 };
-    Ok(paths.into_iter().map(fault).collect())
+    let fault = |at| Fault { effect, at, times, after, passed: 0, hits: 0 };
+    match (op(name), calls) {
+        (Ok(op), calls) if calls.as_ref().is_none_or(CallsOf::is_about_all) => {
+            let at = |path| At::File { op, path: Some(path) };
+            if paths.is_empty() { Err(usage()) } else { Ok(paths.into_iter().map(at).map(fault).collect()) }
+        }
+        (_, Some(calls)) if paths.is_empty() => Ok(vec![fault(At::Call(calls))]),
+        (_, Some(_)) => Err(usage()),
+        (_, None) => Err(fault_call::unknown(name)),
+    }
 }
 
 #[cfg(test)]
@@ -344,6 +427,14 @@ mod tests {
             "EIO read",
             "EIO read a times=x",
             "EIO read a time=1",
+            "EIO read pid=1",
+            "EIO unshare a",
+            "EIO unshare pid=x",
+            "EIO unshare comm=",
+            "EIO exit",
+            "EIO mmap",
+            "EIO open a pid=1",
+            "EFOO unshare",
             "exit 1",
             "exit x after=read",
         ];
@@ -369,7 +460,8 @@ mod tests {
     #[test]
     fn what_is_read_may_be_written() {
         let (faults, init) = (Faults::default(), Kernel::boot().init.task);
-        let lines = "EIO read a=b/c times=2 after=1 hits=0\nexit 20 after=readdir hits=0\n";
+        let lines = "EIO read a=b/c times=2 after=1 hits=0\nexit 20 after=readdir hits=0\n\
+                     ENOSPC unshare comm=runc times=1 after=2 hits=0\nEACCES open pid=7 after=0 hits=0\n";
         faults.write(lines.as_bytes(), |_| Some(init)).unwrap();
         assert_eq!(faults.text(), lines);
     }

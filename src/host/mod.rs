@@ -15,6 +15,7 @@
 
 mod boot;
 pub mod fault;
+mod fault_call;
 pub mod programs;
 pub mod viewers;
 

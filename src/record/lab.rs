@@ -15,12 +15,12 @@ use crate::syscall::ip::PHYSICAL;
 pub struct LabFacts<'a>(pub &'a dyn Files);
 
 impl LabFacts<'_> {
-    fn text(&self, path: &str) -> String {
+    pub(super) fn text(&self, path: &str) -> String {
         let text = self.0.read(path).unwrap_or_default();
         String::from_utf8_lossy(text.strip_suffix(b"\n").unwrap_or(&text)).into_owned()
     }
 
-    fn number<T: FromStr + Default>(&self, path: &str) -> T {
+    pub(super) fn number<T: FromStr + Default>(&self, path: &str) -> T {
         self.text(path).parse().unwrap_or_default()
     }
 
@@ -30,7 +30,8 @@ impl LabFacts<'_> {
         String::from_utf8_lossy(&text).rsplit('/').next()?.parse().ok()
     }
 
-    fn field(seen: &Seen, name: &str) -> String {
+    /// Where a field of a namespace is.
+    pub(super) fn field(seen: &Seen, name: &str) -> String {
         format!("kernel/ns/{}/{}/{name}", seen.ns_type.ops().name, seen.inum)
     }
 

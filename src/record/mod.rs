@@ -1,14 +1,18 @@
 //! Layer 3: recordings. What is read of a machine, or of a lab, becomes plain data, a [`Topology`]; that becomes a script
 //! in the `.lab` language. [`read`] reads what both show the same way, [`lab`] and [`host`] the rest ([`Facts`]).
 //!
+//! What programs do in a lab becomes a script too ([`calls`]), and what they leave behind is told ([`leaks`]).
+//!
 //! [`write()`] has a kernel of its own on which it tries each line, so that a script never says what the language cannot do,
 //! and only what would otherwise be different.
 
 pub mod anonymize;
+pub mod calls;
 pub mod files;
 pub mod host;
 pub mod ipc;
 pub mod lab;
+pub mod leaks;
 mod mountinfo;
 pub mod net;
 mod netlink;

@@ -162,6 +162,8 @@ struct OpenFile {
     line: usize,
     /// What has to be opened before later ones of its lines.
     opens: Opens,
+    /// Its lines repeat what was done to a lab.
+    is_journal: bool,
 }
 
 impl Lines {
@@ -184,8 +186,14 @@ impl Lines {
         let file = File::open(&real).map_err(|error| no_script(&error))?;
         let mut reader = BufReader::new(file);
         let (length, opens) = whole(path, &mut reader)?;
-        self.open.push(OpenFile { path: path.into(), real, reader: reader.take(length), line: 0, opens });
+        let is_journal = length != u64::MAX;
+        self.open.push(OpenFile { path: path.into(), real, reader: reader.take(length), line: 0, opens, is_journal });
         Ok(())
+    }
+
+    /// Whether the line read last is one of a journal.
+    pub fn is_journal(&self) -> bool {
+        self.open.last().is_some_and(|file| file.is_journal)
     }
 
     /// A file that has to be opened before the line read last: after which line of the journal it was, and its path.

@@ -1,6 +1,7 @@
 //! Layer 3: the `.lab` language, one for scripts, case files, `ctl/batch` and boot files. A [`Session`] runs it line by
 //! line on a [`Machine`], keeping names; [`mod@file`] reads whole files, [`run`] runs their cases.
 
+pub mod check;
 pub mod file;
 pub mod profile;
 pub mod run;
@@ -34,6 +35,9 @@ pub trait Machine {
     fn open(&mut self, path: &[u8]) -> Result<Opened> {
         bail!(EINVAL, "this is for files only: open {}", quote(path))
     }
+
+    /// From now on the lines are those of a journal, which repeats what was done before, or no more.
+    fn repeats(&mut self, _: bool) {}
 
     /// Does what a line says that is for files only.
     ///

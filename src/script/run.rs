@@ -78,8 +78,10 @@ pub fn run_file(session: &mut Session, lab: &mut impl Machine, path: &Path) -> R
         while let Some((after, path)) = lines.next_open() {
             session.open(lab, after, path);
         }
+        lab.repeats(lines.is_journal());
         session.execute(lab, &line.statement).map_err(|failure| FileError::at(&line.place, failure.to_string()))?;
     }
+    lab.repeats(false);
     Ok(())
 }
 

@@ -20,6 +20,9 @@ macro_rules! calls {
         $($name:literal $call:pat, [$($shown:expr),* $(; $flags:expr)?], $growth:expr => $function:expr,)*
     ) => {
         impl $calls {
+            /// The names of all.
+            pub const NAMES: &[&'static str] = &[$($name),*];
+
             /// The name as Linux has it; of what only the control language has the verb.
             #[expect(unused_variables, reason = "a pattern binds what the function of the call takes")]
             pub fn name(&self) -> &'static str {

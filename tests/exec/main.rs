@@ -1,5 +1,6 @@
 //! Host programs as tasks of a lab: what they see, and what is left of them.
 
+mod after;
 mod bad;
 mod cgroup;
 mod clock;
@@ -18,6 +19,7 @@ mod netlink;
 mod process;
 mod programs;
 mod reach;
+mod record;
 mod signals;
 mod terminal;
 mod tour;

@@ -361,3 +361,70 @@ fn a_namespace_that_a_program_holds_open_is_there_until_it_lets_go() {
     drop(input);
     assert_eq!(command.wait().unwrap().code(), Some(1));
 }
+
+#[test]
+fn a_control_file_ends_a_process() {
+    let Some(lab) = Lab::new() else { return };
+    for (signal, code) in [("SIGTERM", 143), ("SIGKILL", 137)] {
+        let (mut command, number, _output) = lab.start(&["sh", "-c", "echo $$; exec sleep 1000"]);
+        let (_, programs) = processes_of(command.id());
+        fs::write(lab.dir().join("ctl/1/kill"), format!("{number} {signal}\n")).unwrap();
+        assert_eq!(command.wait().unwrap().code(), Some(code));
+        wait_until(|| !programs.iter().any(is_alive));
+    }
+    wait_until(|| lab.tasks() == ["1"]);
+}
+
+/// A call by the hand of a program is its own: the next ones see what it has changed.
+#[test]
+fn a_control_file_moves_a_program_to_another_namespace() {
+    let Some(lab) = Lab::new() else { return };
+    let script = "echo $$; while read x; do readlink /proc/self/ns/uts; hostname; readlink /proc/1/ns/uts; done";
+    let (mut command, number, mut output) = lab.start(&["sh", "-c", script]);
+    let mut input = command.stdin.take().unwrap();
+    let mut seen = || -> Vec<String> {
+        input.write_all(b"x\n").unwrap();
+        let line = |_| {
+            let mut line = String::new();
+            output.read_line(&mut line).unwrap();
+            line.trim().to_owned()
+        };
+        (0..3).map(line).collect()
+    };
+    let before = seen();
+    assert_eq!(before[0], before[2]);
+    let ctl = lab.dir().join("ctl").join(&number);
+    fs::write(ctl.join("unshare"), "uts\n").unwrap();
+    fs::write(ctl.join("sethostname"), "moved\n").unwrap();
+    let after = seen();
+    assert_eq!((after[1].as_str(), &after[2]), ("moved", &before[2]));
+    assert_ne!(after[0], before[0]);
+    assert_eq!(text(&lab.exec(&["hostname"]).stdout).trim(), before[1]);
+    drop(input);
+    command.wait().unwrap();
+}
+
+#[test]
+fn ps_marks_the_tasks_that_are_real_processes() {
+    let Some(lab) = Lab::new() else { return };
+    fs::write(lab.dir().join("ctl/1/clone"), "\n").unwrap();
+    let (mut command, number, _output) = lab.start(&["sh", "-c", "echo $$; exec sleep 1000"]);
+    let output = Command::new(NSLAB).arg("ps").arg(lab.dir()).output().unwrap();
+    let marked = |line: &&str| line.split_whitespace().nth(3).is_some_and(|state| state.ends_with('*'));
+    let table = text(&output.stdout);
+    let real: Vec<_> = table.lines().filter(marked).map(|line| line.split_whitespace().next().unwrap()).collect();
+    assert_eq!(real, [number.as_str()], "{table}");
+    command.kill().unwrap();
+    command.wait().unwrap();
+}
+
+/// A shell's `&` starts it, and who has started it may go.
+#[test]
+fn a_command_in_the_background_of_a_shell_goes_on_without_it() {
+    let Some(lab) = Lab::new() else { return };
+    let script = format!("{NSLAB} exec {} -- sleep 1000 >/dev/null 2>&1 & exit 0", lab.dir().display());
+    assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+    wait_until(|| lab.exec(&["pgrep", "-x", "sleep"]).status.success());
+    assert_eq!(lab.exec(&["pkill", "-x", "sleep"]).status.code(), Some(0));
+    wait_until(|| lab.tasks() == ["1"]);
+}

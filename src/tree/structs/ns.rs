@@ -296,7 +296,8 @@ impl Users {
 }
 
 /// A line for each descriptor that shows the namespace, `fd <pid> <number>`, and for each bind mount of its file,
-/// `mount <mount namespace> <path>`. A table that tasks share is shown of the first of them.
+/// `mount <mount namespace> <path>`; `program <count>` for real descriptors of programs. A table that tasks share is shown of
+/// the first of them.
 fn pins(k: &Kernel, id: NsId) -> String {
     // To find them takes a look at all descriptors there are.
     if k.namespaces[id].common.pins == 0 {
@@ -314,6 +315,9 @@ fn pins(k: &Kernel, id: NsId) -> String {
                 let _ = writeln!(text, "fd {nr} {fd}");
             }
         }
+    }
+    if let Some(count) = k.programs.pins.get(&id) {
+        let _ = writeln!(text, "program {count}");
     }
     text + &mnt::pins(k, id)
 }
