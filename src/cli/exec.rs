@@ -10,11 +10,10 @@ use std::thread;
 
 use nix::libc::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU};
 use signal_hook::iterator::Signals;
-use tempfile::TempDir;
 
 use super::mount::watch_panics;
 use super::{Limits, Outcome, boot_lab};
-use crate::exec::{self, Bell, Child, FAILED, Here, Options, Supervisor};
+use crate::exec::{self, Bell, Child, FAILED, Here, Options, PrivateDir, Supervisor};
 use crate::fuse;
 use crate::host::find_caller;
 use crate::journal::{Journal, Sync};
@@ -61,10 +60,9 @@ pub fn run(args: Args) -> Outcome {
 
 /// Runs the program; its wait status word.
 fn supervise(args: &Args) -> Result<i32, Box<dyn std::error::Error>> {
-    let dir = tempfile::Builder::new().prefix("nslab-").tempdir()?;
     // As long as this process has one thread.
     let child = Child::new(&args.command)?;
-    let bell = Bell::new(Some(dir.path()))?;
+    let (bell, dir) = Bell::with_dir()?;
     survive_terminal(child.tid)?;
     let served = mount(args, &dir)?;
     let point = served.point().clone();
@@ -76,11 +74,11 @@ fn supervise(args: &Args) -> Result<i32, Box<dyn std::error::Error>> {
     };
     let status = run();
     point.detach()?;
-    dir.close()?;
+    drop(dir);
     Ok(status?)
 }
 
-fn mount(args: &Args, dir: &TempDir) -> Result<fuse::Served, Box<dyn std::error::Error>> {
+fn mount(args: &Args, dir: &PrivateDir) -> Result<fuse::Served, Box<dyn std::error::Error>> {
     let journal = args
         .journal
         .as_ref()
