@@ -169,11 +169,17 @@ impl Supervisor {
     /// Makes a call of the lab; when it returns, nobody sees what was before.
     pub(super) fn perform(&mut self, task: TaskId, call: &AnyCall) -> Outcome {
         // What programs have closed by now pins nothing any more.
-        if self.lab.read(|k| !k.programs.pins.is_empty()).unwrap_or(false) {
+        self.forget_netlinks();
+        if self.has_other_pins() {
             self.served.catch_up();
         }
         let outcome = self.served.perform(|_| Ok(task), call, |k, task| super::call::line(k, task, call));
         self.served.settle();
+        self.perform_now(task, call)
+    }
+
+    /// As [`Supervisor::perform`], whatever programs have closed.
+    pub(super) fn perform_now(&mut self, task: TaskId, call: &AnyCall) -> Outcome {
         // Before the program that made the call goes on: it may be the one that a signal is for.
         self.take_effects();
         outcome
@@ -217,6 +223,8 @@ impl Supervisor {
         for tid in self.tracees.keys().copied().collect::<Vec<_>>() {
             self.ended(tid, libc::SIGKILL);
         }
+        self.netlinks.close_all();
+        self.forget_netlinks();
         self.lab.programs_are_gone(self.server);
     }
 
