@@ -63,8 +63,7 @@ impl Supervisor {
     /// getpriority and its like: the first argument says what the second is.
     pub(super) fn with_who(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
         // ioprio_set and ioprio_get count from 1.
-        const IOPRIO_SET: u64 = 251;
-        let first = if regs.number() >= IOPRIO_SET { 1 } else { 0 };
+        let first = u64::from(matches!(abi::call(regs.number()), Some(Call::IoprioSet | Call::IoprioGet)));
         match regs.args()[0].wrapping_sub(first) {
             PRIO_PROCESS => self.with_pids(tid, regs, &[1]),
             PRIO_PGRP => {
