@@ -162,7 +162,9 @@ impl Supervisor {
         self.by_task.insert(task, tid);
         let doing = Doing::Running;
         let [is_stopped, is_woken, has_netlink] = [false; 3];
-        let tracee = Tracee { tid, tgid, task, space, scratch: None, doing, is_stopped, is_woken, has_netlink };
+        let (scratch, clear_child_tid) = (None, 0);
+        let tracee =
+            Tracee { tid, tgid, task, space, scratch, doing, is_stopped, is_woken, has_netlink, clear_child_tid };
         self.tracees.insert(tid, tracee);
     }
 
@@ -357,7 +359,7 @@ impl Supervisor {
         let task = self.task(tid)?;
         let tracee = self.tracee(tid)?;
         tracee.space = Rc::new(Space::default());
-        tracee.scratch = None;
+        (tracee.scratch, tracee.clear_child_tid) = (None, 0);
         tracee.doing = Doing::Running;
         // What it may be refused for was asked before it became another.
         let _ = self.perform(task, &Syscall::Exec { comm, argv }.into());

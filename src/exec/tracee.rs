@@ -31,6 +31,8 @@ pub struct Tracee {
     pub is_woken: bool,
     /// Its calls about sockets stop: it, or who has made it, has made a netlink socket.
     pub has_netlink: bool,
+    /// Where the real kernel is to write 0 when the first thread of a process ends before others, if it has not been told yet.
+    pub clear_child_tid: u64,
 }
 
 /// Bytes of a piece of memory that is ours in a program: room for two paths, and a struct.
@@ -133,6 +135,8 @@ pub enum Then {
     OwnerAt(u64),
     /// `struct ucred` at this address.
     Credentials(u64),
+    /// The call that was wanted is made now.
+    Again,
     /// A descriptor of a message queue, for which the lab has agreed.
     Queue,
     /// The address where memory is attached.
