@@ -44,7 +44,7 @@ pub struct Supervisor {
     pub(super) options: Options,
     pub(super) tracees: BTreeMap<Tid, Tracee>,
     pub(super) by_task: BTreeMap<TaskId, Tid>,
-    /// Newborn threads that have stopped before their parents told of them.
+    /// Newborn threads that have ended before anybody knew of them.
     pub(super) early: BTreeSet<Tid>,
     /// Threads at a call that their tasks cannot make now, as they are stopped or frozen.
     pub(super) held: BTreeSet<Tid>,
@@ -175,13 +175,13 @@ impl Supervisor {
         if self.has_other_pins() {
             self.served.catch_up();
         }
-        let outcome = self.served.perform(|_| Ok(task), call, |k, task| super::call::line(k, task, call));
-        self.served.settle();
         self.perform_now(task, call)
     }
 
     /// As [`Supervisor::perform`], whatever programs have closed.
     pub(super) fn perform_now(&mut self, task: TaskId, call: &AnyCall) -> Outcome {
+        let outcome = self.served.perform(|_| Ok(task), call, |k, task| super::call::line(k, task, call));
+        self.served.settle();
         // Before the program that made the call goes on: it may be the one that a signal is for.
         self.take_effects();
         outcome
@@ -195,9 +195,7 @@ impl Supervisor {
         while self.status.is_none() {
             self.next()?;
         }
-        let left: Vec<Tid> =
-            self.tracees.values().map(|tracee| tracee.tgid).chain(self.early.iter().copied()).collect();
-        for tid in left {
+        for tid in self.tracees.values().map(|tracee| tracee.tgid).collect::<Vec<_>>() {
             // It may have died meanwhile.
             let _ = self.host.kill(tid, libc::SIGKILL);
         }
@@ -213,7 +211,7 @@ impl Supervisor {
     /// Who has the processes is gone: so are they.
     pub fn serve(&mut self) -> io::Result<()> {
         let mut served = Ok(());
-        while served.is_ok() && !(self.tracees.is_empty() && self.early.is_empty()) {
+        while served.is_ok() && !self.tracees.is_empty() {
             served = self.next();
         }
         self.gives_up();
@@ -246,11 +244,13 @@ impl Supervisor {
 
     fn stopped(&mut self, tid: Tid, stop: Stop) -> io::Result<()> {
         if !self.tracees.contains_key(&tid) {
-            match stop {
-                Stop::Ended(_) => self.early.remove(&tid),
-                _ => self.early.insert(tid),
+            return match stop {
+                Stop::Ended(_) => {
+                    self.early.insert(tid);
+                    Ok(())
+                }
+                _ => self.stranger_stops(tid),
             };
-            return Ok(());
         }
         match stop {
             Stop::Ended(status) => {
@@ -258,7 +258,6 @@ impl Supervisor {
                 Ok(())
             }
             Stop::Filter => self.call_begins(tid),
-            Stop::Born => self.child_is_born(tid),
             Stop::Exec => self.has_become_another(tid),
             Stop::Event(signal) => self.event(tid, signal),
             Stop::Exit => self.call_ends(tid),
@@ -266,7 +265,7 @@ impl Supervisor {
         }
     }
 
-    fn ended(&mut self, tid: Tid, status: i32) {
+    pub(super) fn ended(&mut self, tid: Tid, status: i32) {
         let Some(tracee) = self.tracees.remove(&tid) else { return };
         self.held.remove(&tid);
         self.lab.programs.unbind(tid.unsigned_abs());

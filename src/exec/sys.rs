@@ -29,13 +29,8 @@ pub enum Resume {
     Listen,
 }
 
-/// What a traced thread tells of.
-const OPTIONS: c_int = libc::PTRACE_O_TRACESYSGOOD
-    | libc::PTRACE_O_TRACESECCOMP
-    | libc::PTRACE_O_TRACEFORK
-    | libc::PTRACE_O_TRACEVFORK
-    | libc::PTRACE_O_TRACECLONE
-    | libc::PTRACE_O_TRACEEXEC;
+/// What a traced thread tells of. Its children are traced as all calls that make them ask for it (CLONE_PTRACE).
+const OPTIONS: c_int = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACESECCOMP | libc::PTRACE_O_TRACEEXEC;
 
 /// Registers as numbers, in the order that the kernel has them in.
 pub type RegWords = [u64; 27];

@@ -87,7 +87,7 @@ pub struct Newborn {
     pub child_tid: Option<u64>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Parent {
     pub regs: Regs,
     pub child: TaskId,
@@ -190,8 +190,6 @@ pub enum Stop {
     Ended(i32),
     /// At a call that the filter stops.
     Filter,
-    /// It has made a child.
-    Born,
     Exec,
     /// By its process's stop, by us, or as a newborn.
     Event(i32),
@@ -209,7 +207,6 @@ impl Stop {
         }
         match event {
             libc::PTRACE_EVENT_SECCOMP => Stop::Filter,
-            libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => Stop::Born,
             libc::PTRACE_EVENT_EXEC => Stop::Exec,
             libc::PTRACE_EVENT_STOP => Stop::Event(signal),
             _ if signal == libc::SIGTRAP | 0x80 => Stop::Exit,
