@@ -84,7 +84,7 @@ impl Supervisor {
     /// tells whose child it is: the child begins with its parent's registers.
     fn real_call(&mut self, tid: Tid, regs: &Regs, birth: &Birth, flags: CloneFlags) -> io::Result<Regs> {
         // The child is traced as its parent is.
-        let mut real = flags - NOT_REAL - namespaces() | CloneFlags::PTRACE;
+        let mut real = (flags - NOT_REAL - namespaces()) | CloneFlags::PTRACE;
         if !flags.contains(CloneFlags::THREAD) {
             real |= CloneFlags::PARENT;
         }
