@@ -18,7 +18,7 @@ use super::record::{put, said};
 use super::{Limits, Outcome, boot_lab};
 use crate::control::lex::quote;
 use crate::errno::describe;
-use crate::exec::{self, Bell, Child, FAILED, Here, Options, Supervisor};
+use crate::exec::{self, Bell, Child, FAILED, Here, Options, PrivateDir, Supervisor};
 use crate::fuse;
 use crate::host::{Booting, find_caller};
 use crate::journal::{Journal, Sync};
@@ -85,10 +85,9 @@ pub(super) struct Ran {
 
 /// Runs the program.
 fn supervise(args: &Args) -> Result<Ran, Box<dyn std::error::Error>> {
-    let dir = tempfile::Builder::new().prefix("nslab-").tempdir()?;
     // As long as this process has one thread.
     let child = Child::new(&args.command)?;
-    let bell = Bell::new(Some(dir.path()))?;
+    let (bell, dir) = Bell::with_dir()?;
     survive_terminal(child.tid)?;
     let log = Log::new(args)?;
     let served = mount(args, log.file(), &dir)?;
@@ -106,7 +105,7 @@ fn supervise(args: &Args) -> Result<Ran, Box<dyn std::error::Error>> {
     };
     let ran = run();
     point.detach()?;
-    dir.close()?;
+    drop(dir);
     ran
 }
 
@@ -157,7 +156,7 @@ impl Log {
     }
 }
 
-fn mount(args: &Args, log: Option<&Path>, dir: &TempDir) -> Result<fuse::Served, Box<dyn std::error::Error>> {
+fn mount(args: &Args, log: Option<&Path>, dir: &PrivateDir) -> Result<fuse::Served, Box<dyn std::error::Error>> {
     let journal =
         log.map(|file| Journal::create(file, Sync::Kernel).map_err(|error| super::mount::no_journal(file, &error)));
     let limits = Limits { tasks: args.max_tasks, memory: None };

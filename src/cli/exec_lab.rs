@@ -78,7 +78,7 @@ fn have_programs(args: &Args, daemon: Daemon, command: Pid, mut tell: &File) -> 
     }
     // As long as this process has one thread.
     let child = Child::new(&args.command)?;
-    let bell = Bell::new(None)?;
+    let bell = Bell::new()?;
     survive_terminal(child.tid)?;
     let first = child.tid;
     let here = Here::new(child, bell.tid, Some(command.as_raw()));

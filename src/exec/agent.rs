@@ -225,7 +225,7 @@ impl Agent {
                 event.memory = noted.map(|(memory, _)| memory).unwrap_or_default();
             }
             Stop::Exit | Stop::Event(_) => event.regs = sys::registers(tid).ok(),
-            Stop::Born | Stop::Exec => event.message = sys::event_message(tid).ok(),
+            Stop::Exec => event.message = sys::event_message(tid).ok(),
             Stop::Signal(_) => event.info = sys::siginfo(tid).ok(),
         }
         self.known.borrow_mut().insert(tid);

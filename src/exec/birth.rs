@@ -11,6 +11,7 @@ use super::tracee::{Doing, Newborn, Parent};
 use crate::abi::{Birth, Memory};
 use crate::kernel::TaskId;
 use crate::kernel::ns::NS_TABLE;
+use crate::kernel::task::Task;
 use crate::syscall::program::Program;
 use crate::syscall::{CloneArgs, CloneFlags, LabCall, Stop};
 
@@ -82,9 +83,11 @@ impl Supervisor {
         self.host.resume(tid, Resume::ToExit, 0)
     }
 
-    /// The call of the real kernel: the old clone, unless it cannot say what is wanted.
+    /// The call of the real kernel: the old clone, unless it cannot say what is wanted. Neither looks at the last argument, which
+    /// tells whose child it is: the child begins with its parent's registers.
     fn real_call(&mut self, tid: Tid, regs: &Regs, birth: &Birth, flags: CloneFlags) -> io::Result<Regs> {
-        let mut real = flags - NOT_REAL - namespaces();
+        // The child is traced as its parent is.
+        let mut real = (flags - NOT_REAL - namespaces()) | CloneFlags::PTRACE;
         if !flags.contains(CloneFlags::THREAD) {
             real |= CloneFlags::PARENT;
         }
@@ -98,7 +101,7 @@ impl Supervisor {
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
             let scratch = self.tracee(tid)?.scratch.unwrap_or_default();
             self.host.write_memory(tid, scratch, &bytes)?;
-            return Ok(regs.with(CLONE3, [scratch, bytes.len() as u64, 0, 0, 0, 0]));
+            return Ok(regs.with(CLONE3, [scratch, bytes.len() as u64, 0, 0, 0, tid as u64]));
         }
         let pidfd = if flags.contains(CloneFlags::PIDFD) { birth.pidfd } else { 0 };
         let (stack, tls) = match &birth.clone3 {
@@ -107,27 +110,36 @@ impl Supervisor {
             None if regs.number() == CLONE => (regs.args()[1], regs.args()[4]),
             None => (0, 0),
         };
-        Ok(regs.with(CLONE, [real.bits(), stack, pidfd, birth.child_tid, tls, 0]))
+        Ok(regs.with(CLONE, [real.bits(), stack, pidfd, birth.child_tid, tls, tid as u64]))
+    }
+
+    /// A thread that nobody knows yet has stopped, as newborns do before all else.
+    pub(super) fn stranger_stops(&mut self, child: Tid) -> io::Result<()> {
+        let parent = Regs(self.host.registers(child)?).args()[5] as Tid;
+        match self.tracees.get_mut(&parent).map(|tracee| &mut tracee.doing) {
+            Some(Doing::Birth(birth)) if !birth.is_born => {
+                birth.is_born = true;
+                let birth = **birth;
+                self.child_is_born(parent, child, birth)?;
+                self.begins_to_run(child)
+            }
+            // Who has made it is dead, and nobody will ever know it.
+            _ => self.host.kill(child, libc::SIGKILL),
+        }
     }
 
     /// The real kernel has made the child of a thread.
-    pub(super) fn child_is_born(&mut self, tid: Tid) -> io::Result<()> {
-        let child = self.host.event_message(tid)? as Tid;
-        let mut memory = self.memory(tid);
+    fn child_is_born(&mut self, tid: Tid, child: Tid, parent: Parent) -> io::Result<()> {
+        let Parent { regs, child: task, child_tid, number, .. } = parent;
+        if let Some(addr) = parent.parent_tid {
+            // Nobody is told of an address that is none.
+            let _ = self.memory(tid).write(addr, &number.to_ne_bytes());
+        }
+        let flags = CloneFlags::from_bits_retain(parent.flags);
+        let (is_thread, shares) = (flags.contains(CloneFlags::THREAD), flags.contains(CloneFlags::VM));
         let tracee = self.tracee(tid)?;
         let (tgid, scratch, filters) = (tracee.tgid, tracee.scratch, (tracee.has_netlink, tracee.has_clock));
         let heeds = tracee.heeds.clone();
-        let Doing::Birth(parent) = &mut tracee.doing else {
-            return self.host.resume(tid, Resume::Cont, 0);
-        };
-        parent.is_born = true;
-        let flags = CloneFlags::from_bits_retain(parent.flags);
-        let (regs, task, child_tid, number) = (parent.regs, parent.child, parent.child_tid, parent.number);
-        if let Some(addr) = parent.parent_tid {
-            // Nobody is told of an address that is none.
-            let _ = memory.write(addr, &number.to_ne_bytes());
-        }
-        let (is_thread, shares) = (flags.contains(CloneFlags::THREAD), flags.contains(CloneFlags::VM));
         let space = if shares { Rc::clone(&tracee.space) } else { Rc::new(tracee.space.copy()) };
         self.bind(child, if is_thread { tgid } else { child }, task, space);
         let newborn = self.tracee(child)?;
@@ -135,10 +147,11 @@ impl Supervisor {
         (newborn.has_netlink, newborn.has_clock) = filters;
         newborn.heeds = heeds;
         newborn.doing = Doing::Newborn(Box::new(Newborn { regs, child_tid }));
-        if self.early.remove(&child) {
-            self.begins_to_run(child)?;
+        // Somebody may have killed the task before there was a process.
+        if self.lab.read(|k| k.tasks.get(task).is_none_or(Task::is_dead)).unwrap_or(false) {
+            self.host.kill(child, libc::SIGKILL)?;
         }
-        self.host.resume(tid, Resume::ToExit, 0)
+        Ok(())
     }
 
     /// The first stop of a thread.
@@ -161,8 +174,18 @@ impl Supervisor {
         self.go_on(tid)
     }
 
-    pub(super) fn birth_ends(&mut self, tid: Tid, regs: Regs, parent: Parent) -> io::Result<()> {
+    /// A thread is at the end of the call that makes a child, which may have stopped before, or not yet.
+    pub(super) fn birth_ends(&mut self, tid: Tid, regs: Regs, mut parent: Parent) -> io::Result<()> {
         let mut result = regs.result();
+        let child = result as Tid;
+        if child > 0 && !parent.is_born {
+            parent.is_born = true;
+            self.child_is_born(tid, child, parent)?;
+            // Unless it was killed before it could stop.
+            if self.early.remove(&child) && self.host.proc_file(child, "comm").is_err() {
+                self.ended(child, libc::SIGKILL);
+            }
+        }
         if parent.is_born {
             result = parent.number.into();
             let mut fd = [0; 4];

@@ -223,11 +223,7 @@ impl Supervisor {
     /// The real kernel answers, asked about others.
     fn translate(&mut self, tid: Tid, regs: Regs, translate: Translate) -> io::Result<()> {
         match translate {
-            Translate::OwnTid => {
-                let task = self.task(tid)?;
-                let number = self.lab.read(|k| k.task_nr_ns(task, k.task_active_pid_ns(task))).unwrap_or(0);
-                self.detour(tid, regs, regs, Then::Always(number.into()))
-            }
+            Translate::OwnTid => self.set_tid_address(tid, regs),
             Translate::Pids(args) => self.with_pids(tid, regs, args),
             Translate::Who => self.with_who(tid, regs),
             Translate::FileSystem => self.statfs(tid, regs),
@@ -254,11 +250,30 @@ impl Supervisor {
         }
     }
 
+    /// What the first thread of a process asks for is done when it ends before others: each program asks for it when it starts.
+    fn set_tid_address(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
+        let task = self.task(tid)?;
+        let number = self.lab.read(|k| k.task_nr_ns(task, k.task_active_pid_ns(task))).unwrap_or(0).into();
+        let tracee = self.tracee(tid)?;
+        if tracee.tid != tracee.tgid {
+            return self.detour(tid, regs, regs, Then::Always(number));
+        }
+        tracee.clear_child_tid = regs.args()[0];
+        self.skip(tid, regs, number)
+    }
+
     /// exit of a thread. The real kernel tells of the end of a process's first thread once that of the last has come.
     fn exit(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
         let (task, tgid) = (self.task(tid)?, self.tracee(tid)?.tgid);
         let is_first_of_many = tid == tgid && self.tracees.values().filter(|tracee| tracee.tgid == tgid).count() > 1;
         if is_first_of_many {
+            match std::mem::take(&mut self.tracee(tid)?.clear_child_tid) {
+                0 => {}
+                addr => {
+                    let other = regs.with(abi::number(Call::SetTidAddress), [addr, 0, 0, 0, 0, 0]);
+                    return self.detour(tid, regs, other, Then::Again);
+                }
+            }
             let status = (regs.args()[0] as i32 & 0xff) << 8;
             // The lab may have ended the task before, by the hand of another.
             let _ = self.perform(task, &LabCall::Program(Program::Ended { status }).into());
@@ -296,8 +311,10 @@ impl Supervisor {
         let regs = Regs(self.host.registers(tid)?);
         match self.take_doing(tid)? {
             Doing::Birth(parent) => self.birth_ends(tid, regs, *parent),
-            Doing::Call(detour) if detour.then == Then::Queue && is_stale(regs.result()) => {
-                // Somebody has taken the name away meanwhile.
+            // For a queue, somebody has taken the name away meanwhile.
+            Doing::Call(detour)
+                if detour.then == Then::Again || detour.then == Then::Queue && is_stale(regs.result()) =>
+            {
                 self.tracee(tid)?.is_again = true;
                 self.host.set_registers(tid, detour.regs.again().0)?;
                 self.host.resume(tid, Resume::Cont, 0)
@@ -332,7 +349,7 @@ impl Supervisor {
             }
             Then::Owner if (-4095..0).contains(&result) => result,
             _ if result < 0 && detour.then != Then::Owner => result,
-            Then::Keep | Then::Queue => result,
+            Then::Keep | Then::Queue | Then::Again => result,
             Then::Pidfd(task) => {
                 self.note_pidfd(tid, result as i32, task);
                 result

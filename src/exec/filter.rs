@@ -5,12 +5,8 @@ use libc::{
     SECCOMP_RET_ERRNO, SECCOMP_RET_TRACE, sock_filter,
 };
 
+use super::regs::{ARCH, X32};
 use crate::abi::{Call, Condition, LIMITS, PASSING, Translate, Treatment, calls, number};
-
-/// `AUDIT_ARCH_X86_64`
-const ARCH: u32 = 0xc000_003e;
-/// Numbers from here on are those of the x32 interface.
-const X32: u32 = 0x4000_0000;
 
 /// Offsets in `struct seccomp_data`.
 const NR: u32 = 0;

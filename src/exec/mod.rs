@@ -42,7 +42,7 @@ pub use agent::{Agent, Daemon, Lost};
 pub use clock::machine_of_host;
 pub use processes::{Here, Processes};
 pub use segment::Segments;
-pub use stage::{Bell, Child, FAILED, check_architecture, try_to_trace};
+pub use stage::{Bell, Child, FAILED, PrivateDir, check_architecture, try_to_trace};
 pub use supervisor::{Options, Supervisor};
 pub use sys::{fork, kill, set_action};
 pub use there::listen;

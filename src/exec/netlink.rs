@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use super::Supervisor;
 use super::filter;
@@ -17,29 +19,32 @@ use crate::abi::{Call, Memory, call, number};
 use crate::bail;
 use crate::err;
 use crate::errno::Result;
+use crate::kernel::ns::NsType;
 use crate::kernel::{Kernel, NetNsId, TaskId};
+use crate::syscall::LabCall;
+use crate::syscall::program::Program;
 
 /// The sockets, by the numbers of their inodes.
 #[derive(Debug, Default)]
 pub struct Netlinks {
     sockets: BTreeMap<u64, Socket>,
-    /// How many there were when those that are closed were last looked for.
-    left: usize,
     /// How many were made: each has a name of its own.
     made: u64,
     /// The threads that receive from one, or are about to.
     receiving: BTreeMap<Tid, u64>,
+    /// Finds out which are closed.
+    probe: Option<UnixDatagram>,
 }
 
-/// How many more are kept before those are looked for that are closed, at least.
-const MORE_MAX: usize = 64;
 /// Bytes that may be pending before no more is asked.
 const PENDING_MAX: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(super) struct Socket {
-    /// The namespace it was made in.
+    /// The namespace it was made in, which it holds until the last descriptor of it is closed.
     pub net: NetNsId,
+    /// `struct sockaddr_un` of what it really is. The name is there as long as the socket.
+    name: Vec<u8>,
     /// 0: not bound yet.
     portid: u32,
     groups: u32,
@@ -52,6 +57,9 @@ pub(super) struct Socket {
     /// The last of that had no room.
     is_full: bool,
 }
+
+/// Where a name begins in `struct sockaddr_un`, after the family and the 0 that says that it is in no directory.
+const NAME_AT: usize = 3;
 
 /// What comes next of a socket that is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,7 +168,7 @@ impl Supervisor {
             }
             Err(result) => {
                 if result >= 0 {
-                    self.note_netlink(tid, making.fd)?;
+                    self.note_netlink(tid, making.fd, making.name)?;
                 }
                 self.host.set_registers(tid, regs.as_wanted(&making.regs).with_result(result).0)?;
             }
@@ -168,28 +176,39 @@ impl Supervisor {
         self.host.resume(tid, Resume::Cont, 0)
     }
 
-    fn note_netlink(&mut self, tid: Tid, fd: i32) -> io::Result<()> {
+    fn note_netlink(&mut self, tid: Tid, fd: i32, name: Vec<u8>) -> io::Result<()> {
         let task = self.task(tid)?;
         let net = self.lab.read(|k| own_net(k, task)).ok().flatten();
         let (Some(net), Ok(inode)) = (net, self.host.inode(tid, fd)) else { return Ok(()) };
-        if self.netlinks.sockets.len() >= 2 * self.netlinks.left + MORE_MAX {
-            self.forget_netlinks(tid);
-        }
         let (has_reasons, is_capped, is_full) = (false, false, false);
-        let socket = Socket { net, portid: 0, groups: 0, has_reasons, is_capped, pending: VecDeque::new(), is_full };
+        let pending = VecDeque::new();
+        let socket = Socket { net, name, portid: 0, groups: 0, has_reasons, is_capped, pending, is_full };
         self.netlinks.sockets.insert(inode, socket);
+        self.hold_net(net, |ns_type, inum| Program::Pins { ns_type, inum });
         Ok(())
     }
 
-    /// Those that are closed are no more: the real kernel does not list them.
-    fn forget_netlinks(&mut self, tid: Tid) {
-        const INODE: usize = 6;
-        let Ok(listed) = self.host.proc_file(tid, "net/unix") else { return };
-        let listed = String::from_utf8_lossy(&listed);
-        let inode = |line: &str| line.split_ascii_whitespace().nth(INODE)?.parse::<u64>().ok();
-        let open: BTreeSet<u64> = listed.lines().filter_map(inode).collect();
-        self.netlinks.sockets.retain(|inode, _| open.contains(inode));
-        self.netlinks.left = self.netlinks.sockets.len();
+    /// A socket holds its namespace, or lets it go.
+    fn hold_net(&mut self, net: NetNsId, told: impl FnOnce(NsType, u32) -> Program) {
+        let found = self.lab.read(|k| Some((k.init.task, k.namespaces.get(net.any())?.common.inum)));
+        if let Ok(Some((init, inum))) = found {
+            // Of a lab that is broken everything fails.
+            let _ = self.perform_now(init, &LabCall::Program(told(NsType::Net, inum)).into());
+        }
+    }
+
+    /// Sockets that are closed hold nothing any more.
+    pub(super) fn forget_netlinks(&mut self) {
+        for net in self.netlinks.take_closed() {
+            self.hold_net(net, |ns_type, inum| Program::Unpins { ns_type, inum });
+        }
+    }
+
+    /// Whether programs hold namespaces otherwise than by sockets.
+    pub(super) fn has_other_pins(&self) -> bool {
+        let sockets = self.netlinks.sockets.len() as u64;
+        let pins = |k: &Kernel| k.programs.pins.values().map(|pins| u64::from(*pins)).sum::<u64>();
+        self.lab.read(pins).is_ok_and(|pins| pins > sockets)
     }
 
     /// A call about a socket, of a program that has made one of netlink.
@@ -230,7 +249,7 @@ impl Supervisor {
         match self.netlinks.sockets.get(&inode).map_or(0, |socket| socket.portid) {
             0 if portid == 0 => self.netlink_port(tid, inode).map(drop)?,
             0 => {
-                self.check_port(tid, inode, portid)?;
+                self.check_port(inode, portid)?;
                 self.netlinks.socket(inode)?.portid = portid;
             }
             bound if bound != portid && portid != 0 => bail!(EINVAL, "the socket has the port {} already", bound),
@@ -250,7 +269,7 @@ impl Supervisor {
         let task = self.task(tid).map_err(|_| err!(ESRCH, "the caller is gone"))?;
         let own = self.lab.read(|k| k.task_tgid_nr_ns(task, k.task_active_pid_ns(task)))?;
         if self.netlinks.has_port(inode, own.cast_unsigned())? {
-            self.forget_netlinks(tid);
+            self.forget_netlinks();
         }
         let net = self.netlinks.socket(inode)?.net;
         let others = self.netlinks.sockets.values().filter(|socket| socket.net == net);
@@ -263,10 +282,8 @@ impl Supervisor {
 
     /// # Errors
     /// EADDRINUSE: another socket of the namespace has the port.
-    fn check_port(&mut self, tid: Tid, inode: u64, portid: u32) -> Result<()> {
-        if self.netlinks.has_port(inode, portid)? {
-            self.forget_netlinks(tid);
-        }
+    fn check_port(&mut self, inode: u64, portid: u32) -> Result<()> {
+        self.forget_netlinks();
         if self.netlinks.has_port(inode, portid)? {
             bail!(EADDRINUSE, "the port {} is taken", portid);
         }
@@ -455,6 +472,25 @@ impl Netlinks {
         [&AF_UNIX.to_ne_bytes()[..], b"\0", format!("nslab/netlink/{tid}/{}", self.made).as_bytes()].concat()
     }
 
+    /// Those that are closed are no more. Gives the namespaces that they were made in.
+    fn take_closed(&mut self) -> Vec<NetNsId> {
+        if self.sockets.is_empty() {
+            return Vec::new();
+        }
+        if self.probe.is_none() {
+            // Without room for it, sockets are open for longer than they are.
+            self.probe = UnixDatagram::unbound().ok();
+        }
+        let Some(probe) = &self.probe else { return Vec::new() };
+        let closed = self.sockets.extract_if(.., |_, socket| is_closed(probe, &socket.name));
+        closed.map(|(_, socket)| socket.net).collect()
+    }
+
+    /// All that programs have.
+    pub(super) fn close_all(&mut self) {
+        self.sockets.values_mut().for_each(|socket| socket.name.clear());
+    }
+
     /// # Errors
     /// EBADF: it is gone.
     pub(super) fn socket(&mut self, inode: u64) -> Result<&mut Socket> {
@@ -476,6 +512,13 @@ impl Netlinks {
         let net = self.socket(inode)?.net;
         Ok(self.sockets.iter().any(|(other, socket)| *other != inode && socket.net == net && socket.portid == portid))
     }
+}
+
+/// Whether a local socket is gone that had a name. One that is there lets nobody but itself connect to it.
+fn is_closed(probe: &UnixDatagram, name: &[u8]) -> bool {
+    let Some(name) = name.get(NAME_AT..) else { return true };
+    let connected = SocketAddr::from_abstract_name(name).and_then(|address| probe.connect_addr(&address));
+    connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 /// # Errors

@@ -65,8 +65,7 @@ impl Supervisor {
     /// is refused.
     pub(super) fn with_who(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
         // ioprio_set and ioprio_get count from 1.
-        const IOPRIO_SET: u64 = 251;
-        let first = if regs.number() >= IOPRIO_SET { 1 } else { 0 };
+        let first = u32::from(matches!(abi::call(regs.number()), Some(Call::IoprioSet | Call::IoprioGet)));
         let sets = matches!(abi::call(regs.number()), Some(Call::Setpriority | Call::IoprioSet));
         match u64::from((regs.args()[0] as u32).wrapping_sub(first)) {
             PRIO_PROCESS => self.with_pids(tid, regs, &[1]),

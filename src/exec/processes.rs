@@ -4,8 +4,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 
@@ -112,7 +112,7 @@ pub trait Processes: Debug {
     /// ESRCH; EAGAIN: too many signals are queued.
     fn queue(&self, tgid: Tid, tid: Option<Tid>, signal: i32, info: &RawSiginfo) -> io::Result<()>;
 
-    /// A thread's file below the host's `/proc`.
+    /// A thread's file below the host's `/proc`, of those that the kernel gives whole to who has room for it.
     ///
     /// # Errors
     /// It is gone.
@@ -262,7 +262,15 @@ impl Processes for Here {
     }
 
     fn proc_file(&self, tid: Tid, file: &str) -> io::Result<Vec<u8>> {
-        fs::read(format!("/proc/{tid}/{file}"))
+        // Most are shorter, and come whole.
+        let (mut bytes, mut file) = (vec![0; 4096], File::open(format!("/proc/{tid}/{file}"))?);
+        let length = file.read(&mut bytes)?;
+        if length == bytes.len() {
+            file.read_to_end(&mut bytes)?;
+        } else {
+            bytes.truncate(length);
+        }
+        Ok(bytes)
     }
 
     fn link(&self, tid: Tid, name: &str) -> io::Result<Vec<u8>> {

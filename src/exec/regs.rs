@@ -8,6 +8,11 @@ use crate::abi::Registers;
 #[derive(Clone, Copy, Debug)]
 pub struct Regs(pub RawRegs);
 
+/// What a filter knows the architecture by: `AUDIT_ARCH_X86_64`.
+pub const ARCH: u32 = 0xc000_003e;
+/// Numbers from here on are those of the x32 interface.
+pub const X32: u32 = 0x4000_0000;
+
 /// No call: the kernel makes none, and leaves the result as it is.
 const NO_CALL: u64 = u64::MAX;
 /// Bytes of the instruction that makes a call.

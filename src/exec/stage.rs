@@ -1,14 +1,17 @@
 //! The processes that are made before anything else: the program's, which waits until it is traced, and the bell.
 
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use nix::fcntl::OFlag;
-use nix::unistd::pipe2;
+use nix::sys::prctl::set_name;
+use nix::unistd::{pipe2, setsid};
 
 use super::filter;
 use super::sys::{self, Resume, Tid};
@@ -75,40 +78,104 @@ fn become_program(mut wait: File, argv: &[CString]) -> i32 {
 
 /// A child of ours that does nothing. When somebody signals it, the supervisor, which waits for the stops of its children,
 /// learns that there is something else to do. When the supervisor dies, however that is, the bell takes a private lab off its
-/// directory.
+/// directory. It has a session of its own: who kills the supervisor's process group leaves it.
 #[derive(Debug)]
 pub struct Bell {
     pub tid: Tid,
     _alive: OwnedFd,
 }
 
+/// The directory of a private lab, made by the bell. So it is never there without somebody who removes it.
+#[derive(Debug)]
+pub struct PrivateDir(PathBuf);
+
+impl PrivateDir {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for PrivateDir {
+    fn drop(&mut self) {
+        // The bell tries again.
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
 impl Bell {
-    /// Makes it. This process may have one thread only. `dir` is the directory of the lab, if it
-    /// is to go.
+    /// Makes it. This process may have one thread only.
     ///
     /// # Errors
     /// EAGAIN, ENOMEM, EMFILE
-    pub fn new(dir: Option<&Path>) -> io::Result<Bell> {
+    pub fn new() -> io::Result<Bell> {
         let (end, alive) = pipe2(OFlag::O_CLOEXEC)?;
-        let dir = dir.map(Path::to_owned);
         let tid = sys::fork(move || {
-            // Who kills the supervisor with all of its process group does not mean us: we take the lab off then.
-            let _ = nix::unistd::setsid();
-            sys::close_all_but(end.as_raw_fd());
-            // The end of the file. Until then each signal is taken from us by who traces us.
-            let _ = File::from(end).read_exact(&mut [0]);
-            dir.iter().for_each(|dir| clean_up(dir));
+            stand_apart();
+            sys::close_all_but(&[end.as_raw_fd()]);
+            wait_for(end);
             0
         })?;
         Ok(Bell { tid, _alive: alive })
     }
+
+    /// Makes one that has made a directory for a lab.
+    ///
+    /// # Errors
+    /// EAGAIN, ENOMEM, EMFILE; what mkdir(2) says of the directory for temporary files.
+    pub fn with_dir() -> io::Result<(Bell, PrivateDir)> {
+        let (end, alive) = pipe2(OFlag::O_CLOEXEC)?;
+        let (told, tell) = pipe2(OFlag::O_CLOEXEC)?;
+        let tid = sys::fork(move || {
+            stand_apart();
+            sys::close_all_but(&[end.as_raw_fd(), tell.as_raw_fd()]);
+            let made = tempfile::Builder::new().prefix("nslab-").disable_cleanup(true).tempdir();
+            let (errno, path) = match &made {
+                Ok(dir) => (0, dir.path().as_os_str().as_bytes()),
+                Err(error) => (error.raw_os_error().unwrap_or(libc::EIO), &b""[..]),
+            };
+            // Who does not hear of it is dead.
+            let _ = File::from(tell).write_all(&[&errno.to_ne_bytes(), path].concat());
+            wait_for(end);
+            made.iter().for_each(|dir| clean_up(dir.path()));
+            0
+        })?;
+        let mut message = Vec::new();
+        File::from(told).read_to_end(&mut message)?;
+        match message.split_first_chunk() {
+            Some((&errno, path)) => match i32::from_ne_bytes(errno) {
+                0 => Ok((Bell { tid, _alive: alive }, PrivateDir(OsStr::from_bytes(path).into()))),
+                errno => Err(io::Error::from_raw_os_error(errno)),
+            },
+            None => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
 }
 
-/// Takes off what a supervisor has left that was killed.
+/// Leaves the process group, and the name, by which others kill the supervisor.
+fn stand_apart() {
+    // Neither fails for a child that was just made.
+    let _ = setsid();
+    let _ = set_name(c"bell");
+}
+
+/// Waits for the end of a file. Until then each signal is taken from us by who traces us.
+fn wait_for(end: OwnedFd) {
+    let _ = File::from(end).read_exact(&mut [0]);
+}
+
+/// Takes off what a supervisor has left that was killed. The program that mounts for users may still be at it.
 fn clean_up(dir: &Path) {
-    // It is gone already where the supervisor ended as it should.
-    let _ = fuse::unmount(dir, Users::Leave);
-    let _ = fs::remove_dir(dir);
+    const TRIES: u32 = 20;
+    const PAUSE: Duration = Duration::from_millis(50);
+    for _ in 0..TRIES {
+        // It is gone already where the supervisor ended as it should.
+        let _ = fuse::unmount(dir, Users::Leave);
+        match fs::remove_dir(dir) {
+            Ok(()) => return,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(_) => thread::sleep(PAUSE),
+        }
+    }
 }
 
 /// Traces a child that does nothing but to set a filter and end, to see whether this host allows that.

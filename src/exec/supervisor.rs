@@ -45,7 +45,7 @@ pub struct Supervisor {
     pub(super) options: Options,
     pub(super) tracees: BTreeMap<Tid, Tracee>,
     pub(super) by_task: BTreeMap<TaskId, Tid>,
-    /// Newborn threads that have stopped before their parents told of them.
+    /// Newborn threads that have ended before anybody knew of them.
     pub(super) early: BTreeSet<Tid>,
     /// Threads at a call that their tasks cannot make now, as they are stopped or frozen.
     pub(super) held: BTreeSet<Tid>,
@@ -186,6 +186,7 @@ impl Supervisor {
                 has_netlink: false,
                 has_clock: false,
                 heeds: Vec::new(),
+                clear_child_tid: 0,
             },
         );
     }
@@ -193,9 +194,15 @@ impl Supervisor {
     /// Makes a call of the lab; when it returns, nobody sees what was before.
     pub(super) fn perform(&mut self, task: TaskId, call: &AnyCall) -> Outcome {
         // What programs have closed by now pins nothing any more.
-        if self.lab.read(|k| !k.programs.pins.is_empty()).unwrap_or(false) {
+        self.forget_netlinks();
+        if self.has_other_pins() {
             self.served.catch_up();
         }
+        self.perform_now(task, call)
+    }
+
+    /// As [`Supervisor::perform`], whatever programs have closed.
+    pub(super) fn perform_now(&mut self, task: TaskId, call: &AnyCall) -> Outcome {
         let outcome = self.served.perform(|_| Ok(task), call, |k, task| super::call::line(k, task, call));
         self.served.settle();
         // Before the program that made the call goes on: it may be the one that a signal is for.
@@ -223,9 +230,7 @@ impl Supervisor {
     /// # Errors
     /// As [`Supervisor::run`].
     pub fn end_all(&mut self) -> io::Result<()> {
-        let left: Vec<Tid> =
-            self.tracees.values().map(|tracee| tracee.tgid).chain(self.early.iter().copied()).collect();
-        for tid in left {
+        for tid in self.tracees.values().map(|tracee| tracee.tgid).collect::<Vec<_>>() {
             // It may have died meanwhile.
             let _ = self.host.kill(tid, libc::SIGKILL);
         }
@@ -242,7 +247,7 @@ impl Supervisor {
     /// Who has the processes is gone: so are they.
     pub fn serve(&mut self) -> io::Result<()> {
         let mut served = Ok(());
-        while served.is_ok() && !(self.tracees.is_empty() && self.early.is_empty()) {
+        while served.is_ok() && !self.tracees.is_empty() {
             served = self.next();
             self.tell_end();
         }
@@ -257,6 +262,8 @@ impl Supervisor {
             self.ended(tid, libc::SIGKILL);
         }
         self.end_stand_ins();
+        self.netlinks.close_all();
+        self.forget_netlinks();
         self.lab.programs_are_gone(self.server);
     }
 
@@ -300,11 +307,13 @@ impl Supervisor {
     fn stopped(&mut self, tid: Tid, stop: Stop) -> io::Result<()> {
         self.netlinks.receives_no_more(tid);
         if !self.tracees.contains_key(&tid) {
-            match stop {
-                Stop::Ended(_) => self.early.remove(&tid),
-                _ => self.early.insert(tid),
+            return match stop {
+                Stop::Ended(_) => {
+                    self.early.insert(tid);
+                    Ok(())
+                }
+                _ => self.stranger_stops(tid),
             };
-            return Ok(());
         }
         match stop {
             Stop::Ended(status) => {
@@ -312,7 +321,6 @@ impl Supervisor {
                 Ok(())
             }
             Stop::Filter => self.call_begins(tid),
-            Stop::Born => self.child_is_born(tid),
             Stop::Exec => self.has_become_another(tid),
             Stop::Event(signal) => self.event(tid, signal),
             Stop::Exit => self.call_ends(tid),
@@ -320,7 +328,7 @@ impl Supervisor {
         }
     }
 
-    fn ended(&mut self, tid: Tid, status: i32) {
+    pub(super) fn ended(&mut self, tid: Tid, status: i32) {
         let Some(tracee) = self.tracees.remove(&tid) else { return };
         self.held.remove(&tid);
         self.note_end(tracee.task, status);
@@ -431,7 +439,7 @@ impl Supervisor {
         let task = self.task(tid)?;
         let tracee = self.tracee(tid)?;
         tracee.space = Rc::new(Space::default());
-        tracee.scratch = None;
+        (tracee.scratch, tracee.clear_child_tid) = (None, 0);
         tracee.doing = Doing::Running;
         // What it may be refused for was asked before it became another.
         let _ = self.perform(task, &Syscall::Exec { comm, argv }.into());

@@ -29,13 +29,8 @@ pub enum Resume {
     Listen,
 }
 
-/// What a traced thread tells of.
-const OPTIONS: c_int = libc::PTRACE_O_TRACESYSGOOD
-    | libc::PTRACE_O_TRACESECCOMP
-    | libc::PTRACE_O_TRACEFORK
-    | libc::PTRACE_O_TRACEVFORK
-    | libc::PTRACE_O_TRACECLONE
-    | libc::PTRACE_O_TRACEEXEC;
+/// What a traced thread tells of. Its children are traced as all calls that make them ask for it (CLONE_PTRACE).
+const OPTIONS: c_int = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACESECCOMP | libc::PTRACE_O_TRACEEXEC;
 
 /// Registers as numbers, in the order that the kernel has them in.
 pub type RegWords = [u64; 27];
@@ -334,16 +329,22 @@ pub fn set_action(signal: i32, is_ignored: bool) {
     unsafe { libc::signal(signal, action) };
 }
 
-/// Closes all descriptors but one.
-pub fn close_all_but(kept: i32) {
-    let kept = kept.unsigned_abs();
-    // SAFETY: whoever calls this uses none of them any more.
-    unsafe {
-        if kept > 0 {
-            libc::syscall(libc::SYS_close_range, 0, kept - 1, 0);
-        }
-        libc::syscall(libc::SYS_close_range, kept + 1, u32::MAX, 0);
+/// Closes all descriptors but some.
+pub fn close_all_but(kept: &[i32]) {
+    let mut kept: Vec<u32> = kept.iter().map(|fd| fd.unsigned_abs()).collect();
+    kept.sort_unstable();
+    let mut first = 0;
+    for fd in kept {
+        close_range(first, fd.checked_sub(1));
+        first = fd + 1;
     }
+    close_range(first, Some(u32::MAX));
+}
+
+fn close_range(first: u32, last: Option<u32>) {
+    let Some(last) = last.filter(|last| *last >= first) else { return };
+    // SAFETY: whoever calls this uses none of them any more.
+    unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
 }
 
 /// A segment of shared memory of this kernel that is attached here, read-only, and goes with its last attachment.

@@ -42,6 +42,8 @@ pub struct Tracee {
     pub heeds: Vec<i32>,
     /// Its calls about the time stop: it, or who has made it, is or may be in a time namespace with offsets.
     pub has_clock: bool,
+    /// Where the real kernel is to write 0 when the first thread of a process ends before others, if it has not been told yet.
+    pub clear_child_tid: u64,
 }
 
 /// Bytes of a piece of memory that is ours in a program: room for two paths, and a struct.
@@ -106,7 +108,7 @@ pub struct Newborn {
     pub child_tid: Option<u64>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Parent {
     pub regs: Regs,
     pub child: TaskId,
@@ -162,6 +164,8 @@ pub enum Then {
     Message(u64),
     /// `struct signalfd_siginfo`s at this address.
     Signals(u64),
+    /// The call that was wanted is made now.
+    Again,
     /// A descriptor of a message queue, for which the lab has agreed.
     Queue,
     /// The address where memory is attached.
@@ -219,8 +223,6 @@ pub enum Stop {
     Ended(i32),
     /// At a call that the filter stops.
     Filter,
-    /// It has made a child.
-    Born,
     Exec,
     /// By its process's stop, by us, or as a newborn.
     Event(i32),
@@ -238,7 +240,6 @@ impl Stop {
         }
         match event {
             libc::PTRACE_EVENT_SECCOMP => Stop::Filter,
-            libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => Stop::Born,
             libc::PTRACE_EVENT_EXEC => Stop::Exec,
             libc::PTRACE_EVENT_STOP => Stop::Event(signal),
             _ if signal == libc::SIGTRAP | 0x80 => Stop::Exit,

@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
@@ -215,7 +216,8 @@ fn number(name: &OsStr) -> Option<i32> {
 fn cards(pid: i32) -> Vec<PathBuf> {
     let cards_in = |folder: PathBuf| -> Vec<PathBuf> {
         let open = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-        open.filter(|file| fs::read_link(file).is_ok_and(|link| link == Path::new(card::LINK))).collect()
+        open.filter(|file| fs::read_link(file).is_ok_and(|link| link == Path::new(card::LINK)) && is_writable(file))
+            .collect()
     };
     let all = cards_in(format!("/proc/{pid}/fd").into());
     if !all.is_empty() || !is_ended(thread_state(pid, pid)) {
@@ -223,6 +225,13 @@ fn cards(pid: i32) -> Vec<PathBuf> {
     }
     let of_thread = |tid| cards_in(format!("/proc/{pid}/task/{tid}/fd").into());
     threads(pid).into_iter().map(of_thread).find(|cards| !cards.is_empty()).unwrap_or_default()
+}
+
+/// Whether a descriptor of `/proc/<pid>/fd` is open for writing: its link has the rights of the open file. Who has a card open
+/// to read it, as we do here, does not serve the lab.
+fn is_writable(descriptor: &Path) -> bool {
+    const S_IWUSR: u32 = 0o200;
+    fs::symlink_metadata(descriptor).is_ok_and(|link| link.permissions().mode() & S_IWUSR != 0)
 }
 
 fn threads(pid: i32) -> Vec<i32> {

@@ -38,7 +38,8 @@ pub fn open_target(k: &Kernel, me: Current, target: &Target) -> Result<Opened> {
     match target {
         Target::Ns { ns_type, inum } => find_ns(k, *ns_type, *inum),
         Target::Pidfd(pid) => {
-            let task = pidfd_target(k, me, *pid, OpenFlags::empty())?;
+            // Nothing here says whether the pidfd is of a thread; a program's may be.
+            let task = pidfd_target(k, me, *pid, OpenFlags::THREAD)?;
             free_fd(k, me)?;
             Ok(Opened::Pidfd { pid: k.pid_of(task), thread: false, task: Some(task) })
         }

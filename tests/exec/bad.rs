@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -80,6 +82,44 @@ fn nothing_is_left_of_a_supervisor_that_is_killed() {
     supervisor.wait().unwrap();
     while !is_gone(&programs, &dir) {
         thread::yield_now();
+    }
+}
+
+/// Processes whose environment has a word.
+fn marked(word: &str) -> usize {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let has = |path: PathBuf| fs::read(path.join("environ")).is_ok_and(|text| find(&text, word));
+    entries.filter(|entry| has(entry.path())).count()
+}
+
+fn find(text: &[u8], word: &str) -> bool {
+    text.windows(word.len()).any(|part| part == word.as_bytes())
+}
+
+/// At any moment: while the lab is mounted, while programs start and end, after the last has ended; with its process group, too.
+#[test]
+fn nothing_is_left_whenever_it_is_killed() {
+    if !has(&["fuse"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().to_str().unwrap();
+    for round in 0..50 {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_nslab"));
+        let script = "for i in 1 2 3 4 5 6; do sh -c 'exit 0' & unshare -Up --fork true; (sleep 1000 &) ; done";
+        command.args(["exec", "--", "bash", "-c", script]).env("TMPDIR", place).process_group(0);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        thread::sleep(Duration::from_millis(3 * (round / 2)));
+        let own = child.id().cast_signed();
+        kill(Pid::from_raw(if round % 2 == 0 { own } else { -own }), Signal::SIGKILL).unwrap();
+        child.wait().unwrap();
+        let is_left = || {
+            let mounts = fs::read_to_string("/proc/mounts").unwrap();
+            mounts.contains(place) || fs::read_dir(place).unwrap().next().is_some() || marked(place) > 0
+        };
+        while is_left() {
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use super::{has, needs, unprivileged};
 
@@ -57,14 +57,15 @@ fn the_host_is_as_before() {
     assert!(fs::metadata("/sys/fs/cgroup/nslab-test").is_err());
 }
 
-#[test]
-fn a_user_without_any_right_runs_programs_as_root_of_the_lab() {
+/// What a command of bash prints that a user without any right has run in a private lab; `None` where none can mount.
+fn as_nobody(script: &str) -> Option<Output> {
     if !has(&["fuse", "root", "fusermount3"]) {
-        return;
+        return None;
     }
     let mode = fs::metadata("/dev/fuse").unwrap().permissions().mode();
     if mode & 0o6 != 0o6 {
-        return needs::skipped("/dev/fuse is for root alone");
+        needs::skipped("/dev/fuse is for root alone");
+        return None;
     }
     let dir = tempfile::tempdir().unwrap();
     let copy = dir.path().join("nslab");
@@ -74,19 +75,24 @@ fn a_user_without_any_right_runs_programs_as_root_of_the_lab() {
     };
     open(dir.path(), 0o777);
     open(&copy, 0o755);
-    let script = "id -u; unshare -u sh -c 'hostname x; hostname'; unshare -Ur id -u";
     let mut command = Command::new("timeout");
-    command.args(["600"]).arg(&copy).args(["exec", "--", "sh", "-c", script]);
-    command.env("TMPDIR", dir.path()).current_dir("/");
+    command.args(["600"]).arg(&copy).args(["exec", "--", "bash", "-c", script]);
+    command.env("TMPDIR", dir.path()).env("LC_ALL", "C").current_dir("/");
+    Some(unprivileged::nobody(&mut command).output().unwrap())
+}
+
+#[test]
+fn a_user_without_any_right_runs_programs_as_root_of_the_lab() {
     let before = state();
-    let output = unprivileged::nobody(&mut command).output().unwrap();
+    let Some(output) = as_nobody("id -u; unshare -u sh -c 'hostname x; hostname'; unshare -Ur id -u") else { return };
     assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"0\nx\n0\n"[..]), "{output:?}");
+    let output = as_nobody(TRIES).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(state(), before);
 }
 
-/// As in a container that does not allow them: in a user namespace with no room for another one.
-#[test]
-fn user_namespaces_of_the_host_are_not_needed() {
+/// The same as in a container that does not allow user namespaces: in one with no room for another one.
+fn without_user_namespaces(tries: &str) -> Option<Output> {
     let script = "
 import ctypes, os, sys
 libc = ctypes.CDLL(None, use_errno=True)
@@ -108,15 +114,49 @@ os.write(is_mapped, b'x')
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 ";
     if !has(&["fuse", "root", "python3"]) {
-        return;
+        return None;
     }
+    let mut command = Command::new("timeout");
+    command.args(["600", "python3", "-c", script, env!("CARGO_BIN_EXE_nslab"), "exec", "--", "bash", "-c", tries]);
+    let output = command.env("LC_ALL", "C").output().unwrap();
+    if output.status.code() == Some(77) {
+        needs::skipped("no user namespaces");
+        return None;
+    }
+    Some(output)
+}
+
+#[test]
+fn user_namespaces_of_the_host_are_not_needed() {
     let tries =
         "unshare -Ur sh -c 'id -u; cat /proc/self/uid_map; hostname x 2> /dev/null; unshare -u hostname x; hostname'";
-    let mut command = Command::new("timeout");
-    command.args(["600", "python3", "-c", script, env!("CARGO_BIN_EXE_nslab"), "exec", "--", "sh", "-c", tries]);
-    let output = command.output().unwrap();
-    if output.status.code() == Some(77) {
-        return needs::skipped("no user namespaces");
-    }
+    let Some(output) = without_user_namespaces(tries) else { return };
     assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n         0          0          1\nnslab\n", "{output:?}");
+}
+
+/// What books show, with what it prints: the same for whoever runs it.
+const SHOWN: &str = r#"
+unshare -Ur sh -c 'id -u; readlink /proc/self/ns/user; lsns -Towner'
+unshare --pid --fork --mount-proc ps ax -o pid,args
+unshare -u sh -c 'hostname inner; exec sleep 1000' &
+until [ "$(cat /proc/$!/comm)" = sleep ]; do :; done
+nsenter -t $! -u hostname
+kill $!
+ip netns add blue
+ip netns exec blue sh -c 'ip netns identify $$'"#;
+
+#[test]
+fn root_a_user_and_who_gets_no_user_namespace_see_the_same() {
+    if !has(&["ps", "lsns"]) || !has(&["fuse"]) || Command::new("ip").arg("-V").output().is_err() {
+        return;
+    }
+    let own = super::exec(&["bash", "-c", SHOWN]).unwrap();
+    let said = String::from_utf8(own.stdout).unwrap();
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[..2], ["0", "user:[4026532177]"], "{said}");
+    assert!(lines.iter().any(|line| line.contains("4026532177 user") && line.contains("lsns")), "{said}");
+    assert!(said.ends_with("    PID COMMAND\n      1 ps ax -o pid,args\ninner\nblue\n"), "{said}");
+    for other in [as_nobody(SHOWN), without_user_namespaces(SHOWN)].into_iter().flatten() {
+        assert_eq!(String::from_utf8_lossy(&other.stdout), said, "{other:?}");
+    }
 }

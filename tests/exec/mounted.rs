@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 
@@ -267,6 +267,21 @@ fn what_cannot_be_used_is_said_in_one_line() {
         );
     }
     assert_eq!(lab.tasks(), ["1"]);
+}
+
+/// Other commands read what a daemon says of its lab at the same time, and may have a lower number than it.
+#[test]
+fn who_reads_about_a_lab_is_not_taken_for_who_serves_it() {
+    let Some(lab) = Lab::new() else { return };
+    let daemon = lab.daemon();
+    let open = fs::read_dir(format!("/proc/{daemon}/fd")).unwrap().map(|entry| entry.unwrap().path());
+    let is_card = |file: &PathBuf| fs::read_link(file).is_ok_and(|link| link.to_string_lossy().contains("nslab-lab"));
+    let card = open.filter(is_card).map(|file| File::open(file).unwrap()).next();
+    assert!(card.is_some());
+    let listed = Command::new(NSLAB).args(["list", "--json"]).output().unwrap();
+    let listed = text(&listed.stdout);
+    assert_eq!((lab.daemon(), listed.matches(lab.dir().to_str().unwrap()).count()), (daemon, 1), "{listed}");
+    assert_eq!(lab.exec(&["true"]).status.code(), Some(0));
 }
 
 /// The socket of a lab.

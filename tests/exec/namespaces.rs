@@ -156,3 +156,30 @@ for number in (101, 425, 169, 227):
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(said, "nslab: ptrace is refused: EPERM: a program of a lab is traced already, by nslab\n");
 }
+
+/// A pidfd of a thread that is not the first of its process: setns(2) takes it, and says what it says of any other.
+#[test]
+fn a_thread_joins_namespaces_of_another_by_its_pidfd() {
+    let script = "
+import ctypes, os, threading
+libc = ctypes.CDLL(None, use_errno=True)
+PIDFD_THREAD, NEWUTS, NEWTIME = os.O_EXCL, 0x04000000, 0x80
+tids, ready, gate = [], threading.Event(), threading.Event()
+def other():
+    tids.append(threading.get_native_id())
+    libc.unshare(NEWUTS)
+    ready.set()
+    gate.wait()
+thread = threading.Thread(target=other)
+thread.start()
+ready.wait()
+fd = libc.syscall(434, tids[0], PIDFD_THREAD)
+print(libc.setns(fd, NEWTIME), ctypes.get_errno())
+print(libc.setns(fd, NEWUTS))
+print(os.readlink('/proc/thread-self/ns/uts') == os.readlink(f'/proc/self/task/{tids[0]}/ns/uts'))
+gate.set()
+";
+    if let Some(text) = python(script) {
+        assert_eq!(text, "-1 87\n0\nTrue\n");
+    }
+}

@@ -311,3 +311,72 @@ fn the_hosts_network_is_not_touched() {
     assert_eq!(names, ["lo", "eth0", "nslab0"], "{made:?}");
     assert_eq!(devices(), before);
 }
+
+/// A socket holds the namespace that it was made in, whoever has it, as on Linux: until close, exec or exit returns.
+#[test]
+fn a_socket_holds_its_network_namespace_until_it_is_closed() {
+    let script = "
+import array, ctypes, os, socket, subprocess
+libc = ctypes.CDLL(None, use_errno=True)
+NEWNET = 0x40000000
+def own(): return os.readlink('/proc/thread-self/ns/net')
+def fresh():
+    # The number that a new namespace gets, which ends at once.
+    return subprocess.run(['unshare', '-n', 'readlink', '/proc/self/ns/net'], capture_output=True, text=True).stdout.strip()
+first = fresh()
+def made(family=socket.AF_NETLINK):
+    # A socket of a namespace that nobody else is in.
+    here = os.open('/proc/thread-self/ns/net', os.O_RDONLY)
+    assert libc.unshare(NEWNET) == 0
+    assert own() == first, own()
+    made = socket.socket(family, socket.SOCK_RAW, 0)
+    assert libc.setns(here, NEWNET) == 0
+    os.close(here)
+    return made
+def held(what):
+    print(what, fresh() != first)
+held('before')
+s = made()
+held('open')
+t = socket.socket(fileno=os.dup(s.fileno()))
+s.close()
+held('copied')
+t.close()
+held('closed')
+s = made()
+(ready, is_ready), (end, is_end) = os.pipe(), os.pipe()
+child = os.fork()
+if child == 0:
+    os.close(is_end)
+    os.write(is_ready, b'x')
+    os.read(end, 1)
+    os._exit(0)
+os.read(ready, 1)
+s.close()
+held('with a child')
+os.close(is_end)
+os.waitpid(child, 0)
+held('with nobody')
+s = made()
+left, right = socket.socketpair()
+left.sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [s.fileno()]))])
+s.close()
+held('on its way')
+right.close(); left.close()
+held('lost')
+s = made()
+child = os.fork()
+if child == 0:
+    # It is closed on exec.
+    os.execvp('sh', ['sh', '-c', 'kill -STOP $$'])
+s.close()
+os.waitpid(child, os.WUNTRACED)
+held('exec')
+os.kill(child, 9)
+os.waitpid(child, 0)
+";
+    let expected = "before False\nopen True\ncopied True\nclosed False\nwith a child True\nwith nobody False\non its way True\nlost False\nexec False\n";
+    if let Some(text) = python(script) {
+        assert_eq!(text, expected);
+    }
+}

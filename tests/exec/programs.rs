@@ -115,6 +115,30 @@ int main(void) {
     assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"8 4\n"[..]), "{output:?}");
 }
 
+/// The real kernel writes 0 where the first thread wanted it when that ends, and wakes who waits there.
+#[test]
+fn the_first_thread_can_be_waited_for() {
+    let source = r#"
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+static void *joins(void *first) {
+    int error = pthread_join(*(pthread_t *)first, 0);
+    printf("%d\n", error);
+    exit(error);
+}
+int main(void) {
+    static pthread_t first, other;
+    first = pthread_self();
+    pthread_create(&other, 0, joins, &first);
+    pthread_exit(0);
+}"#;
+    let dir = tempfile::tempdir().unwrap();
+    let Some(program) = build(dir.path(), "gcc", "a.c", source, &["-pthread", "-o"]) else { return };
+    let Some(output) = exec(&[&program]) else { return };
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"0\n"[..]), "{output:?}");
+}
+
 #[test]
 fn make_runs_its_jobs() {
     if !has(&["make"]) {
