@@ -30,6 +30,7 @@ mod signalfd;
 mod stage;
 mod supervisor;
 mod sys;
+mod telling;
 mod there;
 mod tracee;
 mod tree;

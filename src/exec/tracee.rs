@@ -3,12 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use super::netlink::{Making, Telling};
+use super::netlink::Making;
 use super::pidfd::Filling;
 use super::processes::Processes;
 use super::regs::Regs;
 use super::signalfd::Heeding;
 use super::sys::{RawSiginfo, Tid};
+use super::telling::Telling;
 use crate::abi::{Answer, Memory, Sleep};
 use crate::err;
 use crate::errno::{Errno, Error, Result};
