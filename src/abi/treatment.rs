@@ -110,11 +110,9 @@ const PEER: Condition = Condition { arg: 2, any: &[(ALL, 17), (ALL, 77)] };
 pub const PASSING: Condition = Condition { arg: 2, any: &[(ALL, 16), (ALL, 76)] };
 /// AF_INET, AF_INET6, AF_NETLINK, AF_PACKET
 const NETWORK: Condition = Condition { arg: 0, any: &[(ALL, 2), (ALL, 10), (ALL, 16), (ALL, 17)] };
-/// Flags of seccomp(2).
-const LISTENER: Condition = Condition {
-    arg: 1,
-    any: &[(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER as u32, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER as u32)],
-};
+/// `SECCOMP_FILTER_FLAG_NEW_LISTENER`
+const NEW_LISTENER: u32 = 8;
+const LISTENER: Condition = Condition { arg: 1, any: &[(NEW_LISTENER, NEW_LISTENER)] };
 /// FUTEX_LOCK_PI, UNLOCK_PI, TRYLOCK_PI, WAIT_REQUEUE_PI, CMP_REQUEUE_PI, LOCK_PI2; FUTEX_PRIVATE and CLOCK_REALTIME aside.
 const PRIORITY_FUTEX: Condition =
     Condition { arg: 1, any: &[(0x7f, 6), (0x7f, 7), (0x7f, 8), (0x7f, 11), (0x7f, 12), (0x7f, 13)] };

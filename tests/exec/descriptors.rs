@@ -42,6 +42,8 @@ with tempfile.TemporaryFile() as file:
 ends = os.pipe()
 fcntl.fcntl(ends[0], fcntl.F_SETOWN, os.getpid())
 print(fcntl.fcntl(ends[0], fcntl.F_GETOWN) == os.getpid())
+# The group that it begins in has processes of the host in it.
+os.setpgid(0, 0)
 for kind, number in (F_OWNER_PID, os.getpid()), (F_OWNER_PGRP, os.getpgid(0)):
     fcntl.fcntl(ends[0], F_SETOWN_EX, struct.pack('ii', kind, number))
     owner = fcntl.fcntl(ends[0], F_GETOWN_EX, struct.pack('ii', 0, 0))

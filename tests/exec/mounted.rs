@@ -329,7 +329,7 @@ for number in range(300):
     except OSError: pass
     sockets.append(own)
 print('connected', flush=True)
-input()
+import sys; sys.stdin.read()
 ",
         lab.daemon()
     );
