@@ -86,7 +86,8 @@ fn symbol(image: &[u8], name: &[u8]) -> Option<u64> {
     const DT_SYMTAB: u64 = 6;
     const ENTRY: usize = 24;
     let dynamic = headers(image, PT_DYNAMIC).find_map(|at| u64_at(image, at + 8))?;
-    let entries = || (dynamic..image.len() as u64).step_by(16).take_while(|&at| u64_at(image, at).is_some_and(|t| t != 0));
+    let entries =
+        || (dynamic..image.len() as u64).step_by(16).take_while(|&at| u64_at(image, at).is_some_and(|t| t != 0));
     let tagged = |tag| entries().find(|&at| u64_at(image, at) == Some(tag)).and_then(|at| u64_at(image, at + 8));
     let (names, symbols) = (tagged(DT_STRTAB)?, tagged(DT_SYMTAB)?);
     let is_named = |at: u64| {

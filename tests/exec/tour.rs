@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use super::cgroup::hierarchy;
-use super::native::Program;
 use super::has;
+use super::native::Program;
 
 /// The text with numbers of processes by the order in which they come.
 fn renamed(text: &[u8]) -> String {
