@@ -8,7 +8,7 @@ use super::regs::{ERESTARTSYS, Regs};
 use super::sys::{Resume, Tid};
 use super::tracee::Doing;
 use crate::kernel::TaskId;
-use crate::kernel::signal::{SIGCONT, sigmask};
+use crate::kernel::signal::{SIGCONT, SIGSTOP, sigmask};
 
 impl Supervisor {
     /// Whether a thread is in a frozen cgroup.
@@ -57,9 +57,18 @@ impl Supervisor {
 
     /// Whether a signal ends the process of a thread (`sig_fatal`).
     pub(super) fn is_fatal(&self, tid: Tid, signal: i32) -> bool {
-        const HARMLESS: [i32; 8] =
-            [0, SIGCONT, libc::SIGCHLD, libc::SIGWINCH, libc::SIGURG, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
-        if HARMLESS.contains(&signal) || signal == libc::SIGSTOP {
+        const HARMLESS: [i32; 9] = [
+            0,
+            libc::SIGCHLD,
+            libc::SIGWINCH,
+            libc::SIGURG,
+            SIGCONT,
+            SIGSTOP,
+            libc::SIGTSTP,
+            libc::SIGTTIN,
+            libc::SIGTTOU,
+        ];
+        if HARMLESS.contains(&signal) {
             return false;
         }
         let Some(task) = self.tracees.get(&tid).map(|tracee| tracee.task) else { return false };

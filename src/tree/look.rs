@@ -7,6 +7,7 @@ use crate::bail;
 use crate::errno::{Errno, Error, Result};
 use crate::kernel::cred::{Kgid, Kuid, OVERFLOW_ID};
 use crate::kernel::file::{About, Bound};
+use crate::kernel::mount::options::{HidePid, ProcOptions};
 use crate::kernel::node::{Node, Place, View};
 use crate::kernel::ns::{NsKind, UserNamespace};
 use crate::kernel::nsproxy::NsProxy;
@@ -136,6 +137,23 @@ impl<'k> Look<'k> {
         let nr = parse_number(name)?;
         let pid = self.k.namespaces.state(self.pid_ns)?.idr.get(nr)?;
         self.k.pids[pid].attached.task
+    }
+
+    /// Whether this mount of `proc` hides a task from the reader, if it hides that much (`has_pid_permissions`).
+    pub fn hides(&self, task: TaskId, least: HidePid) -> bool {
+        let options = self.hide_pid();
+        let is_refused = || self.k.ptrace_may_access(self.reader, task, PtraceMode::ReadFsCreds).is_err();
+        match options.hide_pid {
+            HidePid::NotPtraceable => is_refused(),
+            hide_pid if hide_pid < least => false,
+            _ => !self.k.cred_of(self.reader).is_in_group(Kgid(options.gid)) && is_refused(),
+        }
+    }
+
+    /// What the mount that is looked through hides.
+    pub fn hide_pid(&self) -> ProcOptions {
+        let sb = self.mount.filter(|mount| self.k.vfs.mounts.contains(*mount)).map(|mount| self.k.vfs.sb_of(mount));
+        sb.map(|sb| self.k.vfs.sbs[sb].options.proc).unwrap_or_default()
     }
 
     /// A user id as the opener's user namespace has it (`from_kuid_munged`).

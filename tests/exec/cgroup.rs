@@ -8,10 +8,8 @@ use super::says;
 /// Where this machine has cgroup2.
 pub(super) fn hierarchy() -> Option<String> {
     let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
-    let mut points = mounts.lines().map(|line| line.split(' '));
-    points.find_map(|mut words| {
-        Some((words.nth(1)?, words.next()?)).filter(|(_, kind)| *kind == "cgroup2")?.0.to_owned().into()
-    })
+    let line = mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2"))?;
+    line.split(' ').nth(1).map(str::to_owned)
 }
 
 #[test]

@@ -2,15 +2,10 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::thread;
 
-use nix::unistd::geteuid;
-use tempfile::TempDir;
-
 use super::mounted::Lab;
-use super::native::{Program, Ways, compare, text};
+use super::native::{Ways, compare, text};
 use super::{bash, command, exec, exec_with, has, python, says};
 
 /// Others may have objects in a lab that stays, and on a machine.

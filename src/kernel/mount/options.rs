@@ -10,6 +10,48 @@ const PAGE: u64 = 4096;
 /// The memory of the lab, bytes: what a size in percent is of.
 const MEMORY: u64 = 4 << 30;
 
+/// Whom an instance of `proc` hides from those who may not look into them (`enum proc_hidepid`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HidePid {
+    #[default]
+    Off,
+    /// What is in the directories of processes.
+    NoAccess,
+    /// The processes.
+    Invisible,
+    /// Those that the reader may not trace, whatever his groups.
+    NotPtraceable,
+}
+
+impl HidePid {
+    /// The numbers and names of the option `hidepid`.
+    const NAMES: [(&str, &str, HidePid); 4] = [
+        ("0", "off", HidePid::Off),
+        ("1", "noaccess", HidePid::NoAccess),
+        ("2", "invisible", HidePid::Invisible),
+        ("4", "ptraceable", HidePid::NotPtraceable),
+    ];
+
+    fn of(value: &str) -> Option<HidePid> {
+        let named = HidePid::NAMES.iter().find(|(number, name, _)| [*number, *name].contains(&value));
+        named.map(|(_, _, hide)| *hide)
+    }
+
+    fn name(self) -> &'static str {
+        HidePid::NAMES.iter().find(|(_, _, hide)| *hide == self).map_or("", |(_, name, _)| *name)
+    }
+}
+
+/// What `proc` is mounted with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcOptions {
+    pub hide_pid: HidePid,
+    /// The kernel id of the group that nothing is hidden from.
+    pub gid: u32,
+    /// `subset=pid`: it has nothing but processes. It is shown, and has the rest all the same.
+    is_subset: bool,
+}
+
 /// Options of a superblock that are shown. Each type has some of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SbOptions {
@@ -27,6 +69,7 @@ pub struct SbOptions {
     pub sb_flags: Vec<&'static str>,
     /// The mode and owner of the root directory are options of the type.
     pub shows_owner: bool,
+    pub proc: ProcOptions,
 }
 
 impl SbOptions {
@@ -90,17 +133,21 @@ pub(super) fn ramfs(mut options: SbOptions, data: &[u8]) -> Result<SbOptions> {
 }
 
 pub(super) fn proc(mut options: SbOptions, data: &[u8]) -> Result<SbOptions> {
-    const HIDEPID: [&str; 8] = ["0", "off", "1", "noaccess", "2", "invisible", "4", "ptraceable"];
+    let mut given = options.proc;
     each(data, |key, value| {
-        match key {
-            "hidepid" if HIDEPID.contains(&value) => {}
-            "gid" => drop(number(value)?),
-            "subset" if value == "pid" => {}
+        match (key, HidePid::of(value)) {
+            ("hidepid", Some(hide)) => given.hide_pid = hide,
+            ("gid", _) => given.gid = number(value)?,
+            ("subset", _) if value == "pid" => given.is_subset = true,
             _ => bail!(EINVAL, "proc has no option {} or not this value", key.to_owned()),
         }
-        options.words.push(if value.is_empty() { key.to_owned() } else { format!("{key}={value}") });
         Ok(())
     })?;
+    options.proc = given;
+    // `proc_show_options`
+    let gid = (given.gid != 0).then(|| format!("gid={}", given.gid));
+    let hide_pid = (given.hide_pid != HidePid::Off).then(|| format!("hidepid={}", given.hide_pid.name()));
+    options.words = gid.into_iter().chain(hide_pid).chain(given.is_subset.then(|| "subset=pid".to_owned())).collect();
     Ok(options)
 }
 
@@ -191,6 +238,17 @@ mod tests {
         assert_eq!(shown("mode=1777"), "");
         assert_eq!(shown("gid=6,uid=5,nr_inodes=1k"), ",nr_inodes=1024,uid=5,gid=6");
         assert_eq!(shown(""), "");
+    }
+
+    #[test]
+    fn proc_shows_who_is_hidden_by_name() {
+        let given = |before: SbOptions, data: &str| proc(before, data.as_bytes()).unwrap();
+        let first = given(SbOptions::default(), "hidepid=2,gid=5");
+        assert_eq!((first.shown().as_str(), first.proc.hide_pid), (",gid=5,hidepid=invisible", HidePid::Invisible));
+        // A later mount changes what it names.
+        assert_eq!(given(first.clone(), "hidepid=off,subset=pid").shown(), ",gid=5,subset=pid");
+        assert_eq!(given(first, "gid=0,hidepid=ptraceable").shown(), ",hidepid=ptraceable");
+        assert!(proc(SbOptions::default(), b"hidepid=3").is_err());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::errno::{Error, Result};
 use crate::kernel::file::About;
+use crate::kernel::mount::options::HidePid;
 use crate::kernel::node::{ITSELF, Node, Place, TaskDir, Top, View};
 use crate::kernel::ns::{NS_TABLE, NsOps, Slot, UtsName};
 use crate::kernel::nsproxy::NsProxy;
@@ -195,7 +196,13 @@ impl Family for FixedFile {
                 let mut trees = look.files.tops.iter().copied().chain(view_trees(look));
                 trees.find(|(tree, _)| tree.as_bytes() == name).map(|(_, place)| place)
             }
-            Dir::Top(Top::Proc) => look.find(name).map(|task| TaskDir::process(task).entry(ITSELF)),
+            // `proc_pid_lookup`
+            Dir::Top(Top::Proc) => {
+                let task = look.find(name).filter(|task| {
+                    look.hide_pid().hide_pid != HidePid::NotPtraceable || !look.hides(*task, HidePid::NoAccess)
+                });
+                task.map(|task| TaskDir::process(task).entry(ITSELF))
+            }
             Dir::Top(Top::Mqueue) => mqueue::lookup(look, name),
             Dir::MaxNamespaces => {
                 let kind = NS_TABLE.iter().find(|ops| ops.ucount_name.as_bytes() == name)?;
@@ -220,7 +227,8 @@ impl Family for FixedFile {
             Dir::Top(Top::Lab) => entries.extend(view_trees(look).map(|(name, place)| (name.to_owned(), place))),
             Dir::Top(Top::Proc) => {
                 let dir = |task| TaskDir::process(task).entry(ITSELF);
-                entries.extend(processes(look).map(|(nr, task)| (nr.to_string(), dir(task))));
+                let shown = processes(look).filter(|(_, task)| !look.hides(*task, HidePid::Invisible));
+                entries.extend(shown.map(|(nr, task)| (nr.to_string(), dir(task))));
             }
             Dir::Top(Top::Mqueue) => entries.extend(mqueue::readdir(look)),
             Dir::MaxNamespaces => {

@@ -7,6 +7,7 @@ use crate::errno::Result;
 use crate::kernel::capability::Cap;
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID};
 use crate::kernel::file::{About, OpenFlags};
+use crate::kernel::mount::options::HidePid;
 use crate::kernel::node::{ITSELF, Place, TaskDir, Top};
 use crate::kernel::ns::Slot;
 use crate::kernel::{Kernel, TaskId};
@@ -60,6 +61,10 @@ impl Family for TaskFile {
         let plain = Attr { mode, nlink: self.dir.nlink(k, self.row), ..plain };
         if !self.is_alive(k) {
             return Ok(plain);
+        }
+        // `pid_getattr`
+        if self.row == ITSELF && look.hides(self.dir.task, HidePid::Invisible) {
+            bail!(ENOENT, "this proc hides pid {} from the reader", k.task_nr(self.dir.task));
         }
         let plain = match self.entry().kind {
             // `proc_fd_getattr`
@@ -178,6 +183,10 @@ impl Family for TaskFile {
         if k.tasks.contains(task) {
             let own = k.leader_of(task) == k.leader_of(look.reader);
             let entry = self.entry();
+            // `proc_pid_permission`
+            if self.row == ITSELF && !self.dir.thread && look.hides(task, HidePid::NoAccess) {
+                bail!(EPERM, "this proc hides what is in the directory of pid {} from the reader", k.task_nr(task));
+            }
             match entry.kind {
                 Kind::Dir(Dir::FdInfo) => return look.check_ptrace(task),
                 Kind::Dir(Dir::Fd) if own => return Ok(()),
