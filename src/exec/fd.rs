@@ -89,6 +89,7 @@ impl Supervisor {
             let pid = match self.process(tid, fd) {
                 Ok(pid) => pid,
                 Err(error) if error.errno != Errno::EBADF => return Err(error),
+                Err(_) if let Some(pid) = self.process_of_dir(tid, fd)? => pid,
                 Err(_) => return Ok((Syscall::PidfdSendSignal { fd, signo, info, flags }.into(), None)),
             };
             let of_thread = self.flags(tid, fd) & OpenFlags::THREAD;
@@ -99,7 +100,7 @@ impl Supervisor {
     }
 
     /// The flags of an open file, none where the descriptor is not open.
-    fn flags(&self, tid: Tid, fd: i32) -> OpenFlags {
+    pub(super) fn flags(&self, tid: Tid, fd: i32) -> OpenFlags {
         open_flags(&self.host.proc_file(tid, &format!("fdinfo/{fd}")).unwrap_or_default())
     }
 

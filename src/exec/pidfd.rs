@@ -12,7 +12,8 @@ use super::tracee::{Doing, Then, field};
 use crate::abi::pidfd::{Ended, Subject, info};
 use crate::abi::{self, Call, Memory, PathAt};
 use crate::errno::Result;
-use crate::kernel::node::{Place, View};
+use crate::kernel::file::OpenFlags;
+use crate::kernel::node::{ITSELF, Place, TaskDir, View};
 use crate::kernel::ptrace::PtraceMode;
 use crate::kernel::{Kernel, PidNsId, TaskId};
 use crate::lab::FILES;
@@ -150,6 +151,13 @@ impl Supervisor {
     /// The task of a pidfd, whose `fdinfo` has this number for it; it may be gone. `None`: it is not of the lab.
     fn task_of_pidfd(&self, tid: Tid, fd: i32, pid: i64) -> Option<TaskId> {
         let live = u32::try_from(pid).ok().and_then(|pid| self.lab.programs.task(pid));
+        let is_thread = |task| self.lab.read(|k| k.tasks.contains(task) && !k.is_leader(task)).unwrap_or(false);
+        if live.is_some_and(is_thread) {
+            // As long as we have not been told of its end, it is a zombie.
+            let status = self.host.proc_file(pid as Tid, "status").unwrap_or_default();
+            let is_dead = |line: &str| line.starts_with("State:") && line.contains(['Z', 'X']);
+            return live.filter(|_| !String::from_utf8_lossy(&status).lines().any(is_dead));
+        }
         live.or_else(|| {
             let known = self.pidfds.tasks.get(&self.host.inode(tid, fd).ok()?).copied()?;
             // A thread that is gone leaves nothing, though we have not been told yet.
@@ -174,6 +182,29 @@ impl Supervisor {
             Shown::Process(number) => Ok(PidArg::Held(number)),
             Shown::Stranger => bail!(ESRCH, "the task of the pidfd is gone, or not of this lab"),
             Shown::Ns(..) | Shown::Other => bail!(EBADF, "descriptor {} is no pidfd", fd),
+        }
+    }
+
+    /// The process whose directory in `/proc` a descriptor shows, which pidfd_send_signal takes for a pidfd; `None`: it shows none.
+    ///
+    /// # Errors
+    /// ESRCH: it is gone.
+    pub(super) fn process_of_dir(&self, tid: Tid, fd: i32) -> Result<Option<PidArg>> {
+        let link = self.host.link(tid, &format!("fd/{fd}")).unwrap_or_default();
+        let Some(path) = self.seen(&link).filter(|_| !self.flags(tid, fd).contains(OpenFlags::PATH)) else {
+            return Ok(None);
+        };
+        let path = String::from_utf8_lossy(&path).into_owned();
+        let name = path.strip_prefix("/proc/").map(|name| name.strip_suffix(" (deleted)").unwrap_or(name));
+        let Some(number) = name.and_then(|name| name.parse::<i32>().ok()) else { return Ok(None) };
+        let (Some(me), Ok(inode)) = (self.tracees.get(&tid), self.host.inode(tid, fd)) else { return Ok(None) };
+        let found = self.lab.read(|k| {
+            let task = k.find_task_by_pid_ns(number, shown_pid_ns(k, me.task))?;
+            (FILES.ino(k, TaskDir::process(task).entry(ITSELF)) == inode).then(|| k.task_nr(task))
+        })?;
+        match found {
+            Some(number) => Ok(Some(PidArg::Held(number))),
+            None => bail!(ESRCH, "the process of {} is gone", path),
         }
     }
 

@@ -92,7 +92,7 @@ impl Kernel {
     /// `cgroup_exit`, in Linux's order.
     fn exit_resources(&mut self, task: TaskId) {
         self.tasks[task].was_dumpable = self.is_dumpable(task);
-        self.programs.waiting.ends(task);
+        self.stops_waiting(task);
         if let Some(Live { mm, fs, files, nsproxy }) = self.tasks[task].live.take() {
             if let Some(mm) = mm {
                 self.put_mm(task, mm);

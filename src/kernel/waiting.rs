@@ -1,5 +1,7 @@
 //! Real programs that wait in a call, and what for. A task that is no program never waits: it is told that it would.
 
+use std::collections::BTreeMap;
+
 use super::ipc::IpcObject;
 use super::ipc::msg::{MsgQueue, Search};
 use super::ipc::sem::SemSet;
@@ -35,30 +37,36 @@ pub enum Wanted {
     AtLeast(i32),
 }
 
-/// Programs that wait, those that began first at the front.
+/// Programs that wait.
 #[derive(Debug, Default)]
-pub struct Waiting(Vec<(TaskId, WaitFor)>);
+pub struct Waiting {
+    /// Those that began first at the front.
+    by_turn: BTreeMap<u64, (TaskId, WaitFor)>,
+    turns: BTreeMap<TaskId, u64>,
+    next_turn: u64,
+}
 
 impl Waiting {
     pub fn of(&self, task: TaskId) -> Option<WaitFor> {
-        self.0.iter().find(|(waiter, _)| *waiter == task).map(|(_, on)| *on)
+        self.by_turn.get(self.turns.get(&task)?).map(|(_, on)| *on)
     }
 
     /// A program waits. One that waits already keeps its place.
     pub(crate) fn begins(&mut self, task: TaskId, on: WaitFor) {
-        match self.0.iter_mut().find(|(waiter, _)| *waiter == task) {
-            Some(found) => found.1 = on,
-            None => self.0.push((task, on)),
-        }
+        let turn = *self.turns.entry(task).or_insert(self.next_turn);
+        self.next_turn = self.next_turn.max(turn + 1);
+        self.by_turn.insert(turn, (task, on));
     }
 
     pub(crate) fn ends(&mut self, task: TaskId) {
-        self.0.retain(|(waiter, _)| *waiter != task);
+        if let Some(turn) = self.turns.remove(&task) {
+            self.by_turn.remove(&turn);
+        }
     }
 
     /// How many wait for something of this kind.
     pub fn count(&self, is_meant: impl Fn(&WaitFor) -> bool) -> usize {
-        self.0.iter().filter(|(_, on)| is_meant(on)).count()
+        self.by_turn.values().filter(|(_, on)| is_meant(on)).count()
     }
 }
 
@@ -114,12 +122,35 @@ impl Kernel {
         T::ids(self.namespaces.state(ns)?).get(id)
     }
 
-    /// A queue or set has changed: those who can go on now look again.
+    /// A queue or set has changed: those who can go on now look again. Of a POSIX queue's these are no more than it has messages,
+    /// or room for: all who wait for one of the two could do with any.
     pub(crate) fn wake(&mut self, changed: Waited) {
-        let waiting = self.programs.waiting.0.iter();
+        let queue = if let Waited::Mqueue(queue) = changed { self.mqueues.get(queue) } else { None };
+        let all = (usize::MAX, usize::MAX);
+        let (mut messages, mut room) = queue.map_or(all, |queue| (queue.curmsgs(), queue.room()));
+        let waiting = self.programs.waiting.by_turn.values();
         let able = waiting.filter(|(_, on)| on.waited() == Some(changed) && self.is_there(on));
-        for task in able.map(|(task, _)| *task).collect::<Vec<_>>() {
+        let told = able.filter(|(_, on)| {
+            let left = match on {
+                WaitFor::MqMessage(_) => &mut messages,
+                WaitFor::MqRoom(_) => &mut room,
+                _ => return true,
+            };
+            let is_told = *left > 0;
+            *left = left.saturating_sub(1);
+            is_told
+        });
+        for task in told.map(|(task, _)| *task).collect::<Vec<_>>() {
             self.programs.note(Effect::Ready(task));
+        }
+    }
+
+    /// A program waits no more, and may have been told of what is there still: others are.
+    pub(crate) fn stops_waiting(&mut self, task: TaskId) {
+        let on = self.programs.waiting.of(task);
+        self.programs.waiting.ends(task);
+        if let Some(changed @ Waited::Mqueue(_)) = on.and_then(|on| on.waited()) {
+            self.wake(changed);
         }
     }
 }

@@ -69,7 +69,8 @@ fn waiting(k: &mut Kernel, me: Current, call: &Syscall) -> Outcome {
     let outcome = linux(k, me, call);
     match &outcome {
         Err(Stop::Blocked { on, .. }) => k.programs.waiting.begins(*me, *on),
-        Ok(_) | Err(Stop::Failed(_)) => k.programs.waiting.ends(*me),
+        Ok(_) => k.programs.waiting.ends(*me),
+        Err(Stop::Failed(_)) => k.stops_waiting(*me),
     }
     outcome
 }

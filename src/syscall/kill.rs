@@ -1,11 +1,12 @@
 //! Sending signals and arranging for them: kill, tgkill, pidfd_send_signal, sigaction, sigprocmask, sigwaitinfo.
 
-use super::fd::{Opened, file_at, opened};
+use super::fd::{Opened, opened, usable_file_at};
 use super::{
     Outcome, PIDFD_SIGNAL_PROCESS_GROUP, PIDFD_SIGNAL_THREAD, PIDFD_SIGNAL_THREAD_GROUP, PidArg, Return, SigAction,
     Stop, WaitFor,
 };
 use crate::errno::{Error, Result};
+use crate::kernel::node::{ITSELF, Node, TaskDir};
 use crate::kernel::signal::{GivenInfo, SI_TKILL, SIGKILL, SIGNAL_MAX, SIGSTOP, Sender, sigmask};
 use crate::kernel::{Current, Kernel, PidId, TaskId};
 use crate::{bail, err};
@@ -150,7 +151,7 @@ fn queue_given(k: &mut Kernel, me: Current, target: TaskId, to_group: bool, sign
 /// pidfd_send_signal(2): to what the flags say; without them to the process, or to the thread of a PIDFD_THREAD descriptor.
 ///
 /// # Errors
-/// EINVAL: unknown flags, or more than one; EBADF: no pidfd; EINVAL: of a pid namespace that is not the caller's nor below
+/// EINVAL: unknown flags, or more than one; EBADF: neither a pidfd nor `/proc/<pid>`; EINVAL: of a pid namespace that is not the caller's nor below
 /// it; EPERM: as [`sys_rt_sigqueueinfo`]; ESRCH: gone, or leads no process group; EINVAL: no signal; EPERM.
 pub fn sys_pidfd_send_signal(
     k: &mut Kernel,
@@ -164,9 +165,7 @@ pub fn sys_pidfd_send_signal(
     if flags & !known != 0 || flags.count_ones() > 1 {
         bail!(EINVAL, "flags {} are unknown or more than one", format!("{flags:#x}"));
     }
-    let Opened::Pidfd { pid, task, thread } = opened(k, file_at(k, *me, fd)?) else {
-        bail!(EBADF, "descriptor {} is no pidfd", fd);
-    };
+    let (pid, task, thread) = signalled(k, me, fd)?;
     if k.pids[pid].nr_in(k.task_active_pid_ns(*me)).is_none() {
         bail!(EINVAL, "the pidfd is of a pid namespace out of view");
     }
@@ -186,6 +185,37 @@ pub fn sys_pidfd_send_signal(
         k.send_signal(Sender::Task(*me), target, to_group, signo);
     }
     Ok(Return::DONE)
+}
+
+/// Stand for a descriptor of the caller's thread, and of its process (`include/uapi/linux/pidfd.h`).
+const PIDFD_SELF_THREAD: i32 = -10_000;
+const PIDFD_SELF_THREAD_GROUP: i32 = -10_001;
+
+/// Whom a descriptor is of, and whether it means a thread: a pidfd, or `/proc/<pid>`.
+///
+/// # Errors
+/// EBADF: neither; ESRCH: the process of the directory is gone.
+fn signalled(k: &Kernel, me: Current, fd: i32) -> Result<(PidId, Option<TaskId>, bool)> {
+    let of = |task, thread| (k.pid_of(task), Some(task), thread);
+    match fd {
+        PIDFD_SELF_THREAD => return Ok(of(*me, true)),
+        PIDFD_SELF_THREAD_GROUP => return Ok(of(k.leader_of(*me), false)),
+        _ => {}
+    }
+    match opened(k, usable_file_at(k, me, fd)?) {
+        Opened::Pidfd { pid, task, thread } => Ok((pid, task, thread)),
+        Opened::Node(node) => match process_of_dir(node) {
+            Some(task) if k.tasks.contains(task) => Ok(of(task, false)),
+            Some(_) => bail!(ESRCH, "the process of the directory is gone"),
+            None => bail!(EBADF, "descriptor {} is no pidfd", fd),
+        },
+        Opened::Ns(_) | Opened::Socket(_) => bail!(EBADF, "descriptor {} is no pidfd", fd),
+    }
+}
+
+/// The process whose `/proc/<pid>` a file is (`tgid_pidfd_to_pid`).
+fn process_of_dir(node: Node) -> Option<TaskId> {
+    node.place.task().filter(|task| node.place == TaskDir::process(*task).entry(ITSELF))
 }
 
 /// As a signal to a negative number: it succeeds if it reaches anybody.

@@ -64,7 +64,7 @@ pub(super) fn sys_program(k: &mut Kernel, me: Current, told: Program) -> Outcome
         Program::NeverRan => k.program_never_ran(*me),
         Program::Stopped { signo } => k.program_stopped(*me, signo),
         Program::Continued => k.program_continued(*me),
-        Program::Wakes => k.programs.waiting.ends(*me),
+        Program::Wakes => k.stops_waiting(*me),
     }
     Ok(Return::DONE)
 }
@@ -295,6 +295,29 @@ mod tests {
         run(&mut k, "! ENOENT 1 program unpins mqueue:7\n1 program unpins mqueue:4294967296\n2 mq_unlink q");
         assert_eq!(k.mqueues.len(), 0);
         run(&mut k, "! EBADF 2 mq_send mqueue:4294967296,write 0 x\n! ENOENT 2 program closes mqueue:4294967296");
+    }
+
+    #[test]
+    fn one_message_wakes_one_receiver_and_another_where_that_one_is_gone() {
+        let mut k = programs();
+        let none: [i32; 0] = [];
+        run(
+            &mut k,
+            "1 mq_open q create 666 rdwr\nq = 2 mq_open q create 666 real\n1 program pins mqueue:$q\n\
+             ! EAGAIN 3 program waits mq_receive mqueue:$q,read\n! EAGAIN 2 program waits mq_receive mqueue:$q,read",
+        );
+        assert_eq!(ready(&mut k, "1 mq_send 0 0 x"), [3]);
+        // It was interrupted before it looked.
+        assert_eq!(ready(&mut k, "3 program wakes"), [2]);
+        assert_eq!(ready(&mut k, "2 program waits mq_receive mqueue:4294967296,read"), none);
+        run(
+            &mut k,
+            "! EAGAIN 3 program waits mq_receive mqueue:4294967296,read\n\
+             ! EAGAIN 2 program waits mq_receive mqueue:4294967296,read",
+        );
+        assert_eq!(ready(&mut k, "1 mq_send 0 0 x"), [3]);
+        assert_eq!(ready(&mut k, "1 mq_send 0 0 y"), [3, 2]);
+        assert_eq!(ready(&mut k, "3 program ended 0"), [2]);
     }
 
     #[test]

@@ -183,6 +183,41 @@ static void death(void)
 	close(of_thread);
 }
 
+// The directory of a process is as good as a pidfd for a signal.
+static void directories(void)
+{
+	int self = open("/proc/self", O_RDONLY | O_DIRECTORY);
+	SAY(pidfd_send(self, 0));
+	close(self);
+	self = open("/proc/self", O_PATH);
+	SAY(pidfd_send(self, 0));
+	close(self);
+	self = open("/proc/thread-self", O_RDONLY);
+	SAY(pidfd_send(self, 0));
+	close(self);
+	SAY(pidfd_send(-10000, 0));
+	SAY(pidfd_send(-10001, 0));
+	SAY(pidfd_send(-10002, 0));
+	child = fork();
+	if (child == 0) {
+		pause();
+		_exit(0);
+	}
+	char path[64];
+	int status = 0;
+	sprintf(path, "/proc/%d", child);
+	int fd = open(path, O_RDONLY);
+	SAY(pidfd_send(fd, 0));
+	SAY(opens(pidfd_getfd(fd, 0)));
+	SAY(setns(fd, CLONE_NEWUTS));
+	SAY(pidfd_send(fd, SIGTERM));
+	while (waitpid(child, &status, 0) < 0)
+		;
+	printf("ends with %#x\n", status);
+	SAY(pidfd_send(fd, 0));
+	close(fd);
+}
+
 // A poller is woken by the death.
 static void polling(void)
 {
@@ -269,6 +304,7 @@ int main(void)
 	arguments();
 	threads();
 	death();
+	directories();
 	polling();
 	born();
 	unseen();

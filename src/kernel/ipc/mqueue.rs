@@ -140,6 +140,11 @@ impl Mqueue {
         self.curmsgs() as i64 >= self.maxmsg
     }
 
+    /// How many messages more it takes.
+    pub fn room(&self) -> usize {
+        usize::try_from(self.maxmsg).unwrap_or(0).saturating_sub(self.curmsgs())
+    }
+
     /// The oldest message of the highest priority (`msg_get`).
     pub(crate) fn pop(&mut self) -> Option<(u32, Vec<u8>)> {
         let mut highest = self.messages.last_entry()?;
