@@ -36,7 +36,7 @@ pub enum Wanted {
 }
 
 /// Programs that wait, those that began first at the front.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Waiting(Vec<(TaskId, WaitFor)>);
 
 impl Waiting {
