@@ -5,7 +5,7 @@
 //! | layer | modules | what |
 //! |---|---|---|
 //! | L5 | [`cli`] | the command |
-//! | L4 | [`fuse`], [`testing`] | the mount |
+//! | L4 | [`fuse`], [`testing`], [`view`] | the mount; the live page |
 //! | L3 | [`host`], [`lab`], [`script`], [`journal`], [`record`] | the lab that threads share; the whole file tree; the `.lab` language; what was done; recordings |
 //! | L2 | [`control`], [`abi`] | text, or registers and memory of a program, to [`syscall::AnyCall`] |
 //! | L1c | [`syscall`] | what a task may ask |
@@ -28,3 +28,4 @@ pub mod script;
 pub mod syscall;
 pub mod testing;
 pub mod tree;
+pub mod view;

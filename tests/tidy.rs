@@ -84,7 +84,8 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ),
     ("exec", &["fuser", "crate::cli", "crate::testing"]),
     ("lab.rs", &["fuser", "crate::host", "crate::script", "crate::fuse", "crate::cli"]),
-    ("fuse", &["crate::cli"]),
+    ("fuse", &["crate::cli", "crate::view"]),
+    ("view", &["fuser", "crate::fuse", "crate::exec", "crate::testing", "crate::cli", "unsafe"]),
     ("cli", &["fuser::"]),
 ];
 

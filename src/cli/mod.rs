@@ -16,6 +16,7 @@ pub mod run;
 pub mod shell;
 mod show;
 mod umount;
+mod view;
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -64,12 +65,14 @@ enum Command {
     Record(record::Args),
     /// Show namespaces below their owners and tasks in their pid namespaces
     Tree(show::Args),
-    /// Draw the kernel's objects as SVG
+    /// Draw who shares which namespace with whom, and the objects, as SVG
     Graph(show::GraphArgs),
     /// Show the kernel's steps since it was mounted, or of a script, a line each
     Trace(show::TraceArgs),
     /// List the tasks
     Ps(show::Args),
+    /// Serve a page that shows a lab as it changes, makes calls, and goes back to any step
+    View(view::Args),
     /// Say what is missing to mount a lab here, and what mends it; or what became of a lab
     Doctor {
         /// Where the lab is mounted, or was
@@ -112,6 +115,7 @@ fn run(command: Command) -> Outcome {
         Command::Graph(args) => show::graph(&args),
         Command::Trace(args) => show::trace(&args),
         Command::Ps(args) => show::ps(&args),
+        Command::View(args) => view::run(args),
         Command::Doctor { dir } => dir.map_or_else(doctor::run, |dir| doctor::of_lab(&dir)),
         Command::Completions { shell } => {
             let mut text = Vec::new();

@@ -12,11 +12,14 @@ use serde_json::json;
 
 use super::colour::paint;
 use super::{Outcome, boot_on, print, ps as table};
+use crate::control::target::{self, Target};
 use crate::errno::describe;
 use crate::fuse::{Part, find_lab, is_lab};
 use crate::kernel::Kernel;
 use crate::kernel::node::View;
-use crate::tree::{self, Viewer};
+use crate::kernel::ns::{NS_TABLE, NsType};
+use crate::tree::graph::{Focus, draw_dot, draw_svg};
+use crate::tree::{self, Census, Viewer};
 
 /// How often a trace that is followed is looked at.
 const POLL: Duration = Duration::from_millis(100);
@@ -42,6 +45,28 @@ pub struct GraphArgs {
     /// The graph in the language of graphviz
     #[arg(long, conflicts_with = "json")]
     dot: bool,
+    /// Only this task, those below and above it, and those that share a namespace with it
+    #[arg(long, value_name = "PID", conflicts_with = "json")]
+    pid: Vec<i32>,
+    /// Only the tasks in this namespace: net:[4026532177], or its number alone
+    #[arg(long, value_name = "NS", value_parser = inum, conflicts_with = "json")]
+    ns: Vec<u32>,
+    /// Only these kinds of namespaces: net,pid
+    #[arg(long = "type", value_name = "KIND", value_delimiter = ',', value_parser = kind, conflicts_with = "json")]
+    types: Vec<NsType>,
+}
+
+fn inum(text: &str) -> Result<u32, String> {
+    match target::parse(text.as_bytes()) {
+        Ok(Target::Ns { inum, .. }) => Ok(inum),
+        Ok(_) => text.parse().map_err(|_| "a namespace is net:[4026532177], or its number alone".to_owned()),
+        Err(error) => Err(error.reason()),
+    }
+}
+
+fn kind(text: &str) -> Result<NsType, String> {
+    let kinds = || NS_TABLE.iter().map(|ops| ops.name).collect::<Vec<_>>().join(", ");
+    NsType::from_name(text).ok_or_else(|| format!("the kinds are {}", kinds()))
 }
 
 #[derive(Debug, clap::Args)]
@@ -88,7 +113,7 @@ impl Source {
 }
 
 /// The lab meant: the directory named, else `$LAB`, else the current one.
-fn lab_dir(named: Option<PathBuf>) -> Result<PathBuf, Box<dyn Error>> {
+pub(super) fn lab_dir(named: Option<PathBuf>) -> Result<PathBuf, Box<dyn Error>> {
     let from = named.is_none().then(|| std::env::var_os("LAB").map(PathBuf::from)).flatten();
     let remedy = match (&named, &from) {
         (Some(_), _) => "mount one there with nslab mount",
@@ -146,12 +171,16 @@ pub fn tree(args: &Args) -> Outcome {
 }
 
 pub fn graph(args: &GraphArgs) -> Outcome {
-    let file = match args {
-        GraphArgs { dot: true, .. } => "graph.dot",
-        GraphArgs { show: Args { json: true, .. }, .. } => "tree.json",
-        _ => "graph.svg",
-    };
-    print(&Source::of(&args.show)?.read(file)?)
+    let source = Source::of(&args.show)?;
+    let focus = Focus { pids: args.pid.clone(), inums: args.ns.clone(), types: args.types.clone() };
+    if args.show.json {
+        return print(&source.read("tree.json")?);
+    }
+    if focus == Focus::default() {
+        return print(&source.read(if args.dot { "graph.dot" } else { "graph.svg" })?);
+    }
+    let census = Census::from_json(&source.read("tree.json")?)?;
+    print(&if args.dot { draw_dot(&census, &focus)? } else { draw_svg(&census, &focus)? })
 }
 
 pub fn ps(args: &Args) -> Outcome {

@@ -23,7 +23,7 @@ pub enum Change {
 }
 
 /// The changes nobody has taken yet. Off until started, as they are kept for as long as nobody takes them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Changes {
     is_on: bool,
     noted: Vec<Change>,

@@ -39,6 +39,12 @@ impl Clock {
     }
 }
 
+impl Clone for Clock {
+    fn clone(&self) -> Clock {
+        Clock { moved: self.moved, ahead: AtomicU64::new(self.ahead.load(Ordering::Relaxed)) }
+    }
+}
+
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Clock").field(&self.moved).finish()

@@ -37,7 +37,7 @@ pub const SECBITS_KNOWN: u32 = 0xfff;
 
 /// A set of credentials, with references to what it names. Never changed in place: a change makes a new one (prepare,
 /// commit). Its values are read through it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Cred {
     pub usage: u32,
     /// Those of a new process and of files it opens are the same.

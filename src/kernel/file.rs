@@ -15,7 +15,7 @@ use super::table::Cyclic;
 use super::{FileId, IpcNsId, Kernel, MntNsId, NsId, PidNsId, TaskId};
 
 /// An open file description (`struct file`).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct File {
     pub count: u32,
     pub kind: FileKind,
@@ -28,7 +28,7 @@ pub struct File {
     pub path: Option<HeldPath>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum FileKind {
     /// A namespace file: counts as one of the pins of the namespace.
     Ns(NsId),
@@ -83,7 +83,7 @@ impl About {
 }
 
 /// What a descriptor keeps of what its file is about.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Kept {
     pub namespaces: Vec<Held<Namespace>>,
     pub root: Option<HeldPath>,
@@ -168,20 +168,20 @@ impl OpenFlags {
 }
 
 /// A descriptor table, shared under CLONE_FILES.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct FilesStruct {
     pub count: u32,
     pub fds: Cyclic<Descriptor>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Descriptor {
     pub file: Held<File>,
     pub cloexec: bool,
 }
 
 /// Root, working directory and umask, shared under CLONE_FS.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct FsStruct {
     pub users: u32,
     pub umask: u32,

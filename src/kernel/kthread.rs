@@ -12,7 +12,7 @@ use super::{Kernel, TaskId};
 const NAME_MAX: usize = 63;
 
 /// All kernel threads that live.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Kthreads {
     /// The first; it never ends.
     pub kthreadd: Option<TaskId>,
@@ -20,7 +20,7 @@ pub struct Kthreads {
 }
 
 /// What a kernel thread has that others have not (`struct kthread`).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Kthread {
     /// The name, where it is longer than the name of a task may be.
     pub full_name: Option<Box<[u8]>>,

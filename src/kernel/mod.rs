@@ -13,6 +13,7 @@ pub mod capability;
 pub mod cgroup;
 pub mod change;
 pub mod clock;
+mod copy;
 pub mod cred;
 pub mod exec;
 pub mod exit;

@@ -14,7 +14,7 @@ use super::{Current, Kernel, NsId, NsProxyId, TaskId};
 use crate::bail;
 use crate::errno::Result;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NsProxy {
     /// Number of tasks whose pointer this is.
     pub count: u32,

@@ -19,7 +19,7 @@ pub const PID_MAX_LIMIT: i32 = 4_194_304;
 pub const PID_MAX_MIN: i32 = 301;
 
 /// A struct pid. It lives while anything holds it; its numbers only while it is attached.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Pid {
     pub count: u32,
     /// The innermost namespace.

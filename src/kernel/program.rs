@@ -48,7 +48,7 @@ impl Effect {
 }
 
 /// What is known of the programs of a lab.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Programs {
     is_served: bool,
     effects: Vec<Effect>,

@@ -1,5 +1,6 @@
-//! Counted references. A [`Held`] is one reference that counts; it cannot be copied, and only [`Table::hold`] makes it
-//! and [`Table::release`] eats it, so that a count is the number of live `Held` values by construction.
+//! Counted references. A [`Held`] is one reference that counts; only [`Table::hold`] makes it and [`Table::release`] eats
+//! it, so that a count is the number of live `Held` values by construction. It is copied with the whole kernel, counts
+//! included, and panics where it is copied alone.
 //! A bare [`Id`] is a name and counts nothing.
 //!
 //! In debug builds a `Held` that goes out of scope panics: the count would stay too high for ever. Only those in a table
@@ -32,6 +33,34 @@ impl<T> Held<T> {
         let id = self.0;
         mem::forget(self);
         id
+    }
+}
+
+impl<T> Clone for Held<T> {
+    /// Panics unless a whole kernel is copied: the count would be too low for ever.
+    fn clone(&self) -> Held<T> {
+        assert!(copying::is_on(), "{:?} is copied and not taken", self.0);
+        Held(self.0)
+    }
+}
+
+/// Whether this thread copies a whole kernel, with the references in it.
+pub(super) mod copying {
+    use std::cell::Cell;
+
+    thread_local! {
+        static IS_ON: Cell<bool> = const { Cell::new(false) };
+    }
+
+    pub fn is_on() -> bool {
+        IS_ON.get()
+    }
+
+    pub fn during<R>(copy: impl FnOnce() -> R) -> R {
+        IS_ON.set(true);
+        let copied = copy();
+        IS_ON.set(false);
+        copied
     }
 }
 
@@ -117,6 +146,13 @@ mod tests {
     #[should_panic(expected = "is dropped and not released")]
     fn a_reference_that_is_lost_panics() {
         drop(Table::default().insert_held(Object::default()));
+    }
+
+    #[test]
+    #[should_panic(expected = "is copied and not taken")]
+    fn a_reference_that_is_copied_alone_panics() {
+        let forever = ManuallyDrop::new(Table::default().insert_held(Object::default()));
+        let _copy = forever.clone();
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub const SIGSTOP: i32 = 19;
 pub const SIGNAL_MAX: i32 = 64;
 
 /// What a thread group shares.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SignalStruct {
     pub leader: TaskId,
     /// All threads not yet released, the leader first ([`Kernel::threads_of`]).

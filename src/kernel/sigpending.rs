@@ -9,13 +9,13 @@ use super::signal::Siginfo;
 const SIGRTMIN: i32 = 32;
 
 /// The signals that a thread or a process has not taken yet.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct SigPending {
     /// `None` when there is none, as almost always.
     queue: Option<Box<Queue>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Queue {
     /// By number, then by arrival.
     signals: BTreeMap<(i32, u64), Siginfo>,

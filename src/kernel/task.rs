@@ -43,7 +43,7 @@ impl Deref for Current {
 }
 
 /// One thread.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Task {
     pub comm: Comm,
     /// Arguments given at the last exec; what `cmdline` shows. Copies of the task share them.
@@ -198,7 +198,7 @@ impl fmt::Debug for Comm {
 }
 
 /// What a task has until it exits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Live {
     /// `None`: a kernel thread.
     pub mm: Option<Held<Mm>>,
@@ -220,7 +220,7 @@ pub enum TaskState {
 }
 
 /// An address space: shared by threads and CLONE_VM children.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Mm {
     pub users: u32,
     /// 1: dumpable; 0: files below `/proc/<pid>` belong to root and same-uid access is refused.

@@ -81,7 +81,7 @@ pub struct Record {
 }
 
 /// The last steps taken. Off until started.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Trace {
     ring: VecDeque<Record>,
     /// Steps kept; 0: nothing is recorded.

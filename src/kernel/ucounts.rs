@@ -28,7 +28,7 @@ pub enum UcountRlimit {
 
 pub const UCOUNT_RLIMITS: usize = 2;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ucounts {
     pub count: u32,
     pub ns: Held<UserNamespace>,
@@ -46,7 +46,7 @@ impl Counted for Ucounts {
 }
 
 /// The one ucounts object of each (user namespace, kuid) in use.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct UcountsTable {
     pub table: Table<Ucounts>,
     pub by_key: BTreeMap<(UserNsId, Kuid), Id<Ucounts>>,

@@ -38,7 +38,7 @@ pub enum Wanted {
 }
 
 /// Programs that wait.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Waiting {
     /// Those that began first at the front.
     by_turn: BTreeMap<u64, (TaskId, WaitFor)>,

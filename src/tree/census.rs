@@ -20,12 +20,12 @@ pub struct Census {
     /// By inum.
     pub(super) namespaces: Vec<NsRow>,
     /// The initial ones, in the order of the table of kinds.
-    initial: [Row; NS_TABLE.len()],
+    pub(super) initial: [Row; NS_TABLE.len()],
     pub(super) nsproxies: Vec<NsProxyRow>,
     /// By number in the initial pid namespace; the first is init.
     pub(super) tasks: Vec<TaskRow>,
     /// The numbers of tasks in nested pid namespaces, one run for each such task.
-    numbers: Vec<i32>,
+    pub(super) numbers: Vec<i32>,
 }
 
 /// The content of a file at one instant.
@@ -94,10 +94,8 @@ fn drawn_by(place: Place) -> Option<fn(&Census) -> Vec<u8>> {
 pub(super) type Row = u32;
 
 /// A namespace.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NsRow {
-    /// The order in which the kernel keeps namespaces.
-    pub slot: u32,
     pub ns_type: NsType,
     pub inum: u32,
     pub ns_id: u64,
@@ -110,7 +108,7 @@ pub(super) struct NsRow {
 }
 
 /// An nsproxy.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NsProxyRow {
     /// Its name in `kernel/nsproxy`.
     pub index: u32,
@@ -119,12 +117,12 @@ pub(super) struct NsProxyRow {
 }
 
 /// A task.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TaskRow {
     pub pid: i32,
     pub state: TaskState,
     /// An idle kernel thread.
-    is_idle: bool,
+    pub(super) is_idle: bool,
     pub uid: u32,
     pub euid: u32,
     pub egid: u32,
@@ -137,13 +135,13 @@ pub(super) struct TaskRow {
     pub pid_ns: Row,
     /// `None` of a zombie.
     pub nsproxy: Option<Row>,
-    comm: [u8; COMM_MAX],
-    comm_len: u8,
+    pub(super) comm: [u8; COMM_MAX],
+    pub(super) comm_len: u8,
     /// It is a real thread.
     pub is_program: bool,
     /// How many numbers it has in nested pid namespaces, and where they stand.
-    nested: u8,
-    numbers_at: u32,
+    pub(super) nested: u8,
+    pub(super) numbers_at: u32,
 }
 
 /// The entries that say where a task itself is, not its children.
@@ -181,7 +179,6 @@ impl Census {
             let common = &namespace.common;
             let is_shown = !matches!(&namespace.state, NsState::Pid(pid_ns) if pid_ns.child_reaper.is_none());
             NsRow {
-                slot: ns.index(),
                 ns_type: namespace.ns_type(),
                 inum: common.inum,
                 ns_id: common.ns_id,

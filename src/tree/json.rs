@@ -2,10 +2,11 @@
 
 use std::io::Write as _;
 
-use super::census::{Census, NsRow, Row, TaskRow};
+use super::census::{Census, NsProxyRow, NsRow, Row, TaskRow};
 use crate::kernel::ns::{ENTRIES, NsEntry};
 
-/// The whole file: an object with `namespaces`, by inum, and `tasks`, by number. The text is what `serde_json` prints for
+/// The whole file: an object with `namespaces`, by inum, `nsproxies`, whose slots are inums in the order of
+/// [`Slot`](crate::kernel::ns::Slot), and `tasks`, by number. The text is what `serde_json` prints for
 /// people; a value is never built, as there may be millions of tasks.
 pub(super) fn draw(census: &Census) -> Vec<u8> {
     let members = census.members();
@@ -15,6 +16,8 @@ pub(super) fn draw(census: &Census) -> Vec<u8> {
     out.object(|out| {
         out.key("namespaces");
         out.array(census.ns_rows(), |out, row| namespace(out, census, census.ns(row), members.of(row)));
+        out.key("nsproxies");
+        out.array(census.nsproxies.iter(), |out, nsproxy| self::nsproxy(out, census, nsproxy));
         out.key("tasks");
         out.array(census.task_rows(), |out, row| task(out, census, census.task(row), &entries));
     });
@@ -37,10 +40,22 @@ fn namespace(out: &mut Json, census: &Census, ns: &NsRow, members: &[Row]) {
     });
 }
 
+fn nsproxy(out: &mut Json, census: &Census, nsproxy: &NsProxyRow) {
+    out.object(|out| {
+        out.number("count", nsproxy.count);
+        out.number("index", nsproxy.index);
+        out.key("slots");
+        out.array(nsproxy.slots.iter(), |out, &ns| out.plain(census.ns(ns).inum));
+    });
+}
+
 /// `entries` are those of `ns`, by name.
 fn task(out: &mut Json, census: &Census, task: &TaskRow, entries: &[&NsEntry]) {
     out.object(|out| {
+        out.number("capabilities", task.capabilities);
         out.text_value("comm", &task.comm());
+        out.number("egid", task.egid);
+        out.number("euid", task.euid);
         out.key("not_as_init");
         out.array(census.differing(task), |out, (entry, ns)| out.quoted(&format!("{}:[{}]", entry.name, ns.inum)));
         out.key("ns");

@@ -6,10 +6,11 @@
 //! names of its files are the verbs of a higher layer, which puts it into the tree, see `crate::lab`.
 
 mod census;
+mod census_json;
 mod cgroup;
 mod family;
 mod fixed;
-mod graph;
+pub mod graph;
 mod json;
 mod look;
 mod mqueue;

@@ -1,6 +1,7 @@
 //! Random programs on the bare kernel. After every call the kernel is recounted from scratch; what the model knows of
 //! nsproxies by scanning lists has to agree with the counts shown; and a call that is refused changes nothing.
 
+mod copy;
 mod digest;
 #[path = "../common/program/mod.rs"]
 mod program;

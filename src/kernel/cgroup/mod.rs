@@ -18,7 +18,7 @@ use file::{CgroupFile, FILES};
 pub type CgroupId = Id<Cgroup>;
 
 /// The hierarchy.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct CgroupRoot {
     pub table: Table<Cgroup>,
     /// The static reference to the root cgroup.
@@ -39,7 +39,7 @@ pub struct Owner {
 const ROOT_OWNER: Owner = Owner { uid: GLOBAL_ROOT_UID, gid: GLOBAL_ROOT_GID };
 
 /// One cgroup.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Cgroup {
     /// References: the tree's own one while it is not removed, one of each child, of each task in it (zombies too), of
     /// each cgroup namespace rooted here, and [`Self::paths`].

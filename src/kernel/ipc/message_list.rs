@@ -26,7 +26,7 @@ pub enum Search {
 const SPARE: usize = 16;
 
 /// The messages. A slot is a number that [`MessageList::find`] gives; it holds until a message is taken.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct MessageList {
     /// By arrival; `None`: it was taken.
     slots: Vec<Option<Message>>,

@@ -62,7 +62,7 @@ pub trait IpcObject: Sized {
 }
 
 /// The objects of one kind in one namespace (`struct ipc_ids`).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct IpcIds<T> {
     pub objects: Cyclic<T>,
     keys: BTreeMap<i32, i32>,

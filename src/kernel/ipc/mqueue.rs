@@ -25,7 +25,7 @@ const PRIO_OVERHEAD: u64 = 48;
 
 /// The internal mqueue file system of a namespace: its superblock. It lives as long as the namespace, an open queue or
 /// a mount of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct MqueueFs {
     /// The namespace, each open queue, each mount.
     pub active: u32,
@@ -41,7 +41,7 @@ pub struct MqueueFs {
 }
 
 /// A queue (`struct mqueue_inode_info`): lives while it has a name or is open.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Mqueue {
     pub count: u32,
     pub fs: MqueueFsId,
@@ -60,7 +60,7 @@ pub struct Mqueue {
 }
 
 /// Who wants to know of the next message in an empty queue.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Notify {
     pub owner: Held<Pid>,
     pub user_ns: Held<UserNamespace>,
@@ -96,7 +96,7 @@ const NOTIFY_WOKENUP: u8 = 1;
 const NOTIFY_REMOVED: u8 = 2;
 
 /// What an open queue holds on to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct MqueueFile {
     pub queue: Held<Mqueue>,
     pub fs: Held<MqueueFs>,

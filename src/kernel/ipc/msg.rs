@@ -10,7 +10,7 @@ use crate::kernel::waiting::Waited;
 use crate::kernel::{IpcNsId, Kernel};
 
 /// A queue (`struct msg_queue`). Times are seconds since the epoch, 0 if never.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct MsgQueue {
     pub perm: Perm,
     pub stime: u64,

@@ -17,7 +17,7 @@ pub const SEMVMX: i32 = 32767;
 pub const SEMAEM: i32 = SEMVMX;
 
 /// A set (`struct sem_array`). Times are seconds since the epoch, 0 if never.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SemSet {
     pub perm: Perm,
     pub otime: u64,
@@ -25,7 +25,7 @@ pub struct SemSet {
     pub sems: Vec<Sem>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sem {
     pub value: i32,
     /// Who changed it last.
@@ -54,7 +54,7 @@ bitflags::bitflags! {
 pub type Adjustments = BTreeMap<u16, i32>;
 
 /// What a process, or the tasks that share it under CLONE_SYSVSEM, undo at exit (`struct sem_undo_list`).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct UndoList {
     pub refcnt: u32,
     /// The namespace all sets in it belong to: a task leaves its list when it leaves the namespace.

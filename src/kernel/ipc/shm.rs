@@ -22,7 +22,7 @@ pub const TASK_SIZE: u64 = 0x7fff_ffff_f000;
 const MMAP_BASE: u64 = 0x7fff_f7ff_f000;
 
 /// A segment (`struct shmid_kernel`). Times are seconds since the epoch, 0 if never.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ShmSegment {
     pub perm: Perm,
     /// Bytes.
@@ -41,7 +41,7 @@ pub struct ShmSegment {
 }
 
 /// An attachment as an open file (`struct shm_file_data`): made by shmat(2), shared by the copies fork makes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ShmFile {
     pub count: u32,
     pub ns: Held<IpcNamespace>,
@@ -52,7 +52,7 @@ pub struct ShmFile {
 }
 
 /// A mapping of an attachment (`struct vm_area_struct`): all of it, or what others mapped over it have left.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Attachment {
     pub file: Held<ShmFile>,
     /// Bytes.

@@ -13,7 +13,7 @@ use crate::kernel::{DentryId, Kernel};
 
 /// A file or directory. Its name counts as one reference, an open file, a working directory or a mount as one each; it
 /// holds its parent, so that the way up stays known after it is unlinked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Dentry {
     pub count: u32,
     pub sb: Id<SuperBlock>,
@@ -32,7 +32,7 @@ pub struct Dentry {
     pub is_mount_stub: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Content {
     Directory(BTreeMap<Box<[u8]>, Held<Dentry>>),
     File(Vec<u8>),

@@ -34,7 +34,7 @@ const MOUNT_MAX: u32 = 100_000;
 const FIRST_UNIQUE_ID: u64 = (1 << 31) + 1;
 
 /// All file systems and mounts.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Vfs {
     pub sbs: Table<SuperBlock>,
     pub dentries: Table<Dentry>,

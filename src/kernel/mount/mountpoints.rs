@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::kernel::node::Place;
 use crate::kernel::{MountId, TaskId};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Mountpoints {
     /// By the task that a file is about: one that is reaped asks for its files, of which almost none is a mountpoint.
     by_task: BTreeMap<Option<TaskId>, BTreeMap<Place, BTreeSet<MountId>>>,

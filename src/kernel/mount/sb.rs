@@ -91,7 +91,7 @@ pub fn fs_type(name: &[u8]) -> Option<&'static FsType> {
 }
 
 /// A file system instance.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SuperBlock {
     /// Mounts, and one of the kernel's own for what outlives them.
     pub count: u32,
@@ -111,7 +111,7 @@ pub struct SuperBlock {
 }
 
 /// What lives as long as a superblock.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Keeps {
     /// The user namespace its ids are of.
     UserNs(Held<UserNamespace>),

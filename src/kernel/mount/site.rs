@@ -29,7 +29,7 @@ pub struct Site {
 }
 
 /// A reference to a file inside a superblock; only dentries and cgroups are counted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum HeldPlace {
     Dentry(Held<Dentry>),
     Cgroup(Held<Cgroup>, Option<CgroupFile>),
@@ -37,21 +37,21 @@ pub enum HeldPlace {
 }
 
 /// A path that keeps its mount and its file: a root or working directory, the path of an open file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct HeldPath {
     pub mount: Held<Mount>,
     pub file: HeldPlace,
 }
 
 /// A site that keeps its file: the root of a mount, or what it is mounted on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct HeldSite {
     pub file: HeldPlace,
     pub above: Arc<[Place]>,
 }
 
 /// What names a task some of whose files in `proc` are held: their paths keep their text when it is gone.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TaskNames {
     /// How many hold one of its files.
     pub(in crate::kernel) holders: u32,

@@ -14,7 +14,7 @@ use crate::kernel::table::Id;
 use crate::kernel::{Kernel, MntNsId, MountId, TreeId};
 
 /// `struct mount`
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Mount {
     /// One of its tree, or of the mount it stays connected to after a lazy umount; and one of each that uses it.
     pub count: u32,
@@ -56,7 +56,7 @@ pub struct Mount {
 }
 
 /// A mount's place below another.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Attached {
     pub parent: MountId,
     /// In the parent's superblock.
@@ -71,7 +71,7 @@ impl Counted for Mount {
 }
 
 /// The mounts of a namespace, or of an open_tree(2) descriptor.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct MountTree {
     /// `None`: an anonymous one, which no task is in.
     pub ns: Option<MntNsId>,

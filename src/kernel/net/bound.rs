@@ -70,7 +70,7 @@ fn overlap(a: IpAddr, b: IpAddr) -> bool {
 }
 
 /// The books of a namespace.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bound {
     takers: BTreeMap<(Family, Taken), BTreeSet<SocketId>>,
     /// The ports that are taken of the addresses of a group.

@@ -10,7 +10,7 @@ use crate::errno::Result;
 use crate::kernel::Kernel;
 
 /// The ports of a bridge.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BridgePorts {
     /// By ifindex.
     by_index: BTreeMap<i32, DevId>,

@@ -9,7 +9,7 @@ use crate::errno::Result;
 use crate::kernel::{Kernel, NetNsId};
 
 /// `struct net_device`
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NetDevice {
     /// The namespace it is in.
     pub net: NetNsId,

@@ -23,7 +23,7 @@ pub type DevId = Id<NetDevice>;
 pub type SocketId = Id<Socket>;
 
 /// All devices and sockets, of all namespaces.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Net {
     pub devices: Table<NetDevice>,
     pub sockets: Table<Socket>,

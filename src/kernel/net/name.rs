@@ -36,7 +36,7 @@ fn split_pattern(name: &[u8]) -> Result<Option<(&[u8], &[u8])>> {
 const NUMBERS: i32 = 32768;
 
 /// The names and altnames of the devices of a namespace.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DevNames {
     devices: BTreeMap<Vec<u8>, DevId>,
     /// By what is before and behind a number, from the digit on that follows no other to the one that no other follows:

@@ -32,7 +32,7 @@ pub enum Endpoint {
 }
 
 /// `struct sock`
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Socket {
     /// The namespace in which it was made.
     pub net: Held<NetNamespace>,

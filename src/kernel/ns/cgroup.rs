@@ -6,7 +6,7 @@ use crate::kernel::nsproxy::NsProxy;
 use crate::kernel::refcount::Held;
 use crate::kernel::{Current, Kernel, TaskId};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct CgroupNamespace {
     /// The cgroup of the creator at the time; `None` only while the namespace is made.
     pub root_cset: Option<Held<Cgroup>>,

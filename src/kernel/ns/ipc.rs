@@ -18,7 +18,7 @@ use crate::kernel::{Current, Kernel, TaskId};
 const SHM_DEFAULT: u64 = u64::MAX - (1 << 24);
 
 /// `struct ipc_namespace`, fields under Linux's names. A new one has the default limits, whatever its maker's are.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct IpcNamespace {
     pub sem_ids: IpcIds<SemSet>,
     pub msg_ids: IpcIds<MsgQueue>,

@@ -122,7 +122,7 @@ macro_rules! kinds {
         }
 
         /// What a kind has of its own. Kinds differ much in size, so it has a place apart.
-        #[derive(Debug)]
+        #[derive(Clone, Debug)]
         pub enum NsState {
             $($kind(Box<$state>)),*
         }

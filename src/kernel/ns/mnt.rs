@@ -12,7 +12,7 @@ use crate::kernel::refcount::Held;
 use crate::kernel::work::Work;
 use crate::kernel::{Current, Kernel, TaskId, TreeId};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct MntNamespace {
     /// `None` only while the namespace is made.
     pub tree: Option<TreeId>,

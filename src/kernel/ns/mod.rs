@@ -51,14 +51,14 @@ pub enum Slot {
 pub const SLOTS: usize = 8;
 
 /// A namespace of any kind.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Namespace {
     pub common: NsCommon,
     pub state: NsState,
 }
 
 /// What all kinds share (`struct ns_common` and the owner every kind has).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NsCommon {
     /// What `/proc` shows; used again once free.
     pub inum: u32,

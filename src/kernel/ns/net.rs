@@ -16,7 +16,7 @@ use crate::kernel::table::Cyclic;
 use crate::kernel::{Current, Kernel, TaskId};
 
 /// `struct net`
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NetNamespace {
     /// `dev_base_head` by ifindex.
     pub devices: BTreeMap<i32, DevId>,

@@ -12,7 +12,7 @@ use crate::kernel::{Current, Kernel, PidId, TaskId};
 /// Deepest level of a pid namespace; the initial one is 0 (`MAX_PID_NS_LEVEL`).
 pub const PID_NS_LEVEL_MAX: u32 = 32;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PidNamespace {
     pub idr: Cyclic<PidId>,
     /// Numbers in use.

@@ -14,7 +14,7 @@ use crate::kernel::{Current, Kernel, TaskId};
 /// Deepest level a user namespace may be created *in*: levels 1 to 33 exist.
 pub const USER_NS_LEVEL_MAX: u32 = 32;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct UserNamespace {
     pub uid_map: UidGidMap,
     pub gid_map: UidGidMap,
