@@ -8,12 +8,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 
+use clap::ValueHint;
 use nix::libc::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU};
 use signal_hook::iterator::Signals;
 use tempfile::TempDir;
 
 use super::mount::watch_panics;
-use super::{Limits, Outcome, boot_lab};
+use super::{Limits, Outcome, boot_lab, complete, in_words, temporary};
 use crate::exec::{self, Bell, Child, FAILED, Here, Options, Supervisor};
 use crate::fuse;
 use crate::host::find_caller;
@@ -22,10 +23,10 @@ use crate::journal::{Journal, Sync};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The task whose child the program becomes
-    #[arg(long = "as", value_name = "PID", default_value_t = 1)]
+    #[arg(long = "as", value_name = "PID", default_value_t = 1, add = complete::pid())]
     pub(super) parent: i32,
     /// Script that the lab boots with
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", add = complete::script())]
     boot: Option<PathBuf>,
     /// Note all that is done in this new file, a script to boot from
     #[arg(long, value_name = "FILE")]
@@ -37,10 +38,10 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_tasks: Option<u32>,
     /// A mounted lab, in which programs stay until they end; without it the lab ends with the program
-    #[arg(value_name = "LAB", conflicts_with_all = ["boot", "journal", "max_tasks"])]
+    #[arg(value_name = "LAB", conflicts_with_all = ["boot", "journal", "max_tasks"], add = complete::lab())]
     pub(super) lab: Option<PathBuf>,
     /// The program and its arguments
-    #[arg(last = true, required = true, value_name = "CMD")]
+    #[arg(last = true, required = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
     pub(super) command: Vec<OsString>,
 }
 
@@ -53,7 +54,7 @@ pub fn run(args: Args) -> Outcome {
     match ran {
         Ok(status) => Ok(ExitCode::from(exit_code(status))),
         Err(error) => {
-            eprintln!("nslab: {error}");
+            eprintln!("nslab: {}", in_words(&*error));
             Ok(ExitCode::from(FAILED as u8))
         }
     }
@@ -61,7 +62,7 @@ pub fn run(args: Args) -> Outcome {
 
 /// Runs the program; its wait status word.
 fn supervise(args: &Args) -> Result<i32, Box<dyn std::error::Error>> {
-    let dir = tempfile::Builder::new().prefix("nslab-").tempdir()?;
+    let dir = temporary()?;
     // As long as this process has one thread.
     let child = Child::new(&args.command)?;
     let bell = Bell::new(Some(dir.path()))?;

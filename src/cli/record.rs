@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
 
-use super::Outcome;
+use super::{Outcome, complete};
 use crate::record::files::Disk;
 use crate::record::host::HostFacts;
 use crate::record::lab::LabFacts;
@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(long)]
     anonymize: bool,
     /// Record the lab that is mounted there, not this machine
-    #[arg(long, value_name = "LAB")]
+    #[arg(long, value_name = "LAB", add = complete::lab())]
     from: Option<PathBuf>,
 }
 
