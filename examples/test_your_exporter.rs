@@ -69,9 +69,9 @@ mod tests {
     #[test]
     fn a_namespace_that_comes_or_goes_is_seen_by_the_next_scrape() {
         let lab = Lab::new().unwrap();
-        let child = lab.call(1, "clone ipc").unwrap();
+        let child = lab.spawn(1, "ipc").unwrap();
         assert!(of(&lab).contains("namespaces{kind=\"ipc\"} 2\n"), "{}", of(&lab));
-        lab.call(child.parse().unwrap(), "exit").unwrap();
+        lab.call(child, "exit").unwrap();
         assert!(of(&lab).contains("namespaces{kind=\"ipc\"} 1\n"), "{}", of(&lab));
     }
 }

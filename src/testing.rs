@@ -1,12 +1,15 @@
 //! Layer 4: [`Lab`], a mounted lab for tests. Each is on its own and unmounts when dropped, so any number may be used
-//! at once.
+//! at once. A test that needs no mount is faster with [`headless::Lab`].
 //!
 //! ```no_run
 //! use nslab::testing::Lab;
 //!
-//! let lab = Lab::new()?;
-//! let child = lab.call(1, "clone newnet")?;
-//! assert_ne!(lab.read_link("proc/1/ns/net")?, lab.read_link(format!("proc/{child}/ns/net"))?);
+//! let lab = Lab::boot("WEB = 1 clone newnet newpid")?;
+//! let web = lab.pid("WEB").expect("the script has made it");
+//! assert_ne!(lab.read_link("proc/1/ns/net")?, lab.read_link(format!("proc/{web}/ns/net"))?);
+//! let child = lab.spawn(web, "newipc")?;
+//! lab.call(child, "prctl name inner")?;
+//! let procfs = lab.at("proc"); // hand this to the code under test
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -22,13 +25,14 @@ use tempfile::TempDir;
 use crate::errno::Errno;
 use crate::exec;
 use crate::fuse::{self, Gauge, Mounted, Options, Point, Served};
+use crate::headless::{self, Pid};
 use crate::host;
 use crate::kernel::Kernel;
 use crate::record::files::Disk;
 use crate::record::leaks::Holdings;
-use crate::script::Session;
 use crate::script::check::{self, Check};
 use crate::script::file::FileError;
+use crate::script::{ScriptError, Session};
 
 /// A lab, mounted on a temporary directory and served by threads of this process.
 #[derive(Debug)]
@@ -36,6 +40,8 @@ pub struct Lab {
     point: Point,
     served: Served,
     gauge: Gauge,
+    /// The names that the script has made which it booted with.
+    names: Session,
     // Removed after the lab was taken off it.
     _dir: TempDir,
 }
@@ -69,12 +75,32 @@ impl Lab {
     /// A lab that has executed the lines of `script`, in the `.lab` language.
     ///
     /// # Errors
-    /// As [`Lab::new`]; a line fails.
+    /// As [`Lab::new`]; a line fails: the error says which.
     pub fn boot(script: &str) -> io::Result<Lab> {
-        let mut kernel = Kernel::boot();
-        let (_, result) = Session::default().batch(&mut kernel, script.as_bytes());
-        result.map_err(io::Error::other)?;
-        Lab::mount(kernel)
+        Lab::of(headless::Lab::headless(script).map_err(io::Error::other)?)
+    }
+
+    /// The same of a script file, which may include others.
+    ///
+    /// # Errors
+    /// As [`Lab::boot`]; the file cannot be read.
+    pub fn boot_file(file: impl AsRef<Path>) -> io::Result<Lab> {
+        Lab::of(headless::Lab::headless_file(file).map_err(io::Error::other)?)
+    }
+
+    /// A lab without a mount, for tests that need none: see [`headless::Lab::headless`].
+    ///
+    /// # Errors
+    /// A line fails: the error says which.
+    pub fn headless(script: &str) -> Result<headless::Lab, ScriptError> {
+        headless::Lab::headless(script)
+    }
+
+    fn of(lab: headless::Lab) -> io::Result<Lab> {
+        let (kernel, names) = lab.into_parts();
+        let mut lab = Lab::mount(kernel)?;
+        lab.names = names;
+        Ok(lab)
     }
 
     /// # Errors
@@ -89,7 +115,7 @@ impl Lab {
         let dir = temporary()?;
         let mounted = fuse::mount(host::Lab::new(kernel), dir.path(), options).map_err(io::Error::other)?;
         let (point, served, gauge) = (mounted.point().clone(), mounted.served(), mounted.gauge());
-        let lab = Lab { point, served, gauge, _dir: dir };
+        let lab = Lab { point, served, gauge, names: Session::default(), _dir: dir };
         serve(mounted)?;
         Ok(lab)
     }
@@ -170,12 +196,28 @@ impl Lab {
         Holdings::of(&Disk(self.path().to_owned()))
     }
 
+    /// The task whose number the script that the lab booted with has kept by this name.
+    pub fn pid(&self, name: &str) -> Option<Pid> {
+        headless::pid(&self.names, name)
+    }
+
+    /// Makes task `parent` clone itself, with the namespaces that `flags` name (`"newpid newnet"`, or nothing: a fork).
+    ///
+    /// # Errors
+    /// As [`Lab::call`].
+    pub fn spawn(&self, parent: impl Into<Pid>, flags: &str) -> Result<Pid, CallError> {
+        let number = self.call(parent, &format!("clone {flags}"))?;
+        let nonsense = || CallError { errno: Errno::EIO, reason: format!("the child has no number but {number}") };
+        number.parse::<i32>().map(Pid::from).map_err(|_| nonsense())
+    }
+
     /// Makes task `pid` do `call`, a verb and its arguments, through its control file. Gives the result without its
     /// newline.
     ///
     /// # Errors
     /// The call failed, or there is no such control file.
-    pub fn call(&self, pid: i32, call: &str) -> Result<String, CallError> {
+    pub fn call(&self, pid: impl Into<Pid>, call: &str) -> Result<String, CallError> {
+        let pid = pid.into();
         let (verb, arguments) = call.split_once(' ').unwrap_or((call, ""));
         let control = self.at(format!("ctl/{pid}/{verb}"));
         let mut file = OpenOptions::new().read(true).write(true).open(control)?;

@@ -5,6 +5,7 @@ mod needs;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use needs::has;
@@ -102,6 +103,50 @@ fn a_script_is_shown_without_a_mount() {
     assert_eq!(both.status.code(), Some(2));
 }
 
+/// What a command prints on a terminal of 80 columns, with its colours.
+fn on_a_terminal(command: &str, variables: &[(&str, &str)]) -> String {
+    let line = format!("stty cols 80; '{}' {command}", env!("CARGO_BIN_EXE_nslab"));
+    let mut script = Command::new("script");
+    script.args(["-qec", &line, "/dev/null"]).current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
+    for name in ["COLUMNS", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "LAB"] {
+        script.env_remove(name);
+    }
+    text(script.env("TERM", "xterm").envs(variables.iter().copied()).output().unwrap()).replace('\r', "")
+}
+
+/// The text without colours.
+fn bare(text: &str) -> String {
+    regex::Regex::new("\u{1b}\\[[0-9;]*m").unwrap().replace_all(text, "").into_owned()
+}
+
+#[test]
+fn lines_fit_the_terminal_and_colours_are_for_it_alone() {
+    if !has(&["script"]) {
+        return;
+    }
+    let tree = "tree --boot fixtures/docker.lab";
+    for command in [tree, "ps --tree --boot fixtures/docker.lab", "trace --boot fixtures/docker.lab"] {
+        let shown = on_a_terminal(command, &[]);
+        let lines = bare(&shown);
+        assert!(shown.contains("\u{1b}[") && lines.lines().count() > 9, "{shown}");
+        let too_long: Vec<_> = lines.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(too_long.is_empty(), "{command}: {too_long:?}");
+    }
+    // Nothing is lost by it, and each thing said is there at any width.
+    let (folded, wide) = (bare(&on_a_terminal(tree, &[])), on_a_terminal(&format!("{tree} --wide"), &[]));
+    let in_a_pipe = text(nslab(&["tree", "--boot", "fixtures/docker.lab"]));
+    assert_eq!(bare(&wide), in_a_pipe);
+    for word in in_a_pipe.split_whitespace().filter(|word| word.contains(":[")) {
+        assert!(folded.contains(word), "{word}: {folded}");
+    }
+    assert!(!on_a_terminal(tree, &[("NO_COLOR", "1")]).contains('\u{1b}'));
+    assert!(!on_a_terminal(&format!("{tree} --color never"), &[]).contains('\u{1b}'));
+    let for_a_pager = text(nslab(&["tree", "--boot", "fixtures/docker.lab", "--color", "always"]));
+    assert!(for_a_pager.contains('\u{1b}') && bare(&for_a_pager) == in_a_pipe);
+    let columns = Command::new(env!("CARGO_BIN_EXE_nslab")).args(tree.split(' ')).env("COLUMNS", "80").output();
+    assert_eq!(text(columns.unwrap()), folded);
+}
+
 #[test]
 fn what_is_no_lab_is_refused_in_one_line() {
     let output = nslab(&["tree", "/"]);
@@ -110,13 +155,101 @@ fn what_is_no_lab_is_refused_in_one_line() {
 }
 
 #[test]
-fn completions_and_the_manual_come_from_the_arguments() {
-    for shell in ["bash", "zsh", "fish"] {
-        assert!(text(nslab(&["completions", shell])).contains("doctor"), "{shell}");
-    }
+fn the_manual_comes_from_the_arguments() {
     let manual = text(nslab(&["man"]));
     assert!(manual.contains(".TH nslab") && manual.contains("Note all that is done in this new file"), "{manual}");
     assert!(!manual.contains("nslab\\-mount(1)") && !manual.contains("detached"), "{manual}");
+    for part in ["\\fBnslab run\\fR FILE...", "<\\fIFILE...\\fR>", "nslab umount \\-\\-force /tmp/lab"] {
+        assert!(manual.contains(part), "{part}: {manual}");
+    }
+    if has(&["groff"]) {
+        let mut groff = Command::new("groff");
+        groff.args(["-man", "-Tutf8", "-ww"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut groff = groff.spawn().unwrap();
+        groff.stdin.take().unwrap().write_all(manual.as_bytes()).unwrap();
+        let output = groff.wait_with_output().unwrap();
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// What the function that a shell has loaded offers for the last of the words, in `dir`.
+fn offered(dir: &Path, words: &[&str]) -> Vec<String> {
+    let script = format!(
+        "PATH='{}':$PATH; source <(nslab completions bash); COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1))
+        _clap_complete_nslab nslab \"${{COMP_WORDS[COMP_CWORD]}}\"; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        Path::new(env!("CARGO_BIN_EXE_nslab")).parent().unwrap().display()
+    );
+    let words = ["-c", &script, "bash"].into_iter().chain(words.iter().copied());
+    let output = Command::new("bash").args(words).current_dir(dir).env_remove("LAB").output().unwrap();
+    text(output).lines().map(str::to_owned).filter(|word| !word.is_empty()).collect()
+}
+
+#[test]
+fn a_shell_offers_labs_tasks_and_scripts() {
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(text(nslab(&["completions", shell])).contains("NSLAB_COMPLETE"), "{shell}");
+    }
+    if !has(&["bash"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.lab"), "").unwrap();
+    fs::write(dir.path().join("b.txt"), "").unwrap();
+    assert_eq!(offered(dir.path(), &["nslab", "umo"]), ["umount"]);
+    let scripts = offered(dir.path(), &["nslab", "run", ""]);
+    assert!(scripts.contains(&"a.lab".to_owned()) && !scripts.contains(&"b.txt".to_owned()), "{scripts:?}");
+    assert!(offered(dir.path(), &["nslab", "ps", "--"]).contains(&"--tree".to_owned()));
+    // A script under way is none of ours: nothing is offered that is no lab.
+    assert_eq!(offered(dir.path(), &["nslab", "umount", "b"]), [""; 0]);
+    let Some(lab) = lab("1 clone newpid\n") else { return };
+    let path = lab.path().to_str().unwrap();
+    // Other tests have labs whose names begin alike.
+    let start = &path[..path.len() - 1];
+    for command in ["umount", "tree", "exec", "doctor"] {
+        assert_eq!(offered(dir.path(), &["nslab", command, start]), [path], "{command}");
+    }
+    let below = path.strip_prefix(lab.path().parent().unwrap().to_str().unwrap()).unwrap().trim_start_matches('/');
+    assert_eq!(offered(lab.path().parent().unwrap(), &["nslab", "tree", below]), [below]);
+    assert_eq!(offered(dir.path(), &["nslab", "exec", path, "--as", ""]), ["1", "2"]);
+    assert_eq!(offered(lab.path(), &["nslab", "exec", "--as", "2"]), ["2"]);
+}
+
+/// One line, which begins with the name of the command and says nothing by a number alone.
+#[test]
+fn what_goes_wrong_is_told_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let (missing, file) = (dir.path().join("missing"), dir.path().join("file"));
+    fs::write(&file, "1 frob\n").unwrap();
+    let (missing, file) = (missing.to_str().unwrap(), file.to_str().unwrap());
+    let below = format!("{missing}/below");
+    for args in [
+        &["run", missing] as &[&str],
+        &["run", file],
+        &["run", "/"],
+        &["tree", missing],
+        &["tree", file],
+        &["ps", "--boot", missing],
+        &["trace", "--boot", file],
+        &["graph", "--boot", "/"],
+        &["doctor", missing],
+        &["umount", missing],
+        &["record", "-o", &below],
+        &["record", "--from", missing],
+        &["shell", "--boot", missing],
+        &["shell", "-c", "true"],
+        &["mount", missing],
+        &["mount", file],
+        &["exec", "--", missing],
+        &["exec", missing, "--", "true"],
+        &["exec", "--boot", missing, "--", "true"],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nslab"));
+        let output = command.args(args).env("TMPDIR", missing).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.starts_with("nslab: "), "{args:?}: {said}");
+        assert!(!said.contains("os error") && !said.contains("Os {"), "{args:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{args:?}: {said}");
+    }
 }
 
 #[test]
@@ -202,6 +335,9 @@ fn a_process_exits_while_a_reader_is_at_it() {
         "EINVAL: usage: ERRNO stat|readlink|open|read|readdir PATH… [times=N] [after=N], or exit PID after=OP [PATH…], \
          or count N HITS PASSED, or clear\n"
     );
+    // A file that is opened later shows it below the faults, until a write succeeds.
+    assert_eq!(lab.read("kernel/faults").unwrap(), format!("{expected}# {reason}"));
+    fs::write(lab.at("kernel/faults"), "# nothing\n").unwrap();
     assert_eq!(lab.read("kernel/faults").unwrap(), expected);
 }
 
@@ -228,5 +364,5 @@ fn faults_are_seen_although_the_real_kernel_caches() {
     fs::write(lab.at("kernel/faults"), "clear\n").unwrap();
     fs::read(lab.at("proc/2/comm")).unwrap();
     assert_eq!(errno(fs::write(lab.at("kernel/faults"), "frob")), Some(Errno::EINVAL));
-    assert_eq!(lab.read("kernel/faults").unwrap(), "");
+    assert!(lab.read("kernel/faults").unwrap().starts_with("# EINVAL: usage: "));
 }

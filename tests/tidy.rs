@@ -84,6 +84,10 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ),
     ("exec", &["fuser", "crate::cli", "crate::testing"]),
     ("lab.rs", &["fuser", "crate::host", "crate::script", "crate::fuse", "crate::cli"]),
+    (
+        "headless.rs",
+        &["fuser", "std::thread", "crate::host", "crate::fuse", "crate::exec", "crate::cli", "crate::testing"],
+    ),
     ("fuse", &["crate::cli", "crate::view"]),
     ("view", &["fuser", "crate::fuse", "crate::exec", "crate::testing", "crate::cli", "unsafe"]),
     ("cli", &["fuser::"]),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 
-use super::{Outcome, print};
+use super::{Outcome, print, temporary};
 use crate::errno::describe;
 use crate::exec;
 use crate::fuse::{self, Health, MountError, Options};
@@ -145,7 +145,7 @@ fn trial() -> Check {
 }
 
 fn try_to_mount() -> Result<(), Box<dyn std::error::Error>> {
-    let dir = tempfile::tempdir()?;
+    let dir = temporary()?;
     let mounted = fuse::mount(Lab::new(Kernel::boot()), dir.path(), &Options::default())?;
     let point = mounted.point().clone();
     thread::spawn(move || mounted.serve());

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 
+use clap::ValueHint;
 use nix::libc::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU};
 use signal_hook::iterator::Signals;
 use tempfile::TempDir;
@@ -15,7 +16,7 @@ use tempfile::TempDir;
 use super::exec_after::{self, After};
 use super::mount::watch_panics;
 use super::record::{put, said};
-use super::{Limits, Outcome, boot_lab};
+use super::{Limits, Outcome, boot_lab, complete, in_words, no_room};
 use crate::control::lex::quote;
 use crate::errno::describe;
 use crate::exec::{self, Bell, Child, FAILED, Here, Options, PrivateDir, Supervisor};
@@ -28,10 +29,10 @@ use crate::script::{Machine, Setup};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The task whose child the program becomes
-    #[arg(long = "as", value_name = "PID", default_value_t = 1)]
+    #[arg(long = "as", value_name = "PID", default_value_t = 1, add = complete::pid())]
     pub(super) parent: i32,
     /// Script that the lab boots with
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", add = complete::script())]
     boot: Option<PathBuf>,
     /// Note all that is done in this new file, a script to boot from
     #[arg(long, value_name = "FILE")]
@@ -51,10 +52,10 @@ pub struct Args {
     #[command(flatten)]
     pub(super) after: exec_after::Args,
     /// A mounted lab, in which programs stay until they end; without it the lab ends with the program
-    #[arg(value_name = "LAB", conflicts_with_all = ["boot", "journal", "record", "max_tasks"])]
+    #[arg(value_name = "LAB", conflicts_with_all = ["boot", "journal", "record", "max_tasks"], add = complete::lab())]
     pub(super) lab: Option<PathBuf>,
     /// The program and its arguments
-    #[arg(last = true, required = true, value_name = "CMD")]
+    #[arg(last = true, required = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
     pub(super) command: Vec<OsString>,
 }
 
@@ -69,7 +70,7 @@ pub fn run(args: Args) -> Outcome {
         Ok(Ran { holds: false, .. }) => Ok(ExitCode::FAILURE),
         Ok(Ran { status, .. }) => Ok(ExitCode::from(exit_code(status))),
         Err(error) => {
-            eprintln!("nslab: {error}");
+            eprintln!("nslab: {}", in_words(&*error));
             Ok(ExitCode::from(FAILED as u8))
         }
     }
@@ -87,7 +88,7 @@ pub(super) struct Ran {
 fn supervise(args: &Args) -> Result<Ran, Box<dyn std::error::Error>> {
     // As long as this process has one thread.
     let child = Child::new(&args.command)?;
-    let (bell, dir) = Bell::with_dir()?;
+    let (bell, dir) = Bell::with_dir().map_err(|error| no_room(&error))?;
     survive_terminal(child.tid)?;
     let log = Log::new(args)?;
     let served = mount(args, log.file(), &dir)?;

@@ -14,6 +14,7 @@ use nix::unistd::{Pid, geteuid, getpid, getppid, pipe2};
 
 use super::exec::{Args, Ran, survive_terminal};
 use super::exec_after::After;
+use super::in_words;
 use super::mount::let_go_of_streams;
 use crate::exec::{self, Agent, Bell, Child, Daemon, FAILED, Here, Lost};
 use crate::fuse::{self, Health, Part, Reach};
@@ -32,7 +33,7 @@ pub fn supervise(args: &Args, lab: &Path) -> Result<Ran, Box<dyn Error>> {
     let supervisor = exec::fork(|| match have_programs(args, daemon, command, &tell) {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("nslab: {error}");
+            eprintln!("nslab: {}", in_words(&*error));
             FAILED
         }
     })?;
@@ -56,7 +57,7 @@ fn daemon(lab: &Path) -> Result<Daemon, Box<dyn Error>> {
     let refused = |why: &str| Err(format!("{dir}: {why}").into());
     let own = geteuid();
     let Some(uid) = found.uid.filter(|uid| *uid == own.as_raw() || own.is_root()) else {
-        return refused("only root and who has mounted this lab may run programs in it");
+        return refused("only root and the user who mounted this lab may run programs in it");
     };
     if found.reach != Reach::Here || found.part != Part::Whole {
         return refused("programs need the whole lab, mounted where they run");

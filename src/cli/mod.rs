@@ -1,10 +1,13 @@
 //! Layer 5: the command. Exit codes: 0; 1 the operation failed, with one line on standard error; 2 usage.
 
 mod colour;
+mod complete;
 pub mod doctor;
+mod examples;
 mod exec;
 mod exec_after;
 mod exec_lab;
+mod fit;
 mod list;
 mod man;
 pub mod memory;
@@ -23,7 +26,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+use tempfile::TempDir;
 
 use crate::errno::describe;
 use crate::host::{Booting, Lab};
@@ -39,6 +43,9 @@ pub type Outcome = Result<ExitCode, Box<dyn Error>>;
 #[derive(Debug, Parser)]
 #[command(name = "nslab", version, propagate_version = true)]
 struct Cli {
+    /// Colour text: on a terminal, always or never; NO_COLOR does without, too
+    #[arg(long, global = true, value_name = "WHEN", default_value_t = ColorChoice::Auto, hide_default_value = true)]
+    color: ColorChoice,
     #[command(subcommand)]
     command: Command,
 }
@@ -49,7 +56,7 @@ enum Command {
     Mount(mount::Args),
     /// Unmount a lab, also one whose daemon is stopped, stuck or gone
     Umount(umount::Args),
-    /// List the labs that are mounted, with who serves them and how they are
+    /// List the labs that are mounted, the processes that serve them, and their states
     List(list::Args),
     /// Start $SHELL in a private lab, which is gone when the shell ends
     Shell(shell::Args),
@@ -58,24 +65,25 @@ enum Command {
     /// Run scripts and case files, without a mount
     Run {
         /// Scripts, each run on a lab of its own, or files of cases; /dev/stdin is one
-        #[arg(required = true, value_name = "FILE")]
+        #[arg(required = true, value_name = "FILE", add = complete::script())]
         files: Vec<PathBuf>,
     },
     /// Write a script that boots into a lab with the processes and namespaces of this machine
     Record(record::Args),
     /// Show namespaces below their owners and tasks in their pid namespaces
-    Tree(show::Args),
+    Tree(show::TextArgs),
     /// Draw who shares which namespace with whom, and the objects, as SVG
     Graph(show::GraphArgs),
     /// Show the kernel's steps since it was mounted, or of a script, a line each
     Trace(show::TraceArgs),
     /// List the tasks
-    Ps(show::Args),
+    Ps(show::PsArgs),
     /// Serve a page that shows a lab as it changes, makes calls, and goes back to any step
     View(view::Args),
     /// Say what is missing to mount a lab here, and what mends it; or what became of a lab
     Doctor {
         /// Where the lab is mounted, or was
+        #[arg(add = complete::lab_or_directory())]
         dir: Option<PathBuf>,
     },
     /// Print what a shell has to know to complete this command's arguments
@@ -84,22 +92,71 @@ enum Command {
     Man,
 }
 
+/// The command line, with examples.
+fn command() -> clap::Command {
+    let add = |subcommand: clap::Command| {
+        let help = examples::help(subcommand.get_name());
+        if help.is_empty() { subcommand } else { subcommand.after_help(help) }
+    };
+    Cli::command().mut_subcommands(add)
+}
+
 /// Runs the command with the arguments of this process. mount(8) starts it under the name of its helper.
 pub fn main() -> ExitCode {
+    complete::answer();
     let name = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
     let outcome = match name.file_name().and_then(|name| name.to_str()) {
         Some("mount.nslab" | "mount.fuse.nslab") => mount::run_helper(&mount::Helper::parse()),
         _ if mount::is_from_mount_fuse(&std::env::args_os().collect::<Vec<_>>()) => {
             mount::run_helper(&mount::Helper::parse())
         }
-        _ => run(Cli::parse().command),
+        _ => {
+            let Cli { color, command } = parse();
+            paint_if(color);
+            run(command)
+        }
     };
     outcome.unwrap_or_else(|error| {
-        // A number says nothing to who has the words.
-        let text = error.downcast_ref::<io::Error>().map_or_else(|| error.to_string(), describe);
-        eprintln!("nslab: {text}");
+        eprintln!("nslab: {}", in_words(&*error));
         ExitCode::FAILURE
     })
+}
+
+/// What an error says, without the number that it has on the host: the words say the same.
+fn in_words(error: &(dyn Error + 'static)) -> String {
+    error.downcast_ref::<io::Error>().map_or_else(|| error.to_string(), describe)
+}
+
+/// A directory to mount a lab on, which goes with the value.
+///
+/// # Errors
+/// It cannot be made; the reason says what to do.
+fn temporary() -> Result<TempDir, String> {
+    tempfile::Builder::new().prefix("nslab-").tempdir().map_err(|error| no_room(&error))
+}
+
+/// Why there is no directory for temporary files, and what to do.
+fn no_room(error: &io::Error) -> String {
+    // The library has put path and number into the message.
+    let (text, room) = (error.to_string(), std::env::temp_dir());
+    let reason = text.split(" (os error").next().unwrap_or_default();
+    format!("{}: {reason}: set TMPDIR to a directory that may be written to", room.display())
+}
+
+/// The arguments of this process; it ends here if they are none of ours.
+fn parse() -> Cli {
+    let mut matches = command().get_matches();
+    Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.format(&mut command()).exit())
+}
+
+/// Whether what is printed has colours. `Auto`: on a terminal, unless `NO_COLOR` is set.
+fn paint_if(choice: ColorChoice) {
+    let choice = match choice {
+        ColorChoice::Auto => anstream::ColorChoice::Auto,
+        ColorChoice::Always => anstream::ColorChoice::AlwaysAnsi,
+        ColorChoice::Never => anstream::ColorChoice::Never,
+    };
+    choice.write_global();
 }
 
 fn run(command: Command) -> Outcome {
@@ -117,14 +174,10 @@ fn run(command: Command) -> Outcome {
         Command::Ps(args) => show::ps(&args),
         Command::View(args) => view::run(args),
         Command::Doctor { dir } => dir.map_or_else(doctor::run, |dir| doctor::of_lab(&dir)),
-        Command::Completions { shell } => {
-            let mut text = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "nslab", &mut text);
-            print(&String::from_utf8(text)?)
-        }
+        Command::Completions { shell } => complete::registration(shell),
         Command::Man => {
             let mut page = Vec::new();
-            man::render(Cli::command(), &mut page)?;
+            man::render(self::command(), &mut page)?;
             print(&String::from_utf8(page)?)
         }
     }

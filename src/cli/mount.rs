@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, Parser, ValueHint};
 use nix::unistd::{close, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::{Cli, Limits, Outcome, boot_lab, memory};
+use super::{Cli, Limits, Outcome, boot_lab, complete, memory};
 use crate::errno::describe;
 use crate::exec;
 use crate::fuse::{self, Bounds, MountError, Mounted, Options, Point};
@@ -30,17 +30,17 @@ static HAS_GIVEN_UP: AtomicBool = AtomicBool::new(false);
 #[derive(Debug, Default, clap::Args)]
 pub struct Args {
     /// An empty directory
-    #[arg(required_unless_present = "proc")]
+    #[arg(required_unless_present = "proc", value_hint = ValueHint::DirPath)]
     dir: Option<PathBuf>,
     /// Mount proc of the lab on this empty directory as well, for programs that insist on a mount point
     /// (HOST_PROC=PDIR); without DIR nothing else of the lab is mounted
-    #[arg(long, value_name = "PDIR")]
+    #[arg(long, value_name = "PDIR", value_hint = ValueHint::DirPath)]
     proc: Option<PathBuf>,
     /// Stay in the foreground until the lab is unmounted
     #[arg(short, long)]
     foreground: bool,
     /// Script that the lab boots with
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", add = complete::script())]
     boot: Option<PathBuf>,
     /// Note all that is done in this new file, a script to boot from
     #[arg(long, value_name = "FILE")]

@@ -1,12 +1,19 @@
 //! `nslab ps`: the tasks as a table.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use serde::Deserialize;
 use serde_json::{Deserializer, Result, Value};
 
-const HEAD: [&str; 7] = ["PID", "PPID", "USER", "S", "COMM", "NSPID", "NOT AS INIT"];
+use super::fit::{FOLDED, stem_below};
+
+const HEAD: [&str; 7] = ["PID", "PPID", "USER", "S", "COMM", "NSPID", FOLDED];
+const COMM: usize = 4;
+/// Branches of the tree are drawn down to this depth; what is deeper stands side by side.
+const DEPTH_MAX: usize = 64;
 
 /// Stands behind the state of a task that is a real process.
 const PROGRAM: &str = "*";
@@ -61,49 +68,118 @@ fn value<'text, T: Deserialize<'text>>(rest: &mut &'text str) -> Result<T> {
     value
 }
 
+/// In which order the tasks are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    ByPid,
+    /// Each below its parent, with branches before its name.
+    Tree,
+}
+
 /// The table of tasks.
 ///
 /// # Errors
 /// That of a task which cannot be read.
-pub fn table<'text>(tasks: impl Iterator<Item = Result<Task<'text>>>) -> Result<String> {
-    let mut widths = HEAD.map(str::len);
-    // The cells of a row end in tabs: rows of strings would take far more memory.
-    let mut rows = String::new();
+pub fn table<'text>(tasks: impl Iterator<Item = Result<Task<'text>>>, order: Order) -> Result<String> {
+    let mut rows = Rows::default();
     for task in tasks {
-        let mut start = rows.len();
-        let mut widths = widths.iter_mut();
-        task?.write(&mut rows, |rows| {
-            if let Some(width) = widths.next() {
-                *width = (*width).max(rows[start..].chars().count());
-            }
-            rows.push('\t');
-            start = rows.len();
-        });
-        rows.push('\n');
+        rows.add(&task?);
     }
-    let mut text = String::with_capacity(rows.len() * 2);
-    write_row(&mut text, HEAD.into_iter(), &widths);
-    for row in rows.lines() {
-        write_row(&mut text, row.split('\t'), &widths);
-    }
-    Ok(text)
+    Ok(match order {
+        Order::ByPid => rows.drawn(rows.lines.iter().map(|line| (line, String::new()))),
+        Order::Tree => rows.drawn(rows.forest()),
+    })
 }
 
-fn write_row<'a>(text: &mut String, cells: impl Iterator<Item = &'a str>, widths: &[usize]) {
-    for (cell, width) in cells.zip(widths) {
-        let _ = write!(text, " {cell:<width$} ");
+/// A line of the table.
+#[derive(Debug)]
+struct Line {
+    pid: i32,
+    ppid: i32,
+    /// Its cells in the text of all.
+    cells: Range<usize>,
+}
+
+/// The lines of a table. Each cell ends in a tab: rows of strings would take far more memory.
+#[derive(Debug, Default)]
+struct Rows {
+    text: String,
+    lines: Vec<Line>,
+}
+
+impl Rows {
+    fn add(&mut self, task: &Task<'_>) {
+        let start = self.text.len();
+        task.write(&mut self.text);
+        self.lines.push(Line { pid: task.pid, ppid: task.ppid, cells: start..self.text.len() });
+    }
+
+    /// The lines in an order of their own, each with what stands before its name.
+    fn drawn<'a>(&'a self, lines: impl Iterator<Item = (&'a Line, String)> + Clone) -> String {
+        let mut widths = HEAD.map(str::len);
+        for (line, stem) in lines.clone() {
+            for (column, (cell, width)) in self.cells(line).zip(&mut widths).enumerate() {
+                let stem = if column == COMM { stem.chars().count() } else { 0 };
+                *width = (*width).max(stem + cell.chars().count());
+            }
+        }
+        let mut text = String::new();
+        write_row(&mut text, HEAD.into_iter(), "", &widths);
+        for (line, stem) in lines {
+            write_row(&mut text, self.cells(line), &stem, &widths);
+        }
+        text
+    }
+
+    fn cells(&self, line: &Line) -> impl Iterator<Item = &str> {
+        self.text[line.cells.clone()].split('\t').take(HEAD.len())
+    }
+
+    /// All lines, each after its parent, with the branches that lead to it. Whose parent is not listed is at the top.
+    fn forest(&self) -> std::vec::IntoIter<(&Line, String)> {
+        let listed: BTreeSet<i32> = self.lines.iter().map(|line| line.pid).collect();
+        let mut below: BTreeMap<i32, Vec<&Line>> = BTreeMap::new();
+        let mut open: Vec<(&Line, String, usize)> = Vec::new();
+        for line in &self.lines {
+            if listed.contains(&line.ppid) && line.ppid != line.pid {
+                below.entry(line.ppid).or_default().push(line);
+            } else {
+                open.push((line, String::new(), 0));
+            }
+        }
+        open.reverse();
+        let mut found = Vec::new();
+        while let Some((line, stem, depth)) = open.pop() {
+            let children = below.remove(&line.pid).unwrap_or_default();
+            let base = stem_below(&stem);
+            for (index, child) in children.into_iter().rev().enumerate() {
+                let twig = if index == 0 { "└─" } else { "├─" };
+                let stem = if depth < DEPTH_MAX { format!("{base}{twig}") } else { stem.clone() };
+                open.push((child, stem, depth + 1));
+            }
+            found.push((line, stem));
+        }
+        found.into_iter()
+    }
+}
+
+fn write_row<'a>(text: &mut String, cells: impl Iterator<Item = &'a str>, stem: &str, widths: &[usize]) {
+    for (column, (cell, width)) in cells.zip(widths).enumerate() {
+        let stem = if column == COMM { stem } else { "" };
+        let width = width.saturating_sub(stem.chars().count());
+        let _ = write!(text, " {stem}{cell:<width$} ");
     }
     text.truncate(text.trim_end().len());
     text.push('\n');
 }
 
 impl Task<'_> {
-    /// Writes its cells, in the order of `HEAD`; `end` is told of the end of each.
-    fn write(&self, row: &mut String, mut end: impl FnMut(&mut String)) {
+    /// Writes its cells, in the order of `HEAD`, with a tab after each.
+    fn write(&self, row: &mut String) {
         let mut cell = |write: &dyn Fn(&mut String) -> std::fmt::Result| {
             // Writing to a string cannot fail.
             let _ = write(row);
-            end(row);
+            row.push('\t');
         };
         cell(&|row| write!(row, "{}", self.pid));
         cell(&|row| write!(row, "{}", self.ppid));
@@ -149,13 +225,45 @@ mod tests {
 
     #[test]
     fn a_task_is_a_row_and_columns_are_as_wide_as_what_they_have() {
-        let table = table(tasks(&text()).unwrap()).unwrap();
+        let table = table(tasks(&text()).unwrap(), Order::ByPid).unwrap();
         let expected = [
             " PID    PPID  USER  S   COMM  NSPID  NOT AS INIT",
             " 2      1     0     S   sh    2 1    net:[7]",
             " 30000  1     0     Z*  a?]?  3",
         ];
         assert_eq!(table.lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_tree_has_each_task_below_its_parent() {
+        let task = |pid: i32, ppid: i32, comm: &str| {
+            Ok(
+                json!({"pid": pid, "ppid": ppid, "uid": 0, "state": "S", "comm": comm, "nspid": [pid], "not_as_init": []}),
+            )
+        };
+        let tasks = [task(1, 0, "init"), task(2, 0, "kthreadd"), task(3, 7, "c"), task(5, 1, "b"), task(7, 1, "a")];
+        let table = table(tasks.into_iter(), Order::Tree).unwrap();
+        let expected = [
+            " PID  PPID  USER  S  COMM      NSPID  NOT AS INIT",
+            " 1    0     0     S  init      1",
+            " 5    1     0     S  ├─b       5",
+            " 7    1     0     S  └─a       7",
+            " 3    7     0     S    └─c     3",
+            " 2    0     0     S  kthreadd  2",
+        ];
+        assert_eq!(table.lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_deep_tree_stays_narrow() {
+        let task = |pid: i32| {
+            Ok(
+                json!({"pid": pid, "ppid": pid - 1, "uid": 0, "state": "S", "comm": "x", "nspid": [pid], "not_as_init": []}),
+            )
+        };
+        let table = table((1..2000).map(task), Order::Tree).unwrap();
+        assert_eq!(table.lines().count(), 2000);
+        assert!(table.lines().all(|line| line.chars().count() < 200));
     }
 
     #[test]
@@ -168,7 +276,7 @@ mod tests {
     fn a_text_that_ends_too_early_is_an_error() {
         let text = text();
         for end in [0, 1, 20, 60, text.len() - 10] {
-            assert!(tasks(&text[..end]).and_then(table).is_err(), "{end}");
+            assert!(tasks(&text[..end]).and_then(|tasks| table(tasks, Order::ByPid)).is_err(), "{end}");
         }
     }
 }

@@ -10,8 +10,8 @@ use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
 
-use super::Outcome;
 use super::progress::Line;
+use super::{Outcome, complete};
 use crate::record::files::Disk;
 use crate::record::host::HostFacts;
 use crate::record::lab::LabFacts;
@@ -37,7 +37,7 @@ pub struct Args {
     #[arg(long)]
     anonymize: bool,
     /// Record the lab that is mounted there, not this machine
-    #[arg(long, value_name = "LAB")]
+    #[arg(long, value_name = "LAB", add = complete::lab())]
     from: Option<PathBuf>,
     /// Print the limits of the user namespace on standard input: what a recorder runs
     #[arg(long = userns::OPTION, hide = true)]

@@ -15,14 +15,14 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::mount::watch_panics;
-use super::{Limits, Outcome, boot_lab};
+use super::{Limits, Outcome, boot_lab, complete, temporary};
 use crate::errno::describe;
 use crate::fuse::{self, Options, Point};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Script that the lab boots with
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", add = complete::script())]
     boot: Option<PathBuf>,
     /// Run this command line instead of an interactive shell
     #[arg(short, value_name = "CMD")]
@@ -31,7 +31,7 @@ pub struct Args {
 
 /// The exit code is that of the shell, or 128 and the number of the signal that ended it.
 pub fn run(args: &Args) -> Outcome {
-    let dir = tempfile::Builder::new().prefix("nslab-").tempdir().map_err(|error| no_room(&error))?;
+    let dir = temporary()?;
     let options = Options::default().booted_with(args.boot.as_deref());
     let mounted = fuse::mount(boot_lab(args.boot.as_deref(), Limits::default(), None)?, dir.path(), &options)?;
     let point = mounted.point().clone();
@@ -44,13 +44,6 @@ pub fn run(args: &Args) -> Outcome {
     point.detach()?;
     dir.close()?;
     Ok(exit_code(status?))
-}
-
-/// The library that makes the directory has put path and number into the message.
-fn no_room(error: &io::Error) -> String {
-    let (text, room) = (error.to_string(), std::env::temp_dir());
-    let reason = text.split(" (os error").next().unwrap_or_default();
-    format!("{}: {reason}: set TMPDIR to a directory that may be written to", room.display())
 }
 
 /// Makes this process, and so the shell, the viewer of a fresh child of init, and gives its number.

@@ -11,7 +11,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::colour::paint;
-use super::{Outcome, boot_on, print, ps as table};
+use super::ps::Order;
+use super::{Outcome, boot_on, complete, fit, print, ps as table};
 use crate::control::target::{self, Target};
 use crate::errno::describe;
 use crate::fuse::{Part, find_lab, is_lab};
@@ -29,13 +30,33 @@ const STEPS: usize = 1 << 20;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A mounted lab; without it $LAB or the current directory
+    #[arg(add = complete::lab_or_directory())]
     dir: Option<PathBuf>,
     /// Show the lab that this script makes, without a mount
-    #[arg(long, value_name = "FILE", conflicts_with = "dir")]
+    #[arg(long, value_name = "FILE", conflicts_with = "dir", add = complete::script())]
     boot: Option<PathBuf>,
     /// For programs
     #[arg(long)]
     json: bool,
+}
+
+/// Of pictures in lines.
+#[derive(Debug, clap::Args)]
+pub struct TextArgs {
+    #[command(flatten)]
+    show: Args,
+    /// Long lines as they are; otherwise they fit the terminal, or COLUMNS
+    #[arg(short, long)]
+    wide: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct PsArgs {
+    #[command(flatten)]
+    text: TextArgs,
+    /// Each task below its parent
+    #[arg(short, long, conflicts_with = "json")]
+    tree: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -72,7 +93,7 @@ fn kind(text: &str) -> Result<NsType, String> {
 #[derive(Debug, clap::Args)]
 pub struct TraceArgs {
     #[command(flatten)]
-    show: Args,
+    text: TextArgs,
     /// Go on with what happens next, until the lab is unmounted
     #[arg(short, long, conflicts_with = "boot")]
     follow: bool,
@@ -165,9 +186,24 @@ fn unreadable(dir: &Path, file: &Path, error: &io::Error) -> String {
     format!("{}: {}: {remedy}", file.display(), describe(error))
 }
 
-pub fn tree(args: &Args) -> Outcome {
-    let source = Source::of(args)?;
-    print(&if args.json { source.read("tree.json")? } else { paint(&source.read("tree")?) })
+impl TextArgs {
+    /// How many columns a line may have; `None`: any number.
+    fn width(&self) -> Option<usize> {
+        if self.wide { None } else { fit::width() }
+    }
+
+    /// A table or several, for people.
+    fn drawn(&self, tables: &str) -> String {
+        match self.width() {
+            Some(width) => paint(&fit::tables(tables, width)),
+            None => paint(tables),
+        }
+    }
+}
+
+pub fn tree(args: &TextArgs) -> Outcome {
+    let source = Source::of(&args.show)?;
+    print(&if args.show.json { source.read("tree.json")? } else { args.drawn(&source.read("tree")?) })
 }
 
 pub fn graph(args: &GraphArgs) -> Outcome {
@@ -183,22 +219,32 @@ pub fn graph(args: &GraphArgs) -> Outcome {
     print(&if args.dot { draw_dot(&census, &focus)? } else { draw_svg(&census, &focus)? })
 }
 
-pub fn ps(args: &Args) -> Outcome {
-    let all = Source::of(args)?.read("tree.json")?;
-    let text = if args.json { table::json(table::tasks(&all)?)? } else { paint(&table::table(table::tasks(&all)?)?) };
-    print(&text)
+pub fn ps(args: &PsArgs) -> Outcome {
+    let show = &args.text.show;
+    let all = Source::of(show)?.read("tree.json")?;
+    if show.json {
+        return print(&table::json(table::tasks(&all)?)?);
+    }
+    let order = if args.tree { Order::Tree } else { Order::ByPid };
+    print(&args.text.drawn(&table::table(table::tasks(&all)?, order)?))
 }
 
 pub fn trace(args: &TraceArgs) -> Outcome {
-    let show = if args.show.json { line_json } else { paint };
-    match Source::of(&args.show)? {
-        Source::Mount(dir) if args.follow => follow(&dir, show),
-        source => print(&source.read("trace")?.split_inclusive('\n').map(show).collect::<String>()),
+    let TextArgs { show, .. } = &args.text;
+    let width = args.text.width();
+    let line = |line: &str| match width {
+        _ if show.json => line_json(line),
+        Some(width) => paint(&fit::trace(line, width)),
+        None => paint(line),
+    };
+    match Source::of(show)? {
+        Source::Mount(dir) if args.follow => follow(&dir, line),
+        source => print(&source.read("trace")?.split_inclusive('\n').map(line).collect::<String>()),
     }
 }
 
 /// Prints lines as they come, until the lab is unmounted or nobody reads them.
-fn follow(dir: &Path, show: fn(&str) -> String) -> Outcome {
+fn follow(dir: &Path, show: impl Fn(&str) -> String) -> Outcome {
     let file = dir.join("kernel/trace");
     let mut trace = BufReader::new(File::open(&file).map_err(|error| unreadable(dir, &file, &error))?);
     let mut line = String::new();

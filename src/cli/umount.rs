@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::Outcome;
+use super::{Outcome, complete};
 use crate::fuse::{self, Users};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Where the lab is mounted
-    #[arg(required_unless_present = "all", value_hint = clap::ValueHint::DirPath)]
+    #[arg(required_unless_present = "all", add = complete::lab())]
     dir: Option<PathBuf>,
     /// All labs that are mounted here, and yours that nobody can reach
     #[arg(short, long, conflicts_with = "dir")]

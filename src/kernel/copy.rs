@@ -46,6 +46,7 @@ impl Kernel {
             threads_max: self.threads_max,
             memory: self.memory.clone(),
             work: self.work.clone(),
+            connections: self.connections.clone(),
             changes: self.changes.clone(),
             programs: self.programs.clone(),
             trace: self.trace.clone(),

@@ -94,59 +94,95 @@ pub type ShmFileId = Id<ShmFile>;
 pub type MqueueFsId = Id<MqueueFs>;
 pub type MqueueId = Id<Mqueue>;
 
-/// The whole simulated kernel.
+/// The whole simulated kernel. Its users call [`Kernel::boot`], [`Kernel::call`] and [`Kernel::read`]; its tables are for the
+/// layers above and for the tests of this crate, and may change with any version.
 #[derive(Debug)]
 pub struct Kernel {
+    #[doc(hidden)]
     pub tasks: Table<Task>,
+    #[doc(hidden)]
     pub signals: Table<SignalStruct>,
     /// Who traces whom; a task that traces nobody is not in it.
+    #[doc(hidden)]
     pub ptraced: BTreeMap<TaskId, BTreeSet<TaskId>>,
+    #[doc(hidden)]
     pub kthreads: Kthreads,
     /// The number of the next autogroup (`autogroup_seq_nr`).
+    #[doc(hidden)]
     pub next_autogroup: u32,
+    #[doc(hidden)]
     pub sighands: Table<Sighand>,
+    #[doc(hidden)]
     pub mms: Table<Mm>,
+    #[doc(hidden)]
     pub fs: Table<FsStruct>,
+    #[doc(hidden)]
     pub files: Table<FilesStruct>,
+    #[doc(hidden)]
     pub open_files: Table<File>,
+    #[doc(hidden)]
     pub undo_lists: Table<UndoList>,
+    #[doc(hidden)]
     pub shm_files: Table<ShmFile>,
+    #[doc(hidden)]
     pub mqueue_fs: Table<MqueueFs>,
+    #[doc(hidden)]
     pub mqueues: Table<Mqueue>,
+    #[doc(hidden)]
     pub pids: Table<Pid>,
+    #[doc(hidden)]
     pub creds: Table<Cred>,
+    #[doc(hidden)]
     pub ucounts: UcountsTable,
+    #[doc(hidden)]
     pub nsproxies: Table<NsProxy>,
+    #[doc(hidden)]
     pub namespaces: Table<Namespace>,
     /// The live namespaces by inum, which all kinds share.
+    #[doc(hidden)]
     pub ns_by_inum: BTreeMap<u32, NsId>,
+    #[doc(hidden)]
     pub uts_events: UtsEvents,
     /// File systems and mounts.
+    #[doc(hidden)]
     pub vfs: Vfs,
     /// The objects that exist from boot and never go.
+    #[doc(hidden)]
     pub init: InitObjects,
+    #[doc(hidden)]
     pub cgroup: CgroupRoot,
+    #[doc(hidden)]
     pub net: Net,
     /// Inums: one lowest-free pool for namespaces and procfs entries (`proc_alloc_inum`).
+    #[doc(hidden)]
     pub inums: Inums,
     /// The next `ns_id`: never reused, one space for all kinds.
+    #[doc(hidden)]
     pub next_ns_id: u64,
     /// Moves only when told to.
+    #[doc(hidden)]
     pub clock: Clock,
+    #[doc(hidden)]
     pub machine: Machine,
     /// `/proc/sys/kernel/threads-max`.
+    #[doc(hidden)]
     pub threads_max: u32,
     /// How much memory the lab may take.
+    #[doc(hidden)]
     pub memory: Memory,
     /// What has to happen before the running call returns.
+    #[doc(hidden)]
     pub work: VecDeque<work::Work>,
     /// What is known of process groups while it runs.
     pub connections: Connections,
     /// What changed, for caches above that want to know.
+    #[doc(hidden)]
     pub changes: Changes,
     /// Tasks that are real processes, and what has to happen to those.
+    #[doc(hidden)]
     pub programs: Programs,
     /// The steps taken, for those who want to see them.
+    #[doc(hidden)]
     pub trace: Trace,
 }
 

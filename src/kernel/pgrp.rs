@@ -7,7 +7,7 @@ use super::{Kernel, PidId, TaskId};
 
 /// What is known of process groups while tasks die or stop: when many members of one do in one call, not each looks at all the others.
 /// Empty between calls.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Connections {
     groups: BTreeMap<PidId, Connected>,
     /// How many processes have got a parent by now that may connect their group.
@@ -15,7 +15,7 @@ pub struct Connections {
 }
 
 /// The members that connected a group when it was looked at. They lose that one by one, and are left out when that is seen.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Connected {
     members: Vec<TaskId>,
     /// [`Connections::adopted`] then.

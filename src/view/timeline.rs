@@ -14,7 +14,7 @@ use crate::record::files::Bare;
 use crate::script::file::FileError;
 use crate::script::run::run_boot_file;
 use crate::script::statement::{self, CallLine, Expect, Statement};
-use crate::script::{Call, Machine, Opened, Session, Setup};
+use crate::script::{Call, Failure, Machine, Opened, Session, Setup};
 use crate::tree::{self, Viewer};
 
 /// Steps of the kernel that a copy keeps for the trace.
@@ -34,7 +34,7 @@ impl Deed {
     /// Does it; what comes of it is known.
     fn redo(&self, kernel: &mut Kernel) {
         let _known = match self {
-            Deed::Call(pid, call) => kernel.call(*pid, call),
+            Deed::Call(pid, call) => Machine::call(kernel, *pid, call),
             Deed::Set(setup) => kernel.set(setup),
         };
     }
@@ -50,7 +50,7 @@ struct Recorder {
 impl Machine for Recorder {
     fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
         self.deeds.push(Deed::Call(pid, call.clone()));
-        self.kernel.call(pid, call)
+        Machine::call(&mut self.kernel, pid, call)
     }
 
     fn open(&mut self, path: &[u8]) -> Result<Opened> {
@@ -159,7 +159,7 @@ impl Timeline {
         let is_plain = matches!(statement, Statement::Call(CallLine { expect: Expect::Success, .. }));
         match self.session.execute(&mut self.now, statement) {
             Ok(result) => Answer::ok(&result),
-            Err(failure) if is_plain => Error::from(failure).into(),
+            Err(Failure { got: Err(error), .. }) if is_plain => error.into(),
             Err(failure) => Answer::refused(failure.to_string()),
         }
     }

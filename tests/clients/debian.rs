@@ -15,13 +15,13 @@ fn sh(line: &str) -> String {
 
 #[test]
 fn the_debian_package_installs_works_and_goes() {
-    if !has(&["root", "fuse", "dpkg", "dpkg-deb", "strip", "bash"]) {
+    if !has(&["root", "fuse", "cargo-deb", "dpkg", "dpkg-deb", "strip", "bash"]) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let (out, nslab) = (dir.path().display(), env!("CARGO_BIN_EXE_nslab"));
+    let out = dir.path().display();
     let packaging = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/deb");
-    let package = sh(&format!("'{packaging}' '{nslab}' '{out}'"));
+    let package = sh(&format!("'{packaging}' '{out}' '{}'", env!("CARGO_BIN_EXE_nslab")));
     let root = format!("{out}/root");
     sh(&format!("mkdir -p {root}/var/lib/dpkg && touch {root}/var/lib/dpkg/status"));
     let dpkg = format!("dpkg --root={root} --force-depends");

@@ -128,10 +128,10 @@ fn a_namespace_file_opens_and_cannot_be_read() {
 #[test]
 fn only_live_namespaces_have_a_file() {
     let Some(lab) = lab() else { return };
-    let child = lab.call(1, "clone newnet").unwrap();
+    let child = lab.spawn(1, "newnet").unwrap();
     let hidden = format!("proc/1/ns/{}", link(&lab, &format!("proc/{child}/ns/net")));
     assert!(lab.at(&hidden).exists());
-    lab.call(child.parse().unwrap(), "exit 0").unwrap();
+    lab.call(child, "exit 0").unwrap();
     lab.call(1, "wait").unwrap();
     assert!(!lab.at(&hidden).exists());
     assert!(!lab.at("proc/1/ns/net:[1]").exists());
@@ -162,8 +162,8 @@ fn a_shell_makes_a_call_and_reads_its_result() {
 #[test]
 fn a_shell_says_what_linux_says() {
     let Some(lab) = lab() else { return };
-    let child = lab.call(1, "clone").unwrap();
-    lab.call(child.parse().unwrap(), "setuid 1000").unwrap();
+    let child = lab.spawn(1, "").unwrap();
+    lab.call(child, "setuid 1000").unwrap();
     let output = run(&lab, "bash", &format!("echo net > ctl/{child}/unshare"));
     assert_eq!(output.status.code(), Some(1));
     let message = String::from_utf8(output.stderr).unwrap();
@@ -246,7 +246,7 @@ fn a_batch_keeps_its_names_and_stops_at_the_first_failure() {
         printf '1 kill 77 0\n' >&3 2>/dev/null || { read -r reason <&3; echo "$reason"; }"#;
     let answer = bash(&lab, script);
     assert!(answer.starts_with("2\n"), "{answer}");
-    assert!(answer.contains("EBADMSG") || answer.contains("ESRCH: pid 77"), "{answer}");
+    assert!(answer.contains("EBADMSG: line 3: ") || answer.contains("ESRCH: line 3: pid 77"), "{answer}");
     assert!(lab.at("proc/3").exists());
 }
 

@@ -54,7 +54,8 @@ impl Browser {
             let mut line = String::new();
             assert!(words.read_line(&mut line).unwrap() > 0, "chromedriver does not say its port");
             // It says first that it was asked for port 0.
-            let port = line.rsplit_once(" on port ").and_then(|(_, port)| port.trim().trim_end_matches('.').parse().ok());
+            let port =
+                line.rsplit_once(" on port ").and_then(|(_, port)| port.trim().trim_end_matches('.').parse().ok());
             if let Some(port) = port.filter(|&port| port > 0) {
                 break port;
             }
