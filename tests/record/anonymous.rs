@@ -38,7 +38,7 @@ $B ip addr add 198.51.100.8/24 dev secretpeer
 $B ip addr add 2001:db8::8/64 dev secretpeer
 $A bind tcp 198.51.100.7:80
 $A bind unix @secretsocket
-$A mq_open /secretqueue create rdwr 0600
+$A mq_open secretqueue create rdwr 0600
 "#;
 
 fn machine() -> Kernel {

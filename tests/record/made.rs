@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 /// Processes of the test, which end with it.
 pub struct Made {
@@ -45,6 +45,11 @@ impl Made {
 }
 
 impl Made {
+    /// The process that all others are below.
+    pub fn first(&self) -> i32 {
+        self.child.id().cast_signed()
+    }
+
     /// Returns when nobody of them runs any more: who has said that all is there, and who was last started, runs for a while.
     pub fn sleeps(&self) {
         let runs = |pid: &i32| {
@@ -83,21 +88,9 @@ pub fn record(args: &[&str]) -> String {
 /// What a shell prints, on the machine or where the lab is over `/proc`.
 pub fn printed(lab: Option<&Path>, command: &str) -> String {
     let over = lab.map_or(String::new(), |lab| format!("mount --bind {}/proc /proc && ", lab.display()));
-    let output = Command::new("unshare").args(["-m", "bash", "-c", &format!("{over}{command}")]).output().unwrap();
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// What a shell prints that is a program of a lab, as a child of this task.
-pub fn in_lab(lab: &Path, parent: i32, command: &str) -> String {
-    let parent = parent.to_string();
-    let mut nslab = Command::new(env!("CARGO_BIN_EXE_nslab"));
-    nslab.args(["exec", "--as", &parent]).arg(lab).args(["--", "bash", "-c", command]);
-    shown(&nslab.output().unwrap())
-}
-
-/// What was printed; what went wrong is seen when a test fails.
-pub fn shown(output: &Output) -> String {
-    eprint!("{}", String::from_utf8_lossy(&output.stderr));
+    // Who is not root may mount where he is root.
+    let flags = if nix::unistd::geteuid().is_root() { "-m" } else { "-Urm" };
+    let output = Command::new("unshare").args([flags, "bash", "-c", &format!("{over}{command}")]).output().unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 

@@ -2,7 +2,7 @@
 # all is there, and ends when its input does.
 S="sleep 1000"
 unshare -u -n -i -C bash -c "hostname one; exec $S" &
-unshare -u bash -c "hostname 'two words'; for i in 1 2 3 4 5; do $S & done; wait" &
+unshare -u bash -c "hostname two-words; for i in 1 2 3 4 5; do $S & done; wait" &
 unshare -Ur $S &
 unshare -Ur unshare -Ur -n $S &
 unshare -U $S &
@@ -14,8 +14,12 @@ unshare -T --monotonic 100 --boottime 2000 -f $S &
 bash -c "true & exec $S" &
 bash -c "(exit 3) & exec $S" &
 setsid bash -c "$S & $S & wait; $S" &
-# Nobody finds this one when the test ends: it ends by itself.
-(setsid bash -c "sleep 120 & exit 0" &)
+# Its session and its parent are gone; who is the parent now takes in all that are left alone.
+python3 -c "
+import ctypes, os, time
+ctypes.CDLL(None).prctl(36, 1)
+os.system('setsid bash -c \"sleep 1000 & exit 0\"')
+time.sleep(1000)" &
 setpriv --reuid 1000 --regid 1000 --groups 4,5 $S &
 setpriv --reuid 1001 --regid 1000 --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all,+net_raw $S &
 setpriv --ambient-caps=+net_raw --inh-caps=+net_raw --reuid 1002 --clear-groups $S &
