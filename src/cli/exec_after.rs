@@ -7,8 +7,9 @@ use crate::record::files::Disk;
 use crate::record::leaks::Holdings;
 use crate::script::check::{Check, run};
 
-/// What is to be asked.
+/// What is to be asked, as words of the command.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub struct Args {
     /// Statements about the lab that have to hold after CMD; else the exit status is 1
     #[arg(long, value_name = "FILE")]

@@ -315,7 +315,7 @@ fn a_control_file_ends_a_process() {
         let (_, programs) = processes_of(command.id());
         fs::write(lab.dir().join("ctl/1/kill"), format!("{number} {signal}\n")).unwrap();
         assert_eq!(command.wait().unwrap().code(), Some(code));
-        assert!(!programs.iter().any(is_alive));
+        wait_until(|| !programs.iter().any(is_alive));
     }
     wait_until(|| lab.tasks() == ["1"]);
 }

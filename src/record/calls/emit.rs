@@ -10,7 +10,7 @@ use super::line::{Told, bytes};
 use crate::control::lex::quote;
 use crate::kernel::Kernel;
 use crate::kernel::ns::{NS_TABLE, NsType};
-use crate::kernel::signal::SIGCHLD;
+use crate::kernel::signal::{SIGCHLD, sigmask};
 use crate::record::topology::Missing;
 use crate::script::file::Line;
 use crate::script::statement::{Expect, SetupLine, Statement};
@@ -145,41 +145,76 @@ impl<'a> Emitter<'a> {
     }
 
     fn told(&mut self, k: &Kernel, told: &Told) {
-        let me = self.task(told.pid);
         match &told.call {
             AnyCall::Lab(LabCall::Program(program)) => self.program(k, told.pid, *program),
-            AnyCall::Linux(Syscall::Clone(args)) => self.clone(told, args),
-            AnyCall::Linux(Syscall::Wait { .. } | Syscall::Waitid { .. }) => self.reaps(k, told),
-            AnyCall::Linux(Syscall::Unshare { flags }) => self.line(&format!("{me} unshare {}", flag_words(*flags))),
-            AnyCall::Linux(Syscall::Open { .. } | Syscall::PidfdOpen { .. }) | AnyCall::Lab(LabCall::OpenNs { .. }) => {
-                if let Some(fd) = told.number() {
-                    let words = self.with_names(told);
-                    self.opened.insert((told.pid, fd), Opened { words, name: None });
-                }
+            AnyCall::Lab(call) => self.lab(told, call),
+            AnyCall::Linux(call) | AnyCall::Waiting(call) => self.linux(k, told, call),
+            AnyCall::Tick { .. } => {}
+        }
+    }
+
+    fn linux(&mut self, k: &Kernel, told: &Told, call: &Syscall) {
+        let me = self.task(told.pid);
+        if let Syscall::Clone(args) = call {
+            self.clone(told, args);
+        } else if matches!(call, Syscall::Wait { .. } | Syscall::Waitid { .. }) {
+            self.reaps(k, told);
+        } else if let Syscall::Unshare { flags } = call {
+            self.line(&format!("{me} unshare {}", flag_words(*flags)));
+        } else if matches!(call, Syscall::Open { .. } | Syscall::PidfdOpen { .. }) {
+            self.opens(told);
+        } else if let Syscall::Close { fd } = call {
+            if let Some(Opened { name: Some(name), .. }) = self.opened.remove(&(told.pid, *fd)) {
+                self.line(&format!("{me} close ${name}"));
             }
-            AnyCall::Linux(Syscall::Close { fd }) => {
-                if let Some(Opened { name: Some(name), .. }) = self.opened.remove(&(told.pid, *fd)) {
-                    self.line(&format!("{me} close ${name}"));
-                }
-            }
-            AnyCall::Linux(Syscall::Setns { fd, flags }) => self.setns(told.pid, *fd, *flags),
-            AnyCall::Lab(LabCall::Setns { flags, .. }) => {
-                let target = told.words.first().map(|word| self.word("setns", word)).unwrap_or_default();
-                let flags = flag_words(*flags);
-                self.line(format!("{me} setns {target} {flags}").trim_end());
-            }
-            AnyCall::Lab(LabCall::MqMake(_)) => {
-                let words = told.line();
-                let queue = format!("{me} mq_open {}", words.strip_suffix(" real").unwrap_or(&words));
-                // It is there until somebody unlinks it.
-                self.line(&format!("queue = {queue}"));
-                self.line(&format!("{me} mq_close $queue"));
-            }
-            call if changes(call) => {
-                let words = self.with_names(told);
-                self.line(format!("{me} {} {words}", told.verb).trim_end());
-            }
-            _ => {}
+        } else if let Syscall::Setns { fd, flags } = call {
+            self.setns(told.pid, *fd, *flags);
+        } else if let Syscall::Sigaction { signo: SIGCHLD, action: Some(action) } = call {
+            self.children(told.pid, *action);
+        } else if changes(call) {
+            self.as_it_is(told);
+        }
+    }
+
+    /// Whether the children of a process need no wait.
+    fn children(&mut self, pid: i32, action: SigAction) {
+        let ignores = |task| self.k.sighand_of(task).ignored & sigmask(SIGCHLD) != 0;
+        let is_ignored = self.k.find_task(pid).is_some_and(ignores);
+        if is_ignored != (action == SigAction::Ignore) {
+            let word = if is_ignored { "default" } else { "ignore" };
+            self.line(&format!("{} sigaction SIGCHLD {word}", self.task(pid)));
+        }
+    }
+
+    fn lab(&mut self, told: &Told, call: &LabCall) {
+        let me = self.task(told.pid);
+        if let LabCall::OpenNs { .. } = call {
+            self.opens(told);
+        } else if let LabCall::Setns { flags, .. } = call {
+            let target = told.words.first().map(|word| self.word("setns", word)).unwrap_or_default();
+            self.line(format!("{me} setns {target} {}", flag_words(*flags)).trim_end());
+        } else if let LabCall::MqMake(_) = call {
+            let words = told.line();
+            // It is there until somebody unlinks it.
+            self.line(&format!("queue = {me} mq_open {}", words.strip_suffix(" real").unwrap_or(&words)));
+            self.line(&format!("{me} mq_close $queue"));
+        } else if let LabCall::Ip(call) = call
+            && !asks(call)
+        {
+            self.as_it_is(told);
+        }
+    }
+
+    fn as_it_is(&mut self, told: &Told) {
+        let words = self.with_names(told);
+        self.line(format!("{} {} {words}", self.task(told.pid), told.verb).trim_end());
+    }
+
+    /// A descriptor for a call that comes later: that may say itself what was opened.
+    fn opens(&mut self, told: &Told) {
+        if let Some(fd) = told.number() {
+            let words = self.with_names(told);
+            self.opened.insert((told.pid, fd), Opened { words, name: None });
         }
     }
 
@@ -245,7 +280,10 @@ impl<'a> Emitter<'a> {
             .collect();
         let start = if word.starts_with(|c: char| c.is_ascii_alphabetic()) { "" } else { "p" };
         let name = self.fresh(format!("{start}{word}_{child}"));
-        let mut line = format!("{name} = {} clone {}", self.task(told.pid), flag_words(args.flags));
+        let mut line = format!("{name} = {} clone", self.task(told.pid));
+        if args.flags != 0 {
+            let _ = write!(line, " {}", flag_words(args.flags));
+        }
         if !args.set_tid.is_empty() {
             let _ = write!(line, " set_tid={}", args.set_tid.iter().map(i64::to_string).collect::<Vec<_>>().join(","));
         }
@@ -258,7 +296,7 @@ impl<'a> Emitter<'a> {
         }
         let title = quote(title.as_bytes());
         let comment: String = title.trim_matches('"').chars().take(TITLE_MAX).collect();
-        match self.try_line(&line.replace("  ", " "), &comment) {
+        match self.try_line(line.trim_end(), &comment) {
             Ok(()) => drop(self.names.insert(child, name)),
             Err(why) => self.missing.note(format!("{line}: {why}")),
         }
@@ -319,58 +357,57 @@ impl<'a> Emitter<'a> {
     }
 }
 
+/// Calls that change namespaces, identities or tasks whenever they succeed.
+const CHANGES: [&str; 35] = [
+    "capset",
+    "chdir",
+    "chroot",
+    "exec",
+    "exit",
+    "exit_group",
+    "mkdir",
+    "mount",
+    "mq_unlink",
+    "msgget",
+    "msgrcv",
+    "msgsnd",
+    "pivot_root",
+    "rename",
+    "rmdir",
+    "semget",
+    "setdomainname",
+    "setfsgid",
+    "setfsuid",
+    "setgid",
+    "setgroups",
+    "sethostname",
+    "setpgid",
+    "setregid",
+    "setresgid",
+    "setresuid",
+    "setreuid",
+    "setsid",
+    "setuid",
+    "shmat",
+    "shmdt",
+    "shmget",
+    "symlink",
+    "umount",
+    "unlink",
+];
+
 /// Whether a call that has succeeded changes namespaces, identities or tasks.
-fn changes(call: &AnyCall) -> bool {
-    let call = match call {
-        AnyCall::Linux(call) | AnyCall::Waiting(call) => call,
-        AnyCall::Lab(LabCall::Ip(call)) => return !asks(call),
-        AnyCall::Lab(_) | AnyCall::Tick { .. } => return false,
-    };
-    match call {
-        Syscall::Prctl(op) => !matches!(op, Prctl::GetDumpable | Prctl::GetSecurebits | Prctl::CapbsetRead(_)),
-        Syscall::Sigaction { signo: SIGCHLD, action: Some(SigAction::Ignore | SigAction::Default) } => true,
-        Syscall::Msgctl { op, .. } => matches!(op, IpcCtl::Rmid | IpcCtl::Set(_)),
-        Syscall::Semctl { op, .. } => matches!(op, SemCtl::Ipc(IpcCtl::Rmid | IpcCtl::Set(_))),
-        Syscall::Shmctl { op, .. } => matches!(op, ShmCtl::Ipc(IpcCtl::Rmid | IpcCtl::Set(_))),
-        call => matches!(
-            call.name(),
-            "exec"
-                | "exit"
-                | "exit_group"
-                | "setsid"
-                | "setpgid"
-                | "setuid"
-                | "setgid"
-                | "setreuid"
-                | "setregid"
-                | "setresuid"
-                | "setresgid"
-                | "setfsuid"
-                | "setfsgid"
-                | "setgroups"
-                | "capset"
-                | "sethostname"
-                | "setdomainname"
-                | "mount"
-                | "umount"
-                | "pivot_root"
-                | "chroot"
-                | "chdir"
-                | "mkdir"
-                | "rmdir"
-                | "unlink"
-                | "rename"
-                | "symlink"
-                | "msgget"
-                | "msgsnd"
-                | "msgrcv"
-                | "semget"
-                | "shmget"
-                | "shmat"
-                | "shmdt"
-                | "mq_unlink"
-        ),
+fn changes(call: &Syscall) -> bool {
+    if let Syscall::Prctl(op) = call {
+        return !matches!(op, Prctl::GetDumpable | Prctl::GetSecurebits | Prctl::CapbsetRead(_));
     }
+    if let Syscall::Msgctl { op, .. }
+    | Syscall::Semctl { op: SemCtl::Ipc(op), .. }
+    | Syscall::Shmctl { op: ShmCtl::Ipc(op), .. } = call
+    {
+        return matches!(op, IpcCtl::Rmid | IpcCtl::Set(_));
+    }
+    CHANGES.contains(&call.name())
 }
 
 /// Whether a call of ip(8) only asks.

@@ -35,7 +35,7 @@ impl Told {
                 words.drain(..2);
                 AnyCall::Linux(call)
             }
-            call => call,
+            call @ (AnyCall::Linux(_) | AnyCall::Lab(_) | AnyCall::Tick { .. }) => call,
         };
         let result = match expect {
             Expect::Text(text) => text.literal().map(<[u8]>::to_vec),

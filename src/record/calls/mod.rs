@@ -44,7 +44,7 @@ struct Scan {
     /// How many are told of.
     end: usize,
     alive: usize,
-    /// What each task is called, by number, and the command line that it has become.
+    /// What each task is called, by number, and the command line that it was started with.
     names: BTreeMap<i32, (Vec<u8>, String)>,
     /// Namespaces that descriptors of programs still hold at the end, by inum, with how many do.
     pins: BTreeMap<(NsType, u32), usize>,
@@ -103,7 +103,7 @@ pub fn convert(journal: &Path, command: &str, at_most: bool) -> Result<Recorded,
     let moment = if at_most { "up to where the most tasks are alive" } else { "up to the end of the command" };
     let mut script = format!("# nslab exec --record: {command}\n");
     script.push_str(&format!(
-        "# So far: {} lines of the journal, {moment}. {} tasks are alive then.\n",
+        "# So far: {} lines of the journal, {moment}. Tasks that are alive then: {}.\n",
         scan.end, scan.alive
     ));
     for what in missing.0.keys() {
@@ -128,42 +128,44 @@ fn scan(journal: &Path, at_most: bool) -> Result<Scan, FileError> {
     let mut has_begun = false;
     while let Some(line) = replay.read()? {
         replay.execute(&line)?;
-        let told = Told::of(&line.statement);
-        let Some(Told { pid, call, .. }) = told.as_ref().filter(|told| !told.has_failed) else { continue };
-        match call {
+        let Some(told) = Told::of(&line.statement).filter(|told| !told.has_failed) else { continue };
+        if let AnyCall::Lab(LabCall::Program(program)) = &told.call {
+            note_pin(&mut pins, *program);
             // Its clone is the line before.
-            AnyCall::Lab(LabCall::Program(Program::Runs)) if !has_begun => {
+            if *program == Program::Runs && !has_begun {
                 has_begun = true;
                 scan.first = replay.done.saturating_sub(2);
             }
-            AnyCall::Lab(LabCall::Program(Program::Pins { ns_type, inum })) => {
-                *pins.entry((*ns_type, *inum)).or_default() += 1;
+        } else if let AnyCall::Linux(Syscall::Exec { comm, argv }) = &told.call {
+            let words = std::iter::once(comm).chain(argv).map(|word| String::from_utf8_lossy(word));
+            let title = words.collect::<Vec<_>>().join(" ");
+            // As what it was started, whatever it becomes later.
+            if scan.names.get(&told.pid).is_none_or(|(_, known)| known.is_empty()) {
+                scan.names.insert(told.pid, (comm.clone(), title));
             }
-            AnyCall::Lab(LabCall::Program(Program::Unpins { ns_type, inum })) => {
-                pins.entry((*ns_type, *inum)).and_modify(|count: &mut usize| *count = count.saturating_sub(1));
+        } else if let AnyCall::Linux(Syscall::Clone(_)) = &told.call {
+            let (name, _) = scan.names.get(&told.pid).cloned().unwrap_or_default();
+            scan.names.insert(told.number().unwrap_or_default(), (name, String::new()));
+            let count = alive(&replay.k);
+            if at_most && count > scan.alive {
+                (scan.alive, scan.end, scan.pins) = (count, replay.done, pins.clone());
             }
-            AnyCall::Linux(Syscall::Exec { comm, argv }) => {
-                let words = std::iter::once(comm).chain(argv).map(|word| String::from_utf8_lossy(word));
-                let title = words.collect::<Vec<_>>().join(" ");
-                scan.names.insert(*pid, (comm.clone(), title));
-            }
-            AnyCall::Linux(Syscall::Clone(_)) => {
-                let child = told.as_ref().and_then(Told::number).unwrap_or_default();
-                let name = scan.names.get(pid).cloned().unwrap_or_default();
-                scan.names.insert(child, (name.0, String::new()));
-                let count = alive(&replay.k);
-                if at_most && count > scan.alive {
-                    (scan.alive, scan.end) = (count, replay.done);
-                    scan.pins.clone_from(&pins);
-                }
-            }
-            _ => {}
         }
     }
     if !at_most || scan.end == 0 {
         (scan.alive, scan.end, scan.pins) = (alive(&replay.k), replay.done, pins);
     }
     Ok(scan)
+}
+
+fn note_pin(pins: &mut BTreeMap<(NsType, u32), usize>, program: Program) {
+    if let Program::Pins { ns_type, inum } = program {
+        *pins.entry((ns_type, inum)).or_default() += 1;
+    } else if let Program::Unpins { ns_type, inum } = program
+        && let Some(count) = pins.get_mut(&(ns_type, inum))
+    {
+        *count -= 1;
+    }
 }
 
 /// What a kernel has. Of descriptors that only keep a namespace, the namespace counts: of programs, nobody knows which task
