@@ -351,34 +351,6 @@ impl Supervisor {
         self.host.resume(tid, Resume::Cont, 0)
     }
 
-    /// The socket that a descriptor shows (`netlink_getsockbyfd`).
-    ///
-    /// # Errors
-    /// EBADF; ENOTSOCK; EINVAL: a socket of another family.
-    pub(super) fn netlink_inode(&self, tid: Tid, fd: i32) -> Result<u64> {
-        let Ok(link) = self.host.link(tid, &format!("fd/{fd}")) else { bail!(EBADF, "descriptor {} is not open", fd) };
-        if !link.starts_with(b"socket:") {
-            bail!(ENOTSOCK, "descriptor {} is no socket", fd);
-        }
-        let inode = self.host.inode(tid, fd).ok().filter(|inode| self.netlinks.sockets.contains_key(inode));
-        inode.ok_or_else(|| err!(EINVAL, "descriptor {} is no socket of netlink", fd))
-    }
-
-    /// A datagram from the kernel that nobody has asked for: who receives does so again, and has the program send it to itself.
-    pub(super) fn tell_socket(&mut self, inode: u64, datagram: Vec<u8>) {
-        let Some(socket) = self.netlinks.sockets.get_mut(&inode) else { return };
-        socket.pending.push_back(datagram);
-        for tid in self.netlinks.receivers(inode) {
-            // Another call of it, which nobody looks at, would fail with EINTR.
-            let state = self.host.proc_file(tid, "syscall").unwrap_or_default();
-            let number = String::from_utf8_lossy(&state).split(' ').next().and_then(|number| number.parse().ok());
-            if state.starts_with(b"running") || matches!(number.and_then(call), Some(Call::Recvfrom | Call::Recvmsg)) {
-                // It may be gone.
-                let _ = self.host.interrupt(tid);
-            }
-        }
-    }
-
     /// What there was no room for comes first; the sender is the kernel.
     fn netlink_receive(&mut self, tid: Tid, regs: Regs, inode: u64) -> io::Result<()> {
         let Ok(socket) = self.netlinks.socket(inode) else { return self.host.resume(tid, Resume::Cont, 0) };
@@ -441,7 +413,11 @@ impl Netlinks {
         }
     }
 
-    fn receivers(&self, inode: u64) -> Vec<Tid> {
+    pub(super) fn has(&self, inode: u64) -> bool {
+        self.sockets.contains_key(&inode)
+    }
+
+    pub(super) fn receivers(&self, inode: u64) -> Vec<Tid> {
         self.receiving.iter().filter(|(_, of)| **of == inode).map(|(tid, _)| *tid).collect()
     }
 
