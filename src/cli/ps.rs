@@ -234,34 +234,32 @@ mod tests {
         assert_eq!(table.lines().collect::<Vec<_>>(), expected);
     }
 
+    /// Tasks with the numbers of their parents.
+    fn drawn(tasks: impl IntoIterator<Item = (i32, i32)>) -> String {
+        let tasks = tasks.into_iter().map(|(pid, ppid)| {
+            json!({"pid": pid, "ppid": ppid, "uid": 0, "state": "S", "comm": "x", "nspid": [pid], "not_as_init": []})
+        });
+        let text = json!({"tasks": tasks.collect::<Vec<_>>()}).to_string();
+        table(super::tasks(&text).unwrap(), Order::Tree).unwrap()
+    }
+
     #[test]
     fn a_tree_has_each_task_below_its_parent() {
-        let task = |pid: i32, ppid: i32, comm: &str| {
-            Ok(
-                json!({"pid": pid, "ppid": ppid, "uid": 0, "state": "S", "comm": comm, "nspid": [pid], "not_as_init": []}),
-            )
-        };
-        let tasks = [task(1, 0, "init"), task(2, 0, "kthreadd"), task(3, 7, "c"), task(5, 1, "b"), task(7, 1, "a")];
-        let table = table(tasks.into_iter(), Order::Tree).unwrap();
+        let table = drawn([(1, 0), (2, 0), (3, 7), (5, 1), (7, 1)]);
         let expected = [
-            " PID  PPID  USER  S  COMM      NSPID  NOT AS INIT",
-            " 1    0     0     S  init      1",
-            " 5    1     0     S  ├─b       5",
-            " 7    1     0     S  └─a       7",
-            " 3    7     0     S    └─c     3",
-            " 2    0     0     S  kthreadd  2",
+            " PID  PPID  USER  S  COMM   NSPID  NOT AS INIT",
+            " 1    0     0     S  x      1",
+            " 5    1     0     S  ├─x    5",
+            " 7    1     0     S  └─x    7",
+            " 3    7     0     S    └─x  3",
+            " 2    0     0     S  x      2",
         ];
         assert_eq!(table.lines().collect::<Vec<_>>(), expected);
     }
 
     #[test]
     fn a_deep_tree_stays_narrow() {
-        let task = |pid: i32| {
-            Ok(
-                json!({"pid": pid, "ppid": pid - 1, "uid": 0, "state": "S", "comm": "x", "nspid": [pid], "not_as_init": []}),
-            )
-        };
-        let table = table((1..2000).map(task), Order::Tree).unwrap();
+        let table = drawn((1..2000).map(|pid| (pid, pid - 1)));
         assert_eq!(table.lines().count(), 2000);
         assert!(table.lines().all(|line| line.chars().count() < 200));
     }

@@ -18,6 +18,7 @@ mod ipc;
 mod message;
 mod mqueue;
 mod netlink;
+mod notice;
 mod number;
 mod path;
 mod pidfd;

@@ -316,19 +316,6 @@ impl Supervisor {
         Ok(())
     }
 
-    /// The socket that a descriptor shows (`netlink_getsockbyfd`).
-    ///
-    /// # Errors
-    /// EBADF; ENOTSOCK; EINVAL: a socket of another family.
-    pub(super) fn netlink_inode(&self, tid: Tid, fd: i32) -> Result<u64> {
-        let Ok(link) = self.host.link(tid, &format!("fd/{fd}")) else { bail!(EBADF, "descriptor {} is not open", fd) };
-        if !link.starts_with(b"socket:") {
-            bail!(ENOTSOCK, "descriptor {} is no socket", fd);
-        }
-        let inode = self.host.inode(tid, fd).ok().filter(|inode| self.netlinks.sockets.contains_key(inode));
-        inode.ok_or_else(|| err!(EINVAL, "descriptor {} is no socket of netlink", fd))
-    }
-
     /// A `struct sockaddr_nl`; `None`: another family.
     ///
     /// # Errors
@@ -356,6 +343,10 @@ impl Netlinks {
         if !self.receiving.is_empty() {
             self.receiving.remove(&tid);
         }
+    }
+
+    pub(super) fn has(&self, inode: u64) -> bool {
+        self.sockets.contains_key(&inode)
     }
 
     pub(super) fn receivers(&self, inode: u64) -> Vec<Tid> {

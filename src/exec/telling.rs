@@ -65,21 +65,6 @@ impl Supervisor {
         self.host.resume(tid, Resume::Cont, 0)
     }
 
-    /// A datagram from the kernel that nobody has asked for: who receives does so again, and has the program send it to itself.
-    pub(super) fn tell_socket(&mut self, inode: u64, datagram: Vec<u8>) {
-        let Some(socket) = self.netlinks.sockets.get_mut(&inode) else { return };
-        socket.pending.push_back(datagram);
-        for tid in self.netlinks.receivers(inode) {
-            // Another call of it, which nobody looks at, would fail with EINTR.
-            let state = self.host.proc_file(tid, "syscall").unwrap_or_default();
-            let number = String::from_utf8_lossy(&state).split(' ').next().and_then(|number| number.parse().ok());
-            if state.starts_with(b"running") || matches!(number.and_then(call), Some(Call::Recvfrom | Call::Recvmsg)) {
-                // It may be gone.
-                let _ = self.host.interrupt(tid);
-            }
-        }
-    }
-
     /// What there was no room for comes first; the sender is the kernel.
     pub(super) fn netlink_receive(&mut self, tid: Tid, regs: Regs, inode: u64) -> io::Result<()> {
         let Ok(socket) = self.netlinks.socket(inode) else { return self.host.resume(tid, Resume::Cont, 0) };

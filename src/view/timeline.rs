@@ -276,7 +276,8 @@ mod tests {
             moments.push(text(&line.now.kernel));
         }
         let order = (0..moments.len()).chain((0..moments.len()).rev()).chain([40, 3, 99, 41]);
-        for number in order.filter(|&number| number < line.steps.len()) {
+        let steps = line.steps.len();
+        for number in order.filter(|&number| number < steps) {
             assert_eq!(text(line.kernel_at(number).unwrap()), moments[number], "step {number}");
         }
         assert!(line.kernel_at(line.steps.len()).is_err());

@@ -183,3 +183,19 @@ gate.set()
         assert_eq!(text, "-1 87\n0\nTrue\n");
     }
 }
+
+#[test]
+fn file_systems_of_the_lab_are_mounted_on_any_directory() {
+    let script = "
+cd $(mktemp -d); mkdir proc queues; echo host > proc/host
+cat proc/host
+unshare --pid --fork --mount-proc sh -c 'mount -t proc none proc; readlink proc/self; ls -d proc/1; cat proc/1/comm
+    stat -f -c %T proc; cd proc; cat self/comm; cd ..; umount proc; cat proc/host'
+cat proc/host
+unshare -im sh -c 'mount -t mqueue none queues; touch queues/made; ls queues; find queues -type f; stat -f -c %T queues
+    umount queues; ls queues; mount -t mqueue none queues; ls queues; rm queues/made; ls queues; umount queues'
+grep -c queues /proc/mounts
+rm -r $PWD";
+    let said = "host\n3\nproc/1\nsh\nproc\ncat\nhost\nhost\nmade\nqueues/made\nmqueue\nmade\n0\n";
+    says(script, said);
+}
