@@ -152,6 +152,14 @@ pub(crate) trait Family {
         check_mode(look.k, look.k.cred_of(look.reader).rights(), attr, access)
     }
 
+    /// Whether the reader may look up names in this directory, as far as that is no matter of its mode.
+    ///
+    /// # Errors
+    /// What the directory's `permission` says.
+    fn check_search(&self, _look: &Look<'_>) -> Result<()> {
+        Ok(())
+    }
+
     /// What an open asks besides.
     ///
     /// # Errors

@@ -207,10 +207,10 @@ pub enum Polled {
     Queue { has_message: bool, has_room: bool },
 }
 
-/// The file called `name` in a directory. Asks no rights: [`resolve`] does.
+/// The file called `name` in a directory. Asks for no rights by modes: [`resolve`] does.
 ///
 /// # Errors
-/// ENOENT: there is none; ENOTDIR; ESRCH: the viewer is gone.
+/// ENOENT: there is none; ENOTDIR; ESRCH: the viewer is gone; EPERM: its directory is of a process that `proc` hides.
 pub fn lookup(k: &Kernel, eyes: impl Into<Eyes>, dir: Node, name: &[u8]) -> Result<Node> {
     let look = Look::now(k, eyes, dir)?;
     match find_in(&look, dir, name)? {
@@ -237,7 +237,10 @@ pub fn find(k: &Kernel, eyes: impl Into<Eyes>, dir: Node, name: &[u8]) -> Result
 fn find_in(look: &Look<'_>, dir: Node, name: &[u8]) -> Result<Option<Node>> {
     check_not_gone(look, dir)?;
     check_dir(look, dir)?;
-    look.ask(dir.place, |file| file.child(look, dir.view, name))
+    look.ask(dir.place, |file| {
+        file.check_search(look)?;
+        file.child(look, dir.view, name)
+    })
 }
 
 /// The file called `name` in a directory's own superblock, whatever is mounted on it.

@@ -316,7 +316,7 @@ static void hides(const char *how)
 int main(int argc, char **argv)
 {
 	(void)argc, (void)argv;
-	alarm(60);
+	alarm(300);
 	processes();
 	queues();
 	namespaces();

@@ -53,20 +53,22 @@ static void clocks(const char *where)
 	fflush(stdout);
 }
 
+static double began;
+static void begins(void) { began = now(CLOCK_REALTIME, 0); }
+
+// So many seconds from now, from when on it is looked how long it takes.
 static struct timespec in(clockid_t clock, double s)
 {
+	begins();
 	double at = now(clock, 1) + s;
 	return (struct timespec){ (time_t)at, (long)((at - (time_t)at) * 1e9) };
 }
-
-static double began;
-static void begins(void) { began = now(CLOCK_REALTIME, 0); }
 
 // Whether it took as long as it should.
 static void took(double s)
 {
 	double passed = now(CLOCK_REALTIME, 0) - began;
-	printf(passed > s - 0.02 && passed < s + 5 ? "    as long as it should\n" : "    took %.3f\n", passed);
+	printf(passed > s - 0.02 && passed < s + 30 ? "    as long as it should\n" : "    took %.3f\n", passed);
 }
 
 static void fired(int signal) { (void)signal; }
@@ -74,9 +76,9 @@ static void fired(int signal) { (void)signal; }
 static void waits(clockid_t clock)
 {
 	struct timespec t = in(clock, 0.1);
-	begins(); SAY(clock_nanosleep(clock, TIMER_ABSTIME, &t, NULL)); took(0.1);
+	SAY(clock_nanosleep(clock, TIMER_ABSTIME, &t, NULL)); took(0.1);
 	t = in(clock, -50);
-	begins(); SAY(clock_nanosleep(clock, TIMER_ABSTIME, &t, NULL)); took(0);
+	SAY(clock_nanosleep(clock, TIMER_ABSTIME, &t, NULL)); took(0);
 	t = (struct timespec){ 0, 100000000 };
 	begins(); SAY(clock_nanosleep(clock, 0, &t, NULL)); took(0.1);
 	t = (struct timespec){ 0, 1000000000 };
@@ -87,10 +89,10 @@ static void waits(clockid_t clock)
 	int fd = timerfd_create(clock, 0);
 	struct itimerspec timer = { .it_value = in(clock, 0.1) }, old;
 	SAY(timerfd_settime(fd, TFD_TIMER_ABSTIME, &timer, NULL));
-	begins(); SAY(read(fd, &times, sizeof times)); took(0.1);
+	SAY(read(fd, &times, sizeof times)); took(0.1);
 	timer.it_value = in(clock, -50);
 	SAY(timerfd_settime(fd, TFD_TIMER_ABSTIME, &timer, NULL));
-	begins(); SAY(read(fd, &times, sizeof times)); took(0);
+	SAY(read(fd, &times, sizeof times)); took(0);
 	timer.it_value = in(clock, 1000);
 	SAY(timerfd_settime(fd, TFD_TIMER_ABSTIME, &timer, &old));
 	timer.it_value = (struct timespec){0};
@@ -120,25 +122,24 @@ static void futexes(void)
 {
 	uint32_t word = 0;
 	struct timespec t = in(CLOCK_MONOTONIC, 0.1);
-	begins(); SAY(syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, 0, &t, NULL, -1)); took(0.1);
+	SAY(syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, 0, &t, NULL, -1)); took(0.1);
 	t = in(CLOCK_REALTIME, 0.1);
-	begins(); SAY(syscall(SYS_futex, &word, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME, 0, &t, NULL, -1)); took(0.1);
+	SAY(syscall(SYS_futex, &word, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME, 0, &t, NULL, -1)); took(0.1);
 	t = (struct timespec){ 0, 100000000 };
 	begins(); SAY(syscall(SYS_futex, &word, FUTEX_WAIT, 0, &t)); took(0.1);
 	struct { uint64_t val, uaddr; uint32_t flags, reserved; } waiter = { 0, (uint64_t)&word, 2, 0 };
 	t = in(CLOCK_MONOTONIC, 0.1);
-	begins(); SAY(syscall(449, &waiter, 1, 0, &t, CLOCK_MONOTONIC)); took(0.1);
+	SAY(syscall(449, &waiter, 1, 0, &t, CLOCK_MONOTONIC)); took(0.1);
 	t = in(CLOCK_REALTIME, 0.1);
-	begins(); SAY(syscall(449, &waiter, 1, 0, &t, CLOCK_REALTIME)); took(0.1);
+	SAY(syscall(449, &waiter, 1, 0, &t, CLOCK_REALTIME)); took(0.1);
 	t = in(CLOCK_MONOTONIC, 0.1);
-	begins(); SAY(syscall(455, &word, 0L, -1, 2, &t, CLOCK_MONOTONIC)); took(0.1);
+	SAY(syscall(455, &word, 0L, -1, 2, &t, CLOCK_MONOTONIC)); took(0.1);
 }
 
 static void sleeps(void)
 {
 	struct timespec t = in(CLOCK_BOOTTIME, 0.5);
 	int given;
-	begins();
 	SAY(given = clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME, &t, NULL));
 	if (given == 0)
 		took(0.5);
@@ -188,6 +189,7 @@ int main(int argc, char **argv)
 		clocks("again");
 		return 0;
 	}
+	alarm(300);
 	// Whatever its flags, a handler ends clock_nanosleep.
 	sigaction(SIGUSR1, &(struct sigaction){ .sa_handler = fired, .sa_flags = SA_RESTART }, NULL);
 	for (unsigned i = 0; i < COUNT; i++)

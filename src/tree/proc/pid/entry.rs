@@ -183,10 +183,7 @@ impl Family for TaskFile {
         if k.tasks.contains(task) {
             let own = k.leader_of(task) == k.leader_of(look.reader);
             let entry = self.entry();
-            // `proc_pid_permission`
-            if self.row == ITSELF && !self.dir.thread && look.hides(task, HidePid::NoAccess) {
-                bail!(EPERM, "this proc hides what is in the directory of pid {} from the reader", k.task_nr(task));
-            }
+            self.check_search(look)?;
             match entry.kind {
                 Kind::Dir(Dir::FdInfo) => return look.check_ptrace(task),
                 Kind::Dir(Dir::Fd) if own => return Ok(()),
@@ -197,6 +194,18 @@ impl Family for TaskFile {
             }
         }
         check_mode(k, k.cred_of(look.reader).rights(), attr, access)
+    }
+
+    /// `proc_pid_permission`
+    fn check_search(&self, look: &Look<'_>) -> Result<()> {
+        let (k, task) = (look.k, self.dir.task);
+        if self.row == ITSELF && !self.dir.thread && k.tasks.contains(task) && look.hides(task, HidePid::NoAccess) {
+            if look.hide_pid().hide_pid == HidePid::Invisible {
+                bail!(ENOENT, "this proc hides pid {} from the reader", k.task_nr(task));
+            }
+            bail!(EPERM, "this proc hides what is in the directory of pid {} from the reader", k.task_nr(task));
+        }
+        Ok(())
     }
 
     fn check_open(&self, look: &Look<'_>, flags: OpenFlags) -> Result<()> {
