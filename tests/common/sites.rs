@@ -120,7 +120,7 @@ struct Watched<'a> {
 
 impl Machine for Watched<'_> {
     fn call(&mut self, pid: i32, call: &Call) -> Result<Vec<u8>> {
-        self.kernel.call(pid, call).inspect_err(|error| (self.look)(error))
+        Machine::call(&mut self.kernel, pid, call).inspect_err(|error| (self.look)(error))
     }
 
     fn open(&mut self, path: &[u8]) -> Result<Opened> {

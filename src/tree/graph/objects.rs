@@ -64,8 +64,7 @@ fn place(graph: &Graph, top: f64) -> Vec<Placed> {
         for column in &mut columns {
             stack(column, &mut placed, top);
         }
-        for at in 1..columns.len() {
-            let column = &mut columns[at];
+        for column in columns.iter_mut().skip(1) {
             let mut wish: Vec<(f64, usize)> =
                 column.iter().map(|&index| (middle(graph, &placed, index), index)).collect();
             wish.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
