@@ -35,6 +35,13 @@ const EXAMPLES: &[(&str, Examples)] = &[
         ],
     ),
     (
+        "view",
+        &[
+            ("nslab view /tmp/lab", "Show a mounted lab in a browser, as it changes"),
+            ("nslab view --boot docker.lab", "Walk through a script, a statement at a time"),
+        ],
+    ),
+    (
         "exec",
         &[
             ("nslab exec -- unshare -u sh -c 'hostname x; hostname'", "Run a program in a lab that ends with it"),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::abi::{Call, Treatment};
+use crate::abi::{Call, Translate, Treatment};
 use crate::control::lex::quote;
 use crate::errno::Result;
 use crate::kernel::task::Comm;
@@ -49,7 +49,12 @@ const FINAL: [&str; 2] = ["exit", "exit_group"];
 pub(super) fn name_of(call: &str) -> Option<&'static str> {
     let alias = ALIASES.iter().find(|(_, others)| others.contains(&call)).map(|(name, _)| *name);
     let known = Syscall::NAMES.iter().copied().find(|name| *name == call);
-    let stops = |found: &&Call| !matches!(found.treatment(), Treatment::Passed | Treatment::Refused { .. });
+    // Of some calls the lab hears only in a few programs: those that read signals, or are in a time namespace.
+    let stops = |found: &&Call| match found.treatment() {
+        Treatment::Passed | Treatment::Refused { .. } => false,
+        Treatment::Translated(translate) => !matches!(translate, Translate::Signals | Translate::Clock(_)),
+        Treatment::Emulated(_) | Treatment::Rewritten(_) => true,
+    };
     let of_programs = || Call::ALL.iter().filter(stops).map(|found| found.name()).find(|name| *name == call);
     alias.or(known).or_else(of_programs).filter(|name| !FINAL.contains(name))
 }
