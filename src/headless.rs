@@ -69,8 +69,8 @@ impl Lab {
     /// ```
     /// use nslab::Lab;
     ///
-    /// let error = Lab::headless("A = 1 clone\n$A unshare frob").unwrap_err();
-    /// assert_eq!(error.to_string(), "line 2: $A unshare frob: EINVAL: unknown flag frob");
+    /// let error = Lab::headless("A = 1 clone\n$A unshare 1").unwrap_err();
+    /// assert_eq!(error.to_string(), "line 2: $A unshare 1: EINVAL: flags 0x1 cannot be unshared");
     /// ```
     pub fn headless(script: &str) -> std::result::Result<Lab, ScriptError> {
         let mut lab = Lab::default();
@@ -109,12 +109,12 @@ impl Lab {
         pid(&self.session, name)
     }
 
-    /// As [`Kernel::call`].
+    /// As [`Kernel::syscall`].
     ///
     /// # Errors
     /// As there.
     pub fn call(&mut self, pid: impl Into<Pid>, call: &str) -> Result<String> {
-        self.kernel.call(pid, call)
+        self.kernel.syscall(pid, call)
     }
 
     /// As [`Kernel::spawn`].
@@ -185,13 +185,13 @@ impl Kernel {
     /// use nslab::{Errno, Kernel, Pid};
     ///
     /// let mut kernel = Kernel::boot();
-    /// kernel.call(Pid::INIT, "setuid 1000")?;
-    /// let error = kernel.call(Pid::INIT, "unshare net").unwrap_err();
+    /// kernel.syscall(Pid::INIT, "setuid 1000")?;
+    /// let error = kernel.syscall(Pid::INIT, "unshare net").unwrap_err();
     /// assert_eq!(error.errno, Errno::EPERM);
     /// assert!(error.reason().starts_with("CAP_SYS_ADMIN missing in user:[4026531837]"));
     /// # Ok::<(), nslab::Error>(())
     /// ```
-    pub fn call(&mut self, pid: impl Into<Pid>, call: &str) -> Result<String> {
+    pub fn syscall(&mut self, pid: impl Into<Pid>, call: &str) -> Result<String> {
         let mut words = split(call, Dialect::Control)?.into_iter();
         let mut word = || words.next().map(|word| word.expand(|_| None)).transpose();
         let Some(verb) = word()? else { bail!(EINVAL, "the call has no words") };
@@ -206,9 +206,9 @@ impl Kernel {
     /// Makes task `parent` clone itself, with the namespaces that `flags` name (`"newpid newnet"`, or nothing: a fork).
     ///
     /// # Errors
-    /// As [`Kernel::call`].
+    /// As [`Kernel::syscall`].
     pub fn spawn(&mut self, parent: impl Into<Pid>, flags: &str) -> Result<Pid> {
-        let number = Kernel::call(self, parent, &format!("clone {flags}"))?;
+        let number = self.syscall(parent, &format!("clone {flags}"))?;
         number.parse().map(Pid).map_err(|_| err!(EIO, "the child has no number but {}", number))
     }
 

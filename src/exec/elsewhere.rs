@@ -22,18 +22,17 @@ const PSEUDO: [&[u8]; 3] = [b"proc", b"mqueue", b"cgroup2"];
 
 impl Supervisor {
     /// mount(2) and umount2(2) with a path that does not depend on the working directory, which the lab does not know.
-    pub(super) fn with_mountpoint(&mut self, tid: Tid, task: TaskId, call: Syscall) -> Syscall {
-        match call {
-            Syscall::Mount(mut args) => {
-                args.target = self.absolute(tid, args.target);
-                if is_new(&args) && !is_of_task(&args.target) {
-                    self.make_mountpoint(task, &args.target);
-                }
-                Syscall::Mount(args)
-            }
-            Syscall::Umount { path, flags } => Syscall::Umount { path: self.absolute(tid, path), flags },
-            call => call,
+    pub(super) fn with_mountpoint(&mut self, tid: Tid, task: TaskId, mut call: Syscall) -> Syscall {
+        if let Syscall::Mount(MountArgs { target: path, .. }) | Syscall::Umount { path, .. } = &mut call {
+            *path = self.absolute(tid, std::mem::take(path));
         }
+        if let Syscall::Mount(args) = &call
+            && is_new(args)
+            && !is_of_task(&args.target)
+        {
+            self.make_mountpoint(task, &args.target);
+        }
+        call
     }
 
     fn absolute(&self, tid: Tid, path: Vec<u8>) -> Vec<u8> {

@@ -94,7 +94,7 @@ pub type ShmFileId = Id<ShmFile>;
 pub type MqueueFsId = Id<MqueueFs>;
 pub type MqueueId = Id<Mqueue>;
 
-/// The whole simulated kernel. Its users call [`Kernel::boot`], [`Kernel::call`] and [`Kernel::read`]; its tables are for the
+/// The whole simulated kernel. Its users call [`Kernel::boot`], [`Kernel::syscall`] and [`Kernel::read`]; its tables are for the
 /// layers above and for the tests of this crate, and may change with any version.
 #[derive(Debug)]
 pub struct Kernel {

@@ -12,8 +12,11 @@ use nslab::syscall::{AnyCall, LabCall, PidArg, Syscall};
 
 use crate::options::Options;
 
-/// Areas whose programs run so. The others are about file trees and packets, which programs of a lab have of the host.
-pub const AREAS: [&str; 3] = ["core", "ipc", "cgroup"];
+/// Whether programs of an area run so: of `core` always, of two others where they are asked for by name. The rest is about file
+/// trees and packets, which programs of a lab have of the host.
+pub fn has(area: &str, is_any: bool) -> bool {
+    area == "core" || !is_any && matches!(area, "ipc" | "cgroup")
+}
 
 /// Lines of `status` that are those of the real process, which the lab does not know.
 const OF_PROCESS: [&str; 3] = ["SigBlk", "SigPnd", "ShdPnd"];
