@@ -164,7 +164,7 @@ mod tests {
     fn who_cleans_up_leaves_nothing() {
         assert_eq!(left(""), [""; 0]);
         let lines = "A = 1 clone newnet newipc newuser\n$A msgget 5 create 600\n$A exit 0\n1 wait $A\n\
-                     Q = 1 semget 7 1 create 600\n1 semctl $Q 0 rmid\n";
+                     Q = 1 semget 7 1 create 600\n1 semctl $Q rmid\n";
         assert_eq!(left(lines), [""; 0]);
     }
 

@@ -200,3 +200,28 @@ fn a_mounted_lab_is_checked_and_its_leaks_are_told_too() {
     assert_eq!(run(&["--leaks"], "true").status.code(), Some(0));
     assert!(has(&["fuse"]));
 }
+
+/// As a test of somebody else's would do it.
+#[test]
+fn a_lab_of_a_test_runs_programs_and_is_asked() {
+    if !has(&["fuse"]) {
+        return;
+    }
+    let lab = nslab::testing::Lab::new().unwrap();
+    lab.serve_programs().unwrap();
+    let before = lab.holdings();
+    lab.fault("ENOSPC unshare comm=unshare times=1\n").unwrap();
+    let error = lab.fault("EPERM mmap\n").unwrap_err();
+    assert!(error.reason.starts_with("mmap is no call that the lab hears of"), "{error}");
+    let run = |script: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nslab"));
+        command.arg("exec").arg(lab.path()).args(["--", "bash", "-c", script]).output().unwrap()
+    };
+    let output = run("unshare -n true; echo $?; hostname x; ipcmk -M 10 >/dev/null");
+    assert_eq!(text(&output.stdout), "1\n", "{output:?}");
+    let (_dir, path) = file("= x 1 read proc/sys/kernel/hostname\n= y 1 read proc/sys/kernel/hostname\n");
+    let error = lab.check(&path).unwrap_err();
+    assert!(error.place.ends_with(":2") && error.reason == "expected y, got \"x\\n\"", "{error}");
+    let left: Vec<String> = lab.holdings().left_since(&before).iter().map(|left| left.what.clone()).collect();
+    assert!(matches!(&left[..], [segment] if segment.starts_with("a memory segment, id 0, ")), "{left:?}");
+}

@@ -25,6 +25,7 @@ fn booted(file: &Path) -> Topology {
         for task in topology.tasks.values_mut() {
             task.open.retain(|_, open| !matches!(open, Open::Ns(..)));
         }
+        topology.prune();
         topology
     })
     .unwrap()

@@ -168,8 +168,8 @@ fn note_pin(pins: &mut BTreeMap<(NsType, u32), usize>, program: Program) {
     }
 }
 
-/// What a kernel has. Of descriptors that only keep a namespace, the namespace counts: of programs, nobody knows which task
-/// they are of.
+/// What a kernel has, without descriptors of namespaces and what these alone keep: of programs, nobody knows which task they are
+/// of.
 fn topology(k: &Kernel) -> Result<Topology, FileError> {
     let files = Bare(k);
     let read = read::record(&files, &LabFacts(&files), &Wanted::default(), |_| {});
@@ -177,6 +177,7 @@ fn topology(k: &Kernel) -> Result<Topology, FileError> {
     for task in topology.tasks.values_mut() {
         task.open.retain(|_, open| !matches!(open, Open::Ns(..)));
     }
+    topology.prune();
     Ok(topology)
 }
 
