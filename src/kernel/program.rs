@@ -60,6 +60,14 @@ pub struct Programs {
     pub waiting: Waiting,
 }
 
+/// The references that programs hold end with the kernel, as those in tables do.
+#[cfg(debug_assertions)]
+impl Drop for Programs {
+    fn drop(&mut self) {
+        super::refcount::teardown::during(|| self.queues.clear());
+    }
+}
+
 impl Programs {
     /// Notes effects from now on, for somebody who takes them after each call.
     pub fn serve(&mut self) {
