@@ -85,7 +85,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("exec", &["fuser", "crate::cli", "crate::testing"]),
     ("lab.rs", &["fuser", "crate::host", "crate::script", "crate::fuse", "crate::cli"]),
     ("fuse", &["crate::cli", "crate::view"]),
-    ("view", &["fuser", "crate::fuse", "crate::exec", "crate::testing", "crate::cli", "unsafe"]),
+    ("view", &["fuser", "libc", "crate::fuse", "crate::exec", "crate::testing", "crate::cli"]),
     ("cli", &["fuser::"]),
 ];
 

@@ -149,8 +149,11 @@ mod tests {
     #[test]
     fn comments_stand_above_the_statements_that_follow() {
         let file = tempfile::Builder::new().suffix(".lab").tempfile().unwrap();
-        std::fs::write(file.path(), "# One\n# text.\n#   x\n# Two.\n1 clone\n1 clone # at the end\n\n# Three.\n1 setsid\n")
-            .unwrap();
+        std::fs::write(
+            file.path(),
+            "# One\n# text.\n#   x\n# Two.\n1 clone\n1 clone # at the end\n\n# Three.\n1 setsid\n",
+        )
+        .unwrap();
         let lesson = Lesson::read(file.path()).unwrap().unwrap();
         let texts: Vec<_> = lesson.parts.iter().map(|part| (part.text.join("|"), part.number)).collect();
         assert_eq!(texts, [("One text.|x|Two.".to_owned(), 5), (String::new(), 6), ("Three.".to_owned(), 9)]);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 /// How long a page may take for what is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A narrower window is a phone's: no window of a computer is.
 const NARROWEST: u32 = 500;
@@ -54,7 +54,8 @@ impl Browser {
             let mut line = String::new();
             assert!(words.read_line(&mut line).unwrap() > 0, "chromedriver does not say its port");
             // It says first that it was asked for port 0.
-            let port = line.rsplit_once(" on port ").and_then(|(_, port)| port.trim().trim_end_matches('.').parse().ok());
+            let port =
+                line.rsplit_once(" on port ").and_then(|(_, port)| port.trim().trim_end_matches('.').parse().ok());
             if let Some(port) = port.filter(|&port| port > 0) {
                 break port;
             }
@@ -74,6 +75,7 @@ impl Browser {
         }
         let session = browser.post("/session", &json!({ "capabilities": { "alwaysMatch": options } }));
         browser.session = format!("/session/{}", session["sessionId"].as_str().unwrap());
+        browser.post("/timeouts", &json!({ "script": 2 * PATIENCE.as_millis() as u64 }));
         browser
     }
 
