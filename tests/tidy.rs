@@ -89,7 +89,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         &["fuser", "std::thread", "crate::host", "crate::fuse", "crate::exec", "crate::cli", "crate::testing"],
     ),
     ("fuse", &["crate::cli", "crate::view"]),
-    ("view", &["fuser", "crate::fuse", "crate::exec", "crate::testing", "crate::cli", "unsafe"]),
+    ("view", &["fuser", "libc", "crate::fuse", "crate::exec", "crate::testing", "crate::cli"]),
     ("cli", &["fuser::"]),
 ];
 

@@ -316,24 +316,37 @@ $('part').addEventListener('change', drawObjects);
 
 /** The moments asked for last: what is past stays as it is. */
 const moments = new Map();
-async function moment(step) {
-  const known = moments.get(step);
-  if (known) return known;
-  const state = await (await ask('/state', { step })).json();
-  moments.set(step, state);
-  if (moments.size > 8) moments.delete(moments.keys().next().value);
-  return state;
+function moment(step) {
+  if (!moments.has(step)) {
+    const state = ask('/state', { step }).then(reply => reply.json());
+    moments.set(step, state);
+    state.catch(() => moments.delete(step));
+    if (moments.size > 8) moments.delete(moments.keys().next().value);
+  }
+  return moments.get(step);
 }
 
-let asked = 0;
-async function show(step) {
-  const mine = ++asked;
+/** Shows a moment; one that is on its way already is not asked for again. */
+let coming = null;
+function show(step) {
   const number = Math.min(Math.max(step, at.first), at.last);
-  const [now, before] = await Promise.all([
-    moment(number),
-    number > at.first ? moment(number - 1) : null,
-  ]);
-  if (mine !== asked) return;
+  if (!coming || coming.number !== number) {
+    const mine = { number };
+    coming = mine;
+    mine.shown = draw(number, () => coming === mine).finally(() => {
+      if (coming === mine) coming = null;
+    });
+  }
+  return coming.shown;
+}
+
+async function draw(number, isWanted) {
+  if (at.tree && at.step === number) {
+    at.isLive = number >= at.last;
+    return drawLesson();
+  }
+  const [now, before] = await Promise.all([moment(number), number > at.first ? moment(number - 1) : null]);
+  if (!isWanted()) return;
   const { about } = now;
   Object.assign(at, { step: number, last: Math.max(at.last, about.last), tree: now.tree, before: before && before.tree });
   at.isLive = number >= at.last;

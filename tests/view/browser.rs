@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 /// How long a page may take for what is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A narrower window is a phone's: no window of a computer is.
 const NARROWEST: u32 = 500;
@@ -75,6 +75,7 @@ impl Browser {
         }
         let session = browser.post("/session", &json!({ "capabilities": { "alwaysMatch": options } }));
         browser.session = format!("/session/{}", session["sessionId"].as_str().unwrap());
+        browser.post("/timeouts", &json!({ "script": 2 * PATIENCE.as_millis() as u64 }));
         browser
     }
 

@@ -211,7 +211,7 @@ mod tests {
         let (census, matrix) =
             matrix("A = 1 clone net,ipc\n$A unshare uts\nB = $A clone\n$B unshare uts\nC = 1 clone net\n");
         let named = |(&ns, &letter): (&Row, &usize)| (census.ns(ns).ns_type.ops().name, letter);
-        assert_eq!(matrix.letters.iter().map(named).collect::<Vec<_>>(), [("net", 0), ("ipc", 0)]);
+        assert_eq!(matrix.letters.iter().map(named).collect::<Vec<_>>(), [("ipc", 0), ("net", 0)]);
     }
 
     #[test]
