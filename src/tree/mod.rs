@@ -53,7 +53,7 @@ pub use open::{
     DirUse, bind, check_writable, may_access_dir, may_open, may_write_as, may_write_sysctl, open, write_error,
     write_target,
 };
-pub(crate) use proc::pid::unescape;
+pub use proc::pid::unescape;
 pub use read::{polled, read, read_file, read_open};
 pub use resolve::{Last, resolve, resolve_file, resolve_parent};
 pub use root::{getcwd, site};
