@@ -48,8 +48,8 @@ fn execute(batch: &mut File, line: &str) -> Result<String, String> {
     match (written, read) {
         (Ok(()), Ok(_)) => Ok(answer),
         (Err(error), Ok(_)) if answer.is_empty() => Err(crate::errno::describe(&error)),
-        // EBADMSG is only how a write says that something else came.
-        (Err(_), Ok(_)) => Err(answer.trim_end().trim_start_matches("EBADMSG: ").to_owned()),
+        // EBADMSG is only how a write says that something else came; which line it was, the place says.
+        (Err(_), Ok(_)) => Err(answer.trim_end().trim_start_matches("EBADMSG: ").replacen("line 1: ", "", 1)),
         (_, Err(error)) => Err(crate::errno::describe(&error)),
     }
 }

@@ -55,7 +55,7 @@ pub use open::{
     write_target,
 };
 pub use proc::pid::fd::pidfd_lines;
-pub(crate) use proc::pid::unescape;
+pub use proc::pid::unescape;
 pub use read::{polled, read, read_file, read_open};
 pub use resolve::{Last, resolve, resolve_file, resolve_parent};
 pub use root::{getcwd, site};

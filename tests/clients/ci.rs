@@ -14,6 +14,7 @@ use super::package::SOURCES;
 use super::python::{Python, TOOLS, python_with};
 
 const PAGE: &str = include_str!("../../docs/ci.md");
+const PROGRAM: &str = "A program that makes namespaces";
 const AS_ROOT: &str = "As root";
 const AS_USER: &str = "Without root";
 const BY_UNSHARE: &str = "Without root and fusermount3";
@@ -111,6 +112,7 @@ fn text(output: &Output) -> String {
 #[test]
 fn root_tests_a_project_with_labs() {
     let Some(project) = has(&["root", "fuse"]).then(Project::new).flatten() else { return };
+    run(PROGRAM, || project.command("sh"));
     let said = run(AS_ROOT, || project.command("sh"));
     for part in ["2 passed", "/proc/2/comm\n", "pid_for_children\n"] {
         assert!(said.contains(part), "{said}");
@@ -170,7 +172,8 @@ fn without_a_device_scenarios_run_and_tests_are_skipped() {
 
 #[test]
 fn every_command_of_the_page_is_executed() {
-    let executed: Vec<_> = [AS_ROOT, AS_USER, BY_UNSHARE, WITHOUT_DEVICE].map(|heading| blocks(heading, "sh")).concat();
+    let executed: Vec<_> =
+        [PROGRAM, AS_ROOT, AS_USER, BY_UNSHARE, WITHOUT_DEVICE].map(|heading| blocks(heading, "sh")).concat();
     assert_eq!(PAGE.matches("```sh\n").count(), executed.len());
     let workflow = blocks("GitHub Actions", "yaml")[0];
     let commands: Vec<_> = workflow.lines().filter_map(|line| line.trim().strip_prefix("- run: ")).collect();

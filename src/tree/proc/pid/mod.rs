@@ -26,7 +26,7 @@ use crate::kernel::{Kernel, TaskId};
 use crate::tree::look::{Look, parse_number};
 use crate::tree::proc::system::softnet_stat;
 use crate::tree::{Content, FileType, WriteTarget, rows, unnamed};
-pub(crate) use mounts::unescape;
+pub use mounts::unescape;
 
 pub(in crate::tree) use mounts::{Format, line as mount_line, render as render_mounts};
 

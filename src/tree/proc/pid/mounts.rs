@@ -166,7 +166,7 @@ fn escape(text: &[u8], others: &[u8]) -> Vec<u8> {
 }
 
 /// Replaces `\040` and its like, three octal digits of a byte.
-pub(crate) fn unescape(text: &[u8]) -> Vec<u8> {
+pub fn unescape(text: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(text.len());
     let mut rest = text;
     while let [byte, after @ ..] = rest {
