@@ -29,6 +29,7 @@ use crate::{bail, err};
 
 /// A file of some family. What a family does not say is that of a file that is neither directory nor link, is about
 /// nothing but itself, cannot be read or written, and is opened by its mode.
+#[cfg_attr(not(feature = "fuse"), allow(dead_code, reason = "the mount alone asks some of these"))]
 pub(crate) trait Family {
     /// What it shows is there.
     fn is_alive(&self, k: &Kernel) -> bool;
