@@ -332,7 +332,7 @@ fn a_process_exits_while_a_reader_is_at_it() {
     file.read_to_string(&mut reason).unwrap();
     assert_eq!(
         reason,
-        "EINVAL: usage: ERRNO stat|readlink|open|read|readdir PATH… [times=N] [after=N], or exit PID after=OP [PATH…], \
+        "EINVAL: usage: ERRNO stat|readlink|open|read|readdir PATH… [times=N] [after=N], or ERRNO CALL [pid=N] [comm=NAME] [times=N] [after=N], or exit PID after=OP [PATH…], \
          or count N HITS PASSED, or clear\n"
     );
     // A file that is opened later shows it below the faults, until a write succeeds.

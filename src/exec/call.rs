@@ -348,22 +348,8 @@ impl Supervisor {
                 result
             }
             Then::Owner if (-4095..0).contains(&result) => result,
-            _ if result < 0 && detour.then != Then::Owner => result,
-            Then::Keep | Then::Queue | Then::Again => result,
-            Then::Pidfd(task) => {
-                self.note_pidfd(tid, result as i32, task);
-                result
-            }
             Then::Owner => self.own_owner(tid, result as i32).into(),
-            Then::PidfdAt(addr) => {
-                self.note_pidfd_at(tid, addr);
-                result
-            }
-            Then::FileSystem { addr, magic } => {
-                // It could be written a moment ago.
-                let _ = self.memory(tid).write(addr, &magic.to_ne_bytes());
-                result
-            }
+            _ if result < 0 => result,
             Then::Path => self.own_text(tid, detour.regs.args()[0], detour.regs.args()[1], result, true),
             Then::Link => {
                 let [_, second, third, fourth, ..] = detour.regs.args();
@@ -371,47 +357,42 @@ impl Supervisor {
                 let (addr, room) = if is_at { (third, fourth) } else { (second, third) };
                 self.own_text(tid, addr, room, result, false)
             }
-            Then::Siginfo(addr) => {
-                self.own_siginfo(tid, addr);
-                result
-            }
-            Then::PidAt(addr) => {
-                self.own_number_at(tid, addr);
-                result
-            }
-            Then::ProcessAt(addr) => {
-                self.own_process_at(tid, addr);
-                result
-            }
-            Then::OwnerAt(addr) => {
-                self.own_owner_at(tid, addr);
-                result
-            }
-            Then::Credentials(addr) => {
-                self.own_credentials(tid, addr, true);
-                result
-            }
-            Then::Message(header) => {
-                self.came_with_message(tid, header);
-                result
-            }
-            Then::Signals(addr) => {
-                self.own_signals(tid, addr, result);
-                result
-            }
-            Then::Time { addr, offset } => {
-                self.shift_time(tid, addr, offset);
-                result
-            }
-            Then::Uptime(addr) => {
-                self.own_uptime(tid, addr);
-                result
-            }
             Then::Attached { id, flags } => self.attached(tid, id, result, flags),
-            Then::Kernel { addr, room, length_at } => {
-                self.came_from_kernel(tid, addr, room, length_at);
+            _ => {
+                self.translate_answer(tid, detour.then, result);
                 result
             }
+        }
+    }
+
+    /// What the real kernel has written becomes what the lab would have.
+    fn translate_answer(&mut self, tid: Tid, then: Then, result: i64) {
+        match then {
+            Then::Pidfd(task) => self.note_pidfd(tid, result as i32, task),
+            Then::PidfdAt(addr) => self.note_pidfd_at(tid, addr),
+            Then::FileSystem { addr, magic } => {
+                // It could be written a moment ago.
+                let _ = self.memory(tid).write(addr, &magic.to_ne_bytes());
+            }
+            Then::Siginfo(addr) => self.own_siginfo(tid, addr),
+            Then::PidAt(addr) => self.own_number_at(tid, addr),
+            Then::ProcessAt(addr) => self.own_process_at(tid, addr),
+            Then::OwnerAt(addr) => self.own_owner_at(tid, addr),
+            Then::Credentials(addr) => self.own_credentials(tid, addr, true),
+            Then::Message(header) => self.came_with_message(tid, header),
+            Then::Signals(addr) => self.own_signals(tid, addr, result),
+            Then::Time { addr, offset } => self.shift_time(tid, addr, offset),
+            Then::Uptime(addr) => self.own_uptime(tid, addr),
+            Then::Kernel { addr, room, length_at } => self.came_from_kernel(tid, addr, room, length_at),
+            Then::Keep
+            | Then::Queue
+            | Then::Again
+            | Then::Always(_)
+            | Then::StandIn { .. }
+            | Then::Owner
+            | Then::Path
+            | Then::Link
+            | Then::Attached { .. } => {}
         }
     }
 

@@ -79,9 +79,13 @@ impl Browser {
         browser
     }
 
-    fn post(&self, path: &str, body: &Value) -> Value {
+    fn ask(&self, path: &str, body: &Value) -> (u16, String) {
         let head = format!("POST {}{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json", self.session);
-        let (status, text) = request(self.port, &head, &body.to_string());
+        request(self.port, &head, &body.to_string())
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Value {
+        let (status, text) = self.ask(path, body);
         assert_eq!(status, 200, "{path} {body}: {text}");
         let mut reply: Value = serde_json::from_str(&text).unwrap();
         reply["value"].take()
@@ -137,9 +141,17 @@ impl Browser {
 
     /// Clicks on the middle of what a selector finds, as a person does.
     pub fn click(&self, selector: &str) {
-        let found = self.post("/element", &json!({ "using": "css selector", "value": selector }));
-        let id = found.as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned();
-        self.post(&format!("/element/{id}/click"), &json!({}));
+        const TRIES: usize = 50;
+        for tries_left in (0..TRIES).rev() {
+            let found = self.post("/element", &json!({ "using": "css selector", "value": selector }));
+            let id = found.as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned();
+            let (status, text) = self.ask(&format!("/element/{id}/click"), &json!({}));
+            // The page may draw it anew between the two.
+            if status != 404 || !text.contains("stale element") || tries_left == 0 {
+                assert_eq!(status, 200, "{selector}: {text}");
+                return;
+            }
+        }
     }
 
     /// Types a call into the command line and sends it.

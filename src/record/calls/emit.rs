@@ -83,7 +83,15 @@ impl<'a> Emitter<'a> {
 
     /// A line from before the first program, without its sum.
     pub fn verbatim(&mut self, line: &Line) {
-        if !matches!(line.statement, Statement::Setup(SetupLine { name: "limits" | "faults", .. })) {
+        // The clock of a private lab, and of the host, is not what is recorded.
+        let is_clock = match &line.statement {
+            Statement::Setup(SetupLine { name: "tick", .. }) => true,
+            Statement::Setup(SetupLine { name: "boot", args, .. }) => {
+                args.iter().map(bytes).all(|word| word.starts_with(b"uptime=") || word.starts_with(b"btime="))
+            }
+            _ => false,
+        };
+        if !is_clock && !matches!(line.statement, Statement::Setup(SetupLine { name: "limits" | "faults", .. })) {
             let text = line.text.rsplit_once(" #").map_or(&*line.text, |(text, _)| text).to_owned();
             self.line(&text);
         }
@@ -120,14 +128,10 @@ impl<'a> Emitter<'a> {
     fn setup(&mut self, SetupLine { name, args, .. }: &SetupLine) {
         let words: Vec<Vec<u8>> = args.iter().map(bytes).collect();
         let is_place = |word: &[u8]| word.starts_with(b"opened=") || word == b"pos=0";
-        match (*name, &words[..]) {
-            ("write" | "mkdir" | "rmdir", [path, rest @ ..]) => {
-                let rest = rest.iter().filter(|word| !is_place(word)).map(|word| format!(" {}", quote(word)));
-                let line = format!("{name} {}{}", self.path(path), rest.collect::<String>());
-                self.line(&line);
-            }
-            ("tick", [nanos]) => self.line(&format!("tick {}", quote(nanos))),
-            _ => {}
+        if let ("write" | "mkdir" | "rmdir", [path, rest @ ..]) = (*name, &words[..]) {
+            let rest = rest.iter().filter(|word| !is_place(word)).map(|word| format!(" {}", quote(word)));
+            let line = format!("{name} {}{}", self.path(path), rest.collect::<String>());
+            self.line(&line);
         }
     }
 

@@ -125,16 +125,15 @@ fn scan(journal: &Path, at_most: bool) -> Result<Scan, FileError> {
     let mut replay = Replay::new(journal)?;
     let mut scan = Scan::default();
     let mut pins = BTreeMap::new();
-    let mut has_begun = false;
+    let (mut has_begun, mut last_clone) = (false, 0);
     while let Some(line) = replay.read()? {
         replay.execute(&line)?;
         let Some(told) = Told::of(&line.statement).filter(|told| !told.has_failed) else { continue };
         if let AnyCall::Lab(LabCall::Program(program)) = &told.call {
             note_pin(&mut pins, *program);
-            // Its clone is the line before.
             if *program == Program::Runs && !has_begun {
                 has_begun = true;
-                scan.first = replay.done.saturating_sub(2);
+                scan.first = last_clone;
             }
         } else if let AnyCall::Linux(Syscall::Exec { comm, argv }) = &told.call {
             let words = std::iter::once(comm).chain(argv).map(|word| String::from_utf8_lossy(word));
@@ -144,6 +143,7 @@ fn scan(journal: &Path, at_most: bool) -> Result<Scan, FileError> {
                 scan.names.insert(told.pid, (comm.clone(), title));
             }
         } else if let AnyCall::Linux(Syscall::Clone(_)) = &told.call {
+            last_clone = replay.done - 1;
             let (name, _) = scan.names.get(&told.pid).cloned().unwrap_or_default();
             scan.names.insert(told.number().unwrap_or_default(), (name, String::new()));
             let count = alive(&replay.k);
@@ -168,13 +168,15 @@ fn note_pin(pins: &mut BTreeMap<(NsType, u32), usize>, program: Program) {
     }
 }
 
-/// What a kernel has, without descriptors of namespaces and what these alone keep: of programs, nobody knows which task they are
-/// of.
+/// What a kernel has, without times, descriptors of namespaces and what these alone keep: of programs, nobody knows which task they
+/// are of.
 fn topology(k: &Kernel) -> Result<Topology, FileError> {
     let files = Bare(k);
     let read = read::record(&files, &LabFacts(&files), &Wanted::default(), |_| {});
     let mut topology = read.map_err(|error| FileError { place: "the lab".to_owned(), reason: describe(&error) })?;
     for task in topology.tasks.values_mut() {
+        // The script has no clock.
+        task.start = 0;
         task.open.retain(|_, open| !matches!(open, Open::Ns(..)));
     }
     topology.prune();
