@@ -38,8 +38,7 @@ pub fn open_target(k: &Kernel, me: Current, target: &Target) -> Result<Opened> {
     match target {
         Target::Ns { ns_type, inum } => find_ns(k, *ns_type, *inum),
         Target::Pidfd(pid) => {
-            // Nothing here says whether the pidfd is of a thread; a program's may be.
-            let task = pidfd_target(k, me, *pid, OpenFlags::THREAD)?;
+            let task = pidfd_target(k, me, *pid, OpenFlags::empty())?;
             free_fd(k, me)?;
             Ok(Opened::Pidfd { pid: k.pid_of(task), thread: false, task: Some(task) })
         }

@@ -39,6 +39,8 @@ fn comparable(mut topology: Topology) -> Topology {
         let open = std::mem::take(&mut task.open).into_values();
         let has_file = |open: &Open| matches!(open, Open::Listening(socket) if socket.name == Name::File);
         task.open = (0..).zip(open.filter(|open| !has_file(open))).collect();
+        // Who is in a directory of a process that is gone cannot be put there.
+        task.cwd = task.cwd.take().filter(|cwd| !cwd.starts_with(b"/proc/"));
         // Whether the links of the dead can be read depends on the dumpability they had, which nothing shows any more.
         if task.is_zombie() {
             task.namespaces.clear();
@@ -55,14 +57,14 @@ fn comparable(mut topology: Topology) -> Topology {
     topology
 }
 
-/// Not all of these is recorded (SEMANTICS.md): at the deepest level of pid namespaces set_tid has too few numbers; init, who
+/// Not all of these is recorded (SEMANTICS.md): where a root directory was changed, mounts that are not below it; at the deepest level of pid namespaces set_tid has too few numbers; init, who
 /// reads, sees paths of cgroups from its namespace on, and without capabilities not all of others.
 fn is_whole(k: &Kernel) -> bool {
     let is_deep = |(task, _): (TaskId, &Task)| k.pids[k.pid_of(task)].level() > 30;
     let init_sees_all = k.task_ns(k.init.task, Slot::Cgroup) == Some(k.initial(NsType::Cgroup));
     let cred = k.cred_of(k.init.task);
     let init_sees_all = init_sees_all && cred.user_ns.id() == k.init.user_ns && cred.effective == CapSet::FULL;
-    init_sees_all && !k.tasks.iter().any(is_deep)
+    init_sees_all && !k.tasks.iter().any(|task| k.is_chrooted(task.0) || is_deep(task))
 }
 
 /// Checks the recording of one lab; gives whether all of it is recorded and was compared, or what is wrong.
