@@ -40,6 +40,15 @@ pub fn run(lab: &Path, check: &Check) -> Result<(), FileError> {
     Ok(())
 }
 
+/// A reason without the number of the line: the place tells where that stands.
+fn without_number(reason: &str) -> String {
+    let Some((before, after)) = reason.split_once("line ") else { return reason.to_owned() };
+    match after.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix(": ") {
+        Some(rest) if before.is_empty() || before.ends_with(": ") => format!("{before}{rest}"),
+        _ => reason.to_owned(),
+    }
+}
+
 /// Executes a line; its result, or the reason why it has none.
 fn execute(batch: &mut File, line: &str) -> Result<String, String> {
     let written = batch.write_all(format!("{line}\n").as_bytes());
@@ -48,8 +57,8 @@ fn execute(batch: &mut File, line: &str) -> Result<String, String> {
     match (written, read) {
         (Ok(()), Ok(_)) => Ok(answer),
         (Err(error), Ok(_)) if answer.is_empty() => Err(crate::errno::describe(&error)),
-        // EBADMSG is only how a write says that something else came; which line it was, the place says.
-        (Err(_), Ok(_)) => Err(answer.trim_end().trim_start_matches("EBADMSG: ").replacen("line 1: ", "", 1)),
+        // EBADMSG is only how a write says that something else came.
+        (Err(_), Ok(_)) => Err(without_number(answer.trim_end().trim_start_matches("EBADMSG: "))),
         (_, Err(error)) => Err(crate::errno::describe(&error)),
     }
 }

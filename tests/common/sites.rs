@@ -55,6 +55,7 @@ pub const REASONS: &[(&str, &str, &str)] = &[
         "this directory is of no mounted mqueue file system",
         "only a file of a mount of the lab gets there",
     ),
+    ("syscall/recorded.rs", "pid {} is dead and has no file tree", "the dead make no calls"),
     ("syscall/cgroup.rs", "{} cannot be written", "every way here asks the tree first whether the file is written to"),
     ("syscall/namei.rs", "the path ends in no name", "touch: such a path exists if its directory does"),
     (
