@@ -82,7 +82,6 @@
 //! | L1a | [`kernel`] | the simulated kernel's objects |
 //! | L0 | [`errno`] | errors with reasons |
 
-#[cfg(feature = "fuse")]
 pub mod abi;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
@@ -98,7 +97,7 @@ pub mod host;
 pub mod journal;
 pub mod kernel;
 pub mod lab;
-#[cfg(feature = "cli")]
+#[cfg(feature = "record")]
 pub mod record;
 pub mod script;
 pub mod syscall;
