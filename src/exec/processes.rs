@@ -124,7 +124,8 @@ pub trait Processes: Debug {
     /// There is none.
     fn link(&self, tid: Tid, name: &str) -> io::Result<Vec<u8>>;
 
-    /// Where a path of the host leads into a directory of the task's own, as [`walk::enters`] has it.
+    /// Where a path of the host leads into a directory of the task's own, from there on; `None`: nowhere. `follows`: a link at its end
+    /// is followed.
     fn enters(&self, path: &[u8], follows: bool) -> Option<Vec<u8>>;
 
     /// The number of the inode of what a descriptor shows.
