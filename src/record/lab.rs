@@ -158,7 +158,9 @@ impl LabFacts<'_> {
             let line = self.0.read(&format!("{list}/{}", String::from_utf8_lossy(&id))).ok()?;
             mountinfo::parse(line.strip_suffix(b"\n").unwrap_or(&line))
         });
-        let mut mounts: Vec<Mount> = mounts.collect();
+        // That which all others are on is hidden from tasks.
+        let hidden: u32 = self.number(&Self::field(seen, "root"));
+        let mut mounts: Vec<Mount> = mounts.filter(|mount| mount.id != hidden).collect();
         mounts.sort_by_key(|mount| mount.id);
         mounts
     }

@@ -57,8 +57,9 @@ fn comparable(mut topology: Topology) -> Topology {
     topology
 }
 
-/// Not all of these is recorded (SEMANTICS.md): where a root directory was changed, mounts that are not below it; at the deepest level of pid namespaces set_tid has too few numbers; init, who
-/// reads, sees paths of cgroups from its namespace on, and without capabilities not all of others.
+/// Not all of these is recorded (SEMANTICS.md): where a root directory was changed the mounts are those below it, and at the
+/// deepest level of pid namespaces set_tid has too few numbers; init, who reads, sees paths of cgroups from its namespace on, and without capabilities
+/// not all of others.
 fn is_whole(k: &Kernel) -> bool {
     let is_deep = |(task, _): (TaskId, &Task)| k.pids[k.pid_of(task)].level() > 30;
     let init_sees_all = k.task_ns(k.init.task, Slot::Cgroup) == Some(k.initial(NsType::Cgroup));

@@ -15,8 +15,6 @@ fn step() -> impl Strategy<Value = Step> {
         40 => program::core::step(),
         3 => program::mnt::step(),
         5 => program::cgroup::step(),
-        15 => program::ipc::step(),
-        10 => program::net::step(),
     ]
 }
 
