@@ -45,9 +45,8 @@ ps -o etimes= $$ | awk \"{ print \\$1 < 30 }\"
 cat /proc/self/timens_offsets'";
     says(script, "864\n1\nmonotonic           0         0\nboottime       864000         0\n");
     if let Some(text) = bash("unshare -T --boottime 864000 -f uptime -p; uptime -p") {
-        let days = |line: &str| line.contains("week");
-        let lines: Vec<bool> = text.lines().map(days).collect();
-        assert!(lines[0], "{text}");
+        // Ten days more are a week and some.
+        assert!(text.lines().next().is_some_and(|line| line.contains("week")), "{text}");
     }
 }
 
