@@ -39,8 +39,10 @@ fn comparable(mut topology: Topology) -> Topology {
         let open = std::mem::take(&mut task.open).into_values();
         let has_file = |open: &Open| matches!(open, Open::Listening(socket) if socket.name == Name::File);
         task.open = (0..).zip(open.filter(|open| !has_file(open))).collect();
-        // Who is in a directory of a process that is gone cannot be put there.
-        task.cwd = task.cwd.take().filter(|cwd| !cwd.starts_with(b"/proc/"));
+        // Who is in a directory of a process that is gone cannot be put there, and stays where it was born.
+        if task.cwd.as_ref().is_some_and(|cwd| cwd.starts_with(b"/proc/")) {
+            task.cwd = Some(b"/".to_vec());
+        }
         // Whether the links of the dead can be read depends on the dumpability they had, which nothing shows any more.
         if task.is_zombie() {
             task.namespaces.clear();

@@ -62,6 +62,7 @@ pub fn compare_pstree(pids: &BTreeSet<i32>, lab: &Path) -> Result<(), String> {
     for kind in ["ipc", "mnt", "net", "pid", "user", "uts"] {
         let of_others: BTreeSet<u64> =
             numbers_of("/proc").filter(|pid| !pids.contains(pid)).flat_map(|pid| inum(pid, kind)).collect();
+        let own: BTreeSet<u64> = pids.iter().filter_map(|pid| inum(*pid, kind)).collect();
         let command = format!("pstree -A -l -p -N {kind}");
         // A headline with the number of the namespace, then its processes.
         let parts = |text: String| {
@@ -74,7 +75,7 @@ pub fn compare_pstree(pids: &BTreeSet<i32>, lab: &Path) -> Result<(), String> {
                     None => part.as_mut().into_iter().for_each(|part| part.push(line.to_owned())),
                 }
             }
-            parts.retain(|number, _| !of_others.contains(number));
+            parts.retain(|number, _| own.contains(number) && !of_others.contains(number));
             parts.into_iter().map(|(number, lines)| format!("{number}\n{}", lines.join("\n"))).collect::<Vec<_>>()
         };
         let of_machine = parts(printed(None, &command));
