@@ -75,7 +75,9 @@ pub fn check(name: &str, k: &Kernel) -> Result<bool, String> {
     let (seen, script) = record(k);
     let again = boot(&script);
     let (seen_again, second) = record(&again);
-    if !is_whole(k) {
+    // An empty table may be one that cannot be read.
+    let is_bare = seen.namespaces.values().any(|ns| ns.own == Own::Mnt(Vec::new()));
+    if !is_whole(k) || is_bare {
         return Ok(false);
     }
     let (seen, seen_again) = (comparable(seen), comparable(seen_again));
