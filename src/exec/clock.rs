@@ -9,7 +9,7 @@ use super::filter;
 use super::regs::Regs;
 use super::sys::{self, Resume, Tid};
 use super::tracee::{Doing, Then};
-use crate::abi::{Call, Memory, Registers, call, number};
+use crate::abi::{Call, Memory, Registers, call};
 use crate::kernel::ns::TimeNamespace;
 use crate::kernel::ns::time::{NSEC_PER_SEC, Offset};
 use crate::kernel::profile::Profile;
@@ -89,7 +89,6 @@ impl Supervisor {
     }
 
     fn get_clock_filter(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
-        const SET_MODE_FILTER: u64 = 1;
         let Some(scratch) = self.with_scratch(tid, regs, &[0])? else { return Ok(()) };
         if !self.lab.is_in_real_time() && self.told.insert("time namespaces") {
             self.host.say(
@@ -97,10 +96,9 @@ impl Supervisor {
                  programs in time namespaces: mount it with -o realtime",
             );
         }
-        self.host.write_memory(tid, scratch, &filter::bytes(&filter::clock(), scratch))?;
-        let args = [SET_MODE_FILTER, libc::SECCOMP_FILTER_FLAG_TSYNC, scratch, 0, 0, 0];
+        let real = self.filtering(tid, regs, scratch, &filter::clock())?;
         self.tracee(tid)?.doing = Doing::Filtering(Box::new(regs));
-        self.host.set_registers(tid, regs.with(number(Call::Seccomp), args).0)?;
+        self.host.set_registers(tid, real.0)?;
         self.host.resume(tid, Resume::ToExit, 0)
     }
 
@@ -109,9 +107,7 @@ impl Supervisor {
     pub(super) fn has_clock_filter(&mut self, tid: Tid, regs: Regs, wanted: Regs) -> io::Result<()> {
         let given = regs.result();
         if given == 0 {
-            let tgid = self.tracee(tid)?.tgid;
-            let threads = self.tracees.values_mut().filter(|tracee| tracee.tgid == tgid);
-            threads.for_each(|tracee| tracee.has_clock = true);
+            self.threads_with(tid)?.for_each(|tracee| tracee.has_clock = true);
             self.host.set_registers(tid, wanted.again().0)?;
         } else {
             let error = if given > 0 { -i64::from(libc::EAGAIN) } else { given };
@@ -167,18 +163,14 @@ impl Supervisor {
     /// that of the host's clock (`timens_ktime_to_host`). What is no time, or 0, which stops a timer, the real kernel judges.
     fn until(&mut self, tid: Tid, regs: Regs, (index, at): (usize, usize), offset: Offset) -> io::Result<()> {
         let mut args = regs.args();
-        let mut memory = self.memory(tid);
         let mut bytes = vec![0; at + 16];
-        let time = memory.read(args[index], &mut bytes).ok().and_then(|()| moment(&bytes[at..]));
+        let time = self.memory(tid).read(args[index], &mut bytes).ok().and_then(|()| moment(&bytes[at..]));
         let Some(time) = time.filter(|time| *time > 0 && offset != Offset::default()) else {
             return self.host.resume(tid, Resume::Cont, 0);
         };
-        let Some(scratch) = self.with_scratch(tid, regs, &[0])? else { return Ok(()) };
         // What is past is so at once, and no timer that is stopped.
         bytes[at..].copy_from_slice(&timespec((time - offset.nanos()).clamp(1, TIME_MAX)));
-        if let Err(error) = memory.write(scratch, &bytes) {
-            return self.refuse(tid, regs, &error);
-        }
+        let Some(scratch) = self.with_scratch(tid, regs, &bytes)? else { return Ok(()) };
         args[index] = scratch;
         self.detour(tid, regs, regs.with(regs.number(), args), Then::Keep)
     }

@@ -1,11 +1,16 @@
 //! The seccomp filter of programs: which calls stop for the supervisor, made of the table of calls.
 
+use std::io;
+
 use libc::{
     BPF_ABS, BPF_ALU, BPF_AND, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, SECCOMP_RET_ALLOW,
     SECCOMP_RET_ERRNO, SECCOMP_RET_TRACE, sock_filter,
 };
 
-use super::regs::{ARCH, X32};
+use super::Supervisor;
+use super::regs::{ARCH, Regs, X32};
+use super::sys::Tid;
+use super::tracee::Tracee;
 use crate::abi::{Call, Condition, LIMITS, PASSING, Translate, Treatment, calls, number};
 
 /// Offsets in `struct seccomp_data`.
@@ -115,7 +120,7 @@ pub fn clock() -> Vec<sock_filter> {
 }
 
 /// `struct sock_fprog` for memory at `addr`, and behind it the program.
-pub fn bytes(program: &[sock_filter], addr: u64) -> Vec<u8> {
+fn bytes(program: &[sock_filter], addr: u64) -> Vec<u8> {
     const LEN: u64 = 16;
     let mut bytes = [program.len() as u64, addr + LEN].map(u64::to_ne_bytes).concat();
     for line in program {
@@ -175,6 +180,28 @@ fn ret(value: u32) -> sock_filter {
 
 fn jump(test: u32, k: u32, yes: u8, no: u8) -> sock_filter {
     sock_filter { code: (BPF_JMP | test | BPF_K) as u16, jt: yes, jf: no, k }
+}
+
+impl Supervisor {
+    /// The call that gives a further filter to all threads of a process; the program of the filter is written to memory of ours.
+    pub(super) fn filtering(
+        &mut self,
+        tid: Tid,
+        regs: Regs,
+        scratch: u64,
+        program: &[sock_filter],
+    ) -> io::Result<Regs> {
+        const SET_MODE_FILTER: u64 = 1;
+        self.host.write_memory(tid, scratch, &bytes(program, scratch))?;
+        let args = [SET_MODE_FILTER, libc::SECCOMP_FILTER_FLAG_TSYNC, scratch, 0, 0, 0];
+        Ok(regs.with(number(Call::Seccomp), args))
+    }
+
+    /// The threads of the process that a thread is of.
+    pub(super) fn threads_with(&mut self, tid: Tid) -> io::Result<impl Iterator<Item = &mut Tracee>> {
+        let tgid = self.tracee(tid)?.tgid;
+        Ok(self.tracees.values_mut().filter(move |tracee| tracee.tgid == tgid))
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::filter;
 use super::regs::Regs;
 use super::sys::{Resume, Tid};
 use super::tracee::{Doing, Then};
-use crate::abi::{Call, Memory, call, number};
+use crate::abi::{Call, Memory, call};
 use crate::bail;
 use crate::errno::Result;
 use crate::kernel::capability::Cap;
@@ -70,22 +70,19 @@ impl Supervisor {
 
     /// The calls about sockets stop from now on; the one that is under way is made afterwards.
     fn watch_sockets(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
-        const SET_MODE_FILTER: u64 = 1;
         if self.tracee(tid)?.has_netlink {
             return self.host.resume(tid, Resume::Cont, 0);
         }
         let Some(scratch) = self.with_scratch(tid, regs, &[0])? else { return Ok(()) };
-        self.host.write_memory(tid, scratch, &filter::bytes(&filter::netlink(), scratch))?;
+        let real = self.filtering(tid, regs, scratch, &filter::netlink())?;
         self.tracee(tid)?.doing = Doing::Watching(Box::new(regs));
-        let args = [SET_MODE_FILTER, libc::SECCOMP_FILTER_FLAG_TSYNC, scratch, 0, 0, 0];
-        self.host.set_registers(tid, regs.with(number(Call::Seccomp), args).0)?;
+        self.host.set_registers(tid, real.0)?;
         self.host.resume(tid, Resume::ToExit, 0)
     }
 
     pub(super) fn watching_ends(&mut self, tid: Tid, wanted: Regs) -> io::Result<()> {
         // Where a thread has a filter of its own, ours is refused: then what the real kernel says stays.
-        let tgid = self.tracee(tid)?.tgid;
-        self.tracees.values_mut().filter(|tracee| tracee.tgid == tgid).for_each(|tracee| tracee.has_netlink = true);
+        self.threads_with(tid)?.for_each(|tracee| tracee.has_netlink = true);
         self.host.set_registers(tid, wanted.again().0)?;
         self.host.resume(tid, Resume::Cont, 0)
     }

@@ -90,7 +90,6 @@ impl Supervisor {
     pub(super) fn netlink_socket(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
         const AF_UNIX: u64 = 1;
         const FLAGS: u64 = (libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) as u64;
-        const SET_MODE_FILTER: u64 = 1;
         let [_, kind, protocol, ..] = regs.args();
         if let Err(error) = check_socket(kind as i32 & !(FLAGS as i32), protocol as i32) {
             return self.refuse(tid, regs, &error);
@@ -105,22 +104,19 @@ impl Supervisor {
             }
         };
         let fd = making.fd as u64;
-        let (call, args) = match making.step {
-            Step::Filter => {
-                self.host.write_memory(tid, scratch, &filter::bytes(&filter::netlink(), scratch))?;
-                (Call::Seccomp, [SET_MODE_FILTER, libc::SECCOMP_FILTER_FLAG_TSYNC, scratch])
-            }
-            Step::Socket => (Call::Socket, [AF_UNIX, libc::SOCK_DGRAM as u64 | kind & FLAGS, 0]),
+        let with = |call, [first, second, third]: [u64; 3]| regs.with(number(call), [first, second, third, 0, 0, 0]);
+        let real = match making.step {
+            Step::Filter => self.filtering(tid, regs, scratch, &filter::netlink())?,
+            Step::Socket => with(Call::Socket, [AF_UNIX, libc::SOCK_DGRAM as u64 | kind & FLAGS, 0]),
             Step::Bind | Step::Connect => {
                 self.host.write_memory(tid, scratch, &making.name)?;
                 let call = if making.step == Step::Bind { Call::Bind } else { Call::Connect };
-                (call, [fd, scratch, making.name.len() as u64])
+                with(call, [fd, scratch, making.name.len() as u64])
             }
-            Step::Close(_) => (Call::Close, [fd, 0, 0]),
+            Step::Close(_) => with(Call::Close, [fd, 0, 0]),
         };
         self.tracee(tid)?.doing = Doing::Making(Box::new(Making { regs, ..making }));
-        let [first, second, third] = args;
-        self.host.set_registers(tid, regs.with(number(call), [first, second, third, 0, 0, 0]).0)?;
+        self.host.set_registers(tid, real.0)?;
         self.host.resume(tid, Resume::ToExit, 0)
     }
 
@@ -128,9 +124,7 @@ impl Supervisor {
         let given = regs.result();
         let next = match making.step {
             Step::Filter if given == 0 => {
-                let tgid = self.tracee(tid)?.tgid;
-                let threads = self.tracees.values_mut().filter(|tracee| tracee.tgid == tgid);
-                threads.for_each(|tracee| tracee.has_netlink = true);
+                self.threads_with(tid)?.for_each(|tracee| tracee.has_netlink = true);
                 Ok(Step::Socket)
             }
             // A thread with a filter of its own cannot be given ours.

@@ -9,7 +9,7 @@ use super::regs::Regs;
 use super::signal::is_of_child;
 use super::sys::{Resume, Tid};
 use super::tracee::{Doing, Then};
-use crate::abi::{Call, Memory, number};
+use crate::abi::Memory;
 
 /// Bytes of `struct signalfd_siginfo`, and of the fields of it that are looked at: signal, errno, code, pid, uid … status, value
 /// as a number, value.
@@ -33,7 +33,6 @@ pub struct Heeding {
 impl Supervisor {
     /// signalfd, signalfd4: a new descriptor, unless the first argument is one.
     pub(super) fn signalfd(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
-        const SET_MODE_FILTER: u64 = 1;
         if regs.args()[0] as i32 != -1 {
             return self.host.resume(tid, Resume::Cont, 0);
         }
@@ -45,11 +44,7 @@ impl Supervisor {
         };
         let real = match made {
             None => regs,
-            Some(fd) => {
-                let program = filter::reads(fd - fd % BLOCK, BLOCK);
-                self.host.write_memory(tid, scratch, &filter::bytes(&program, scratch))?;
-                regs.with(number(Call::Seccomp), [SET_MODE_FILTER, libc::SECCOMP_FILTER_FLAG_TSYNC, scratch, 0, 0, 0])
-            }
+            Some(fd) => self.filtering(tid, regs, scratch, &filter::reads(fd - fd % BLOCK, BLOCK))?,
         };
         self.tracee(tid)?.doing = Doing::Heeding(Box::new(Heeding { regs, fd: made }));
         self.host.set_registers(tid, real.0)?;
@@ -68,11 +63,9 @@ impl Supervisor {
                 self.host.set_registers(tid, wanted.again().0)?;
             }
             made => {
-                let tgid = tracee.tgid;
                 // Where a thread has a filter of its own, ours is refused: then the codes stay what was sent.
                 if let Some(made) = made.filter(|_| fd.is_some() && given == 0) {
-                    let threads = self.tracees.values_mut().filter(|tracee| tracee.tgid == tgid);
-                    threads.for_each(|tracee| tracee.heeds.push(made / BLOCK));
+                    self.threads_with(tid)?.for_each(|tracee| tracee.heeds.push(made / BLOCK));
                 }
                 let result = made.map_or(given, i64::from);
                 self.host.set_registers(tid, regs.as_wanted(&wanted).with_result(result).0)?;
