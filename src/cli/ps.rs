@@ -166,8 +166,11 @@ impl Rows {
 fn write_row<'a>(text: &mut String, cells: impl Iterator<Item = &'a str>, stem: &str, widths: &[usize]) {
     for (column, (cell, width)) in cells.zip(widths).enumerate() {
         let stem = if column == COMM { stem } else { "" };
-        let width = width.saturating_sub(stem.chars().count());
-        let _ = write!(text, " {stem}{cell:<width$} ");
+        let blanks = width.saturating_sub(stem.chars().count() + cell.chars().count());
+        text.push(' ');
+        text.push_str(stem);
+        text.push_str(cell);
+        text.extend(std::iter::repeat_n(' ', blanks + 1));
     }
     text.truncate(text.trim_end().len());
     text.push('\n');

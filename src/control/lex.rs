@@ -2,9 +2,6 @@
 //! scripts `$NAME` and `${NAME}` stand for a value, also inside quotes, and `#` at the start of a word begins a comment;
 //! in control files both are ordinary characters.
 
-use std::iter::Peekable;
-use std::str::Chars;
-
 use crate::errno::Result;
 use crate::{bail, err};
 
@@ -20,15 +17,11 @@ pub enum Dialect {
 /// A word as written: text with the names of values in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
-    pieces: Vec<Piece>,
+    text: Vec<u8>,
+    /// Before which byte of the text a value stands, and its name, in order.
+    names: Vec<(usize, String)>,
     /// Where the word starts, from 1.
     pub column: usize,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
-    Text(Vec<u8>),
-    Name(String),
 }
 
 /// A word as a verb sees it.
@@ -42,11 +35,7 @@ pub struct Word {
 impl Template {
     /// The word if it is written without names.
     pub fn literal(&self) -> Option<&[u8]> {
-        match self.pieces.as_slice() {
-            [] => Some(b""),
-            [Piece::Text(text)] => Some(text),
-            _ => None,
-        }
+        self.names.is_empty().then_some(&self.text)
     }
 
     /// Puts values in place of names.
@@ -54,17 +43,18 @@ impl Template {
     /// # Errors
     /// EINVAL: no value has that name.
     pub fn expand(&self, value: impl Fn(&str) -> Option<Vec<u8>>) -> Result<Word> {
-        let mut bytes = Vec::new();
-        for piece in &self.pieces {
-            match piece {
-                Piece::Text(text) => bytes.extend_from_slice(text),
-                Piece::Name(name) => match value(name) {
-                    Some(value) => bytes.extend(value),
-                    None => bail!(EINVAL, "no value is called {}", name.clone()),
-                },
-            }
+        let (mut bytes, mut done) = (Vec::with_capacity(self.text.len()), 0);
+        for (at, name) in &self.names {
+            bytes.extend_from_slice(&self.text[done..*at]);
+            bytes.extend(value(name).ok_or_else(|| err!(EINVAL, "no value is called {}", name.clone()))?);
+            done = *at;
         }
+        bytes.extend_from_slice(&self.text[done..]);
         Ok(Word { bytes, column: self.column })
+    }
+
+    fn push_name(&mut self, name: String) {
+        self.names.push((self.text.len(), name));
     }
 }
 
@@ -76,7 +66,7 @@ pub fn split(line: &str, dialect: Dialect) -> Result<Vec<Template>> {
     if line.contains('\0') {
         bail!(EINVAL, "a NUL byte in the line (write it as \"\\0\")");
     }
-    let mut lexer = Lexer { chars: line.chars().peekable(), column: 1, dialect };
+    let mut lexer = Lexer { rest: line, column: 1, dialect };
     let mut words = Vec::new();
     while let Some(word) = lexer.word()? {
         words.push(word);
@@ -144,42 +134,42 @@ fn is_name_char(c: char) -> bool {
 }
 
 struct Lexer<'a> {
-    chars: Peekable<Chars<'a>>,
+    /// What is not yet read.
+    rest: &'a str,
     /// The column of the next character.
     column: usize,
     dialect: Dialect,
 }
 
-impl Lexer<'_> {
+impl<'a> Lexer<'a> {
     fn word(&mut self) -> Result<Option<Template>> {
-        while self.eat(is_blank).is_some() {}
+        self.run(is_blank);
         let column = self.column;
         match self.peek() {
             None => return Ok(None),
             Some('#') if self.dialect == Dialect::Script => return Ok(None),
             Some(_) => {}
         }
-        let mut word = Template { pieces: Vec::new(), column };
-        while let Some(c) = self.eat(|c| !is_blank(c)) {
-            match c {
-                '"' => self.quoted(&mut word)?,
-                _ => self.character(&mut word, c)?,
+        let mut word = Template { text: Vec::new(), names: Vec::new(), column };
+        loop {
+            word.text.extend_from_slice(self.run(|c| !is_blank(c) && !matches!(c, '"' | '$')).as_bytes());
+            match self.eat(|c| !is_blank(c)) {
+                Some('"') => self.quoted(&mut word)?,
+                Some(_) => self.dollar(&mut word)?,
+                None => return Ok(Some(word)),
             }
         }
-        Ok(Some(word))
     }
 
     /// The rest of a quoted part, its opening quote already read.
     fn quoted(&mut self, word: &mut Template) -> Result<()> {
         let opening = self.column - 1;
         loop {
+            word.text.extend_from_slice(self.run(|c| !matches!(c, '"' | '\\' | '$')).as_bytes());
             match self.eat(|_| true) {
                 Some('"') => return Ok(()),
-                Some('\\') => {
-                    let byte = self.escape()?;
-                    word.push(&[byte]);
-                }
-                Some(c) => self.character(word, c)?,
+                Some('\\') => word.text.push(self.escape()?),
+                Some(_) => self.dollar(word)?,
                 None => bail!(EINVAL, "column {}: the quote is not closed", opening),
             }
         }
@@ -204,56 +194,46 @@ impl Lexer<'_> {
         }
     }
 
-    /// One character that is no quote or escape, `$` included.
-    fn character(&mut self, word: &mut Template, c: char) -> Result<()> {
-        if c == '$' && self.dialect == Dialect::Script {
-            return self.dollar(word);
-        }
-        word.push(c.encode_utf8(&mut [0; 4]).as_bytes());
-        Ok(())
-    }
-
-    /// What follows a `$`: a name, or the `$` stands for itself.
+    /// What follows a `$`: a name in a script, or the `$` stands for itself.
     fn dollar(&mut self, word: &mut Template) -> Result<()> {
         let column = self.column - 1;
-        if self.eat(|c| c == '{').is_some() {
+        if self.dialect == Dialect::Control {
+            word.text.push(b'$');
+        } else if self.eat(|c| c == '{').is_some() {
             let name = self.name();
             if name.is_empty() || self.eat(|c| c == '}').is_none() {
                 bail!(EINVAL, "column {}: ${ wants a name and a closing brace", column);
             }
-            word.pieces.push(Piece::Name(name));
+            word.push_name(name);
         } else if self.peek().is_some_and(is_name_start) {
-            let name = self.name();
-            word.pieces.push(Piece::Name(name));
+            word.push_name(self.name());
         } else {
-            word.push(b"$");
+            word.text.push(b'$');
         }
         Ok(())
     }
 
     fn name(&mut self) -> String {
-        let mut name: String = self.eat(is_name_start).into_iter().collect();
-        if !name.is_empty() {
-            name.extend(std::iter::from_fn(|| self.eat(is_name_char)));
-        }
-        name
+        if self.peek().is_some_and(is_name_start) { self.run(is_name_char).to_owned() } else { String::new() }
     }
 
-    fn peek(&mut self) -> Option<char> {
-        self.chars.peek().copied()
+    fn peek(&self) -> Option<char> {
+        self.rest.chars().next()
     }
 
     fn eat(&mut self, wanted: impl Fn(char) -> bool) -> Option<char> {
-        self.chars.next_if(|&c| wanted(c)).inspect(|_| self.column += 1)
+        let c = self.peek().filter(|&c| wanted(c))?;
+        self.rest = &self.rest[c.len_utf8()..];
+        self.column += 1;
+        Some(c)
     }
-}
 
-impl Template {
-    fn push(&mut self, text: &[u8]) {
-        match self.pieces.last_mut() {
-            Some(Piece::Text(last)) => last.extend_from_slice(text),
-            _ => self.pieces.push(Piece::Text(text.to_vec())),
-        }
+    /// The characters from here on that are wanted.
+    fn run(&mut self, wanted: impl Fn(char) -> bool) -> &'a str {
+        let (run, rest) = self.rest.split_at(self.rest.find(|c| !wanted(c)).unwrap_or(self.rest.len()));
+        self.rest = rest;
+        self.column += run.chars().count();
+        run
     }
 }
 

@@ -22,6 +22,9 @@ mod verb;
 mod word;
 mod words;
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use args::Args;
 use lex::Word;
 
@@ -39,7 +42,9 @@ pub const WRITE_MAX: usize = 4096;
 
 /// The verb called `name`.
 pub fn verb(name: &str) -> Option<&'static Verb> {
-    VERBS.iter().find(|v| v.name == name)
+    static BY_NAME: LazyLock<BTreeMap<&str, &Verb>> =
+        LazyLock::new(|| VERBS.iter().map(|verb| (verb.name, verb)).collect());
+    BY_NAME.get(name).copied()
 }
 
 /// The verb called `name`, or why there is none.

@@ -222,7 +222,7 @@ impl Lines {
                     let path = place.file.with_file_name(&name);
                     self.open(&path).map_err(|reason| FileError::at(&place, format!("include {name}: {reason}")))?;
                 }
-                Some(statement) => return Ok(Some(Line { place, text: text.trim().to_owned(), statement })),
+                Some(statement) => return Ok(Some(Line { place, text: trimmed(text), statement })),
             }
         }
         Ok(None)
@@ -259,6 +259,12 @@ impl OpenFile {
         }
         String::from_utf8(bytes).map(Some).map_err(|_| no_script(&io::ErrorKind::InvalidData.into()))
     }
+}
+
+/// The text without the blanks around it; most has none and stays where it is.
+fn trimmed(text: String) -> String {
+    let inner = text.trim();
+    if inner.len() == text.len() { text } else { inner.to_owned() }
 }
 
 #[cfg(test)]

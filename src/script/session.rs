@@ -164,7 +164,7 @@ impl Session {
     fn call(&mut self, lab: &mut impl Machine, line: &CallLine) -> std::result::Result<Vec<u8>, Failure> {
         let wanted = self.wanted(&line.expect).map_err(Failure::unexpected)?;
         let (pid, words) = self.words(line).map_err(Failure::unexpected)?;
-        let got = Call::new(&line.verb, words).and_then(|call| lab.call(pid, &call));
+        let got = Call::new(line.verb, words).and_then(|call| lab.call(pid, &call));
         let result = wanted.check(got)?;
         if let Some(name) = &line.name {
             self.keep(name, without_newline(&result)).map_err(Failure::unexpected)?;

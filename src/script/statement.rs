@@ -26,7 +26,8 @@ pub struct CallLine {
     /// The name that keeps the result.
     pub name: Option<String>,
     pub pid: Template,
-    pub verb: String,
+    /// One of the language's.
+    pub verb: &'static str,
     pub args: Vec<Template>,
 }
 
@@ -79,7 +80,7 @@ pub fn parse(line: &str) -> Result<Option<Statement>> {
         Some(b"differ") => compare(Relation::Differ, rest)?,
         Some(b"case") => Statement::Case(only_word(rest, "case NAME")?),
         Some(b"include") => Statement::Include(only_word(rest, "include FILE")?),
-        _ => call_or_setup(&words)?,
+        _ => call_or_setup(words)?,
     };
     Ok(Some(statement))
 }
@@ -97,34 +98,38 @@ fn only_word(words: &[Template], usage: &'static str) -> Result<String> {
     text(word).ok_or_else(|| err!(EINVAL, "usage: {}", usage))
 }
 
-fn call_or_setup(words: &[Template]) -> Result<Statement> {
-    let (expect, words) = expectation(words)?;
+fn call_or_setup(mut words: Vec<Template>) -> Result<Statement> {
+    let expect = expectation(&mut words)?;
     let first = words.first().and_then(Template::literal);
     match first.and_then(setup::name_of) {
-        Some(name) => Ok(Statement::Setup(SetupLine { expect, name, args: words[1..].to_vec() })),
+        Some(name) => Ok(Statement::Setup(SetupLine { expect, name, args: words.split_off(1) })),
         None => call(expect, words).map(Statement::Call),
     }
 }
 
-fn call(expect: Expect, words: &[Template]) -> Result<CallLine> {
-    let (name, words) = match words {
-        [name, equals, rest @ ..] if equals.literal() == Some(b"=") => (Some(value_name(name)?), rest),
-        _ => (None, words),
+fn call(expect: Expect, mut words: Vec<Template>) -> Result<CallLine> {
+    let name = match &words[..] {
+        [name, equals, ..] if equals.literal() == Some(b"=") => Some(value_name(name)?),
+        _ => None,
     };
-    let [pid, verb, args @ ..] = words else { bail!(EINVAL, "usage: [NAME =] PID VERB ARGS") };
-    Ok(CallLine { expect, name, pid: pid.clone(), verb: verb_name(verb)?, args: args.to_vec() })
+    let mut words = words.drain(if name.is_some() { 2.. } else { 0.. });
+    let (Some(pid), Some(verb)) = (words.next(), words.next()) else { bail!(EINVAL, "usage: [NAME =] PID VERB ARGS") };
+    Ok(CallLine { expect, name, pid, verb: verb_name(&verb)?, args: words.collect() })
 }
 
-fn expectation(words: &[Template]) -> Result<(Expect, &[Template])> {
-    match words {
-        [mark, errno, rest @ ..] if mark.literal() == Some(b"!") => {
+/// Takes what is expected off the front of a line.
+fn expectation(words: &mut Vec<Template>) -> Result<Expect> {
+    let expect = match &words[..] {
+        [mark, errno, ..] if mark.literal() == Some(b"!") => {
             let errno = text(errno).and_then(|name| errno_from_name(&name));
-            Ok((Expect::Errno(errno.ok_or_else(|| err!(EINVAL, "! wants the name of an errno"))?), rest))
+            Expect::Errno(errno.ok_or_else(|| err!(EINVAL, "! wants the name of an errno"))?)
         }
-        [mark, text, rest @ ..] if mark.literal() == Some(b"=") => Ok((Expect::Text(text.clone()), rest)),
-        [mark, regex, rest @ ..] if mark.literal() == Some(b"~") => Ok((Expect::Match(regex.clone()), rest)),
-        _ => Ok((Expect::Success, words)),
-    }
+        [mark, text, ..] if mark.literal() == Some(b"=") => Expect::Text(text.clone()),
+        [mark, regex, ..] if mark.literal() == Some(b"~") => Expect::Match(regex.clone()),
+        _ => return Ok(Expect::Success),
+    };
+    words.drain(..2);
+    Ok(expect)
 }
 
 fn value_name(word: &Template) -> Result<String> {
@@ -132,9 +137,10 @@ fn value_name(word: &Template) -> Result<String> {
 }
 
 /// The verb's name: one of the language's.
-fn verb_name(word: &Template) -> Result<String> {
-    let name = text(word).ok_or_else(|| err!(EINVAL, "the verb has to be written out"))?;
-    control::find_verb(&name).map(|_| name)
+fn verb_name(word: &Template) -> Result<&'static str> {
+    let name = word.literal().and_then(|name| std::str::from_utf8(name).ok());
+    let name = name.ok_or_else(|| err!(EINVAL, "the verb has to be written out"))?;
+    control::find_verb(name).map(|verb| verb.name)
 }
 
 fn text(word: &Template) -> Option<String> {
@@ -166,7 +172,7 @@ mod tests {
     #[test]
     fn a_call_has_a_pid_a_verb_and_maybe_a_name() {
         let call = call_line("A = 1 clone newpid ipc");
-        assert_eq!((call.name.as_deref(), call.verb.as_str(), call.args.len()), (Some("A"), "clone", 2));
+        assert_eq!((call.name.as_deref(), call.verb, call.args.len()), (Some("A"), "clone", 2));
         assert_eq!(call.pid.literal(), Some(b"1".as_slice()));
         assert_eq!(call.expect, Expect::Success);
         assert_eq!(call_line("$A exit").name, None);

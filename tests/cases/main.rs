@@ -34,7 +34,7 @@ fn every_line_of_the_case_files_is_a_call() {
         for line in &case.lines {
             let Statement::Call(call) = &line.statement else { continue };
             let words = call.args.iter().map(|word| word.expand(|_| Some(b"1".to_vec())).unwrap()).collect();
-            if let Err(error) = Call::new(&call.verb, words) {
+            if let Err(error) = Call::new(call.verb, words) {
                 panic!("{}: {error}", line.place);
             }
         }

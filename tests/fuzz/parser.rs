@@ -18,7 +18,7 @@ fn lines_are_refused_or_mean_something() {
             let Ok(Some(Statement::Call(call))) = parse(line) else { continue };
             let words = call.args.iter().map(|word| word.expand(|_| Some(b"1".to_vec())));
             let Ok(words) = words.collect::<Result<Vec<_>, _>>() else { continue };
-            if let Ok(call) = Call::new(&call.verb, words) {
+            if let Ok(call) = Call::new(call.verb, words) {
                 check(&call, line);
             }
         }
@@ -42,7 +42,7 @@ fn check(call: &Call, line: &str) {
     let again = call.script_line(1);
     let Ok(Some(Statement::Call(read))) = parse(&again) else { panic!("{line:?} became {again:?}") };
     let words = read.args.iter().map(|word| word.expand(|_| None).unwrap()).collect();
-    let read = Call::new(&read.verb, words).unwrap_or_else(|error| panic!("{line:?} became {again:?}: {error}"));
+    let read = Call::new(read.verb, words).unwrap_or_else(|error| panic!("{line:?} became {again:?}: {error}"));
     assert_eq!(read.syscall, call.syscall, "{line:?} became {again:?}");
     if call.verb.is_file {
         let written = Call::from_write(call.verb, call.line().as_bytes());

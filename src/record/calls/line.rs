@@ -27,7 +27,7 @@ impl Told {
         let call = Call::new(verb, words.clone()).ok()?.syscall;
         let pid = std::str::from_utf8(pid.literal()?).ok()?.parse().ok()?;
         let mut words: Vec<Vec<u8>> = words.into_iter().map(|word| word.bytes).collect();
-        let mut verb = verb.clone();
+        let mut verb = (*verb).to_owned();
         let call = match call {
             AnyCall::Waiting(call) => {
                 // `program waits CALL ARGS…`
