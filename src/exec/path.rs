@@ -160,6 +160,9 @@ impl Supervisor {
             let seen = self.seen(&base).unwrap_or_else(|| base.clone());
             ([&seen[..], b"/", path].concat(), Some(base))
         };
+        if let Some(hidden) = self.hidden(&plain(&whole), base.as_deref()) {
+            return Some(hidden);
+        }
         if base.is_none() && is_of_host(&whole) && self.lab.programs.elsewhere().is_none() {
             let entered = self.host.enters(&whole, follows)?;
             return self.real(tid, &self.behind_own_links(tid, plain(&entered)));
@@ -173,9 +176,23 @@ impl Supervisor {
             (real, None) => real,
             // The same file without our help, unless it is seen with the eyes of another.
             (Some(real), Some(base)) => (plain(&[&base[..], b"/", path].concat()) != real).then_some(real),
-            // Out of the lab, by `..`.
-            (None, Some(base)) => self.seen(&base).map(|_| whole),
+            // Out of the directories of the task, by `..` or a link of its own. The other directories that the lab shows stay its
+            // own, however a program has come there: the host has some of the same names.
+            (None, Some(base)) => self.seen(&base).filter(|seen| self.is_of(tid, &plain(seen))).map(|_| whole),
         }
+    }
+
+    /// Where a path leads instead that goes, from outside, to the file trees in the mount of the lab: nowhere. They are there
+    /// for calls of ours; who walks through the mount to remove what is in it means none of the files seen there.
+    fn hidden(&self, whole: &[u8], base: Option<&[u8]>) -> Option<Vec<u8>> {
+        let trees = [self.dir(), b"/as"].concat();
+        let is_inside = base.is_some_and(|base| is_below(base, &trees));
+        (is_below(whole, &trees) && !is_inside).then(|| [&trees[..], b"/0"].concat())
+    }
+
+    /// Whether a plain path is in a directory of the task's own, or in one of those mounted elsewhere.
+    fn is_of(&self, tid: Tid, path: &[u8]) -> bool {
+        is_of_task(path) || self.tracees.get(&tid).is_some_and(|tracee| self.is_elsewhere(tracee.task, path))
     }
 
     /// The path, where it goes on behind links of the caller's own directory in `/proc`.
@@ -219,10 +236,10 @@ impl Supervisor {
             .iter()
             .find(|(from, _)| is_below(path, from))
             .map_or_else(|| path.to_vec(), |(from, to)| [to, &path[from.len()..]].concat());
-        let tracee = self.tracees.get(&tid)?;
-        if !is_of_task(&path) && !self.is_elsewhere(tracee.task, &path) {
+        if !self.is_of(tid, &path) {
             return None;
         }
+        let tracee = self.tracees.get(&tid)?;
         if let Some(rest) = path.strip_prefix(b"/proc/") {
             let first = rest.split(|&byte| byte == b'/').next().unwrap_or_default();
             let below = &rest[first.len()..];

@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::thread;
 
+use super::mounted::Lab;
 use super::{bash, exec, has, python};
 
 /// Names that lead into `/proc`, in a directory that `$0` is.
@@ -189,4 +190,60 @@ fn host_paths_with_links_stay_those_of_the_host() {
     if let Some(text) = bash(&script) {
         assert_eq!(text, "text\ntext\ntext\nnew\nf\ntext\nmissing\n");
     }
+}
+
+/// Who walks through the mount of a lab stays in it: `rm -rf` of a directory that the mount is in once meant the host's files.
+const WALK: &str = "
+import os, sys
+mount, file = sys.argv[1], sys.argv[2]
+if not os.path.isdir(mount + '/kernel'):
+    mount += '/' + os.listdir(mount)[0]
+def opened(path, *names):
+    try:
+        fd = os.open(path, os.O_RDONLY)
+        for name in names:
+            fd = os.open(name, os.O_RDONLY, dir_fd=fd)
+        return fd
+    except OSError:
+        return None
+ways = [(mount, 'as', '1', 'root'), (mount + '/as/1/root',), (mount, 'proc', '1', 'root'), (mount, 'proc', '1', 'cwd'),
+        (mount + '/proc/1/root',), (mount + '/proc/1/root/tmp', '..'), (mount + '/ctl/../as/1', 'root'),
+        (mount + '/kernel/../as/1/root/etc', '..'), (mount + '/proc/1/root/root', '..', '..', '..', '..')]
+for way in ways:
+    fd = opened(*way)
+    if fd is None:
+        continue
+    for path in file, 'tmp/../' + file, './' + file, '../root/' + file:
+        for call in os.stat, os.open, os.unlink:
+            try:
+                call(path, os.O_RDONLY, dir_fd=fd) if call is os.open else call(path, dir_fd=fd)
+                print('reached', way, path, call.__name__)
+            except OSError:
+                pass
+    os.fchdir(fd)
+    if os.path.exists(file):
+        print('reached', way, 'by the working directory')
+os.chdir('/proc/self')
+print(open('../..' + file_of_host).read() if (file_of_host := sys.argv[3]) else '')";
+
+#[test]
+fn who_walks_through_the_mount_of_a_lab_stays_in_it() {
+    if !has(&["fuse", "python3"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (file, temporary) = (dir.path().join("file"), dir.path().join("t"));
+    fs::write(&file, "text").unwrap();
+    fs::create_dir(&temporary).unwrap();
+    let path = file.to_str().unwrap();
+    let walk = |mount: &str| ["python3", "-c", WALK, mount, &path[1..], path].map(str::to_owned);
+    let words = walk(temporary.to_str().unwrap());
+    let mut private = super::command(&[], &words.each_ref().map(String::as_str));
+    let lab = Lab::new().unwrap();
+    let words = walk(lab.dir().to_str().unwrap());
+    let seen = [private.env("TMPDIR", &temporary).output().unwrap(), lab.exec(&words.each_ref().map(String::as_str))];
+    for seen in seen {
+        assert_eq!(String::from_utf8_lossy(&seen.stdout), "text\n", "{seen:?}");
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "text");
 }
