@@ -148,7 +148,7 @@ impl Connection {
             self.shared.notices.shrink(&self.notifier);
         }
         if !self.may_write(caller) && self.inodes.is_full() {
-            bail!(ENOMEM, "twice as many inodes are in use as the host's kernel is to know (max_inodes)");
+            bail!(ENOMEM, "twice max_inodes inodes are in use");
         }
         let dir = self.node(parent)?;
         let is_viewed = self.is_viewed_top(parent) || FILES.is_viewed(dir, name.as_bytes());

@@ -239,7 +239,7 @@ impl Fault {
             return Ok(());
         }
         self.hits += 1;
-        let reason = "kernel/faults has this fail, {} so far";
+        let reason = "kernel/faults makes this fail, hit {}";
         Err(Error::new(errno, reason, vec![Arg::from(self.hits)]))
     }
 
