@@ -52,7 +52,7 @@ pub enum Translate {
     Directory,
     /// `siginfo_t`, in the second argument once the call is done.
     Siginfo,
-    /// Commands of fcntl(2) about who gets SIGIO and who holds a lock.
+    /// Commands of fcntl(2) about the receiver of SIGIO and the holder of a lock.
     Owner,
     /// Options of getsockopt(2) that tell of the peer.
     Peer,

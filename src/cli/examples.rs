@@ -13,8 +13,8 @@ const EXAMPLES: &[(&str, Examples)] = &[
                 "nslab mount /tmp/lab --proc /tmp/proc",
                 "Show its proc as a mount point as well, for HOST_PROC=/tmp/proc",
             ),
-            ("nslab mount /tmp/lab --journal lab.journal --resume", "Go on where the lab was when it ended"),
-            ("mount -t nslab none /tmp/lab -o boot=/root/docker.lab", "The same by mount(8), as root"),
+            ("nslab mount /tmp/lab --journal lab.journal --resume", "Continue a lab from where it ended"),
+            ("mount -t nslab none /tmp/lab -o boot=/root/docker.lab", "Mount by mount(8), as root"),
         ],
     ),
     (
@@ -59,7 +59,7 @@ const EXAMPLES: &[(&str, Examples)] = &[
     (
         "record",
         &[
-            ("nslab record -o host.lab", "Write down this machine"),
+            ("nslab record -o host.lab", "Record this machine"),
             ("nslab record --anonymize --pid 4711 -o bug.lab", "One process, without names, for a bug report"),
             ("nslab record --from /tmp/lab -o made.lab", "Make a script of a mounted lab"),
         ],
@@ -90,8 +90,8 @@ const EXAMPLES: &[(&str, Examples)] = &[
     (
         "doctor",
         &[
-            ("nslab doctor", "See whether labs can be mounted here"),
-            ("nslab doctor /tmp/lab", "See what became of a lab"),
+            ("nslab doctor", "Check whether this machine can mount labs"),
+            ("nslab doctor /tmp/lab", "Show the state of a lab"),
         ],
     ),
     ("completions", &[("source <(nslab completions bash)", "Complete arguments in this shell")]),

@@ -31,27 +31,27 @@ pub struct Args {
     /// The task whose child the program becomes
     #[arg(long = "as", value_name = "PID", default_value_t = 1, add = complete::pid())]
     pub(super) parent: i32,
-    /// Script that the lab boots with
+    /// Execute this script before the program starts
     #[arg(long, value_name = "FILE", add = complete::script())]
     boot: Option<PathBuf>,
-    /// Note all that is done in this new file, a script to boot from
+    /// Write all changes of the lab to this new file, a script that boots into the same state
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
-    /// Write a script of the calls by which CMD and all it starts change namespaces, identities and tasks
+    /// Write a script of the calls by which the programs change namespaces, identities and tasks
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// Let the script end where the most tasks are alive, not where CMD has ended
+    /// End the recorded script where the most tasks are alive, not where CMD has ended
     #[arg(long, requires = "record")]
     at_most: bool,
-    /// Tell on standard error of each call that fails, and why
+    /// Print each call that fails, and the reason, on standard error
     #[arg(long)]
     pub(super) explain: bool,
-    /// How many tasks there may be at once
+    /// How many tasks may exist at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_tasks: Option<u32>,
     #[command(flatten)]
     pub(super) after: exec_after::Args,
-    /// A mounted lab, in which programs stay until they end; without it the lab ends with the program
+    /// A mounted lab to run in; without it the lab is private and ends with the program
     #[arg(value_name = "LAB", conflicts_with_all = ["boot", "journal", "record", "max_tasks"], add = complete::lab())]
     pub(super) lab: Option<PathBuf>,
     /// The program and its arguments

@@ -11,10 +11,10 @@ use crate::script::check::{Check, run};
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub struct Args {
-    /// Statements about the lab that have to hold after CMD; else the exit status is 1
+    /// Execute this script after CMD; if a line fails, the exit status is 1
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
-    /// Exit status 1 if CMD leaves tasks, namespaces, pins or IPC objects behind, and a line for each
+    /// Print each task, namespace, pin and IPC object that CMD leaves behind; if there is one, the exit status is 1
     #[arg(long)]
     leaks: bool,
 }

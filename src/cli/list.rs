@@ -13,7 +13,7 @@ const HEAD: [&str; 7] = ["DIRECTORY", "PID", "UID", "BOOT", "AGE", "STATE", "REM
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// For programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }

@@ -7,12 +7,13 @@ use clap_mangen::Man;
 
 use super::examples;
 
-const END: &str = ".SH \"EXIT STATUS\"\n0: done. 1: it failed, one line on standard error says why and what to do. 2: usage. \
-                   nslab shell: that of the shell. nslab exec: that of the \
-                   program, 128 and the number of the signal that ended it, 127 and 126 as shells have them, 125 if nslab failed.\n\
-                   .SH ENVIRONMENT\nLAB: the lab that tree, graph, trace and ps show; nslab shell sets it. COLUMNS: how long \
-                   lines may be, otherwise as the terminal has it. NO_COLOR: no colours. SHELL, TMPDIR: for nslab shell.\n\
-                   .SH \"SEE ALSO\"\nThe file ctl/usage of a lab lists the calls, docs/guide.md explains it all.\n";
+const END: &str = ".SH \"EXIT STATUS\"\n0: success. 1: failure; a line on standard error says why, and what to do. 2: wrong usage. \
+                   nslab shell gives the exit status of the shell. nslab exec gives that of the program, 128+N if signal N \
+                   killed it, 127 if the program was not found, 126 if it cannot be executed, 125 if nslab failed.\n\
+                   .SH ENVIRONMENT\nLAB: the lab that tree, graph, trace, ps and view show; nslab shell sets it. COLUMNS: the \
+                   width of lines, instead of the width of the terminal. NO_COLOR: print no colours. SHELL, TMPDIR: the shell \
+                   and the directory for temporary files of nslab shell.\n\
+                   .SH \"SEE ALSO\"\nThe file ctl/usage of a lab lists the calls. docs/guide.md is an introduction.\n";
 
 /// Options that every subcommand has. They stand once, at the top of the page.
 const COMMON: [&str; 3] = ["help", "version", "color"];

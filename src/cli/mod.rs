@@ -39,11 +39,11 @@ use crate::script::{Machine, Setup};
 /// What a subcommand gives: an exit code, or why it failed.
 pub type Outcome = Result<ExitCode, Box<dyn Error>>;
 
-/// A Linux namespace kernel you can mount.
+/// A simulated Linux kernel for namespaces, shown as a file system.
 #[derive(Debug, Parser)]
 #[command(name = "nslab", version, propagate_version = true)]
 struct Cli {
-    /// Colour text: on a terminal, always or never; NO_COLOR does without, too
+    /// When to colour text; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value_t = ColorChoice::Auto, hide_default_value = true)]
     color: ColorChoice,
     #[command(subcommand)]
@@ -52,19 +52,19 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Mount a freshly booted lab on a directory; returns once it is there
+    /// Mount a new lab on a directory; return when it is mounted
     Mount(mount::Args),
-    /// Unmount a lab, also one whose daemon is stopped, stuck or gone
+    /// Unmount a lab, even if its daemon is stopped, stuck or dead
     Umount(umount::Args),
-    /// List the labs that are mounted, the processes that serve them, and their states
+    /// List the mounted labs, the processes that serve them, and their states
     List(list::Args),
-    /// Start $SHELL in a private lab, which is gone when the shell ends
+    /// Start $SHELL in a private lab, which ends with the shell
     Shell(shell::Args),
-    /// Run a program and all it starts as tasks of a lab
+    /// Run a program, and all programs that it starts, as tasks of a lab
     Exec(exec::Args),
-    /// Run scripts and case files, without a mount
+    /// Execute scripts and case files without a mount
     Run {
-        /// Scripts, each run on a lab of its own, or files of cases; /dev/stdin is one
+        /// Scripts or case files, each executed on a lab of its own; /dev/stdin reads standard input
         #[arg(required = true, value_name = "FILE", add = complete::script())]
         files: Vec<PathBuf>,
     },
@@ -72,21 +72,21 @@ enum Command {
     Record(record::Args),
     /// Show namespaces below their owners and tasks in their pid namespaces
     Tree(show::TextArgs),
-    /// Draw who shares which namespace with whom, and the objects, as SVG
+    /// Draw as SVG which tasks share which namespaces, and the kernel's objects
     Graph(show::GraphArgs),
-    /// Show the kernel's steps since it was mounted, or of a script, a line each
+    /// Show each step of a lab's kernel, a line for each step
     Trace(show::TraceArgs),
     /// List the tasks
     Ps(show::PsArgs),
-    /// Serve a page that shows a lab as it changes, makes calls, and goes back to any step
+    /// Serve a web page that shows a lab as it changes, makes calls, and goes back to any step
     View(view::Args),
-    /// Say what is missing to mount a lab here, and what mends it; or what became of a lab
+    /// Say what this machine lacks to mount a lab and how to mend it; with DIR, the state of that lab
     Doctor {
         /// Where the lab is mounted, or was
         #[arg(add = complete::lab_or_directory())]
         dir: Option<PathBuf>,
     },
-    /// Print what a shell has to know to complete this command's arguments
+    /// Print a script that makes a shell complete the arguments of nslab
     Completions { shell: clap_complete::Shell },
     /// Print the manual page: nslab man | man -l -
     Man,

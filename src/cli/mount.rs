@@ -32,31 +32,31 @@ pub struct Args {
     /// An empty directory
     #[arg(required_unless_present = "proc", value_hint = ValueHint::DirPath)]
     dir: Option<PathBuf>,
-    /// Mount proc of the lab on this empty directory as well, for programs that insist on a mount point
-    /// (HOST_PROC=PDIR); without DIR nothing else of the lab is mounted
+    /// Mount the lab's proc on this empty directory as well, for programs that require a mount point
+    /// (HOST_PROC=PDIR); without DIR, mount only proc
     #[arg(long, value_name = "PDIR", value_hint = ValueHint::DirPath)]
     proc: Option<PathBuf>,
     /// Stay in the foreground until the lab is unmounted
     #[arg(short, long)]
     foreground: bool,
-    /// Script that the lab boots with
+    /// Execute this script before the lab is mounted
     #[arg(long, value_name = "FILE", add = complete::script())]
     boot: Option<PathBuf>,
-    /// Note all that is done in this new file, a script to boot from
+    /// Write all changes of the lab to this new file, a script that boots into the same state
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
-    /// Boot from the journal if it exists, in place of the script, and go on writing it
+    /// Boot from the journal if it exists, instead of the script, and continue it
     #[arg(long, requires = "journal")]
     resume: bool,
     /// Wait for the disk before each answer, so that the journal survives a crash of this machine
     #[arg(long)]
     journal_sync: bool,
-    /// Mount options: allow_other, ro, nonempty, realtime (the clock of the lab goes), links=linux (root, cwd and fd/* show
+    /// Mount options: allow_other, ro, nonempty, realtime (the lab's clock runs), links=linux (root, cwd and fd/* show
     /// what Linux shows), proc=PDIR, boot=FILE, journal=FILE, resume, journal_sync, max_open_files=N, max_renderings=SIZE,
-    /// max_listing=N, max_batch=SIZE, max_inodes=N, and those that mount(8) passes on
+    /// max_listing=N, max_batch=SIZE, max_inodes=N, and options that mount(8) passes on
     #[arg(short, value_name = "OPTS")]
     options: Vec<String>,
-    /// How many tasks there may be at once
+    /// How many tasks may exist at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_tasks: Option<u32>,
     /// How much memory the objects of the lab may take, such as 512M or 4G

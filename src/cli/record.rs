@@ -21,19 +21,19 @@ use crate::record::{Topology, Wanted, anonymize, read, userns, write_aloud};
 /// What to record, and where to.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    /// Write to this file, which is there whole or not at all; otherwise to standard output
+    /// Write to this file instead of standard output; it appears only when it is complete
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Only this process, those above it and those below it; may be given again
+    /// Record only this process, its ancestors and its descendants; may be repeated
     #[arg(long, value_name = "PID")]
     pid: Vec<i32>,
-    /// Leave out threads but the first of each process
+    /// Leave out all threads but the first of each process
     #[arg(long)]
     no_threads: bool,
     /// Leave out kernel threads
     #[arg(long)]
     no_kernel_threads: bool,
-    /// Put stand-ins in the place of names of hosts, programs, directories, cgroups and devices, of addresses and command lines
+    /// Replace names of hosts, programs, directories, cgroups and devices, addresses, and command lines by stand-ins
     #[arg(long)]
     anonymize: bool,
     /// Record the lab that is mounted there, not this machine

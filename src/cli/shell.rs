@@ -21,7 +21,7 @@ use crate::fuse::{self, Options, Point};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Script that the lab boots with
+    /// Execute this script before the shell starts
     #[arg(long, value_name = "FILE", add = complete::script())]
     boot: Option<PathBuf>,
     /// Run this command line instead of an interactive shell

@@ -35,7 +35,7 @@ pub struct Args {
     /// Show the lab that this script makes, without a mount
     #[arg(long, value_name = "FILE", conflicts_with = "dir", add = complete::script())]
     boot: Option<PathBuf>,
-    /// For programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -45,7 +45,7 @@ pub struct Args {
 pub struct TextArgs {
     #[command(flatten)]
     show: Args,
-    /// Long lines as they are; otherwise they fit the terminal, or COLUMNS
+    /// Do not fold lines to the width of the terminal or of COLUMNS
     #[arg(short, long)]
     wide: bool,
 }
@@ -54,7 +54,7 @@ pub struct TextArgs {
 pub struct PsArgs {
     #[command(flatten)]
     text: TextArgs,
-    /// Each task below its parent
+    /// Print each task below its parent
     #[arg(short, long, conflicts_with = "json")]
     tree: bool,
 }
@@ -63,16 +63,16 @@ pub struct PsArgs {
 pub struct GraphArgs {
     #[command(flatten)]
     show: Args,
-    /// The graph in the language of graphviz
+    /// Print the graph in the language of graphviz
     #[arg(long, conflicts_with = "json")]
     dot: bool,
-    /// Only this task, those below and above it, and those that share a namespace with it
+    /// Show only this task, its ancestors and descendants, and tasks that share a namespace with it
     #[arg(long, value_name = "PID", conflicts_with = "json")]
     pid: Vec<i32>,
-    /// Only the tasks in this namespace: net:[4026532177], or its number alone
+    /// Show only the tasks in this namespace, given as net:[4026532177] or as 4026532177
     #[arg(long, value_name = "NS", value_parser = inum, conflicts_with = "json")]
     ns: Vec<u32>,
-    /// Only these kinds of namespaces: net,pid
+    /// Show only these kinds of namespaces, such as net,pid
     #[arg(long = "type", value_name = "KIND", value_delimiter = ',', value_parser = kind, conflicts_with = "json")]
     types: Vec<NsType>,
 }
@@ -94,7 +94,7 @@ fn kind(text: &str) -> Result<NsType, String> {
 pub struct TraceArgs {
     #[command(flatten)]
     text: TextArgs,
-    /// Go on with what happens next, until the lab is unmounted
+    /// Print later steps as they happen, until the lab is unmounted
     #[arg(short, long, conflicts_with = "boot")]
     follow: bool,
 }

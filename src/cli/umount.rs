@@ -11,13 +11,13 @@ pub struct Args {
     /// Where the lab is mounted
     #[arg(required_unless_present = "all", add = complete::lab())]
     dir: Option<PathBuf>,
-    /// All labs that are mounted here, and yours that nobody can reach
+    /// Unmount all mounted labs, and labs of yours that no process can reach any more
     #[arg(short, long, conflicts_with = "dir")]
     all: bool,
-    /// Also when it is in use: it then lives on for those who use it
+    /// Unmount a lab that is in use; programs that use it can go on until they close its files
     #[arg(short, long)]
     lazy: bool,
-    /// Also when it is in use: those who use it get errors
+    /// Unmount a lab that is in use; programs that use it get errors
     #[arg(short, long, conflicts_with = "lazy")]
     force: bool,
 }

@@ -11,12 +11,12 @@ use crate::view::{Door, Mounted, Pulse, Source, Timeline, serve};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A mounted lab to look at and to drive; without it $LAB, or a lab that lives as long as the page
+    /// A mounted lab to show; without it $LAB, or else a new lab that ends with the page
     dir: Option<PathBuf>,
-    /// A lab of the page's own that this script makes: its comments are the text, its statements are done one by one
+    /// Show this script as a lesson in a new lab: its comments are the text, a button executes the next statement
     #[arg(long, value_name = "FILE", conflicts_with = "dir")]
     boot: Option<PathBuf>,
-    /// Where to serve the page; port 0 is any free one
+    /// Where to serve the page; port 0 means any free port
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
 }

@@ -2,8 +2,9 @@
 //! [`Supervisor`]. A filter in each program stops the calls that the lab answers; the supervisor makes of the registers what
 //! the lab is asked ([`crate::abi`]), and of the answer registers again.
 //!
-//! Every host process is a child of the supervisor, whoever made it: who waits for whom, who is told, who dies with whom is
-//! decided in the lab. What the lab wants of a process comes as an [`Effect`](crate::kernel::program::Effect).
+//! Every host process is a child of the supervisor, whichever process has made it. The lab decides which task waits for which
+//! child, is told of a death, or dies with another. What the lab does to a process is an
+//! [`Effect`](crate::kernel::program::Effect).
 
 mod agent;
 mod birth;

@@ -292,7 +292,7 @@ impl Supervisor {
         const GET_STRICT_CHK: u64 = 12;
         let [_, level, name, addr, length, _] = *args;
         if level != SOL_NETLINK || !matches!(name, ADD_MEMBERSHIP..=5 | 8 | CAP_ACK..=GET_STRICT_CHK) {
-            bail!(ENOPROTOOPT, "the option {} of level {} is none of netlink", name, level);
+            bail!(ENOPROTOOPT, "netlink has no option {} of level {}", name, level);
         }
         if length < 4 {
             bail!(EINVAL, "{} bytes are no value", length);
@@ -410,7 +410,7 @@ fn check_socket(kind: i32, protocol: i32) -> Result<()> {
         bail!(ESOCKTNOSUPPORT, "netlink has sockets of the types SOCK_RAW and SOCK_DGRAM, not {}", kind);
     }
     if protocol != NETLINK_ROUTE {
-        bail!(EPROTONOSUPPORT, "of netlink a lab has NETLINK_ROUTE, not protocol {}", protocol);
+        bail!(EPROTONOSUPPORT, "a lab has only NETLINK_ROUTE, not protocol {}", protocol);
     }
     Ok(())
 }

@@ -92,7 +92,7 @@ impl Supervisor {
         }
     }
 
-    /// fcntl about who gets SIGIO, and who holds a lock.
+    /// fcntl about the receiver of SIGIO and the holder of a lock.
     pub(super) fn with_owner(&mut self, tid: Tid, regs: Regs) -> io::Result<()> {
         const F_GETLK: u64 = 5;
         const F_SETOWN: u64 = 8;

@@ -42,7 +42,7 @@ const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) lab: Arc<Lab>,
-    /// The task whose eyes serve those who have no others.
+    /// The viewer of processes that are attached to no task.
     pub(super) init: TaskId,
     pub(super) notices: Notices,
     pub(super) drawers: Drawers,
@@ -55,7 +55,7 @@ pub(super) struct Shared {
     pub(super) pollers: Pollers,
     /// The text of `kernel/trace`.
     trace: Mutex<Stream>,
-    /// The host user who mounted: besides root the only one who may write.
+    /// The host user who mounted. Only this user and root may write.
     pub(super) owner: u32,
 }
 
@@ -148,7 +148,7 @@ impl Connection {
             self.shared.notices.shrink(&self.notifier);
         }
         if !self.may_write(caller) && self.inodes.is_full() {
-            bail!(ENOMEM, "twice as many inodes are in use as the host's kernel is to know (max_inodes)");
+            bail!(ENOMEM, "twice max_inodes inodes are in use");
         }
         let dir = self.node(parent)?;
         let is_viewed = self.is_viewed_top(parent) || FILES.is_viewed(dir, name.as_bytes());
@@ -245,7 +245,7 @@ impl Connection {
         })
     }
 
-    /// A file whose task is gone stays what it was for those who have it open; its directories belong to root then.
+    /// A file whose task is gone does not change for programs that have it open. Directories of the task belong to root then.
     ///
     /// # Errors
     /// ENOENT: it is gone. ESTALE: a number the kernel should not have.

@@ -104,7 +104,7 @@ impl Purse {
         let charge = Charge { purse: Arc::clone(self), bytes };
         let used = self.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         if used > self.max {
-            return Err(err!(ENOMEM, "open files keep all that they may, {} bytes (max_renderings)", self.max));
+            return Err(err!(ENOMEM, "open files keep {} bytes of content, the limit (max_renderings)", self.max));
         }
         Ok(charge)
     }

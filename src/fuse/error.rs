@@ -8,8 +8,7 @@ use super::labs::Reach;
 use super::mountinfo::MOUNTINFO;
 use crate::errno::describe;
 
-const COVERED: &str =
-    "a lab lies over /proc, so what is mounted here is not to be seen: run `nslab umount /proc` first";
+const COVERED: &str = "a lab lies over /proc, so mounts are hidden here: run `nslab umount /proc` first";
 
 /// Why a lab cannot be mounted or unmounted: one line that says what to do about it.
 #[derive(Debug)]
@@ -26,7 +25,7 @@ pub enum MountError {
     /// A lab is mounted there whose process, if it is known, is stopped.
     Stopped(PathBuf, Option<i32>),
     NotMounted(PathBuf),
-    /// What is mounted is not to be seen: a lab lies over `/proc`.
+    /// Mounts are hidden: a lab is mounted on `/proc`.
     Covered,
     /// A directory for `proc`, and the lab that it is of: one is below the other.
     Nested(PathBuf, PathBuf),

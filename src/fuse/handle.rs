@@ -170,7 +170,7 @@ impl Users {
         }
         if !may_write {
             if self.others >= max.saturating_mul(OTHERS) {
-                return Err(err!(ENFILE, "all who may not write have {} files open together", self.others));
+                return Err(err!(ENFILE, "users who may not write have {} files open together", self.others));
             }
             self.others += 1;
         }

@@ -180,7 +180,7 @@ pub(super) fn health(mount: &Mount, served: Option<&Daemon>) -> Health {
     }
 }
 
-/// The state of a lab whose process is not to be seen: dead, another user's, or in another pid namespace.
+/// The state of a lab whose process is invisible: dead, another user's, or in another pid namespace.
 fn asked(mount: &Mount) -> Health {
     let (tell, told) = mpsc::channel();
     let place = mount.place.clone();

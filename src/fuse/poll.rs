@@ -1,4 +1,4 @@
-//! poll(2), select(2), epoll(7): who waits for a file to change, and who is woken.
+//! poll(2), select(2), epoll(7): which programs wait for a change of a file, and when they are woken.
 
 use std::collections::BTreeMap;
 use std::io;

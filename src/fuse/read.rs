@@ -13,7 +13,7 @@ use crate::host::fault::Op;
 use crate::tree::{self, DirEntry, Rendering};
 
 impl Connection {
-    /// Where what open files of those keep is counted who may write, or of those who may not.
+    /// The count of content that open files keep: those of users who may write, or those of all others.
     pub(super) fn purse(&self, may_write: bool) -> &Arc<Purse> {
         &self.shared.purses[usize::from(!may_write)]
     }

@@ -1,6 +1,5 @@
-//! `kernel/faults`: what failing kernels and races do to a reader, or to who makes calls, on demand. A file with a fault is
-//! never answered from the caches of the host's kernel: it is dropped from them when the fault is set, and told as not to be
-//! kept.
+//! `kernel/faults`: failures and races on demand, for readers of files and for callers. The host's kernel does not answer from
+//! its caches for a file with a fault: the lab invalidates the file when the fault is set, and marks it as not to be cached.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -239,7 +238,7 @@ impl Fault {
             return Ok(());
         }
         self.hits += 1;
-        let reason = "kernel/faults has this fail, {} so far";
+        let reason = "kernel/faults makes this fail, hit {}";
         Err(Error::new(errno, reason, vec![Arg::from(self.hits)]))
     }
 

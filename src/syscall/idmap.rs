@@ -94,10 +94,20 @@ fn check_permitted(
         return Ok(());
     }
     if !k.ns_capable(w.task, parent, cap) {
-        bail!(EPERM, "not just the owner's own id, and the writer has no {} in {}", cap.name(), k.ns_arg(parent));
+        bail!(
+            EPERM,
+            "the map has more than the owner's own id, and the writer has no {} in {}",
+            cap.name(),
+            k.ns_arg(parent)
+        );
     }
     if !k.cred_capable(w.opener.rights(), parent, cap) {
-        bail!(EPERM, "not just the owner's own id, and the opener had no {} in {}", cap.name(), k.ns_arg(parent));
+        bail!(
+            EPERM,
+            "the map has more than the owner's own id, and the opener had no {} in {}",
+            cap.name(),
+            k.ns_arg(parent)
+        );
     }
     Ok(())
 }

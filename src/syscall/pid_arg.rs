@@ -10,7 +10,7 @@ pub enum PidArg {
     Own(i32),
     /// Of the initial pid namespace, whatever the caller sees. It names nobody whom the caller cannot see.
     Initial(i32),
-    /// Of the initial pid namespace, and of a process whose pidfd somebody has handed to the caller, who need not see it.
+    /// Of the initial pid namespace. The caller got a pidfd of the process from another task, and may not see the process.
     Held(i32),
 }
 

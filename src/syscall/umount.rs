@@ -65,7 +65,7 @@ fn umount(k: &mut Kernel, me: Current, id: MountId, flags: UmountFlags) -> Resul
         }
         if !mount.is_expiring {
             k.vfs.mounts[id].is_expiring = true;
-            bail!(EAGAIN, "the mount is marked now: unused until the next such call, it goes");
+            bail!(EAGAIN, "the mount is marked now; the next such call unmounts it if nobody has used it");
         }
     }
     if is_own_root && !flags.contains(UmountFlags::DETACH) {

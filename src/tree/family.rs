@@ -179,7 +179,7 @@ pub(crate) trait Family {
         false
     }
 
-    /// The task whose end it outlives for those who have it open.
+    /// The task of the file. A program that has the file open can use it after the task has ended.
     fn outlived(&self) -> Option<TaskId> {
         None
     }

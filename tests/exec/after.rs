@@ -57,7 +57,7 @@ fn who_fails_by_a_fault_is_told_the_reason() {
     let Some(output) = exec_with(&options, &["unshare", "-n", "true"]) else { return };
     let said = text(&output.stderr);
     assert!(said.contains("unshare(CLONE_NEWNET") || said.contains("unshare("), "{said}");
-    assert!(said.contains("ENOSPC: kernel/faults has this fail, 1 so far"), "{said}");
+    assert!(said.contains("ENOSPC: kernel/faults makes this fail, hit 1"), "{said}");
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn faults_of_a_mounted_lab_meet_programs_and_control_files_alike() {
         {} exec . -- unshare -u true; echo $?
         echo uts >ctl/2/unshare; echo $?
         cat kernel/faults
-        grep -c 'kernel/faults has this fail' kernel/trace
+        grep -c 'kernel/faults makes this fail' kernel/trace
         echo 'EFOO unshare' >kernel/faults; echo $?
         echo 'EPERM mmap' >kernel/faults; echo $?
         exec 3<>kernel/faults; echo 'EPERM mmap' >&3; cat <&3",

@@ -384,7 +384,6 @@ fn over_the_hosts_it_is_taken_off_first() {
          ls {lab}"
     );
     let output = Command::new("timeout").args(["60", "unshare", "-m", "bash", "-c", &script]).output().unwrap();
-    let covered =
-        "nslab: a lab lies over /proc, so what is mounted here is not to be seen: run `nslab umount /proc` first\n";
+    let covered = "nslab: a lab lies over /proc, so mounts are hidden here: run `nslab umount /proc` first\n";
     assert_eq!(String::from_utf8_lossy(&output.stdout), format!("init\n{covered}{covered}1\n"), "{output:?}");
 }

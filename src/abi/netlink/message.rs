@@ -23,7 +23,7 @@ pub struct Header {
     pub kind: u16,
     pub flags: u16,
     pub seq: u32,
-    /// The port of who sends it, 0 for the kernel; of an answer the port of who gets it.
+    /// The port of the sender, 0 for the kernel. In an answer, the port of the receiver.
     pub portid: u32,
 }
 

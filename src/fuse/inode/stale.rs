@@ -35,7 +35,7 @@ impl Inodes {
         stale
     }
 
-    /// What `changes` made stale. `init` is the task whose eyes serve those who have no others.
+    /// What `changes` made stale. `init` is the viewer of processes that are attached to no task.
     pub(in crate::fuse) fn stale(&self, changes: &[Change], init: TaskId) -> Stale {
         let mut table = self.table();
         let mut stale = Stale { links: std::mem::take(&mut table.read_links), ..Stale::default() };

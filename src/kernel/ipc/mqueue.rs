@@ -33,7 +33,7 @@ pub struct MqueueFs {
     pub ns: Option<IpcNsId>,
     /// `s_user_ns`
     pub user_ns: Held<UserNamespace>,
-    /// Owner of the root directory, whose mode is 1777: who made the namespace.
+    /// Owner of the root directory: the creator of the namespace. The mode of the directory is 1777.
     pub root_uid: Kuid,
     pub root_gid: Kgid,
     /// The names in it.

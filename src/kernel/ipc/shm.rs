@@ -195,7 +195,7 @@ impl Kernel {
         }
     }
 
-    /// Destroys a segment that nobody has attached and that is not to be kept.
+    /// Destroys a segment that is not attached and must not be kept.
     pub(crate) fn shm_try_destroy(&mut self, ns: IpcNsId, id: i32) {
         let ipc = self.ipc(ns);
         let forced = ipc.shm_rmid_forced != 0;

@@ -40,7 +40,7 @@ impl Group {
         std::iter::once(Group::Just(ip)).chain(ALL.into_iter().filter(move |&all| overlap(all, ip)).map(Group::All))
     }
 
-    /// The groups whose ports nobody else can have who wants an address.
+    /// The groups that bar a socket of this address from their ports.
     fn barring(ip: IpAddr) -> Vec<Group> {
         if ip.is_unspecified() {
             return vec![Group::All(ip)];

@@ -91,7 +91,7 @@ impl NsKind for TimeNamespace {
     fn check_install(k: &Kernel, ctx: &InstallCtx, target: TimeNsId) -> Result<()> {
         // A leader that is dead does not count (`current_is_single_threaded`).
         if k.signal_of(ctx.task).live != 1 || k.is_mm_shared(ctx.task) {
-            bail!(EUSERS, "joining a time namespace takes a single-threaded task that shares its memory with nobody");
+            bail!(EUSERS, "only a single-threaded task that shares its memory with nobody may join a time namespace");
         }
         super::check_install_admin(k, ctx, target)
     }

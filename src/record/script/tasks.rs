@@ -275,7 +275,7 @@ impl Writer<'_> {
 struct Order<'a> {
     /// By age.
     processes: Vec<&'a Task>,
-    /// Places in it of those that are not made, of those whose parents are, and of those who wait for nobody.
+    /// Indices of processes that are not made yet, that have a parent which is made, and that wait for no other.
     left: BTreeSet<usize>,
     has_parent: BTreeSet<usize>,
     ready: BTreeSet<usize>,

@@ -32,7 +32,7 @@ pub(super) fn mount(k: &mut Kernel, me: Current, target: Path, args: &MountArgs)
     }
     let ns = k.current_nsproxy(me).mnt_ns();
     let Some(flags) = k.unrevealing_flags(ns, fs, args.flags.mount_flags()) else {
-        bail!(EPERM, "no {} in {} is as visible as the new one would be", fs.name, k.ns_arg(ns));
+        bail!(EPERM, "every mount of {} in {} shows less than the new one would show", fs.name, k.ns_arg(ns));
     };
     let target = lock_mount(k, target)?;
     check_own(k, me, target.mount, "the target")?;
