@@ -17,6 +17,10 @@ const MARGIN: f64 = 16.0;
 const GAP: f64 = 28.0;
 /// Room for the heads of columns.
 const HEAD: f64 = 46.0;
+/// Between a name and its cells.
+const NAME_GAP: f64 = 10.0;
+/// How far the head of the last column leans out.
+const SLANT: f64 = 3.0 * FONT;
 /// Rows beyond which they stand in more than one column.
 const ROWS_MIN: usize = 40;
 /// Letters of a name, at most: where there are few rows, and where there are many.
@@ -34,9 +38,16 @@ pub(super) fn draw(canvas: &mut Canvas, census: &Census, matrix: &Matrix) {
     let names: Vec<String> = groups.iter().map(|group| name(census, matrix, group)).collect();
     let widest = groups.iter().zip(&names).map(|(group, name)| indent(group) + letters(name)).fold(0.0, f64::max);
     let most = NAME_MAX[usize::from(is_long)] as f64 * LETTER;
-    let label = widest.min(most) + 10.0;
-    let width = label + matrix.columns.len() as f64 * CELL;
-    let across = if is_long { ((WIDTH_MAX - 2.0 * MARGIN + GAP) / (width + GAP)).floor().max(1.0) as usize } else { 1 };
+    let cells = matrix.columns.len() as f64 * CELL;
+    // What columns of rows share; the last head of each leans out to the right.
+    let room = WIDTH_MAX - 2.0 * MARGIN - SLANT + GAP;
+    let (mut label, mut across) = (widest.min(most) + NAME_GAP, 1);
+    if is_long {
+        across = (room / (label + cells + GAP)).floor().max(1.0) as usize;
+        // What the columns leave is for long names.
+        label = (widest + NAME_GAP).min(room / across as f64 - GAP - cells).max(label);
+    }
+    let width = label + cells;
     let rows = groups.len().div_ceil(across);
     let top = canvas.height() + HEAD;
     for (column, part) in groups.chunks(rows.max(1)).enumerate() {
@@ -48,7 +59,7 @@ pub(super) fn draw(canvas: &mut Canvas, census: &Census, matrix: &Matrix) {
             if line % 2 == 1 {
                 canvas.rect((left - 4.0, y, width + 4.0, ROW), 0, "band", None);
             }
-            let fits = ((label - indent(group) - 10.0) / LETTER) as usize;
+            let fits = ((label - indent(group) - NAME_GAP) / LETTER) as usize;
             let title = about(census, group);
             let data = format!(" data-pid=\"{}\"", census.task(group.tasks[0]).pid);
             canvas.titled(&title, &data, |canvas| {
@@ -111,7 +122,7 @@ fn heads(canvas: &mut Canvas, census: &Census, matrix: &Matrix, (left, top): (f6
             canvas.slanted((left + at as f64 * CELL + 12.0, top - 5.0), name);
         });
     }
-    canvas.grow(left + matrix.columns.len() as f64 * CELL + 3.0 * FONT, 0.0);
+    canvas.grow(left + matrix.columns.len() as f64 * CELL + SLANT, 0.0);
 }
 
 fn draw_cell(
