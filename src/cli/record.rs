@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -12,6 +12,7 @@ use clap::Args as ClapArgs;
 
 use super::progress::Line;
 use super::{Outcome, complete};
+use crate::errno::Errno;
 use crate::record::files::Disk;
 use crate::record::host::HostFacts;
 use crate::record::lab::LabFacts;
@@ -21,7 +22,7 @@ use crate::record::{Topology, Wanted, anonymize, read, userns, write_aloud};
 /// What to record, and where to.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
-    /// Write to this file instead of standard output; it appears only when it is complete
+    /// Write to this file instead of standard output; it appears only when it is complete, and belongs to the user who ran sudo
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Record only this process, its ancestors and its descendants; may be repeated
@@ -99,8 +100,33 @@ fn topology(args: &Args, progress: &mut Line) -> io::Result<Topology> {
     }
 }
 
-/// Writes the whole file, and only then gives it its name.
+/// How many symbolic links one after the other lead to a file (`MAXSYMLINKS`).
+const MAX_LINKS: usize = 40;
+
+/// The file that symbolic links lead to, whether it is there or not.
+///
+/// # Errors
+/// ELOOP: they lead nowhere.
+fn target(file: &Path) -> io::Result<PathBuf> {
+    let mut file = file.to_owned();
+    for _ in 0..=MAX_LINKS {
+        match std::fs::read_link(&file) {
+            Ok(text) => file = file.parent().unwrap_or(Path::new("")).join(text),
+            Err(_) => return Ok(file),
+        }
+    }
+    Err(io::Error::from_raw_os_error(Errno::ELOOP as i32))
+}
+
+/// The user and group who had root record, by sudo(8).
+fn sudoer() -> Option<(u32, u32)> {
+    let id = |name: &str| std::env::var(name).ok()?.parse().ok();
+    id("SUDO_UID").zip(id("SUDO_GID")).filter(|_| rustix::process::geteuid().is_root())
+}
+
+/// Writes the whole file, and only then gives it its name. Who had root do it by sudo gets the file.
 pub(super) fn put(file: &Path, script: &str) -> io::Result<()> {
+    let file = &target(file)?;
     let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let is_special = file.metadata().is_ok_and(|there| !there.is_file());
     if is_special {
@@ -112,8 +138,11 @@ pub(super) fn put(file: &Path, script: &str) -> io::Result<()> {
     let new = dir.join(name);
     // Command lines are nobody else's business.
     let mut open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    let written =
-        open.write_all(script.as_bytes()).and_then(|()| open.sync_all()).and_then(|()| std::fs::rename(&new, file));
+    let written = open
+        .write_all(script.as_bytes())
+        .and_then(|()| sudoer().map_or(Ok(()), |(uid, gid)| fchown(&open, Some(uid), Some(gid))))
+        .and_then(|()| open.sync_all())
+        .and_then(|()| std::fs::rename(&new, file));
     if written.is_err() {
         let _ = std::fs::remove_file(&new);
     }

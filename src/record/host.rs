@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use nix::sched::{CloneFlags, setns, unshare};
@@ -107,6 +108,16 @@ impl HostFacts {
             };
             scope.spawn(look).join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
         })
+    }
+
+    /// Whether a link of a process leads to the file of this name, for who records or for the process: then the end of the
+    /// name is its own, and not what the kernel adds to those of files that have been removed.
+    fn is_at(&self, link: &str, path: &[u8], tgid: i32) -> bool {
+        let file = |path: PathBuf| std::fs::metadata(path).map(|there| (there.dev(), there.ino())).ok();
+        let there = file(self.files.0.join(link));
+        let below = [format!("proc/{tgid}/root").as_bytes(), path].concat();
+        let names = [PathBuf::from(OsStr::from_bytes(path)), self.files.0.join(OsStr::from_bytes(&below))];
+        there.is_some() && names.into_iter().any(|name| file(name) == there)
     }
 
     fn text(&self, path: &str) -> String {
@@ -370,10 +381,14 @@ impl Facts for HostFacts {
             return;
         }
         let directory = |link: &str| {
-            let text = self.files.link(&format!("proc/{}/task/{}/{link}", task.tgid, task.tid)).ok()?;
+            let at = format!("proc/{}/task/{}/{link}", task.tgid, task.tid);
+            let text = self.files.link(&at).ok()?;
             // What has been removed is there again in the lab.
-            Some(text.strip_suffix(b" (deleted)").map(<[u8]>::to_vec).unwrap_or(text))
-                .filter(|path| path.starts_with(b"/"))
+            let path = match text.strip_suffix(b" (deleted)") {
+                Some(path) if !self.is_at(&at, &text, task.tgid) => path.to_vec(),
+                _ => text,
+            };
+            Some(path).filter(|path| path.starts_with(b"/"))
         };
         (task.root, task.cwd) = (directory("root"), directory("cwd"));
     }

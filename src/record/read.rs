@@ -55,7 +55,7 @@ pub fn record(
         }
         say(topology.tasks.len());
     }
-    assume(&mut topology);
+    assume(&mut topology, &mut missing);
     choose(&mut topology, wanted);
     // A thread whose leader has gone in between has no process.
     let leaders: Vec<i32> = topology.tasks.keys().copied().collect();
@@ -115,19 +115,41 @@ fn numbers(names: Vec<Vec<u8>>) -> Vec<i32> {
     all
 }
 
-/// A task whose namespaces are hidden is taken to be in those of its parent; process 1 in the initial ones.
-fn assume(topology: &mut Topology) {
+/// A task whose namespaces are hidden is taken to be in those of its parent; process 1 in the initial ones. It then has no
+/// numbers in pid namespaces below those of its parent, nor have the dead below it.
+fn assume(topology: &mut Topology, missing: &mut Missing) {
     let initial: BTreeMap<&'static str, u32> =
         ENTRIES.iter().filter_map(|entry| Some((entry.name, topology.initial(entry.ns_type)?))).collect();
     let mut hidden: Vec<(u64, i32)> =
         topology.tasks.values().filter(|task| is_hidden(task)).map(|task| (task.start, task.tid)).collect();
     hidden.sort_unstable();
+    let assumed: BTreeSet<i32> = hidden.iter().map(|(_, tid)| *tid).collect();
+    let above = |task: &Task| if task.is_leader() { task.ppid } else { task.tgid };
     for (_, tid) in hidden {
-        let above = topology.tasks.get(&tid).map_or(0, |task| if task.is_leader() { task.ppid } else { task.tgid });
-        let namespaces = topology.tasks.get(&above).map_or(&initial, |task| &task.namespaces).clone();
+        let parent = topology.tasks.get(&tid).and_then(|task| topology.tasks.get(&above(task)));
+        let namespaces = parent.map_or(&initial, |parent| &parent.namespaces).clone();
+        let levels = parent.map_or(1, |parent| parent.numbers.len());
         if let Some(task) = topology.tasks.get_mut(&tid) {
             task.namespaces = namespaces;
+            cut(task, levels, missing);
         }
+    }
+    let levels: BTreeMap<i32, usize> =
+        assumed.iter().filter_map(|tid| Some((*tid, topology.tasks.get(tid)?.numbers.len()))).collect();
+    for task in topology.tasks.values_mut().filter(|task| task.is_zombie()) {
+        if let Some(&levels) = levels.get(&above(task)) {
+            cut(task, levels, missing);
+        }
+    }
+}
+
+/// Leaves the numbers of so many pid namespaces, the outermost.
+fn cut(task: &mut Task, levels: usize, missing: &mut Missing) {
+    if task.numbers.len() > levels {
+        missing.note("the numbers of a task in a hidden pid namespace: CAP_SYS_PTRACE would show which it is");
+    }
+    for numbers in [&mut task.numbers, &mut task.group_numbers, &mut task.session_numbers] {
+        numbers.truncate(levels);
     }
 }
 

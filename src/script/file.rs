@@ -109,6 +109,7 @@ pub fn load(path: &Path) -> Result<Vec<Case>, FileError> {
 fn no_script(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::InvalidData => "not UTF-8 text: a script is lines such as `A = 1 clone newnet`".to_owned(),
+        io::ErrorKind::PermissionDenied => format!("{}: it is somebody else's, or in his directory", describe(error)),
         _ => format!("{}: name a script, such as fixtures/docker.lab", describe(error)),
     }
 }

@@ -39,6 +39,15 @@ $B ip addr add 2001:db8::8/64 dev secretpeer
 $A bind tcp 198.51.100.7:80
 $A bind unix @secretsocket
 $A mq_open secretqueue create rdwr 0600
+1 prctl name secretinit
+$A mkdir /mnt
+$A mount fuse.secretfs secretfs /mnt -o rw dev=0:77 super=rw,user_id=0,username=secretuser,domain=SECRETDOMAIN
+1 mount cgroup cgroup /tmp -o rw dev=0:78 super=rw,name=secrettree
+$B ip addr add 45.67.89.8/8 dev secretpeer
+$A ip addr add 45.67.89.9/8 dev secretlink
+kthreadd = 1 clone kthread
+1 clone kthread comm=kworker/R-wg-crypt-secretwg idle
+1 clone kthread comm=kworker/R-secretpeer idle
 "#;
 
 fn machine() -> Kernel {
@@ -75,7 +84,7 @@ fn relations(topology: &Topology) -> impl PartialEq + std::fmt::Debug + use<> {
 
 #[test]
 fn nothing_of_what_was_chosen_is_left() {
-    let secrets = ["secret", "198.51.100", "2001:db8", "02:5e:c2:e7"];
+    let secrets = ["secret", "SECRET", "198.51.100", "45.67.89", "2001:db8", "02:5e:c2:e7"];
     let mut topology = seen(&machine());
     let (plain, _) = write(&topology);
     for secret in secrets {

@@ -162,6 +162,38 @@ fn processes_of_others_are_in_the_namespaces_of_their_parents() {
     lab(&topology);
 }
 
+/// Containers of root, to who may not look: numbers in their pid namespaces are shown, and not which namespaces those are.
+#[test]
+fn processes_in_hidden_pid_namespaces_are_recorded() {
+    let pids = [(1, 0), (70, 1), (71, 70), (72, 71), (73, 71)];
+    let processes = pids.map(|(pid, ppid)| Process { pid, ppid, ..INIT });
+    let root = machine(&processes, &LINKS);
+    for pid in 71..=73 {
+        let file = root.path().join(format!("proc/{pid}/task/{pid}/status"));
+        let own = |line: &str| match line.split_once(':').unwrap().0 {
+            name @ ("NStgid" | "NSpid" | "NSpgid" | "NSsid") => format!("{name}:\t{pid}\t{}", pid - 70),
+            _ => line.to_owned(),
+        };
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.lines().map(own).collect::<Vec<_>>().join("\n")).unwrap();
+    }
+    // The last is a zombie, whose links are gone, not hidden.
+    let file = root.path().join("proc/73/task/73/stat");
+    fs::write(&file, fs::read_to_string(&file).unwrap().replace(") S ", ") Z ")).unwrap();
+    let refuses = |path: &str| {
+        let is_hidden = |pid: i32| path.starts_with(&format!("proc/{pid}/task/{pid}/ns/"));
+        let is_gone = is_hidden(73).then_some(Errno::ENOENT);
+        is_gone.or((70..73).any(is_hidden).then_some(Errno::EACCES))
+    };
+    let topology = record(root.path(), &refuses);
+    assert!(has(&topology.missing, "hidden pid namespace: CAP_SYS_PTRACE"), "{:?}", topology.missing);
+    let (k, unsaid) = lab(&topology);
+    assert!(unsaid.0.is_empty(), "{unsaid:?}");
+    for pid in 70..=73 {
+        assert!(k.find_task(pid).is_some(), "{pid}");
+    }
+}
+
 #[test]
 fn old_kernels_show_less() {
     let processes = || [INIT, Process { pid: 70, ppid: 1, ..INIT }];
@@ -207,6 +239,10 @@ fn parents_may_go_round() {
 #[test]
 fn limits_and_directories_are_read() {
     let root = machine(&[INIT, Process { pid: 70, ppid: 1, ..INIT }, Process { pid: 71, ppid: 1, ..INIT }], &LINKS);
+    // A directory may be called so.
+    let named = root.path().join("here (deleted)");
+    fs::create_dir(&named).unwrap();
+    std::os::unix::fs::symlink(&named, root.path().join("proc/71/task/71/cwd")).unwrap();
     let task = root.path().join("proc/70/task/70");
     let limits = fs::read_to_string("/proc/self/limits").unwrap();
     let other = |line: &str| {
@@ -221,6 +257,7 @@ fn limits_and_directories_are_read() {
     std::os::unix::fs::symlink("/srv/a b/gone (deleted)", task.join("cwd")).unwrap();
     let topology = record(root.path(), &|_| None);
     assert!(topology.tasks[&71].rlimits.is_empty() && topology.tasks[&71].root.is_none());
+    assert_eq!(topology.tasks[&71].cwd.as_deref(), Some(named.as_os_str().as_encoded_bytes()));
     let (k, _) = lab(&topology);
     let task = k.find_task(70).unwrap();
     let nofile = k.signal_of(task).rlimits.nofile;

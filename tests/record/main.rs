@@ -5,6 +5,7 @@ mod anonymous;
 mod cases;
 #[path = "../common/files.rs"]
 mod files;
+mod guide;
 mod host;
 mod lab;
 mod language;

@@ -59,6 +59,27 @@ fn a_file_that_cannot_be_written_is_left_as_it_was() {
 }
 
 #[test]
+fn a_symbolic_link_stays_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    fs::create_dir(at("real")).unwrap();
+    fs::write(at("real/old.lab"), "old").unwrap();
+    for (link, text) in [("old", "real/old.lab"), ("new", "real/new.lab"), ("twice", "old"), ("loop", "loop")] {
+        std::os::unix::fs::symlink(text, at(link)).unwrap();
+    }
+    for (link, file) in [("old", "real/old.lab"), ("new", "real/new.lab"), ("twice", "real/old.lab")] {
+        let output = nslab(&["--pid", &own(), "-o", &at(link)]).output().unwrap();
+        assert!(output.status.success(), "{}", error(&output));
+        assert!(fs::symlink_metadata(at(link)).unwrap().is_symlink(), "{link}");
+        assert!(fs::read_to_string(at(file)).unwrap().ends_with(&format!("\n{END}\n")), "{link}");
+        fs::write(at(file), "old").unwrap();
+    }
+    let output = nslab(&["--pid", &own(), "-o", &at("loop")]).output().unwrap();
+    assert!(!output.status.success() && error(&output).contains("symbolic links"), "{}", error(&output));
+    assert_eq!(fs::read_dir(at("real")).unwrap().count(), 2);
+}
+
+#[test]
 fn a_full_disk_leaves_no_half_file() {
     if !has(&["root", "unshare", "mount"]) {
         return;

@@ -1,6 +1,7 @@
 //! Recordings of this machine in trouble: processes that are hidden, processes that come and go all the time.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use nslab::record::END;
 
 use super::needs::has;
 use super::recording::boot;
+use super::unprivileged::nobody;
 
 /// What is recorded, from its first line on, and what is said.
 fn recorded(command: &mut Command) -> (String, String) {
@@ -41,6 +43,34 @@ fn hidepid_hides_others() {
         let k = boot(&script);
         let names: Vec<_> = k.tasks.iter().map(|(_, task)| String::from_utf8_lossy(&task.comm).into_owned()).collect();
         assert!(names.iter().any(|name| name == "sleep"), "{hidepid}: {names:?}");
+    }
+}
+
+/// A container of root: who may not look into it still sees its processes.
+#[test]
+fn containers_of_others_are_recorded() {
+    if !has(&["root", "unshare"]) {
+        return;
+    }
+    let mut container = Command::new("unshare");
+    container.args(["-pf", "--kill-child", "--mount-proc", "sh", "-c", "sleep 61 & echo; exec sleep 62"]);
+    let mut container = container.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    BufReader::new(container.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    let outside = container.id().cast_signed();
+    let _container = Storm(vec![container]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nslab"));
+    nobody(command.args(["record", "--no-kernel-threads", "--pid", &outside.to_string()]));
+    let (script, said) = recorded(&mut command);
+    assert!(!script.contains("# not here: ") && !said.contains("EINVAL"), "{said}{script}");
+    assert!(said.contains("hidden pid namespace"), "{said}");
+    let k = boot(&script);
+    let children = |pid: i32| -> Vec<i32> {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+    };
+    let init = children(outside)[0];
+    for pid in [init, children(init)[0]] {
+        assert!(k.find_task(pid).is_some(), "{pid}: {script}");
     }
 }
 
