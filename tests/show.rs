@@ -157,7 +157,7 @@ fn what_is_no_lab_is_refused_in_one_line() {
 #[test]
 fn the_manual_comes_from_the_arguments() {
     let manual = text(nslab(&["man"]));
-    assert!(manual.contains(".TH nslab") && manual.contains("Note all that is done in this new file"), "{manual}");
+    assert!(manual.contains(".TH nslab") && manual.contains("Write all changes of the lab to this new file"), "{manual}");
     assert!(!manual.contains("nslab\\-mount(1)") && !manual.contains("detached"), "{manual}");
     for part in ["\\fBnslab run\\fR FILE...", "<\\fIFILE...\\fR>", "nslab umount \\-\\-force /tmp/lab"] {
         assert!(manual.contains(part), "{part}: {manual}");
