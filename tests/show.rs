@@ -63,6 +63,17 @@ fn a_picture_is_of_the_instant_it_is_read() {
 }
 
 #[test]
+fn a_matrix_is_the_picture_without_the_objects() {
+    let graph = |options: &[&str]| text(nslab(&[&["graph", "--boot", "fixtures/docker.lab"], options].concat()));
+    let (whole, matrix) = (graph(&[]), graph(&["--matrix"]));
+    assert!(whole.contains(">Objects<") && !matrix.contains(">Objects<"), "{matrix}");
+    let rows = matrix.lines().skip_while(|line| !line.contains("data-pid")).take_while(|line| !line.contains("</svg>"));
+    let rows: Vec<&str> = rows.collect();
+    assert!(rows.len() > 50 && whole.contains(&rows.join("\n")), "{matrix}");
+    assert_eq!(nslab(&["graph", "--matrix", "--dot", "--boot", "fixtures/docker.lab"]).status.code(), Some(2));
+}
+
+#[test]
 fn a_trace_tells_why_a_call_was_refused() {
     let Some(lab) = lab("") else { return };
     lab.call(1, "unshare 1").unwrap_err();
@@ -157,7 +168,10 @@ fn what_is_no_lab_is_refused_in_one_line() {
 #[test]
 fn the_manual_comes_from_the_arguments() {
     let manual = text(nslab(&["man"]));
-    assert!(manual.contains(".TH nslab") && manual.contains("Write all changes of the lab to this new file"), "{manual}");
+    assert!(
+        manual.contains(".TH nslab") && manual.contains("Write all changes of the lab to this new file"),
+        "{manual}"
+    );
     assert!(!manual.contains("nslab\\-mount(1)") && !manual.contains("detached"), "{manual}");
     for part in ["\\fBnslab run\\fR FILE...", "<\\fIFILE...\\fR>", "nslab umount \\-\\-force /tmp/lab"] {
         assert!(manual.contains(part), "{part}: {manual}");

@@ -72,7 +72,13 @@ const EXAMPLES: &[(&str, Examples)] = &[
             ("nslab tree --wide --color always /tmp/lab | less -RS", "Look at long lines in a pager"),
         ],
     ),
-    ("graph", &[("nslab graph /tmp/lab > lab.svg", "Draw a picture for a browser")]),
+    (
+        "graph",
+        &[
+            ("nslab graph /tmp/lab > lab.svg", "Draw a picture for a browser"),
+            ("nslab graph --matrix --boot docker.lab > docker.svg", "Draw only who is in which namespace, for a page"),
+        ],
+    ),
     (
         "trace",
         &[

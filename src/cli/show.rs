@@ -19,7 +19,7 @@ use crate::fuse::{Part, find_lab, is_lab};
 use crate::kernel::Kernel;
 use crate::kernel::node::View;
 use crate::kernel::ns::{NS_TABLE, NsType};
-use crate::tree::graph::{Focus, draw_dot, draw_svg};
+use crate::tree::graph::{Focus, draw_dot, draw_matrix, draw_svg};
 use crate::tree::{self, Census, Viewer};
 
 /// How often a trace that is followed is looked at.
@@ -66,6 +66,9 @@ pub struct GraphArgs {
     /// Print the graph in the language of graphviz
     #[arg(long, conflicts_with = "json")]
     dot: bool,
+    /// Draw the matrix of tasks and kinds alone, without the objects
+    #[arg(long, conflicts_with_all = ["json", "dot"])]
+    matrix: bool,
     /// Show only this task, its ancestors and descendants, and tasks that share a namespace with it
     #[arg(long, value_name = "PID", conflicts_with = "json")]
     pid: Vec<i32>,
@@ -212,11 +215,15 @@ pub fn graph(args: &GraphArgs) -> Outcome {
     if args.show.json {
         return print(&source.read("tree.json")?);
     }
-    if focus == Focus::default() {
+    if focus == Focus::default() && !args.matrix {
         return print(&source.read(if args.dot { "graph.dot" } else { "graph.svg" })?);
     }
     let census = Census::from_json(&source.read("tree.json")?)?;
-    print(&if args.dot { draw_dot(&census, &focus)? } else { draw_svg(&census, &focus)? })
+    print(&match (args.dot, args.matrix) {
+        (true, _) => draw_dot(&census, &focus)?,
+        (_, true) => draw_matrix(&census, &focus)?,
+        _ => draw_svg(&census, &focus)?,
+    })
 }
 
 pub fn ps(args: &PsArgs) -> Outcome {

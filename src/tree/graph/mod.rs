@@ -156,10 +156,20 @@ fn objects_or_words(canvas: &mut canvas::Canvas, graph: &Graph, remedy: &str) {
     canvas.text((16.0, y), "dim", &format!("{count} objects are too many to draw one by one: {remedy}"));
 }
 
-fn picture(shown: &Shown<'_>) -> String {
+/// The matrix of tasks alone.
+///
+/// # Errors
+/// As [`draw_svg`].
+pub fn draw_matrix(census: &Census, focus: &Focus) -> Result<String> {
+    let tasks = focus.tasks(census)?;
+    let (canvas, title) = matrix_of(&Shown { census, focus, tasks });
+    Ok(canvas.finish(&title))
+}
+
+/// The matrix of tasks and how to read it, and what there is, in words.
+fn matrix_of(shown: &Shown<'_>) -> (canvas::Canvas, String) {
     let census = shown.census;
     let matrix = fold::Matrix::of(census, shown.focus, &shown.tasks);
-    let graph = Graph::of(shown);
     let count = shown.tasks.iter().filter(|&&is_shown| is_shown).count();
     let (tasks, rows) = (number(count, "task"), number(matrix.groups.len(), "row"));
     let title = format!("{tasks} in {rows}, {}", number(census.ns_rows().len(), "namespace"));
@@ -167,7 +177,12 @@ fn picture(shown: &Shown<'_>) -> String {
     canvas.text((16.0, 24.0), "", &title);
     matrix::legend(&mut canvas);
     matrix::draw(&mut canvas, census, &matrix);
-    objects_or_words(&mut canvas, &graph, "--pid, --ns and --type choose some, kernel/graph.dot has all.");
+    (canvas, title)
+}
+
+fn picture(shown: &Shown<'_>) -> String {
+    let (mut canvas, title) = matrix_of(shown);
+    objects_or_words(&mut canvas, &Graph::of(shown), "--pid, --ns and --type choose some, kernel/graph.dot has all.");
     canvas.finish(&title)
 }
 
