@@ -121,7 +121,7 @@ fn target(file: &Path) -> io::Result<PathBuf> {
 /// The user and group who had root record, by sudo(8).
 fn sudoer() -> Option<(u32, u32)> {
     let id = |name: &str| std::env::var(name).ok()?.parse().ok();
-    id("SUDO_UID").zip(id("SUDO_GID")).filter(|_| rustix::process::geteuid().is_root())
+    id("SUDO_UID").zip(id("SUDO_GID")).filter(|_| nix::unistd::geteuid().is_root())
 }
 
 /// Writes the whole file, and only then gives it its name. Who had root do it by sudo gets the file.
