@@ -165,6 +165,19 @@ fn sizes_are_those_of_the_texts() {
     }
 }
 
+/// Rows of SEMANTICS.md: what has no size gives nothing to those who ask the host's kernel for pages.
+#[test]
+fn files_without_a_size_are_for_reads_alone() {
+    let Some(lab) = lab() else { return };
+    bash(&lab, "mkdir cgroup/web");
+    for (path, reads) in [("kernel/tree", Ok(true)), ("cgroup/web/cgroup.kill", Err(Some(libc::EINVAL)))] {
+        let target = tempfile::tempfile().unwrap();
+        assert_eq!(rustix::fs::sendfile(&target, kept(&lab, path), None, 4096), Ok(0), "{path}");
+        let read = kept(&lab, path).read(&mut [0; 4096]);
+        assert_eq!(read.map(|length| length > 0).map_err(|error| error.raw_os_error()), reads, "{path}");
+    }
+}
+
 /// What poll(2) says at once, or within ten seconds if nothing is there.
 fn polled(file: &File, timeout: PollTimeout) -> PollFlags {
     let mut waiting = [PollFd::new(file.as_fd(), PollFlags::POLLPRI)];
