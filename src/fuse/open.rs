@@ -81,7 +81,8 @@ impl Connection {
             },
         };
         let how = match state {
-            State::Version { .. } => FopenFlags::FOPEN_KEEP_CACHE,
+            // The host's kernel asks for no byte of a file without any, and what is empty may be an error later.
+            State::Version { ref text, .. } if !text.is_empty() => FopenFlags::FOPEN_KEEP_CACHE,
             _ if FILES.is_unseekable(node) => FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_NONSEEKABLE,
             _ => FopenFlags::FOPEN_DIRECT_IO,
         };

@@ -10,6 +10,7 @@ use super::poll::polled_at;
 use crate::bail;
 use crate::errno::Result;
 use crate::host::fault::Op;
+use crate::lab::FILES;
 use crate::tree::{self, DirEntry, Rendering};
 
 impl Connection {
@@ -61,7 +62,8 @@ impl Connection {
     fn version_part(&self, handle: &Handle, text: &[u8], offset: u64, size: u32) -> Result<Vec<u8>> {
         let node = handle.file.node;
         self.shared.lab.read(|k| {
-            if node.task().is_none_or(|task| k.tasks.contains(task)) {
+            let is_kept = || FILES.ask(node.place, |file| file.is_kept_when_gone());
+            if node.task().is_none_or(|task| k.tasks.contains(task)) || is_kept() {
                 return Ok(slice(text, offset, size).to_vec());
             }
             Ok(slice(&tree::read_open(k, viewer(k, node)?, &handle.file)?, offset, size).to_vec())

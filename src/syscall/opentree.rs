@@ -61,5 +61,9 @@ pub fn sys_mount_setattr(k: &mut Kernel, me: Current, path: &[u8], propagation: 
     }
     check_mount_root(k, path, "the path")?;
     mount::set_type(k, path.mount, new, false);
+    // mount(2) tells nobody of this (`do_change_type`), mount_setattr(2) does.
+    if let Some(tree) = k.vfs.mounts[path.mount].tree {
+        k.vfs.trees[tree].event += 1;
+    }
     Ok(Return::DONE)
 }

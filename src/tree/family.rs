@@ -202,6 +202,16 @@ pub(crate) trait Family {
         Ok(())
     }
 
+    /// Who has it open reads from it what he did before, once its task is gone.
+    fn is_kept_when_gone(&self) -> bool {
+        false
+    }
+
+    /// What a listing says once its task is gone.
+    fn list_error_when_gone(&self) -> Error {
+        err!(ENOENT, "what this directory shows is gone")
+    }
+
     /// What a read says once what it shows is gone, if it does not outlive that.
     fn read_error_when_gone(&self) -> Error {
         err!(ESRCH, "what this file shows is gone")

@@ -252,9 +252,12 @@ pub fn child_place(k: &Kernel, viewer: Viewer, dir: Node, name: &[u8]) -> Option
 /// What a directory holds, `.` and `..` left out, in Linux's order where it has one. Asks no rights.
 ///
 /// # Errors
-/// ENOENT: the directory is gone; ENOTDIR; ESRCH: the viewer is gone.
+/// ENOENT: the directory is gone; EINVAL: `net` of a task that is; ENOTDIR; ESRCH: the viewer is gone.
 pub fn readdir(k: &Kernel, eyes: impl Into<Eyes>, dir: Node) -> Result<Vec<DirEntry>> {
     let look = Look::now(k, eyes, dir)?;
+    if is_task_gone(&look, dir) {
+        return Err(look.ask(dir.place, |file| file.list_error_when_gone()));
+    }
     check_dir(&look, dir)?;
     let entries = look.ask(dir.place, |file| file.children(&look, dir.view))?.into_iter();
     let entry = |(name, node): (String, Node)| {

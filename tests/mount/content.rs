@@ -14,31 +14,55 @@ use nslab::testing::Lab;
 use super::needs::has;
 use super::{bash, lab};
 
-/// What FUSE cannot do as procfs does (SEMANTICS.md): the way, what a lab gives, why.
-const OTHERWISE: &[(&str, &str, &str)] = &[
-    ("seek end", "size", "the host's kernel seeks by the size, which files of procfs have none of"),
-    ("seek hole", "size", "as above"),
-    ("seek data", "0", "as above"),
-    ("name_to_handle_at", "a handle", "the host's kernel makes handles for any FUSE file system"),
-    ("io_uring", "empty", "a namespace file has size 0, and no page is asked for"),
-    ("preadv2 NOWAIT", "ESPIPE", "a file that cannot be seeked in cannot be read at a position either"),
-    ("epoll", "1", "every FUSE file can be polled"),
-    ("openat2 CACHED", "EAGAIN", "names of content are asked for anew each time"),
-    ("openat2 NO_MAGICLINKS", "opened", "links of a FUSE file system are texts"),
-    ("openat2 NO_XDEV", "opened", "links stay inside the lab"),
-    ("openat2 BENEATH", "opened", "links stay inside the lab"),
-    ("openat2 IN_ROOT", "opened", "links stay inside the lab"),
-    ("openat2 IN_ROOT", "ENOENT", "links stay inside the lab, and `as` is outside `proc`"),
-    ("openat2 BENEATH", "EXDEV", "`as` is outside `proc`"),
-    ("O_TMPFILE", "ENOTSUP", "the host's kernel answers for FUSE"),
-    ("mmap", "ENODEV", "size 0 is refused by the library before"),
-    ("truncate", "done", "shells do so before they write"),
-    ("chmod", "EPERM", "modes are those of simulated tasks"),
-    ("aio", "empty", "a namespace file has size 0, and no page is asked for"),
-    ("splice", "empty", "a namespace file has size 0, and no page is asked for"),
-    ("sendfile", "empty", "a namespace file has size 0, and no page is asked for"),
-    ("sendfile to a file", "empty", "a namespace file has size 0, and no page is asked for"),
-    ("pread", "ESPIPE", "a file that cannot be seeked in cannot be read at a position either"),
+/// Files with a text that can be seeked in.
+const TEXTS: &[&str] =
+    &["self/status", "self/mountinfo", "self/uid_map", "self/cmdline", "sys/kernel/hostname", "self/limits", "uptime"];
+const NS: &[&str] = &["self/ns/net"];
+const CWD: &[&str] = &["self/cwd"];
+const SELF: &[&str] = &["self"];
+const ITSELF: &[&str] = &["self itself", "self/cwd itself", "self/ns/net itself"];
+/// Those of the texts whose names are of a task, or `self` alone.
+const OF_TASK: &[&str] = &["self", "self/status", "self/mountinfo", "self/uid_map", "self/cmdline", "self/limits"];
+/// Those of the texts that cannot be polled on Linux.
+const UNPOLLED: &[&str] = &["self/status", "self/uid_map", "self/cmdline", "self/limits", "self/ns/net"];
+/// Files whose text changes without a call, and those that programs keep open.
+const LIVE: &[&str] = &["self/mountinfo", "self/uid_map", "uptime"];
+
+/// What FUSE cannot do as procfs does (SEMANTICS.md): the files, the way, what a lab gives, why.
+const OTHERWISE: &[(&[&str], &str, &str, &str)] = &[
+    (TEXTS, "seek end", "size", "the host's kernel seeks by the size, which files of procfs have none of"),
+    (TEXTS, "seek hole", "size", "as above"),
+    (TEXTS, "seek data", "0", "as above"),
+    (TEXTS, "name_to_handle_at", "a handle", "the host's kernel makes handles for any FUSE file system"),
+    (SELF, "name_to_handle_at", "a handle", "as above"),
+    (ITSELF, "name_to_handle_at", "a handle", "as above"),
+    (UNPOLLED, "epoll", "1", "every FUSE file can be polled"),
+    (OF_TASK, "openat2 CACHED", "EAGAIN", "names of content are asked for anew each time"),
+    (LIVE, "mmap", "ENODEV", "size 0 is refused by the library before"),
+    (&["uptime"], "chmod", "EPERM", "modes are those of simulated tasks"),
+    (NS, "io_uring", "empty", "a namespace file has size 0, and no page is asked for"),
+    (NS, "aio", "empty", "as above"),
+    (NS, "splice", "empty", "as above"),
+    (NS, "sendfile", "empty", "as above"),
+    (NS, "pread", "ESPIPE", "a file that cannot be seeked in cannot be read at a position either"),
+    (NS, "preadv2 NOWAIT", "ESPIPE", "as above"),
+    (NS, "openat2 NO_MAGICLINKS", "opened", "links of a FUSE file system are texts"),
+    (NS, "openat2 NO_XDEV", "opened", "links stay inside the lab"),
+    (NS, "openat2 BENEATH", "opened", "as above"),
+    (NS, "openat2 IN_ROOT", "opened", "as above"),
+    (CWD, "openat2 NO_MAGICLINKS", "opened", "links of a FUSE file system are texts"),
+    (CWD, "openat2 NO_XDEV", "opened", "links stay inside the lab"),
+    (CWD, "openat2 IN_ROOT", "ENOENT", "links stay inside the lab, and `as` is outside `proc`"),
+    (SELF, "O_TMPFILE", "ENOTSUP", "the host's kernel answers for FUSE"),
+    (CWD, "O_TMPFILE", "ENOTSUP", "as above"),
+    (CWD, "access W_OK", "False", "the root directory of a lab is not the directory of the test"),
+    (CWD, "chmod", "EPERM", "modes are those of simulated tasks"),
+    (CWD, "getdents", "1", "the root directory of a lab has something in it, the directory of the test nothing"),
+    (CWD, "getxattr", "ENOTSUP", "files of a lab have no extended attributes"),
+    (CWD, "setxattr", "ENOTSUP", "as above"),
+    (CWD, "seek end", "size", "each file system seeks in directories in its own way"),
+    (CWD, "seek hole", "ENXIO", "as above"),
+    (CWD, "seek data", "ENXIO", "as above"),
 ];
 
 fn ways(proc: &str) -> BTreeMap<(String, String), String> {
@@ -64,14 +88,17 @@ fn every_way_to_read_gives_the_content_or_what_procfs_gives() {
     let Some(lab) = lab() else { return };
     let (real, shown) = (ways("/proc"), ways(&lab.at("proc").to_string_lossy()));
     assert_eq!(real.keys().collect::<Vec<_>>(), shown.keys().collect::<Vec<_>>());
-    let is_known = |way: &str, came: &str| OTHERWISE.iter().any(|(known, gives, _)| (*known, *gives) == (way, came));
+    for (files, way, ..) in OTHERWISE {
+        for file in *files {
+            assert!(shown.contains_key(&((*file).to_owned(), (*way).to_owned())), "{file} is not tried by {way}");
+        }
+    }
+    let is_known = |file: &str, way: &str, came: &str| {
+        OTHERWISE.iter().any(|(files, known, gives, _)| files.contains(&file) && (*known, *gives) == (way, came))
+    };
     let wrong: Vec<_> = shown
         .iter()
-        .filter(|((file, way), came)| {
-            // The working directory of a program is no file of proc.
-            let same = real[&(file.clone(), way.clone())] == **came || file == "self/cwd";
-            !same && *came != "content" && !is_known(way, came)
-        })
+        .filter(|(cell, came)| real[cell] != **came && *came != "content" && !is_known(&cell.0, &cell.1, came))
         .map(|(cell, came)| format!("{cell:?}: {came:?}, real {:?}", real[cell]))
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -138,6 +165,19 @@ fn sizes_are_those_of_the_texts() {
     }
 }
 
+/// Rows of SEMANTICS.md: what has no size gives nothing to those who ask the host's kernel for pages.
+#[test]
+fn files_without_a_size_are_for_reads_alone() {
+    let Some(lab) = lab() else { return };
+    bash(&lab, "mkdir cgroup/web");
+    for (path, reads) in [("kernel/tree", Ok(true)), ("cgroup/web/cgroup.kill", Err(Some(libc::EINVAL)))] {
+        let target = tempfile::tempfile().unwrap();
+        assert_eq!(rustix::fs::sendfile(&target, kept(&lab, path), None, 4096), Ok(0), "{path}");
+        let read = kept(&lab, path).read(&mut [0; 4096]);
+        assert_eq!(read.map(|length| length > 0).map_err(|error| error.raw_os_error()), reads, "{path}");
+    }
+}
+
 /// What poll(2) says at once, or within ten seconds if nothing is there.
 fn polled(file: &File, timeout: PollTimeout) -> PollFlags {
     let mut waiting = [PollFd::new(file.as_fd(), PollFlags::POLLPRI)];
@@ -187,6 +227,22 @@ fn poll_wakes_at_each_change() {
             reread(&mut file);
             assert_eq!(polled(&file, PollTimeout::ZERO), PollFlags::empty(), "{path} after {call}");
         }
+    }
+}
+
+/// mount(2) tells nobody that a mount propagates otherwise (`do_change_type`), mount_setattr(2) does.
+#[test]
+fn poll_sleeps_while_only_propagation_changes() {
+    let Some(lab) = lab() else { return };
+    lab.call(1, "mount tmpfs t /w").unwrap();
+    let file = kept(&lab, "proc/1/mountinfo");
+    assert_eq!(polled(&file, PollTimeout::ZERO), PollFlags::empty());
+    for how in ["shared", "slave", "private", "unbindable"] {
+        lab.call(1, &format!("mount --make-{how} /w")).unwrap();
+        assert_eq!(polled(&file, PollTimeout::ZERO), PollFlags::empty(), "mount {how}");
+        lab.call(1, &format!("mount_setattr /w {how}")).unwrap();
+        assert_eq!(polled(&file, PollTimeout::ZERO), CHANGED, "mount_setattr {how}");
+        assert_eq!(polled(&file, PollTimeout::ZERO), PollFlags::empty(), "{how}");
     }
 }
 

@@ -12,9 +12,10 @@ use nslab::testing::Lab;
 use super::lab;
 
 fn reread(file: &mut File) -> Result<String, Option<i32>> {
-    let mut text = String::new();
-    file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_string(&mut text)).map_err(|error| error.raw_os_error())?;
-    Ok(text)
+    let mut text = Vec::new();
+    file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_end(&mut text)).map_err(|error| error.raw_os_error())?;
+    // `auxv` is no text.
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 fn file(lab: &Lab, path: &str) -> File {
@@ -23,6 +24,17 @@ fn file(lab: &Lab, path: &str) -> File {
 
 fn held(lab: &Lab, path: &str, flags: OFlag) -> OwnedFd {
     open(&lab.at(path), flags | OFlag::O_CLOEXEC, Mode::empty()).unwrap()
+}
+
+/// getdents64(2)
+fn getdents(fd: &OwnedFd) -> Result<usize, Errno> {
+    let mut buffer = [std::mem::MaybeUninit::<u8>::uninit(); 4096];
+    let mut dir = rustix::fs::RawDir::new(fd, &mut buffer);
+    match dir.next() {
+        None => Ok(0),
+        Some(Ok(_)) => Ok(1),
+        Some(Err(errno)) => Err(Errno::from_raw(errno.raw_os_error())),
+    }
 }
 
 fn link(fd: &OwnedFd, name: &str) -> Result<String, Errno> {
@@ -54,7 +66,8 @@ fn descriptors_outlive_their_process() {
     let dirs = ["", "/task", "/task/2", "/fd", "/fdinfo", "/ns", "/net"];
     let dirs = dirs.map(|name| (name, held(&lab, &format!("proc/2{name}"), OFlag::O_DIRECTORY)));
     let links = ["cwd", "root", "exe", "ns/uts"].map(|name| (name, held(&lab, &format!("proc/2/{name}"), path_only)));
-    let outlive = ["mountinfo", "mounts", "uid_map", "setgroups", "net/dev", "net/unix", "environ", "task/2/children"];
+    let outlive =
+        ["mountinfo", "mounts", "uid_map", "setgroups", "net/dev", "net/unix", "environ", "auxv", "task/2/children"];
     let mut outlive = outlive.map(|name| (name, file(&lab, &format!("proc/2/{name}"))));
     let mut end =
         ["status", "stat", "comm", "maps", "cgroup"].map(|name| (name, file(&lab, &format!("proc/2/{name}"))));
@@ -62,12 +75,21 @@ fn descriptors_outlive_their_process() {
     lab.call(1, "kill 2 SIGKILL").unwrap();
     let zombie: Vec<_> = outlive.iter_mut().map(|(_, file)| reread(file)).collect();
     assert_eq!(zombie, before);
+    // They are empty while their task is a zombie, and an error when it is reaped.
+    let empty = ["cmdline", "maps", "smaps", "numa_maps", "coredump_filter", "timens_offsets"];
+    let mut empty = empty.map(|name| (name, file(&lab, &format!("proc/2/{name}"))));
+    for (name, file) in &mut empty {
+        assert_eq!(reread(file), Ok(String::new()), "{name} of a zombie");
+    }
     for (name, fd) in &links {
         assert_eq!(link(fd, ""), Err(Errno::ENOENT), "{name} of a zombie");
     }
     lab.call(1, "wait 2").unwrap();
     let after: Vec<_> = outlive.iter_mut().map(|(_, file)| reread(file)).collect();
     assert_eq!(after, before);
+    for (name, file) in &mut empty {
+        assert_eq!(reread(file), Err(Some(Errno::ESRCH as i32)), "{name} that was opened of a zombie");
+    }
     for (name, file) in &mut end {
         assert_eq!(reread(file), Err(Some(Errno::ESRCH as i32)), "{name}");
         assert_eq!(fstat(&*file).unwrap().st_mode & 0o777, 0o444 | if *name == "comm" { 0o200 } else { 0 }, "{name}");
@@ -78,10 +100,32 @@ fn descriptors_outlive_their_process() {
         assert_eq!(fstatat(fd, "status", AtFlags::empty()).unwrap_err(), refusal, "fstatat {name}");
         assert_eq!(link(fd, "cwd"), Err(refusal), "readlinkat {name}");
         assert_eq!(fstat(fd).is_ok(), *name != "/fd", "fstat {name}");
+        // The library takes ENOENT for the end.
+        let listed = if *name == "/net" { Err(Errno::EINVAL) } else { Err(Errno::ENOENT) };
+        assert_eq!(getdents(fd), listed, "list {name}");
     }
     for (name, fd) in &links {
         assert_eq!(link(fd, ""), Err(if *name == "ns/uts" { Errno::EACCES } else { Errno::ENOENT }), "{name}");
         assert_eq!(fstat(fd).unwrap().st_mode & 0o777, 0o777, "{name}");
+    }
+}
+
+/// What is known of a descriptor stays known to who has its files open: `fdinfo` by either way to open it, and the link.
+#[test]
+fn files_of_descriptors_outlive_them() {
+    let Some(lab) = lab() else { return };
+    lab.call(1, "clone").unwrap();
+    lab.call(2, "open proc/1/status").unwrap();
+    let path_only = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+    let all = [("fdinfo/0", OFlag::O_RDONLY), ("fdinfo/0", OFlag::O_PATH), ("fd/0", path_only)];
+    let all = all.map(|(name, flags)| (name, held(&lab, &format!("proc/2/{name}"), flags)));
+    for change in ["2 close 0", "1 kill 2 SIGKILL", "1 wait 2"] {
+        let (pid, call) = change.split_once(' ').unwrap();
+        lab.call(pid.parse::<i32>().unwrap(), call).unwrap();
+        for (name, fd) in &all {
+            let mode = fstat(fd).unwrap_or_else(|errno| panic!("{name} after {change}: {errno}")).st_mode;
+            assert_eq!(mode, if *name == "fd/0" { 0o120_500 } else { 0o100_444 }, "{name} after {change}");
+        }
     }
 }
 

@@ -21,6 +21,8 @@ FILES = [
     "self/status", "self/mountinfo", "self/uid_map", "self/ns/net", "self/cmdline", "sys/kernel/hostname", "self/limits",
     "uptime", "self", "self/cwd",
 ]
+# A link that is not followed, which O_PATH alone opens.
+LINKS = ["self", "self/cwd", "self/ns/net"]
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -288,3 +290,10 @@ for name in FILES:
     print(name, "truncate", attempt(lambda: os.truncate(path, 0) or "done"), sep="\t")
     print(name, "chmod", attempt(lambda: os.chmod(path, 0o644) or "done"), sep="\t")
     print(name, "utimes", attempt(lambda: os.utime(path) or "done"), sep="\t")
+
+for name in LINKS:
+    path = os.path.join(PROC, name)
+    for way, does in {**CONTENT, **ANSWERS}.items():
+        came = with_open(path, os.O_PATH | os.O_NOFOLLOW, does)
+        came = came.decode(errors="replace") if isinstance(came, bytes) else came
+        print(name + " itself", way, came, sep="\t")

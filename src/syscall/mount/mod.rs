@@ -189,8 +189,5 @@ pub(super) fn set_type(k: &mut Kernel, top: MountId, new: PropagationType, recur
     let mounts = if recursive { k.subtree(top) } else { vec![top] };
     for mount in mounts {
         k.set_propagation(mount, new);
-        if let Some(tree) = k.vfs.mounts[mount].tree {
-            k.vfs.trees[tree].event += 1;
-        }
     }
 }

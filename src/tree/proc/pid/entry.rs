@@ -2,8 +2,7 @@
 
 use super::fd;
 use super::{Dir, Format, Kind, OpenCheck, ROWS, Row, directory, owner, row_at};
-use crate::bail;
-use crate::errno::Result;
+use crate::errno::{Error, Result};
 use crate::kernel::capability::Cap;
 use crate::kernel::cred::{GLOBAL_ROOT_GID, GLOBAL_ROOT_UID};
 use crate::kernel::file::{About, OpenFlags};
@@ -17,6 +16,7 @@ use crate::tree::open::{Access, check_mode};
 use crate::tree::proc::pid::link::Target;
 use crate::tree::proc::sys::Rule;
 use crate::tree::{Attr, Cacheable, Content, FileType, WriteTarget};
+use crate::{bail, err};
 
 pub(in crate::tree) struct TaskFile {
     pub dir: TaskDir,
@@ -263,6 +263,18 @@ impl Family for TaskFile {
 
     fn is_lost_when_gone(&self) -> bool {
         matches!(self.entry().kind, Kind::Dir(Dir::Fd))
+    }
+
+    fn is_kept_when_gone(&self) -> bool {
+        self.entry().is_kept_when_gone
+    }
+
+    /// `proc_tgid_net_readdir`
+    fn list_error_when_gone(&self) -> Error {
+        match self.entry().kind {
+            Kind::Dir(Dir::Net) => err!(EINVAL, "the task is gone and in no network namespace"),
+            _ => err!(ENOENT, "the task of this directory is gone"),
+        }
     }
 
     fn check_open_when_gone(&self) -> Result<()> {

@@ -71,7 +71,7 @@ impl Family for Fd {
     }
 
     fn is_told_when_gone(&self) -> bool {
-        !self.info
+        true
     }
 
     fn read_error_when_gone(&self) -> Error {

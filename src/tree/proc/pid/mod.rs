@@ -41,6 +41,8 @@ pub(in crate::tree) struct Row {
     pub write: Option<fn(TaskId) -> WriteTarget>,
     /// What a read of an open file gives once the task is gone: nothing rather than an error.
     pub is_empty_when_gone: bool,
+    /// The same: what it gave before, as it is about memory that the open file keeps.
+    pub is_kept_when_gone: bool,
     pub content: Content,
 }
 
@@ -92,6 +94,7 @@ const fn row(path: &'static str, mode: u16, kind: Kind) -> Row {
         open: OpenCheck::Nothing,
         write: None,
         is_empty_when_gone: false,
+        is_kept_when_gone: false,
         content: Content::Version,
     }
 }
@@ -115,6 +118,10 @@ impl Row {
 
     const fn empty_when_gone(self) -> Row {
         Row { is_empty_when_gone: true, ..self }
+    }
+
+    const fn kept_when_gone(self) -> Row {
+        Row { is_kept_when_gone: true, ..self }
     }
 
     /// Programs keep it open and read it again from the start.
@@ -163,7 +170,7 @@ static ROWS: &[Row] = &[
     file("net/udp6", 0o444, net::udp6).opens_with(OpenCheck::NetList).live(),
     file("net/unix", 0o444, net::unix).opens_with(OpenCheck::NetList).live(),
     file("environ", 0o400, text::environ).opens_with(OpenCheck::Mm).empty_when_gone(),
-    file("auxv", 0o400, text::auxv).opens_with(OpenCheck::Mm).empty_when_gone(),
+    file("auxv", 0o400, text::auxv).opens_with(OpenCheck::Mm).kept_when_gone(),
     file("status", 0o444, status::render),
     file("limits", 0o444, limits::render),
     file("autogroup", 0o644, text::autogroup).only(Scope::Process),
