@@ -5,10 +5,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 
+use super::list::out_of_reach;
 use super::{Outcome, print, temporary};
 use crate::errno::describe;
 use crate::exec;
-use crate::fuse::{self, Health, MountError, Options};
+use crate::fuse::{self, Health, MountError, Options, Reach};
 use crate::host::Lab;
 use crate::kernel::Kernel;
 
@@ -16,7 +17,9 @@ use crate::kernel::Kernel;
 pub fn of_lab(dir: &Path) -> Outcome {
     let lab = fuse::find_lab(dir)?;
     let (place, pid) = (lab.dir.display(), lab.pid.map_or("PID".to_owned(), |pid| pid.to_string()));
+    let is_out_of_reach = lab.reach == Reach::Nowhere;
     let text = match lab.health {
+        _ if is_out_of_reach => format!("lost     {place}: {}", out_of_reach(&pid)),
         Health::Serving => format!("ok       {place}: process {pid} serves it"),
         Health::Broken => format!(
             "broken   {place}: process {pid} had an internal error: {}: unmount this lab, and report the error",
@@ -33,7 +36,7 @@ pub fn of_lab(dir: &Path) -> Outcome {
         Health::Unknown => format!("unknown  {place}: its process is another user's: only they and root see more"),
     };
     print(&format!("{text}\n"))?;
-    Ok(if lab.health == Health::Serving { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if lab.health == Health::Serving && !is_out_of_reach { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// One thing looked at.

@@ -74,13 +74,16 @@ fn age(age: Duration) -> String {
     }
 }
 
+/// What to say of a lab from whose mount namespace everybody but its process `pid` is gone.
+pub(super) fn out_of_reach(pid: &str) -> String {
+    format!("nobody can reach it: it is in a mount namespace of its own; `kill {pid}` or `nslab umount --all` ends it")
+}
+
 /// What to know of the lab, and what to do.
 fn remark(lab: &Found) -> Option<String> {
     let pid = lab.pid.map_or("PID".to_owned(), |pid| pid.to_string());
     match (lab.reach, lab.health) {
-        (Reach::Nowhere, _) => Some(format!(
-            "nobody can reach it: it is in a mount namespace of its own; `kill {pid}` or `nslab umount --all` ends it"
-        )),
+        (Reach::Nowhere, _) => Some(out_of_reach(&pid)),
         (Reach::Elsewhere, _) => Some(format!("in the mount namespace of process {pid}")),
         (Reach::Detached, _) => Some(format!("unmounted, but files of it are open; `kill {pid}` ends it")),
         (Reach::Here, Health::Stopped) => Some(format!("`kill -CONT {pid}` lets it go on")),

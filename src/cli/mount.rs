@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
     /// Boot from the journal if it exists, instead of the script, and continue it
-    #[arg(long, requires = "journal")]
+    #[arg(long)]
     resume: bool,
     /// Wait for the disk before each answer, so that the journal survives a crash of this machine
     #[arg(long)]
@@ -129,7 +129,7 @@ impl Args {
     /// Takes out of the mount options what this command has options of its own for: fstab has no other place.
     ///
     /// # Errors
-    /// Two different files are named for one thing.
+    /// Two different files are named for one thing; something is said of a journal that is not named.
     fn with_words(self) -> Result<Args, String> {
         let mut args = Args { options: Vec::new(), ..self };
         for word in self.options.iter().flat_map(|words| words.split(',')) {
@@ -140,6 +140,11 @@ impl Args {
                 (_, Some(("boot", file))) => name(&mut args.boot, "boot", file)?,
                 (_, Some(("journal", file))) => name(&mut args.journal, "journal", file)?,
                 _ => args.options.push(word.to_owned()),
+            }
+        }
+        for (is_given, option) in [(args.resume, "resume"), (args.journal_sync, "journal_sync")] {
+            if is_given && args.journal.is_none() {
+                return Err(format!("{option} is about a journal: name one by --journal FILE or -o journal=FILE"));
             }
         }
         Ok(args)
@@ -436,6 +441,23 @@ mod tests {
         assert_eq!([named(Some("/a"), "proc=/b"), named(None, "proc=/a,proc=/b")], [twice.clone(), twice]);
         for option in ["boot", "journal"] {
             assert!(named(None, &format!("{option}=/a,{option}=/b")).is_err(), "{option}");
+        }
+    }
+
+    /// By whichever way the journal and what is said of it are given.
+    #[test]
+    fn what_is_said_of_a_journal_needs_one() {
+        for option in ["resume", "journal_sync"] {
+            let args = |options: String| Args { options: vec![options], ..Args::default() };
+            assert!(args(option.to_owned()).with_words().unwrap_err().starts_with(option), "{option}");
+            assert!(args(format!("{option},journal=/a")).with_words().is_ok(), "{option}");
+        }
+        let journal = || Some(PathBuf::from("/a"));
+        for (resume, journal_sync) in [(true, false), (false, true)] {
+            assert!(Args { resume, journal_sync, ..Args::default() }.with_words().is_err());
+            assert!(Args { resume, journal_sync, journal: journal(), ..Args::default() }.with_words().is_ok());
+            let options = vec!["journal=/a".to_owned()];
+            assert!(Args { resume, journal_sync, options, ..Args::default() }.with_words().is_ok());
         }
     }
 

@@ -223,6 +223,7 @@ impl Mounted {
         let ended = self.session.run();
         let Connection { shared, notifier, .. } = &*self.connection;
         shared.notices.remove(notifier);
+        shared.lab.note_faults();
         // Of a mount that was aborted nobody says that they are closed.
         shared.handles.of_mount(notifier).into_iter().for_each(|fh| shared.close(fh));
         if let Some(lab) = &self.goes_with {

@@ -91,11 +91,9 @@ impl Lab {
                 k.record_enter(task, || Step::Enter { call, args, flags });
                 k.record(|_| Step::Exit { call, result: Err(error.clone()) });
             }
-            let Some(journal) = journal else { return Ok(()) };
-            if let Err(error) = &result {
-                note(journal, &format!("# {} {call} fails: {error}", number(k, task)))?;
-            }
-            self.note_counts(journal)
+            let (Some(journal), Err(error)) = (journal, &result) else { return Ok(()) };
+            note(journal, &format!("# {} {call} fails: {error}", number(k, task)))?;
+            self.note_counts(Some(journal))
         });
         result
     }
@@ -129,35 +127,43 @@ impl Lab {
 }
 
 impl Lab {
-    /// Lets the next fault for this operation happen, if there is one. That it did is noted.
+    /// Lets the next fault for this operation happen, if there is one.
+    ///
+    /// Who only reads, and may be anybody, makes the journal no longer: counts are noted with the next change of the lab. That a
+    /// fault has happened for the last time is noted at once, so that it does not happen again whatever becomes of the lab.
     ///
     /// # Errors
     /// Its errno.
-    pub fn check_fault(&self, op: Op, path: impl Fn() -> Vec<u8>) -> Result<()> {
-        self.counted(op, &path, Ok(()), || self.faults.check(op, &path))
-    }
-
-    /// The tasks that exit now that this is done. That they do is noted.
-    pub fn exits_by_fault(&self, op: Op, path: impl Fn() -> Vec<u8>) -> Vec<TaskId> {
-        self.counted(op, &path, Vec::new(), || self.faults.exits_after(op, &path))
-    }
-
-    /// Counts as the one writer, so that the journal has the counts in their order. Who asks meets the fault whether that
-    /// could be noted or not.
-    fn counted<T>(&self, op: Op, path: impl Fn() -> Vec<u8>, otherwise: T, count: impl FnOnce() -> T) -> T {
-        if !self.faults.counts_at(op, path) {
-            return otherwise;
+    pub fn check_fault(&self, op: Op, path: impl FnOnce() -> Vec<u8>) -> Result<()> {
+        let result = self.faults.check(op, path);
+        if self.faults.has_ended() {
+            self.note_faults();
         }
-        let mut result = otherwise;
-        let (_noted, _) = self.writer(|_, journal| -> Result<()> {
-            result = count();
-            journal.map_or(Ok(()), |journal| self.note_counts(journal))
-        });
         result
     }
 
-    fn note_counts(&self, journal: &mut Journal) -> Result<()> {
-        note(journal, &Setup::Faults { text: self.faults.counts().into_bytes() }.to_string())
+    /// The tasks that exit now that this is done. That the fault has happened is noted when they do.
+    pub fn exits_by_fault(&self, op: Op, path: impl FnOnce() -> Vec<u8>) -> Vec<TaskId> {
+        self.faults.exits_after(op, path)
+    }
+
+    /// Notes how often faults have happened. Who met them has met them whether that can be noted or not.
+    pub fn note_faults(&self) {
+        if self.faults.has_news() {
+            // Whoever is the writer notes them first.
+            let (_noted, _) = self.writer(|_, _| -> Result<()> { Ok(()) });
+        }
+    }
+
+    /// Notes the counts of faults that changed since they were noted last.
+    ///
+    /// # Errors
+    /// As [`Lab::set`].
+    pub(super) fn note_counts(&self, journal: Option<&mut Journal>) -> Result<()> {
+        self.faults.note_counts(|lines| {
+            let Some(journal) = journal else { return Ok(()) };
+            note(journal, &Setup::Faults { text: lines.as_bytes().to_vec() }.to_string())
+        })
     }
 }
 

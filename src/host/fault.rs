@@ -1,15 +1,18 @@
 //! `kernel/faults`: failures and races on demand, for readers of files and for callers. The host's kernel does not answer from
 //! its caches for a file with a fault: the lab invalidates the file when the fault is set, and marks it as not to be cached.
 
-use std::fmt;
+mod words;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use super::fault_call::{self, CallsOf};
 use super::lock;
-use crate::errno::{Arg, Errno, Error, Result, errno_from_name};
+use crate::errno::{Arg, Errno, Error, Result};
 use crate::kernel::{Kernel, TaskId};
 use crate::{bail, err};
+pub(super) use words::USAGE;
+use words::{count, parse};
 
 /// What a reader does to a file, as the host's kernel asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,8 @@ const OPS: [(&str, Op); 5] =
     [("stat", Op::Stat), ("readlink", Op::Readlink), ("open", Op::Open), ("read", Op::Read), ("readdir", Op::Readdir)];
 
 const FAULTS_MAX: usize = 1024;
+/// The longest path of one, in bytes (`PATH_MAX`, which counts a NUL byte).
+const PATH_LEN_MAX: usize = 4095;
 
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +59,8 @@ struct Fault {
     after: u64,
     passed: u64,
     hits: u64,
+    /// Its hits and how often it was passed, as the journal has them.
+    noted: (u64, u64),
 }
 
 /// What must not be answered from caches any more.
@@ -75,6 +82,10 @@ pub struct Faults {
     has_calls: AtomicBool,
     /// Calls are made that were counted when they were made first: a journal is repeated.
     repeats: AtomicBool,
+    /// Some counts are not yet noted.
+    has_news: AtomicBool,
+    /// Among them is that of a fault which happens no more.
+    has_ended: AtomicBool,
 }
 
 impl Faults {
@@ -88,6 +99,7 @@ impl Faults {
     /// # Errors
     /// EINVAL: a line is none of `ERRNO OP PATH… [times=N] [after=N]`, `ERRNO CALL [pid=N] [comm=NAME] [times=N] [after=N]`,
     /// `exit PID after=OP [PATH…]`, `count N HITS PASSED`, `clear` and `# COMMENT`. ESRCH: no such task. ENOSPC: too many faults.
+    /// ENAMETOOLONG: a path is longer than one can be.
     pub fn write(&self, text: &[u8], find: impl Fn(i32) -> Option<TaskId>) -> Result<Uncached> {
         let result = self.set_lines(text, find);
         *lock(&self.refusal) = result.as_ref().err().map(ToString::to_string);
@@ -131,19 +143,44 @@ impl Faults {
         faults + &refusal.unwrap_or_default()
     }
 
-    /// A line for each fault that has hit, or was passed on the way to it, as it may be written: that is what a journal notes.
-    pub fn counts(&self) -> String {
-        let faults = lock(&self.list);
-        let counted = (0..).zip(faults.iter()).filter(|(_, fault)| fault.hits + fault.passed > 0);
+    /// Gives `note` a line for each fault that has hit, or was passed on the way to it, since its counts were noted last; as it
+    /// may be written.
+    ///
+    /// # Errors
+    /// Those of `note`: the counts are not noted then.
+    pub fn note_counts(&self, note: impl FnOnce(&str) -> Result<()>) -> Result<()> {
+        if !self.has_news() {
+            return Ok(());
+        }
+        let mut faults = lock(&self.list);
+        let changed = (0..).zip(faults.iter()).filter(|(_, fault)| fault.noted != fault.counts());
         let line = |(number, fault): (usize, &Fault)| format!("count {number} {} {}\n", fault.hits, fault.passed);
-        counted.map(line).collect()
+        let lines: String = changed.map(line).collect();
+        if !lines.is_empty() {
+            note(&lines)?;
+        }
+        faults.iter_mut().for_each(|fault| fault.noted = fault.counts());
+        self.has_news.store(false, Ordering::Release);
+        self.has_ended.store(false, Ordering::Release);
+        Ok(())
     }
 
-    /// Whether an operation at this path is counted; `path` is asked for only if any fault is set.
-    pub fn counts_at(&self, op: Op, path: impl FnOnce() -> Vec<u8>) -> bool {
-        let Some(faults) = self.set() else { return false };
-        let path = path();
-        faults.iter().any(|fault| fault.is_at(op, &path))
+    /// Whether some counts are not yet noted.
+    pub fn has_news(&self) -> bool {
+        self.has_news.load(Ordering::Acquire)
+    }
+
+    /// Whether a fault happens no more, and that is not yet noted; says so once.
+    pub fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Acquire) && self.has_ended.swap(false, Ordering::AcqRel)
+    }
+
+    /// A fault has met what it is about. The list is locked.
+    fn has_met(&self, fault: &Fault) {
+        self.has_news.store(true, Ordering::Release);
+        if fault.is_spent() {
+            self.has_ended.store(true, Ordering::Release);
+        }
     }
 
     /// Lets the next fault for this happen, if there is one; `path` is asked for only if any is set.
@@ -153,10 +190,11 @@ impl Faults {
     pub fn check(&self, op: Op, path: impl FnOnce() -> Vec<u8>) -> Result<()> {
         let Some(mut faults) = self.set() else { return Ok(()) };
         let path = path();
-        for fault in faults.iter_mut().filter(|fault| fault.is_at(op, &path)) {
-            fault.meet()?;
-        }
-        Ok(())
+        faults.iter_mut().filter(|fault| fault.is_at(op, &path)).try_for_each(|fault| {
+            let result = fault.meet();
+            self.has_met(fault);
+            result
+        })
     }
 
     /// Whether some faults are about calls, and calls are counted now.
@@ -183,6 +221,7 @@ impl Faults {
         let mut met = None;
         for fault in faults.iter_mut().filter(is_meant) {
             met = Some(fault.meet());
+            self.has_met(fault);
             if let Some(Err(_)) = met {
                 break;
             }
@@ -198,6 +237,7 @@ impl Faults {
         for fault in faults.iter_mut().filter(|fault| fault.is_at(op, &path)) {
             if let Effect::Exit { task, .. } = fault.effect {
                 fault.hits += 1;
+                self.has_met(fault);
                 exits.push(task);
             }
         }
@@ -217,6 +257,10 @@ impl Faults {
 impl Fault {
     fn is_spent(&self) -> bool {
         self.times.is_some_and(|times| self.hits >= times)
+    }
+
+    fn counts(&self) -> (u64, u64) {
+        (self.hits, self.passed)
     }
 
     /// The file that it is about.
@@ -270,111 +314,9 @@ impl Fault {
     }
 }
 
-impl fmt::Display for At {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            At::File { op, path } => {
-                f.write_str(OPS.iter().find(|(_, own)| own == op).map_or("", |(name, _)| name))?;
-                path.as_ref().map_or(Ok(()), |path| write!(f, " {path}"))
-            }
-            At::Call(calls) => calls.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.effect {
-            Effect::Exit { nr, .. } => return writeln!(f, "exit {nr} after={} hits={}", self.at, self.hits),
-            Effect::Fail(errno) => write!(f, "{errno:?} {}", self.at)?,
-        }
-        if let Some(times) = self.times {
-            write!(f, " times={times}")?;
-        }
-        writeln!(f, " after={} hits={}", self.after, self.hits)
-    }
-}
-
-/// What a journal notes of a fault: its number in the order of the list, how often it has happened and was passed.
-fn count(faults: &mut [Fault], words: &str) -> Result<()> {
-    let mut numbers = words.split_whitespace().map(|word| word.parse::<u64>().map_err(|_| usage()));
-    let mut number = || numbers.next().unwrap_or_else(|| Err(usage()));
-    let (at, hits, passed) = (number()?, number()?, number()?);
-    let fault = usize::try_from(at).ok().and_then(|at| faults.get_mut(at)).ok_or_else(usage)?;
-    (fault.hits, fault.passed) = (hits, passed);
-    Ok(())
-}
-
-pub(super) const USAGE: &str = "ERRNO stat|readlink|open|read|readdir PATH… [times=N] [after=N], or ERRNO CALL [pid=N] \
-    [comm=NAME] [times=N] [after=N], or exit PID after=OP [PATH…], or count N HITS PASSED, or clear";
-
-fn usage() -> Error {
-    err!(EINVAL, "usage: {}", USAGE)
-}
-
-fn op(word: &str) -> Result<Op> {
-    OPS.iter().find(|(name, _)| *name == word).map(|(_, op)| *op).ok_or_else(usage)
-}
-
-fn path(word: &str) -> String {
-    word.trim_matches('/').to_owned()
-}
-
-/// The faults of one line, one for each path.
-fn parse(line: &str, find: impl Fn(i32) -> Option<TaskId>) -> Result<Vec<Fault>> {
-    match line.split_once(char::is_whitespace) {
-        Some(("exit", words)) => parse_exit(words, find),
-        _ => parse_failure(line),
-    }
-}
-
-/// Each of these happens once.
-fn parse_exit(words: &str, find: impl Fn(i32) -> Option<TaskId>) -> Result<Vec<Fault>> {
-    let mut words = words.split_whitespace();
-    let nr = words.next().and_then(|word| word.parse().ok()).ok_or_else(usage)?;
-    let op = op(words.next().and_then(|word| word.strip_prefix("after=")).ok_or_else(usage)?)?;
-    let Some(task) = find(nr) else { bail!(ESRCH, "no task has the number {}", nr) };
-    let effect = Effect::Exit { task, nr };
-    let fault = |path| Fault { effect, at: At::File { op, path }, times: Some(1), after: 0, passed: 0, hits: 0 };
-    let at: Vec<Fault> = words.filter(|word| !word.starts_with("hits=")).map(|word| fault(Some(path(word)))).collect();
-    Ok(if at.is_empty() { vec![fault(None)] } else { at })
-}
-
-/// A fault for each path; without one, what is named is a call. What readers do without saying whose calls are meant lacks its
-/// path.
-fn parse_failure(line: &str) -> Result<Vec<Fault>> {
-    let mut words = line.split_whitespace();
-    let errno = words.next().and_then(errno_from_name).ok_or_else(usage)?;
-    let name = words.next().ok_or_else(usage)?;
-    let call = fault_call::name_of(name);
-    let mut calls = call.map(CallsOf::new);
-    let (mut times, mut after, mut paths) = (None, 0, Vec::new());
-    for word in words {
-        match word.split_once('=') {
-            Some(("times", number)) => times = Some(number.parse().map_err(|_| usage())?),
-            Some(("after", number)) => after = number.parse().map_err(|_| usage())?,
-            // What a line has when it is read.
-            Some(("hits", _)) => {}
-            _ if calls.as_mut().map_or(Ok(false), |calls| calls.take(word))? => {}
-            Some(_) if !word.contains('/') => return Err(usage()),
-            _ => paths.push(path(word)),
-        }
-    }
-    let effect = Effect::Fail(errno);
-    let fault = |at| Fault { effect, at, times, after, passed: 0, hits: 0 };
-    match (op(name), calls) {
-        (Ok(op), calls) if calls.as_ref().is_none_or(CallsOf::is_about_all) => {
-            let at = |path| At::File { op, path: Some(path) };
-            if paths.is_empty() { Err(usage()) } else { Ok(paths.into_iter().map(at).map(fault).collect()) }
-        }
-        (_, Some(calls)) if paths.is_empty() => Ok(vec![fault(At::Call(calls))]),
-        (_, Some(_)) => Err(usage()),
-        (_, None) => Err(fault_call::unknown(name)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::words::usage;
     use super::*;
     use crate::kernel::Kernel;
 
@@ -407,13 +349,47 @@ mod tests {
         for path in ["a", "a", "c"] {
             let _ = read(&faults, path);
         }
-        assert!(faults.counts_at(Op::Read, || b"a".to_vec()) && !faults.counts_at(Op::Open, || b"a".to_vec()));
-        assert_eq!(faults.counts(), "count 0 1 1\ncount 2 0 1\n");
-        write(&again, &faults.counts()).unwrap();
+        let note = || {
+            let mut noted = String::new();
+            faults.note_counts(|lines| write(&again, lines).map(|_| noted.push_str(lines))).map(|()| noted)
+        };
+        assert_eq!(note().unwrap(), "count 0 1 1\ncount 2 0 1\n");
+        read(&faults, "c").unwrap();
+        faults.check(Op::Open, || b"a".to_vec()).unwrap();
+        assert_eq!([note().unwrap(), note().unwrap()], ["count 2 0 2\n", ""]);
         assert_eq!(format!("{again:?}"), format!("{faults:?}"));
         assert_eq!([read(&again, "a").is_ok(), read(&again, "a").is_ok()], [false, true]);
         for text in ["count 3 1 1", "count 0 1", "count x 1 1"] {
             assert_eq!(write(&again, text).unwrap_err().errno, Errno::EINVAL, "{text}");
+        }
+    }
+
+    /// What is not noted yet stays so until it is.
+    #[test]
+    fn only_what_changed_is_noted_and_an_end_is_told_of_once() {
+        let faults = Faults::default();
+        write(&faults, "EIO read a times=2\nEIO read b\n").unwrap();
+        for (path, ended) in [("b", false), ("a", false), ("a", true), ("a", false), ("b", false), ("c", false)] {
+            let _ = read(&faults, path);
+            assert_eq!(faults.has_ended(), ended, "{path}");
+        }
+        assert_eq!(faults.note_counts(|_| Err(usage())).unwrap_err().errno, Errno::EINVAL);
+        assert!(faults.has_news());
+        faults.note_counts(|lines| Ok(assert_eq!(lines, "count 0 2 0\ncount 1 2 0\n"))).unwrap();
+        assert!(!faults.has_news());
+    }
+
+    #[test]
+    fn faults_and_their_paths_end_at_their_bounds() {
+        let faults = Faults::default();
+        write(&faults, &"EIO read a\n".repeat(FAULTS_MAX)).unwrap();
+        assert_eq!(write(&faults, "EIO read a").unwrap_err().errno, Errno::ENOSPC);
+        let init = Kernel::boot().init.task;
+        for line in ["EIO read ", "exit 1 after=read "] {
+            let path = "x".repeat(PATH_LEN_MAX);
+            let write = |path: &str| faults.write(format!("clear\n{line}{path}").as_bytes(), |_| Some(init));
+            assert_eq!(write(&path).unwrap().paths, [path.clone()]);
+            assert_eq!(write(&(path + "x")).unwrap_err().errno, Errno::ENAMETOOLONG);
         }
     }
 

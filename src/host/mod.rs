@@ -197,7 +197,7 @@ impl Lab {
         Ok(())
     }
 
-    /// Does something as the one writer, the clock moved on to where it is now. A panic in it, which is an error of ours,
+    /// Does something as the one writer, the clock moved on to where it is now, and what faults have counted noted. A panic in it, which is an error of ours,
     /// leaves a kernel that nobody may see: all that comes later gets EIO. The journal says nothing of it, so that a lab
     /// which boots with it is as this one was before.
     fn writer<T, E: From<Error>>(
@@ -212,6 +212,7 @@ impl Lab {
         self.changes.fetch_add(1, Ordering::Relaxed);
         let done = catch_unwind(AssertUnwindSafe(|| {
             self.tick(&mut kernel, journal.as_mut())?;
+            self.note_counts(journal.as_mut())?;
             act(&mut kernel, journal.as_mut())
         }));
         self.noted.store(journal.as_ref().map_or(0, Journal::lines), Ordering::Relaxed);

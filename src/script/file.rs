@@ -68,7 +68,7 @@ impl FileError {
 
 /// How deep files may include files.
 pub const DEPTH_MAX: usize = 64;
-/// The longest line, in bytes.
+/// The longest line, in bytes. One of a journal may be longer, as long as a journal: what was written is quoted there.
 pub const LINE_MAX: usize = 1 << 20;
 /// Lines that a script may have, those of included files each time they are included.
 pub const LINES_MAX: usize = 1 << 23;
@@ -247,16 +247,17 @@ impl OpenFile {
     /// The next line without its end; `None` at the end of the file.
     fn next_line(&mut self) -> Result<Option<String>, String> {
         let mut bytes = Vec::new();
-        let most = LINE_MAX as u64 + 1;
-        let read = self.reader.by_ref().take(most).read_until(b'\n', &mut bytes).map_err(|error| no_script(&error))?;
+        let most = if self.is_journal { journal::LEN_MAX } else { LINE_MAX as u64 };
+        let read =
+            self.reader.by_ref().take(most + 1).read_until(b'\n', &mut bytes).map_err(|error| no_script(&error))?;
         if read == 0 {
             return Ok(None);
         }
         self.line += 1;
         if bytes.last() == Some(&b'\n') {
             bytes.pop();
-        } else if bytes.len() > LINE_MAX {
-            return Err(format!("the line has more than {LINE_MAX} bytes"));
+        } else if bytes.len() as u64 > most {
+            return Err(format!("the line has more than {most} bytes"));
         }
         String::from_utf8(bytes).map(Some).map_err(|_| no_script(&io::ErrorKind::InvalidData.into()))
     }

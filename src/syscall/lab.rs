@@ -12,7 +12,7 @@ use crate::kernel::cgroup::file::CgroupFile;
 use crate::kernel::clock::CLOCK_MAX;
 use crate::kernel::file::Bound;
 use crate::kernel::mount::recorded::RecordedMount;
-use crate::kernel::node::{Node, Place};
+use crate::kernel::node::{Node, Place, View};
 use crate::kernel::ns::NsType;
 use crate::kernel::{Current, Kernel};
 
@@ -130,7 +130,11 @@ impl LabCall {
     /// of the lab's own tree: the host's user does that, and nobody in the lab could thaw its init.
     pub(super) fn needs_no_running(&self) -> bool {
         let LabCall::WriteAt { file, .. } = self else { return matches!(self, LabCall::Program(_)) };
-        let is_of_host = file.node.view.viewer().is_none();
+        // Of those who are attached it is no other tree: whoever freezes himself so can thaw himself.
+        let is_of_host = match file.node.view {
+            View::Caller | View::Attached(_) | View::PidNs(_) | View::Mount { viewer: None, .. } => true,
+            View::As(_) | View::Mount { viewer: Some(_), .. } => false,
+        };
         is_of_host && matches!(file.node.place, Place::Cgroup(_, Some(CgroupFile::Freeze | CgroupFile::Kill)))
     }
 }

@@ -361,7 +361,11 @@ fn a_lab_that_nobody_can_reach_is_told_of_and_ended() {
         let own = Command::new("timeout").args([MOMENT, "unshare", "-Urm", NSLAB, "mount", &point]).output().unwrap();
         assert!(own.status.success() && stderr(&own).contains("nobody can see this lab"), "{own:?}");
         let lab = list().into_iter().find(|lab| lab["directory"] == point).unwrap();
-        assert!(lab["remark"].as_str().unwrap().contains("nobody can reach it"), "{lab}");
+        let remark = lab["remark"].as_str().unwrap();
+        assert!(remark.contains("nobody can reach it"), "{lab}");
+        let doctor = nslab(&["doctor", &point]);
+        assert_eq!(doctor.status.code(), Some(1), "{doctor:?}");
+        assert_eq!(String::from_utf8_lossy(&doctor.stdout), format!("lost     {point}: {remark}\n"));
         lab["pid"].as_i64().unwrap()
     };
     let is_gone = |pid: i64| {

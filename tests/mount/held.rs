@@ -2,12 +2,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
 use nix::sys::stat::{Mode, fstat, fstatat};
 use nslab::testing::Lab;
+use rustix::fs::RawDir;
 
 use super::lab;
 
@@ -125,6 +127,42 @@ fn files_of_descriptors_outlive_them() {
         for (name, fd) in &all {
             let mode = fstat(fd).unwrap_or_else(|errno| panic!("{name} after {change}: {errno}")).st_mode;
             assert_eq!(mode, if *name == "fd/0" { 0o120_500 } else { 0o100_444 }, "{name} after {change}");
+        }
+    }
+}
+
+/// Also one whose names the host's kernel has.
+#[test]
+fn a_listed_directory_of_a_task_that_is_gone_lists_nothing() {
+    let Some(lab) = lab() else { return };
+    for prefix in ["proc/2", "proc/2/task/2", "as/1/proc/2"] {
+        lab.call(1, "clone set_tid=2").unwrap();
+        let dirs = ["ns", "fd", "fdinfo", "task", "net", "attr"];
+        let dirs = dirs.iter().filter(|name| lab.at(format!("{prefix}/{name}")).exists());
+        let listed: Vec<(String, OwnedFd)> = dirs
+            .map(|name| format!("{prefix}/{name}"))
+            .map(|path| (path.clone(), held(&lab, &path, OFlag::O_DIRECTORY)))
+            .collect();
+        // A library takes ENOENT for the end.
+        let names = |dir: &OwnedFd| {
+            rustix::fs::seek(dir, rustix::fs::SeekFrom::Start(0))?;
+            let (mut room, mut count) = (vec![MaybeUninit::uninit(); 4096], 0);
+            let mut names = RawDir::new(dir, &mut room);
+            while let Some(name) = names.next() {
+                name?;
+                count += 1;
+            }
+            Ok(count)
+        };
+        for (path, dir) in &listed {
+            let first = names(dir);
+            assert!(first.is_ok() && first == names(dir), "{path}");
+        }
+        lab.call(1, "kill 2 SIGKILL").unwrap();
+        let of_zombie: Vec<_> = listed.iter().map(|(_, dir)| names(dir)).collect();
+        lab.call(1, "wait 2").unwrap();
+        for (path, dir) in listed.iter().filter(|(path, _)| path.ends_with("/ns")) {
+            assert_eq!(names(dir), Err(rustix::io::Errno::NOENT), "{path}: {of_zombie:?}");
         }
     }
 }

@@ -12,6 +12,7 @@ use nslab::fuse::{self, Options, Point};
 use nslab::host::{Booting, Lab};
 use nslab::journal::{Journal, Sync, whole};
 use nslab::kernel::Kernel;
+use nslab::script::file::load;
 use nslab::script::run::run_boot_file;
 use tempfile::TempDir;
 
@@ -435,4 +436,55 @@ fn faults_go_on_counting_where_they_were() {
         lab = Noted::mount(dir, again.with_journal(Some(journal)), "");
         assert_eq!([read(&lab), read(&lab)], rest);
     }
+}
+
+/// A byte that is written may take four in the journal, and a line of it be longer than one of a script.
+#[test]
+fn long_writes_of_odd_bytes_are_repeated() {
+    let Some(lab) = Noted::new("") else { return };
+    lab.bash("echo > ctl/1/clone; echo newuser > ctl/1/clone; mkdir cgroup/x");
+    let files =
+        ["proc/1/comm", "proc/3/uid_map", "proc/sys/fs/mqueue/msg_max", "cgroup/x/cgroup.procs", "kernel/faults"];
+    // Most refuse it; that is noted as well.
+    for path in files {
+        let _ = fs::write(lab.point.path().join(path), vec![1; 270_000]);
+    }
+    let _ = fs::write(lab.point.path().join("proc/sys/kernel/hostname"), vec![0; 1 << 20]);
+    let _ = fs::write(lab.point.path().join("ctl/batch"), [&b"1 exec "[..], &[1; 270_000], b"\n"].concat());
+    let long = lab.lines().iter().filter(|line| line.len() > 1 << 20).count();
+    assert!(long >= files.len(), "{long}");
+    lab.assert_repeats();
+    load(&lab.file()).unwrap();
+}
+
+/// Whoever may read can do so as often as he likes.
+#[test]
+fn readers_who_meet_faults_fill_no_journal() {
+    let Some(lab) = Noted::new("") else { return };
+    lab.bash("echo > ctl/1/clone");
+    let at = |path: &str| lab.point.path().join(path);
+    fs::write(
+        at("kernel/faults"),
+        "EIO read proc/2/status\nEIO stat proc/2/comm times=3\nEIO open proc/2/stat after=50\n",
+    )
+    .unwrap();
+    let before = lab.lines().len();
+    for _ in 0..100 {
+        fs::read(at("proc/2/status")).unwrap_err();
+        let _ = (fs::metadata(at("proc/2/comm")), fs::read(at("proc/2/stat")));
+    }
+    let noted = lab.lines();
+    // One is over.
+    assert_eq!(noted.len(), before + 1, "{noted:?}");
+    lab.bash("echo > ctl/2/setsid; echo > ctl/2/setsid; cat proc/2/status");
+    let lines = lab.lines();
+    assert_eq!(lines.len(), before + 4, "{lines:?}");
+    let faults = fs::read_to_string(at("kernel/faults")).unwrap();
+    let (file, dir) = (lab.file(), lab.unmount());
+    // What was counted after the last call is noted when the lab is unmounted.
+    while Journal::claim(&file).is_err() {}
+    let again = Lab::new(Kernel::boot());
+    run_boot_file(&mut Booting(&again), &file).unwrap();
+    assert_eq!(again.faults.text(), faults);
+    drop(dir);
 }

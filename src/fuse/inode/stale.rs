@@ -14,7 +14,8 @@ use crate::tree::FileType;
 pub(in crate::fuse) struct Stale {
     /// Inodes whose attributes changed, no links.
     pub(in crate::fuse) attrs: BTreeSet<u64>,
-    /// Links whose attributes or text changed, and versions of files whose task is gone: no read gets their pages.
+    /// Links whose attributes or text changed, and versions of files and listings of directories whose task is gone: no read
+    /// gets their pages.
     pub(in crate::fuse) links: BTreeSet<u64>,
     /// Inodes of what is gone, and what keeps their names in the cache, each before the directory it is in.
     pub(in crate::fuse) gone: Vec<u64>,
@@ -90,7 +91,8 @@ impl Table {
         let own = self.of(subject);
         self.changed(&own, stale);
         let is_version = |ino: &u64| self.inodes.get(ino).is_some_and(|inode| inode.identity.version != 0);
-        stale.links.extend(own.iter().filter(|ino| is_version(ino)));
+        let is_listing = |ino: &u64| self.asks(*ino, |file| file.keeps_names());
+        stale.links.extend(own.iter().filter(|ino| is_version(ino) || is_listing(ino)));
         stale.attrs.retain(|ino| !stale.links.contains(ino));
         let mut all: BTreeSet<u64> = own.iter().copied().collect();
         for &dir in &own {
