@@ -273,7 +273,9 @@ impl Family for TaskFile {
     fn list_error_when_gone(&self) -> Error {
         match self.entry().kind {
             Kind::Dir(Dir::Net) => err!(EINVAL, "the task is gone and in no network namespace"),
-            _ => err!(ENOENT, "the task of this directory is gone"),
+            Kind::Dir(Dir::Task | Dir::Threads | Dir::Fd | Dir::FdInfo | Dir::Ns) | Kind::File(_) | Kind::Link(_) => {
+                err!(ENOENT, "the task of this directory is gone")
+            }
         }
     }
 
