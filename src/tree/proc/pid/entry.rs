@@ -269,6 +269,10 @@ impl Family for TaskFile {
         self.entry().is_kept_when_gone
     }
 
+    fn fails_when_gone(&self) -> bool {
+        !self.entry().is_empty_when_gone && !self.entry().is_kept_when_gone
+    }
+
     /// `proc_tgid_net_readdir`
     fn list_error_when_gone(&self) -> Error {
         match self.entry().kind {
