@@ -82,7 +82,11 @@ impl Connection {
         };
         let how = match state {
             // The host's kernel asks for no byte of a file without any, and what is empty may be an error later.
-            State::Version { ref text, .. } if !text.is_empty() => FopenFlags::FOPEN_KEEP_CACHE,
+            State::Version { ref text, .. }
+                if !text.is_empty() || !FILES.ask(node.place, |file| file.fails_when_gone()) =>
+            {
+                FopenFlags::FOPEN_KEEP_CACHE
+            }
             _ if FILES.is_unseekable(node) => FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_NONSEEKABLE,
             _ => FopenFlags::FOPEN_DIRECT_IO,
         };

@@ -207,6 +207,11 @@ pub(crate) trait Family {
         false
     }
 
+    /// To read from it is an error once its task is gone, for who has it open too.
+    fn fails_when_gone(&self) -> bool {
+        false
+    }
+
     /// What a listing says once its task is gone.
     fn list_error_when_gone(&self) -> Error {
         err!(ENOENT, "what this directory shows is gone")

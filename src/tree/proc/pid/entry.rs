@@ -269,11 +269,17 @@ impl Family for TaskFile {
         self.entry().is_kept_when_gone
     }
 
+    fn fails_when_gone(&self) -> bool {
+        !self.entry().is_empty_when_gone && !self.entry().is_kept_when_gone
+    }
+
     /// `proc_tgid_net_readdir`
     fn list_error_when_gone(&self) -> Error {
         match self.entry().kind {
             Kind::Dir(Dir::Net) => err!(EINVAL, "the task is gone and in no network namespace"),
-            _ => err!(ENOENT, "the task of this directory is gone"),
+            Kind::Dir(Dir::Task | Dir::Threads | Dir::Fd | Dir::FdInfo | Dir::Ns) | Kind::File(_) | Kind::Link(_) => {
+                err!(ENOENT, "the task of this directory is gone")
+            }
         }
     }
 
