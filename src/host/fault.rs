@@ -375,7 +375,14 @@ mod tests {
         }
         assert_eq!(faults.note_counts(|_| Err(usage())).unwrap_err().errno, Errno::EINVAL);
         assert!(faults.has_news());
-        faults.note_counts(|lines| Ok(assert_eq!(lines, "count 0 2 0\ncount 1 2 0\n"))).unwrap();
+        let mut noted = String::new();
+        faults
+            .note_counts(|lines| {
+                noted.push_str(lines);
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(noted, "count 0 2 0\ncount 1 2 0\n");
         assert!(!faults.has_news());
     }
 
@@ -388,7 +395,7 @@ mod tests {
         for line in ["EIO read ", "exit 1 after=read "] {
             let path = "x".repeat(PATH_LEN_MAX);
             let write = |path: &str| faults.write(format!("clear\n{line}{path}").as_bytes(), |_| Some(init));
-            assert_eq!(write(&path).unwrap().paths, [path.clone()]);
+            assert_eq!(write(&path).unwrap().paths, std::slice::from_ref(&path));
             assert_eq!(write(&(path + "x")).unwrap_err().errno, Errno::ENAMETOOLONG);
         }
     }
