@@ -24,7 +24,7 @@ use ipc::{CtlAnswer, IPC_SET_BYTES};
 pub use memory::Memory;
 pub use question::{Question, Reply};
 pub use treatment::{Condition, LIMITS, PASSING, PathAt, Rewrite, Translate, Treatment};
-pub use x86_64::{call, calls, number};
+pub use x86_64::{call, calls, is_x32, number};
 
 use crate::bail;
 use crate::errno::{Error, Result};
@@ -43,7 +43,10 @@ pub struct Registers {
 /// ENOSYS: no such call; the errno of a refused one; what Linux gives for arguments that it does not take, EFAULT among them.
 pub fn decode(registers: &Registers, memory: &dyn Memory) -> Result<Decoded> {
     let Some(call) = call(registers.number) else {
-        bail!(ENOSYS, "there is no call {} in Linux 6.18", registers.number);
+        if is_x32(registers.number) {
+            bail!(ENOSYS, "a lab has no calls of the x32 interface");
+        }
+        bail!(ENOSYS, "there is no call {} in Linux 6.18", registers.number as i32);
     };
     let asked = Asked { args: registers.args, memory };
     match call.treatment() {

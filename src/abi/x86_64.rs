@@ -421,3 +421,9 @@ pub fn calls() -> impl Iterator<Item = (u64, Call)> {
 pub fn number(call: Call) -> u64 {
     calls().find_map(|(number, found)| (found == call).then_some(number)).unwrap_or(u64::MAX)
 }
+
+/// Whether a number is one of the x32 interface (`__X32_SYSCALL_BIT`).
+pub fn is_x32(number: u64) -> bool {
+    const X32: u32 = 0x4000_0000;
+    (number as u32).cast_signed() > 0 && number as u32 & X32 != 0
+}

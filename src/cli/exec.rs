@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::exec_after::{self, After};
 use super::mount::watch_panics;
-use super::record::{put, said};
+use super::record::{check_put, put, said};
 use super::{Limits, Outcome, boot_lab, complete, in_words, no_room};
 use crate::control::lex::quote;
 use crate::errno::describe;
@@ -86,6 +86,9 @@ pub(super) struct Ran {
 
 /// Runs the program.
 fn supervise(args: &Args) -> Result<Ran, Box<dyn std::error::Error>> {
+    if let Some(record) = &args.record {
+        check_put(record).map_err(|error| format!("{}: {}", record.display(), describe(&error)))?;
+    }
     // As long as this process has one thread.
     let child = Child::new(&args.command)?;
     let (bell, dir) = Bell::with_dir().map_err(|error| no_room(&error))?;
@@ -158,8 +161,8 @@ impl Log {
 }
 
 fn mount(args: &Args, log: Option<&Path>, dir: &PrivateDir) -> Result<fuse::Served, Box<dyn std::error::Error>> {
-    let journal =
-        log.map(|file| Journal::create(file, Sync::Kernel).map_err(|error| super::mount::no_journal(file, &error)));
+    let journal = log
+        .map(|file| Journal::create(file, Sync::Kernel).map_err(|error| super::mount::no_journal(file, &error, false)));
     let limits = Limits { tasks: args.max_tasks, memory: None };
     let lab = boot_lab(args.boot.as_deref(), limits, journal.transpose()?)?;
     if args.boot.is_none() {

@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use nix::fcntl::OFlag;
+use nix::libc::SIGKILL;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -38,7 +39,14 @@ pub fn supervise(args: &Args, lab: &Path) -> Result<Ran, Box<dyn Error>> {
         }
     })?;
     drop(tell);
-    survive_terminal(supervisor)?;
+    if let Err(error) = survive_terminal(supervisor) {
+        // It may have said the same.
+        let _ = exec::kill(supervisor, SIGKILL);
+        return match waitpid(Pid::from_raw(supervisor), None)? {
+            WaitStatus::Exited(..) => Ok(Ran { status: FAILED << 8, holds: true }),
+            _ => Err(error.into()),
+        };
+    }
     let mut status = [0; 4];
     if told.read_exact(&mut status).is_ok() {
         return Ok(Ran { status: i32::from_ne_bytes(status), holds: after.holds(lab) });

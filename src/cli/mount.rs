@@ -254,7 +254,7 @@ fn serve(args: &Args, options: &Options) -> Outcome {
     let mounted = match &args.journal {
         Some(file) if args.resume && file.exists() => mount(args, resumed(args, file)?, options)?,
         Some(file) => {
-            let journal = Journal::create(file, sync(args)).map_err(|error| no_journal(file, &error))?;
+            let journal = Journal::create(file, sync(args)).map_err(|error| no_journal(file, &error, true))?;
             // A lab that was never mounted leaves no journal, which would be in the way of the next attempt.
             let lab = boot_lab(args.boot.as_deref(), limits(args), Some(journal)).inspect_err(|_| remove(file))?;
             mount(args, lab, options).inspect_err(|_| remove(file))?
@@ -312,9 +312,9 @@ fn serve_all(mounted: Vec<Mounted>) -> io::Result<()> {
 
 /// A lab in the state that its journal has come to, which goes on. Its own lines are not noted again.
 fn resumed(args: &Args, file: &Path) -> Result<Lab, Box<dyn std::error::Error>> {
-    let claimed = Journal::claim(file).map_err(|error| no_journal(file, &error))?;
+    let claimed = Journal::claim(file).map_err(|error| no_journal(file, &error, true))?;
     let lab = boot_lab(Some(file), Limits::default(), None)?;
-    let journal = Journal::resume(claimed, sync(args)).map_err(|error| no_journal(file, &error))?;
+    let journal = Journal::resume(claimed, sync(args)).map_err(|error| no_journal(file, &error, true))?;
     let lab = lab.with_journal(Some(journal));
     let (tasks, memory) = (args.max_tasks, args.max_memory);
     if tasks.is_some() || memory.is_some() {
@@ -328,9 +328,11 @@ fn sync(args: &Args) -> Sync {
 }
 
 /// Why there is no journal, and what to do.
-pub(super) fn no_journal(file: &Path, error: &io::Error) -> String {
+/// The reason; `resumes`: the command can go on with a journal.
+pub(super) fn no_journal(file: &Path, error: &io::Error, resumes: bool) -> String {
     let remedy = match error.kind() {
-        io::ErrorKind::AlreadyExists => "go on with it by --resume, or name a new file",
+        io::ErrorKind::AlreadyExists if resumes => "go on with it by --resume, or name a new file",
+        io::ErrorKind::AlreadyExists => "name a new file",
         io::ErrorKind::ResourceBusy => "another lab writes it: unmount that one, or name a new file",
         io::ErrorKind::IsADirectory => "name a file",
         io::ErrorKind::InvalidData => "name a journal that nslab wrote, or a new file",

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
+use nix::libc;
 
 use super::progress::Line;
 use super::{Outcome, complete};
@@ -124,18 +125,40 @@ fn sudoer() -> Option<(u32, u32)> {
     id("SUDO_UID").zip(id("SUDO_GID")).filter(|_| nix::unistd::geteuid().is_root())
 }
 
+/// Whether a file can be written by [`put`]: before anything is done of which nothing would be left.
+///
+/// # Errors
+/// Of making a file in its directory; EISDIR.
+pub(super) fn check_put(file: &Path) -> io::Result<()> {
+    let file = &target(file)?;
+    if file.is_dir() {
+        return Err(io::Error::from_raw_os_error(libc::EISDIR));
+    }
+    if file.metadata().is_ok_and(|there| !there.is_file()) {
+        return Ok(());
+    }
+    let new = beside(file);
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    std::fs::remove_file(&new)
+}
+
+/// A name in the directory of a file.
+fn beside(file: &Path) -> PathBuf {
+    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut name = OsString::from(".");
+    name.push(file.file_name().unwrap_or_default());
+    name.push(format!(".{}", std::process::id()));
+    dir.join(name)
+}
+
 /// Writes the whole file, and only then gives it its name. Who had root do it by sudo gets the file.
 pub(super) fn put(file: &Path, script: &str) -> io::Result<()> {
     let file = &target(file)?;
-    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let is_special = file.metadata().is_ok_and(|there| !there.is_file());
     if is_special {
         return std::fs::write(file, script);
     }
-    let mut name = OsString::from(".");
-    name.push(file.file_name().unwrap_or_default());
-    name.push(format!(".{}", std::process::id()));
-    let new = dir.join(name);
+    let new = beside(file);
     // Command lines are nobody else's business.
     let mut open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
     let written = open

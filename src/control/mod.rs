@@ -33,6 +33,7 @@ use crate::syscall::AnyCall;
 use crate::{bail, err};
 
 pub use answer::answer;
+pub use signal::word as signal_word;
 pub use verb::{Parse, RESOURCES, VERBS, Verb};
 pub use word::seconds;
 pub use words::words;

@@ -23,6 +23,12 @@ pub fn parse(word: &str) -> Result<i32> {
     (1..).zip(NAMES).find(|(_, known)| *known == name).map(|(signo, _)| signo).ok_or_else(|| unexpected("SIG", word))
 }
 
+/// `SIGTERM`; the number of a signal without a name.
+pub fn word(signo: i32) -> String {
+    let name = signo.checked_sub(1).and_then(|index| NAMES.get(usize::try_from(index).ok()?));
+    name.map_or_else(|| signo.to_string(), |name| format!("SIG{name}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

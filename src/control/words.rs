@@ -67,8 +67,11 @@ fn linux(call: &Syscall, n: Number<'_>) -> Option<String> {
         Syscall::Mkdir { path, mode } => format!("mkdir {} {mode:o}", quote(path)),
         Syscall::Rmdir { path } => format!("rmdir {}", quote(path)),
         Syscall::Unlink { path } => format!("unlink {}", quote(path)),
-        Syscall::MountSetattr { .. } | Syscall::Rename { .. } | Syscall::Symlink { .. } => return None,
-        Syscall::Chown { .. } | Syscall::Readlink { .. } | Syscall::Stat { .. } | Syscall::Lstat { .. } => return None,
+        Syscall::Rename { old, new } => format!("rename {} {}", quote(old), quote(new)),
+        Syscall::Symlink { text, path } => format!("symlink {} {}", quote(text), quote(path)),
+        Syscall::Chown { path, uid, gid } => format!("chown {}:{} {}", kept(*uid), kept(*gid), quote(path)),
+        Syscall::MountSetattr { .. } | Syscall::Readlink { .. } | Syscall::Stat { .. } => return None,
+        Syscall::Lstat { .. } => return None,
         Syscall::Msgget { .. } | Syscall::Msgsnd { .. } | Syscall::Msgrcv { .. } => ipc_words::words(call)?,
         Syscall::Msgctl { .. } | Syscall::Semget { .. } | Syscall::Semop { .. } => ipc_words::words(call)?,
         Syscall::Semctl { .. } | Syscall::Shmget { .. } | Syscall::Shmat { .. } => ipc_words::words(call)?,
@@ -116,6 +119,10 @@ fn lab(call: &LabCall, n: Number<'_>) -> Option<String> {
 }
 
 /// Words with blanks between them.
+fn kept(id: Option<u32>) -> String {
+    id.map_or("-1".to_owned(), |id| id.to_string())
+}
+
 fn list<T>(items: impl IntoIterator<Item = T>, word: impl Fn(T) -> String) -> String {
     items.into_iter().map(word).collect::<Vec<_>>().join(" ")
 }

@@ -6,6 +6,7 @@ use super::clock::{Hours, hours};
 use super::mqueue::is_stale;
 use super::path::is_of_host;
 use super::regs::Regs;
+use super::shape;
 use super::sys::{Resume, Tid};
 use super::tracee::{Detour, Doing, Then, refusal};
 use crate::abi::{self, Answer, Call, Decoded, Host, Interrupted, Memory, Rewrite, Sleep, Translate, Treatment};
@@ -18,7 +19,6 @@ use crate::kernel::trace::Step;
 use crate::kernel::{Kernel, TaskId};
 use crate::syscall::program::Program;
 use crate::syscall::{AnyCall, LabCall, PidArg, Return, SigAction, Stop, Syscall, WNOHANG, WaitidWhich};
-use crate::tree::step_text;
 
 use super::Supervisor;
 
@@ -183,9 +183,7 @@ impl Supervisor {
             Err(Stop::Blocked { why: error, .. } | Stop::Failed(error)) => {
                 let left = answer.write_failure(&mut self.memory(tid));
                 let error = left.as_ref().err().unwrap_or(&error);
-                if self.options.explain {
-                    self.explain(tid, &step_text(&call.step()), error);
-                }
+                self.explain(tid, &regs, error);
                 self.skip(tid, regs, refusal(error))
             }
         }
@@ -289,11 +287,7 @@ impl Supervisor {
 
     /// No real call, and this error.
     pub(super) fn refuse(&mut self, tid: Tid, regs: Regs, error: &Error) -> io::Result<()> {
-        if self.options.explain {
-            let name = abi::call(regs.number()).map_or("syscall", Call::name);
-            let args = regs.args().map(|arg| format!("{arg:#x}")).join(", ");
-            self.explain(tid, &format!("{name}({args})"), error);
-        }
+        self.explain(tid, &regs, error);
         self.skip(tid, regs, refusal(error))
     }
 
@@ -400,19 +394,47 @@ impl Supervisor {
     fn refuse_call(&mut self, tid: Tid, regs: Regs, error: &Error) -> io::Result<()> {
         let call = abi::call(regs.number());
         let is_refused = call.is_none_or(|call| matches!(call.treatment(), Treatment::Refused { .. }));
-        let name = call.map_or("syscall", Call::name);
+        let name = call.map_or(if abi::is_x32(regs.number()) { "x32" } else { "syscall" }, Call::name);
+        self.note_refusal(tid, &regs, (name, is_refused), error)?;
+        self.refuse(tid, regs, error)
+    }
+
+    fn note_refusal(
+        &mut self,
+        tid: Tid,
+        regs: &Regs,
+        (name, tells): (&'static str, bool),
+        error: &Error,
+    ) -> io::Result<()> {
         let task = self.task(tid)?;
         let args = regs.args().map(|arg| Arg::from(format!("{arg:#x}"))).to_vec();
         // Of a lab that is broken everything fails.
         let _ = self.lab.note_refusal(task, name, args, error);
-        if is_refused && !self.options.explain && self.told.insert(name) {
+        if tells && !self.options.explain && self.told.insert(name) {
             self.host.say(&format!("{name} is refused: {error}"));
         }
-        self.refuse(tid, regs, error)
+        Ok(())
     }
 
-    /// `CALL(ARGS) = ERRNO: REASON`, as strace(1) writes calls.
-    pub(super) fn explain(&self, tid: Tid, call: &str, error: &Error) {
+    /// A thread has made a call of another interface, which the filter has taken from it with SIGSYS: the kernel made none.
+    pub(super) fn refuse_foreign(&mut self, tid: Tid, number: i32) -> io::Result<()> {
+        let regs = Regs(self.host.registers(tid)?);
+        let error = crate::err!(ENOSYS, "a lab has no calls of 32-bit programs");
+        self.note_refusal(tid, &regs, ("int80", true), &error)?;
+        if self.options.explain {
+            self.say_refusal(tid, &format!("int80({number})"), &error);
+        }
+        self.skip(tid, regs, refusal(&error))
+    }
+
+    /// `CALL(ARGS) = ERRNO: REASON`, as strace(1) writes calls, for who wants to know.
+    fn explain(&self, tid: Tid, regs: &Regs, error: &Error) {
+        if self.options.explain {
+            self.say_refusal(tid, &shape::text(&regs.call(), &self.memory(tid)), error);
+        }
+    }
+
+    pub(super) fn say_refusal(&self, tid: Tid, call: &str, error: &Error) {
         let number = self.tracees.get(&tid).and_then(|tracee| self.lab.read(|k| k.task_nr(tracee.task)).ok());
         self.host.say(&format!("[{}] {call} = {error}", number.unwrap_or(0)));
     }

@@ -4,7 +4,7 @@ use std::io;
 
 use libc::{
     BPF_ABS, BPF_ALU, BPF_AND, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, SECCOMP_RET_ALLOW,
-    SECCOMP_RET_ERRNO, SECCOMP_RET_TRACE, sock_filter,
+    SECCOMP_RET_ERRNO, SECCOMP_RET_TRACE, SECCOMP_RET_TRAP, sock_filter,
 };
 
 use super::Supervisor;
@@ -57,15 +57,19 @@ fn stops(call: Call) -> Stops {
     }
 }
 
-/// The program: what is of another architecture or interface, and what is no call, is refused with ENOSYS.
+/// What the `si_errno` of a SIGSYS says that our filter sends: a call of another architecture. Were the supervisor asked as for
+/// others, it would take the number for one of ours.
+pub const FOREIGN: i32 = 0x6e73;
+
+/// The program: calls of another architecture are none, and the supervisor hears of them by a signal.
 pub fn program() -> Vec<sock_filter> {
     let mut program = vec![
         load(ARCH_AT),
         jump(BPF_JEQ, ARCH, 1, 0),
-        ret(errno(libc::ENOSYS)),
+        ret(SECCOMP_RET_TRAP | FOREIGN.unsigned_abs()),
         load(NR),
         jump(BPF_JGE, X32, 0, 1),
-        ret(errno(libc::ENOSYS)),
+        ret(SECCOMP_RET_TRACE),
     ];
     let mut last = 0;
     for (number, call) in calls() {
@@ -289,8 +293,8 @@ mod tests {
     #[test]
     fn other_interfaces_and_unknown_numbers_never_reach_the_kernel() {
         const I386: u32 = 0x4000_0003;
-        assert_eq!(verdict(I386, 20, [0; 6]), errno(libc::ENOSYS));
-        assert_eq!(verdict(ARCH, X32 + 39, [0; 6]), errno(libc::ENOSYS));
+        assert_eq!(verdict(I386, 20, [0; 6]), SECCOMP_RET_TRAP | FOREIGN.unsigned_abs());
+        assert_eq!(verdict(ARCH, X32 + 39, [0; 6]), SECCOMP_RET_TRACE);
         assert_eq!(verdict(ARCH, 470, [0; 6]), SECCOMP_RET_TRACE);
     }
 

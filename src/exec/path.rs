@@ -14,7 +14,7 @@ use crate::abi::{Call, Memory, PathAt, call};
 use crate::kernel::{Kernel, TaskId};
 
 /// Directories of the task's own file tree.
-const OF_TASK: [&[u8]; 5] = [b"/proc", b"/sys/fs/cgroup", b"/dev/mqueue", b"/run/netns", b"/var/run/netns"];
+pub(super) const OF_TASK: [&[u8]; 5] = [b"/proc", b"/sys/fs/cgroup", b"/dev/mqueue", b"/run/netns", b"/var/run/netns"];
 
 /// Links of the host that lead there.
 const LINKS: [(&[u8], &[u8]); 2] = [(b"/etc/mtab", b"/proc/self/mounts"), (b"/var/run/netns", b"/run/netns")];
@@ -42,7 +42,7 @@ const OF_MACHINE: [&[u8]; 4] = [b"config.gz", b"modules", b"kallsyms", b"timer_l
 
 /// Bytes of a path, its 0 included, at most (`PATH_MAX`).
 const PATH_MAX: u64 = 4096;
-const AT_FDCWD: i32 = -100;
+pub(super) const AT_FDCWD: i32 = -100;
 
 /// Whether a path is a directory or below it.
 pub(super) fn is_below(path: &[u8], dir: &[u8]) -> bool {
@@ -105,7 +105,9 @@ impl Supervisor {
             // What is no path is refused by the real kernel.
             let Ok(path) = (&self.memory(tid) as &dyn Memory).path(args[at.path]) else { continue };
             let follows = walk::follows(&regs.call(), at.path, |how| self.open_how(tid, how));
-            if let Some(text) = self.rewritten(tid, dir, &path, follows) {
+            if let Some(text) =
+                self.rewritten(tid, dir, &path, follows).or_else(|| self.changed_in(tid, &regs, dir, &path))
+            {
                 texts.push((at.path, text));
             }
         }
@@ -121,7 +123,7 @@ impl Supervisor {
         }
         let bytes: Vec<u8> = texts.iter().flat_map(|(_, text)| [&text[..], b"\0"].concat()).collect();
         let Some(scratch) = self.with_scratch(tid, regs, &bytes)? else { return Ok(()) };
-        let Some(regs) = self.change_tree(tid, regs, &texts[0].1)? else { return Ok(()) };
+        let Some(regs) = self.change_tree(tid, regs, &paths_of(&texts))? else { return Ok(()) };
         args = regs.args();
         let magic = self.seen(&texts[0].1).map_or(0, |seen| self.magic(tid, &seen));
         let mut addr = scratch;
@@ -167,11 +169,13 @@ impl Supervisor {
             let entered = self.host.enters(&whole, follows)?;
             return self.real(tid, &self.behind_own_links(tid, plain(&entered)));
         }
+        let goes_up = base.is_none() && walk::goes_up(&whole);
         let whole = self.behind_own_links(tid, plain(&whole));
         let real = self.real(tid, &whole).or_else(|| {
             let entered = self.host.enters(&whole, follows).filter(|_| !is_of_task(&whole))?;
             self.real(tid, &self.behind_own_links(tid, plain(&entered)))
         });
+        let real = real.or_else(|| goes_up.then(|| whole.clone()));
         match (real, base) {
             (real, None) => real,
             // The same file without our help, unless it is seen with the eyes of another.
@@ -245,6 +249,10 @@ impl Supervisor {
             let below = &rest[first.len()..];
             let is_own = self.is_own(tracee.task, first);
             let name = below.strip_prefix(b"/").and_then(|below| below.split(|&byte| byte == b'/').next());
+            if let Some(real) = name.filter(|_| !is_own).and_then(|name| self.of_other(tracee.task, first, name, below))
+            {
+                return Some(real);
+            }
             if is_own && name.is_some_and(|name| OF_HOST.contains(&name)) {
                 return match first {
                     // The real kernel finds them itself.
@@ -292,7 +300,7 @@ impl Supervisor {
         let text = text.strip_suffix(b"\0").unwrap_or(&text);
         let name = text.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         let is_ns = text.starts_with(self.dir()) && name.contains(&b'[');
-        let seen = if is_ns { Some(name.to_vec()) } else { self.seen(text) };
+        let seen = if is_ns { Some(name.to_vec()) } else { self.seen(text).or_else(|| below_root(text)) };
         let Some(mut seen) = seen else { return length };
         if seen.is_empty() {
             seen.push(b'/');
@@ -367,6 +375,22 @@ impl Supervisor {
         self.host.set_registers(tid, wanted.again().0)?;
         self.host.resume(tid, Resume::Cont, 0)
     }
+}
+
+/// What is below the root of a task, by the text of a link of the lab that leads there.
+fn below_root(text: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = text.strip_prefix(b"../")?;
+    while let Some(up) = rest.strip_prefix(b"../") {
+        rest = up;
+    }
+    let below = rest.strip_prefix(b"as/")?;
+    let number = below.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    below[number..].strip_prefix(b"/root").map(<[u8]>::to_vec)
+}
+
+/// The paths of a call, without where they stand.
+fn paths_of(texts: &[(usize, Vec<u8>)]) -> Vec<&[u8]> {
+    texts.iter().map(|(_, text)| &text[..]).collect()
 }
 
 /// Whether a path is that of a namespace file.

@@ -93,7 +93,7 @@ impl Supervisor {
             }
             Err(error) => {
                 if self.options.explain {
-                    self.explain(tid, &format!("rtnetlink({})", header.kind), &error);
+                    self.say_refusal(tid, &format!("rtnetlink({})", header.kind), &error);
                 }
                 let (has_reasons, is_capped) =
                     self.netlinks.socket(inode).map_or((false, false), |socket| (socket.has_reasons, socket.is_capped));

@@ -6,6 +6,7 @@
 use std::io;
 
 use super::Supervisor;
+use super::filter;
 use super::sys::{RawSiginfo, Resume, Tid};
 use super::tracee::mask;
 use crate::abi::Memory;
@@ -86,6 +87,9 @@ impl Supervisor {
     pub(super) fn signal(&mut self, tid: Tid, signal: i32) -> io::Result<()> {
         self.wait_ends(tid, true)?;
         let mut info = self.host.siginfo(tid)?;
+        if let Some(number) = foreign(signal, &info) {
+            return self.refuse_foreign(tid, number);
+        }
         let own = self.meant_by(tid, [info.code(), info.0[4], info.0[5]]);
         if own != [info.code(), info.0[4], info.0[5]] {
             [info.0[2], info.0[4], info.0[5]] = own;
@@ -188,6 +192,13 @@ impl Supervisor {
         self.release_held();
         Ok(())
     }
+}
+
+/// The call of another interface that our filter has taken from a thread, if that is what a signal says.
+fn foreign(signal: i32, info: &RawSiginfo) -> Option<i32> {
+    const SYS_SECCOMP: i32 = 1;
+    let is_ours = info.code() == SYS_SECCOMP && info.0[1] == filter::FOREIGN;
+    (signal == libc::SIGSYS && is_ours).then_some(info.0[6])
 }
 
 /// Whether a signal ends a process that gets it: it has no handler, and the default action is that.

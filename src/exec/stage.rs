@@ -1,10 +1,12 @@
 //! The processes that are made before anything else: the program's, which waits until it is traced, and the bell.
 
+use std::cell::Cell;
 use std::ffi::{CString, OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -128,15 +130,15 @@ impl Bell {
         let tid = sys::fork(move || {
             stand_apart();
             sys::close_all_but(&[end.as_raw_fd(), tell.as_raw_fd()]);
-            let made = tempfile::Builder::new().prefix("nslab-").disable_cleanup(true).tempdir();
+            let made = make_dir();
             let (errno, path) = match &made {
-                Ok(dir) => (0, dir.path().as_os_str().as_bytes()),
-                Err(error) => (error.raw_os_error().unwrap_or(libc::EIO), &b""[..]),
+                Ok(dir) => (0, dir.as_os_str().as_bytes()),
+                Err(errno) => (*errno, &b""[..]),
             };
             // Who does not hear of it is dead.
             let _ = File::from(tell).write_all(&[&errno.to_ne_bytes(), path].concat());
             wait_for(end);
-            made.iter().for_each(|dir| clean_up(dir.path()));
+            made.iter().for_each(|dir| clean_up(dir));
             0
         })?;
         let mut message = Vec::new();
@@ -149,6 +151,16 @@ impl Bell {
             None => Err(io::ErrorKind::UnexpectedEof.into()),
         }
     }
+}
+
+/// Makes a directory for nobody else, among the temporary ones; what mkdir(2) says otherwise, which the library keeps for itself.
+fn make_dir() -> Result<PathBuf, i32> {
+    let errno = Cell::new(libc::EIO);
+    let made = tempfile::Builder::new().prefix("nslab-").make(|path| {
+        let made = DirBuilder::new().mode(0o700).create(path);
+        made.inspect_err(|error| errno.set(error.raw_os_error().unwrap_or(libc::EIO)))
+    });
+    made.ok().and_then(|made| made.into_temp_path().keep().ok()).ok_or_else(|| errno.get())
 }
 
 /// Leaves the process group, and the name, by which others kill the supervisor.

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 
-use super::path::{is_of_task, plain};
+use super::path::{OF_TASK, is_of_task, plain};
 use crate::abi::{Call, Registers, call};
 
 /// Links that are followed at most (`MAXSYMLINKS`).
@@ -149,6 +149,25 @@ pub fn behind_own_link(below: &[u8], target: impl Fn(&str) -> Option<Vec<u8>>) -
     Some(plain(&from(&target, &rest)))
 }
 
+/// Whether a path, as it is written, goes up from a directory of the task's own: the host may not have that directory.
+pub(super) fn goes_up(path: &[u8]) -> bool {
+    let mut names: Vec<&[u8]> = Vec::new();
+    for name in path.split(|&byte| byte == b'/') {
+        match name {
+            b"" | b"." => {}
+            b".." => {
+                let dir = names.iter().fold(Vec::new(), |path, name| [&path, &b"/"[..], name].concat());
+                if OF_TASK.contains(&&dir[..]) {
+                    return true;
+                }
+                names.pop();
+            }
+            name => names.push(name),
+        }
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -217,6 +236,15 @@ mod tests {
         ] {
             let found = behind_own_link(below.as_bytes(), target);
             assert_eq!(found.as_deref(), expected.map(str::as_bytes), "{below}");
+        }
+    }
+
+    #[test]
+    fn paths_may_go_up_from_a_directory_of_the_task() {
+        for (path, goes) in
+            [("/dev/mqueue/..", true), ("/run/./netns/../x", true), ("/proc/1/..", false), ("/dev/../proc", false)]
+        {
+            assert_eq!(goes_up(path.as_bytes()), goes, "{path}");
         }
     }
 }

@@ -40,6 +40,8 @@ pub enum MountError {
     NoFusermount,
     /// Not even root or fusermount3 may use mount(2).
     NotCapable,
+    /// This process is a program of a lab.
+    InLab,
     /// What fusermount3 said.
     Fusermount(String),
     /// Anything else, with the path it was about.
@@ -107,6 +109,10 @@ impl fmt::Display for MountError {
             MountError::NotCapable => f.write_str(
                 "CAP_SYS_ADMIN is missing: start the container with `--cap-add SYS_ADMIN --device /dev/fuse`, or put \
                  `unshare -Urm` before the command",
+            ),
+            MountError::InLab => f.write_str(
+                "this is a program of a lab, and no lab can be mounted in a lab: run nslab outside, or as \
+                 `nslab exec LAB -- CMD` in a mounted one",
             ),
             MountError::Fusermount(message) => write!(f, "{message}: `nslab doctor` says what is missing"),
             MountError::Io(path, error) => {

@@ -54,7 +54,7 @@ pub use labs::{Found, Health, Reach, is_alone_in_mount_namespace, labs};
 pub use options::Options;
 pub use point::{Point, Users, find_fusermount, find_lab, is_lab, unmount, unmount_all};
 pub use requests::Opcode;
-pub use session::{Gauge, Mounted, Served, mount, mount_proc, open_device};
+pub use session::{Gauge, Mounted, Served, is_in_lab, mount, mount_proc, open_device};
 
 /// A mount of the lab, as fuser asks it.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use crate::kernel::{Kernel, TaskId};
 use crate::lab::{self, FILES};
 use crate::syscall::LabCall;
 use crate::syscall::program::Program;
-use crate::tree::{self, Content, Special};
+use crate::tree::{self, Content, DirUse, FileType, Special, Viewer};
 use crate::{bail, err};
 
 impl Connection {
@@ -54,7 +54,11 @@ impl Connection {
         let mut flags = OpenFlags::empty();
         flags.set(OpenFlags::READ, mask.contains(AccessFlags::R_OK));
         flags.set(OpenFlags::WRITE, mask.contains(AccessFlags::W_OK));
-        if flags.is_empty() { Ok(()) } else { self.bind(caller, self.node(ino)?, flags).map(drop) }
+        let node = self.node(ino)?;
+        if mask.contains(AccessFlags::X_OK) {
+            self.shared.lab.read(|k| check_executes(k, node, self.shared.lab.programs.task(caller.tid)))??;
+        }
+        if flags.is_empty() { Ok(()) } else { self.bind(caller, node, flags).map(drop) }
     }
 
     /// Opens a file for `caller`; gives the handle's number and how the host's kernel reads it.
@@ -230,6 +234,20 @@ impl Shared {
         let line = |k: &Kernel, task| format!("{} program {}", k.task_nr(task), control::program::words(told));
         let call = LabCall::Program(told).into();
         self.change(|lab| lab.perform(|_| Ok(task), &call, line)).map(drop).map_err(|stop| stop.error().clone())
+    }
+}
+
+/// Whether a file may be executed, and a directory be searched by a program.
+///
+/// # Errors
+/// EACCES
+fn check_executes(k: &Kernel, node: Node, program: Option<TaskId>) -> Result<()> {
+    let attr = tree::attr(k, viewer(k, node)?, node)?;
+    match (attr.file_type, program) {
+        (FileType::Directory, Some(program)) => tree::may_access_dir(k, Viewer(program), node, DirUse::Search),
+        (FileType::Directory | FileType::Symlink, _) => Ok(()),
+        _ if attr.mode & 0o111 == 0 => bail!(EACCES, "nobody may execute this file"),
+        _ => Ok(()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Mounting: the connection to the host's kernel, the threads that serve it, and the end of both.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSliceMut, Read};
 use std::ops::RangeInclusive;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -14,6 +14,7 @@ use std::thread;
 use fuser::{Config, Session, SessionACL};
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
 use nix::unistd::{getegid, geteuid};
 
 use super::LabFs;
@@ -98,6 +99,14 @@ pub fn mount_proc(lab: Lab, dir: &Path, options: &Options) -> Result<Mounted, Mo
     mount_first(lab, Top::Proc, dir, options)
 }
 
+/// Whether this process is a program of a lab: its `/proc` is one of Linux's by its type, and of a lab by its text. The `proc` of
+/// a lab that is mounted on `/proc` of the host is a FUSE file system.
+pub fn is_in_lab() -> bool {
+    let is_of_lab =
+        || fs::read("/proc/version").is_ok_and(|text| text.windows(13).any(|part| part == b"(nslab@nslab)"));
+    statfs("/proc").is_ok_and(|found| found.filesystem_type() == PROC_SUPER_MAGIC) && is_of_lab()
+}
+
 fn mount_first(lab: Lab, top: Top, dir: &Path, options: &Options) -> Result<Mounted, MountError> {
     let device = open_device()?;
     let (path, _claim) = point::prepare(dir, options.nonempty)?;
@@ -110,7 +119,7 @@ fn mount_first(lab: Lab, top: Top, dir: &Path, options: &Options) -> Result<Moun
     let (pollers, rung) = Pollers::new();
     let shared = Shared::new(lab, geteuid().as_raw(), options.bounds, (notices, drawers, pollers));
     let shared = Arc::new(shared.map_err(|error| MountError::Io(path.clone(), io::Error::other(error)))?);
-    let device = attach(device, &path, options)?;
+    let device = attach(device, &path, options).map_err(|error| if is_in_lab() { MountError::InLab } else { error })?;
     let part = if top == Top::Proc { Part::Proc } else { Part::Whole };
     let point = Point::of_new_mount(path, options.boot.as_deref(), part)?;
     let started = start(Arc::clone(&shared), (top, options), device, config)

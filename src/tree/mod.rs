@@ -216,7 +216,8 @@ pub fn lookup(k: &Kernel, eyes: impl Into<Eyes>, dir: Node, name: &[u8]) -> Resu
     match find_in(&look, dir, name)? {
         Some(node) => Ok(node),
         None => {
-            let path = look.ask(dir.place, |file| file.path(&look));
+            let path = Some(look.ask(dir.place, |file| file.path(&look))).filter(|path| !path.is_empty());
+            let path = path.unwrap_or_else(|| "/".to_owned());
             bail!(ENOENT, "no {} in {}", String::from_utf8_lossy(name).into_owned(), path)
         }
     }

@@ -272,3 +272,91 @@ fn nobody_outside_can_be_signalled() {
     let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
     assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"1\n1\n"[..]), "{output:?}");
 }
+
+#[test]
+fn what_is_in_the_way_is_named() {
+    if !has(&["fuse"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (there, missing) = (dir.path().join("there"), dir.path().join("no/such"));
+    fs::write(&there, "").unwrap();
+    let [there, missing] = [&there, &missing].map(|path| path.to_str().unwrap());
+    for (options, words) in [
+        (["--journal", there], "File exists: name a new file\n"),
+        (["--record", missing], "No such file or directory\n"),
+        (["--record", dir.path().to_str().unwrap()], "Is a directory\n"),
+    ] {
+        let output = exec_with(&options, &["echo", "ran"]).unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.ends_with(words) && said.lines().count() == 1, "{said}");
+        assert!(output.stdout.is_empty() && output.status.code() == Some(125), "{output:?}");
+    }
+    let output = super::command(&[], &["true"]).env("TMPDIR", missing).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("No such file or directory: set TMPDIR"), "{said}");
+}
+
+#[test]
+fn a_lab_in_a_lab_is_refused_by_what_it_is() {
+    let nslab = env!("CARGO_BIN_EXE_nslab");
+    let Some((code, said)) = refused(&[], &[nslab, "exec", "--", "true"]) else { return };
+    assert!(code == Some(125) && said.contains("this is a program of a lab"), "{said}");
+    let output = exec(&[nslab, "doctor"]).unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("run nslab outside of the lab") && !said.contains("container"), "{said}");
+}
+
+#[test]
+fn calls_of_other_interfaces_are_refused_aloud() {
+    if !has(&["fuse", "gcc"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (source, program) = (dir.path().join("calls.c"), dir.path().join("calls"));
+    // getpid by both: the number of the first is that of writev.
+    let text = "#include <stdio.h>\nint main(void) { long a, b; __asm__ volatile(\"int $0x80\" : \"=a\"(a) : \"a\"(20L) : \
+                \"memory\"); __asm__ volatile(\"syscall\" : \"=a\"(b) : \"a\"(0x40000027L) : \"rcx\", \"r11\", \
+                \"memory\"); printf(\"%d %d\\n\", (int)a, (int)b); return 0; }\n";
+    fs::write(&source, text.replace("\\\n", "")).unwrap();
+    assert!(std::process::Command::new("gcc").arg("-o").args([&program, &source]).status().unwrap().success());
+    let program = program.to_str().unwrap();
+    let script = format!("{program}; {program}");
+    let output = exec_with(&[], &["sh", "-c", &script]).unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "-38 -38\n-38 -38\n");
+    let words = "nslab: int80 is refused: ENOSYS: a lab has no calls of 32-bit programs\n\
+                 nslab: x32 is refused: ENOSYS: a lab has no calls of the x32 interface\n";
+    assert_eq!(String::from_utf8_lossy(&output.stderr), words);
+    let said = String::from_utf8(exec_with(&["--explain"], &[program]).unwrap().stderr).unwrap();
+    assert!(
+        said.contains("int80(20) = ENOSYS: ") && said.contains("= ENOSYS: a lab has no calls of the x32"),
+        "{said}"
+    );
+}
+
+#[test]
+fn calls_that_fail_are_told_in_the_shape_of_strace() {
+    let script = "import ctypes
+l = ctypes.CDLL(None, use_errno=True)
+for call in [(308, 0, 0x40000000), (16, 0, 0xb701, 0), (272, 0x44000000), (61, 77, 0, 0, 0), (157, 4, 7, 0, 0, 0),
+             (247, 1, 999, 0, 4, 0), (62, 999, 15), (56, 0x10000011, 0, 0, 0, 0), (165, b'a', b'/no', b'proc', 0, 0)]:
+    l.syscall(*call)
+";
+    if !has(&["python3"]) {
+        return;
+    }
+    let Some((_, said)) = refused(&["--explain"], &["setpriv", "--reuid", "7", "python3", "-c", script]) else {
+        return;
+    };
+    for line in [
+        "setns(0, CLONE_NEWNET) = ",
+        "unshare(CLONE_NEWUTS|CLONE_NEWNET) = EPERM: ",
+        "wait4(77, 0, 0, 0) = ECHILD: ",
+        "prctl(4, 0x7, 0, 0, 0) = EINVAL: ",
+        "waitid(1, 999, 0, WEXITED, 0) = ECHILD: ",
+        "kill(999, SIGTERM) = ESRCH: ",
+        "mount(\"a\", \"/no\", \"proc\", 0, 0) = ",
+    ] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+}

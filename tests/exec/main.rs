@@ -23,6 +23,7 @@ mod record;
 mod signals;
 mod terminal;
 mod tour;
+mod tree;
 #[path = "../common/unprivileged.rs"]
 mod unprivileged;
 

@@ -30,8 +30,8 @@ fn held(lab: &Lab, path: &str, flags: OFlag) -> OwnedFd {
 
 /// getdents64(2)
 fn getdents(fd: &OwnedFd) -> Result<usize, Errno> {
-    let mut buffer = [std::mem::MaybeUninit::<u8>::uninit(); 4096];
-    let mut dir = rustix::fs::RawDir::new(fd, &mut buffer);
+    let mut buffer = [MaybeUninit::<u8>::uninit(); 4096];
+    let mut dir = RawDir::new(fd, &mut buffer);
     match dir.next() {
         None => Ok(0),
         Some(Ok(_)) => Ok(1),
