@@ -78,6 +78,7 @@ const MACHINE: &str = "host.lab";
 fn every_scenario_has_its_picture() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = fs::read_to_string(root.join("docs/scenarios.md")).unwrap();
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
     for scenario in scenarios().iter().filter(|scenario| !scenario.ends_with(MACHINE)) {
         let name = scenario.file_stem().unwrap().display().to_string();
         assert!(page.contains(&format!("](pictures/{name}.svg)")), "docs/scenarios.md lacks {name}");
@@ -99,7 +100,9 @@ fn every_scenario_has_its_picture() {
     for name in pictures(&kept) {
         let [new, old] = [drawn.path(), &kept].map(|folder| fs::read_to_string(folder.join(&name)).unwrap());
         assert!(new == old, "docs/pictures/{name} is old; to draw it anew: docs/pictures/make");
-        assert!(page.contains(&format!("](pictures/{name})")), "docs/scenarios.md does not show {name}");
+        let shows = |page: &str, folder: &str| page.contains(&format!("]({folder}/{name})"));
+        let is_shown = shows(&page, "pictures") || shows(&readme, "docs/pictures");
+        assert!(is_shown, "neither docs/scenarios.md nor README.md shows {name}");
     }
 }
 

@@ -21,37 +21,75 @@ const AT_REMOVEDIR: u64 = 0x200;
 /// Of renameat2(2).
 const RENAME_NOREPLACE: u64 = 1;
 
+/// What a call changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    /// A directory comes or goes.
+    Directory,
+    /// A name comes, goes or becomes another.
+    Name,
+    /// A file may come by being opened.
+    Opened,
+    Owner,
+}
+
+/// A change that a call makes, and at which path of the task.
+#[derive(Debug)]
+struct Change {
+    what: What,
+    at: Vec<u8>,
+    call: Syscall,
+}
+
+impl Change {
+    fn new(what: What, at: Vec<u8>, call: impl FnOnce(Vec<u8>) -> Syscall) -> Option<Change> {
+        Some(Change { what, at: at.clone(), call: call(at) })
+    }
+
+    fn directory(at: Vec<u8>, mode: u64) -> Option<Change> {
+        Change::new(What::Directory, at, |path| Syscall::Mkdir { path, mode: mode as u16 & 0o7777 })
+    }
+
+    fn opened(at: Vec<u8>, flags: u64) -> Option<Change> {
+        let made = OpenFlags::from_bits_truncate(flags as u32) & (OpenFlags::CREAT | OpenFlags::EXCL);
+        let flags = made.contains(OpenFlags::CREAT).then_some(made.bits() | O_RDONLY)?;
+        Change::new(What::Opened, at, |path| Syscall::Open { path, flags, mode: FILE_MODE })
+    }
+
+    fn owner(at: Vec<u8>, ids: [u64; 2]) -> Option<Change> {
+        let [uid, gid] = ids.map(|id| Some(id as u32).filter(|id| *id != u32::MAX));
+        Change::new(What::Owner, at, |path| Syscall::Chown { path, uid, gid })
+    }
+
+    /// `old` has one path.
+    fn renamed(mut old: Vec<Vec<u8>>, at: Vec<u8>, flags: u64) -> Option<Change> {
+        let old = old.pop().filter(|_| matches!(flags, 0 | RENAME_NOREPLACE))?;
+        Change::new(What::Name, at, |new| Syscall::Rename { old, new })
+    }
+}
+
 /// What a call changes at its paths; `None`: nothing. `text` is that of a symbolic link.
-fn change(regs: &Regs, mut paths: Vec<Vec<u8>>, text: impl Fn(u64) -> Vec<u8>) -> Option<Syscall> {
+fn change(regs: &Regs, mut paths: Vec<Vec<u8>>, text: impl Fn(u64) -> Vec<u8>) -> Option<Change> {
     let args = regs.args();
     let path = paths.pop()?;
-    let open = |flags: u64| {
-        let made = OpenFlags::from_bits_truncate(flags as u32) & (OpenFlags::CREAT | OpenFlags::EXCL);
-        made.contains(OpenFlags::CREAT).then_some(made.bits() | O_RDONLY)
-    };
-    let mkdir = |mode: u64, path| Some(Syscall::Mkdir { path, mode: mode as u16 & 0o7777 });
-    let chown = |uid: u64, gid: u64, path| {
-        let [uid, gid] = [uid, gid].map(|id| Some(id as u32).filter(|id| *id != u32::MAX));
-        Some(Syscall::Chown { path, uid, gid })
-    };
-    let rename = |flags: u64, mut old: Vec<Vec<u8>>, new| match flags {
-        0 | RENAME_NOREPLACE => Some(Syscall::Rename { old: old.pop()?, new }),
-        _ => None,
-    };
     match call(regs.number())? {
-        Call::Mkdir => mkdir(args[1], path),
-        Call::Mkdirat => mkdir(args[2], path),
-        Call::Rmdir => Some(Syscall::Rmdir { path }),
-        Call::Unlinkat if args[2] & AT_REMOVEDIR != 0 => Some(Syscall::Rmdir { path }),
-        Call::Unlink | Call::Unlinkat => Some(Syscall::Unlink { path }),
-        Call::Open => open(args[1]).map(|flags| Syscall::Open { path, flags, mode: FILE_MODE }),
-        Call::Openat => open(args[2]).map(|flags| Syscall::Open { path, flags, mode: FILE_MODE }),
-        Call::Creat => Some(Syscall::Open { path, flags: OpenFlags::CREAT.bits() | O_RDONLY, mode: FILE_MODE }),
-        Call::Symlink | Call::Symlinkat => Some(Syscall::Symlink { text: text(args[0]), path }),
-        Call::Rename | Call::Renameat => rename(0, paths, path),
-        Call::Renameat2 => rename(args[4], paths, path),
-        Call::Chown | Call::Lchown => chown(args[1], args[2], path),
-        Call::Fchownat => chown(args[2], args[3], path),
+        Call::Mkdir => Change::directory(path, args[1]),
+        Call::Mkdirat => Change::directory(path, args[2]),
+        Call::Rmdir => Change::new(What::Directory, path, |path| Syscall::Rmdir { path }),
+        Call::Unlinkat if args[2] & AT_REMOVEDIR != 0 => {
+            Change::new(What::Directory, path, |path| Syscall::Rmdir { path })
+        }
+        Call::Unlink | Call::Unlinkat => Change::new(What::Name, path, |path| Syscall::Unlink { path }),
+        Call::Open => Change::opened(path, args[1]),
+        Call::Openat => Change::opened(path, args[2]),
+        Call::Creat => Change::opened(path, OpenFlags::CREAT.bits().into()),
+        Call::Symlink | Call::Symlinkat => {
+            Change::new(What::Name, path, |path| Syscall::Symlink { text: text(args[0]), path })
+        }
+        Call::Rename | Call::Renameat => Change::renamed(paths, path, 0),
+        Call::Renameat2 => Change::renamed(paths, path, args[4]),
+        Call::Chown | Call::Lchown => Change::owner(path, [args[1], args[2]]),
+        Call::Fchownat => Change::owner(path, [args[2], args[3]]),
         _ => None,
     }
 }
@@ -129,10 +167,10 @@ impl Supervisor {
         let Some(changed) = change(&regs, seen, text).filter(|change| self.is_of_lab(task, change)) else {
             return Ok(Some(regs));
         };
-        if let Some(error) = self.is_in_place(task, &regs, &changed) {
+        if let Some(error) = self.is_in_place(task, &regs, &changed.at) {
             return self.refuse(tid, regs, &error).map(|()| None);
         }
-        match self.perform(task, &changed.into()) {
+        match self.perform(task, &changed.call.into()) {
             Ok(Return::Fd(fd)) => {
                 self.close(task, fd);
                 Ok(Some(without_creating(regs)))
@@ -144,36 +182,29 @@ impl Supervisor {
 
     /// Whether the lab makes a change. The real kernel may ask it through the mount for directories of cgroups, for files that
     /// are there already, and for owners of `/proc`.
-    fn is_of_lab(&self, task: TaskId, change: &Syscall) -> bool {
-        let path = match change {
-            Syscall::Rename { new: path, .. } => path,
-            Syscall::Symlink { path, .. } | Syscall::Unlink { path } | Syscall::Open { path, .. } => path,
-            Syscall::Mkdir { path, .. } | Syscall::Rmdir { path } | Syscall::Chown { path, .. } => path,
-            _ => return false,
-        };
-        let found = match self.elsewhere(task, path) {
+    fn is_of_lab(&self, task: TaskId, Change { what, at, .. }: &Change) -> bool {
+        let found = match self.elsewhere(task, at) {
             Some(name) => Found::of(&name),
-            None if is_of_task(path) => found(path),
+            None if is_of_task(at) => found(at),
             None => return false,
         };
         let is_made = found == Found::Made;
-        match change {
-            Syscall::Mkdir { .. } | Syscall::Rmdir { .. } => is_made || self.is_elsewhere(task, path),
-            Syscall::Chown { .. } => found != Found::Proc,
-            Syscall::Open { .. } => {
-                let is_there = |k: &_| tree::resolve_file(k, task, path, true).is_ok();
-                is_made || !self.lab.read(is_there).unwrap_or(true)
-            }
-            _ => true,
+        match what {
+            What::Directory => is_made || self.is_elsewhere(task, at),
+            What::Owner => found != Found::Proc,
+            What::Opened => is_made || !self.is_there(task, at, true),
+            What::Name => true,
         }
     }
 
     /// What renameat2(2) is refused with that is to replace nothing.
-    fn is_in_place(&self, task: TaskId, regs: &Regs, change: &Syscall) -> Option<Error> {
-        let Syscall::Rename { new, .. } = change else { return None };
+    fn is_in_place(&self, task: TaskId, regs: &Regs, new: &[u8]) -> Option<Error> {
         let keeps = call(regs.number()) == Some(Call::Renameat2) && regs.args()[4] == RENAME_NOREPLACE;
-        let is_there = |k: &_| tree::resolve_file(k, task, new, false).is_ok();
-        (keeps && self.lab.read(is_there).unwrap_or(false))
-            .then(|| crate::err!(EEXIST, "the new name is there already"))
+        (keeps && self.is_there(task, new, false)).then(|| crate::err!(EEXIST, "the new name is there already"))
+    }
+
+    /// Whether a path of a task leads to something; nobody knows of a lab that is broken, which makes no file.
+    fn is_there(&self, task: TaskId, path: &[u8], follows: bool) -> bool {
+        self.lab.read(|k| tree::resolve_file(k, task, path, follows).is_ok()).unwrap_or(follows)
     }
 }

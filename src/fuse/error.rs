@@ -9,6 +9,8 @@ use super::mountinfo::MOUNTINFO;
 use crate::errno::describe;
 
 const COVERED: &str = "a lab lies over /proc, so mounts are hidden here: run `nslab umount /proc` first";
+const IN_LAB: &str = "this is a program of a lab, and no lab can be mounted in a lab: run nslab outside, or as `nslab exec \
+                      LAB -- CMD` in a mounted one";
 
 /// Why a lab cannot be mounted or unmounted: one line that says what to do about it.
 #[derive(Debug)]
@@ -110,10 +112,7 @@ impl fmt::Display for MountError {
                 "CAP_SYS_ADMIN is missing: start the container with `--cap-add SYS_ADMIN --device /dev/fuse`, or put \
                  `unshare -Urm` before the command",
             ),
-            MountError::InLab => f.write_str(
-                "this is a program of a lab, and no lab can be mounted in a lab: run nslab outside, or as \
-                 `nslab exec LAB -- CMD` in a mounted one",
-            ),
+            MountError::InLab => f.write_str(IN_LAB),
             MountError::Fusermount(message) => write!(f, "{message}: `nslab doctor` says what is missing"),
             MountError::Io(path, error) => {
                 write!(f, "{}: {}: {}", path.display(), describe(error), remedy(path, error))

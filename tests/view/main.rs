@@ -149,7 +149,7 @@ fn a_scenario_is_walked_step_by_step() {
     }
     let view = View::start(&["--boot", &fixture("docker.lab")]);
     let page = open(&view, 1400, 900);
-    assert!(page.text("$('parts').innerText").starts_with("A container as Docker makes it"));
+    page.wait("$('parts').innerText.startsWith('A container as Docker makes it')");
     let parts: usize = page.text("lesson.parts.length").parse().unwrap();
     assert!(parts > 50);
     for step in 1..=parts {

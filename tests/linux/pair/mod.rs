@@ -5,7 +5,10 @@ mod disorder;
 mod inums;
 
 use std::collections::BTreeSet;
+use std::fs::metadata;
 use std::os::fd::RawFd;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use nslab::control::answer;
@@ -80,6 +83,30 @@ struct Host {
     controller: i32,
     /// Seconds since the machine's boot when this was made, and what the lab's clock shows.
     uptime: u64,
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        take_back(&SHARED);
+    }
+}
+
+/// Directories that a mount of a program shares with the machine, and who owns them: sysfs and devtmpfs have one root for all.
+type Owners = Vec<(&'static str, u32, u32)>;
+
+static SHARED: LazyLock<Owners> = LazyLock::new(|| {
+    let owner = |dir| metadata(dir).ok().map(|stat| (dir, stat.uid(), stat.gid()));
+    ["/sys", "/dev"].into_iter().filter_map(owner).collect()
+});
+
+/// Gives back what a program has given to others by chown(2): the next one would find it so, and the machine kept it.
+fn take_back(owners: &Owners) {
+    for (dir, uid, gid) in owners {
+        if metadata(dir).is_ok_and(|stat| (stat.uid(), stat.gid()) != (*uid, *gid)) {
+            // Who may not do that could not give it away either.
+            let _ = chown(dir, Some(*uid), Some(*gid));
+        }
+    }
 }
 
 impl Pair {
@@ -193,6 +220,7 @@ impl Pair {
             self.machine.patience = self.patience;
         }
         crate::cgroup::clean();
+        take_back(&SHARED);
         self.reset_lab()?;
         if self.is_sandboxed { self.build_sandbox() } else { Ok(()) }
     }
