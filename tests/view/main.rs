@@ -169,7 +169,7 @@ fn a_scenario_is_walked_step_by_step() {
     page.run("document.querySelector('#parts li button').click()");
     page.wait("document.body.dataset.step === '1'");
     assert_eq!(page.text(ROWS), "1 init|2 init");
-    assert!(page.text("document.querySelector('#parts li.now').innerText").contains("dockerd = 1 clone"));
+    page.wait("document.querySelector('#parts li.now').innerText.includes('dockerd = 1 clone')");
 }
 
 #[test]
