@@ -170,6 +170,8 @@ impl Client {
 #[test]
 fn any_requests_are_answered() {
     let texts = TEXTS.iter().map(|text| text.as_bytes().to_vec());
+    let made_trouble = include_str!("../../fixtures/fuzz/requests.txt").lines().map(|line| line.as_bytes().to_vec());
+    let texts = texts.chain(made_trouble);
     let texts: Vec<_> = texts.chain(VERBS.iter().map(|verb| verb.example.as_bytes().to_vec())).collect();
     let batches: Vec<_> = BATCHES.iter().map(|text| text.as_bytes().to_vec()).collect();
     fuzz(200, |seed| {

@@ -9,6 +9,7 @@ use nslab::script::run::run_boot_file;
 use nslab::script::{Machine, Setup};
 use tempfile::TempDir;
 
+use super::lines;
 use super::mutate::{Random, fuzz, mutated};
 
 /// A journal of some calls, and where it is.
@@ -81,5 +82,28 @@ fn a_journal_of_anything_boots_or_is_refused() {
         let booted = run_boot_file(&mut Booting(&Lab::new(Kernel::boot())), &path);
         let resumed = Journal::claim(&path).and_then(|file| Journal::resume(file, Sync::Kernel));
         assert_eq!(booted.is_ok(), resumed.is_ok(), "seed {seed}: {booted:?}, {resumed:?}");
+    });
+}
+
+/// Its sums are right, and so nothing but the reader of its lines can refuse it.
+#[test]
+fn a_journal_whose_lines_say_anything_boots_or_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let corpus = lines();
+    fuzz(400, |seed| {
+        let mut random = Random::new(seed);
+        let path = dir.path().join(format!("{seed}.lab"));
+        let mut journal = Journal::create(&path, Sync::Kernel).unwrap();
+        for _ in 0..=random.below(5) {
+            let line = String::from_utf8_lossy(&mutated(&mut random, &corpus)).replace('\n', " ");
+            journal.note(&line, "").unwrap();
+        }
+        let lines = journal.lines();
+        drop(journal);
+        let text = std::fs::read(&path).unwrap();
+        assert_eq!(whole(&text), Ok(Whole { len: text.len(), lines, is_torn: false }), "seed {seed}");
+        // Whatever comes of it.
+        let _ = run_boot_file(&mut Booting(&Lab::new(Kernel::boot())), &path);
+        std::fs::remove_file(&path).unwrap();
     });
 }
