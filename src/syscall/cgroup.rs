@@ -139,7 +139,7 @@ pub(super) fn write(k: &mut Kernel, id: CgroupId, file: CgroupFile, ns: CgroupNs
     }
     let is_ns_root = ns != k.init_ns() && k.cgroup_ns_root(ns) == id;
     if k.cgroup.ns_delegate && is_ns_root && !file.row().ns_delegatable {
-        bail!(EPERM, "{} at the root of {} is not delegated (nsdelegate)", file.row().name, k.ns_arg(ns));
+        bail!(EPERM, "{} at the root of {} is not delegated (nsdelegate)", tree::cgroup::name(file), k.ns_arg(ns));
     }
     let text = strip(until_nul(w.bytes));
     match file {
@@ -153,7 +153,7 @@ pub(super) fn write(k: &mut Kernel, id: CgroupId, file: CgroupFile, ns: CgroupNs
         CgroupFile::Pressure => k.cgroup.table[id].pressure = flag(text)?,
         CgroupFile::Kill => kill(k, id, text, w.task)?,
         CgroupFile::Controllers | CgroupFile::Events | CgroupFile::Stat | CgroupFile::StatLocal => {
-            bail!(EINVAL, "{} cannot be written", file.row().name)
+            bail!(EINVAL, "{} cannot be written", tree::cgroup::name(file))
         }
     }
     Ok(Written::advancing(w.bytes.len()))

@@ -22,6 +22,34 @@ pub(super) fn root(look: &Look<'_>) -> CgroupId {
     ns.map_or(look.k.cgroup.root(), |ns| look.k.cgroup_ns_root(ns))
 }
 
+/// What a file of a cgroup is called, and its mode.
+fn name_and_mode(file: CgroupFile) -> (&'static str, u16) {
+    match file {
+        CgroupFile::Type => ("cgroup.type", 0o644),
+        CgroupFile::Procs => ("cgroup.procs", 0o644),
+        CgroupFile::Threads => ("cgroup.threads", 0o644),
+        CgroupFile::Controllers => ("cgroup.controllers", 0o444),
+        CgroupFile::SubtreeControl => ("cgroup.subtree_control", 0o644),
+        CgroupFile::Events => ("cgroup.events", 0o444),
+        CgroupFile::MaxDescendants => ("cgroup.max.descendants", 0o644),
+        CgroupFile::MaxDepth => ("cgroup.max.depth", 0o644),
+        CgroupFile::Stat => ("cgroup.stat", 0o444),
+        CgroupFile::StatLocal => ("cgroup.stat.local", 0o444),
+        CgroupFile::Freeze => ("cgroup.freeze", 0o644),
+        CgroupFile::Kill => ("cgroup.kill", 0o200),
+        CgroupFile::Pressure => ("cgroup.pressure", 0o644),
+    }
+}
+
+/// What a file of a cgroup is called.
+pub fn name(file: CgroupFile) -> &'static str {
+    name_and_mode(file).0
+}
+
+fn mode(file: CgroupFile) -> u16 {
+    name_and_mode(file).1
+}
+
 /// The directory of a cgroup, or a file in it.
 pub(super) struct CgroupEntry {
     pub cgroup: CgroupId,
@@ -40,14 +68,14 @@ impl Family for CgroupEntry {
     fn path(&self, look: &Look<'_>) -> String {
         let below = look.k.cgroup_path(self.cgroup, root(look));
         let dir = format!("cgroup{}", String::from_utf8_lossy(if below == b"/" { b"" } else { &below }));
-        self.file.map_or(dir.clone(), |file| format!("{dir}/{}", file.row().name))
+        self.file.map_or(dir.clone(), |file| format!("{dir}/{}", name(file)))
     }
 
     fn attr(&self, look: &Look<'_>, plain: Attr) -> Result<Attr> {
         let cgroup = &look.k.cgroup.table[self.cgroup];
         let owner = cgroup.owner(self.file);
         let (mode, nlink) = match self.file {
-            Some(file) => (file.row().mode, plain.nlink),
+            Some(file) => (mode(file), plain.nlink),
             None => (cgroup.mode, u32::try_from(cgroup.children.len()).unwrap_or(u32::MAX).saturating_add(2)),
         };
         Ok(Attr { mode, nlink, uid: owner.uid, gid: owner.gid, ..plain })
@@ -74,7 +102,7 @@ impl Family for CgroupEntry {
     }
 
     fn write_target(&self) -> Option<WriteTarget> {
-        let file = self.file.filter(|file| file.row().mode & 0o222 != 0)?;
+        let file = self.file.filter(|file| mode(*file) & 0o222 != 0)?;
         Some(WriteTarget::Cgroup(self.cgroup, file))
     }
 
@@ -98,7 +126,7 @@ impl Family for CgroupEntry {
         let dir = look.k.cgroup_path(self.cgroup, root(look));
         Some(match self.file {
             None => dir,
-            Some(file) => [if dir == b"/" { b"" } else { &dir[..] }, b"/", file.row().name.as_bytes()].concat(),
+            Some(file) => [if dir == b"/" { b"" } else { &dir[..] }, b"/", name(file).as_bytes()].concat(),
         })
     }
 
@@ -109,7 +137,7 @@ impl Family for CgroupEntry {
     fn up(&self, look: &Look<'_>) -> Up {
         let cgroup = &look.k.cgroup.table[self.cgroup];
         match (self.file, &cgroup.parent) {
-            (Some(file), _) => Up::To(file.row().name.into(), Place::Cgroup(self.cgroup, None)),
+            (Some(file), _) => Up::To(name(file).into(), Place::Cgroup(self.cgroup, None)),
             (None, Some(parent)) => Up::To(cgroup.name.clone(), Place::Cgroup(parent.id(), None)),
             (None, None) => Up::Top,
         }
@@ -121,7 +149,7 @@ fn lookup(k: &Kernel, cgroup: CgroupId, name: &[u8]) -> Option<Place> {
     if let Some(child) = k.cgroup.table[cgroup].children.get(name) {
         return Some(Place::Cgroup(child.id(), None));
     }
-    let file = files(k, cgroup).find(|file| file.row().name.as_bytes() == name)?;
+    let file = files(k, cgroup).find(|file| self::name(*file).as_bytes() == name)?;
     Some(Place::Cgroup(cgroup, Some(file)))
 }
 
@@ -132,7 +160,7 @@ fn files(k: &Kernel, cgroup: CgroupId) -> impl Iterator<Item = CgroupFile> {
 }
 
 fn readdir(k: &Kernel, cgroup: CgroupId) -> Vec<(String, Place)> {
-    let files = files(k, cgroup).map(|file| (file.row().name.to_owned(), Place::Cgroup(cgroup, Some(file))));
+    let files = files(k, cgroup).map(|file| (name(file).to_owned(), Place::Cgroup(cgroup, Some(file))));
     let children = k.cgroup.table[cgroup].children.iter();
     let children =
         children.map(|(name, child)| (String::from_utf8_lossy(name).into_owned(), Place::Cgroup(child.id(), None)));
@@ -164,7 +192,7 @@ fn read(look: &Look<'_>, id: CgroupId, file: CgroupFile) -> Result<Vec<u8>> {
         CgroupFile::StatLocal => "frozen_usec 0\n".to_owned(),
         CgroupFile::Freeze => format!("{}\n", u8::from(cgroup.freeze)),
         CgroupFile::Pressure => format!("{}\n", u8::from(cgroup.pressure)),
-        CgroupFile::Kill => bail!(EINVAL, "{} cannot be read", file.row().name),
+        CgroupFile::Kill => bail!(EINVAL, "{} cannot be read", name(file)),
     };
     Ok(text.into_bytes())
 }

@@ -7,7 +7,7 @@
 
 mod census;
 mod census_json;
-mod cgroup;
+pub(crate) mod cgroup;
 mod family;
 mod fixed;
 pub mod graph;

@@ -18,20 +18,18 @@ pub enum CgroupFile {
     Pressure,
 }
 
-/// One row (`struct cftype`).
+/// One row (`struct cftype`); its name and mode are the tree's.
 #[derive(Debug)]
 pub struct Cftype {
     pub file: CgroupFile,
-    pub name: &'static str,
-    pub mode: u16,
     /// The root cgroup has it too (not `CFTYPE_NOT_ON_ROOT`).
     pub on_root: bool,
     /// May be written at the root of a cgroup namespace from inside (`CFTYPE_NS_DELEGATABLE`).
     pub ns_delegatable: bool,
 }
 
-const fn row(file: CgroupFile, name: &'static str, mode: u16) -> Cftype {
-    Cftype { file, name, mode, on_root: true, ns_delegatable: false }
+const fn row(file: CgroupFile) -> Cftype {
+    Cftype { file, on_root: true, ns_delegatable: false }
 }
 
 impl Cftype {
@@ -45,19 +43,19 @@ impl Cftype {
 
 /// All files, in Linux's order.
 pub static FILES: [Cftype; 13] = [
-    row(CgroupFile::Type, "cgroup.type", 0o644).not_on_root(),
-    row(CgroupFile::Procs, "cgroup.procs", 0o644).ns_delegatable(),
-    row(CgroupFile::Threads, "cgroup.threads", 0o644).ns_delegatable(),
-    row(CgroupFile::Controllers, "cgroup.controllers", 0o444),
-    row(CgroupFile::SubtreeControl, "cgroup.subtree_control", 0o644).ns_delegatable(),
-    row(CgroupFile::Events, "cgroup.events", 0o444).not_on_root(),
-    row(CgroupFile::MaxDescendants, "cgroup.max.descendants", 0o644),
-    row(CgroupFile::MaxDepth, "cgroup.max.depth", 0o644),
-    row(CgroupFile::Stat, "cgroup.stat", 0o444),
-    row(CgroupFile::StatLocal, "cgroup.stat.local", 0o444).not_on_root(),
-    row(CgroupFile::Freeze, "cgroup.freeze", 0o644).not_on_root(),
-    row(CgroupFile::Kill, "cgroup.kill", 0o200).not_on_root(),
-    row(CgroupFile::Pressure, "cgroup.pressure", 0o644),
+    row(CgroupFile::Type).not_on_root(),
+    row(CgroupFile::Procs).ns_delegatable(),
+    row(CgroupFile::Threads).ns_delegatable(),
+    row(CgroupFile::Controllers),
+    row(CgroupFile::SubtreeControl).ns_delegatable(),
+    row(CgroupFile::Events).not_on_root(),
+    row(CgroupFile::MaxDescendants),
+    row(CgroupFile::MaxDepth),
+    row(CgroupFile::Stat),
+    row(CgroupFile::StatLocal).not_on_root(),
+    row(CgroupFile::Freeze).not_on_root(),
+    row(CgroupFile::Kill).not_on_root(),
+    row(CgroupFile::Pressure),
 ];
 
 impl CgroupFile {
